@@ -1,0 +1,48 @@
+# Every target sets up the environment it needs; nothing has to be installed before.
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# For uv's --torch-backend, for example `make demo TORCH_BACKEND=cpu` installs torch without CUDA.
+TORCH_BACKEND ?=
+
+# Compiled modules are kept, also where the caller's environment says otherwise: torch is slow to import without them.
+unexport PYTHONDONTWRITEBYTECODE
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test fast perf ci clean
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
+
+$(READY): pyproject.toml constraints.txt
+	@echo "Setting up the environment in $(VENV) (a minute or two at the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt \
+		$(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) --editable '.[dev]'
+	@touch $@
+
+demo: $(READY)  ## run the quick grid on the embedded data and write the report
+	@$(BIN)/bench run
+	@$(BIN)/bench report
+
+test: $(READY)  ## style, types and tests
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest
+
+fast: $(READY)  ## the tests that take no time
+	@$(BIN)/python -m pytest -m "not slow" -x
+
+perf: $(READY)  ## the speed benchmarks, as ratios measured side by side
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/benchmarks --benchmark-only -o addopts=""
+
+ci: $(READY)  ## the regression gate: the ci grid against the committed baseline
+	@rm -rf results/ci
+	@$(BIN)/bench run --grid ci --store results/ci
+	@$(BIN)/bench compare --grid ci --store results/ci --baseline tests/baseline.json
+
+clean:  ## remove the environment and every cache (results stay)
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,135 @@
+"""The only place that holds true labels beside a method's predictions.
+
+Every number is for one evaluated epoch. Shares are fractions; a number that is not defined (the loss of mislabeled
+samples where none is mislabeled) is None. N training samples, C classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from methods.base import Phase
+
+Number = float | int | None
+CALIBRATION_BINS = 15
+SPLIT = ("split_size", "split_precision", "split_recall", "pseudo_label_accuracy")
+
+
+@dataclass
+class Audit:
+    """What is measured of one run.
+
+    Attributes:
+        true: true labels of the training set, [N].
+        observed: observed labels of the training set, [N].
+        test: true labels of the test set, [n].
+        validation: observed labels of the validation twin, [v].
+        visible: positions that the method is trained on, [M].
+        rows: one dictionary per evaluated epoch, in order.
+        losses: cross-entropy with the observed label, per row [N].
+        predictions: predicted classes of the training set, per row [N].
+    """
+
+    true: Tensor
+    observed: Tensor
+    test: Tensor
+    validation: Tensor
+    visible: Tensor
+    rows: list[dict[str, Number]] = field(default_factory=list)
+    losses: list[NDArray[np.float32]] = field(default_factory=list)
+    predictions: list[NDArray[np.int16]] = field(default_factory=list)
+
+    def measure(
+        self, epoch: int, train: Tensor, test: Tensor | None, validation: Tensor | None, phases: Sequence[Phase]
+    ) -> None:
+        """Append the row of an epoch from logits: train [N, C], test [n, C], validation [v, C].
+
+        `phases` are those that trained this epoch, none before training; `test` and `validation` are None where
+        the protocol's `eval_every` leaves them out.
+        """
+        losses = F.cross_entropy(train.float(), self.observed, reduction="none")
+        predicted = train.argmax(1)
+        self.losses.append(losses.cpu().numpy().astype(np.float32))
+        self.predictions.append(predicted.cpu().numpy().astype(np.int16))
+        row: dict[str, Number] = {"epoch": epoch}
+        row["test_accuracy"] = None if test is None else _share(test.argmax(1) == self.test)
+        row["test_calibration_error"] = None if test is None else calibration_error(test, self.test)
+        row["validation_accuracy"] = None if validation is None else _share(validation.argmax(1) == self.validation)
+        row |= self._memorization(predicted, losses) | self._split(phases)
+        self.rows.append(row)
+
+    def _memorization(self, predicted: Tensor, losses: Tensor) -> dict[str, Number]:
+        wrong = self.true != self.observed
+        given, recovered = predicted == self.observed, predicted == self.true
+        return {
+            "train_clean_accuracy": _share(recovered[~wrong]),
+            "memorized": _share(given[wrong]),
+            "recovered": _share(recovered[wrong]),
+            "neither": _share(~(given | recovered)[wrong]),
+            "loss_clean": _mean(losses[~wrong]),
+            "loss_mislabeled": _mean(losses[wrong]),
+            "loss_auroc": _auroc(losses, wrong),
+        }
+
+    def _split(self, phases: Sequence[Phase]) -> dict[str, Number]:
+        clean = next((phase.clean for phase in phases if phase.clean is not None), None)
+        pseudo = next((phase.pseudo for phase in phases if phase.pseudo is not None), None)
+        truly_clean = (self.true == self.observed)[self.visible]
+        row: dict[str, Number] = dict.fromkeys(SPLIT)
+        if clean is not None:
+            row["split_size"] = int(clean.sum())
+            row["split_precision"] = _share(truly_clean[clean])
+            row["split_recall"] = _share(clean[truly_clean])
+        if pseudo is not None:
+            row["pseudo_label_accuracy"] = _share(pseudo == self.true[self.visible])
+        return row
+
+    def curve(self) -> dict[str, list[Number]]:
+        """The rows as one list per name."""
+        return {name: [row[name] for row in self.rows] for name in self.rows[0]} if self.rows else {}
+
+    def accuracy(self) -> dict[str, Number]:
+        """Last, best (an oracle: chosen on the test set), selected on the noisy validation twin (first of equals)."""
+        rows = [row for row in self.rows if row["test_accuracy"] is not None]
+        if not rows:
+            return {}
+        tests = [row["test_accuracy"] or 0.0 for row in rows]
+        chosen = int(np.argmax([row["validation_accuracy"] or 0.0 for row in rows]))
+        return {
+            "last": tests[-1],
+            "best": max(tests),
+            "selected": tests[chosen],
+            "selected_epoch": rows[chosen]["epoch"],
+        }
+
+
+def calibration_error(logits: Tensor, labels: Tensor) -> float:
+    """Expected calibration error with 15 equal bins (Guo et al., ICML 2017): logits [n, C], labels [n]."""
+    confidence, predicted = logits.float().softmax(1).max(1)
+    gap = (predicted == labels).double() - confidence.double()
+    bins = (confidence * CALIBRATION_BINS).long().clamp(max=CALIBRATION_BINS - 1)
+    total = torch.zeros(CALIBRATION_BINS, dtype=torch.double, device=gap.device).index_add(0, bins, gap)
+    return float(total.abs().sum() / len(labels))
+
+
+def _share(hits: Tensor) -> float | None:
+    return float(hits.double().mean()) if len(hits) else None
+
+
+def _mean(values: Tensor) -> float | None:
+    return float(values.double().mean()) if len(values) else None
+
+
+def _auroc(scores: Tensor, positive: Tensor) -> float | None:
+    from sklearn.metrics import roc_auc_score
+
+    if not positive.any() or positive.all():
+        return None
+    return float(roc_auc_score(positive.cpu().numpy(), scores.cpu().numpy()))

@@ -1,0 +1,207 @@
+"""Records of one experiment under several seeds as a group, and the committed file of groups that a run is held to."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from bench.cell import Cell, Record
+from bench.errors import BenchError
+
+KIND = "noisy-prompt-bench baseline"
+SCHEMA = 1
+Seeds: TypeAlias = dict[int, float]
+
+
+@dataclass(frozen=True)
+class Group:
+    """All cells that differ in the seed alone.
+
+    Attributes:
+        cell: every field of the cell but the seed.
+        accuracy: last test accuracy in percent by seed, finished records only.
+        memorized: final memorized share in percent by seed, where it exists.
+        keys: the records' keys by seed, which change with plugin versions and weights.
+        failed: reason by seed, of the records that did not finish.
+    """
+
+    cell: dict[str, Any]
+    accuracy: Seeds
+    memorized: Seeds
+    keys: dict[int, str]
+    failed: dict[int, str]
+
+    @property
+    def column(self) -> str:
+        """Noise kind and rate."""
+        return f"{self.cell['noise']} {self.cell['rate']}"
+
+    @property
+    def label(self) -> str:
+        """Dataset, noise and method with its options, for people."""
+        cell = self.cell
+        inside = ",".join(f"{name}={value}" for name, value in sorted(cell["options"].items()))
+        noise = cell["noise"] if not cell["rate"] else f"{cell['noise']} {cell['rate']:.4g}"
+        subset = "@clean" if cell["subset"] == "clean" else ""
+        return f"{cell['dataset']} · {noise} · {cell['method']}{f'[{inside}]' if inside else ''}{subset}"
+
+    @property
+    def family(self) -> str:
+        """What the groups of one method under all noise have in common."""
+        return json.dumps({k: v for k, v in self.cell.items() if k not in ("noise", "rate")}, sort_keys=True)
+
+
+def newest(records: Iterable[Record]) -> list[Record]:
+    """Of several records of one cell (other plugin versions) the one written last, in the order of the keys."""
+    chosen: dict[str, Record] = {}
+    for record in sorted(records, key=lambda r: (str(r.provenance.get("finished", "")), r.key)):
+        chosen[record.cell.model_dump_json()] = record
+    return sorted(chosen.values(), key=lambda record: record.key)
+
+
+def identity(cell: Cell) -> str:
+    """The name of a cell's group: every field but the seed, as JSON."""
+    return json.dumps(cell.model_dump(exclude={"seed"}), sort_keys=True)
+
+
+def write_baseline(records: Iterable[Record], path: Path) -> int:
+    """Write what `compare` reads, whole or not at all; returns the number of groups.
+
+    Raises:
+        BenchError: no record is done, or the file cannot be written.
+    """
+    records = newest(records)
+    groups = {k: g for k, g in grouped(records).items() if g.accuracy}
+    if not groups:
+        raise BenchError("no finished record to make a baseline of; run `bench run` first.")
+    sd, df = pooled([g.accuracy for g in groups.values()])
+    rows = [_row(group) for _, group in sorted(groups.items(), key=lambda item: (item[1].label, item[0]))]
+    content = {
+        "kind": KIND,
+        "schema": SCHEMA,
+        "unit": "percent",
+        "pooled_sd": _short(sd),
+        "pooled_df": df,
+        "environment": environment(record for record in records if record.status == "done"),
+        "groups": rows,
+    }
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        raise BenchError(f'baseline "{path}" cannot be written: {error.strerror}; give a writable path.') from error
+    return len(groups)
+
+
+def pooled(groups: Iterable[Seeds]) -> tuple[float, int]:
+    """Pooled sample standard deviation within groups, and its degrees of freedom (0 where nothing is known).
+
+    Groups that do not vary at all (training-free methods) say nothing about the noise of the others.
+    """
+    squares = [(float(np.var(list(g.values()), ddof=1)), len(g) - 1) for g in groups if len(set(g.values())) > 1]
+    df = sum(d for _, d in squares)
+    return (math.sqrt(sum(v * d for v, d in squares) / df), df) if df else (0.0, 0)
+
+
+def grouped(records: Iterable[Record]) -> dict[str, Group]:
+    """The groups by `identity`; of skipped records nothing is kept."""
+    groups: dict[str, Group] = {}
+    for record in newest(records):
+        cell = record.cell.model_dump(exclude={"seed"})
+        group = groups.setdefault(identity(record.cell), Group(cell, {}, {}, {}, {}))
+        accuracy, seed = record.accuracy.get("last"), record.cell.seed
+        if record.status == "skipped":
+            continue
+        if record.status != "done" or accuracy is None or not math.isfinite(accuracy):
+            group.failed[seed] = record.reason or record.status
+            continue
+        group.accuracy[seed], group.keys[seed] = 100 * float(accuracy), record.key
+        share = (record.curve.get("memorized") or [None])[-1]
+        if share is not None and math.isfinite(share):
+            group.memorized[seed] = 100 * float(share)
+    return {k: g for k, g in groups.items() if g.accuracy or g.failed}
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A baseline as read: groups by `identity`, and the `environment` of its records."""
+
+    groups: dict[str, Group]
+    environment: dict[str, list[str]]
+
+
+def read_baseline(path: Path) -> Baseline:
+    """The baseline in a file.
+
+    Raises:
+        BenchError: the file is missing, torn, or something else.
+    """
+    advice = "restore it, or write a new one."
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BenchError(
+            f'baseline "{path}" cannot be read: {error.strerror}; give an existing file, or {advice}'
+        ) from error
+    except ValueError as error:
+        raise BenchError(f'baseline "{path}" is torn: it is not valid JSON; {advice}') from error
+    if not isinstance(content, dict) or content.get("kind") != KIND or content.get("schema") != SCHEMA:
+        raise BenchError(f'"{path}" is not a baseline of schema {SCHEMA}; {advice}')
+    try:
+        groups = [
+            Group(row["cell"], _seeds(row["accuracy"]), _seeds(row["memorized"]), _keys(row["keys"]), {})
+            for row in content["groups"]
+        ]
+        named = {identity(Cell(**group.cell, seed=0)): group for group in groups if group.accuracy}
+        return Baseline(named, {name: list(values) for name, values in content["environment"].items()})
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BenchError(f'baseline "{path}" is torn: a group in it is incomplete; {advice}') from error
+
+
+def _seeds(values: Mapping[str, float]) -> Seeds:
+    seeds = {int(seed): float(value) for seed, value in values.items()}
+    if not all(math.isfinite(value) for value in seeds.values()):
+        raise ValueError("not finite")
+    return seeds
+
+
+def environment(records: Iterable[Record]) -> dict[str, list[str]]:
+    """What the records were made with and on, from their provenance: package or "processor" to its values, sorted."""
+    found: dict[str, set[str]] = {}
+    for record in records:
+        versions = record.provenance.get("versions")
+        known = dict(versions) if isinstance(versions, dict) else {}
+        if "processor" in record.provenance:
+            known["processor"] = record.provenance["processor"]
+        for name, value in known.items():
+            found.setdefault(str(name), set()).add(str(value))
+    return {name: sorted(values) for name, values in sorted(found.items())}
+
+
+def _row(group: Group) -> dict[str, Any]:
+    values = list(group.accuracy.values())
+    return {
+        "label": group.label,
+        "cell": group.cell,
+        "keys": {str(s): key for s, key in sorted(group.keys.items())},
+        "accuracy": {str(s): _short(v) for s, v in sorted(group.accuracy.items())},
+        "mean": _short(float(np.mean(values))),
+        "sd": _short(float(np.std(values, ddof=1))) if len(values) > 1 else None,
+        "memorized": {str(s): _short(v) for s, v in sorted(group.memorized.items())},
+    }
+
+
+def _keys(values: Mapping[str, str]) -> dict[int, str]:
+    return {int(seed): str(key) for seed, key in values.items()}
+
+
+def _short(value: float) -> float:
+    return round(value, 6)

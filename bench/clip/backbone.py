@@ -1,0 +1,176 @@
+"""The backbone facade: everything that a method, the loop and the feature store may ask of a frozen CLIP."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple, cast
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from bench.clip.image import image_tower
+from bench.clip.text import Position, TextTower
+from bench.clip.tokens import ClassTokens, encode, tokenise
+from bench.errors import BenchError
+
+__all__ = ["Backbone", "ClassTokens", "ImageFeatures", "Position"]
+
+TEXT_CHUNK = 256
+
+
+class ImageFeatures(NamedTuple):
+    """Features of B images, not normalised: pooled [B, D] and the last layer's tokens [B, T, D]."""
+
+    pooled: Tensor
+    tokens: Tensor
+
+
+class Backbone:
+    """A frozen dual encoder in float32 and evaluation mode. It is no `nn.Module`, so no method trains or copies it.
+
+    Args:
+        model: `open_clip.CLIP` or `open_clip.CustomTextCLIP` with its weights; frozen in place.
+        name: how records name it.
+        preprocess_cfg: open_clip's preprocessing settings (size, mean, std, interpolation, resize_mode).
+        rows: the token ids that have an embedding, or None for the whole vocabulary.
+
+    Attributes:
+        name: as given.
+        width: W, of the text tower's tokens.
+        embed_dim: D, of the joint space.
+        image_size: height and width of the input in pixels (one number; the towers are square).
+        num_tokens: T, patch tokens per image.
+        context_length: positions of the text tower, [SOS] and [EOT] included.
+        preprocess_id: the preprocessing settings as sorted JSON, for keys.
+
+    Raises:
+        BenchError: a tower is of a kind that the facade cannot serve.
+    """
+
+    def __init__(
+        self, model: nn.Module, name: str, preprocess_cfg: Mapping[str, Any], rows: frozenset[int] | None = None
+    ) -> None:
+        frozen: Any = model.float().eval().requires_grad_(False)
+        self._model = frozen
+        self._text, self._image = TextTower(model), image_tower(frozen.visual)
+        self._preprocess_cfg, self._rows = dict(preprocess_cfg), rows
+        self.name = name
+        self.width, self.context_length = self._text.width, self._text.context_length
+        self.embed_dim = int(frozen.visual.output_dim)
+        size = frozen.visual.image_size
+        self.image_size = int(size if isinstance(size, int) else size[0])
+        self.num_tokens = self._image.num_tokens
+        self.preprocess_id = json.dumps(self._preprocess_cfg, sort_keys=True)
+
+    def to(self, device: str | torch.device) -> Backbone:
+        """Move the weights, in place, and return the facade. Class tokens stay on the device they were made on."""
+        self._model.to(device)
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.token_embedding.device
+
+    @property
+    def token_embedding(self) -> Tensor:
+        """The embedding table, [49408, W]."""
+        return self._text.token_embedding.weight
+
+    @property
+    def logit_scale(self) -> Tensor:
+        """The logarithm of the inverse temperature, 0-dimensional."""
+        return cast("Tensor", self._model.logit_scale).detach().reshape(())
+
+    @property
+    def scale(self) -> Tensor:
+        """The inverse temperature, exp(logit_scale), 0-dimensional; about 100 for OpenAI's weights."""
+        return self.logit_scale.exp()
+
+    @cached_property
+    def preprocess(self) -> Callable[[Image.Image], Tensor]:
+        """The evaluation transform of the weights' own configuration: image to pixels [3, H, W]."""
+        from open_clip.transform import PreprocessCfg, image_transform_v2
+
+        return cast("Callable[[Image.Image], Tensor]", image_transform_v2(PreprocessCfg(**self._preprocess_cfg), False))
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 over the weights as loaded and what shapes do not tell (heads, activation); no path enters."""
+        state = hashlib.sha256(json.dumps(_hidden_facts(self._model)).encode())
+        entries = {key.removeprefix("text."): value for key, value in self._model.state_dict().items()}
+        for key in sorted(entries):
+            value = entries[key].detach().cpu().contiguous()
+            state.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())
+            state.update(value.reshape(-1).view(torch.uint8).numpy())
+        return state.hexdigest()
+
+    def image(self, pixels: Tensor) -> ImageFeatures:
+        """Pooled features and patch tokens of preprocessed pixels [B, 3, H, W], neither normalised."""
+        return ImageFeatures(*self._image.encode(pixels))
+
+    def class_tokens(self, class_names: Sequence[str], suffix: str = ".") -> ClassTokens:
+        """Tokenise and embed C class names once, for any number of calls of `text`; `_` becomes a space.
+
+        Raises:
+            BenchError: no name, a name that alone exceeds the positions, or a word without an embedding.
+        """
+        classes = tokenise(class_names, suffix, self.token_embedding, self._rows)
+        classes.check_room(0, self.context_length)
+        return classes
+
+    def text(
+        self, context: Tensor, classes: ClassTokens, position: Position = "end", class_specific: bool = False
+    ) -> Tensor:
+        """Class features under learned context vectors, not normalised, [..., C, D].
+
+        Differentiable in the context; a pure function, also under `torch.func.grad` and `torch.func.vmap`.
+
+        Args:
+            context: [..., M, W] shared by all classes, or [..., C, M, W]; leading dimensions are free (none: CoOp; the
+                batch: CoCoOp, VisPrompt).
+            classes: from `class_tokens`.
+            position: where the class name stands: behind the context, behind its first M // 2 vectors, or before it.
+            class_specific: whether `context` has the class dimension.
+
+        Raises:
+            BenchError: a prompt is longer than the tower; names the class.
+            ValueError: the context's shape or the position is wrong.
+        """
+        return self._text.encode(context, classes, position, class_specific)
+
+    @torch.no_grad()
+    def text_templates(self, texts: Sequence[str]) -> Tensor:
+        """Features of whole texts, not normalised, [len(texts), D], without gradient.
+
+        Raises:
+            BenchError: no text, a text longer than the tower (never cut short), or a word without an embedding.
+        """
+        nothing = self.token_embedding.new_zeros(0, self.width)
+        chunks = [texts[start : start + TEXT_CHUNK] for start in range(0, max(len(texts), 1), TEXT_CHUNK)]
+        pieces = [tokenise(chunk, "", self.token_embedding, self._rows, underscores=False) for chunk in chunks]
+        return torch.cat([self.text(nothing, piece) for piece in pieces])
+
+    def phrase(self, text: str) -> Tensor:
+        """Token embeddings of a phrase that starts a context, [M, W]; `_` becomes a space.
+
+        M is the number of tokens. CoOp counts words, which is the same for phrases of common words and cuts others.
+
+        Raises:
+            BenchError: a word has no embedding, or the phrase is empty.
+        """
+        ids = encode(text.replace("_", " "), self._rows)
+        if not ids:
+            raise BenchError(f'the phrase "{text}" has no words; a context starts from at least one.')
+        return self.token_embedding[torch.tensor(ids, dtype=torch.long, device=self.device)].clone()
+
+
+def _hidden_facts(model: nn.Module) -> list[str]:
+    """Heads and activations in the order of the modules."""
+    heads = [f"heads {module.num_heads}" for module in model.modules() if hasattr(module, "num_heads")]
+    kinds = sorted({type(module).__name__ for module in model.modules() if "GELU" in type(module).__name__})
+    return [*heads, *kinds]

@@ -1,0 +1,253 @@
+"""What the verbs of the command line do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench import console
+from bench.config import Config, load_config
+from bench.errors import BenchError
+from bench.execute import Progress, Request, execute, set_up, unfinished
+from bench.grid import Grid, expand
+from bench.machine import WORKER_BYTES, this_machine
+from bench.overrides import override
+from bench.plan import Plan, make_plan
+from bench.registry import load_plugin_file
+from bench.store import Store
+from bench.summary import summary_rows
+
+EXIT_UNFINISHED = 4
+DEFAULT_GRID = "quick"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Options that several verbs share; `grid` and `store` are None where the user named none."""
+
+    grid: str | None
+    sets: Sequence[str]
+    store: str | None
+    config: str | None
+    plugins: Sequence[str]
+    retry: str | None = None
+
+    def load(self) -> Config:
+        """The settings, with plugins imported and `--set` laid over the grid."""
+        for plugin in self.plugins:
+            load_plugin_file(plugin)
+        config = load_config(self.config)
+        return override(config, self.grid or DEFAULT_GRID, self.sets) if self.sets or self.grid else config
+
+    def open(self, config: Config) -> Store:
+        """The store that was named, or the settings' own."""
+        return Store(self.store or config.settings.paths.store)
+
+    def existing(self, config: Config) -> Store:
+        """As `open`.
+
+        Raises:
+            BenchError: it does not exist.
+        """
+        store = self.open(config)
+        if not store.exists():
+            raise BenchError(f'store "{store.root}" does not exist; run `bench run` first, or change --store.')
+        return store
+
+    def flags(self) -> str:
+        """The options that lead another verb to the same store."""
+        parts = [f" --store {self.store}" if self.store else "", f" --config {self.config}" if self.config else ""]
+        return "".join([*parts, *(f" --plugin {plugin}" for plugin in self.plugins)])
+
+
+def run_grid(selection: Selection, request: Request) -> int:
+    """`bench run`."""
+    config = selection.load()
+    store = selection.open(config)
+    plan = make_plan(expand(config, selection.grid or DEFAULT_GRID), store, selection.retry)
+    for text in (*plan.grid.notes, *plan.problems):
+        console.warn(text)
+    if not plan.todo:
+        console.line(
+            f"grid {plan.grid.name}: nothing left to do, {plan.counts()['done']} of {len(plan.grid.cells)} done."
+        )
+        return _end(selection, plan, store, None)
+    setup = set_up(plan, config, request)
+    console.line(
+        f"grid {plan.grid.name}: {len(plan.todo)} of {len(plan.grid.cells)} cells to run, {_plural(setup.workers)} "
+        f"({setup.name}, {setup.device}), about {console.duration(plan.estimate.total / setup.workers)}."
+    )
+    labels = {planned.key: planned.cell.label() for planned in plan.todo}
+    with console.progress(len(plan.todo), labels) as listen:
+        progress = execute(plan, store, config, setup, request, listen)
+    console.line(f"ran {len(progress.done)} cells in {console.duration(progress.elapsed)}.")
+    return _end(selection, plan, store, progress)
+
+
+def _end(selection: Selection, plan: Plan, store: Store, progress: Progress | None) -> int:
+    """Summary, unfinished cells with their reasons, and the next command; returns the exit code."""
+    if progress is not None:
+        records = store.records(planned.key for planned in plan.grid.cells)
+        console.table(*summary_rows(records))
+    left = unfinished(plan, progress or Progress(0, {}, 1))
+    if left:
+        console.line(f"{len(left)} of {len(plan.grid.cells)} cells did not finish:")
+        for label, reason in left:
+            console.line(f"  {label}: {reason}")
+        console.line(
+            f"to run them again: bench run --grid {plan.grid.name}{_sets(selection)} --retry all{selection.flags()}"
+        )
+    console.line(f"next: bench report{selection.flags()}")
+    return EXIT_UNFINISHED if left else 0
+
+
+def _sets(selection: Selection) -> str:
+    return "".join(f" --set '{text}'" for text in selection.sets)
+
+
+def _plural(workers: int) -> str:
+    return f"{workers} worker{'s' if workers > 1 else ''}"
+
+
+def show_plan(selection: Selection, workers: int | None, as_json: bool) -> int:
+    """`bench plan`."""
+    config = selection.load()
+    grid = expand(config, selection.grid or DEFAULT_GRID)
+    plan = make_plan(grid, selection.open(config), selection.retry)
+    machine = this_machine(config.settings.grid[grid.name].device)
+    count = machine.workers(workers, max(1, len(plan.todo)), plan.estimate.gpu_memory)
+    counts = plan.counts(count) | {"memory_bytes": count * WORKER_BYTES if plan.todo else 0}
+    for text in (*grid.notes, *plan.problems):
+        console.warn(text)
+    if as_json:
+        console.as_json(counts)
+        return 0
+    console.line(
+        f"grid {grid.name}: {counts['cells']} cells ({counts['reference']} of them reference rows), "
+        f"{counts['done']} done, {counts['failed']} failed, {counts['todo']} to do."
+    )
+    if plan.todo:
+        basis = f"{plan.estimate.measured} of {len(plan.todo)} from records of like cells, the others from a default"
+        console.line(
+            f"about {console.duration(counts['estimate_seconds'])} on {_plural(count)} ({basis}), "
+            f"{counts['memory_bytes'] / 2**30:.1f} GiB of memory, {counts['disk_bytes'] / 2**20:.1f} MiB of disk."
+        )
+    for record in plan.unfinished:
+        console.line(f"  {record.cell.label()}: {record.status}: {record.reason}")
+    return 0
+
+
+def show_status(selection: Selection, as_json: bool) -> int:
+    """`bench status`: the grids of the settings that the store has a record of, and all its records."""
+    config = selection.load()
+    store = selection.existing(config)
+    statuses = store.statuses()
+    if selection.grid:
+        plans = [make_plan(expand(config, selection.grid), store)]
+    else:
+        plans = [make_plan(grid, store) for grid in _begun(config, set(statuses))]
+    counts = [plan.counts() for plan in plans]
+    total = {"store": store.root, **_total(plans, len(statuses)), "grids": counts}
+    if as_json:
+        console.as_json(total)
+        return 0
+    for problem in store.problems.values():
+        console.warn(problem)
+    console.line(f"{store.root}: {total['records']} records, {total['done']} done, {total['failed']} failed.")
+    columns = ["grid", "cells", "done", "failed", "todo"]
+    console.table(columns, [[str(count[column]) for column in columns] for count in counts])
+    for plan in plans:
+        for record in plan.unfinished:
+            console.line(f"  {plan.grid.name}: {record.cell.label()}: {record.status}: {record.reason}")
+    return 0
+
+
+def _total(plans: Sequence[Plan], records: int) -> dict[str, Any]:
+    """Counts over the distinct cells of all plans."""
+    statuses = {key: status for plan in plans for key, status in plan.statuses.items()}
+    todo = {planned.key: plan.estimate.seconds[planned.key] for plan in plans for planned in plan.todo}
+    done = sum(status == "done" for status in statuses.values())
+    skipped = sum(status == "skipped" for status in statuses.values())
+    return {
+        "records": records,
+        "cells": len(statuses) + len(todo),
+        "done": done,
+        "failed": len(statuses) - done - skipped,
+        "skipped": skipped,
+        "todo": len(todo),
+        "estimate_seconds": round(sum(todo.values()), 1),
+    }
+
+
+def _begun(config: Config, keys: set[str]) -> list[Grid]:
+    """The smallest grids of the settings that account for the records of a store.
+
+    A large grid shares cells with a small one; it counts only where it has a record that no smaller one has.
+    """
+    grids = []
+    for name in config.settings.grid:
+        try:
+            grids.append(expand(config, name))
+        except BenchError:  # it needs a plugin that is not here, and nobody asked for it by name
+            continue
+    begun, left = [], set(keys)
+    for grid in sorted(grids, key=lambda grid: len(grid.cells)):
+        own = {planned.key for planned in grid.cells} & left
+        if own:
+            begun.append(grid)
+            left -= own
+    return begun
+
+
+def write_report(selection: Selection, formats: set[str], out: str | None) -> int:
+    """`bench report`."""
+    from reports.build import FORMATS, build
+
+    config = selection.load()
+    store = selection.existing(config)
+    if out is None and "://" in store.root:
+        raise BenchError(f'store "{store.root}" is a URL; name the folder of the report with --out.')
+    files = build(store.root, Path(out or Path(store.root) / "report"), frozenset(formats) or FORMATS)
+    console.line(f"report: {files[0]} and {len(files) - 1} more files in {files[0].parent}")
+    return 0
+
+
+def compare_records(selection: Selection, baseline: str, write: bool) -> int:
+    """`bench compare`."""
+    from bench.compare import compare, write_baseline
+
+    config = selection.load()
+    store = selection.existing(config)
+    keys = [planned.key for planned in expand(config, selection.grid).cells] if selection.grid else None
+    if write:
+        count = write_baseline(store.records(keys), Path(baseline))
+        console.line(f"wrote {count} groups of cells to {baseline}.")
+        return 0
+    cells = [planned.cell for planned in expand(config, selection.grid).cells] if selection.grid else None
+    result = compare(store.records(), Path(baseline), cells=cells)
+    for text in result.lines():
+        console.line(text)
+    return result.exit_code
+
+
+def show_config(selection: Selection, as_json: bool) -> int:
+    """`bench config`."""
+    entries = selection.load().entries()
+    if as_json:
+        console.as_json(entries)
+    else:
+        console.table(["key", "value", "origin"], [[e["key"], _toml(e["value"]), e["origin"]] for e in entries])
+    return 0
+
+
+def _toml(value: Any) -> str:
+    """A value as it is written in TOML, near enough to be read."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return f'"{value}"' if isinstance(value, str) else str(value)

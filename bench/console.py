@@ -1,0 +1,131 @@
+"""The only module that prints: lines, tables, errors and the progress of a run.
+
+On a terminal, tables and progress are rich's; elsewhere they are plain lines that a log can hold.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bench.execute import Progress
+    from bench.schedulers.base import Outcome
+
+PARTS = 10
+
+
+def line(text: str = "") -> None:
+    """A line on the standard output."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def error(text: str) -> None:
+    """One line on the standard error, whatever breaks are in the text."""
+    sys.stderr.write(f"error: {' '.join(text.split())}\n")
+
+
+def warn(text: str) -> None:
+    """One line on the standard error."""
+    sys.stderr.write(f"note: {' '.join(text.split())}\n")
+
+
+def as_json(value: Any) -> None:
+    """A value as JSON on the standard output."""
+    line(json.dumps(value, indent=1))
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
+    """A table; columns whose every cell is a number are set to the right."""
+    right = [bool(rows) and all(_numeric(row[index]) for row in rows) for index in range(len(columns))]
+    if sys.stdout.isatty():
+        _rich_table(columns, rows, title, right)
+        return
+    widths = [max(len(row[index]) for row in [columns, *rows]) for index in range(len(columns))]
+    if title:
+        line(title)
+    for row in [columns, *rows]:
+        cells = [cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(row, widths, right, strict=True)]
+        line("  ".join(cells).rstrip())
+
+
+def duration(seconds: float) -> str:
+    """Seconds for people.
+
+    >>> duration(200)
+    '3 min 20 s'
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+@contextmanager
+def progress(total: int, labels: dict[str, str]) -> Iterator[Callable[[Outcome, Progress], None]]:
+    """A listener for `bench.execute.execute`: a bar on a terminal, else a line per tenth and per unfinished cell."""
+    if not sys.stdout.isatty():
+        yield _plain_listener(labels)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    console = Console()
+    bar = Bar(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"),
+              console=console, transient=True)  # fmt: skip
+    with bar:
+        task = bar.add_task("cells", total=total, left="")
+
+        def listen(outcome: Outcome, state: Progress) -> None:
+            if outcome.status != "done":
+                console.print(_complaint(outcome, labels), markup=False, highlight=False)
+            bar.update(task, completed=len(state.done), left=f"{duration(state.left())} left")
+
+        yield listen
+
+
+def _plain_listener(labels: dict[str, str]) -> Callable[[Outcome, Progress], None]:
+    shown = -1
+
+    def listen(outcome: Outcome, state: Progress) -> None:
+        nonlocal shown
+        if outcome.status != "done":
+            line(_complaint(outcome, labels))
+        part = len(state.done) * PARTS // state.total
+        if part > shown:
+            shown = part
+            line(
+                f"{len(state.done)} of {state.total} cells, {duration(state.elapsed)} passed, "
+                f"about {duration(state.left())} left"
+            )
+
+    return listen
+
+
+def _complaint(outcome: Outcome, labels: dict[str, str]) -> str:
+    return f"{outcome.status}: {labels.get(outcome.key, outcome.key)}: {outcome.reason}"
+
+
+def _numeric(text: str) -> bool:
+    return text.replace(".", "", 1).replace("-", "", 1).replace("–", "").isdigit() or text in ("", "–")
+
+
+def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str, right: Sequence[bool]) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(title=title or None, box=SIMPLE_HEAD, title_justify="left")
+    for column, to_right in zip(columns, right, strict=True):
+        shown.add_column(column, justify="right" if to_right else "left")
+    for row in rows:
+        shown.add_row(*map(Text, row))
+    Console().print(shown)

@@ -1,0 +1,38 @@
+"""The one error type that is a user's mistake, printed as one line; and near-match suggestions."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class BenchError(Exception):
+    """A mistake in the user's input.
+
+    The text is one line that says what was found, what was expected and what to change. The command line prints it
+    without a traceback and exits with `exit_code`.
+    """
+
+    exit_code = 2
+
+
+class NothingCompared(BenchError):
+    """Both sides of a comparison are readable, and nothing matches (exit code 3)."""
+
+    exit_code = 3
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A clause naming the nearest of `known`, or the first twenty of them where none is near.
+
+    >>> did_you_mean("copp", ["coop", "joapr"])
+    'did you mean "coop"?'
+    """
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    if near:
+        return f'did you mean "{near[0]}"?'
+    if not known:
+        return "none is known here."
+    more = f" and {len(known) - 20} more" if len(known) > 20 else ""
+    return f"known: {', '.join(known[:20])}{more}."

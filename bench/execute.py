@@ -1,0 +1,224 @@
+"""Running a plan: packs, scheduler, what comes back, and what was lost on the way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from bench.clip import identity
+from bench.config import Config
+from bench.errors import BenchError
+from bench.machine import this_machine
+from bench.plan import Plan
+from bench.schedulers.base import Outcome, Pack, Scheduler, Work, lost_record, outcome_of
+from bench.store import Store
+
+SchedulerName = Literal["auto", "ray", "local"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """How the user wants a plan to be run.
+
+    Attributes:
+        scheduler: "auto" is Ray where more than one worker fits, else local.
+        workers: at a time; None for what fits.
+        address: of a running Ray cluster.
+        fail_fast: stop at the first cell that does not finish.
+        plugins: files that workers import too.
+    """
+
+    scheduler: SchedulerName = "auto"
+    workers: int | None = None
+    address: str | None = None
+    fail_fast: bool = False
+    plugins: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a request comes to on this machine."""
+
+    scheduler: Scheduler
+    name: Literal["ray", "local"]
+    workers: int
+    device: Literal["cpu", "cuda"]
+
+
+@dataclass
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        total: cells to run.
+        expected: estimated seconds of one worker, by key.
+        workers: at a time.
+        done: outcomes so far.
+        first: seconds until the first outcome, and the estimated seconds of its cell.
+    """
+
+    total: int
+    expected: dict[str, float]
+    workers: int
+    done: list[Outcome] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
+    first: tuple[float, float] | None = None
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.began
+
+    def left(self) -> float:
+        """Seconds that the rest will take: the estimate, corrected by the pace since the first outcome.
+
+        The time before that is mostly the start of the workers, which is paid once.
+        """
+        whole = sum(self.expected.values())
+        passed = sum(self.expected.get(outcome.key, 0.0) for outcome in self.done)
+        if self.first is None or passed <= self.first[1]:
+            return (whole - passed) / self.workers
+        return (self.elapsed - self.first[0]) * (whole - passed) / (passed - self.first[1])
+
+    def add(self, outcome: Outcome) -> None:
+        """Take in an outcome."""
+        self.done.append(outcome)
+        if self.first is None:
+            self.first = self.elapsed, self.expected.get(outcome.key, 0.0)
+
+
+Listener = Callable[[Outcome, Progress], None]
+
+
+def set_up(plan: Plan, config: Config, request: Request) -> Setup:
+    """Choose scheduler, device and number of workers.
+
+    Raises:
+        BenchError: the request contradicts itself or the machine.
+    """
+    if request.address is not None and request.scheduler == "local":
+        raise BenchError("--address names a Ray cluster and --scheduler is local; leave out one of the two.")
+    table = config.settings.grid[plan.grid.name]
+    machine = this_machine(table.device)
+    packs = len(plan.todo)
+    if request.address is not None:
+        workers = request.workers or packs
+    else:
+        workers = machine.workers(request.workers, packs, plan.estimate.gpu_memory)
+    name: Literal["ray", "local"] = "ray" if workers > 1 or request.address is not None else "local"
+    if request.scheduler != "auto":
+        name = request.scheduler
+    return Setup(_scheduler(name, request, machine.gpus, machine.fraction(workers)), name, workers,
+                 "cuda" if machine.gpus else "cpu")  # fmt: skip
+
+
+def execute(
+    plan: Plan, store: Store, config: Config, setup: Setup, request: Request, listen: Listener, work: Work | None = None
+) -> Progress:
+    """Run what is to do and publish a record for every cell that ends.
+
+    Args:
+        plan: with at least one cell to run.
+        store: where records go; made if need be.
+        config: the settings that the plan was made with.
+        setup: from `set_up`.
+        request: the user's.
+        listen: called once per ended cell.
+        work: what to do with a pack, for tests; None for the real trial.
+
+    Raises:
+        BenchError: the store cannot be written, a backbone does not load, or workers cannot be started.
+        KeyboardInterrupt: after workers are gone; what was published stays.
+    """
+    _check_backbones(plan)
+    store.prepare()
+    driver = _Collector(plan, store, setup.workers, request.fail_fast, listen)
+    packs: list[Pack] = [((planned.key, planned.cell),) for planned in plan.todo]
+    work = work or _work(plan, store, config, setup, request)
+    setup.scheduler.run(packs, work, setup.workers, driver.take, driver.stop)
+    return driver.progress
+
+
+def _work(plan: Plan, store: Store, config: Config, setup: Setup, request: Request) -> Work:
+    settings: dict[str, Any] = {
+        "timeout": config.settings.grid[plan.grid.name].timeout,
+        "roots": {name: table.root for name, table in config.settings.dataset.items() if table.root},
+        "cache": config.settings.paths.cache or None,
+        "device": setup.device,
+    }
+    if settings["timeout"] == float("inf"):
+        settings["timeout"] = None
+    root = store.root if "://" in store.root else str(Path(store.root).expanduser().resolve())
+    return Work(root, settings, plugins=tuple(str(Path(file).resolve()) for file in request.plugins))
+
+
+def _scheduler(name: str, request: Request, gpus: int, fraction: float) -> Scheduler:
+    if name == "local":
+        from bench.schedulers.local import Local
+
+        return Local()
+    from bench.schedulers.ray_tune import RayTune
+
+    return RayTune(request.address, gpus, fraction)
+
+
+def _check_backbones(plan: Plan) -> None:
+    """Load every backbone that comes from a file or a download once, so that its mistakes show before anything runs."""
+    for name in dict.fromkeys(planned.cell.backbone for planned in plan.todo):
+        if not identity.embedded(name):
+            from bench.clip.load import load_backbone
+
+            load_backbone(name)
+
+
+class _Collector:
+    """Takes outcomes in the driver and publishes what a dead worker could not."""
+
+    def __init__(self, plan: Plan, store: Store, workers: int, fail_fast: bool, listen: Listener) -> None:
+        self.store, self.fail_fast, self.listen = store, fail_fast, listen
+        self.cells = {planned.key: planned.cell for planned in plan.todo}
+        self.tries = {key: self._count(key) for key in self.cells}
+        self.progress = Progress(len(plan.todo), dict(plan.estimate.seconds), workers)
+
+    def take(self, outcome: Outcome) -> None:
+        if outcome.lost:
+            outcome = self._recovered(outcome)
+        self.progress.add(outcome)
+        self.listen(outcome, self.progress)
+
+    def stop(self) -> bool:
+        return self.fail_fast and any(outcome.status != "done" for outcome in self.progress.done)
+
+    def _recovered(self, outcome: Outcome) -> Outcome:
+        record = self.store.read(outcome.key)
+        if record is not None and (record.status == "done" or len(record.attempts) > self.tries[outcome.key]):
+            return outcome_of(record)  # it was published before the worker died
+        record = lost_record(outcome.key, self.cells[outcome.key], outcome.status, outcome.reason or "")
+        try:
+            self.store.publish(record, {})
+        except OSError as error:
+            raise BenchError(f'store "{self.store.root}" cannot be written any more: {error.strerror}.') from error
+        return outcome_of(record)
+
+    def _count(self, key: str) -> int:
+        record = self.store.read(key)
+        return -1 if record is None else len(record.attempts)
+
+
+def unfinished(plan: Plan, progress: Progress) -> Sequence[tuple[str, str]]:
+    """Label and reason of every cell of the grid that is neither done nor skipped once a run has ended."""
+    outcomes = {outcome.key: outcome for outcome in progress.done}
+    left = {record.key: f"{record.status}: {record.reason}" for record in plan.unfinished}
+    rows = []
+    for planned in plan.grid.cells:
+        outcome = outcomes.get(planned.key)
+        if outcome is not None and outcome.status not in ("done", "skipped"):
+            rows.append((planned.cell.label(), f"{outcome.status}: {outcome.reason}"))
+        elif planned.key in left:
+            rows.append((planned.cell.label(), left[planned.key]))
+        elif outcome is None and planned.key in progress.expected:
+            rows.append((planned.cell.label(), "not run"))
+    return rows

@@ -1,0 +1,183 @@
+"""Files of one folder, local or behind an fsspec URL, each published whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from bench.errors import BenchError
+
+TEMPORARY = ".tmp"
+STALE_SECONDS = 3600.0
+
+
+class Files(Protocol):
+    """What the store asks of a folder."""
+
+    def names(self, suffix: str) -> list[str]:
+        """Names that end in `suffix`, sorted; none where the folder does not exist."""
+
+    def read(self, name: str) -> bytes | None:
+        """The bytes of a file, or None where there is none."""
+
+    def write(self, name: str, content: bytes, *, replace: bool) -> bool:
+        """Publish a file whole. Without `replace`, False where one of this name is there, which is then untouched."""
+
+    def prepare(self) -> None:
+        """Make the folder and prove that it can be written; raises OSError where not."""
+
+    def exists(self) -> bool:
+        """Whether the folder is there."""
+
+    def lock(self) -> Any:
+        """A context manager that holds the folder's lock among the processes of one machine."""
+
+
+def open_folder(root: str) -> Files:
+    """The folder of a path or an fsspec URL ("memory://x", "s3://bucket/x").
+
+    Raises:
+        BenchError: the URL's protocol is unknown or its package is not installed.
+    """
+    if "://" not in root or root.startswith("file://"):
+        return LocalFiles(Path(root.removeprefix("file://")).expanduser())
+    return UrlFiles(root)
+
+
+class LocalFiles:
+    """A local folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def names(self, suffix: str) -> list[str]:
+        """Names that end in `suffix`, sorted."""
+        if not self.root.is_dir():
+            return []
+        with os.scandir(self.root) as entries:
+            return sorted(entry.name for entry in entries if entry.name.endswith(suffix))
+
+    def read(self, name: str) -> bytes | None:
+        """The bytes of a file, or None where there is none."""
+        try:
+            return (self.root / name).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def write(self, name: str, content: bytes, *, replace: bool) -> bool:
+        """Write to a temporary name, flush to the disk, then rename, or link where nothing may be replaced."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        partial = self.root / f".{uuid.uuid4().hex}{TEMPORARY}"
+        try:
+            with partial.open("wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            if replace:
+                partial.replace(self.root / name)
+                return True
+            return self._link(partial, self.root / name)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    @staticmethod
+    def _link(partial: Path, final: Path) -> bool:
+        try:
+            os.link(partial, final)
+        except FileExistsError:
+            return False
+        except OSError:  # a file system without hard links; the store's lock stands alone there
+            if final.exists():
+                return False
+            partial.replace(final)
+        return True
+
+    def prepare(self) -> None:
+        """Make the folder, try to write in it, and remove what killed runs have left behind."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        probe = self.root / f".{uuid.uuid4().hex}{TEMPORARY}"
+        probe.write_bytes(b"")
+        probe.unlink()
+        for name in self.names(TEMPORARY):
+            file = self.root / name
+            if name != _LOCK and file.exists() and time.time() - file.stat().st_mtime > STALE_SECONDS:
+                file.unlink(missing_ok=True)
+
+    def exists(self) -> bool:
+        """Whether the folder is there."""
+        return self.root.is_dir()
+
+    def lock(self) -> Any:
+        """A file lock, freed by the system when its holder dies."""
+        from filelock import FileLock
+
+        self.root.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.root / _LOCK)
+
+
+_LOCK = f".lock{TEMPORARY}"
+
+
+class UrlFiles:
+    """A folder behind an fsspec URL; without a lock, since its writers may stand on many machines."""
+
+    def __init__(self, root: str) -> None:
+        import fsspec
+
+        try:
+            self.system, self.root = fsspec.core.url_to_fs(root)
+        except (ValueError, ImportError) as error:
+            text = " ".join(str(error).split())
+            raise BenchError(
+                f'store "{root}" cannot be opened: {text}; give a folder or a URL that fsspec knows.'
+            ) from error
+
+    def _path(self, name: str) -> str:
+        return f"{self.root.rstrip('/')}/{name}"
+
+    def names(self, suffix: str) -> list[str]:
+        """Names that end in `suffix`, sorted."""
+        try:
+            paths = self.system.ls(self.root, detail=False, refresh=True)
+        except FileNotFoundError:
+            return []
+        return sorted(path.rsplit("/", 1)[-1] for path in paths if path.endswith(suffix))
+
+    def read(self, name: str) -> bytes | None:
+        """The bytes of a file, or None where there is none."""
+        try:
+            content: bytes = self.system.cat_file(self._path(name))
+        except FileNotFoundError:
+            return None
+        return content
+
+    def write(self, name: str, content: bytes, *, replace: bool) -> bool:
+        """Write to a temporary name, then move."""
+        if not replace and self.system.exists(self._path(name)):
+            return False
+        self.system.makedirs(self.root, exist_ok=True)
+        partial = self._path(f".{uuid.uuid4().hex}{TEMPORARY}")
+        self.system.pipe_file(partial, content)
+        self.system.mv(partial, self._path(name))
+        return True
+
+    def prepare(self) -> None:
+        """Make the folder and try to write in it."""
+        self.system.makedirs(self.root, exist_ok=True)
+        probe = self._path(f".{uuid.uuid4().hex}{TEMPORARY}")
+        self.system.pipe_file(probe, b"probe")
+        self.system.rm_file(probe)
+
+    def exists(self) -> bool:
+        """Whether the folder is there."""
+        return bool(self.system.exists(self.root))
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Nothing to hold."""
+        yield

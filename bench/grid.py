@@ -1,0 +1,178 @@
+"""A grid's axes expanded to cells: fully resolved, unique, in a stable order, each with its key."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal
+
+from bench.cell import Cell, Value
+from bench.clip import identity
+from bench.config import Config, Exclude, GridTable, Optimizer
+from bench.data import DATASETS
+from bench.errors import BenchError
+from bench.overrides import grid_table, inherited_rates
+from bench.resolve import options, takes_rate
+from bench.variants import parse_variant, shown
+from methods import METHODS
+from noise import NOISE
+
+NO_NOISE = "none"
+BUDGET = ("batch_size", "learning_rate", "momentum", "weight_decay", "warmup_epochs", "warmup_learning_rate")
+FIXED = ("budget", "precision", "views", "eval_every")
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell with the name of its record; `reference` where only a reference row asks for it."""
+
+    key: str
+    cell: Cell
+    reference: bool = False
+
+
+@dataclass(frozen=True)
+class Grid:
+    """An expanded grid.
+
+    Attributes:
+        name: of the grid.
+        cells: unique cells in a stable order: by data set, backbone, shots and seed, then noise, then method.
+        notes: lines for the user, on values that were inherited where that may surprise.
+    """
+
+    name: str
+    cells: tuple[PlannedCell, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A variant with its canonical name and every option."""
+
+    method: str
+    options: Mapping[str, Value]
+    subset: Literal["all", "clean"]
+    reference: bool
+
+
+def expand(config: Config, name: str) -> Grid:
+    """The cells of a grid.
+
+    Raises:
+        BenchError: the grid, or a plugin, option or rate in it, is unknown or out of range, or nothing is left.
+    """
+    table = grid_table(config, name)
+    _check_names(config)
+    methods = [_resolved(config, text, reference=True) for text in table.reference]
+    methods += [_resolved(config, text, reference=False) for text in table.method]
+    excludes = [_Excluder(config, exclude) for exclude in table.exclude]
+    found: dict[str, PlannedCell] = {}
+    for cell, reference in _product(config, name, table, methods):
+        if any(exclude.matches(cell) for exclude in excludes):
+            continue
+        key = cell.key(_versions(cell))
+        if key not in found or (found[key].reference and not reference):
+            found[key] = PlannedCell(key, cell, reference)
+    if not found:
+        raise BenchError(f"grid {name} has no cell left after its excludes; remove one of them.")
+    return Grid(name, tuple(found.values()), tuple(inherited_rates(config, name)))
+
+
+def _product(config: Config, name: str, table: GridTable, methods: list[Resolved]) -> Iterator[tuple[Cell, bool]]:
+    datasets = [DATASETS.row(text).name for text in table.dataset]
+    backbones = [identity.canonical(text) for text in table.backbone]
+    settings = itertools.product(datasets, backbones, table.shots, table.seed, _noises(table))
+    for dataset, backbone, shots, seed, (kind, rate) in settings:
+        for method in methods:
+            for budget in _budgets(config, name, table, method.method):
+                yield Cell(
+                    dataset=dataset, shots=shots, noise=kind, rate=rate, method=method.method,
+                    options=dict(method.options), subset="all" if kind == NO_NOISE else method.subset,
+                    backbone=backbone, seed=seed, **budget,
+                ), method.reference  # fmt: skip
+
+
+def _noises(table: GridTable) -> list[tuple[str, float]]:
+    """Kinds with rates; rate 0 of any kind that takes one is `none`."""
+    noises: list[tuple[str, float]] = []
+    for entry in table.noise:
+        kind = NOISE.row(entry.kind).name
+        if takes_rate(kind):
+            rates = entry.rate if entry.has_rates else table.rate
+            noises += [(kind, rate) if rate else (NO_NOISE, 0.0) for rate in rates]
+        elif any(entry.rate):
+            raise BenchError(f"noise {kind} takes no rate, found {shown(entry.rate)}; remove its rate.")
+        else:
+            noises.append((kind, 0.0))
+    return noises
+
+
+def _budgets(config: Config, name: str, table: GridTable, method: str) -> list[dict[str, Any]]:
+    """Optimizer, epochs and evaluation of a method in this grid, one entry per number of epochs."""
+    values = table.model_dump(include={*BUDGET, *FIXED})
+    epochs = table.epochs
+    if table.budget == "paper":
+        named = config.named(name)
+        own = _paper(config, method).model_dump(exclude_unset=True)
+        values |= {key: value for key, value in own.items() if key in BUDGET and key not in named}
+        if "epochs" in own and "epochs" not in named:
+            epochs = [own["epochs"]]
+    return [{**values, "epochs": count} for count in epochs]
+
+
+def _paper(config: Config, method: str) -> Optimizer:
+    table = next((t for n, t in config.settings.method.items() if METHODS.row(n).name == method), None)
+    return table.paper if table else Optimizer()
+
+
+def _resolved(config: Config, text: str, reference: bool) -> Resolved:
+    variant = parse_variant(text)
+    method = METHODS.row(variant.method).name
+    defaults = next((t.options for n, t in config.settings.method.items() if METHODS.row(n).name == method), {})
+    return Resolved(method, options(method, {**defaults, **variant.options}), variant.subset, reference)
+
+
+def _check_names(config: Config) -> None:
+    for method in config.settings.method:
+        METHODS.row(method)
+    for dataset in config.settings.dataset:
+        DATASETS.row(dataset)
+
+
+def _versions(cell: Cell) -> dict[str, str | int]:
+    return {
+        "method": METHODS.row(cell.method).version,
+        "noise": NOISE.row(cell.noise).version,
+        "dataset": DATASETS.row(cell.dataset).version,
+        "backbone": _identity(cell.backbone),
+    }
+
+
+@lru_cache(maxsize=64)
+def _identity(backbone: str) -> str:
+    return identity.identity(backbone)
+
+
+class _Excluder:
+    """An exclude with its names resolved: a bare method excludes every variant of it, one with options that variant."""
+
+    def __init__(self, config: Config, exclude: Exclude) -> None:
+        self.axes: dict[str, list[Any]] = exclude.model_dump(exclude_unset=True, exclude={"method", "noise"})
+        self.noise = [NOISE.row(kind).name for kind in exclude.noise]
+        self.methods = [(_resolved(config, text, False), "[" in text) for text in exclude.method]
+
+    def matches(self, cell: Cell) -> bool:
+        """Whether the cell has one of the values at every axis named."""
+        if self.noise and cell.noise not in self.noise:
+            return False
+        if self.methods and not any(
+            cell.method == method.method
+            and cell.subset == method.subset
+            and (not exact or cell.options == method.options)
+            for method, exact in self.methods
+        ):
+            return False
+        return all(getattr(cell, axis) in values for axis, values in self.axes.items())

@@ -1,0 +1,140 @@
+"""What is left to do of a grid, and what it will cost. Needs neither data nor weights in memory."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from statistics import fmean
+from typing import Any
+
+from bench.cell import UNFINISHED, Cell, Record, Status
+from bench.errors import BenchError, did_you_mean
+from bench.grid import Grid, PlannedCell
+from bench.store import Store
+
+RETRY = (*UNFINISHED, "all")
+# Where no like cell has been run: seconds per epoch, and once per cell. Measured with `tiny` on one core; a ViT-B/16
+# without GPU takes about thirty times as long.
+SECONDS_PER_EPOCH = {"tiny": 0.1}
+OTHER_SECONDS_PER_EPOCH = 3.0
+CELL_SECONDS = 1.0
+RECORD_BYTES = 100_000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Cost of what is to be done.
+
+    Attributes:
+        seconds: of one worker, by key.
+        measured: how many of them stem from records of like cells.
+        disk: bytes in the store.
+        gpu_memory: the largest measured peak of a like cell in bytes, 0 where unknown.
+    """
+
+    seconds: Mapping[str, float]
+    measured: int
+    disk: int
+    gpu_memory: int = 0
+
+    @property
+    def total(self) -> float:
+        """Seconds on one worker."""
+        return sum(self.seconds.values())
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A grid against a store.
+
+    Attributes:
+        grid: the expanded grid.
+        statuses: of its cells that have a record.
+        unfinished: records of its cells that did not finish and will not be retried now.
+        todo: cells to run, in the order of the grid.
+        estimate: of their cost.
+        problems: one line per file of the store that is no record.
+    """
+
+    grid: Grid
+    statuses: Mapping[str, Status]
+    unfinished: tuple[Record, ...]
+    todo: tuple[PlannedCell, ...]
+    estimate: Estimate
+    problems: tuple[str, ...] = field(default=())
+
+    def counts(self, workers: int = 1) -> dict[str, Any]:
+        """What `bench plan --json` prints; seconds are wall-clock seconds on `workers` workers."""
+        by_status = Counter(self.statuses.values())
+        return {
+            "grid": self.grid.name,
+            "cells": len(self.grid.cells),
+            "done": by_status["done"],
+            "failed": sum(by_status[status] for status in UNFINISHED),
+            "skipped": by_status["skipped"],
+            "todo": len(self.todo),
+            "reference": sum(planned.reference for planned in self.grid.cells),
+            "workers": workers,
+            "estimate_seconds": round(self.estimate.total / workers, 1),
+            "worker_seconds": round(self.estimate.total, 1),
+            "estimated_from_records": self.estimate.measured,
+            "disk_bytes": self.estimate.disk,
+            "by_status": dict(sorted(by_status.items())),
+        }
+
+
+def make_plan(grid: Grid, store: Store, retry: str | None = None) -> Plan:
+    """Hold a grid against a store.
+
+    Args:
+        grid: expanded.
+        store: read only; need not exist.
+        retry: a status of unfinished cells, or "all", to run again; None for none.
+
+    Raises:
+        BenchError: `retry` is not one of these.
+    """
+    if retry is not None and retry not in RETRY:
+        raise BenchError(f"--retry {retry}: {did_you_mean(retry, RETRY)} Expected one of {', '.join(RETRY)}.")
+    again: Collection[str] = () if retry is None else UNFINISHED if retry == "all" else (retry,)
+    records = {record.key: record for record in store.records(planned.key for planned in grid.cells)}
+    todo = tuple(
+        planned for planned in grid.cells if planned.key not in records or records[planned.key].status in again
+    )
+    left = tuple(r for r in records.values() if r.status in UNFINISHED and r.status not in again)
+    problems = tuple(store.problems.values())
+    known = list(store.records()) if todo else []
+    statuses = {key: record.status for key, record in records.items()}
+    return Plan(grid, statuses, left, todo, _estimate(todo, known), problems)
+
+
+def _estimate(todo: Iterable[PlannedCell], records: Iterable[Record]) -> Estimate:
+    """Seconds of like cells: same method, data set, backbone; then any method; then the stated default."""
+    rates: dict[tuple[str, ...], list[float]] = defaultdict(list)
+    peaks: dict[str, int] = defaultdict(int)
+    for record in records:
+        seconds = record.cost.get("seconds")
+        if record.status == "done" and isinstance(seconds, (int, float)):
+            for name in _likeness(record.cell):
+                rates[name].append(seconds / record.cell.epochs)
+        peak = record.cost.get("peak_memory_bytes")
+        peaks[record.cell.backbone] = max(peaks[record.cell.backbone], peak if isinstance(peak, int) else 0)
+    means = {name: fmean(values) for name, values in rates.items()}
+    seconds_by_key, measured, peak = {}, 0, 0
+    for planned in todo:
+        cell = planned.cell
+        rate = next((means[name] for name in _likeness(cell) if name in means), None)
+        measured += rate is not None
+        default = SECONDS_PER_EPOCH.get(cell.backbone, OTHER_SECONDS_PER_EPOCH) * cell.epochs + CELL_SECONDS
+        seconds_by_key[planned.key] = default if rate is None else rate * cell.epochs
+        peak = max(peak, peaks[cell.backbone])
+    return Estimate(seconds_by_key, measured, len(seconds_by_key) * RECORD_BYTES, peak)
+
+
+def _likeness(cell: Cell) -> tuple[tuple[str, ...], ...]:
+    return (
+        (cell.method, cell.dataset, cell.backbone, str(cell.shots)),
+        (cell.method, cell.dataset, cell.backbone),
+        (cell.dataset, cell.backbone),
+    )

@@ -1,0 +1,186 @@
+"""Typed registries of plugins: static rows, loaded when first used.
+
+A row is text only, so listing imports no plugin. Third parties add rows through entry-point groups (the name of the
+entry point is the plugin's name, its value is `module:object`) or through `--plugin FILE`, which is imported and calls
+`METHODS.register(name, object)`, or the same of another registry. Precedence never decides silently: two rows of one
+name are an error that names both origins.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar, cast
+
+from bench.errors import BenchError, did_you_mean
+
+T = TypeVar("T")
+BUILT_IN = "built-in"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One plugin: where it is and what it says of itself, without importing it.
+
+    Attributes:
+        name: the name used in `bench.toml` and on the command line.
+        target: "module:object".
+        summary: one line.
+        version: raised whenever results may change; part of every record's key.
+        aliases: other names of the same plugin.
+        origin: "built-in", "package NAME VERSION" or "file NAME".
+    """
+
+    name: str
+    target: str
+    summary: str = ""
+    version: int = 1
+    aliases: tuple[str, ...] = ()
+    origin: str = BUILT_IN
+
+
+class Registry(Generic[T]):
+    """The plugins of one kind.
+
+    Args:
+        kind: the word used in messages, for example "method".
+        group: the entry-point group of third-party packages.
+        base: the class that a loaded object must be an instance or a subclass of, as "module:object", or None.
+        rows: the built-in rows.
+    """
+
+    def __init__(self, kind: str, group: str, base: str | None, rows: tuple[Row, ...] = ()) -> None:
+        self.kind, self.group, self._base = kind, group, base
+        self._rows: dict[str, Row] = {}
+        self._aliases: dict[str, str] = {}
+        self._objects: dict[str, T] = {}
+        self._scanned = False
+        for row in rows:
+            self.add(row)
+
+    def add(self, row: Row, obj: T | None = None) -> None:
+        """Add a row, with its object where it is already at hand.
+
+        Raises:
+            BenchError: a name or an alias is taken.
+        """
+        for name in (row.name, *row.aliases):
+            taken = self._rows.get(self._aliases.get(name, name))
+            if taken is not None:
+                raise BenchError(
+                    f'{self.kind} "{name}" from {row.origin} is already registered from {taken.origin}; '
+                    "rename one of the two."
+                )
+        self._rows[row.name] = row
+        self._aliases.update(dict.fromkeys(row.aliases, row.name))
+        if obj is not None:
+            self._objects[row.name] = self._checked(row, obj)
+
+    def register(self, name: str, obj: T, summary: str = "", version: int = 1, aliases: tuple[str, ...] = ()) -> None:
+        """Add a plugin from the file that defines it; its origin is that file's name.
+
+        Raises:
+            BenchError: a name or an alias is taken, or the object is of another kind.
+        """
+        module = getattr(obj, "__module__", "")
+        file = getattr(sys.modules.get(module), "__file__", None) or "unknown"
+        target = f"{module}:{getattr(obj, '__qualname__', name)}"
+        self.add(Row(name, target, summary, version, aliases, origin=f"file {Path(file).name}"), obj)
+
+    def rows(self) -> tuple[Row, ...]:
+        """All rows in the order of registration; nothing is imported."""
+        self._scan_entry_points()
+        return tuple(self._rows.values())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([row.name for row in self.rows()])
+
+    def row(self, name: str) -> Row:
+        """The row of a name or an alias.
+
+        Raises:
+            BenchError: the name is unknown.
+        """
+        self._scan_entry_points()
+        found = self._rows.get(self._aliases.get(name, name))
+        if found is None:
+            raise BenchError(f'unknown {self.kind} "{name}"; {did_you_mean(name, [*self._rows, *self._aliases])}')
+        return found
+
+    def get(self, name: str) -> T:
+        """The plugin itself, imported at its first use.
+
+        Raises:
+            BenchError: the name is unknown, its module does not import, or the object is of another kind.
+        """
+        row = self.row(name)
+        if row.name not in self._objects:
+            self._objects[row.name] = self._checked(row, self._import(row))
+        return self._objects[row.name]
+
+    def _import(self, row: Row) -> Any:
+        module, _, attribute = row.target.partition(":")
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError, SyntaxError) as error:
+            raise BenchError(
+                f'{self.kind} "{row.name}" ({row.origin}) does not load from {row.target}: {error}; '
+                "install what it needs or correct its target."
+            ) from error
+
+    def _checked(self, row: Row, obj: Any) -> T:
+        if self._base is not None:
+            module, _, attribute = self._base.partition(":")
+            base = getattr(importlib.import_module(module), attribute)
+            if not (issubclass(obj, base) if isinstance(obj, type) else isinstance(obj, base)):
+                raise BenchError(
+                    f'{self.kind} "{row.name}" ({row.origin}): {row.target} is not a {self._base}; '
+                    "derive it from that class."
+                )
+        return cast("T", obj)
+
+    def _scan_entry_points(self) -> None:
+        if self._scanned:
+            return
+        self._scanned = True
+        for point in importlib.metadata.entry_points(group=self.group):
+            package = point.dist
+            origin = f"package {package.name} {package.version}" if package else "an installed package"
+            summary = str(package.metadata.json.get("summary", "")) if package else ""
+            self.add(Row(point.name, point.value, summary, origin=origin))
+
+
+def load_plugin_file(path: str) -> None:
+    """Import a user's plugin file, which registers what it defines.
+
+    Raises:
+        BenchError: the file does not exist or does not import.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise BenchError(f'plugin file "{path}" does not exist; give the path of a Python file.')
+    name = f"bench_plugin_{file.stem}"
+    if name in sys.modules and getattr(sys.modules[name], "__file__", None) == str(file.resolve()):
+        return
+    spec = importlib.util.spec_from_file_location(name, file.resolve())
+    if spec is None or spec.loader is None:
+        raise BenchError(f'plugin file "{path}" is not a Python file; its name must end in .py.')
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    kept, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # nothing is left beside the user's file
+    try:
+        spec.loader.exec_module(module)
+    except BenchError:
+        del sys.modules[name]
+        raise
+    except Exception as error:  # whatever the user's file raises is the user's to read, in one line
+        del sys.modules[name]
+        text = " ".join(str(error).split())
+        raise BenchError(f'plugin file "{path}" does not import: {type(error).__name__}: {text}') from error
+    finally:
+        sys.dont_write_bytecode = kept

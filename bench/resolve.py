@@ -1,0 +1,125 @@
+"""What a plugin's own code decides about a cell: its full options, and whether a kind of noise takes a rate.
+
+Asking means importing the plugin, and with it torch, which takes seconds. The answers of built-in plugins are therefore
+remembered in the user's cache folder, under a digest of every source file they could depend on, so that a run with
+nothing left to do ends at once. The memory may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from bench.cell import Value
+from bench.errors import BenchError, did_you_mean
+from bench.registry import BUILT_IN, Registry
+from bench.variants import shown
+from methods import METHODS
+from noise import NOISE
+
+T = TypeVar("T")
+PACKAGES = ("methods", "noise")
+
+
+def options(method: str, given: Mapping[str, Value]) -> dict[str, Value]:
+    """Every option of a method: `given`, and the defaults of its code for the rest.
+
+    Raises:
+        BenchError: the method is unknown or does not import, an option is unknown or out of range.
+    """
+    question = json.dumps(["options", method, dict(given)], sort_keys=True)
+    return dict(_remembered(METHODS, method, question, lambda: _options(method, given)))
+
+
+def takes_rate(kind: str) -> bool:
+    """Whether a kind of noise takes a rate.
+
+    Raises:
+        BenchError: the kind is unknown or does not import.
+    """
+    question = json.dumps(["takes_rate", kind])
+    return bool(_remembered(NOISE, kind, question, lambda: NOISE.get(kind).takes_rate))
+
+
+def _options(method: str, given: Mapping[str, Value]) -> dict[str, Value]:
+    model = METHODS.get(method).Options
+    unknown = [name for name in given if name not in model.model_fields]
+    if unknown:
+        if not model.model_fields:
+            raise BenchError(f'method "{method}" has no option "{unknown[0]}"; it has none, write {method} alone.')
+        raise BenchError(
+            f'method "{method}" has no option "{unknown[0]}"; {did_you_mean(unknown[0], model.model_fields)}'
+        )
+    try:
+        resolved: dict[str, Value] = model.model_validate(dict(given)).model_dump(mode="json")
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"])) or shown(given)
+        text = str(first["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
+        raise BenchError(
+            f'method "{method}": option {name} = {first["input"]!r}: expected {text[:1].lower()}{text[1:]}.'
+        ) from error
+    return resolved
+
+
+def _remembered(registry: Registry[Any], name: str, question: str, ask: Callable[[], T]) -> T:
+    if registry.row(name).origin != BUILT_IN:
+        return ask()
+    memory = _Memory.open()
+    if question not in memory.answers:
+        memory.add(question, ask())
+    answer: T = memory.answers[question]
+    return answer
+
+
+class _Memory:
+    """Answers by question, in a file named by the digest of the sources."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.answers: dict[str, Any] = {}
+        try:
+            stored = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return
+        if isinstance(stored, dict):
+            self.answers = stored
+
+    @staticmethod
+    @cache
+    def open() -> _Memory:
+        """The memory that belongs to the sources as they are now."""
+        from platformdirs import user_cache_path
+
+        return _Memory(user_cache_path("noisy-prompt-bench") / "resolved" / f"{_sources()}.json")
+
+    def add(self, question: str, answer: Any) -> None:
+        """Remember an answer; a cache folder that cannot be written costs time and nothing else."""
+        self.answers[question] = answer
+        partial = self.file.with_name(f"{uuid.uuid4().hex}.tmp")
+        try:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_text(json.dumps(self.answers), encoding="utf-8")
+            os.replace(partial, self.file)  # noqa: PTH105 - one call that replaces everywhere
+        except OSError:
+            return
+
+
+def _sources() -> str:
+    """Digest of the source files of the built-in plugins and of what reads their options."""
+    from importlib.metadata import version
+
+    root = Path(__file__).parent.parent
+    state = hashlib.sha256(version("pydantic").encode())
+    for file in sorted(path for package in PACKAGES for path in (root / package).rglob("*.py")):
+        state.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes())
+    state.update(Path(__file__).read_bytes())
+    return state.hexdigest()[:16]

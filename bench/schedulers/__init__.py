@@ -1,0 +1,1 @@
+"""Schedulers: local processes and Ray Tune behind one contract."""

@@ -1,0 +1,205 @@
+"""Packs on Ray Tune. Ray schedules and forgets; the store remembers, so nothing is restored from Ray's own state."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.cell import Cell, Status
+from bench.errors import BenchError
+from bench.schedulers.base import Driver, Outcome, Pack, Report, Work
+
+if TYPE_CHECKING:
+    from ray.tune.experiment import Trial
+
+CHUNK = 1000
+OBJECT_STORE_BYTES = 100 * 1024**2
+# Read when ray is imported. Tune's own handler would swallow Ctrl-C and end as if all were done; the pattern hides the
+# raylet's messages on dead workers, which come back as reasons instead.
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": ".*",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_WARN_THRESHOLD_S": "3600",
+    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
+}
+LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
+_begun: set[int] = set()
+
+
+@dataclass(frozen=True)
+class RayTune:
+    """A local Ray on the loopback address, or a running cluster.
+
+    Attributes:
+        address: of a running cluster ("auto", "HOST:PORT"); None starts one here and ends it afterwards.
+        gpus: GPUs of this machine that may be used.
+        fraction: of one GPU that a trial asks for, 0 for none.
+    """
+
+    address: str | None = None
+    gpus: int = 0
+    fraction: float = 0.0
+
+    def run(self, packs: Sequence[Pack], work: Work, workers: int, report: Report, stop: Callable[[], bool]) -> None:
+        """Run every pack once; see the contract in `bench.schedulers.base`."""
+        work = replace(work, driver=Driver.here())
+        with self._started(workers), _scratch(work.store if self.address else None) as folder:
+            self._check()
+            for start in range(0, len(packs), CHUNK):
+                if stop():
+                    return
+                self._fit(packs[start : start + CHUNK], work, workers, report, stop, f"{folder}")
+
+    @contextmanager
+    def _started(self, workers: int) -> Iterator[None]:
+        os.environ.update(QUIET)
+        options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+        if self.address is None:
+            os.environ[LOOPBACK] = "0"
+            os.environ.setdefault("RAY_AUTH_MODE", "token")
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+            options |= {"num_cpus": workers, "num_gpus": self.gpus, "include_dashboard": False}
+            options |= {"object_store_memory": OBJECT_STORE_BYTES}
+        else:
+            options |= {"address": self.address}
+        import ray
+
+        try:
+            ray.init(**options)
+        except Exception as error:
+            text = " ".join(str(error).split())
+            raise BenchError(f"Ray did not start: {text[:300]}; check --address, or use --scheduler local.") from error
+        for name in ("ray", "ray.tune"):
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+    def _check(self) -> None:
+        """A request that cannot be met would wait for ever.
+
+        Raises:
+            BenchError: no node can hold one trial.
+        """
+        import ray
+
+        have = ray.cluster_resources()  # type: ignore[no-untyped-call] # Ray leaves it so
+        if have.get("CPU", 0) < 1 or have.get("GPU", 0) < self.fraction:
+            raise BenchError(
+                f"a trial asks for 1 CPU and {self.fraction:g} GPU, and Ray has {have.get('CPU', 0):g} and "
+                f"{have.get('GPU', 0):g}; lower the request, or use --scheduler local."
+            )
+
+    def _fit(
+        self, packs: Sequence[Pack], work: Work, workers: int, report: Report, stop: Callable[[], bool], folder: str
+    ) -> None:
+        from ray import tune
+
+        request = {"cpu": 1.0} | ({"gpu": self.fraction} if self.fraction else {})
+        trainable = tune.with_resources(tune.with_parameters(trial, work=work), request)
+        tune.Tuner(
+            trainable,
+            param_space={"pack": tune.grid_search([packed(pack) for pack in packs])},
+            tune_config=tune.TuneConfig(
+                reuse_actors=True,
+                max_concurrent_trials=workers,
+                trial_name_creator=lambda trial: str(trial.trial_id),
+                trial_dirname_creator=lambda trial: str(trial.trial_id),
+            ),
+            run_config=tune.RunConfig(
+                storage_path=folder,
+                verbose=0,
+                callbacks=[_reporter(report)],
+                stop=_stopper(stop),
+                failure_config=tune.FailureConfig(max_failures=0),
+            ),
+        ).fit()
+
+
+def trial(config: Mapping[str, str], work: Work) -> dict[str, str]:
+    """What Ray calls in a worker process: never raises, returns the outcomes as text."""
+    if os.getpid() not in _begun:
+        work.begin()
+        _begun.add(os.getpid())
+    return {"outcomes": json.dumps([asdict(outcome) for outcome in work(unpacked(config["pack"]))])}
+
+
+def packed(pack: Pack) -> str:
+    """A pack as text; Tune would search a nested dictionary for axes of its own."""
+    return json.dumps([[key, cell.model_dump()] for key, cell in pack])
+
+
+def unpacked(text: str) -> Pack:
+    """The pack of a text."""
+    return tuple((key, Cell.model_validate(cell)) for key, cell in json.loads(text))
+
+
+def _reporter(report: Report) -> Any:
+    from ray import tune
+
+    class Reporter(tune.Callback):
+        """Hands outcomes to the driver as trials end; Tune calls with keywords alone."""
+
+        def on_trial_complete(self, **info: Any) -> None:  # type: ignore[override] # Tune uses keywords
+            for outcome in json.loads((info["trial"].last_result or {}).get("outcomes", "[]")):
+                report(Outcome(**outcome))
+
+        def on_trial_error(self, **info: Any) -> None:  # type: ignore[override] # Tune uses keywords
+            for outcome in _lost(info["trial"]):
+                report(outcome)
+
+    return Reporter()
+
+
+def _lost(trial: Trial) -> list[Outcome]:
+    error = " ".join(str(trial.get_error()).split())
+    memory = "OutOfMemory" in error
+    status: Status = "out_of_memory" if memory else "failed"
+    how = "was ended because the machine ran out of memory" if memory else "died"
+    pack = unpacked(trial.config["pack"])
+    return [Outcome(key, status, f"the worker {how} before it left a record", lost=True) for key, _ in pack]
+
+
+def _stopper(stop: Callable[[], bool]) -> Any:
+    from ray import tune
+
+    class Stopper(tune.Stopper):
+        """Ends the chunk where the driver has had enough."""
+
+        def __call__(self, *_: Any) -> bool:
+            return False
+
+        def stop_all(self) -> bool:
+            return stop()
+
+    return Stopper()
+
+
+@contextmanager
+def _scratch(shared: str | None) -> Iterator[str]:
+    """A folder for Tune's state, deleted afterwards; beside the records where several machines must see it."""
+    if shared is None:
+        folder = tempfile.mkdtemp(prefix="noisy-prompt-bench-")
+    else:
+        folder = f"{shared.rstrip('/')}/.{uuid.uuid4().hex}.tmp"
+    try:
+        yield folder
+    finally:
+        if "://" not in folder:
+            shutil.rmtree(Path(folder), ignore_errors=True)

@@ -1,0 +1,235 @@
+"""The training loop that every method runs in.
+
+The loop owns the optimizer, the learning rate, the order of the samples and the evaluation; it knows no method by name.
+The plain full pass at the start of an epoch serves two readers: the method, which may partition the set by it, and the
+audit of the epoch before.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench.audit import Audit
+from bench.cell import Cell
+from bench.seeds import Stream
+from methods.base import Batch, Inputs, Method, Phase
+
+POOLED_CHUNK = 4096
+PER_IMAGE_CHUNK = 64
+
+
+class Diverged(ArithmeticError):
+    """A loss is not finite."""
+
+
+class TimedOut(TimeoutError):
+    """The cell's time is used up."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """The features and labels of one run; true labels are with the audit alone.
+
+    Attributes:
+        train: features of all N training samples.
+        observed: observed labels, [N].
+        visible: positions that the method is given, [M]; fewer than N for the oracle row.
+        validation: features and observed labels of the validation twin.
+        test: features of the test set.
+    """
+
+    train: Inputs
+    observed: Tensor
+    visible: Tensor
+    validation: tuple[Inputs, Tensor]
+    test: Inputs
+
+
+@dataclass
+class Work:
+    """What a run has done so far: steps by loss term, forward passes on one batch, and the method's reports."""
+
+    steps: Counter[str] = field(default_factory=Counter)
+    forward_passes: int = 0
+    diagnostics: list[dict[str, float]] = field(default_factory=list)
+
+
+def learning_rate(epoch: int, cell: Cell) -> float:
+    """The rate used in an epoch, counted from 0: a constant warm-up, then a cosine that never reaches 0.
+
+    As Dassl executes it (method specification 1.3): lr(e) = ½·lr₀·(1 + cos(π(e - w)/E)) after w warm-up epochs of E.
+    """
+    if epoch < cell.warmup_epochs:
+        return cell.warmup_learning_rate
+    return 0.5 * cell.learning_rate * (1 + math.cos(math.pi * (epoch - cell.warmup_epochs) / cell.epochs))
+
+
+@torch.no_grad()
+def logits(method: Method, inputs: Inputs, prepared: Mapping[str, Tensor], chunk: int) -> Tensor:
+    """Predictions for all inputs, [N, C], computed `chunk` samples at a time."""
+    parts = [inputs.take(slice(start, start + chunk)) for start in range(0, len(inputs), chunk)]
+    return torch.cat([method.predict(part, prepared).float() for part in parts])
+
+
+class Loop:
+    """One run of one cell.
+
+    Args:
+        method: set up, on the device of the material.
+        cell: the cell; its budget rules the optimizer.
+        material: features and observed labels.
+        audit: receives the predictions of every evaluated epoch.
+        deadline: `time.monotonic()` at which the run is given up, or None.
+
+    Raises (from `run`):
+        Diverged: a loss is not finite; the rows up to the last finished evaluation stand.
+        TimedOut: the deadline has passed.
+    """
+
+    def __init__(
+        self, method: Method, cell: Cell, material: Material, audit: Audit, deadline: float | None = None
+    ) -> None:
+        self.method, self.cell, self.material, self.audit, self.deadline = method, cell, material, audit, deadline
+        self.work = Work()
+        self.parameters = [p for p in method.parameters() if p.requires_grad]
+        needs = method.needs(method.options)
+        self.needs_full_pass = needs.full_pass
+        self.chunk = PER_IMAGE_CHUNK if needs.per_image_text else POOLED_CHUNK
+        self._full: Tensor | None = None
+
+    def run(self) -> Work:
+        """Train, evaluate, and leave the last row after `finalize`."""
+        phases: tuple[Phase, ...] = ()
+        if self.parameters:
+            optimizer = torch.optim.SGD(
+                self.parameters, lr=1.0, momentum=self.cell.momentum, weight_decay=self.cell.weight_decay
+            )
+            for epoch in range(1, self.cell.epochs + 1):
+                self._evaluate(epoch - 1, phases, tested=(epoch - 1) % self.cell.eval_every == 0)
+                phases = self.method.begin_epoch(epoch, self._full_pass)
+                self._full = None
+                for group in optimizer.param_groups:
+                    group["lr"] = learning_rate(epoch - 1, self.cell)
+                for number, phase in enumerate(phases):
+                    self._train_phase(optimizer, epoch, number, phase)
+                self.method.end_epoch(epoch)
+        self.method.finalize(self.material.validation)
+        prepared = self._evaluate(self.cell.epochs if self.parameters else 0, phases)
+        self._probe(prepared)
+        return self.work
+
+    def _full_pass(self, view: str = "plain") -> Tensor:
+        if not self.needs_full_pass:
+            raise LookupError(f"{type(self.method).__name__} asks for a full pass that its needs do not declare")
+        if view != "plain":
+            raise ValueError(f"unknown view {view!r}: this data has the plain view alone")
+        if self._full is None:
+            self._full = logits(self.method, self.material.train, self._prepare(), self.chunk)
+        self.work.forward_passes += math.ceil(len(self.material.visible) / self.cell.batch_size)
+        return self._full[self.material.visible]
+
+    @torch.no_grad()
+    def _prepare(self) -> dict[str, Tensor]:
+        return self.method.prepare()
+
+    def _evaluate(self, epoch: int, phases: tuple[Phase, ...], tested: bool = True) -> dict[str, Tensor]:
+        self._check_time()
+        prepared, data = self._prepare(), self.material
+        self._full = logits(self.method, data.train, prepared, self.chunk)
+        held_out = (data.test, data.validation[0]) if tested else ()
+        test, validation = [logits(self.method, part, prepared, self.chunk) for part in held_out] or (None, None)
+        if not all(bool(values.isfinite().all()) for values in (self._full, validation, test) if values is not None):
+            raise Diverged(f"predictions after epoch {epoch} are not finite")
+        self.audit.measure(epoch, self._full, test, validation, phases)
+        self.work.diagnostics.append(self.method.diagnostics())
+        return prepared
+
+    @torch.no_grad()
+    def _probe(self, prepared: dict[str, Tensor]) -> None:
+        for name, predict in self.method.probes().items():
+            guess = predict(self.material.test, prepared).argmax(1)
+            self.work.diagnostics[-1][f"{name}_test_accuracy"] = float((guess == self.audit.test).double().mean())
+
+    def _train_phase(self, optimizer: torch.optim.Optimizer, epoch: int, number: int, phase: Phase) -> None:
+        if phase.train is not None:
+            for name, parameter in self.method.named_parameters():
+                parameter.requires_grad_(name in phase.train)
+        order = Stream(self.cell.seed, "order", self.cell.dataset, self.cell.shots, epoch, number)
+        for step, positions in enumerate(_batches(phase, self.cell.batch_size, order)):
+            stream = Stream(self.cell.seed, "method", self.cell.method, "step", epoch, number, step)
+            draws = self.method.draw(epoch, step, len(positions), stream)
+            self._step(optimizer, self._batch(phase, positions, draws))
+        for parameter in self.parameters if phase.train is not None else ():
+            parameter.requires_grad_(True)
+
+    def _batch(self, phase: Phase, positions: NDArray[np.int64], draws: dict[str, Tensor]) -> Batch:
+        device = self.material.observed.device
+        padded = torch.from_numpy(positions).to(device)
+        index = padded.clamp(min=0)
+        source = self.material.visible[index]
+        return Batch(
+            index=index,
+            valid=padded >= 0,
+            group=phase.group[index],
+            weight=phase.weight[index],
+            observed=self.material.observed[source],
+            target=None if phase.target is None else phase.target[index],
+            inputs=self.material.train.take(source),
+            draws={name: value.to(device) for name, value in draws.items()},
+        )
+
+    def _step(self, optimizer: torch.optim.Optimizer, batch: Batch) -> None:
+        self._check_time()
+        losses = self.method(batch)
+        total = torch.stack(list(losses.terms.values())).sum()
+        if not bool(torch.isfinite(total)):
+            raise Diverged(f"loss is {float(total.detach())} after {self.work.steps.total()} steps")
+        optimizer.zero_grad(set_to_none=True)
+        total.backward()  # type: ignore[no-untyped-call] # torch is untyped here
+        optimizer.step()
+        for name, rows in losses.state.items():
+            self.method.get_buffer(name)[batch.index[batch.valid]] = rows[batch.valid].detach()
+        self.work.forward_passes += 1
+        self.work.steps.update(name for name, value in losses.terms.items() if float(value.detach()) != 0)
+        self.work.steps["all"] += 1
+
+    def _check_time(self) -> None:
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            raise TimedOut(f"used up its time after {self.work.steps['all']} steps")
+
+
+def _batches(phase: Phase, size: int, order: Stream) -> Iterator[NDArray[np.int64]]:
+    """Positions of each step, -1 on padding: [size], or [2·size] for a paired cycle (group 0 first, then group 1)."""
+    group = phase.group.cpu().numpy()
+    if phase.policy == "single":
+        permutation = order.permutation(len(group))
+        yield from _chunks(permutation[group[permutation] >= 0], size)
+        return
+    members = [np.flatnonzero(group == number) for number in (0, 1)]
+    steps = max(math.ceil(len(member) / size) for member in members)
+    halves = [_cycle(member, size, steps, order) for member in members]
+    for first, second in zip(*halves, strict=True):
+        yield np.concatenate([first, second])
+
+
+def _chunks(positions: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:
+    for start in range(0, len(positions), size):
+        chunk = positions[start : start + size]
+        yield np.pad(chunk, (0, size - len(chunk)), constant_values=-1)
+
+
+def _cycle(members: NDArray[np.int64], size: int, steps: int, order: Stream) -> list[NDArray[np.int64]]:
+    """`steps` padded chunks of the members, in a new order at every pass; padding alone where there is no member."""
+    chunks: list[NDArray[np.int64]] = []
+    while len(chunks) < steps and len(members):
+        chunks.extend(_chunks(members[order.permutation(len(members))], size))
+    return (chunks + [np.full(size, -1, dtype=np.int64)] * steps)[:steps]

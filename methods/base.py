@@ -1,0 +1,260 @@
+"""The contract of a method: what the training loop asks of it and what it is given.
+
+A method is an `nn.Module`. What may differ between the members of a pack is a tensor; everything else is
+equal. The loop owns the optimizer, the order of the samples, all randomness and the evaluation; the method
+owns its parameters, its loss and its view of which samples to trust. Shapes: N training samples, B batch, C
+classes, D embedding width, T patch tokens, W width of the text tower.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bench.clip.backbone import Backbone
+from bench.seeds import Stream
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a method must be given; the engine hands over nothing undeclared.
+
+    Attributes:
+        tokens: patch tokens beside the pooled feature.
+        full_pass: the scores of the whole training set at the start of an epoch.
+        per_image_text: text features differ from image to image, so evaluation is chunked.
+        oracle: facts a user would not know, for example "noise_rate"; tables mark such methods.
+    """
+
+    tokens: bool = False
+    full_pass: bool = False
+    per_image_text: bool = False
+    oracle: tuple[str, ...] = ()
+
+
+def structural(default: Any, description: str, **limits: Any) -> Any:
+    """An option that is equal within a pack: it changes shapes or code paths. `limits` are pydantic's (ge, le …)."""
+    return Field(default=default, description=description, json_schema_extra={"role": "structural"}, **limits)
+
+
+def scalar(default: float, description: str, **limits: Any) -> Any:
+    """An option that the members of a pack may differ in; the method keeps it as a 0-dimensional buffer."""
+    return Field(default=default, description=description, json_schema_extra={"role": "scalar"}, **limits)
+
+
+class Options(BaseModel):
+    """The options of a method, validated and frozen; an unknown option is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def scalar_options(options: type[Options]) -> tuple[str, ...]:
+    """Names of the options that the members of a pack may differ in."""
+    extras = {name: field.json_schema_extra for name, field in options.model_fields.items()}
+    return tuple(name for name, extra in extras.items() if isinstance(extra, dict) and extra.get("role") == "scalar")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Frozen image features of some samples, not normalised.
+
+    Attributes:
+        pooled: [B, D].
+        tokens: [B, T, D], or None where the method did not declare them.
+    """
+
+    pooled: Tensor
+    tokens: Tensor | None = None
+
+    def __len__(self) -> int:
+        return self.pooled.shape[0]
+
+    def take(self, index: Tensor | slice) -> Inputs:
+        """The features at these positions."""
+        return Inputs(self.pooled[index], None if self.tokens is None else self.tokens[index])
+
+    def to(self, device: str | torch.device) -> Inputs:
+        """The features on a device."""
+        return Inputs(self.pooled.to(device), None if self.tokens is None else self.tokens.to(device))
+
+
+@dataclass(frozen=True)
+class Context:
+    """What `setup` is given.
+
+    Attributes:
+        class_names: C names.
+        templates: at least one text with `{}` for the class name.
+        observed: the observed labels of the training set, [N].
+        backbone: the frozen backbone facade.
+        train: the declared features of the training set.
+        init: stream for the initial parameters.
+        method: stream for everything else random in the set-up.
+        batch_size: samples per optimizer step.
+        epochs: epochs of training.
+        oracle: the declared oracle facts, by name.
+    """
+
+    class_names: tuple[str, ...]
+    templates: tuple[str, ...]
+    observed: Tensor
+    backbone: Backbone
+    train: Inputs
+    init: Stream
+    method: Stream
+    batch_size: int
+    epochs: int
+    oracle: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A part of an epoch: which samples, how weighted, against which targets, in which batches.
+
+    Attributes:
+        group: [N] long, -1 where the sample is left out.
+        weight: [N] float, for the method's `forward` to use.
+        target: soft targets [N, C], or None where the observed label is the target.
+        policy: "single" draws batches from all groups together; "paired_cycle" puts `batch_size` samples of group 0
+            and `batch_size` of group 1 side by side, as long as the larger group lasts, the smaller one starting
+            anew (an empty group contributes nothing).
+        train: names of the parameters that this phase trains; None is all.
+        clean: [N] bool, the samples the method takes for correctly labelled; read by the audit alone.
+        pseudo: [N] long, the label the method believes; read by the audit alone.
+    """
+
+    group: Tensor
+    weight: Tensor
+    target: Tensor | None = None
+    policy: Literal["single", "paired_cycle"] = "single"
+    train: tuple[str, ...] | None = None
+    clean: Tensor | None = None
+    pseudo: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step's samples, padded to a fixed size.
+
+    Attributes:
+        index: positions in the training set, [B].
+        valid: [B] bool, False on padding.
+        group: [B] long, as in the phase.
+        weight: [B] float.
+        observed: observed labels, [B].
+        target: soft targets [B, C] or None.
+        inputs: features of the samples.
+        draws: this step's random numbers, as `Method.draw` returned them.
+    """
+
+    index: Tensor
+    valid: Tensor
+    group: Tensor
+    weight: Tensor
+    observed: Tensor
+    target: Tensor | None
+    inputs: Inputs
+    draws: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Losses:
+    """What `forward` returns.
+
+    Attributes:
+        terms: named scalars; their sum is minimised. A term is exactly 0 where no sample contributes.
+        state: rows for per-sample buffers by buffer name, [B, ...]; the engine writes the valid ones at `batch.index`.
+    """
+
+    terms: Mapping[str, Tensor]
+    state: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class FullPass(Protocol):
+    """Scores of the whole training set, [N, C] logits by default, in index order, without gradient."""
+
+    def __call__(self, view: str = "plain") -> Tensor:
+        """The scores under one view of the images: "plain", without augmentation."""
+        ...
+
+
+AnyOptions: TypeAlias = Options  # inside `Method` the name `Options` is the class of that method's own options
+
+
+class Method(nn.Module):
+    """Base class of all methods; see the module's docstring for the division of labour."""
+
+    Options: ClassVar[type[Options]] = Options
+
+    def __init__(self, options: AnyOptions) -> None:
+        """Keep the options, and every scalar one as a float32 buffer of its name."""
+        super().__init__()
+        self.options = options
+        for name in scalar_options(type(options)):
+            self.register_buffer(name, torch.tensor(float(getattr(options, name))))
+
+    @classmethod
+    def needs(cls, options: AnyOptions) -> Needs:  # noqa: ARG003 - overridden by methods whose needs depend on options
+        """What the method must be given under these options."""
+        return Needs()
+
+    def setup(self, context: Context) -> None:
+        """Create parameters and buffers. Training-free methods do their work here."""
+        raise NotImplementedError
+
+    def begin_epoch(self, epoch: int, full_pass: FullPass) -> tuple[Phase, ...]:
+        """The phases of an epoch (1-based), run in order. Default: every sample once, equally weighted."""
+        return (everything(self.sample_count()),)
+
+    def sample_count(self) -> int:
+        """N; methods that keep the default `begin_epoch` register the observed labels as buffer `observed`."""
+        return int(self.get_buffer("observed").shape[0])
+
+    def draw(self, epoch: int, step: int, size: int, stream: Stream) -> dict[str, Tensor]:
+        """All randomness of one step for a padded batch of `size`; handed to `forward` as `batch.draws`."""
+        return {}
+
+    def forward(self, batch: Batch) -> Losses:
+        """The loss terms: a pure function of parameters, buffers and batch."""
+        raise NotImplementedError
+
+    def end_epoch(self, epoch: int) -> None:
+        """Called after the last step of an epoch."""
+
+    def finalize(self, validation: tuple[Inputs, Tensor] | None) -> None:
+        """Called once after training; `validation`: features and observed labels, or None where none are granted."""
+
+    def prepare(self) -> dict[str, Tensor]:
+        """What every prediction shares, computed once per evaluation: usually the text features."""
+        return {}
+
+    def predict(self, inputs: Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
+        """Logits [B, C], independent of the batch's size and order within 1e-5."""
+        raise NotImplementedError
+
+    def probes(self) -> Mapping[str, Callable[[Inputs, Mapping[str, Tensor]], Tensor]]:
+        """Further ways to predict, by name, whose test accuracy after training goes into the diagnostics."""
+        return {}
+
+    def diagnostics(self) -> dict[str, float]:
+        """Numbers of the last epoch for the record, by name."""
+        return {}
+
+
+def everything(count: int, device: torch.device | None = None) -> Phase:
+    """The phase that takes all `count` samples once, with weight 1."""
+    return Phase(torch.zeros(count, dtype=torch.long, device=device), torch.ones(count, device=device))
+
+
+def cosine_logits(scale: Tensor, image: Tensor, text: Tensor) -> Tensor:
+    """scale · cosine similarity: image [B, D] against text [C, D], or [B, C, D] per image; logits [B, C]."""
+    image, text = F.normalize(image, dim=-1), F.normalize(text, dim=-1)
+    if text.ndim == image.ndim:
+        return scale * image @ text.mT
+    return scale * torch.einsum("bd,bcd->bc", image, text)

@@ -1,0 +1,111 @@
+"""CoOp: learned context vectors, and the base of every method that learns them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bench.clip.backbone import Backbone, ClassTokens
+from methods import base
+from methods.losses import cross_entropy, masked_mean
+
+CONTEXT_STD = 0.02
+
+
+class PromptLearner(base.Method):
+    """What methods with learned context vectors share: the vectors, the text features, the prediction.
+
+    Subclasses override `sample_losses`, or `forward` altogether. The backbone is kept outside the module's
+    parameters and buffers, so it is neither trained, nor copied into a pack.
+    """
+
+    class Options(base.Options):
+        """Shape and start of the context; CoOp's defaults."""
+
+        context: int = base.structural(16, "context vectors M; CoOp's default 16", ge=1, le=64)
+        class_specific: bool = base.structural(False, "one context per class instead of a shared one")
+        init: str = base.structural("", "words whose embeddings start the context (M is then their count)")
+        position: Literal["end", "middle", "front"] = base.structural("end", "where the class name stands")
+
+    options: PromptLearner.Options
+    context: nn.Parameter
+    observed: Tensor
+    backbone: Backbone
+    classes: ClassTokens
+
+    def setup(self, context: base.Context) -> None:
+        """Register `context` [M, W] or [C, M, W], N(0, 0.02²) from the stream `init`, and `observed` [N]."""
+        object.__setattr__(self, "backbone", context.backbone)
+        object.__setattr__(self, "classes", context.backbone.class_tokens(context.class_names))
+        self.register_buffer("observed", context.observed.clone())
+        generator = context.init.torch()
+        self.context = nn.Parameter(self._initial_context(context, generator))
+        self.build(context, generator)
+
+    def build(self, context: base.Context, generator: torch.Generator) -> None:
+        """Hook for further parameters, drawn from `generator` after the context, which so starts alike everywhere."""
+
+    def _initial_context(self, context: base.Context, generator: torch.Generator) -> Tensor:
+        device = context.observed.device
+        if self.options.init:
+            start = context.backbone.phrase(self.options.init).detach().clone().to(device)
+        else:
+            start = torch.empty(self.options.context, context.backbone.width)
+        if self.options.class_specific:
+            start = start.expand(len(context.class_names), *start.shape).contiguous()
+        if not self.options.init:
+            start = start.normal_(0, CONTEXT_STD, generator=generator)
+        return start.to(device)
+
+    def text_features(self) -> Tensor:
+        """Class features of the current context, not normalised, [C, D]."""
+        return self.backbone.text(
+            self.context, self.classes, position=self.options.position, class_specific=self.options.class_specific
+        )
+
+    def logits(self, inputs: base.Inputs) -> Tensor:
+        """Training logits [B, C]."""
+        return base.cosine_logits(self.backbone.scale, inputs.pooled, self.text_features())
+
+    def sample_losses(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The loss of each sample against its observed label: logits [B, C], labels [B]; returns [B]."""
+        raise NotImplementedError
+
+    def forward(self, batch: base.Batch) -> base.Losses:
+        """One term, named after `loss_name`: the mean of `sample_losses` over the valid samples."""
+        losses = self.sample_losses(self.logits(batch.inputs), batch.observed)
+        return base.Losses({self.loss_name: masked_mean(losses, batch.valid, batch.weight)})
+
+    loss_name = "ce"
+
+    def prepare(self) -> dict[str, Tensor]:
+        """The normalised class features, "text" [C, D]."""
+        return {"text": F.normalize(self.text_features(), dim=-1)}
+
+    def predict(self, inputs: base.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
+        """Logits [B, C]."""
+        return base.cosine_logits(self.backbone.scale, inputs.pooled, prepared["text"])
+
+
+class CoOp(PromptLearner):
+    """Learn M context vectors with cross-entropy.
+
+    Zhou et al., "Learning to Prompt for Vision-Language Models", IJCV 2022 (arXiv 2109.01134).
+
+    Equations: text of class k = [SOS] v_1 … v_M [name_k] [.] [EOT], v ~ N(0, 0.02²) at the start or the
+    embeddings of a phrase; logits = s f·t_k with both normalised; loss = mean of -log p_y. Parameters: M·W,
+    class-specific C·M·W (ViT-B/16: 8,192; 819,200 at C = 100).
+
+    Defects of the reference decided on: half-precision parameters (steps below 1e-5 round to nothing) are
+    float32 here; one global generator is replaced by named streams; seed 0 counts; the last partial batch is
+    not dropped; the validation set is not clean by default. Weight decay on the context pulls to zero
+    vectors, not to the start: kept, it is the optimizer's setting and equal for all methods.
+    """
+
+    def sample_losses(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy, [B]."""
+        return cross_entropy(logits, labels)

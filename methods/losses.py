@@ -1,0 +1,90 @@
+"""Losses per sample, and the mean over a part of a batch.
+
+All take logits [..., C] and return one number per sample, [...], in float32 at least (half precision is
+widened), and stay finite for logits of any finite size. Mean and choice of samples are left to `masked_mean`,
+so that a loss never branches on which samples a batch holds.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+EPSILON = 1e-6
+
+
+def _log_softmax(logits: Tensor) -> Tensor:
+    wide = logits if logits.dtype == torch.float64 else logits.float()
+    return F.log_softmax(wide, dim=-1)
+
+
+def _of_label(values: Tensor, labels: Tensor) -> Tensor:
+    return values.gather(-1, labels.unsqueeze(-1)).squeeze(-1)
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """-log p_y. Logits [..., C], labels [...] long; returns [...]."""
+    return -_of_label(_log_softmax(logits), labels)
+
+
+def generalised_cross_entropy(logits: Tensor, labels: Tensor, q: Tensor | float) -> Tensor:
+    """(1 - (p_y + 1e-6)^q) / q, Zhang and Sabuncu, NeurIPS 2018, as PTNL and VisPrompt compute it.
+
+    q -> 0 is cross-entropy, q = 1 the mean absolute error. The 1e-6 is part of the graph: it bounds the
+    gradient at p = 0.
+
+    Args:
+        logits: [..., C].
+        labels: [...] long.
+        q: in (0, 1], a number or a 0-dimensional tensor.
+    """
+    probability = _of_label(_log_softmax(logits), labels).exp()
+    return (1 - (probability + EPSILON) ** q) / q
+
+
+def mean_absolute_error(logits: Tensor, labels: Tensor) -> Tensor:
+    """1 - p_y, realised as NLPrompt does (arXiv 2412.01256): generalised cross-entropy at q = 1, so lower by 1e-6.
+
+    Half of the textbook's |p - e_y|_1 = 2 (1 - p_y). Logits [..., C], labels [...] long; returns [...].
+    """
+    return generalised_cross_entropy(logits, labels, 1.0)
+
+
+def soft_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """-sum_k t_k log p_k. Logits and target [..., C]; returns [...]."""
+    return -(target * _log_softmax(logits)).sum(-1)
+
+
+def entropy(logits: Tensor) -> Tensor:
+    """-sum_k p_k log p_k, in nats. Logits [..., C]; returns [...], between 0 and log C."""
+    log_probability = _log_softmax(logits)
+    return -(log_probability.exp() * log_probability).sum(-1)
+
+
+def divergence_from_uniform(mean_probability: Tensor) -> Tensor:
+    """KL(uniform || mean p) = sum_k (1/C) log((1/C) / mean p_k), the collapse penalty of DivideMix and JoAPR.
+
+    Args:
+        mean_probability: [..., C], averaged over a batch; entries below 1e-30 count as 1e-30.
+    """
+    count = mean_probability.shape[-1]
+    return -(mean_probability.clamp_min(1e-30) * count).log().mean(-1)
+
+
+def masked_mean(values: Tensor, mask: Tensor, weight: Tensor | None = None) -> Tensor:
+    """Mean over the samples of a mask, weighted; exactly 0, with zero gradient, where the mask is empty.
+
+    Args:
+        values: [B, ...]; what stands outside the mask is never read, not even a NaN.
+        mask: [B] bool.
+        weight: [B], not negative, or None for equal weights. The mean is divided by the sum of the weights.
+
+    Returns:
+        values' trailing shape.
+    """
+    weight = mask.to(values.dtype) if weight is None else torch.where(mask, weight, 0).to(values.dtype)
+    shape = (-1, *([1] * (values.ndim - 1)))
+    chosen = torch.where(mask.view(shape), values, 0) * weight.view(shape)
+    total = weight.sum()
+    return chosen.sum(0) / torch.where(total > 0, total, 1)

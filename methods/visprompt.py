@@ -1,0 +1,264 @@
+"""VisPrompt: image evidence injected into the prompt, with a split by optimal transport."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Literal, TypeAlias
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from bench.errors import BenchError
+from bench.seeds import Stream
+from methods import base
+from methods.coop_split import CoOpSplit
+from methods.visprompt_head import HeadShape, VisualPromptHead
+
+WITHOUT_IMAGE = ("image-free", "coop")
+GATE_BIAS = {"literal": 0.0, "identity": -2.0}
+Predict: TypeAlias = Callable[[base.Inputs, Mapping[str, Tensor]], Tensor]
+CHUNK = 64  # images whose class texts are computed at a time
+LOOKED_AT = 8  # images whose class texts are compared for the record
+
+
+class VisPrompt(CoOpSplit):
+    """Context vectors shifted by cross attention to the image and a gated FiLM; OT split with CE and GCE.
+
+    VisPrompt (arXiv 2604.09532). The authors withhold the prompt learner and the trainer: this is our reading
+    of a figure and of the released remainder, in two named forms, neither of which is "the paper's".
+
+    Equations: N_C = LN(C); K, V = LN(visual); Q = Linear(N_C); H = MHA(Q, K, V); g = sigmoid(Linear H);
+    gamma, beta = Linear H; C~ = (1 + gamma) * N_C + beta; Z = C + g * (C~ - C); C^ = Z + FFN(LN Z); t_bk =
+    text(C^_b, name_k); logits = s f_b·t_bk; L = alpha CE(certain) + (1 - alpha) GCE(uncertain).
+
+    Line by line:
+
+    - authors' code: frozen encoders; one text feature per image and class; logits = s f_b·t_bk.
+    - authors' code: M = 16, shared context, class at the end; 8 heads, hidden width 512.
+    - authors' code: GCE with q = .7 and 1e-6; threshold .5.
+    - authors' code: transport over -log p of the image-conditioned logits, uniform marginals (reg .01, one per batch).
+    - authors' code: the pooled feature is the learner's only input (evidence=pooled).
+    - authors' configuration, place withheld: prompt dropout .1. Off here; asked for, it acts on the elements of C^.
+    - authors' configuration, code withheld, not used: pool size 16, multi-scale, visual weight .9, regulariser .01.
+    - figure: patch tokens as keys and values (evidence=tokens).
+    - figure: where the layer norms, the gate, the FiLM and the residual FFN stand (form=literal).
+    - figure: CE on certain and GCE on uncertain samples, weights alpha and 1 - alpha.
+    - our reading: tokens are those of the last layer through ln_post and projection.
+    - our reading: another visual than text width is mapped by the key and value projections.
+    - our reading: FFN = Linear, GELU, Linear of the text tower's width (512 on ViT-B/16: 2.64 M parameters in all).
+    - our reading: torch's default initialisations; gate bias 0.
+    - our reading: alpha is the certain fraction; delta .5 together with ot_reg .1; whole set, log domain.
+    - our variant form=identity: FiLM on C, gamma and beta 0 and gate bias -2 at the start, so C^ = C then; no FFN:
+      with one it did not train on a prototype.
+
+    Controls: image-free (gate its constant, gamma = beta = 0), shuffled (every image gets another training
+    image's evidence, for good), constant-gate, no-film (gamma = beta = 0), coop (no head at all:
+    `coop-split`), loss=ce, loss=gce, split=argmax, split=none; `predict_foreign` asks a trained model with
+    another image's evidence.
+
+    Defects of the reference decided on: V1, V2 it does not run (written anew); V3 per-batch transport
+    (ot_scope=batch on request); V4 pooled or patch tokens (both; with one key the attention weights are 1 and Q
+    has no effect); V5 SCE in half precision (not offered); V6, V7, V8 seeds, class order and data handling
+    are the engine's.
+    """
+
+    class Options(CoOpSplit.Options):
+        """The split's options and the visual path's."""
+
+        class_specific: Literal[False] = base.structural(False, "always shared, as in the released configuration")
+        form: Literal["literal", "identity"] = base.structural("literal", "FiLM on LN(C), or on C starting as identity")
+        evidence: Literal["tokens", "pooled"] = base.structural("tokens", "patch tokens, or the one pooled feature")
+        control: Literal["none", "image-free", "shuffled", "constant-gate", "no-film", "coop"] = base.structural(
+            "none", "which part is taken away"
+        )
+        heads: int = base.structural(8, "attention heads; must divide the text width", ge=1)
+        ffn: int = base.structural(0, "width of the FFN; 0 is the text tower's width", ge=0)
+        gate_bias: Literal["form"] | Annotated[float, Field(allow_inf_nan=False)] = base.structural(
+            "form", "start of the gate before the sigmoid; form: 0 (literal), -2 (identity)"
+        )
+        prompt_dropout: float = base.structural(0.0, "dropout on C^; the authors' config names .1", ge=0, lt=1)
+
+    options: VisPrompt.Options
+    head: VisualPromptHead | None
+
+    @classmethod
+    def uses_image(cls, options: base.Options) -> bool:
+        """Whether the text features depend on the image."""
+        assert isinstance(options, VisPrompt.Options)  # noqa: S101 - narrows the type
+        return options.control not in WITHOUT_IMAGE
+
+    @classmethod
+    def needs(cls, options: base.Options) -> base.Needs:
+        """Patch tokens and per-image text unless a control takes the image away; a plain pass for a whole-set split."""
+        assert isinstance(options, VisPrompt.Options)  # noqa: S101 - narrows the type
+        image = cls.uses_image(options)
+        tokens = image and options.evidence == "tokens"
+        return base.Needs(tokens=tokens, full_pass=cls.splits_set(options), per_image_text=image)
+
+    def build(self, context: base.Context, generator: torch.Generator) -> None:
+        """The head, drawn after the context; the donors of control=shuffled from the stream `method`.
+
+        Raises:
+            BenchError: `heads` does not divide the text width.
+        """
+        options, width = self.options, context.backbone.width
+        if width % options.heads:
+            raise BenchError(
+                f"visprompt[heads={options.heads}] does not divide the text width {width}; choose a divisor of it."
+            )
+        self.image = self.uses_image(options)
+        self.sample = context.train.take(slice(0, LOOKED_AT))
+        self.head = None
+        if options.control != "coop":
+            self.head = VisualPromptHead(self._shape(context), generator).to(self.observed.device)
+        if options.control == "shuffled":
+            self.train_inputs = context.train
+            self.register_buffer("donor", single_cycle(context.method, len(context.train)).to(self.observed.device))
+            known, self.known_at = pooled_hash(context.train.pooled).sort()
+            self.known = known
+
+    def _shape(self, context: base.Context) -> HeadShape:
+        options, width = self.options, context.backbone.width
+        bias = GATE_BIAS[options.form] if options.gate_bias == "form" else float(options.gate_bias)
+        tokens = context.train.tokens if options.evidence == "tokens" else None
+        return HeadShape(
+            width=width,
+            visual=context.train.pooled.shape[-1] if tokens is None else tokens.shape[-1],
+            heads=options.heads,
+            ffn=options.ffn or width,
+            form=options.form,
+            gate_bias=bias,
+            gate=options.control != "constant-gate",
+            film=options.control != "no-film",
+            image=self.image,
+        )
+
+    def _visual(self, inputs: base.Inputs) -> Tensor | None:
+        """Keys and values [B, T, D]: the patch tokens, or the normalised pooled feature as the only one."""
+        if not self.image:
+            return None
+        if self.options.evidence == "pooled":
+            return F.normalize(inputs.pooled, dim=-1).unsqueeze(1)
+        if inputs.tokens is None:
+            raise TypeError("visprompt[evidence=tokens] was handed features without patch tokens")
+        return inputs.tokens
+
+    def _donated(self, inputs: base.Inputs) -> base.Inputs:
+        """Features of the training images that stand in for these, found by the bits of the pooled features."""
+        hashed = pooled_hash(inputs.pooled)
+        place = torch.searchsorted(self.known, hashed).clamp_max(len(self.known) - 1)
+        known = self.known[place] == hashed
+        index = torch.where(known, self.get_buffer("donor")[self.known_at[place]], hashed % len(self.known))
+        return self.train_inputs.take(index)
+
+    def conditioned(self, visual: Tensor | None) -> tuple[Tensor, Tensor]:
+        """C^ and the gate, [B, M, W], or C^ [M, W] and a 0-dimensional gate without an image."""
+        if self.head is None:
+            return self.context, torch.zeros((), device=self.context.device)
+        result: tuple[Tensor, Tensor] = self.head(self.context, visual)
+        return result
+
+    def _text(self, context: Tensor) -> Tensor:
+        """Class features [B, C, D] of contexts [B, M, W], or [C, D] of one context."""
+        return self.backbone.text(context, self.classes, position=self.options.position, class_specific=False)
+
+    def draw(self, epoch: int, step: int, size: int, stream: Stream) -> dict[str, Tensor]:
+        """`keep` [B, M, W] (or [M, W] without an image): the inverted dropout mask, where dropout is asked for."""
+        rate = self.options.prompt_dropout
+        if not rate:
+            return {}
+        shape = (size, *self.context.shape) if self.image else tuple(self.context.shape)
+        uniform = torch.from_numpy(stream.uniform(torch.Size(shape).numel())).view(shape)
+        return {"keep": (uniform >= rate).float() / (1 - rate)}
+
+    def batch_logits(self, batch: base.Batch) -> Tensor:
+        """Training logits [B, C], every image with its own class features."""
+        inputs = batch.inputs
+        if self.options.control == "shuffled":
+            inputs = self.train_inputs.take(self.get_buffer("donor")[batch.index])
+        context, _ = self.conditioned(self._visual(inputs))
+        if "keep" in batch.draws:
+            context = context * batch.draws["keep"]
+        return base.cosine_logits(self.backbone.scale, batch.inputs.pooled, self._text(context))
+
+    def prepare(self) -> dict[str, Tensor]:
+        """Without an image the class features [C, D], as CoOp; otherwise nothing is shared."""
+        return {} if self.image else {"text": F.normalize(self._text(self.conditioned(None)[0]), dim=-1)}
+
+    def predict(self, inputs: base.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
+        """Logits [B, C]."""
+        if not self.image:
+            return super().predict(inputs, prepared)
+        evidence = self._donated(inputs) if self.options.control == "shuffled" else inputs
+        context, _ = self.conditioned(self._visual(evidence))
+        return base.cosine_logits(self.backbone.scale, inputs.pooled, self._text(context))
+
+    def predict_foreign(self, inputs: base.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
+        """Logits [B, C] where each image brings the evidence of the one before it (the first that of the last).
+
+        The pooled feature that is classified stays the image's own; without an image this is `predict`.
+        """
+        if not self.image:
+            return self.predict(inputs, prepared)
+        visual = self._visual(inputs)
+        assert visual is not None  # noqa: S101 - narrows the type
+        others = visual.roll(1, 0)
+        chunks = [slice(start, start + CHUNK) for start in range(0, len(others), CHUNK)]
+        texts = (self._text(self.conditioned(others[chunk])[0]) for chunk in chunks)
+        scale = self.backbone.scale
+        return torch.cat(
+            [base.cosine_logits(scale, inputs.pooled[chunk], t) for chunk, t in zip(chunks, texts, strict=True)]
+        )
+
+    def probes(self) -> Mapping[str, Predict]:
+        """`foreign_image`: `predict_foreign`, where the image has a part in the prompt."""
+        return {"foreign_image": self.predict_foreign} if self.image else {}
+
+    @torch.no_grad()
+    def diagnostics(self) -> dict[str, float]:
+        """The split's numbers, and how much of the first eight training images reaches the context.
+
+        gate_mean, gate_sd_images, gate_sd_tokens; context_rms of C^; image_share = rms over images of C^
+        minus its mean, over the rms of C^; shift_rms of the part of C^ - C common to all images and tokens;
+        text_cosine, mean over pairs of classes.
+        """
+        evidence = self._donated(self.sample) if self.options.control == "shuffled" else self.sample
+        context, gate = self.conditioned(self._visual(evidence))
+        features = F.normalize(self._text(context), dim=-1)
+        classes = features.shape[-2]
+        cosine = ((features @ features.mT).sum((-2, -1)).mean() - classes) / max(classes * (classes - 1), 1)
+        rms = _rms(context)
+        numbers = {
+            "gate_mean": gate.mean(),
+            "context_rms": rms,
+            "shift_rms": _rms((context - self.context).flatten(0, -2).mean(0)),
+            "text_cosine": cosine,
+        }
+        if self.image:
+            numbers["image_share"] = _rms(context - context.mean(0)) / rms
+        if gate.ndim:
+            numbers["gate_sd_images"] = gate.std(0, correction=0).mean()
+            numbers["gate_sd_tokens"] = gate.std(1, correction=0).mean()
+        return {**super().diagnostics(), **{name: float(value) for name, value in numbers.items()}}
+
+
+def _rms(values: Tensor) -> Tensor:
+    return values.square().mean().sqrt()
+
+
+def single_cycle(stream: Stream, size: int) -> Tensor:
+    """A random permutation [size] that is one cycle: nobody is his own donor where there are two or more."""
+    order = torch.from_numpy(stream.permutation(size))
+    donor = torch.empty_like(order)
+    donor[order] = order.roll(1)
+    return donor
+
+
+def pooled_hash(pooled: Tensor) -> Tensor:
+    """A non-negative 62-bit integer of each row's float32 bits, [B], exact in any batch. Pooled features [B, D]."""
+    bits = pooled.detach().float().contiguous().view(torch.int32).long()
+    odd = torch.arange(bits.shape[1], device=bits.device) * 0x5851F42D4C957F2D + 0x14057B7EF767814F
+    mixed = (bits * odd).sum(1)  # wraps modulo 2**64, in any order of summation
+    return (mixed ^ (mixed >> 29)) & 0x3FFFFFFFFFFFFFFF

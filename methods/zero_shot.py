@@ -1,0 +1,61 @@
+"""Zero-shot CLIP: hand-written templates, no training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from bench.errors import BenchError
+from methods import base
+
+
+class ZeroShot(base.Method):
+    """Class features from hand-written texts, no training.
+
+    Radford et al., "Learning Transferable Visual Models From Natural Language Supervision" (arXiv
+    2103.00020).
+
+    Equations: t_k = normalise(mean over templates of normalise(encode(template(name_k)))); logits = s f·t_k
+    with normalised image features f and the frozen scale s.
+
+    Defects decided on: CoOp's ensemble variant appends to a template list that lives on the class object, so
+    it grows with every construction; here the templates are an argument. Underscores in class names become
+    spaces, as in CoOp.
+    """
+
+    class Options(base.Options):
+        """`template` is a text with `{}` for the class name, or "dataset" for all templates of the data set."""
+
+        template: str = base.structural("dataset", 'a text with {} for the class name, or "dataset"')
+
+    options: ZeroShot.Options
+    text: Tensor
+
+    def setup(self, context: base.Context) -> None:
+        """Encode every template and average; registers `text` [C, D].
+
+        Raises:
+            BenchError: the template has no `{}`.
+        """
+        chosen = self.options.template
+        templates = context.templates if chosen == "dataset" else (chosen,)
+        if any("{}" not in template for template in templates):
+            raise BenchError(f'zero-shot[template={chosen}] has no "{{}}"; write {{}} where the class name belongs.')
+        names = [name.replace("_", " ") for name in context.class_names]
+        texts = [template.replace("{}", name) for template in templates for name in names]
+        with torch.no_grad():
+            encoded = F.normalize(context.backbone.text_templates(texts), dim=-1)
+            mean = encoded.view(len(templates), len(names), -1).mean(0)
+        self.register_buffer("text", F.normalize(mean, dim=-1))
+        self.register_buffer("scale", torch.as_tensor(context.backbone.scale).detach().clone())
+
+    def begin_epoch(self, epoch: int, full_pass: base.FullPass) -> tuple[base.Phase, ...]:
+        """No phases: nothing is trained."""
+        return ()
+
+    def predict(self, inputs: base.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
+        """Logits [B, C]."""
+        return base.cosine_logits(self.get_buffer("scale"), inputs.pooled, self.text)

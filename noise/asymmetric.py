@@ -1,0 +1,23 @@
+"""Asymmetric noise: the next class in the stored order."""
+
+from __future__ import annotations
+
+from bench.errors import BenchError
+from bench.seeds import Stream
+from noise.base import Flip, Labels
+
+
+class Asymmetric(Flip):
+    """⌊r·N⌋ samples of the whole set get the label (y + 1) mod C.
+
+    As NLPrompt (CVPR 2025) and the released code of VisPrompt (arXiv 2604.09532) draw it. Pitfalls: the partner is the
+    next index of the stored class order, not a similar class (VisPrompt's README says otherwise); above a rate of one
+    half the wrong label is the majority of every observed class, so labels alone cannot identify the truth; JoAPR's
+    pair noise goes the other way round.
+    """
+
+    def wrong_labels(self, true: Labels, num_classes: int, stream: Stream) -> Labels:
+        """The next class; the stream is not needed."""
+        if num_classes < 2:
+            raise BenchError(f"asymmetric noise needs at least 2 classes, found {num_classes}; use noise none.")
+        return (true + 1) % num_classes

@@ -1,0 +1,1 @@
+"""Tables and figures from a store of records; `reports.build.build` writes them all."""

@@ -1,0 +1,179 @@
+"""The report of a store: tables, figures and an index, written whole or not at all."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from bench.cell import Record
+from bench.errors import BenchError
+from reports.figures import Drawn, draw
+from reports.frame import Defaults, curves, tidy
+from reports.index import index, unfinished
+from reports.render import escape_latex, latex, markdown
+from reports.tables import (
+    MEASURES,
+    Table,
+    accuracy_tables,
+    cost_frame,
+    cost_tables,
+    memorization_tables,
+    summarize,
+)
+
+FORMATS = frozenset({"latex", "markdown", "csv"})
+MANIFEST = "files.txt"
+
+
+def build(store_root: str, out: Path, formats: frozenset[str] = FORMATS) -> list[Path]:
+    """Write the report of a store.
+
+    Args:
+        store_root: the store's folder or URL.
+        out: the report's folder; files of an earlier report in it that are no longer made are removed, others stay.
+        formats: of the tables, among `FORMATS`; figures and `report.md` are always written.
+
+    Returns:
+        The files written, `report.md` first.
+
+    Raises:
+        BenchError: the store has no record, a format is unknown, or `out` cannot be written.
+    """
+    from bench.store import Store
+
+    store = Store(store_root)
+    records = list(store.records())
+    return build_report(records, out, formats, where=store_root, problems=list(store.problems.values()))
+
+
+def build_report(
+    records: Sequence[Record],
+    out: Path,
+    formats: frozenset[str] = FORMATS,
+    *,
+    where: str = "the store",
+    defaults: Defaults | None = None,
+    problems: Sequence[str] = (),
+) -> list[Path]:
+    """As `build`, from records at hand.
+
+    Args:
+        where: how messages name the records' origin.
+        problems: a line per file of the store that is no record; named in the index.
+        defaults: the methods' default options, which labels leave out; None asks the registry of methods.
+
+    Raises:
+        BenchError: as in `build`.
+    """
+    if unknown := sorted(formats - FORMATS):
+        raise BenchError(f'unknown table format "{unknown[0]}"; expected {", ".join(sorted(FORMATS))}.')
+    if not records:
+        raise BenchError(f'no record in "{where}", so there is nothing to report; run `bench run` first.')
+    frame = tidy(records, option_defaults({r.cell.method for r in records}) if defaults is None else defaults)
+    long = curves(records, frame)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}-", suffix=".tmp", dir=out.parent))
+    except OSError as error:
+        raise BenchError(
+            f'report "{out}" cannot be written: {error.strerror}; give --out a writable folder.'
+        ) from error
+    try:
+        _write(frame, long, fresh, formats, problems)
+        return _swap(fresh, out)
+    except OSError as error:
+        raise BenchError(
+            f'report "{out}" cannot be written: {error.strerror}; give --out a writable folder.'
+        ) from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def option_defaults(methods: set[str]) -> Defaults:
+    """The default options of the registered methods among `methods`; one that does not load is left out."""
+    from bench.resolve import options
+
+    known = {}
+    for name in sorted(methods):
+        try:
+            known[name] = options(name, {})
+        except BenchError:
+            continue
+    return known
+
+
+def _write(
+    frame: pd.DataFrame, long: pd.DataFrame, folder: Path, formats: frozenset[str], problems: Sequence[str]
+) -> None:
+    for name in ("tables", "figures"):
+        (folder / name).mkdir()
+    tables = [*accuracy_tables(frame), *memorization_tables(frame), *cost_tables(frame)]
+    figures = draw(frame, long, folder / "figures")
+    renderers: dict[str, tuple[str, Callable[[Table], str]]] = {"latex": ("tex", latex), "markdown": ("md", markdown)}
+    for suffix, renderer in (renderers[name] for name in sorted(formats & renderers.keys())):
+        for table in tables:
+            _text(folder / "tables" / f"{table.name}.{suffix}", renderer(table))
+    if "latex" in formats:
+        _text(folder / "report.tex", _driver(tables, figures))
+    if "csv" in formats:
+        _data(frame, folder / "tables")
+    _text(folder / "report.md", index(frame, tables, figures, formats, problems))
+
+
+def _data(frame: pd.DataFrame, folder: Path) -> None:
+    """The numbers: one row per record, and one file per kind of table over all settings."""
+    steps = ["; ".join(f"{term} {n:g}" for term, n in sorted(terms.items())) for terms in frame["steps"]]
+    memorization = [summarize(frame[frame["rate"] > 0], m).assign(measure=m) for m in MEASURES]
+    files = {
+        "records": frame.drop(columns="steps").assign(optimizer_steps=steps),
+        "accuracy": summarize(frame),
+        "memorization": pd.concat(memorization, ignore_index=True),
+        "cost": cost_frame(frame),
+        "unfinished": unfinished(frame),
+    }
+    for name, table in files.items():
+        table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g", lineterminator="\n")
+
+
+def _driver(tables: Sequence[Table], figures: Sequence[Drawn]) -> str:
+    r"""A LaTeX document that shows every table and figure; the tables themselves need booktabs alone."""
+    body = [rf"\input{{tables/{table.name}.tex}}" for table in tables]
+    body += [
+        "\n".join(
+            [
+                r"\begin{figure}[htbp]\centering",
+                rf"\includegraphics[width=\linewidth,height=0.8\textheight,keepaspectratio]{{figures/{figure.name}.pdf}}",
+                rf"\caption{{{escape_latex(figure.caption)}}}",
+                r"\end{figure}",
+            ]
+        )
+        for figure in figures
+    ]
+    # LaTeX holds back a limited number of floats, so they are flushed now and then.
+    pages = [part + (r"\clearpage" if number % 6 == 5 else "") for number, part in enumerate(body)]
+    head = [r"\documentclass{article}", r"\usepackage[margin=0.8in]{geometry}", r"\usepackage{booktabs,graphicx}"]
+    return "\n".join([*head, r"\begin{document}", *pages, r"\end{document}", ""])
+
+
+def _swap(fresh: Path, out: Path) -> list[Path]:
+    """Move the new files into place, the index last, and remove what an earlier report left and this one lacks."""
+    names = sorted(p.relative_to(fresh).as_posix() for p in fresh.rglob("*") if p.is_file())
+    _text(fresh / MANIFEST, "\n".join(names) + "\n")
+    out.mkdir(exist_ok=True)
+    manifest = out / MANIFEST
+    earlier = manifest.read_text(encoding="utf-8").splitlines() if manifest.is_file() else []
+    for name in sorted([*names, MANIFEST], key=lambda name: (name in (MANIFEST, "report.md"), name)):
+        (out / name).parent.mkdir(exist_ok=True)
+        (fresh / name).replace(out / name)
+    for name in set(earlier) - set(names):
+        if (stale := (out / name)).resolve().is_relative_to(out.resolve()):
+            stale.unlink(missing_ok=True)
+    return [out / "report.md", *(out / name for name in names if name != "report.md")]
+
+
+def _text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8", newline="\n")

@@ -1,0 +1,212 @@
+"""Records as one tidy pandas frame, and their curves as a long one.
+
+A *setting* is everything that a table holds fixed: all of a cell but noise, rate, method, options, subset and seed.
+Under the paper budget each method brings its own optimizer and epochs, so these are no part of the setting there.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import pandas as pd
+
+from bench.baseline import newest
+from bench.cell import Cell, Record, Value
+from reports.names import DAGGER, DISPLAY, NOISE, REFERENCE, SIGNS, method_name, order
+
+Defaults: TypeAlias = Mapping[str, Mapping[str, Value]]
+SPANNED = frozenset({"noise", "rate", "method", "options", "subset", "seed"})
+OPTIMIZER = (
+    "epochs",
+    "batch_size",
+    "learning_rate",
+    "momentum",
+    "weight_decay",
+    "warmup_epochs",
+    "warmup_learning_rate",
+)
+NAMED = ("dataset", "shots", "backbone", "budget", "epochs")
+ENDS = ("memorized", "recovered", "neither", "train_clean_accuracy", "test_calibration_error")
+FRACTIONS = frozenset(
+    {"test_accuracy", "validation_accuracy", "train_clean_accuracy", "test_calibration_error", "memorized", "recovered",
+     "neither", "split_precision", "split_recall", "pseudo_label_accuracy"}
+)  # fmt: skip
+IDENTITY = ("key", "setting", "label", "section", "method", "noise", "rate", "seed")
+
+
+def tidy(records: Iterable[Record], defaults: Defaults | None = None) -> pd.DataFrame:
+    """One row per record; of several records of one cell (other plugin versions) the newest.
+
+    Columns: key, the cell's fields, `setting` (a name for files), `variant` (method with the options that differ from
+    `defaults`; of a method without known defaults, the options that vary among its records), `label` (for readers),
+    `section` (reference, method, oracle), status, reason, accuracies and shares in percent, `<share>_start` at epoch
+    0 and `<share>_excess` above it in points, `steps` ({loss term: optimizer steps}) and costs (seconds, bytes).
+    Absent and non-finite numbers are NaN; a finished record without a finite accuracy has status "no_number".
+    """
+    chosen = newest(records)
+    settings = _settings(chosen)
+    variants = _variants(chosen, settings, defaults or {})
+    told = {(r.cell.method, v) for r, v in zip(chosen, variants, strict=True) if r.oracle and r.cell.subset == "all"}
+    rows = []
+    for record, setting, variant in zip(chosen, settings, variants, strict=True):
+        label, section = _label(record.cell, variant, (record.cell.method, variant) in told)
+        rows.append({"setting": setting, "variant": variant, "label": label, "section": section, **_numbers(record)})
+    frame = pd.DataFrame(rows)
+    if frame.empty:
+        return frame
+    methods = {name: i for i, name in enumerate(order([r.cell.method for r in chosen], DISPLAY))}
+    kinds = {name: i for i, name in enumerate(order([r.cell.noise for r in chosen], NOISE))}
+    frame = frame.assign(_m=frame["method"].map(methods), _k=frame["noise"].map(kinds))
+    by = ["setting", "_m", "variant", "subset", "_k", "rate", "seed"]
+    return frame.sort_values(by, kind="stable").drop(columns=["_m", "_k"]).reset_index(drop=True)
+
+
+def curves(records: Iterable[Record], frame: pd.DataFrame) -> pd.DataFrame:
+    """The curves of the finished records in `frame`, one row per record, epoch and quantity.
+
+    Columns: those of `IDENTITY`, epoch, quantity, value (shares and accuracies in percent, losses and rates as they
+    are). Where an epoch stands twice, the row after `finalize` is kept. Absent and non-finite entries are left out.
+    """
+    known = frame.loc[frame["status"] == "done", list(IDENTITY)].set_index("key", drop=False)
+    rows: list[dict[str, Any]] = []
+    for record in newest(records):
+        if record.key not in known.index:
+            continue
+        identity = {str(k): v for k, v in known.loc[record.key].to_dict().items()}
+        epochs = record.curve.get("epoch", [])
+        for quantity, values in record.curve.items():
+            if quantity != "epoch":
+                scale = 100.0 if quantity in FRACTIONS else 1.0
+                last = {e: v for e, v in zip(epochs, values, strict=False) if e is not None}
+                rows += [
+                    {**identity, "epoch": epoch, "quantity": quantity, "value": number(value) * scale}
+                    for epoch, value in last.items()
+                    if not math.isnan(number(value))
+                ]
+    return pd.DataFrame(rows, columns=[*IDENTITY, "epoch", "quantity", "value"])
+
+
+def anchored(frame: pd.DataFrame) -> pd.DataFrame:
+    """`frame` with the clean column of the oracle rows: without wrong labels the clean subset is the whole set, so
+    the method's own records at rate 0 stand there too.
+    """
+    keys = ["setting", "method", "variant"]
+    oracle = frame.loc[frame["subset"] == "clean", [*keys, "label", "section"]].drop_duplicates()
+    have = frame.loc[(frame["subset"] == "clean") & (frame["noise"] == "none"), keys]
+    own = frame.loc[(frame["subset"] == "all") & (frame["noise"] == "none")].drop(columns=["label", "section"])
+    extra = own.merge(oracle, on=keys)
+    taken = set(have.itertuples(index=False, name=None))
+    free = [name not in taken for name in extra[keys].itertuples(index=False, name=None)]
+    return pd.concat([frame, extra.loc[free]], ignore_index=True) if any(free) else frame
+
+
+def number(value: Any) -> float:
+    """A finite float, or NaN."""
+    if isinstance(value, (int, float)) and math.isfinite(value):
+        return float(value)
+    return math.nan
+
+
+def variant_text(method: str, options: Mapping[str, Value]) -> str:
+    """The method as it is written on the command line.
+
+    >>> variant_text("gce-coop", {"q": 0.5})
+    'gce-coop[q=0.5]'
+    """
+    inside = ",".join(f"{name}={_plain(value)}" for name, value in sorted(options.items()))
+    return f"{method}[{inside}]" if inside else method
+
+
+def _plain(value: Value) -> str:
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _own(cell: Cell) -> tuple[str, ...]:
+    return ("views", *OPTIMIZER) if cell.budget == "paper" else ("views",)
+
+
+def _settings(records: Sequence[Record]) -> list[str]:
+    """A file name per record: the named fields, and any other fixed field in which settings of one name differ."""
+    fixed = [
+        {k: v for k, v in r.cell.model_dump().items() if k not in SPANNED and k not in _own(r.cell)} for r in records
+    ]
+    stems = ["-".join(_part(k, f[k]) for k in NAMED if k in f) for f in fixed]
+    seen: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for stem, fields in zip(stems, fixed, strict=True):
+        for name, value in fields.items():
+            seen[stem][name].add(str(value))
+    names = []
+    for stem, fields in zip(stems, fixed, strict=True):
+        extra = [_part(k, fields[k]) for k, values in sorted(seen[stem].items()) if len(values) > 1]
+        names.append("-".join([stem, *extra]))
+    return names
+
+
+def _part(field: str, value: Any) -> str:
+    text = re.sub(r"[^A-Za-z0-9]+", "_", f"{value:g}" if isinstance(value, float) else str(value))
+    match field:
+        case "dataset" | "backbone" | "budget":
+            return text
+        case "shots" | "epochs":
+            return f"{text}{field}"
+        case _:
+            return f"{field}_{text}"
+
+
+def _variants(records: Sequence[Record], settings: Sequence[str], defaults: Defaults) -> list[str]:
+    """Per record the method with the options, and where they vary its own optimizer settings, that tell it apart."""
+    values: dict[tuple[str, str], set[str]] = defaultdict(set)
+    own: dict[tuple[str, str, str, str], set[str]] = defaultdict(set)
+    for record, setting in zip(records, settings, strict=True):
+        cell = record.cell
+        for name, value in cell.options.items():
+            values[cell.method, name].add(json.dumps(value))
+        for name in _own(cell):
+            own[setting, cell.method, json.dumps(cell.options, sort_keys=True), name].add(str(getattr(cell, name)))
+    texts = []
+    for record, setting in zip(records, settings, strict=True):
+        cell, known = record.cell, defaults.get(record.cell.method, {})
+        shown = {
+            name: value
+            for name, value in cell.options.items()
+            if (value != known[name] if name in known else len(values[cell.method, name]) > 1)
+        }
+        options = json.dumps(cell.options, sort_keys=True)
+        shown.update({n: getattr(cell, n) for n in _own(cell) if len(own[setting, cell.method, options, n]) > 1})
+        texts.append(variant_text(cell.method, shown))
+    return texts
+
+
+def _label(cell: Cell, variant: str, told: bool) -> tuple[str, str]:
+    """The reader's name of a row and the section of the table that it belongs to."""
+    name = method_name(cell.method) + variant[len(cell.method) :]
+    if cell.subset == "clean":
+        return f"{name} (clean subset, oracle){DAGGER}", "oracle"
+    if told:
+        return f"{name} (oracle){DAGGER}", "oracle"
+    return name, "reference" if cell.method == REFERENCE else "method"
+
+
+def _numbers(record: Record) -> dict[str, Any]:
+    """The flat part of a record, in the units of `tidy`."""
+    cell, cost = record.cell, record.cost
+    accuracy = {name: 100 * number(record.accuracy.get(name)) for name in ("last", "best", "selected")}
+    unusable = record.status == "done" and math.isnan(accuracy["last"])
+    status = "no_number" if unusable else record.status
+    row: dict[str, Any] = {"key": record.key, **cell.model_dump(exclude={"options"}), "status": status}
+    row |= {"reason": SIGNS["no_number"][1] if unusable else record.reason or "", **accuracy}
+    row["realised_rate"] = number(record.noise.get("realised_rate"))
+    for share in ENDS:
+        curve = record.curve.get(share) or [None]
+        start, end = 100 * number(curve[0]), 100 * number(curve[-1])
+        row |= {share: end, f"{share}_start": start, f"{share}_excess": end - start}
+    steps = cost.get("optimizer_steps")
+    row["steps"] = {str(k): number(v) for k, v in steps.items()} if isinstance(steps, dict) else {}
+    for name in ("seconds", "forward_passes", "trained_parameters", "peak_memory_bytes"):
+        row[name] = number(cost.get(name))
+    return row

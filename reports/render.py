@@ -1,0 +1,133 @@
+"""Tables as Markdown and as LaTeX (booktabs alone)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import groupby
+
+from reports.tables import Entry, Row, Section, Table
+
+ROWS_PER_PAGE = 40
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
+    "|": r"\textbar{}", '"': "''", "[": "{[}", "]": "{]}", "±": r"$\pm$", "–": "--", "·": r"$\cdot$",
+    "√": r"$\surd$", "†": r"\textsuperscript{$\dagger$}",
+}  # fmt: skip
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|#~])")
+
+
+def markdown(table: Table) -> str:
+    """A pipe table under its caption, notes below; every user's text escaped."""
+    columns = [f"{group} {name}".strip() for group, name in table.head]
+    lines = [f"**{escape_markdown(' '.join(table.caption))}**", "", _pipe(["", *map(escape_markdown, columns)])]
+    lines.append("| --- |" + " ---: |" * len(columns))
+    for index, section in enumerate(table.sections):
+        if section.title:
+            lines.append(_pipe([f"*{escape_markdown(section.title)}*", *[""] * len(columns)]))
+        elif index:
+            lines.append(_pipe([""] * (len(columns) + 1)))
+        lines += [_pipe([escape_markdown(row.label), *map(_md_entry, row.entries)]) for row in section.rows]
+    notes = [f"- {escape_markdown(note)}" for note in table.notes]
+    return "\n".join([*lines, "", *notes, *([""] if notes else [])])
+
+
+def latex(table: Table) -> str:
+    r"""One or more `table` floats, `ROWS_PER_PAGE` rows each, that need `booktabs` alone; to be used with `\input`."""
+    pages = list(_pages(table.sections))
+    return "\n".join(_float(table, page, i, len(pages)) for i, page in enumerate(pages))
+
+
+def escape_latex(text: str) -> str:
+    """Plain text for LaTeX. A character that pdfTeX's default fonts lack becomes its code point.
+
+    >>> escape_latex("a_b 50 %")
+    'a\\\\_b 50 \\\\%'
+    """
+    return "".join(_LATEX.get(c) or (c if ord(c) < 256 else f"U+{ord(c):04X}") for c in text)
+
+
+def _pipe(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def escape_markdown(text: str) -> str:
+    """Plain text for Markdown, inside a table too."""
+    return _MARKDOWN.sub(r"\\\1", text)
+
+
+def _md_entry(entry: Entry) -> str:
+    opening, closing = {"best": ("**", "**"), "second": ("<u>", "</u>"), "": ("", "")}[entry.mark]
+    text = f"{opening}{escape_markdown(entry.printed)}{closing}"
+    text += f" ± {entry.spread}" if entry.spread else ""
+    text += f" ({entry.n})" if entry.show_n else ""
+    return text + (f" <sup>{entry.signs}</sup>" if entry.signs else "")
+
+
+def _tex_entry(entry: Entry) -> str:
+    command = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}[entry.mark]
+    printed = escape_latex(entry.printed)
+    text = command % ("$-$" + printed[1:] if entry.mean < 0 and printed[0] == "-" else printed)
+    text += r"\,{\scriptsize$\pm$" + entry.spread + "}" if entry.spread else ""
+    text += r"\,{\scriptsize(" + str(entry.n) + ")}" if entry.show_n else ""
+    return text + (r"\textsuperscript{" + entry.signs + "}" if entry.signs else "")
+
+
+def _pages(sections: tuple[Section, ...]) -> Iterator[tuple[Section, ...]]:
+    """The sections cut into pages; a section that goes on keeps its title."""
+    rows = [(index, row) for index, section in enumerate(sections) for row in section.rows]
+    for start in range(0, len(rows), ROWS_PER_PAGE):
+        page = rows[start : start + ROWS_PER_PAGE]
+        yield tuple(
+            Section(sections[index].title, tuple(row for _, row in group))
+            for index, group in groupby(page, key=lambda pair: pair[0])
+        )
+
+
+def _float(table: Table, sections: tuple[Section, ...], page: int, pages: int) -> str:
+    """One float; `page` counts from 0."""
+    width = len(table.head) + 1
+    part = f" (Part {page + 1} of {pages}.)" if pages > 1 else ""
+    body: list[str] = []
+    for section in sections:
+        body.append(r"\midrule")
+        if section.title:
+            body.append(rf"\multicolumn{{{width}}}{{l}}{{\emph{{{escape_latex(section.title)}}}}} \\")
+        body += [_tex_row(row) for row in section.rows]
+    notes = " ".join(escape_latex(note) for note in table.notes)
+    return "\n".join(
+        [
+            r"\begin{table}[htbp]",
+            r"\centering\small\setlength{\tabcolsep}{4pt}",
+            rf"\caption{{{escape_latex(' '.join(table.caption) + part)}}}\smallskip",
+            rf"\label{{tab:{table.name}{f'-{page + 1}' if pages > 1 else ''}}}",
+            rf"\begin{{tabular}}{{l{'r' * (width - 1)}}}",
+            r"\toprule",
+            *_tex_head(table.head),
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}",
+            *([rf"\par\smallskip\parbox{{\linewidth}}{{\footnotesize {notes}}}"] if notes else []),
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def _tex_row(row: Row) -> str:
+    return " & ".join([escape_latex(row.label), *map(_tex_entry, row.entries)]) + r" \\"
+
+
+def _tex_head(head: tuple[tuple[str, str], ...]) -> list[str]:
+    names = " & ".join(["", *(escape_latex(name) for _, name in head)]) + r" \\"
+    if not any(group for group, _ in head):
+        return [names]
+    groups, rules, column = [""], [], 2
+    for group, members in groupby(head, key=lambda pair: pair[0]):
+        span = len(list(members))
+        groups.append(rf"\multicolumn{{{span}}}{{c}}{{{escape_latex(group)}}}")
+        if group:
+            rules.append(rf"\cmidrule(lr){{{column}-{column + span - 1}}}")
+        column += span
+    return [" & ".join(groups) + r" \\", "".join(rules), names]

@@ -1,0 +1,96 @@
+"""How figures look: sizes, fonts and, by a method's name and never by its position, colour, marker and dash.
+
+Colours are Okabe and Ito's, which stay apart under the common colour-vision deficiencies (jfly.uni-koeln.de/color);
+their yellow is left out, being too pale for lines on white. Marker and dash tell apart what shares a colour.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+Dash: TypeAlias = str | tuple[int, tuple[float, ...]]
+
+COLUMN_WIDTH = 3.3
+TEXT_WIDTH = 6.8
+BLACK, GREY = "#000000", "#777777"
+ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7"
+PALETTE = (ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE)
+OTHER_MARKERS = ("P", "X", "h", "p", "<", ">", "d", "*")
+DASHES: tuple[Dash, ...] = ((0, (5.0, 1.5)), (0, (3.0, 1.2, 1.0, 1.2)), (0, (5.0, 1.0, 1.0, 1.0, 1.0, 1.0)))
+RC: Any = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "legend.fontsize": 7.5,
+    "legend.frameon": False,
+    "legend.handlelength": 2.4,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "axes.grid": True,
+    "grid.color": "#DDDDDD",
+    "grid.linewidth": 0.5,
+    "axes.axisbelow": True,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 4.2,
+    "text.parse_math": False,
+    "pdf.fonttype": 42,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "noisy-prompt-bench",
+    "savefig.dpi": 200,
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """One line's look; `filled` tells a method from its variants."""
+
+    color: str
+    marker: str
+    dash: Dash = "-"
+    filled: bool = True
+
+    def line(self) -> dict[str, Any]:
+        """Keyword arguments of matplotlib's `plot`."""
+        face = self.color if self.filled else "white"
+        return {"color": self.color, "linestyle": self.dash, "markerfacecolor": face, "markeredgecolor": self.color}
+
+
+KNOWN = {
+    "zero-shot": Look(BLACK, "", ":"),
+    "coop": Look(VERMILLION, "o"),
+    "gce-coop": Look(BLUE, "s"),
+    "promptmae": Look(GREEN, "^"),
+    "joapr": Look(ORANGE, "D"),
+    "visprompt": Look(PURPLE, "v"),
+}
+
+
+def look(method: str, variant: str, section: str) -> Look:
+    """The look of a row of a table: registry name, variant ("gce-coop[q=0.5]") and section.
+
+    Oracle rows are grey and dashed. A method that is not in `KNOWN` draws its look from a hash of its name, a variant
+    its dash from a hash of its text.
+    """
+    if section == "oracle":
+        return Look(GREY, "", (0, (4.0, 2.0)))
+    base = KNOWN.get(method) or Look(
+        PALETTE[_hash(method, "colour") % len(PALETTE)],
+        OTHER_MARKERS[_hash(method, "marker") % len(OTHER_MARKERS)],
+        ("-", *DASHES)[_hash(method, "dash") % (len(DASHES) + 1)],
+    )
+    if variant == method or section == "reference":
+        return base
+    return Look(base.color, base.marker, DASHES[_hash(variant, "dash") % len(DASHES)], filled=False)
+
+
+def _hash(name: str, use: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"{use} {name}".encode()).digest()[:4], "big")

@@ -1,0 +1,219 @@
+"""The feature store: computed once, whole or not at all, checked when opened."""
+
+from __future__ import annotations
+
+import json
+import logging
+import multiprocessing
+import os
+import time
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bench.clip import features
+from bench.clip.backbone import Backbone
+from bench.clip.features import CHUNK, FeatureKey, Features, FeatureStore, default_root
+from bench.errors import BenchError
+from tests.clip import naive
+
+COUNT = CHUNK + 7
+
+
+@lru_cache
+def backbone() -> Backbone:
+    return Backbone(naive.model(naive.SMALL), "small", {"size": 16})
+
+
+class Pictures(Sequence[Image.Image]):
+    """Fixed noise that counts how often it is looked at."""
+
+    def __init__(self, count: int = COUNT) -> None:
+        self.pixels = np.random.Generator(np.random.Philox(3)).integers(0, 256, (count, 20, 20), dtype=np.uint8)
+        self.seen = 0
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __getitem__(self, index: int) -> Image.Image:  # type: ignore[override]
+        self.seen += 1
+        return Image.fromarray(self.pixels[index])
+
+
+def key(**change: Any) -> FeatureKey:
+    return FeatureKey.of(**({"dataset": "d", "split": "train", "backbone": backbone()} | change))
+
+
+def straight(pictures: Pictures) -> Features:
+    """The same features without a store."""
+    pixels = torch.stack([backbone().preprocess(pictures[index]) for index in range(len(pictures))])
+    return Features(*backbone().image(pixels))
+
+
+def test_features_are_those_of_the_backbone(tmp_path: Path) -> None:
+    pictures = Pictures()
+    found, expected = FeatureStore(tmp_path).get(key(), pictures, backbone(), tokens=True), straight(pictures)
+    assert found.tokens is not None
+    assert expected.tokens is not None
+    assert torch.allclose(found.pooled, expected.pooled, atol=1e-5)
+    assert torch.allclose(found.tokens, expected.tokens, atol=1e-5)
+    assert found.tokens.shape == (COUNT, backbone().num_tokens, backbone().embed_dim)
+
+
+def test_images_are_looked_at_once_and_tokens_are_added_when_asked(tmp_path: Path) -> None:
+    store, pictures = FeatureStore(tmp_path), Pictures()
+    first = store.get(key(), pictures, backbone())
+    assert (pictures.seen, first.tokens) == (COUNT, None)
+    assert torch.equal(FeatureStore(tmp_path).get(key(), pictures, backbone()).pooled, first.pooled)
+    assert pictures.seen == COUNT
+    both = store.get(key(), pictures, backbone(), tokens=True)
+    assert pictures.seen == 2 * COUNT
+    assert both.tokens is not None
+    assert torch.equal(both.pooled, first.pooled)
+    store.get(key(), pictures, backbone(), tokens=True)
+    assert pictures.seen == 2 * COUNT
+
+
+def test_bits_do_not_depend_on_threads_or_on_what_is_asked(tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        one = FeatureStore(tmp_path / "one").get(key(), Pictures(), backbone(), tokens=True)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(one.pooled, FeatureStore(tmp_path / "two").get(key(), Pictures(), backbone()).pooled)
+
+
+@pytest.mark.parametrize(
+    "change", [{"dataset": "e"}, {"split": "test"}, {"view": "augmented 1"}], ids=["dataset", "split", "view"]
+)
+def test_another_key_is_another_entry(tmp_path: Path, change: dict[str, str]) -> None:
+    store, pictures = FeatureStore(tmp_path), Pictures()
+    store.get(key(), pictures, backbone())
+    store.get(key(**change), pictures, backbone())
+    assert pictures.seen == 2 * COUNT
+
+
+def test_the_key_names_weights_and_transform_and_no_path() -> None:
+    assert key().backbone == backbone().digest
+    assert key().transform == backbone().preprocess_id
+    assert key().digest == key().digest != key(view="other").digest
+
+
+def entry(root: Path) -> Path:
+    return root / f"{key().digest}-pooled"
+
+
+def flip(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[-3] ^= 1
+    file.write_bytes(content)
+
+
+def truncate(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-8])
+
+
+@pytest.mark.parametrize(
+    ("name", "harm"),
+    [
+        ("pooled.npy", flip),
+        ("pooled.npy", truncate),
+        ("pooled.npy", Path.unlink),
+        ("meta.json", truncate),
+        ("meta.json", Path.unlink),
+        ("meta.json", lambda file: file.write_text("{}")),
+    ],
+)
+def test_a_harmed_entry_is_found_and_computed_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, harm: Any
+) -> None:
+    store, pictures = FeatureStore(tmp_path), Pictures()
+    sound = store.get(key(), pictures, backbone()).pooled.clone()
+    harm(entry(tmp_path) / name)
+    with caplog.at_level(logging.WARNING):
+        again = store.get(key(), pictures, backbone())
+    assert "is not sound" in caplog.text
+    assert torch.equal(again.pooled, sound)
+    assert pictures.seen == 2 * COUNT
+
+
+def test_an_entry_of_another_size_is_computed_again(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path)
+    store.get(key(), Pictures(5), backbone())
+    assert store.get(key(), Pictures(6), backbone()).pooled.shape[0] == 6
+
+
+def test_writing_to_features_reaches_no_file(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path)
+    store.get(key(), Pictures(), backbone()).pooled.zero_()
+    assert store.get(key(), Pictures(), backbone()).pooled.abs().sum() > 0
+
+
+def test_nothing_is_left_where_computing_fails_and_leftovers_go(tmp_path: Path) -> None:
+    class Broken(Pictures):
+        def __getitem__(self, index: int) -> Image.Image:  # type: ignore[override]
+            if index == CHUNK:
+                raise OSError("cannot read")
+            return super().__getitem__(index)
+
+    store = FeatureStore(tmp_path)
+    with pytest.raises(OSError, match="cannot read"):
+        store.get(key(), Broken(), backbone())
+    assert not entry(tmp_path).exists()
+    store.get(key(), Pictures(), backbone())
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.endswith(".tmp")) == []
+    meta = json.loads((entry(tmp_path) / "meta.json").read_text())
+    assert meta["key"]["dataset"] == "d"
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BenchError, match="cannot be written"):
+        FeatureStore(tmp_path / "file" / "cache").get(key(), Pictures(), backbone())
+
+
+def test_where_features_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(features.ENVIRONMENT, str(tmp_path))
+    assert FeatureStore().root == default_root() == tmp_path / "features"
+    monkeypatch.delenv(features.ENVIRONMENT)
+    assert default_root().parent.name == "noisy-prompt-bench"
+
+
+class Slow(Pictures):
+    def __getitem__(self, index: int) -> Image.Image:  # type: ignore[override]
+        if self.seen == 0:
+            time.sleep(0.5)
+        return super().__getitem__(index)
+
+
+def work(root: Path, number: int, start: Any, results: Any) -> None:
+    pictures = Slow()
+    model = backbone()
+    start.wait(timeout=60)
+    found = FeatureStore(root).get(key(), pictures, model, tokens=True)
+    assert found.tokens is not None
+    results.put((number, os.getpid(), pictures.seen, found.pooled.numpy().tobytes(), found.tokens.numpy().tobytes()))
+
+
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_two_processes_at_once_compute_once(tmp_path: Path) -> None:
+    backbone()
+    context = multiprocessing.get_context("fork")  # the model is built once; the store computes with one thread
+    start, results = context.Barrier(2), context.Queue()
+    processes = [context.Process(target=work, args=(tmp_path, number, start, results)) for number in range(2)]
+    for process in processes:
+        process.start()
+    first, second = (results.get(timeout=60) for _ in processes)
+    for process in processes:
+        process.join()
+    assert first[1] != second[1]
+    assert sorted((first[2], second[2])) == [0, COUNT]
+    assert first[3:] == second[3:]

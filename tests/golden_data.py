@@ -1,0 +1,54 @@
+"""Numbers computed by the original authors' code, and the small random CLIP they were computed with.
+
+`golden/clip_tiny.safetensors` holds only the token rows that these texts use. The references: CoOp (commit ff61507),
+Dassl (c61a1b5), PLOT (728539f), and for `losses` PTNL, NLPrompt, DeFT, ELR, Co-teaching, DivideMix, SCELoss-Reproduce.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from bench.clip.backbone import Backbone
+from bench.clip.load import load_backbone
+
+FOLDER = Path(__file__).parent / "golden"
+TOLERANCE = 1e-4
+
+
+@lru_cache
+def golden(name: str) -> dict[str, NDArray[Any]]:
+    """The arrays of an item, such as "coop" or "losses"; a key may lie in a group ("shared_M16_end/ctx")."""
+    with np.load(FOLDER / f"{name}.npz", allow_pickle=False) as archive:
+        return {key: archive[key] for key in archive.files}
+
+
+class Item:
+    """The same, as fresh tensors."""
+
+    def __init__(self, name: str) -> None:
+        self.arrays = golden(name)
+
+    def __getitem__(self, key: str) -> Tensor:
+        return torch.from_numpy(self.arrays[key].copy())
+
+    def names(self, key: str = "class_names") -> list[str]:
+        return [str(name) for name in self.arrays[key]]
+
+
+@lru_cache
+def backbone() -> Backbone:
+    """The CLIP of the golden numbers, on the CPU."""
+    return load_backbone(str(FOLDER / "clip_tiny.safetensors"))
+
+
+def error(found: Tensor, expected: Tensor) -> float:
+    """Largest deviation relative to the largest golden entry."""
+    assert found.shape == expected.shape, (found.shape, expected.shape)
+    return float((found.detach() - expected).abs().max() / expected.abs().max())

@@ -1,0 +1,197 @@
+"""Splits against POT, the original's numbers, cases with a known answer, and degenerate ones."""
+
+import math
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from methods import partition
+
+GOLDEN = np.load(Path(__file__).parent / "golden" / "transport.npz", allow_pickle=False)
+
+
+def uniform(size: int) -> Tensor:
+    return torch.full((size,), 1 / size, dtype=torch.float64)
+
+
+def scores(samples: int, classes: int, scale: float = 3.0, seed: int = 0) -> Tensor:
+    return torch.randn(samples, classes, generator=torch.Generator().manual_seed(seed)) * scale
+
+
+def test_coupling_at_cost_minus_log_p() -> None:
+    cost = -torch.from_numpy(GOLDEN["probabilities"]).double().log()
+    samples, classes = cost.shape
+    coupling, residual, _ = partition.sinkhorn_log(cost, 1.0, uniform(samples), uniform(classes), 1e-14, 5000)
+    assert residual < 1e-14
+    assert np.abs(coupling.numpy() - GOLDEN["coupling"]).max() <= 1e-9 / samples
+    assert (coupling.argmax(1).numpy() == GOLDEN["pseudo"]).all()
+
+
+@pytest.mark.parametrize(("samples", "classes", "reg"), [(30, 4, 1.0), (30, 4, 0.1), (3, 7, 0.1), (5, 1, 0.1)])
+def test_same_as_pot(samples: int, classes: int, reg: float) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # some of POT's docstrings hold escapes that compilers complain of
+        from ot.bregman import sinkhorn_log
+    cost = -torch.log_softmax(scores(samples, classes).double(), 1)
+    theirs, log = sinkhorn_log(
+        uniform(samples).numpy(), uniform(classes).numpy(), cost.numpy(), reg, 3000, 1e-13, log=True, warn=False
+    )
+    ours, residual, _ = partition.sinkhorn_log(cost, reg, uniform(samples), uniform(classes), 1e-13, 3000)
+    assert residual < 1e-12
+    assert log["err"][-1] < 1e-12
+    assert np.abs(ours.numpy() - theirs).max() < 1e-12
+
+
+def test_nothing_underflows_at_a_tiny_reg() -> None:
+    cost = -torch.log_softmax(scores(40, 10, scale=60), 1)
+    coupling, _, iterations = partition.sinkhorn_log(cost, 1e-3, uniform(40), uniform(10), max_iterations=50)
+    assert iterations == 50
+    assert torch.allclose(coupling.sum(1), uniform(40), atol=1e-12)
+
+
+def test_unequal_marginals() -> None:
+    row, column = torch.tensor([0.2, 0.8], dtype=torch.float64), torch.tensor([0.5, 0.5, 0.0], dtype=torch.float64)
+    coupling, residual, _ = partition.sinkhorn_log(scores(2, 3), 0.5, row, column, 1e-12)
+    assert residual < 1e-12
+    assert torch.allclose(coupling.sum(0), column)
+    assert torch.allclose(coupling.sum(1), row)
+
+
+def test_cost_that_is_not_finite() -> None:
+    with pytest.raises(FloatingPointError):
+        partition.sinkhorn_log(torch.tensor([[math.inf, 0.0]]), 0.1, uniform(1), uniform(2))
+    with pytest.raises(FloatingPointError):
+        partition.argmax_split(torch.tensor([[math.nan, 0.0]]), torch.tensor([0]))
+
+
+def test_transport_finds_planted_noise() -> None:
+    true = torch.arange(40) % 4
+    observed = torch.where(torch.arange(40) < 8, (true + 1) % 4, true)
+    split = partition.optimal_transport_split(torch.nn.functional.one_hot(true, 4) * 5.0, observed)
+    assert (split.clean == (observed == true)).all()
+    assert (split.pseudo == true).all()
+    assert split.numbers["ot_residual"] < 1e-4
+    assert split.numbers["ot_rejected"] == 0
+
+
+def test_transport_corrects_a_class_bias_that_arg_max_keeps() -> None:
+    true = torch.arange(20) % 2
+    logits = torch.nn.functional.one_hot(true, 2) * 1.0 + torch.tensor([3.0, 0.0])
+    assert partition.argmax_split(logits, true).clean.sum() == 10
+    assert partition.optimal_transport_split(logits, true, tolerance=1e-9).clean.all()
+
+
+def test_delta_rejects_what_is_not_confident() -> None:
+    logits = torch.zeros(6, 3)
+    split = partition.optimal_transport_split(logits, torch.zeros(6, dtype=torch.long), delta=0.5)
+    assert split.numbers["ot_rejected"] == 1
+    assert not split.clean.any()
+    assert partition.optimal_transport_split(logits, split.pseudo, delta=0.0).clean.all()
+
+
+@pytest.mark.parametrize("kind", ["transport", "argmax"])
+@pytest.mark.parametrize("case", ["no clean", "no noisy", "one class", "fewer samples", "identical"])
+def test_degenerate_sets(kind: str, case: str) -> None:
+    samples, classes = {"one class": (6, 1), "fewer samples": (2, 5)}.get(case, (12, 3))
+    true = torch.arange(samples) % classes
+    logits = torch.zeros(samples, classes) if case == "identical" else torch.nn.functional.one_hot(true, classes) * 8.0
+    observed = (true + 1) % classes if case == "no clean" else true
+    split = (partition.optimal_transport_split if kind == "transport" else partition.argmax_split)(logits, observed)
+    assert split.clean.dtype == torch.bool
+    assert split.clean.shape == split.pseudo.shape == (samples,)
+    if case == "fewer samples" and kind == "transport":  # every class must get its share, so no row can be sure
+        assert (split.pseudo == true).all()
+        assert split.numbers["ot_rejected"] == 1
+    elif case != "identical":
+        assert split.clean.all() if case != "no clean" else not split.clean.any()
+
+
+def test_batch_form_equals_the_set_form() -> None:
+    logits, observed = scores(24, 4), torch.arange(24) % 4
+    reg, delta = torch.tensor(0.2), torch.tensor(0.5)
+    whole = partition.optimal_transport_split(logits, observed, 0.2, 0.5, 0.0, 200)
+    batch = partition.batch_transport_certain(logits, observed, torch.ones(24, dtype=torch.bool), reg, delta, 200)
+    assert (batch == whole.clean).all()
+
+
+def test_padding_carries_no_mass() -> None:
+    logits, observed = scores(10, 3), torch.arange(10) % 3
+    reg, delta = torch.tensor(0.2), torch.tensor(0.5)
+    alone = partition.batch_transport_certain(logits[:7], observed[:7], torch.ones(7, dtype=torch.bool), reg, delta)
+    padded = partition.batch_transport_certain(logits, observed, torch.arange(10) < 7, reg, delta)
+    assert (padded[:7] == alone).all()
+    assert not padded[7:].any()
+    nothing = partition.batch_transport_certain(logits, observed, torch.zeros(10, dtype=torch.bool), reg, delta)
+    assert not nothing.any()
+
+
+def two_groups(low: int, high: int) -> np.ndarray:
+    generator = np.random.Generator(np.random.Philox(0))
+    return np.concatenate([generator.normal(0.1, 0.03, low), generator.normal(0.8, 0.05, high)])
+
+
+def test_mixture_finds_two_groups_whatever_the_seed() -> None:
+    values = two_groups(60, 30)
+    fits = [partition.fit_two_gaussians(values, seed) for seed in range(3)]
+    for fit in fits:
+        assert (fit.low > 0.5).tolist() == [True] * 60 + [False] * 30
+        assert fit.mean == pytest.approx((0.1, 0.8), abs=0.03)
+        assert fit.converged
+        assert fit.low == pytest.approx(fits[0].low, abs=1e-6)
+
+
+def test_mixture_is_reproducible() -> None:
+    values = np.random.Generator(np.random.Philox(1)).uniform(size=50)
+    first, second = partition.fit_two_gaussians(values, 5), partition.fit_two_gaussians(values, 5)
+    assert (first.low == second.low).all()
+
+
+@pytest.mark.parametrize("values", [np.full(7, 0.3), np.zeros(1)])
+def test_mixture_of_one_value_takes_all_for_clean(values: np.ndarray) -> None:
+    fit = partition.fit_two_gaussians(values, 0)
+    assert (fit.low == 1).all()
+    assert partition.gaussian_crossing(fit.mean, fit.variance) == -math.inf
+
+
+def test_mixture_of_two_samples_and_of_nonsense() -> None:
+    fit = partition.fit_two_gaussians(np.array([0.0, 1.0]), 0)
+    assert (fit.low > 0.5).tolist() == [True, False]
+    with pytest.raises(FloatingPointError):
+        partition.fit_two_gaussians(np.array([0.0, math.nan]), 0)
+
+
+def density(x: float, mean: float, variance: float) -> float:
+    return -0.5 * math.log(variance) - (x - mean) ** 2 / (2 * variance)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.floats(0, 0.4), st.floats(0.05, 0.6), st.floats(5e-4, 0.1), st.floats(5e-4, 0.1))
+def test_crossing_has_equal_densities_and_the_low_one_prevails_before_it(
+    low: float, gap: float, first: float, second: float
+) -> None:
+    tau = partition.gaussian_crossing((low, low + gap), (first, second))
+    here, there = density(tau, low, first), density(tau, low + gap, second)
+    assert here == pytest.approx(there, abs=1e-6 * max(1, abs(here)))
+    step = 1e-3 * max(1.0, abs(tau))
+    assert density(tau - step, low, first) > density(tau - step, low + gap, second)
+    assert density(tau + step, low, first) < density(tau + step, low + gap, second)
+
+
+def test_crossing_with_equal_variances_is_the_midpoint_and_the_references_is_near_zero() -> None:
+    assert partition.gaussian_crossing((0.2, 0.6), (0.01, 0.01)) == pytest.approx(0.4)
+    assert abs(partition.reference_crossing((0.2, 0.6), (0.01, 0.01))) < 0.05
+
+
+def test_references_crossing_solves_its_own_wrong_equation() -> None:
+    (m1, m2), (v1, v2) = (0.15, 0.55), (0.004, 0.02)
+    tau = partition.reference_crossing((m1, m2), (v1, v2))
+    left = ((tau - m1) / v1) ** 2 - ((tau - m2) / v2) ** 2
+    assert left == pytest.approx(2 * math.log(v2 / (2 * v1)), rel=1e-3)
+    assert tau < partition.gaussian_crossing((m1, m2), (v1, v2))
+    assert math.isnan(partition.reference_crossing((0.5, 0.5), (0.01, 0.011)))

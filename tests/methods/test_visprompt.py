@@ -1,0 +1,187 @@
+"""VisPrompt: what each form and control is by construction. No test ranks it against another method."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from bench.errors import BenchError
+from bench.seeds import Stream
+from methods.base import Inputs
+from methods.coop import CoOp
+from methods.coop_split import CoOpSplit
+from methods.visprompt import VisPrompt, pooled_hash, single_cycle
+from methods.visprompt_head import CrossAttention
+from tests.contracts import checks
+
+
+def built(**options: Any) -> VisPrompt:
+    method = checks.build(VisPrompt, VisPrompt.Options.model_validate(options))
+    assert isinstance(method, VisPrompt)
+    return method
+
+
+def test_attention_is_torchs() -> None:
+    ours = CrossAttention(16, 16, 4, torch.Generator().manual_seed(0))
+    theirs = torch.nn.MultiheadAttention(16, 4, batch_first=True)
+    with torch.no_grad():
+        theirs.in_proj_weight.copy_(torch.cat([ours.query.weight, ours.key.weight, ours.value.weight]))
+        theirs.out_proj.weight.copy_(ours.out.weight)
+    assert ours.query.weight.abs().max() <= (6 / 64) ** 0.5
+    queries, visual = torch.randn(3, 16), torch.randn(5, 7, 16)
+    expected = theirs(queries.expand(5, 3, 16), visual, visual, need_weights=False)[0]
+    assert torch.allclose(ours(queries, visual), expected, atol=1e-5)
+
+
+def test_visual_features_of_another_width_are_mapped() -> None:
+    head = CrossAttention(16, 10, 4, torch.Generator().manual_seed(0))
+    assert head(torch.randn(3, 16), torch.randn(2, 7, 10)).shape == (2, 3, 16)
+
+
+def test_identity_form_starts_as_coop_exactly() -> None:
+    method, coop = built(form="identity"), checks.build(CoOp, CoOp.Options())
+    visual = checks.features(3, 2).tokens
+    context, gate = method.conditioned(visual)
+    assert torch.equal(context, method.context.expand(3, -1, -1))
+    assert gate.mean().item() == pytest.approx(1 / (1 + 2.718281828**2), rel=0.05)
+    inputs = checks.features(3, 2)
+    assert torch.allclose(checks.predictions(method, inputs), checks.predictions(coop, inputs), atol=1e-4)
+    assert not any(name.startswith("head.ffn") for name, _ in method.named_parameters())
+
+
+def test_literal_form_against_the_equations() -> None:
+    method = built()
+    head, visual, context = method.head, checks.features(2, 2).tokens, method.context
+    assert head is not None
+    assert visual is not None
+    normed = head.norm_context(context)
+    evidence = head.attention(head.query(normed), head.norm_visual(visual))
+    gate = torch.sigmoid(head.gate(evidence))
+    film = (1 + head.gamma(evidence)) * normed + head.beta(evidence)
+    mixed = (1 - gate) * context + gate * film
+    expected = mixed + head.ffn_out(torch.nn.functional.gelu(head.ffn_in(head.norm_ffn(mixed))))
+    found, found_gate = method.conditioned(visual)
+    assert torch.allclose(found, expected, atol=1e-6)
+    assert torch.equal(found_gate, gate)
+
+
+def test_the_image_matters_and_in_the_controls_it_does_not() -> None:
+    inputs = checks.features(4, 2)
+    other = Inputs(inputs.pooled, checks.features(4, 3).tokens)
+    assert not torch.allclose(checks.predictions(built(), inputs), checks.predictions(built(), other), atol=1e-3)
+    for control in ("image-free", "coop"):
+        method = built(control=control)
+        assert not method.needs(method.options).tokens
+        assert not method.needs(method.options).per_image_text
+        checks.train(method)
+        assert torch.equal(checks.predictions(method, inputs), checks.predictions(method, other))
+        assert method.probes() == {}
+
+
+def test_control_coop_is_coop_split() -> None:
+    first, second = built(control="coop"), checks.build(CoOpSplit, CoOpSplit.Options())
+    checks.train(first)
+    checks.train(second)
+    assert torch.equal(first.context, second.get_parameter("context"))
+
+
+def test_constant_gate_and_no_film() -> None:
+    visual = checks.features(3, 2).tokens
+    constant = built(control="constant-gate", gate_bias=0.7)
+    assert constant.conditioned(visual)[1].item() == pytest.approx(torch.tensor(0.7).sigmoid().item())
+    assert not any("head.gate" in name for name, _ in constant.named_parameters())
+    plain = built(control="no-film")
+    assert not any("gamma" in name or "beta" in name for name, _ in plain.named_parameters())
+    assert built(gate_bias=0.7).get_parameter("head.gate.bias").unique().item() == pytest.approx(0.7)
+
+
+def test_pooled_evidence_has_one_key() -> None:
+    method = built(evidence="pooled")
+    assert not method.needs(method.options).tokens
+    (phase,) = method.begin_epoch(1, checks.full_pass(method))
+    loss = checks.total(method, checks.as_batch(method, phase, checks.labels()))
+    (gradient,) = torch.autograd.grad(loss, [method.get_parameter("head.query.weight")])
+    assert gradient.abs().max() < 1e-6  # V4: attention over one key is constant
+
+
+def foreign_by_hand(method: VisPrompt, inputs: Inputs) -> Tensor:
+    assert inputs.tokens is not None
+    return checks.predictions(method, Inputs(inputs.pooled, inputs.tokens.roll(1, 0)))
+
+
+def test_foreign_image() -> None:
+    method, inputs = built(), checks.features(70, 4)  # more than one chunk
+    with torch.no_grad():
+        found = method.probes()["foreign_image"](inputs, method.prepare())
+    assert torch.allclose(found, foreign_by_hand(method, inputs), atol=1e-4)
+    assert not torch.allclose(found, checks.predictions(method, inputs), atol=1e-2)
+
+
+def test_shuffled_images_stay_with_their_donor() -> None:
+    method, train, test = built(control="shuffled"), checks.features(20, 5), checks.features(6, 9)
+    donor = method.get_buffer("donor")
+    assert (donor != torch.arange(20)).all()
+    assert torch.equal(donor.sort().values, torch.arange(20))
+    assert torch.equal(method._donated(train).pooled, train.pooled[donor])
+    whole = method._donated(test).pooled
+    assert torch.equal(method._donated(test.take(slice(2, 4))).pooled, whole[2:4])
+    assert all((row == train.pooled).all(1).any() for row in whole)
+    batch = checks.as_batch(method, method.begin_epoch(1, checks.full_pass(method))[0], checks.labels())
+    with torch.no_grad():
+        logits = method.batch_logits(batch)
+    own = checks.predictions(method, train)[batch.index]
+    assert torch.allclose(logits, own, atol=1e-4)  # training and scoring see the same evidence
+
+
+@pytest.mark.parametrize("size", [1, 2, 9])
+def test_single_cycle(size: int) -> None:
+    donor, place = single_cycle(Stream(1, "method"), size), 0
+    for _ in range(size - 1):
+        place = int(donor[place])
+        assert place != 0
+    assert int(donor[place]) == 0
+
+
+def test_hash_reads_every_bit() -> None:
+    pooled = torch.randn(4, 8)
+    changed = pooled.clone()
+    changed[2, 5] = torch.nextafter(changed[2, 5], torch.tensor(9.0))
+    assert (pooled_hash(pooled) == pooled_hash(changed)).tolist() == [True, True, False, True]
+    assert (pooled_hash(torch.randn(50, 8)) >= 0).all()
+
+
+def test_dropout_mask() -> None:
+    method = built(prompt_dropout=0.25)
+    mask = method.draw(1, 0, 6, Stream(1, "method", 3))["keep"]
+    assert mask.shape == (6, 16, 64)
+    assert mask.unique().tolist() == pytest.approx([0, 4 / 3])
+    assert (mask == 0).float().mean().item() == pytest.approx(0.25, abs=0.03)
+    assert built().draw(1, 0, 6, Stream(1, "method", 3)) == {}
+
+
+def test_heads_must_divide_the_width() -> None:
+    with pytest.raises(BenchError, match="does not divide"):
+        built(heads=7)
+
+
+def test_diagnostics() -> None:
+    method = built(form="identity")
+    numbers = method.diagnostics()
+    assert numbers["image_share"] == pytest.approx(0, abs=1e-6)
+    assert numbers["shift_rms"] == pytest.approx(0, abs=1e-8)
+    assert numbers["context_rms"] == pytest.approx(0.02, rel=0.1)
+    assert -1 <= numbers["text_cosine"] <= 1
+    literal = built().diagnostics()
+    assert literal["image_share"] > 0
+    assert literal["gate_sd_images"] > 0
+    assert literal["gate_sd_tokens"] > 0
+    assert built(evidence="pooled").diagnostics()["gate_sd_tokens"] == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "options", [{"class_specific": True}, {"alpha": 1.5}, {"alpha": "some"}, {"gate_bias": "x"}, {"control": "no"}]
+)
+def test_options_out_of_range(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="validation error"):
+        VisPrompt.Options.model_validate(options)

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from bench.errors import BenchError
+from reports import build as module
+from reports.build import build, build_report
+from reports.frame import tidy
+from reports.index import unfinished
+from tests.reports.factory import GRID, cell, grid, record
+
+DEFAULTS = {"gce-coop": {"q": 0.7}}
+SMALL = [
+    *grid(methods=("zero-shot", "coop"), columns=GRID[:2], epochs=2),
+    record(cell("joapr", "symmetric", 0.25, 1, epochs=2), status="failed", reason="ValueError: a_b | c"),
+]
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_a_report_is_whole_and_deterministic(tmp_path: Path):
+    first = build_report(SMALL, tmp_path / "a", defaults=DEFAULTS)
+    build_report(SMALL[::-1], tmp_path / "b", defaults=DEFAULTS)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    assert first[0] == tmp_path / "a" / "report.md"
+    assert {p.relative_to(tmp_path / "a").as_posix() for p in first} | {"files.txt"} == set(contents(tmp_path / "a"))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b"]
+    text = first[0].read_text(encoding="utf-8")
+    for path in first:
+        if path.suffix == ".png":
+            assert f"(figures/{path.name})" in text
+    assert r"failed at Symmetric 25 % (seed 1). ValueError: a\_b \| c" in text
+    assert "missing at Clean (seeds 1, 2), Symmetric 25 % (seed 2)" in text
+    rows = list(csv.DictReader((tmp_path / "a/tables/records.csv").read_text(encoding="utf-8").splitlines()))
+    assert len(rows) == len(SMALL)
+
+
+def test_only_the_formats_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "draw", lambda *_: [])
+    build_report(SMALL, tmp_path / "out", frozenset({"csv"}), defaults=DEFAULTS)
+    assert {Path(name).suffix for name in contents(tmp_path / "out")} == {".csv", ".md", ".txt"}
+    assert list((tmp_path / "out").glob("**/*.md")) == [tmp_path / "out" / "report.md"]
+
+
+def test_a_new_report_removes_what_the_old_one_left_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "draw", lambda *_: [])
+    out = tmp_path / "out"
+    build_report(SMALL, out, defaults=DEFAULTS)
+    (out / "mine.txt").write_text("kept")
+    (tmp_path / "outside.txt").write_text("kept")
+    (out / "files.txt").write_text((out / "files.txt").read_text() + "../outside.txt\n")
+    build_report(SMALL, out, frozenset({"latex"}), defaults=DEFAULTS)
+    assert (out / "mine.txt").read_text() == "kept"
+    assert (tmp_path / "outside.txt").read_text() == "kept"
+    assert not list(out.glob("tables/*.csv"))
+
+
+def test_a_failure_leaves_the_old_report_untouched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "draw", lambda *_: [])
+    build_report(SMALL, tmp_path / "out", defaults=DEFAULTS)
+    before = contents(tmp_path)
+
+    def broken(*_: object) -> list[object]:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "draw", broken)
+    with pytest.raises(BenchError, match="cannot be written: No space left"):
+        build_report(SMALL[:3], tmp_path / "out", defaults=DEFAULTS)
+    assert contents(tmp_path) == before
+
+
+def test_user_mistakes_are_one_line_and_write_nothing(tmp_path: Path):
+    (tmp_path / "store").mkdir()
+    with pytest.raises(BenchError, match="run `bench run` first") as empty:
+        build_report([], tmp_path / "out")
+    assert "\n" not in str(empty.value)
+    with pytest.raises(BenchError, match='unknown table format "html"'):
+        build_report(SMALL, tmp_path / "out", frozenset({"html"}))
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BenchError, match="cannot be written"):
+        build_report(SMALL, tmp_path / "file" / "out", defaults=DEFAULTS)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "store"]
+
+
+def test_an_oracle_row_misses_no_clean_cell():
+    assert unfinished(tidy(grid())).empty
+
+
+def test_a_store_without_records(tmp_path: Path):
+    (tmp_path / "store").mkdir()
+    with pytest.raises(BenchError):
+        build(str(tmp_path / "store"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_store_is_read_and_its_torn_files_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "draw", lambda *_: [])
+    monkeypatch.setattr(module, "option_defaults", lambda _: DEFAULTS)
+    folder = tmp_path / "store"
+    folder.mkdir()
+    for made in SMALL:
+        (folder / f"{made.key}.json").write_text(made.to_json())
+    (folder / f"{'0' * 16}.json").write_text(SMALL[0].to_json()[:200])
+    paths = build(str(folder), folder / "report")
+    text = paths[0].read_text(encoding="utf-8")
+    assert f"{len(SMALL) - 1} of {len(SMALL)} recorded cells finished" in text
+    assert "is not a record of this store" in text

@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import pytest
+
+from reports.frame import anchored, curves, tidy, variant_text
+from tests.reports.factory import cell, grid, record
+
+
+def test_units_and_excess():
+    made = record(cell("coop", "symmetric", 0.5), last=0.55)
+    row = tidy([made]).iloc[0]
+    assert row["last"] == pytest.approx(55)
+    memorized = made.curve["memorized"]
+    assert row["memorized"] == pytest.approx(100 * float(memorized[-1] or 0))
+    assert row["memorized_excess"] == pytest.approx(100 * (float(memorized[-1] or 0) - 0.05))
+    assert row["steps"] == {"all": 250, "loss": 250}
+
+
+def test_labels_show_options_that_differ_from_the_default_only():
+    cells = [cell("gce-coop", options={"q": q, "context": 16}) for q in (0.5, 0.7)]
+    frame = tidy([record(c) for c in cells], {"gce-coop": {"q": 0.7, "context": 16}})
+    assert sorted(frame["label"]) == ["GCE-CoOp", "GCE-CoOp[q=0.5]"]
+    alone = tidy([record(cells[0])], {"gce-coop": {"q": 0.7, "context": 16}})
+    assert list(alone["label"]) == ["GCE-CoOp[q=0.5]"]
+
+
+def test_labels_without_known_defaults_show_what_varies():
+    cells = [cell("theirs", options={"q": q, "k": 3}) for q in (0.5, 0.7)]
+    assert sorted(tidy([record(c) for c in cells])["label"]) == ["theirs[q=0.5]", "theirs[q=0.7]"]
+    assert list(tidy([record(cells[0])])["label"]) == ["theirs"]
+
+
+def test_variant_text_spells_booleans_as_on_the_command_line():
+    assert variant_text("m", {"b": True, "a": 0.50, "c": "x"}) == "m[a=0.5,b=true,c=x]"
+
+
+def test_settings_never_mix_protocols():
+    records = [record(cell(seed=s, learning_rate=lr)) for s in (1, 2) for lr in (0.002, 0.01)]
+    frame = tidy(records)
+    assert frame["setting"].nunique() == 2
+    assert frame.groupby("setting")["seed"].nunique().tolist() == [2, 2]
+
+
+def test_under_the_paper_budget_methods_bring_their_own_epochs():
+    records = [record(cell("coop", budget="paper")), record(cell("joapr", budget="paper", epochs=30))]
+    assert len(set(tidy(records)["setting"])) == 1
+    both = tidy([*records, record(cell("coop", budget="paper", epochs=5))])
+    assert set(both["label"]) == {"CoOp[epochs=5]", "CoOp[epochs=50]", "JoAPR"}
+
+
+def test_oracles_are_marked_and_get_the_clean_column():
+    frame = tidy(grid(methods=("coop",)))
+    oracle = frame[frame["section"] == "oracle"]
+    assert set(oracle["label"]) == {"CoOp (clean subset, oracle)†"}
+    full = anchored(frame)
+    clean = full[(full["section"] == "oracle") & (full["noise"] == "none")]
+    own = frame[(frame["section"] == "method") & (frame["noise"] == "none")]
+    assert sorted(clean["last"]) == sorted(own["last"])
+    assert len(full) == len(frame) + len(own)
+
+
+def test_a_method_that_is_told_a_secret_is_an_oracle_at_every_rate():
+    told = record(cell("theirs", "symmetric", 0.5)).model_copy(update={"oracle": ["noise_rate"]})
+    frame = tidy([told, record(cell("theirs"))])
+    assert set(frame["section"]) == {"oracle"}
+
+
+def test_non_finite_numbers_are_absent():
+    broken = record(cell(), last=math.nan)
+    row = tidy([broken]).iloc[0]
+    assert row["status"] == "no_number"
+    assert math.isnan(row["last"])
+    empty = tidy([record(cell(), last=math.inf), record(cell(seed=2)).model_copy(update={"curve": {}, "cost": {}})])
+    assert empty["seconds"].isna().sum() == 1
+
+
+def test_the_newest_of_two_versions_stands():
+    old, new = record(cell(), 0.5, versions={"method": 1}), record(cell(), 0.6, versions={"method": 2})
+    old.provenance["finished"], new.provenance["finished"] = "2030-01-01", "2031-01-01"
+    assert tidy([new, old])["last"].tolist() == pytest.approx([60])
+
+
+def test_curves_are_long_and_keep_the_row_after_finalize():
+    made = record(cell("coop", "symmetric", 0.5, epochs=3), last=0.5)
+    made.curve = {"epoch": [0, 1, 1], "test_accuracy": [0.6, 0.7, 0.8], "loss_clean": [1.0, None, 2.0]}
+    long = curves([made, record(cell(seed=2), status="failed")], tidy([made, record(cell(seed=2), status="failed")]))
+    accuracy = long[long["quantity"] == "test_accuracy"]
+    assert accuracy[["epoch", "value"]].to_numpy().tolist() == [[0, 60], [1, pytest.approx(80)]]
+    assert long.loc[long["quantity"] == "loss_clean", "value"].tolist() == [1, 2]
+    assert set(long["seed"]) == {1}
+
+
+def test_the_order_of_records_does_not_matter():
+    records = grid(seeds=(1, 2))
+    pd.testing.assert_frame_equal(tidy(records), tidy(records[::-1]))

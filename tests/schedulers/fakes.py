@@ -1,0 +1,104 @@
+"""A stand-in for the trial, quick and with mishaps on order, and a driver program that runs it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from bench.cell import Cell, Record
+from bench.schedulers.base import Outcome, Pack, Scheduler, Work
+
+VERSIONS = {"method": 1}
+
+
+def cell(seed: int = 1, **changes: Any) -> Cell:
+    """A cell; `seed` tells the mishaps apart."""
+    values: dict[str, Any] = {
+        "dataset": "digits", "shots": 16, "noise": "symmetric", "rate": 0.5, "method": "coop",
+        "options": {"context": 16}, "backbone": "tiny", "seed": seed, "epochs": 2, "batch_size": 32,
+        "learning_rate": 0.002, "momentum": 0.9, "weight_decay": 5e-4, "warmup_epochs": 1,
+        "warmup_learning_rate": 1e-5, "views": 0, "eval_every": 1,
+    }  # fmt: skip
+    return Cell(**(values | changes))
+
+
+def packs(count: int) -> list[Pack]:
+    """Packs of one cell with seeds 1 … count."""
+    cells = [cell(seed) for seed in range(1, count + 1)]
+    return [((one.key(VERSIONS), one),) for one in cells]
+
+
+def record(key: str, of: Cell, **changes: Any) -> Record:
+    """A record whose numbers depend on the key alone."""
+    accuracy = int(hashlib.sha256(key.encode()).hexdigest()[:4], 16) / 65536
+    values: dict[str, Any] = {
+        "schema": 1, "key": key, "status": "done", "cell": of, "accuracy": {"last": accuracy},
+        "curve": {"epoch": [0, 1], "test_accuracy": [0.5, accuracy], "memorized": [0.1, 1 - accuracy]},
+        "cost": {"seconds": 0.25},
+    }  # fmt: skip
+    return Record(**(values | changes))
+
+
+def run_pack(pack: Pack, publish: Callable[[Record, Mapping[str, Any]], None], settings: Mapping[str, Any]) -> None:
+    """Publish a record per cell; settings["mishaps"] names by seed what goes wrong instead."""
+    for key, one in pack:
+        match settings.get("mishaps", {}).get(str(one.seed)):
+            case "die":
+                os._exit(7)
+            case "publish and die":
+                publish(record(key, one), {})
+                os._exit(7)
+            case "raise":
+                raise OSError("no space\nleft")
+            case "hang":
+                time.sleep(600)
+            case "silent":
+                continue
+            case "fail":
+                publish(record(key, one, status="failed", reason="as ordered", accuracy={}, curve={}), {})
+            case None:
+                threads = os.environ.get("OMP_NUM_THREADS", "")
+                provenance = {"pid": os.getpid(), "omp": threads, "cuda": os.environ.get("CUDA_VISIBLE_DEVICES")}
+                publish(record(key, one, provenance=provenance), {"positions": np.arange(3)})
+
+
+def scheduler(name: str) -> Scheduler:
+    """By the name on the command line."""
+    if name == "ray":
+        from bench.schedulers.ray_tune import RayTune
+
+        return RayTune()
+    from bench.schedulers.local import Local
+
+    return Local()
+
+
+def main(order: dict[str, Any]) -> None:
+    """Run `order`: scheduler, workers, store, count, mishaps, timeout, stop_after; print the outcomes as JSON lines."""
+    settings = {"mishaps": order.get("mishaps", {}), "timeout": order.get("timeout"), "device": "cpu"}
+    grace = order.get("grace", 30.0)
+    work = Work(order["store"], settings, "tests.schedulers.fakes:run_pack", "builtins:dict", grace=grace)
+    outcomes: list[Outcome] = []
+
+    def report(outcome: Outcome) -> None:
+        outcomes.append(outcome)
+        sys.stdout.write(json.dumps([outcome.key, outcome.status, outcome.reason, outcome.lost]) + "\n")
+        sys.stdout.flush()
+
+    def stop() -> bool:
+        return len(outcomes) >= order.get("stop_after", 10**9)
+
+    scheduler(order["scheduler"]).run(
+        packs(order["count"])[:: order.get("step", 1)], work, order["workers"], report, stop
+    )
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))

@@ -1,0 +1,127 @@
+"""What every scheduler must do, asked of a driver program of its own, so that Ctrl-C and death can be tried on it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from bench.store import Store
+from tests.schedulers.fakes import packs
+
+ROOT = Path(__file__).parent.parent.parent
+MANY = [("local", 2), ("ray", 2)]
+KEYS = [pack[0][0] for pack in packs(9)]
+
+
+def start(scheduler: str, workers: int, store: Path, **order: Any) -> subprocess.Popen[str]:
+    text = json.dumps({"scheduler": scheduler, "workers": workers, "store": str(store), **order})
+    command = [sys.executable, "-m", "tests.schedulers.fakes", text]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def drive(scheduler: str, workers: int, store: Path, **order: Any) -> dict[str, tuple[str, str | None, bool]]:
+    process = start(scheduler, workers, store, **order)
+    out, err = process.communicate(timeout=240)
+    assert (process.returncode, err) == (0, "")
+    rows = [json.loads(line) for line in out.splitlines()]  # anything else on the output is a failure
+    assert len({key for key, *_ in rows}) == len(rows)
+    return {key: (status, reason, lost) for key, status, reason, lost in rows}
+
+
+def numbers(store: Path) -> dict[str, Any]:
+    return {r.key: (r.curve, r.accuracy, r.status) for r in Store(store).records()}
+
+
+def test_one_worker_runs_in_the_driver_itself(tmp_path: Path) -> None:
+    mishaps = {"1": "raise", "2": "silent", "3": "fail"}
+    outcomes = drive("local", 1, tmp_path, count=4, mishaps=mishaps)
+    assert list(outcomes) == KEYS[:4]
+    assert outcomes[KEYS[0]] == ("failed", "OSError: no space left", True)
+    assert outcomes[KEYS[1]] == ("failed", "the trial ended without a record", True)
+    assert outcomes[KEYS[2]] == ("failed", "as ordered", False)
+    assert outcomes[KEYS[3]] == ("done", None, False)
+
+
+@pytest.mark.parametrize(("scheduler", "workers"), MANY)
+def test_every_pack_once_quietly_and_a_mishap_costs_its_pack_alone(
+    scheduler: str, workers: int, tmp_path: Path
+) -> None:
+    scratch = set(Path(tempfile.gettempdir()).glob("noisy-prompt-bench-*"))
+    mishaps = {"2": "die", "3": "fail", "4": "raise", "5": "hang"}
+    outcomes = drive(scheduler, workers, tmp_path / "a", count=8, mishaps=mishaps, timeout=8.0, grace=1.0)
+    assert set(outcomes) == set(KEYS[:8])
+    assert {KEYS[index]: ("done", None, False) for index in (0, 5, 6, 7)}.items() <= outcomes.items()
+    status, reason, lost = outcomes[KEYS[1]]
+    assert (status, lost, "before it left a record" in (reason or "")) == ("failed", True, True)
+    assert outcomes[KEYS[2]] == ("failed", "as ordered", False)
+    assert outcomes[KEYS[3]] == ("failed", "OSError: no space left", True)
+    hung = Store(tmp_path / "a").read(KEYS[4])
+    assert hung is not None
+    assert (hung.status, hung.reason) == ("timeout", "no step ended within 8 s")
+
+    drive("local", 1, tmp_path / "b", count=8, step=-1)
+    many, one = numbers(tmp_path / "a"), numbers(tmp_path / "b")
+    assert {key: many[key] for key in (KEYS[0], *KEYS[5:8])}.items() <= one.items()
+    workers_said = {
+        (r.provenance["omp"], r.provenance["cuda"]) for r in Store(tmp_path / "a").records([KEYS[0], KEYS[7]])
+    }
+    assert workers_said == {("1", "")}
+    assert list(Store(tmp_path / "a").sidecar(KEYS[0])) == ["positions"]
+    assert set(Path(tempfile.gettempdir()).glob("noisy-prompt-bench-*")) <= scratch
+
+
+@pytest.mark.parametrize(("scheduler", "workers"), [("local", 1), *MANY])
+def test_stops_when_the_driver_has_had_enough(scheduler: str, workers: int, tmp_path: Path) -> None:
+    mishaps = {"9": "hang"} if workers > 1 else {}
+    outcomes = drive(scheduler, workers, tmp_path, count=9, step=-1, stop_after=2, mishaps=mishaps)
+    assert 2 <= len(outcomes) < 9
+
+
+@pytest.mark.parametrize(("scheduler", "workers"), MANY)
+def test_ctrl_c_ends_the_workers_and_keeps_the_records(scheduler: str, workers: int, tmp_path: Path) -> None:
+    process, children = busy(scheduler, workers, tmp_path)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert err.rstrip().endswith("KeyboardInterrupt")
+    assert gone(children)
+    assert set(Store(tmp_path).statuses()) == {KEYS[0], KEYS[2]}
+
+
+@pytest.mark.parametrize(("scheduler", "workers"), MANY)
+def test_workers_stop_when_their_driver_is_killed(scheduler: str, workers: int, tmp_path: Path) -> None:
+    process, children = busy(scheduler, workers, tmp_path)
+    titles = {child: " ".join(child.cmdline()) for child in children}
+    ours = [c for c, title in titles.items() if scheduler == "local" or ("ray::" in title and "Agent" not in title)]
+    assert ours
+    process.kill()
+    process.communicate(timeout=60)
+    stopped = gone(ours)
+    gone([child for child in children if child not in ours], within=0)  # Ray's own agents stay for a minute
+    assert stopped
+
+
+def busy(scheduler: str, workers: int, store: Path) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
+    """A driver of which two packs are done and two hang, and the processes under it."""
+    process = start(scheduler, workers, store, count=4, mishaps={"2": "hang", "4": "hang"})
+    assert process.stdout is not None
+    for _ in range(2):
+        process.stdout.readline()
+    time.sleep(1)
+    return process, psutil.Process(process.pid).children(recursive=True)
+
+
+def gone(processes: list[psutil.Process], within: float = 30) -> bool:
+    """Whether these processes end by themselves; what is left over is killed."""
+    _, alive = psutil.wait_procs(processes, timeout=within)
+    for process in alive:
+        process.kill()
+    return not alive

@@ -1,0 +1,85 @@
+"""The audit against hand-counted cases and slow versions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from bench.audit import Audit, calibration_error
+from methods.base import Phase
+
+TRUE = torch.tensor([0, 0, 1, 1, 2, 2])
+OBSERVED = torch.tensor([0, 1, 1, 2, 2, 0])
+PREDICTED = torch.tensor([0, 1, 1, 1, 0, 1])  # clean: right, right, wrong; mislabeled: memorized, recovered, neither
+
+
+def audit(observed: torch.Tensor = OBSERVED, visible: torch.Tensor | None = None) -> Audit:
+    visible = torch.arange(6) if visible is None else visible
+    return Audit(TRUE, observed, torch.tensor([0, 1]), torch.tensor([2, 0]), visible)
+
+
+def sharp(labels: torch.Tensor, height: float = 9.0) -> torch.Tensor:
+    return F.one_hot(labels, 3).float() * height
+
+
+def test_shares_of_mislabeled_and_clean_samples() -> None:
+    measured = audit()
+    measured.measure(0, sharp(PREDICTED), sharp(torch.tensor([0, 0])), sharp(torch.tensor([2, 1])), ())
+    row = measured.rows[0]
+    assert row["memorized"] == row["recovered"] == row["neither"] == pytest.approx(1 / 3)
+    assert row["train_clean_accuracy"] == pytest.approx(2 / 3)
+    assert row["test_accuracy"] == row["validation_accuracy"] == 0.5
+    losses = F.cross_entropy(sharp(PREDICTED), OBSERVED, reduction="none").double().numpy()
+    wrong = (TRUE != OBSERVED).numpy()
+    assert row["loss_mislabeled"] == pytest.approx(losses[wrong].mean())
+    pairs = [(w > c) + 0.5 * (w == c) for w in losses[wrong] for c in losses[~wrong]]
+    assert row["loss_auroc"] == pytest.approx(np.mean(pairs))
+
+
+def test_clean_split_and_pseudo_labels_over_visible_samples_alone() -> None:
+    visible = torch.tensor([0, 1, 2, 4])
+    phase = Phase(
+        torch.zeros(4, dtype=torch.long),
+        torch.ones(4),
+        clean=torch.tensor([True, True, False, False]),
+        pseudo=torch.tensor([0, 0, 1, 1]),
+    )
+    measured = audit(visible=visible)
+    measured.measure(1, sharp(PREDICTED), sharp(torch.tensor([0, 1])), sharp(torch.tensor([2, 0])), (phase,))
+    row = measured.rows[0]
+    assert (row["split_size"], row["split_precision"]) == (2, 0.5)
+    assert row["split_recall"] == pytest.approx(1 / 3)
+    assert row["pseudo_label_accuracy"] == 0.75
+
+
+def test_without_noise_nothing_is_memorized_and_without_split_nothing_is_claimed() -> None:
+    measured = audit(observed=TRUE)
+    measured.measure(0, sharp(PREDICTED), sharp(torch.tensor([0, 1])), sharp(torch.tensor([2, 0])), ())
+    row = measured.rows[0]
+    for name in ("memorized", "recovered", "neither", "loss_mislabeled", "loss_auroc", "split_size", "split_precision"):
+        assert row[name] is None, name
+
+
+def test_selection_reads_the_noisy_validation_and_takes_the_first_of_equals() -> None:
+    measured = audit()
+    tests = [[0, 0], [0, 1], [1, 0]]
+    validations = [[1, 1], [2, 1], [0, 0]]
+    for epoch, (test, validation) in enumerate(zip(tests, validations, strict=True)):
+        measured.measure(epoch, sharp(PREDICTED), sharp(torch.tensor(test)), sharp(torch.tensor(validation)), ())
+    assert measured.accuracy() == {"last": 0.0, "best": 1.0, "selected": 1.0, "selected_epoch": 1}
+    assert measured.curve()["epoch"] == [0, 1, 2]
+
+
+def test_calibration_error_against_a_loop() -> None:
+    logits = torch.randn(500, 4, generator=torch.Generator().manual_seed(0)) * 2
+    labels = torch.randint(4, (500,), generator=torch.Generator().manual_seed(1))
+    confidence, predicted = logits.softmax(1).max(1)
+    expected = 0.0
+    for low in range(15):
+        inside = (confidence >= low / 15) & (confidence < (low + 1) / 15)
+        if inside.any():
+            gap = (predicted == labels)[inside].double().mean() - confidence[inside].double().mean()
+            expected += float(inside.double().mean() * gap.abs())
+    assert calibration_error(logits, labels) == pytest.approx(expected, abs=1e-9)

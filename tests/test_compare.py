@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.baseline import newest, pooled, read_baseline
+from bench.cell import Record
+from bench.compare import Comparison, compare, write_baseline
+from bench.errors import BenchError, NothingCompared
+from tests.reports.factory import cell, grid, record
+
+METHODS = ("zero-shot", "coop", "gce-coop", "joapr")
+SEED_SD = 0.015
+
+
+def shifted(records: Sequence[Record], method: str, by: float, jitter: float = 0.0) -> list[Record]:
+    """The records with `by` (a fraction) added to one method's accuracies, and noise to all trained ones."""
+    generator = np.random.default_rng(0)
+    moved = []
+    for r in records:
+        noise = float(generator.normal(0, jitter)) if r.cell.method != "zero-shot" else 0.0
+        last = float(r.accuracy["last"] or 0) + noise + (by if r.cell.method == method else 0.0)
+        moved.append(r.model_copy(update={"accuracy": {**r.accuracy, "last": last}}))
+    return moved
+
+
+@pytest.fixture
+def baseline(tmp_path: Path) -> Path:
+    path = tmp_path / "ci" / "baseline.json"
+    assert write_baseline(grid(METHODS, seeds=(1, 2, 3), sd=SEED_SD, oracle=False), path) == 20
+    return path
+
+
+def worse(comparison: Comparison) -> set[str]:
+    return {f.label.split(" · ")[2].partition("[")[0] for f in comparison.findings if f.verdict == "worse"}
+
+
+def test_a_rerun_is_the_same_and_passes(baseline: Path):
+    comparison = compare(grid(METHODS, seeds=(1, 2, 3), sd=SEED_SD, oracle=False), baseline)
+    assert comparison.exit_code == 0
+    assert comparison.counts == {"worse": 0, "better": 0, "same": 20, "new": 0, "missing": 0}
+    assert max(abs(f.difference) for f in comparison.findings if f.level == "cell") < 1e-5
+
+
+def test_a_planted_drop_of_three_points_is_caught_in_every_cell_of_the_method(baseline: Path):
+    records = shifted(grid(METHODS, seeds=(1, 2, 3), sd=SEED_SD, oracle=False), "gce-coop", -0.03)
+    comparison = compare(records, baseline)
+    assert comparison.exit_code == 1
+    assert worse(comparison) == {"gce-coop"}
+    assert comparison.counts["worse"] == 5
+    assert all("-3.0 points" in line for line in comparison.lines() if line.startswith("worse"))
+    assert compare(shifted(records, "gce-coop", 0.06), baseline).counts["better"] == 5
+
+
+def test_a_drop_below_the_minimum_effect_is_not(baseline: Path):
+    records = shifted(grid(METHODS, seeds=(1, 2, 3), sd=SEED_SD, oracle=False), "coop", -0.009)
+    assert compare(records, baseline).exit_code == 0
+    assert compare(records, baseline, minimum_effect=0.5).exit_code == 1
+
+
+def test_a_drop_is_seen_through_small_differences_between_processors(baseline: Path):
+    records = shifted(grid(METHODS, seeds=(1, 2, 3), sd=SEED_SD, oracle=False), "coop", -0.03, jitter=0.003)
+    assert worse(compare(records, baseline)) == {"coop"}
+
+
+@pytest.mark.parametrize("seeds", [(1, 2, 3), (4, 5, 6)], ids=["same-seeds", "other-seeds"])
+def test_unchanged_reruns_are_rarely_flagged(baseline: Path, seeds: tuple[int, ...]):
+    """Other draws of the noise on either kind of seeds: at most 2 of 40 at a stated rate of 1 % a comparison."""
+    flagged = sum(
+        compare(grid(METHODS, seeds=seeds, sd=SEED_SD, draw=draw, oracle=False), baseline).exit_code
+        for draw in range(1, 41)
+    )
+    assert flagged <= 2
+
+
+def test_a_large_drop_is_caught_with_other_seeds(baseline: Path):
+    records = shifted(grid(METHODS, seeds=(7, 8, 9), sd=SEED_SD, oracle=False), "joapr", -0.06)
+    comparison = compare(records, baseline)
+    assert worse(comparison) == {"joapr"}
+    assert any(f.note == "no seed in common" for f in comparison.findings)
+
+
+def test_a_drop_too_small_for_a_cell_is_caught_in_the_method_average(tmp_path: Path):
+    methods, path = ("coop", "gce-coop", "joapr", "promptmae"), tmp_path / "b.json"
+    write_baseline(grid(methods, seeds=(1, 2, 3), sd=SEED_SD, oracle=False), path)
+    records = shifted(grid(methods, seeds=(1, 2, 3), sd=SEED_SD, oracle=False), "coop", -0.02, jitter=0.02)
+    comparison = compare(records, path)
+    levels = {f.level for f in comparison.findings if f.verdict == "worse"}
+    assert levels == {"method"}
+    assert worse(comparison) == {"coop"}
+
+
+def test_a_method_without_noise_is_held_to_the_minimum_effect(baseline: Path):
+    records = shifted(grid(METHODS, seeds=(4, 5, 6), sd=SEED_SD, oracle=False), "zero-shot", -0.012)
+    assert worse(compare(records, baseline)) == {"zero-shot"}
+
+
+def test_a_cell_that_fails_now_is_worse(baseline: Path):
+    records = grid(METHODS, seeds=(1, 2, 3), sd=SEED_SD, oracle=False)
+    broken = [
+        record(r.cell, status="diverged") if (r.cell.method, r.cell.rate, r.cell.seed) == ("coop", 0.0, 2) else r
+        for r in records
+    ]
+    comparison = compare(broken, baseline)
+    assert comparison.exit_code == 1
+    (finding,) = [f for f in comparison.findings if f.verdict == "worse"]
+    assert "seed 2: loss is nan" in finding.note
+    all_gone = [record(r.cell, status="failed") for r in records]
+    assert compare(all_gone, baseline).counts["worse"] == 20
+
+
+def test_new_and_missing_are_listed(baseline: Path):
+    records = grid((*METHODS[:3], "visprompt"), seeds=(1, 2, 3), sd=SEED_SD, oracle=False)
+    comparison = compare(records, baseline)
+    assert comparison.exit_code == 0
+    assert (comparison.counts["missing"], comparison.counts["new"], comparison.counts["same"]) == (5, 5, 15)
+    text = "\n".join(comparison.lines())
+    assert "missing cell    digits · none · joapr" in text
+    assert "visprompt: " in text
+    assert "not in the baseline" in text
+
+
+def test_only_the_cells_of_the_grid_are_compared(baseline: Path):
+    records = shifted(grid(METHODS, seeds=(1, 2, 3), sd=SEED_SD, oracle=False), "coop", -0.03)
+    comparison = compare(records, baseline, cells=[cell("gce-coop", seed=9)])
+    assert comparison.counts == {"worse": 0, "better": 0, "same": 1, "new": 0, "missing": 0}
+    with pytest.raises(NothingCompared):
+        compare(records, baseline, cells=[cell("promptmae")])
+
+
+def test_nothing_in_common_exits_3(baseline: Path):
+    for records in ([], grid(("coop",), backbone="other"), [record(cell("coop"), status="skipped")]):
+        with pytest.raises(NothingCompared) as error:
+            compare(records, baseline)
+        assert error.value.exit_code == 3
+        assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "",
+        '{"kind": "noisy-pro',
+        "[]",
+        '{"kind": "something else"}',
+        '{"kind": "noisy-prompt-bench baseline", "schema": 1}',
+        '{"kind": "noisy-prompt-bench baseline", "schema": 1, "groups": [{"cell": {}}]}',
+        '{"kind": "noisy-prompt-bench baseline", "schema": 1, "groups": 3}',
+    ],
+)
+def test_a_missing_or_torn_baseline_exits_2(tmp_path: Path, text: str | None):
+    path = tmp_path / "baseline.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(BenchError) as error:
+        compare(grid(("coop",)), path)
+    assert error.value.exit_code == 2
+    assert "\n" not in str(error.value)
+
+
+def test_any_cut_of_a_baseline_is_torn(baseline: Path):
+    text = baseline.read_text()
+    for length in range(0, len(text) - 2, len(text) // 25):
+        baseline.write_text(text[:length])
+        with pytest.raises(BenchError):
+            read_baseline(baseline)
+
+
+def test_a_baseline_needs_a_finished_record_and_a_place(tmp_path: Path):
+    with pytest.raises(BenchError, match="no finished record"):
+        write_baseline([record(cell(), status="failed")], tmp_path / "b.json")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BenchError, match="cannot be written"):
+        write_baseline([record(cell())], tmp_path / "file" / "b.json")
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_the_baseline_holds_seeds_spread_and_versions(baseline: Path):
+    content = json.loads(baseline.read_text())
+    (row,) = [g for g in content["groups"] if g["cell"]["method"] == "coop" and g["cell"]["noise"] == "none"]
+    assert sorted(row["accuracy"]) == ["1", "2", "3"]
+    assert row["sd"] == pytest.approx(np.std(list(row["accuracy"].values()), ddof=1), abs=1e-5)
+    assert row["keys"]["2"] == cell("coop", seed=2).key({"method": 1, "noise": 1, "dataset": 1, "backbone": "abc"})
+    assert "seed" not in row["cell"]
+    trained = [g["sd"] ** 2 for g in content["groups"] if g["cell"]["method"] != "zero-shot"]
+    assert content["pooled_sd"] == pytest.approx(np.sqrt(np.mean(trained)), abs=1e-5)
+    assert content["pooled_df"] == 30
+
+
+def test_other_plugin_versions_and_packages_are_named(tmp_path: Path):
+    path = tmp_path / "b.json"
+    old = record(cell("coop"), 0.8)
+    old.provenance.update(versions={"torch": "2.8", "python": "3.11"}, processor="A")
+    write_baseline([old], path)
+    new = record(cell("coop"), 0.8, versions={"method": 2})
+    new.provenance.update(versions={"torch": "2.9", "python": "3.11"}, processor="B")
+    comparison = compare([new], path)
+    assert comparison.findings[0].note == "plugin versions or weights have changed"
+    assert comparison.environment == ("processor: A in the baseline, B now", "torch: 2.8 in the baseline, 2.9 now")
+    assert comparison.exit_code == 0
+    assert compare([old], path).findings[0].note == ""
+
+
+def test_one_seed_on_either_side(tmp_path: Path):
+    path = tmp_path / "b.json"
+    write_baseline([record(cell("coop"), 0.8)], path)
+    assert compare([record(cell("coop"), 0.795)], path).exit_code == 0
+    assert compare([record(cell("coop"), 0.78)], path).exit_code == 1
+
+
+def test_the_markdown_summary_is_a_table_with_the_worse_first(baseline: Path):
+    records = shifted(grid(METHODS, seeds=(1, 2, 3), sd=SEED_SD, oracle=False), "joapr", -0.03)
+    lines = compare(records, baseline).markdown().splitlines()
+    assert lines[0].startswith("**Worse than the baseline.** 5 worse")
+    rows = [line for line in lines if line.startswith("| ")]
+    assert "| worse | cell |" in rows[2]
+    assert {line.count("|") for line in rows} == {11}
+
+
+def test_pooled_leaves_out_what_does_not_vary():
+    sd, df = pooled([{1: 1.0, 2: 3.0}, {1: 5.0, 2: 5.0}, {1: 4.0}])
+    assert (sd, df) == (pytest.approx(np.sqrt(2)), 1)
+
+
+def test_newest_takes_the_record_written_last():
+    old, new = record(cell(), versions={"method": 1}), record(cell(), versions={"method": 2})
+    old.provenance["finished"], new.provenance["finished"] = "2031-01-01", "2030-01-01"
+    assert newest([old, new]) == [old]

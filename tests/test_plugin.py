@@ -1,0 +1,52 @@
+"""A third party's method from a file: listed, run in worker processes, recorded, reported."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PLUGIN = '''
+from methods import METHODS
+from methods.coop import CoOp
+
+
+class Halved(CoOp):
+    """CoOp at half the loss."""
+
+    loss_name = "half_ce"
+
+    def sample_losses(self, logits, labels):
+        return super().sample_losses(logits, labels) / 2
+
+
+METHODS.register("halved-coop", Halved, "CoOp at half the loss", aliases=("halved",))
+'''
+
+
+def bench(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from bench.cli import main; main()", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240, check=False)
+
+
+@pytest.mark.slow
+def test_a_method_from_a_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(PLUGIN, encoding="utf-8")
+    listed = bench(tmp_path, "list", "methods", "--json", "--plugin", "mine.py")
+    assert listed.returncode == 0, listed.stderr
+    row = next(row for row in json.loads(listed.stdout) if row["name"] == "halved-coop")
+    assert (row["origin"], row["summary"]) == ("file mine.py", "CoOp at half the loss")
+    run = bench(
+        tmp_path, "run", "--plugin", "mine.py", "--set", "method=halved", "--set", "noise=none", "--set", "epochs=1",
+        "--set", "shots=2", "--scheduler", "local", "--workers", "2",
+    )  # fmt: skip
+    assert run.returncode == 0, run.stdout + run.stderr
+    records = [json.loads(file.read_text(encoding="utf-8")) for file in (tmp_path / "results").glob("*.json")]
+    assert [record["cell"]["method"] for record in records] == ["halved-coop"] * 2
+    assert set(records[0]["cost"]["optimizer_steps"]) == {"all", "half_ce"}
+    report = bench(tmp_path, "report", "--markdown", "--plugin", "mine.py")
+    assert report.returncode == 0, report.stderr
+    assert "halved-coop" in (tmp_path / "results" / "report" / "report.md").read_text(encoding="utf-8")

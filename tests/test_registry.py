@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.clip import BACKBONES
+from bench.data import DATASETS
+from bench.errors import BenchError
+from bench.registry import Registry, Row, load_plugin_file
+from methods import METHODS
+from noise import NOISE
+
+ALL: list[Registry[Any]] = [METHODS, NOISE, DATASETS, BACKBONES]
+
+
+def registry(*rows: Row, base: str | None = None, group: str = "no.such.group") -> Registry[Any]:
+    return Registry("thing", group, base, rows)
+
+
+@pytest.mark.parametrize("known", ALL, ids=lambda known: known.kind)
+def test_static_rows_hold_for_the_objects_they_name(known: Registry[Any]) -> None:
+    for row in known.rows():
+        found = known.get(row.name)
+        assert row.summary
+        if hasattr(found, "version"):
+            assert found.version == row.version, row.name
+        for alias in row.aliases:
+            assert known.get(alias) is found
+
+
+def test_an_alias_is_another_name_and_iteration_gives_names() -> None:
+    known = registry(Row("path", "pathlib:Path", aliases=("p",)))
+    assert known.get("p") is Path
+    assert known.row("p").name == "path"
+    assert list(known) == ["path"]
+
+
+def test_an_unknown_name_gets_the_nearest_or_the_known_ones() -> None:
+    known = registry(Row("symmetric", "a:b", aliases=("sym",)), Row("none", "a:b"))
+    with pytest.raises(BenchError, match='unknown thing "symetric"; did you mean "symmetric"'):
+        known.row("symetric")
+    with pytest.raises(BenchError, match=r"known: none, sym, symmetric\."):
+        known.get("qqqq")
+
+
+def test_two_rows_of_one_name_name_both_origins() -> None:
+    known = registry(Row("a", "x:y"), Row("b", "x:y", aliases=("c",)))
+    for row in (
+        Row("a", "z:z", origin="file p.py"),
+        Row("c", "z:z", origin="file p.py"),
+        Row("d", "z:z", aliases=("b",)),
+    ):
+        with pytest.raises(BenchError, match=r"from .* is already registered from built-in"):
+            known.add(row)
+
+
+@pytest.mark.parametrize("target", ["no_such_module:thing", "pathlib:NoSuch"])
+def test_a_plugin_that_does_not_load_is_one_line(target: str) -> None:
+    with pytest.raises(BenchError, match=r'thing "a" \(built-in\) does not load from'):
+        registry(Row("a", target)).get("a")
+
+
+def test_an_object_of_another_kind_is_refused() -> None:
+    with pytest.raises(BenchError, match="is not a pathlib:Path; derive it"):
+        registry(Row("a", "collections:Counter"), base="pathlib:Path").get("a")
+    with pytest.raises(BenchError, match="is not a"):
+        registry(base="pathlib:Path").add(Row("a", "x:y"), obj=dict)
+
+
+def test_entry_points_are_listed_without_being_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    point = importlib.metadata.EntryPoint("theirs", "no_such_module:Thing", "some.group")
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [point] if group == "some.group" else [])
+    known = registry(group="some.group")
+    assert [(row.name, row.origin) for row in known.rows()] == [("theirs", "an installed package")]
+    with pytest.raises(BenchError, match="does not load"):
+        known.get("theirs")
+
+
+def test_a_plugin_file_registers_and_is_imported_once(tmp_path: Path) -> None:
+    file = tmp_path / "extra_thing.py"
+    file.write_text("COUNT = []\nCOUNT.append(1)\n")
+    try:
+        load_plugin_file(str(file))
+        load_plugin_file(str(file))
+        assert sys.modules["bench_plugin_extra_thing"].COUNT == [1]
+    finally:
+        sys.modules.pop("bench_plugin_extra_thing", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("import no_such_module", "ModuleNotFoundError: No module named"),
+        ("def f(:", "SyntaxError"),
+        ("raise ValueError('two\\nlines')", "ValueError: two lines"),
+    ],
+)
+def test_a_plugin_file_that_does_not_import_is_one_line(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "broken.py"
+    file.write_text(text)
+    with pytest.raises(BenchError, match=message) as caught:
+        load_plugin_file(str(file))
+    assert "\n" not in str(caught.value)
+    assert "bench_plugin_broken" not in sys.modules
+
+
+def test_a_missing_plugin_file_or_one_that_is_not_python_is_said(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match="does not exist"):
+        load_plugin_file(str(tmp_path / "none.py"))
+    (tmp_path / "a.txt").write_text("")
+    with pytest.raises(BenchError, match=r"must end in \.py"):
+        load_plugin_file(str(tmp_path / "a.txt"))

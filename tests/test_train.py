@@ -1,0 +1,168 @@
+"""The training loop with a toy method: schedule, batches, phases, state, divergence."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bench.audit import Audit
+from bench.cell import Cell
+from bench.seeds import Stream
+from bench.train import Diverged, Loop, Material, TimedOut, learning_rate
+from methods.base import Batch, FullPass, Inputs, Losses, Method, Needs, Options, Phase
+from tests.cells import make_cell
+from tests.golden_data import Item
+
+
+class Toy(Method):
+    """A linear classifier that remembers which samples it saw."""
+
+    def __init__(self, samples: int, phases: tuple[Phase, ...] | None = None, options: Options | None = None) -> None:
+        super().__init__(options or Options())
+        self.weight = nn.Parameter(torch.zeros(3, 2))
+        self.other = nn.Parameter(torch.ones(1))
+        self.register_buffer("observed", torch.zeros(samples, dtype=torch.long))
+        self.register_buffer("seen", torch.zeros(samples))
+        self.phases = phases
+        self.batches: list[Batch] = []
+        self.factor = 1.0
+
+    @classmethod
+    def needs(cls, options: Options) -> Needs:
+        return Needs(full_pass=True)
+
+    def begin_epoch(self, epoch: int, full_pass: FullPass) -> tuple[Phase, ...]:
+        self.scores = full_pass()
+        return self.phases or super().begin_epoch(epoch, full_pass)
+
+    def draw(self, epoch: int, step: int, size: int, stream: Stream) -> dict[str, Tensor]:
+        return {"number": torch.from_numpy(stream.uniform(size))}
+
+    def forward(self, batch: Batch) -> Losses:
+        self.batches.append(batch)
+        each = F.cross_entropy(batch.inputs.pooled @ self.weight.T, batch.observed, reduction="none")
+        kept = batch.valid & (batch.group == 0)
+        loss = (each * kept).sum() / kept.sum().clamp(min=1) * self.factor
+        return Losses({"ce": loss, "idle": 0 * self.other.sum()}, {"seen": torch.ones(len(batch.index))})
+
+    def predict(self, inputs: Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
+        return inputs.pooled @ self.weight.T
+
+
+def make_loop(method: Toy, cell: Cell, visible: list[int] | None = None, deadline: float | None = None) -> Loop:
+    total = 10
+    generator = torch.Generator().manual_seed(0)
+    features = Inputs(torch.randn(total, 2, generator=generator))
+    labels = torch.arange(total) % 3
+    shown = torch.arange(total) if visible is None else torch.tensor(visible)
+    material = Material(features, labels, shown, (features, labels), features)
+    return Loop(method, cell, material, Audit(labels, labels, labels, labels, shown), deadline)
+
+
+@pytest.mark.parametrize("epochs", [50, 100, 200])
+def test_schedule_equals_what_dassl_executes(epochs: int) -> None:
+    ours = [learning_rate(epoch, make_cell(epochs=epochs, learning_rate=0.002)) for epoch in range(epochs)]
+    assert np.allclose(ours, Item("schedule").arrays[f"lr0.002_E{epochs}"], rtol=0, atol=1e-17)
+
+
+def test_every_sample_is_trained_once_per_epoch_and_the_last_batch_is_padded() -> None:
+    method = Toy(10)
+    loop = make_loop(method, make_cell())
+    work = loop.run()
+    assert work.steps == {"ce": 9, "all": 9}
+    for epoch in range(3):
+        batches = method.batches[3 * epoch : 3 * epoch + 3]
+        assert [len(batch.index) for batch in batches] == [4, 4, 4]
+        seen = torch.cat([batch.index[batch.valid] for batch in batches])
+        assert sorted(seen.tolist()) == list(range(10))
+    assert method.get_buffer("seen").sum() == 10
+    assert [row["epoch"] for row in loop.audit.rows] == [0, 1, 2, 3]
+
+
+def test_the_oracle_subset_alone_is_trained_and_scored() -> None:
+    method = Toy(4)
+    loop = make_loop(method, make_cell(batch_size=3), visible=[7, 1, 4, 8])
+    loop.run()
+    assert method.scores.shape == (4, 3)
+    for batch in method.batches:
+        expected = torch.tensor([7, 1, 4, 8])[batch.index]
+        assert torch.equal(batch.inputs.pooled, loop.material.train.pooled[expected])
+        assert torch.equal(batch.observed, expected % 3)
+
+
+def test_order_and_draws_are_private_and_repeat() -> None:
+    torch.manual_seed(0)
+    first, second = Toy(10), Toy(10)
+    make_loop(first, make_cell()).run()
+    torch.manual_seed(123)
+    np.random.seed(5)
+    make_loop(second, make_cell()).run()
+    for one, two in zip(first.batches, second.batches, strict=True):
+        assert torch.equal(one.index, two.index)
+        assert torch.equal(one.draws["number"], two.draws["number"])
+    assert torch.equal(first.weight, second.weight)
+    orders = {tuple(batch.index.tolist()) for batch in first.batches}
+    assert len(orders) == len(first.batches)
+
+
+def test_paired_cycle_lasts_as_long_as_the_larger_group_and_starts_the_smaller_anew() -> None:
+    group = torch.tensor([0, 0, 0, 0, 0, 0, 0, 1, 1, -1])
+    method = Toy(10, (Phase(group, torch.ones(10), policy="paired_cycle"),))
+    make_loop(method, make_cell(epochs=1, batch_size=3)).run()
+    assert len(method.batches) == 3
+    left = torch.cat([batch.index[:3][batch.valid[:3]] for batch in method.batches])
+    assert sorted(left.tolist()) == list(range(7))
+    for batch in method.batches:
+        assert sorted(batch.index[3:][batch.valid[3:]].tolist()) == [7, 8]
+
+
+@pytest.mark.parametrize("group", [[0] * 10, [1] * 10])
+def test_paired_cycle_with_an_empty_group(group: list[int]) -> None:
+    method = Toy(10, (Phase(torch.tensor(group), torch.ones(10), policy="paired_cycle"),))
+    make_loop(method, make_cell(epochs=1, batch_size=5)).run()
+    assert len(method.batches) == 2
+    assert all(batch.valid.sum() == 5 for batch in method.batches)
+
+
+def test_a_phase_trains_only_what_it_names() -> None:
+    method = Toy(10, (Phase(torch.zeros(10, dtype=torch.long), torch.ones(10), train=("weight",)),))
+    make_loop(method, make_cell()).run()
+    assert method.other.item() == 1.0, "not even weight decay"
+    assert method.weight.abs().sum() > 0
+    assert method.other.requires_grad
+
+
+def test_the_test_set_can_be_thinned_and_still_ends_with_the_last_epoch() -> None:
+    loop = make_loop(Toy(10), make_cell(epochs=5, eval_every=2))
+    loop.run()
+    assert [row["epoch"] for row in loop.audit.rows if row["test_accuracy"] is not None] == [0, 2, 4, 5]
+    assert [row["epoch"] for row in loop.audit.rows if row["train_clean_accuracy"] is not None] == list(range(6))
+    full = make_loop(Toy(10), make_cell(epochs=5))
+    full.run()
+    assert full.audit.rows[-1] == loop.audit.rows[-1]
+
+
+def test_a_loss_that_is_not_finite_is_divergence() -> None:
+    method = Toy(10)
+    method.factor = float("nan")
+    loop = make_loop(method, make_cell())
+    with pytest.raises(Diverged, match="loss is nan after 0 steps"):
+        loop.run()
+    assert len(loop.audit.rows) == 1
+
+
+def test_a_deadline_is_kept() -> None:
+    with pytest.raises(TimedOut):
+        make_loop(Toy(10), make_cell(), deadline=time.monotonic() - 1).run()
+
+
+def test_an_undeclared_full_pass_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Toy, "needs", classmethod(lambda cls, options: Needs()))
+    with pytest.raises(LookupError, match="needs do not declare"):
+        make_loop(Toy(10), make_cell()).run()

@@ -1,0 +1,116 @@
+"""One cell from data to record, for every registered method; and that no true label reaches any of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bench.cell import Cell, Record
+from bench.trial import Run, Settings, one_thread, run_cell, run_pack
+from methods import METHODS
+from tests.cells import make_cell
+
+ALL = sorted(METHODS)
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return Settings(cache=str(tmp_path_factory.mktemp("features")))
+
+
+def small(method: str, **changes: Any) -> Cell:
+    values: dict[str, Any] = {
+        "dataset": "digits", "backbone": "tiny", "method": method, "shots": 4, "noise": "symmetric", "rate": 0.5,
+        "epochs": 2, "batch_size": 16, "learning_rate": 0.002,
+    }  # fmt: skip
+    options = METHODS.get(method).Options().model_dump()
+    return make_cell(**{**values, "options": options, **changes})
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_no_true_label_reaches_a_method(method: str, settings: Settings) -> None:
+    """The same observed labels with other true labels in the audit: the same bits in parameters and predictions."""
+    results = []
+    for lie in (False, True):
+        run = Run(small(method), settings)
+        loop = run.prepare()
+        if lie:
+            loop.audit.true = (loop.audit.true + 3) % 10
+            loop.audit.test = (loop.audit.test + 3) % 10
+        with one_thread():
+            loop.run()
+        assert run.method is not None
+        results.append((run.method.state_dict(), np.stack(loop.audit.predictions), np.stack(loop.audit.losses)))
+    (first, predictions, losses), (second, others, other_losses) = results
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert (predictions == others).all()
+    assert (losses == other_losses).all()
+
+
+@pytest.mark.parametrize("method", ALL)
+def test_a_record_says_everything_and_repeats_bit_for_bit(method: str, settings: Settings) -> None:
+    cell = small(method)
+    published: list[tuple[Record, dict[str, Any]]] = []
+    run_pack([("key", cell)], lambda record, sidecar: published.append((record, dict(sidecar))), settings)
+    record, sidecar = published[0]
+    assert record.status == "done", record.reason
+    again, _ = run_cell("key", cell, settings)
+    for entry in ("curve", "accuracy", "noise"):
+        assert json.dumps(getattr(record, entry)) == json.dumps(getattr(again, entry)), entry
+    epochs = record.curve["epoch"]
+    trained = record.cost["trained_parameters"] > 0
+    assert epochs == ([0, 1, 2] if trained else [0])
+    assert all(len(values) == len(epochs) for values in (*record.curve.values(), *record.diagnostics.values()))
+    assert record.accuracy["last"] == record.curve["test_accuracy"][-1]
+    assert record.noise["realised_rate"] == 0.5
+    assert record.noise["validation"]["realised_rate"] == 0.5
+    assert sidecar["losses"].shape == sidecar["predictions"].shape == (len(epochs), 40)
+    assert (sidecar["true"] != sidecar["observed"]).sum() == 20
+    memorized = (sidecar["predictions"][-1] == sidecar["observed"])[sidecar["true"] != sidecar["observed"]].mean()
+    assert record.curve["memorized"][-1] == pytest.approx(memorized)
+    assert (record.cost["optimizer_steps"].get("all", 0) > 0) == trained
+    assert Record.model_validate_json(record.to_json()) == record
+
+
+def test_methods_of_a_seed_see_the_same_data_and_noise(settings: Settings) -> None:
+    records = [run_cell("key", small(method, epochs=1), settings)[0] for method in ("zero-shot", "coop")]
+    assert records[0].noise == records[1].noise
+    assert records[0].data == records[1].data
+    other = run_cell("key", small("coop", epochs=1, seed=2), settings)[0]
+    assert other.noise["digest"] != records[0].noise["digest"]
+
+
+def test_the_oracle_row_trains_on_the_clean_subset_and_never_sees_the_rest(settings: Settings) -> None:
+    run = Run(small("coop", subset="clean"), settings)
+    loop = run.prepare()
+    assert run.method is not None
+    assert torch.equal(run.method.get_buffer("observed"), loop.audit.true[loop.material.visible])
+    assert len(run.visible) == 20
+    loop.run()
+    assert run.entries(0.0)["oracle"] == ["clean_subset"]
+    assert loop.audit.rows[-1]["memorized"] is not None
+
+
+def test_divergence_and_failure_are_records(settings: Settings) -> None:
+    record, sidecar = run_cell("key", small("coop", learning_rate=1e30, warmup_learning_rate=1e30), settings)
+    assert record.status == "diverged"
+    assert "finite" in str(record.reason) or "loss is" in str(record.reason)
+    assert record.curve["epoch"] == [0]
+    assert sidecar == {}
+    record, _ = run_cell("key", small("visprompt", options={"heads": 7}), settings)
+    assert record.status == "failed"
+    assert str(record.reason).startswith("visprompt[heads=7] does not divide the text width 64")
+    assert "\n" not in str(record.reason)
+
+
+def test_a_cell_out_of_time_is_a_record(settings: Settings, tmp_path: Path) -> None:
+    hurried = Settings(timeout=1e-6, cache=settings.cache)
+    record, _ = run_cell("key", small("coop"), hurried)
+    assert record.status == "timeout"
+    assert "allowed" in str(record.reason)
