@@ -37,7 +37,10 @@ class Cell(BaseModel):
     epochs: int = Field(ge=1)
     budget: Literal["equal", "paper"] = "equal"
     batch_size: int = Field(ge=1)
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
     learning_rate: float = Field(gt=0)
+    schedule: Literal["cosine", "cosine-step", "constant"] = "cosine"
+    epsilon: float = Field(default=1e-8, gt=0)
     momentum: float = Field(ge=0, lt=1)
     weight_decay: float = Field(ge=0)
     warmup_epochs: int = Field(ge=0)

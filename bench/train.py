@@ -10,8 +10,9 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from bench.cell import Cell
 from bench.seeds import Stream
 from methods.base import Batch, Inputs, Method, Phase
 
+Ask: TypeAlias = Callable[[Inputs, Mapping[str, Tensor]], Tensor]
 POOLED_CHUNK = 4096
 PER_IMAGE_CHUNK = 64
 
@@ -67,17 +69,40 @@ def learning_rate(epoch: int, cell: Cell) -> float:
     """The rate used in an epoch, counted from 0: a constant warm-up, then a cosine that never reaches 0.
 
     As Dassl executes it (method specification 1.3): lr(e) = ½·lr₀·(1 + cos(π(e - w)/E)) after w warm-up epochs of E.
+    With schedule = "constant" it is lr₀ throughout; "cosine-step" is `step_learning_rate`.
     """
+    if cell.schedule == "constant":
+        return cell.learning_rate
     if epoch < cell.warmup_epochs:
         return cell.warmup_learning_rate
     return 0.5 * cell.learning_rate * (1 + math.cos(math.pi * (epoch - cell.warmup_epochs) / cell.epochs))
 
 
+def step_learning_rate(epoch: int, step: int, steps: int, cell: Cell) -> float:
+    """The rate of one step, for schedule = "cosine-step": a cosine over all steps, without warm-up (Tip-Adapter-F).
+
+    Args:
+        epoch: counted from 0.
+        step: of this epoch, counted from 0.
+        steps: of this epoch.
+        cell: for rate and epochs.
+    """
+    return 0.5 * cell.learning_rate * (1 + math.cos(math.pi * (epoch + step / steps) / cell.epochs))
+
+
+def optimizer_of(cell: Cell, parameters: Sequence[Tensor]) -> torch.optim.Optimizer:
+    """The optimizer that a cell names, at a learning rate that the loop sets before every use."""
+    if cell.optimizer == "sgd":
+        return torch.optim.SGD(parameters, lr=1.0, momentum=cell.momentum, weight_decay=cell.weight_decay)
+    adaptive = torch.optim.Adam if cell.optimizer == "adam" else torch.optim.AdamW
+    return adaptive(parameters, lr=1.0, eps=cell.epsilon, weight_decay=cell.weight_decay)
+
+
 @torch.no_grad()
-def logits(method: Method, inputs: Inputs, prepared: Mapping[str, Tensor], chunk: int) -> Tensor:
-    """Predictions for all inputs, [N, C], computed `chunk` samples at a time."""
-    parts = [inputs.take(slice(start, start + chunk)) for start in range(0, len(inputs), chunk)]
-    return torch.cat([method.predict(part, prepared).float() for part in parts])
+def collect(ask: Ask, inputs: Inputs, prepared: Mapping[str, Tensor], chunk: int) -> Tensor:
+    """A method's `predict` or `scores` for all inputs, [..., N, C], computed `chunk` samples at a time."""
+    parts = (inputs.take(slice(start, start + chunk)) for start in range(0, len(inputs), chunk))
+    return torch.cat([ask(part, prepared).float() for part in parts], dim=-2)
 
 
 class Loop:
@@ -101,41 +126,36 @@ class Loop:
         self.method, self.cell, self.material, self.audit, self.deadline = method, cell, material, audit, deadline
         self.work = Work()
         self.parameters = [p for p in method.parameters() if p.requires_grad]
-        needs = method.needs(method.options)
-        self.needs_full_pass = needs.full_pass
-        self.chunk = PER_IMAGE_CHUNK if needs.per_image_text else POOLED_CHUNK
+        self.needs = needs = method.needs(method.options)
+        self.chunk = PER_IMAGE_CHUNK if needs.per_image_text or needs.pixels else POOLED_CHUNK
         self._full: Tensor | None = None
 
     def run(self) -> Work:
         """Train, evaluate, and leave the last row after `finalize`."""
         phases: tuple[Phase, ...] = ()
         if self.parameters:
-            optimizer = torch.optim.SGD(
-                self.parameters, lr=1.0, momentum=self.cell.momentum, weight_decay=self.cell.weight_decay
-            )
+            optimizer = optimizer_of(self.cell, self.parameters)
             for epoch in range(1, self.cell.epochs + 1):
                 self._evaluate(epoch - 1, phases, tested=(epoch - 1) % self.cell.eval_every == 0)
                 phases = self.method.begin_epoch(epoch, self._full_pass)
                 self._full = None
-                for group in optimizer.param_groups:
-                    group["lr"] = learning_rate(epoch - 1, self.cell)
                 for number, phase in enumerate(phases):
                     self._train_phase(optimizer, epoch, number, phase)
                 self.method.end_epoch(epoch)
-        self.method.finalize(self.material.validation)
+        self.method.finalize(self.material.validation if self.needs.validation else None)
         prepared = self._evaluate(self.cell.epochs if self.parameters else 0, phases)
         self._probe(prepared)
         return self.work
 
     def _full_pass(self, view: str = "plain") -> Tensor:
-        if not self.needs_full_pass:
+        if not self.needs.full_pass:
             raise LookupError(f"{type(self.method).__name__} asks for a full pass that its needs do not declare")
         if view != "plain":
             raise ValueError(f"unknown view {view!r}: this data has the plain view alone")
-        if self._full is None:
-            self._full = logits(self.method, self.material.train, self._prepare(), self.chunk)
         self.work.forward_passes += math.ceil(len(self.material.visible) / self.cell.batch_size)
-        return self._full[self.material.visible]
+        if self._full is not None and type(self.method).scores is Method.scores:
+            return self._full[self.material.visible]
+        return collect(self.method.scores, self.material.train.take(self.material.visible), self._prepare(), self.chunk)
 
     @torch.no_grad()
     def _prepare(self) -> dict[str, Tensor]:
@@ -144,9 +164,10 @@ class Loop:
     def _evaluate(self, epoch: int, phases: tuple[Phase, ...], tested: bool = True) -> dict[str, Tensor]:
         self._check_time()
         prepared, data = self._prepare(), self.material
-        self._full = logits(self.method, data.train, prepared, self.chunk)
+        self._full = collect(self.method.predict, data.train, prepared, self.chunk)
         held_out = (data.test, data.validation[0]) if tested else ()
-        test, validation = [logits(self.method, part, prepared, self.chunk) for part in held_out] or (None, None)
+        predicted = [collect(self.method.predict, part, prepared, self.chunk) for part in held_out]
+        test, validation = predicted or (None, None)
         if not all(bool(values.isfinite().all()) for values in (self._full, validation, test) if values is not None):
             raise Diverged(f"predictions after epoch {epoch} are not finite")
         self.audit.measure(epoch, self._full, test, validation, phases)
@@ -164,27 +185,37 @@ class Loop:
             for name, parameter in self.method.named_parameters():
                 parameter.requires_grad_(name in phase.train)
         order = Stream(self.cell.seed, "order", self.cell.dataset, self.cell.shots, epoch, number)
-        for step, positions in enumerate(_batches(phase, self.cell.batch_size, order)):
+        batches = list(_batches(phase, self.cell.batch_size, order))
+        for step, positions in enumerate(batches):
             stream = Stream(self.cell.seed, "method", self.cell.method, "step", epoch, number, step)
             draws = self.method.draw(epoch, step, len(positions), stream)
-            self._step(optimizer, self._batch(phase, positions, draws))
+            for group in optimizer.param_groups:
+                group["lr"] = phase.rate * self._rate(epoch - 1, step, len(batches))
+            self._step(optimizer, self._batch(phase, number, positions, draws))
         for parameter in self.parameters if phase.train is not None else ():
             parameter.requires_grad_(True)
 
-    def _batch(self, phase: Phase, positions: NDArray[np.int64], draws: dict[str, Tensor]) -> Batch:
+    def _rate(self, epoch: int, step: int, steps: int) -> float:
+        if self.cell.schedule == "cosine-step":
+            return step_learning_rate(epoch, step, steps, self.cell)
+        return learning_rate(epoch, self.cell)
+
+    def _batch(self, phase: Phase, number: int, positions: NDArray[np.int64], draws: dict[str, Tensor]) -> Batch:
         device = self.material.observed.device
         padded = torch.from_numpy(positions).to(device)
         index = padded.clamp(min=0)
-        source = self.material.visible[index]
+        inputs, observed = phase.own or (self.material.train, self.material.observed)
+        source = self.material.visible[index] if phase.own is None else index
         return Batch(
             index=index,
             valid=padded >= 0,
             group=phase.group[index],
             weight=phase.weight[index],
-            observed=self.material.observed[source],
+            observed=observed[source],
             target=None if phase.target is None else phase.target[index],
-            inputs=self.material.train.take(source),
+            inputs=inputs.take(source),
             draws={name: value.to(device) for name, value in draws.items()},
+            phase=number,
         )
 
     def _step(self, optimizer: torch.optim.Optimizer, batch: Batch) -> None:
@@ -194,13 +225,32 @@ class Loop:
         if not bool(torch.isfinite(total)):
             raise Diverged(f"loss is {float(total.detach())} after {self.work.steps.total()} steps")
         optimizer.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call] # torch is untyped here
+        if self.needs.separate_gradients:
+            self._combine(losses.terms)
+        else:
+            total.backward()  # type: ignore[no-untyped-call] # torch is untyped here
         optimizer.step()
         for name, rows in losses.state.items():
             self.method.get_buffer(name)[batch.index[batch.valid]] = rows[batch.valid].detach()
         self.work.forward_passes += 1
         self.work.steps.update(name for name, value in losses.terms.items() if float(value.detach()) != 0)
         self.work.steps["all"] += 1
+
+    def _combine(self, terms: Mapping[str, Tensor]) -> None:
+        """Hand the gradient of each term to the method, and its answer to the optimizer."""
+        trained = {name: p for name, p in self.method.named_parameters() if p.requires_grad}
+        gradients = {
+            term: dict(
+                zip(
+                    trained,
+                    torch.autograd.grad(value, list(trained.values()), retain_graph=True, materialize_grads=True),
+                    strict=True,
+                )
+            )
+            for term, value in terms.items()
+        }
+        for name, gradient in self.method.combine(gradients).items():
+            trained[name].grad = gradient.detach()
 
     def _check_time(self) -> None:
         if self.deadline is not None and time.monotonic() > self.deadline:

@@ -10,7 +10,7 @@ import gc
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -27,6 +27,7 @@ from bench.clip.load import load_backbone
 from bench.data import DATASETS
 from bench.data.base import SPLITS, Dataset, SplitName
 from bench.data.fewshot import sample
+from bench.data.pixels import preprocessed
 from bench.errors import BenchError
 from bench.provenance import Clock, provenance
 from bench.seeds import Stream
@@ -155,14 +156,18 @@ class Run:
         needs = method_class.needs(options)
         self.oracle = [*needs.oracle, *(["clean_subset"] if cell.subset == "clean" else [])]
         backbone = open_backbone(cell.backbone, settings.device)
-        inputs = {split: split_features(dataset, split, backbone, needs.tokens, settings) for split in SPLITS}
+        whole = {split: split_features(dataset, split, backbone, needs.tokens, settings) for split in SPLITS}
+        chosen = {"train": train.positions, "validation": validation.positions}
+        inputs = {
+            split: _chosen(dataset, split, whole[split], backbone, needs, chosen.get(split)) for split in SPLITS
+        }
         self.visible = np.flatnonzero(self._shown(train.noisy))
         material = Material(
-            train=inputs["train"].take(torch.from_numpy(train.positions)).to(settings.device),
+            train=inputs["train"].to(settings.device),
             observed=torch.from_numpy(train.noisy.observed).to(settings.device),
             visible=torch.from_numpy(self.visible).to(settings.device),
             validation=(
-                inputs["validation"].take(torch.from_numpy(validation.positions)).to(settings.device),
+                inputs["validation"].to(settings.device),
                 torch.from_numpy(validation.noisy.observed).to(settings.device),
             ),
             test=inputs["test"].to(settings.device),
@@ -175,7 +180,9 @@ class Run:
             visible=material.visible,
         )
         self.method = method_class(options)
-        self.method.setup(self._context(dataset, backbone, material, needs))
+        context = self._context(dataset, backbone, material, needs)
+        pool = self._pool(whole["train"]).to(settings.device) if needs.pool else None
+        self.method.setup(replace(context, pool=pool))
         self.method.to(settings.device)
         loop = Loop(self.method, cell, material, self.audit, deadline)
         self.work = loop.work
@@ -195,6 +202,11 @@ class Run:
             epochs=cell.epochs,
             oracle={"noise_rate": cell.rate} if "noise_rate" in needs.oracle else {},
         )
+
+    def _pool(self, whole: Inputs) -> Inputs:
+        """The whole training split in an order that says nothing of the labels."""
+        order = Stream(self.cell.seed, "shots", self.cell.dataset, "pool").permutation(len(whole))
+        return whole.take(torch.from_numpy(order))
 
     def _shown(self, noisy: NoisyLabels) -> NDArray[np.bool_]:
         shown = ~noisy.mislabeled if self.cell.subset == "clean" else np.ones_like(noisy.mislabeled)
@@ -264,6 +276,23 @@ def _labels(dataset: Dataset, cell: Cell, split: SplitName, shots: int) -> Label
     stream = Stream(cell.seed, "noise", cell.dataset, split, shots, cell.noise)
     observed = NOISE.get(cell.noise)().corrupt(true, classes, cell.rate, stream)
     return Labels(positions, NoisyLabels(true, observed, classes), short)
+
+
+def _chosen(
+    dataset: Dataset,
+    split: SplitName,
+    whole: Inputs,
+    backbone: Backbone,
+    needs: Needs,
+    positions: NDArray[np.int64] | None,
+) -> Inputs:
+    """The inputs at these positions of a split, all of it where None, with the images where they are declared."""
+    inputs = whole if positions is None else whole.take(torch.from_numpy(positions))
+    if not needs.pixels:
+        return inputs
+    index = torch.arange(len(whole)) if positions is None else torch.from_numpy(positions)
+    pixels = preprocessed(dataset.splits[split].images, backbone.preprocess, index, backbone.image_size)
+    return replace(inputs, pixels=pixels)
 
 
 @lru_cache(maxsize=2)

@@ -27,15 +27,26 @@ class Needs:
 
     Attributes:
         tokens: patch tokens beside the pooled feature.
+        pixels: the preprocessed images themselves, for prompts in the image tower; the pooled feature beside them is
+            then the frozen teacher's.
         full_pass: the scores of the whole training set at the start of an epoch.
         per_image_text: text features differ from image to image, so evaluation is chunked.
+        pool: the features of the whole unlabelled training split.
+        validation: the validation twin with its noisy labels, in `finalize`.
+        separate_gradients: the gradient of each loss term by itself, in `combine`.
         oracle: facts a user would not know, for example "noise_rate"; tables mark such methods.
+        packable: whether members of a pack can be trained together under `torch.func.vmap`.
     """
 
     tokens: bool = False
+    pixels: bool = False
     full_pass: bool = False
     per_image_text: bool = False
+    pool: bool = False
+    validation: bool = False
+    separate_gradients: bool = False
     oracle: tuple[str, ...] = ()
+    packable: bool = True
 
 
 def structural(default: Any, description: str, **limits: Any) -> Any:
@@ -60,6 +71,18 @@ def scalar_options(options: type[Options]) -> tuple[str, ...]:
     return tuple(name for name, extra in extras.items() if isinstance(extra, dict) and extra.get("role") == "scalar")
 
 
+class Pixels(Protocol):
+    """Preprocessed images by position, a tensor [B, 3, H, W] or something that decodes them when asked."""
+
+    def __getitem__(self, index: Any, /) -> Tensor:
+        """The images at these positions, [b, 3, H, W]."""
+        ...
+
+    def to(self, device: Any, /) -> Any:
+        """The same on a device."""
+        ...
+
+
 @dataclass(frozen=True)
 class Inputs:
     """Frozen image features of some samples, not normalised.
@@ -67,21 +90,36 @@ class Inputs:
     Attributes:
         pooled: [B, D].
         tokens: [B, T, D], or None where the method did not declare them.
+        pixels: [B, 3, H, W], or None where the method did not declare them; a tensor in every batch.
     """
 
     pooled: Tensor
     tokens: Tensor | None = None
+    pixels: Pixels | None = None
 
     def __len__(self) -> int:
         return self.pooled.shape[0]
 
     def take(self, index: Tensor | slice) -> Inputs:
         """The features at these positions."""
-        return Inputs(self.pooled[index], None if self.tokens is None else self.tokens[index])
+        return Inputs(*(None if part is None else part[index] for part in self._parts()))  # type: ignore[arg-type]
 
     def to(self, device: str | torch.device) -> Inputs:
         """The features on a device."""
-        return Inputs(self.pooled.to(device), None if self.tokens is None else self.tokens.to(device))
+        return Inputs(*(None if part is None else part.to(device) for part in self._parts()))  # type: ignore[arg-type]
+
+    def images(self) -> Tensor:
+        """The pixels of a batch, [B, 3, H, W].
+
+        Raises:
+            TypeError: they were not declared.
+        """
+        if not isinstance(self.pixels, Tensor):
+            raise TypeError("these inputs hold no images; declare Needs(pixels=True)")
+        return self.pixels
+
+    def _parts(self) -> tuple[Tensor, Tensor | None, Pixels | None]:
+        return self.pooled, self.tokens, self.pixels
 
 
 @dataclass(frozen=True)
@@ -99,6 +137,7 @@ class Context:
         batch_size: samples per optimizer step.
         epochs: epochs of training.
         oracle: the declared oracle facts, by name.
+        pool: the features of the whole training split without labels, or None where the method did not declare it.
     """
 
     class_names: tuple[str, ...]
@@ -111,6 +150,7 @@ class Context:
     batch_size: int
     epochs: int
     oracle: Mapping[str, float] = field(default_factory=dict)
+    pool: Inputs | None = None
 
 
 @dataclass(frozen=True)
@@ -125,6 +165,9 @@ class Phase:
             and `batch_size` of group 1 side by side, as long as the larger group lasts, the smaller one starting
             anew (an empty group contributes nothing).
         train: names of the parameters that this phase trains; None is all.
+        own: inputs and labels [P] that stand in for the training set, from the declared pool; group, weight and target
+            are then [P] and [P, C].
+        rate: factor of the learning rate.
         clean: [N] bool, the samples the method takes for correctly labelled; read by the audit alone.
         pseudo: [N] long, the label the method believes; read by the audit alone.
     """
@@ -134,6 +177,8 @@ class Phase:
     target: Tensor | None = None
     policy: Literal["single", "paired_cycle"] = "single"
     train: tuple[str, ...] | None = None
+    own: tuple[Inputs, Tensor] | None = None
+    rate: float = 1.0
     clean: Tensor | None = None
     pseudo: Tensor | None = None
 
@@ -151,6 +196,7 @@ class Batch:
         target: soft targets [B, C] or None.
         inputs: features of the samples.
         draws: this step's random numbers, as `Method.draw` returned them.
+        phase: number of the phase in its epoch, from 0; a Python number, equal for all members of a pack.
     """
 
     index: Tensor
@@ -161,6 +207,7 @@ class Batch:
     target: Tensor | None
     inputs: Inputs
     draws: Mapping[str, Tensor]
+    phase: int = 0
 
 
 @dataclass(frozen=True)
@@ -177,7 +224,7 @@ class Losses:
 
 
 class FullPass(Protocol):
-    """Scores of the whole training set, [N, C] logits by default, in index order, without gradient."""
+    """`Method.scores` of the whole training set, [N, C] or [models, N, C], in index order, without gradient."""
 
     def __call__(self, view: str = "plain") -> Tensor:
         """The scores under one view of the images: "plain", without augmentation."""
@@ -224,11 +271,19 @@ class Method(nn.Module):
         """The loss terms: a pure function of parameters, buffers and batch."""
         raise NotImplementedError
 
+    def combine(self, gradients: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
+        """One gradient by parameter out of each term's (term, then parameter), for `Needs.separate_gradients`. Pure.
+
+        The default is their sum, which is what every other method gets without asking.
+        """
+        terms = list(gradients.values())
+        return {name: torch.stack([term[name] for term in terms]).sum(0) for name in terms[0]}
+
     def end_epoch(self, epoch: int) -> None:
         """Called after the last step of an epoch."""
 
     def finalize(self, validation: tuple[Inputs, Tensor] | None) -> None:
-        """Called once after training; `validation`: features and observed labels, or None where none are granted."""
+        """Called once after training; `validation`: inputs and observed labels, or None where it was not declared."""
 
     def prepare(self) -> dict[str, Tensor]:
         """What every prediction shares, computed once per evaluation: usually the text features."""
@@ -237,6 +292,10 @@ class Method(nn.Module):
     def predict(self, inputs: Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
         """Logits [B, C], independent of the batch's size and order within 1e-5."""
         raise NotImplementedError
+
+    def scores(self, inputs: Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
+        """What the full pass collects: `predict`, [B, C], or [models, B, C] where a method trains several."""
+        return self.predict(inputs, prepared)
 
     def probes(self) -> Mapping[str, Callable[[Inputs, Mapping[str, Tensor]], Tensor]]:
         """Further ways to predict, by name, whose test accuracy after training goes into the diagnostics."""

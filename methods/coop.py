@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from bench.clip.backbone import Backbone, ClassTokens
 from methods import base
-from methods.losses import cross_entropy, masked_mean
+from methods.objective import Objective
 
 CONTEXT_STD = 0.02
 
@@ -19,8 +19,8 @@ CONTEXT_STD = 0.02
 class PromptLearner(base.Method):
     """What methods with learned context vectors share: the vectors, the text features, the prediction.
 
-    Subclasses override `sample_losses`, or `forward` altogether. The backbone is kept outside the module's
-    parameters and buffers, so it is neither trained, nor copied into a pack.
+    Subclasses bring the loss: `forward`, or the class `Objective` beside this one. The backbone is kept outside
+    the module's parameters and buffers, so it is neither trained, nor copied into a pack.
     """
 
     class Options(base.Options):
@@ -71,16 +71,9 @@ class PromptLearner(base.Method):
         """Training logits [B, C]."""
         return base.cosine_logits(self.backbone.scale, inputs.pooled, self.text_features())
 
-    def sample_losses(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The loss of each sample against its observed label: logits [B, C], labels [B]; returns [B]."""
-        raise NotImplementedError
-
-    def forward(self, batch: base.Batch) -> base.Losses:
-        """One term, named after `loss_name`: the mean of `sample_losses` over the valid samples."""
-        losses = self.sample_losses(self.logits(batch.inputs), batch.observed)
-        return base.Losses({self.loss_name: masked_mean(losses, batch.valid, batch.weight)})
-
-    loss_name = "ce"
+    def batch_logits(self, batch: base.Batch) -> Tensor:
+        """Training logits of a batch, [B, C]."""
+        return self.logits(batch.inputs)
 
     def prepare(self) -> dict[str, Tensor]:
         """The normalised class features, "text" [C, D]."""
@@ -91,7 +84,7 @@ class PromptLearner(base.Method):
         return base.cosine_logits(self.backbone.scale, inputs.pooled, prepared["text"])
 
 
-class CoOp(PromptLearner):
+class CoOp(PromptLearner, Objective):
     """Learn M context vectors with cross-entropy.
 
     Zhou et al., "Learning to Prompt for Vision-Language Models", IJCV 2022 (arXiv 2109.01134).
@@ -106,6 +99,12 @@ class CoOp(PromptLearner):
     vectors, not to the start: kept, it is the optimizer's setting and equal for all methods.
     """
 
-    def sample_losses(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Cross-entropy, [B]."""
-        return cross_entropy(logits, labels)
+    class Options(PromptLearner.Options, Objective.Options):
+        """Context and objective."""
+
+    options: CoOp.Options
+
+    def setup(self, context: base.Context) -> None:
+        """The context, and what the split needs."""
+        super().setup(context)
+        self.prepare_split(context)

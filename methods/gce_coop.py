@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from typing import Literal
 
 from methods import base
-from methods.coop import PromptLearner
-from methods.losses import generalised_cross_entropy
+from methods.coop import CoOp
 
 
-class GCECoOp(PromptLearner):
+class GCECoOp(CoOp):
     """CoOp with a loss between cross-entropy and mean absolute error.
 
     Wu et al., "Why Is Prompt Tuning for Vision-Language Models Robust to Noisy Labels?", ICCV 2023 (arXiv
@@ -24,14 +23,7 @@ class GCECoOp(PromptLearner):
     collapses; sampling is the engine's here.
     """
 
-    class Options(PromptLearner.Options):
-        """CoOp's options and q."""
+    class Options(CoOp.Options):
+        """CoOp's options; the loss is fixed."""
 
-        q: float = base.scalar(0.7, "exponent; 0.7 in the loss's paper, 0.5 in PTNL's trainer", gt=0, le=1)
-
-    q: Tensor
-    loss_name = "gce"
-
-    def sample_losses(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Generalised cross-entropy, [B]."""
-        return generalised_cross_entropy(logits, labels, self.q)
+        loss: Literal["gce"] = base.structural("gce", "always gce")

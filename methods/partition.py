@@ -1,9 +1,7 @@
 """From the scores of the training set to a split of it: functions that methods share.
 
-N samples, C classes. Everything is computed in float64 and without gradient, and raises `FloatingPointError`
-where the scores are not finite (the engine records such a cell as diverged). Sinkhorn is written out in torch
-because it must also run batch by batch inside `forward`; the tests hold it against POT's
-`ot.bregman.sinkhorn_log`.
+N samples, C classes. Everything is computed without gradient, transport and mixtures in float64, and raises
+`FloatingPointError` where the scores are not finite (the engine records such a cell as diverged).
 """
 
 from __future__ import annotations
@@ -18,7 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-CHECK_EVERY = 50
+from methods.sinkhorn import sinkhorn_log, sweep
+
+ROUNDING = 1e-9  # (1 - .9) · 10 is 1, not 0.9999999999999998
 
 
 @dataclass(frozen=True)
@@ -29,79 +29,13 @@ class Split:
         clean: [N] bool, the samples taken for correctly labelled.
         pseudo: [N] long, the label the split believes.
         numbers: what the record keeps of it.
+        confidence: [N], N times the largest entry of each row of a transport plan; None for other splits.
     """
 
     clean: Tensor
     pseudo: Tensor
     numbers: dict[str, float] = field(default_factory=dict)
-
-
-def _sweep(kernel: Tensor, log_row: Tensor, log_column: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
-    """One update of the columns' scaling, then of the rows', logarithms all: kernel [N, C], row [N], column [C]."""
-    column = log_column - torch.logsumexp(kernel + row.unsqueeze(1), 0)
-    return log_row - torch.logsumexp(kernel + column, 1), column
-
-
-def _block(kernel: Tensor, log_row: Tensor, log_column: Tensor, row: Tensor, sweeps: int) -> tuple[Tensor, Tensor]:
-    """`sweeps` updates: one in the log domain, the rest as products with the coupling that it gives.
-
-    Relative to that coupling the scalings stay near 1, so nothing is lost, at a tenth of the time; where one leaves
-    the range of float64 all the same, the block is done in the log domain throughout.
-    """
-    first, column = _sweep(kernel, log_row, log_column, row)
-    coupling = (kernel + first.unsqueeze(1) + column).exp()
-    a, b = log_row.exp(), log_column.exp()
-    u, v = torch.ones_like(first), torch.ones_like(column)
-    for _ in range(sweeps - 1):
-        v = b / (u @ coupling)
-        u = a / (coupling @ v)
-    scaled = first + u.log(), column + v.log()
-    if all(bool(part.isfinite().all()) for part in scaled):
-        return scaled
-    for _ in range(sweeps):
-        row, column = _sweep(kernel, log_row, log_column, row)
-    return row, column
-
-
-@torch.no_grad()
-def sinkhorn_log(
-    cost: Tensor,
-    reg: float,
-    row_marginal: Tensor,
-    column_marginal: Tensor,
-    tolerance: float = 1e-4,
-    max_iterations: int = 1000,
-) -> tuple[Tensor, float, int]:
-    """Entropic optimal transport in the log domain (Cuturi, NeurIPS 2013), in float64: nothing underflows.
-
-    Args:
-        cost: [N, C], finite.
-        reg: weight of the entropy, above 0.
-        row_marginal: [N], sums to 1.
-        column_marginal: [C], sums to 1.
-        tolerance: stop when the 2-norm of the columns' error falls below (looked at every fiftieth iteration).
-        max_iterations: give up then; the residual says how far it came.
-
-    Returns:
-        The coupling [N, C], whose rows sum to the row marginal exactly; the 2-norm of its column error; the
-        iterations.
-
-    Raises:
-        FloatingPointError: the cost is not finite.
-    """
-    if not bool(cost.isfinite().all()):
-        raise FloatingPointError("the cost of the optimal transport is not finite")
-    kernel = -cost.double() / reg
-    log_row, log_column = row_marginal.double().log(), column_marginal.double().log()
-    row, residual, iteration = torch.zeros_like(log_row), math.inf, 0
-    coupling = torch.zeros_like(kernel)
-    while residual >= tolerance and iteration < max_iterations:
-        sweeps = min(CHECK_EVERY, max_iterations - iteration)
-        row, column = _block(kernel, log_row, log_column, row, sweeps)
-        iteration += sweeps
-        coupling = (kernel + row.unsqueeze(1) + column).exp()
-        residual = float((coupling.sum(0) - column_marginal).norm())
-    return coupling, residual, iteration
+    confidence: Tensor | None = None
 
 
 def optimal_transport_split(
@@ -148,6 +82,74 @@ def optimal_transport_split(
     return Split((pseudo == observed) & confident, pseudo, numbers)
 
 
+def nlprompt_split(logits: Tensor, observed: Tensor, reg: float = 0.01, budget: float = 1.0) -> Split:
+    """NLPrompt's split with the cost it states: transport at cost -log p, both marginals uniform (arXiv 2412.01256).
+
+    A sample is clean where the arg-max of its row is its observed label and its row's maximum is among the
+    floor(budget · N) largest. Computed in the log domain over all samples: defects N1 to N4 of the reference do not
+    arise. A budget below 1 chooses among the rows of the whole plan, because marginals of unequal mass have none.
+
+    Args:
+        logits: [N, C].
+        observed: [N] long.
+        reg: weight of the entropy, 0.01 in the paper's configuration. At this cost a row is about p^100: the plan is
+            nearly that without entropy, and may end at the iterations' cap; the residual is in the numbers.
+        budget: share of the samples that may be confident, in (0, 1].
+
+    Returns:
+        The split; numbers: ot_residual, ot_iterations, ot_confident (share of all samples).
+    """
+    samples, classes = logits.shape
+    cost = -F.log_softmax(logits.detach().double(), dim=1)
+    marginals = torch.full_like(cost[:, 0], 1 / samples), torch.full_like(cost[0], 1 / classes)
+    coupling, residual, iterations = sinkhorn_log(cost, reg, *marginals)
+    largest, pseudo = coupling.max(1)
+    confident = _largest(largest, math.floor(budget * samples + ROUNDING))
+    numbers = {"ot_residual": residual, "ot_iterations": float(iterations)}
+    numbers["ot_confident"] = float(confident.double().mean())
+    return Split((pseudo == observed) & confident, pseudo, numbers, samples * largest)
+
+
+def nlprompt_reference_split(
+    probability: Tensor, observed: Tensor, reg: float = 0.01, budget: float = 1.0
+) -> tuple[Split, NDArray[np.float64]]:
+    """NLPrompt's split as its code computes it, and the coupling [N, C].
+
+    Kept to reproduce it, by POT's plain-domain Sinkhorn (at most 1000 iterations, tolerance 1e-6). Defects: N1 the
+    cost is minus the log-softmax of probabilities, in effect minus the probabilities themselves; N2 every entry of the
+    kernel underflows at reg 1e-3, the coupling is 0 and every pseudo-label is class 0; N4 the sum of N times 1/N may
+    round below 1 and one sample is lost. With a budget below 1 the marginals have unequal mass and nothing converges.
+
+    Args:
+        probability: [N, C], the model's softmax.
+        observed: [N] long.
+        reg: weight of the entropy; 1e-2 in the paper's configuration, 1e-3 in the scripts since.
+        budget: total of the columns' marginal.
+    """
+    samples, classes = probability.shape
+    cost = -F.log_softmax(probability.detach(), dim=1).double().cpu().numpy()
+    if not np.isfinite(cost).all():
+        raise FloatingPointError("the cost of the optimal transport is not finite")
+    row, column = np.full((samples, 1), 1 / samples), np.full((classes, 1), budget / classes)
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")  # POT warns of what this function is here to reproduce
+        from ot import sinkhorn
+
+        coupling = np.asarray(sinkhorn(row[:, 0], column[:, 0], cost, reg, numItermax=1000, stopThr=1e-6))
+    plan = torch.from_numpy(coupling).to(observed.device)
+    largest, pseudo = plan.max(1)
+    confident = _largest(largest, int(samples * min(float(np.sum(row)), budget)))
+    numbers = {"ot_confident": float(confident.double().mean())}
+    return Split((pseudo == observed) & confident, pseudo, numbers, samples * largest), coupling
+
+
+def _largest(values: Tensor, count: int) -> Tensor:
+    """Mask of the `count` largest values, [N]; of equal ones the first."""
+    mask = torch.zeros_like(values, dtype=torch.bool)
+    mask[values.argsort(descending=True, stable=True)[:count]] = True
+    return mask
+
+
 @torch.no_grad()
 def batch_transport_certain(
     logits: Tensor, observed: Tensor, valid: Tensor, reg: Tensor, delta: Tensor, iterations: int = 100
@@ -173,7 +175,7 @@ def batch_transport_certain(
     log_column = torch.full_like(kernel[0], -math.log(logits.shape[1]))
     row = torch.zeros_like(mass)
     for _ in range(iterations):
-        row, column = _sweep(kernel, mass.log(), log_column, row)
+        row, column = sweep(kernel, mass.log(), log_column, row)
     share, pseudo = (kernel + row.unsqueeze(1) + column - mass.log().unsqueeze(1)).exp().max(1)
     return valid & (pseudo == observed) & (share >= delta)
 
@@ -184,6 +186,66 @@ def argmax_split(logits: Tensor, observed: Tensor) -> Split:
         raise FloatingPointError("the scores are not finite")
     pseudo = logits.argmax(1)
     return Split(pseudo == observed, pseudo)
+
+
+def zero_shot_split(zero_shot: Tensor, observed: Tensor) -> Split:
+    """Clean where the prediction of zero-shot CLIP, logits [N, C], is the observed label [N]."""
+    return argmax_split(zero_shot, observed)
+
+
+def small_loss_split(losses: Tensor, share: float, pseudo: Tensor) -> Split:
+    """Clean where the loss is among the floor(share · N) smallest; of equal losses the first. DeFT's "small loss".
+
+    Args:
+        losses: [N].
+        share: of samples kept: one minus a known noise rate, an oracle.
+        pseudo: predicted labels, [N].
+    """
+    if not bool(losses.isfinite().all()):
+        raise FloatingPointError("the losses to be split are not finite")
+    return Split(_largest(-losses, math.floor(share * len(losses) + ROUNDING)), pseudo)
+
+
+def forget_rate(epoch: Tensor | int, rate: Tensor | float, gradual: int) -> Tensor:
+    """R(e) = min(e / gradual, 1) · rate in epoch e = 1, 2, …, of co-teaching (arXiv 1804.06872); 0-dimensional."""
+    return (torch.as_tensor(epoch) / gradual).clamp(max=1) * rate
+
+
+def small_loss_selection(first: Tensor, second: Tensor, keep: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    """What each of two networks finds easy: masks [B] of the `keep` smallest of its losses. Runs under vmap.
+
+    Args:
+        first: losses of the first network, [B].
+        second: losses of the second network, [B].
+        keep: how many, 0-dimensional; of equal losses the first in the batch.
+        valid: [B] bool; padding is never chosen.
+    """
+
+    def smallest(losses: Tensor) -> Tensor:
+        rank = torch.where(valid, losses, torch.inf).argsort(stable=True).argsort(stable=True)
+        return valid & (rank < keep)
+
+    return smallest(first.detach()), smallest(second.detach())
+
+
+def scaled(losses: Tensor) -> Tensor:
+    """Losses scaled to [0, 1] over the set, 0 where all are equal. [N]."""
+    low, high = losses.min(), losses.max()
+    return (losses - low) / torch.where(high > low, high - low, 1)
+
+
+def mixture_split(losses: Tensor, seed: int, pseudo: Tensor, threshold: float = 0.5) -> Split:
+    """Clean where a sample belongs to the lower of two Gaussians, fitted to its scaled loss (arXiv 2002.07394).
+
+    Args:
+        losses: [N].
+        seed: of the mixture's start.
+        pseudo: predicted labels, [N].
+        threshold: of the membership, exclusive; 0.5 in DivideMix.
+    """
+    mixture = fit_two_gaussians(scaled(losses).double().cpu().numpy(), seed)
+    clean = torch.from_numpy(mixture.low > threshold).to(pseudo.device)
+    return Split(clean, pseudo, {"mean_low": mixture.mean[0], "mean_high": mixture.mean[1]})
 
 
 @dataclass(frozen=True)

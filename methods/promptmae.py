@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import Tensor
 
 from methods import base
-from methods.coop import PromptLearner
-from methods.losses import mean_absolute_error
+from methods.coop import CoOp
 
 
-class PromptMAE(PromptLearner):
+class PromptMAE(CoOp):
     """CoOp with mean absolute error on every sample.
 
     The loss half of Pan et al., "NLPrompt: Noise-Label Prompt Learning for Vision-Language Models", CVPR 2025
@@ -23,18 +24,18 @@ class PromptMAE(PromptLearner):
     PromptMAE; here it is written out.
     """
 
-    class Options(PromptLearner.Options):
+    class Options(CoOp.Options):
         """CoOp's options and the factor."""
 
+        loss: Literal["mae"] = base.structural("mae", "always mae")
         factor: float = base.scalar(1.0, "1 as NLPrompt computes it, 2 for the textbook's L1 distance", gt=0)
 
     factor: Tensor
-    loss_name = "mae"
-
-    def sample_losses(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """factor · (1 - p_y), [B]."""
-        return self.factor * mean_absolute_error(logits, labels)
+    def sample_loss(self, name: str, logits: Tensor, labels: Tensor) -> Tensor:
+        """factor · (1 - p_y), [B]; any other loss, of what a split rejects, as it is."""
+        loss = super().sample_loss(name, logits, labels)
+        return self.factor * loss if name == "mae" else loss
 
     def diagnostics(self) -> dict[str, float]:
-        """The factor before 1 - p_y."""
-        return {"loss_factor": float(self.factor)}
+        """The split's numbers, and the factor before 1 - p_y."""
+        return {**super().diagnostics(), "loss_factor": float(self.factor)}

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from methods.layers import empty_linear, linear
+
 
 @dataclass(frozen=True)
 class HeadShape:
@@ -30,20 +32,6 @@ class HeadShape:
     image: bool = True
 
 
-def _empty_linear(inputs: int, outputs: int) -> nn.Linear:
-    """A linear layer whose weights are not drawn: torch would draw them from its global generator."""
-    return nn.Linear(inputs, outputs, device="meta").to_empty(device="cpu")
-
-
-def _linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
-    """A linear layer with torch's default initialisation, drawn from `generator`."""
-    layer = _empty_linear(inputs, outputs)
-    bound = 1 / math.sqrt(inputs)
-    nn.init.uniform_(layer.weight, -bound, bound, generator)
-    nn.init.uniform_(layer.bias, -bound, bound, generator)
-    return layer
-
-
 class CrossAttention(nn.Module):
     """Multi-head attention written out, so that it runs under vmap with the same bits; torch's initialisation.
 
@@ -62,13 +50,13 @@ class CrossAttention(nn.Module):
         super().__init__()
         self.heads = heads
         for name, inputs in (("query", width), ("key", visual), ("value", visual)):
-            layer = _empty_linear(inputs, width)
+            layer = empty_linear(inputs, width)
             # nn.MultiheadAttention draws one stacked [3W, W] matrix where the widths agree, three where they do not
             bound = math.sqrt(6 / (4 * width if visual == width else inputs + width))
             nn.init.uniform_(layer.weight, -bound, bound, generator)
             nn.init.zeros_(layer.bias)
             setattr(self, name, layer)
-        self.out = _linear(width, width, generator)
+        self.out = linear(width, width, generator)
         nn.init.zeros_(self.out.bias)
 
     def forward(self, queries: Tensor, visual: Tensor) -> Tensor:
@@ -98,13 +86,13 @@ class VisualPromptHead(nn.Module):
         self.shape, width = shape, shape.width
         if shape.image:
             self.norm_visual = nn.LayerNorm(shape.visual)
-            self.query = _linear(width, width, generator)
+            self.query = linear(width, width, generator)
             self.attention = CrossAttention(width, shape.visual, shape.heads, generator)
         if shape.gate and shape.image:
-            self.gate = _linear(width, width, generator)
+            self.gate = linear(width, width, generator)
             nn.init.constant_(self.gate.bias, shape.gate_bias)
         if shape.film and shape.image:
-            self.gamma, self.beta = _linear(width, width, generator), _linear(width, width, generator)
+            self.gamma, self.beta = linear(width, width, generator), linear(width, width, generator)
             if shape.form == "identity":
                 for parameter in (*self.gamma.parameters(), *self.beta.parameters()):
                     nn.init.zeros_(parameter)
@@ -112,7 +100,7 @@ class VisualPromptHead(nn.Module):
             self.norm_context = nn.LayerNorm(width)
         if shape.form == "literal":
             self.norm_ffn = nn.LayerNorm(width)
-            self.ffn_in, self.ffn_out = _linear(width, shape.ffn, generator), _linear(shape.ffn, width, generator)
+            self.ffn_in, self.ffn_out = linear(width, shape.ffn, generator), linear(shape.ffn, width, generator)
 
     def forward(self, context: Tensor, visual: Tensor | None) -> tuple[Tensor, Tensor]:
         """Context [M, W] and visual [B, T, D]; returns C^ and the gate, both [B, M, W].

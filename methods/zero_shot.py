@@ -12,6 +12,28 @@ from bench.errors import BenchError
 from methods import base
 
 
+def zero_shot_text(context: base.Context, template: str = "dataset") -> Tensor:
+    """Normalised class features [C, D] from a text with `{}`, or the mean over the data set's templates.
+
+    Raises:
+        BenchError: the template has no `{}`.
+    """
+    templates = context.templates if template == "dataset" else (template,)
+    if any("{}" not in text for text in templates):
+        raise BenchError(f'the template "{template}" has no "{{}}"; write {{}} where the class name belongs.')
+    names = [name.replace("_", " ") for name in context.class_names]
+    texts = [text.replace("{}", name) for text in templates for name in names]
+    with torch.no_grad():
+        encoded = F.normalize(context.backbone.text_templates(texts), dim=-1)
+        mean = encoded.view(len(templates), len(names), -1).mean(0)
+    return F.normalize(mean, dim=-1)
+
+
+def zero_shot_logits(context: base.Context) -> Tensor:
+    """Zero-shot logits of the training set under the data set's templates, [N, C]."""
+    return base.cosine_logits(context.backbone.scale, context.train.pooled, zero_shot_text(context))
+
+
 class ZeroShot(base.Method):
     """Class features from hand-written texts, no training.
 
@@ -40,16 +62,8 @@ class ZeroShot(base.Method):
         Raises:
             BenchError: the template has no `{}`.
         """
-        chosen = self.options.template
-        templates = context.templates if chosen == "dataset" else (chosen,)
-        if any("{}" not in template for template in templates):
-            raise BenchError(f'zero-shot[template={chosen}] has no "{{}}"; write {{}} where the class name belongs.')
-        names = [name.replace("_", " ") for name in context.class_names]
-        texts = [template.replace("{}", name) for template in templates for name in names]
-        with torch.no_grad():
-            encoded = F.normalize(context.backbone.text_templates(texts), dim=-1)
-            mean = encoded.view(len(templates), len(names), -1).mean(0)
-        self.register_buffer("text", F.normalize(mean, dim=-1))
+        text = zero_shot_text(context, self.options.template)
+        self.register_buffer("text", text)
         self.register_buffer("scale", torch.as_tensor(context.backbone.scale).detach().clone())
 
     def begin_epoch(self, epoch: int, full_pass: base.FullPass) -> tuple[base.Phase, ...]:

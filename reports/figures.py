@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from reports.names import NOISE, REFERENCE, SECTIONS, column_name, noise_name, order
+from reports.names import FAMILIES, NOISE, REFERENCE, SECTIONS, column_name, family, noise_name, order
 from reports.style import COLUMN_WIDTH, RC, TEXT_WIDTH, Look, look
 from reports.tables import Column, describe, parts, summarize
 
 PANELS = 4
+LINES = 12  # more in one panel cannot be told apart
+ANCHORS = "references"
 QUANTITIES = {
     "memorized": "Memorized (%)",
     "recovered": "Recovered (%)",
@@ -56,13 +58,33 @@ def draw(frame: pd.DataFrame, curves: pd.DataFrame, folder: Path) -> list[Drawn]
     drawn: list[Drawn] = []
     with style.context(["default", RC]):
         for setting, part in parts(frame):
-            looks = _looks(part)
-            summary, levels = summarize(part), _levels(curves[curves["setting"] == setting])
-            text = describe(part)
-            drawn += _overview(setting, text, summary, levels, looks, folder)
-            drawn += _accuracy(setting, text, summary, looks, folder)
-            drawn += _memorization(setting, text, levels, looks, folder)
-    return drawn
+            text, levels = describe(part), _levels(curves[curves["setting"] == setting])
+            for suffix, rows in _families(part):
+                looks, summary = _looks(rows), summarize(rows)
+                seen = levels[levels["label"].isin(list(looks))]
+                name = setting + suffix
+                drawn += _overview(name, text, summary, seen, looks, folder)
+                drawn += _accuracy(name, text, summary, looks, folder)
+                drawn += _memorization(name, text, seen, looks, folder)
+    return [replace(one, setting=_setting(one.setting, frame)) for one in drawn]
+
+
+def _families(part: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """File suffix and rows of each figure: all rows where they are few, else family by family with the references."""
+    if part["label"].nunique() <= LINES:
+        return [("", part)]
+    families = part["method"].map(family)
+    anchor = (families == ANCHORS) & (part["variant"] == part["method"])
+    others = [name for name in (*FAMILIES, "others") if name != ANCHORS and (families == name).any()]
+    if (rest := (families == ANCHORS) & ~anchor).any():
+        return [(f"-{ANCHORS}", part[rest | anchor]), *((f"-{n}", part[anchor | (families == n)]) for n in others)]
+    return [(f"-{name}", part[anchor | (families == name)]) for name in others]
+
+
+def _setting(name: str, frame: pd.DataFrame) -> str:
+    """The setting that a figure's name, setting and perhaps family, belongs to."""
+    known = {str(setting) for setting in frame["setting"]}
+    return max((setting for setting in known if name.startswith(setting)), key=len)
 
 
 def _overview(

@@ -22,6 +22,9 @@ from reports.names import DAGGER, DISPLAY, NOISE, REFERENCE, SIGNS, method_name,
 Defaults: TypeAlias = Mapping[str, Mapping[str, Value]]
 SPANNED = frozenset({"noise", "rate", "method", "options", "subset", "seed"})
 OPTIMIZER = (
+    "optimizer",
+    "schedule",
+    "epsilon",
     "epochs",
     "batch_size",
     "learning_rate",

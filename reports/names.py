@@ -2,14 +2,47 @@
 
 from __future__ import annotations
 
-DISPLAY = {
-    "zero-shot": "Zero-shot",
-    "coop": "CoOp",
-    "gce-coop": "GCE-CoOp",
-    "promptmae": "PromptMAE",
-    "joapr": "JoAPR",
-    "visprompt": "VisPrompt",
+# Families in the order of the tables; where there are many rows, each has a figure of its own.
+FAMILIES: dict[str, dict[str, str]] = {
+    "references": {"zero-shot": "Zero-shot", "coop": "CoOp"},
+    "losses": {
+        "gce-coop": "GCE-CoOp",
+        "promptmae": "PromptMAE",
+        "sce": "SCE",
+        "double-softmax": "Double softmax",
+        "elr": "ELR",
+    },
+    "relabelling": {
+        "joapr": "JoAPR",
+        "dividemix": "DivideMix",
+        "co-teaching": "Co-teaching",
+        "deft": "DeFT",
+        "upl": "UPL",
+    },
+    "splits": {
+        "nlprompt": "NLPrompt",
+        "tecoprompt": "TecoPrompt",
+        "ot-clean": "CE on OT-clean",
+        "zero-shot-filter": "Zero-shot filter",
+        "visprompt": "VisPrompt",
+        "coop-split": "CoOp, VisPrompt's split",
+    },
+    "prompts": {
+        "cocoop": "CoCoOp",
+        "kgcoop": "KgCoOp",
+        "prograd": "ProGrad",
+        "plot": "PLOT",
+        "maple": "MaPLe",
+        "promptsrc": "PromptSRC",
+    },
+    "features": {
+        "linear-probe": "Linear probe",
+        "clip-adapter": "CLIP-Adapter",
+        "tip-adapter": "Tip-Adapter",
+        "tip-adapter-f": "Tip-Adapter-F",
+    },
 }
+DISPLAY = {name: shown for family in FAMILIES.values() for name, shown in family.items()}
 NOISE = {"none": "Clean", "symmetric": "Symmetric", "asymmetric": "Asymmetric"}
 SIGNS = {
     "failed": ("F", "failed"),
@@ -27,6 +60,11 @@ DAGGER = "†"
 def method_name(method: str) -> str:
     """The name in tables and figures; an unknown method keeps its registry name."""
     return DISPLAY.get(method, method)
+
+
+def family(method: str) -> str:
+    """The family of a method; of an unknown one "others"."""
+    return next((name for name, members in FAMILIES.items() if method in members), "others")
 
 
 def noise_name(kind: str) -> str:

@@ -15,7 +15,7 @@ import itertools
 import numpy as np
 
 from bench.cell import Cell
-from bench.train import logits
+from bench.train import collect
 from bench.trial import Run, Settings, one_thread, open_backbone, open_dataset, split_features
 from methods import METHODS
 
@@ -38,7 +38,7 @@ def accuracy(dataset: str, rate: float, epochs: int, seed: int) -> float:
         loop.run()
         stored = open_dataset(dataset, None)
         inputs = split_features(stored, "validation", open_backbone("tiny", "cpu"), False, settings)
-        guess = logits(loop.method, inputs, loop.method.prepare(), len(inputs)).argmax(1)
+        guess = collect(loop.method.predict, inputs, loop.method.prepare(), len(inputs)).argmax(1)
     return 100 * float((guess.numpy() == stored.splits["validation"].labels).mean())
 
 

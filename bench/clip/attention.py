@@ -12,11 +12,25 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 DENSE_LIMIT = 128
+
+
+def finish(block: Any, x: Tensor, attended: Tensor) -> Tensor:
+    """What follows attention in an open_clip block: output projection, both residuals and the perceptron.
+
+    Args:
+        block: `open_clip.transformer.ResidualAttentionBlock`.
+        x: what entered the block, [N, T, W].
+        attended: [N, H, T, d].
+    """
+    x = x + block.ls_1(block.attn.out_proj(attended.transpose(1, 2).flatten(2)))
+    result: Tensor = x + block.ls_2(block.mlp(block.ln_2(x)))
+    return result
 
 
 class Layout(ABC):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, cast
 
@@ -45,6 +46,7 @@ class Backbone:
         image_size: height and width of the input in pixels (one number; the towers are square).
         num_tokens: T, patch tokens per image.
         context_length: positions of the text tower, [SOS] and [EOT] included.
+        text_layers: number of its layers.
         preprocess_id: the preprocessing settings as sorted JSON, for keys.
 
     Raises:
@@ -60,6 +62,7 @@ class Backbone:
         self._preprocess_cfg, self._rows = dict(preprocess_cfg), rows
         self.name = name
         self.width, self.context_length = self._text.width, self._text.context_length
+        self.text_layers = len(self._text.blocks)
         self.embed_dim = int(frozen.visual.output_dim)
         size = frozen.visual.image_size
         self.image_size = int(size if isinstance(size, int) else size[0])
@@ -70,6 +73,25 @@ class Backbone:
         """Move the weights, in place, and return the facade. Class tokens stay on the device they were made on."""
         self._model.to(device)
         return self
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """The frozen weights of both towers."""
+        return self._model.parameters()  # type: ignore[no-any-return] # open_clip is untyped
+
+    @property
+    def vision_width(self) -> int:
+        """Wv, of the tokens inside the image tower; BenchError where that is no vision transformer."""
+        return self._image.transformer().width
+
+    @property
+    def vision_layers(self) -> int:
+        """Layers of the image tower; BenchError where that is no vision transformer."""
+        return self._image.transformer().layers
+
+    @property
+    def patch_size(self) -> int:
+        """Height and width of a patch in pixels; BenchError where the image tower is no vision transformer."""
+        return self._image.transformer().patch_size
 
     @property
     def device(self) -> torch.device:
@@ -109,9 +131,52 @@ class Backbone:
             state.update(value.reshape(-1).view(torch.uint8).numpy())
         return state.hexdigest()
 
-    def image(self, pixels: Tensor) -> ImageFeatures:
-        """Pooled features and patch tokens of preprocessed pixels [B, 3, H, W], neither normalised."""
+    def image(
+        self, pixels: Tensor, prompts: Tensor | None = None, deep: Sequence[Tensor] = (), norm: bool = True
+    ) -> ImageFeatures:
+        """Pooled features and patch tokens of preprocessed pixels [B, 3, H, W], neither normalised.
+
+        With prompts, differentiable in them; a pure function, also under `torch.func.grad` and `torch.func.vmap`. Image
+        tokens all see each other and prompts carry no position, so it makes no difference where among the tokens they
+        stand: they are appended. The tokens returned are those of the patches alone.
+
+        Args:
+            pixels: from `preprocess`.
+            prompts: [P, Wv], at the entry of the first layer, equal for all images; None is plain CLIP.
+            deep: number i, [P, Wv], stands in for the prompts at the entry of layer i + 1, counted from 0; where none
+                is given, what the layer before made of them goes on.
+            norm: whether `prompts` pass the normalisation in front of the first layer, as the patches do (MaPLe,
+                PromptSRC), or enter behind it (visual prompt tuning, DeFT).
+
+        Raises:
+            BenchError: prompts, and the image tower is no vision transformer.
+            ValueError: the shape of the prompts is wrong, or there are more than layers.
+        """
+        if prompts is not None:
+            return ImageFeatures(*self._image.transformer().prompted(pixels, prompts, deep, norm))
+        if deep:
+            raise ValueError("deep visual prompts stand in for the first, and none was given")
         return ImageFeatures(*self._image.encode(pixels))
+
+    def image_layers(self) -> nn.ModuleList:
+        """A private, trainable copy of the image tower's layers, for `hidden`.
+
+        Raises:
+            BenchError: the image tower is no vision transformer.
+        """
+        return copy.deepcopy(self._image.transformer().blocks).requires_grad_(True)
+
+    def hidden(self, pixels: Tensor, layers: nn.ModuleList) -> Tensor:
+        """Pooled features before the projection, [B, Wv], through layers from `image_layers`; differentiable in them."""
+        return self._image.transformer().hidden(pixels, layers)
+
+    @torch.no_grad()
+    def changed(self, change: Callable[[str, Tensor], Tensor]) -> Backbone:
+        """A private copy in which every weight is what `change` makes of its name and value; the same shapes."""
+        model = copy.deepcopy(self._model)
+        for name, weight in model.named_parameters():
+            weight.copy_(change(name, weight))
+        return Backbone(model, self.name, self._preprocess_cfg, self._rows)
 
     def class_tokens(self, class_names: Sequence[str], suffix: str = ".") -> ClassTokens:
         """Tokenise and embed C class names once, for any number of calls of `text`; `_` becomes a space.
@@ -124,11 +189,16 @@ class Backbone:
         return classes
 
     def text(
-        self, context: Tensor, classes: ClassTokens, position: Position = "end", class_specific: bool = False
+        self,
+        context: Tensor,
+        classes: ClassTokens,
+        position: Position = "end",
+        class_specific: bool = False,
+        deep: Sequence[Tensor] = (),
     ) -> Tensor:
         """Class features under learned context vectors, not normalised, [..., C, D].
 
-        Differentiable in the context; a pure function, also under `torch.func.grad` and `torch.func.vmap`.
+        Differentiable in context and deep prompts; a pure function, also under `torch.func.grad` and `torch.func.vmap`.
 
         Args:
             context: [..., M, W] shared by all classes, or [..., C, M, W]; leading dimensions are free (none: CoOp; the
@@ -136,12 +206,14 @@ class Backbone:
             classes: from `class_tokens`.
             position: where the class name stands: behind the context, behind its first M // 2 vectors, or before it.
             class_specific: whether `context` has the class dimension.
+            deep: number i, [..., M, W], stands in for what layer i made of the context at the entry of layer i + 1,
+                counted from 0, in every class (MaPLe, PromptSRC); for a shared context before the name.
 
         Raises:
             BenchError: a prompt is longer than the tower; names the class.
-            ValueError: the context's shape or the position is wrong.
+            ValueError: the context's shape or the position is wrong, or deep prompts do not go with them.
         """
-        return self._text.encode(context, classes, position, class_specific)
+        return self._text.encode(context, classes, position, class_specific, deep)
 
     @torch.no_grad()
     def text_templates(self, texts: Sequence[str]) -> Tensor:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bench.clip.attention import finish
 from bench.errors import BenchError
 
 
@@ -25,9 +28,25 @@ class ImageTower(ABC):
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
         """Pooled features [B, D] and tokens [B, T, D] of pixels [B, 3, H, W], neither normalised."""
 
+    def transformer(self) -> TransformerTower:
+        """This tower, for what only a vision transformer can do.
+
+        Raises:
+            BenchError: it is none, or built of layers of another kind.
+        """
+        raise BenchError(
+            "visual prompts need CLIP's vision transformer and this backbone's image tower is another; choose a backbone "
+            "such as ViT-B-16/openai, or a method whose prompts are in the text alone."
+        )
+
 
 class TransformerTower(ImageTower):
     """A vision transformer; tokens are the last layer's patches through `ln_post` and the projection.
+
+    Attributes:
+        width: Wv, of the tokens inside.
+        layers: their number.
+        patch_size: height and width of a patch in pixels.
 
     Args:
         visual: `open_clip.transformer.VisionTransformer` without attentional pooling.
@@ -37,18 +56,74 @@ class TransformerTower(ImageTower):
         self.visual = visual
         rows, columns = visual.grid_size
         self.num_tokens = rows * columns
+        self.blocks: nn.ModuleList = visual.transformer.resblocks
+        self.width = int(visual.class_embedding.shape[-1])
+        self.layers = len(self.blocks)
+        self.patch_size = int(visual.conv1.kernel_size[0])
+
+    def transformer(self) -> TransformerTower:
+        """See `ImageTower`."""
+        from open_clip.transformer import ResidualAttentionBlock
+
+        return self if all(type(block) is ResidualAttentionBlock for block in self.blocks) else super().transformer()
 
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """See `ImageTower`."""
+        """See `ImageTower`. This path is open_clip's own, so that stored features keep their bits."""
+        return self._project(*self._pool(self.visual.transformer(self._patches(pixels))))
+
+    def prompted(self, pixels: Tensor, prompts: Tensor, deep: Sequence[Tensor], norm: bool) -> tuple[Tensor, Tensor]:
+        """The same with prompts [P, Wv] behind the patches: see `Backbone.image`."""
+        self._check(prompts, deep)
+        x = self._patches(pixels)
+        first = self.visual.ln_pre(prompts) if norm else prompts
+        for block, vectors in zip_longest(self.blocks, (first, *deep)):
+            if vectors is not None:
+                x = torch.cat([x[:, : 1 + self.num_tokens], vectors.expand(len(x), -1, -1)], dim=1)
+            x = layer(block, x)
+        return self._project(*self._pool(x[:, : 1 + self.num_tokens]))
+
+    def hidden(self, pixels: Tensor, blocks: Iterable[Any]) -> Tensor:
+        """Pooled features before the projection, [B, Wv], through layers that stand in for the tower's own."""
+        x = self._patches(pixels)
+        for block in blocks:
+            x = layer(block, x)
+        return self._pool(x)[0]
+
+    def _patches(self, pixels: Tensor) -> Tensor:
+        """What enters the first layer, class token first, [B, 1 + T, Wv]."""
+        entered: Tensor = self.visual._embeds(pixels)  # noqa: SLF001 - open_clip has no public name for this step
+        return entered
+
+    def _pool(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Pooled and patch tokens of the last layer after `ln_post`."""
         visual = self.visual
-        x = visual.transformer(visual._embeds(pixels))  # noqa: SLF001 - open_clip has no public name for this step
         if visual.final_ln_after_pool and visual.pool_type == "avg":
-            pooled, tokens = visual.ln_post(x[:, 1:].mean(dim=1)), visual.ln_post(x[:, 1:])
-        else:
-            x = visual.ln_post(x)
-            tokens = x[:, 1:]
-            pooled = x[:, 0] if visual.pool_type == "tok" else tokens.mean(dim=1)
-        return (pooled, tokens) if visual.proj is None else (pooled @ visual.proj, tokens @ visual.proj)
+            return visual.ln_post(x[:, 1:].mean(dim=1)), visual.ln_post(x[:, 1:])
+        x = visual.ln_post(x)
+        tokens = x[:, 1:]
+        return (x[:, 0] if visual.pool_type == "tok" else tokens.mean(dim=1)), tokens
+
+    def _project(self, pooled: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        projection = self.visual.proj
+        return (pooled, tokens) if projection is None else (pooled @ projection, tokens @ projection)
+
+    def _check(self, prompts: Tensor, deep: Sequence[Tensor]) -> None:
+        if prompts.ndim != 2 or prompts.shape[1] != self.width:
+            raise ValueError(f"visual prompts have shape {tuple(prompts.shape)}, expected [P, {self.width}]")
+        if any(vectors.shape != prompts.shape for vectors in deep):
+            raise ValueError(f"deep visual prompts must have the shape {tuple(prompts.shape)} of the first")
+        if len(deep) >= self.layers:
+            raise ValueError(f"{len(deep)} deep visual prompts, but only {self.layers - 1} layers follow the first")
+
+
+def layer(block: Any, x: Tensor) -> Tensor:
+    """One layer on tokens [B, T, Wv], written out because torch's attention module does not run under `vmap`."""
+    attention = block.attn
+    projected = F.linear(block.ln_1(x), attention.in_proj_weight, attention.in_proj_bias)
+    heads = torch.unflatten(projected, -1, (3, attention.num_heads, -1))
+    queries, keys, values = (part.transpose(1, 2) for part in heads.unbind(2))
+    weights = (queries * queries.shape[-1] ** -0.5 @ keys.mT).softmax(-1)
+    return finish(block, x, weights @ values)
 
 
 class ResNetTower(ImageTower):

@@ -12,13 +12,14 @@ width.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.clip.attention import Layout, layout
+from bench.clip.attention import Layout, finish, layout
 from bench.clip.tokens import END, START, VOCABULARY, ClassTokens, Group
 from bench.errors import BenchError
 
@@ -48,7 +49,14 @@ class TextTower:
         self.width: int = self.token_embedding.embedding_dim
         self.context_length: int = self.positions.shape[0]
 
-    def encode(self, context: Tensor, classes: ClassTokens, position: Position, class_specific: bool) -> Tensor:
+    def encode(
+        self,
+        context: Tensor,
+        classes: ClassTokens,
+        position: Position,
+        class_specific: bool,
+        deep: Sequence[Tensor] = (),
+    ) -> Tensor:
         """Class features, not normalised, [..., C, D].
 
         Args:
@@ -56,10 +64,13 @@ class TextTower:
             classes: the tokenised names.
             position: where the name stands; "middle" is behind the first M // 2 vectors (CoOp).
             class_specific: whether each class has a context of its own.
+            deep: number i, [..., M, W], stands in for the context at the entry of layer i + 1, counted from 0. It carries
+                no position. The context must be shared and stand before the name: it is then part of the prefix that is
+                computed once, and so is what replaces it.
 
         Raises:
             BenchError: a prompt is longer than the tower's positions.
-            ValueError: the shape of the context or the position is wrong.
+            ValueError: the shape of the context, the position, or the deep prompts are wrong.
         """
         if position not in POSITIONS:
             raise ValueError(f"position {position!r} is none of {', '.join(POSITIONS)}")
@@ -69,15 +80,28 @@ class TextTower:
         if not fits or (class_specific and context.shape[-3] != len(classes)):
             raise ValueError(f"context has shape {tuple(context.shape)}, expected {wanted}")
         classes.check_room(context.shape[-2], self.context_length)
+        if deep:
+            self._check_deep(context, deep, position, class_specific)
         lead = context.shape[:-inner]
         flat = context.reshape(math.prod(lead), *context.shape[-inner:])
+        replacements = [vectors.expand_as(context).reshape(flat.shape) for vectors in deep]
         x, axis = self._tokens(flat, classes, position, class_specific)
-        for block in self.blocks[:-1]:
-            x = self._layer(block, x, axis)
+        for number, block in enumerate(self.blocks[:-1]):
+            x = self._layer(block, _entered(x, number, replacements), axis)
+        x = _entered(x, len(self.blocks) - 1, replacements)
         features = self._project(self._last_layer(self.blocks[-1], x, axis))
         if classes.inverse is not None:
             features = features.index_select(1, classes.inverse)
         return features.reshape(*lead, len(classes), features.shape[-1])
+
+    def _check_deep(self, context: Tensor, deep: Sequence[Tensor], position: Position, class_specific: bool) -> None:
+        if class_specific or position != "end":
+            raise ValueError("deep prompts go with a context that all classes share and that stands before the name")
+        if len(deep) >= len(self.blocks):
+            raise ValueError(f"{len(deep)} deep prompts, but only {len(self.blocks) - 1} layers follow the first")
+        for vectors in deep:
+            if vectors.ndim < 2 or vectors.shape[-2:] != context.shape[-2:]:
+                raise ValueError(f"a deep prompt has shape {tuple(vectors.shape)}, the context {tuple(context.shape)}")
 
     def _tokens(
         self, context: Tensor, classes: ClassTokens, position: Position, class_specific: bool
@@ -102,7 +126,7 @@ class TextTower:
         attention = block.attn
         projected = F.linear(block.ln_1(x), attention.in_proj_weight, attention.in_proj_bias)
         queries, keys, values = torch.unflatten(projected, -1, (3, self.heads, -1)).unbind(2)
-        return _finish(block, x, axis.attend(queries * queries.shape[-1] ** -0.5, keys, values))
+        return finish(block, x, axis.attend(queries * queries.shape[-1] ** -0.5, keys, values))
 
     def _last_layer(self, block: Any, x: Tensor, axis: Layout) -> Tensor:
         """The last layer for the [EOT] tokens alone: x [N, T, W] to [N, C, W] in the order of the groups."""
@@ -112,13 +136,21 @@ class TextTower:
         queries = torch.unflatten(asked, -1, (self.heads, -1))
         projected = F.linear(normed, weight[self.width :], bias[self.width :])
         keys, values = torch.unflatten(projected, -1, (2, self.heads, -1)).unbind(2)
-        return _finish(block, axis.last(x), axis.attend_last(queries * queries.shape[-1] ** -0.5, keys, values))
+        return finish(block, axis.last(x), axis.attend_last(queries * queries.shape[-1] ** -0.5, keys, values))
 
     def _project(self, x: Tensor) -> Tensor:
         x = self.ln_final(x)
         if self.projection is None:
             return x
         return self.projection(x) if isinstance(self.projection, nn.Module) else x @ self.projection
+
+
+def _entered(x: Tensor, number: int, deep: Sequence[Tensor]) -> Tensor:
+    """The tokens [N, T, W] as layer `number` sees them: behind [SOS], its deep prompts [N, M, W] if it has any."""
+    if not 1 <= number <= len(deep):
+        return x
+    vectors = deep[number - 1]
+    return torch.cat([x[:, :1], vectors, x[:, 1 + vectors.shape[1] :]], dim=1)
 
 
 def _suffix(group: Group, before: Tensor | None, after: Tensor, class_specific: bool) -> Tensor:
@@ -132,13 +164,6 @@ def _suffix(group: Group, before: Tensor | None, after: Tensor, class_specific: 
         parts.append(after[:, group.classes] if class_specific else after.unsqueeze(1).expand(-1, count, -1, -1))
     parts.append(group.tail.expand(len(after), -1, -1, -1))
     return torch.cat(parts, dim=2)
-
-
-def _finish(block: Any, x: Tensor, attended: Tensor) -> Tensor:
-    """Output projection, both residuals and the perceptron: x [N, T, W], attended [N, heads, T, W / heads]."""
-    x = x + block.ls_1(block.attn.out_proj(attended.transpose(1, 2).flatten(2)))
-    result: Tensor = x + block.ls_2(block.mlp(block.ln_2(x)))
-    return result
 
 
 def _check(model: nn.Module, tower: Any) -> None:

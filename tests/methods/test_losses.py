@@ -1,28 +1,24 @@
 """Losses against the original authors' numbers and against slow, obvious versions."""
 
 import math
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
+from bench.contract import material
 from methods import losses
+from methods.sce import SCE
+from tests.golden_data import Item, error
 
-GOLDEN = np.load(Path(__file__).parent / "golden" / "losses.npz", allow_pickle=False)
-
-
-def golden(name: str) -> Tensor:
-    return torch.from_numpy(GOLDEN[name])
+ITEM = Item("losses")
 
 
 @pytest.mark.parametrize(("name", "q"), [("gce_q0.5", 0.5), ("gce_q0.7", 0.7), ("mae_nlprompt_q1", None)])
 def test_original_values_and_gradients(name: str, q: float | None) -> None:
-    logits = golden("logits").requires_grad_()
-    labels = golden("labels")
+    logits = ITEM["logits"].requires_grad_()
+    labels = ITEM["labels"]
     values = (
         losses.mean_absolute_error(logits, labels)
         if q is None
@@ -30,18 +26,18 @@ def test_original_values_and_gradients(name: str, q: float | None) -> None:
     )
     loss = values.mean()
     (gradient,) = torch.autograd.grad(loss, logits)
-    assert abs(loss.item() - golden(f"{name}/loss").item()) <= 1e-6
-    assert (gradient - golden(f"{name}/grad_logits")).abs().max() <= 1e-6
+    assert abs(loss.item() - ITEM[f"{name}/loss"].item()) <= 1e-6
+    assert (gradient - ITEM[f"{name}/grad_logits"]).abs().max() <= 1e-6
 
 
 def test_visprompt_gce_is_the_same_loss() -> None:
-    value = losses.generalised_cross_entropy(golden("logits"), golden("labels"), 0.7).mean()
-    assert abs(value.item() - golden("visprompt_gce_q0.7/loss").item()) <= 1e-6
+    value = losses.generalised_cross_entropy(ITEM["logits"], ITEM["labels"], 0.7).mean()
+    assert abs(value.item() - ITEM["visprompt_gce_q0.7/loss"].item()) <= 1e-6
 
 
 def test_joapr_negative_entropy() -> None:
-    value = -losses.entropy(golden("logits").clamp(-20, 20)).mean()
-    assert abs(value.item() - golden("joapr_negentropy").item()) <= 1e-6
+    value = -losses.entropy(ITEM["logits"].clamp(-20, 20)).mean()
+    assert abs(value.item() - ITEM["joapr_negentropy"].item()) <= 1e-6
 
 
 matrices = st.integers(2, 6).flatmap(
@@ -94,6 +90,8 @@ def test_extreme_logits_stay_finite(size: float) -> None:
         + losses.generalised_cross_entropy(logits, labels, 0.5)
         + losses.mean_absolute_error(logits, labels)
         + losses.entropy(logits)
+        + losses.symmetric_cross_entropy(logits, labels, 1.0, 1.0)
+        + losses.double_softmax_cross_entropy(logits, labels)
     ).sum()
     (gradient,) = torch.autograd.grad(total, logits)
     assert torch.isfinite(total)
@@ -103,6 +101,65 @@ def test_extreme_logits_stay_finite(size: float) -> None:
 def test_half_precision_is_widened() -> None:
     logits = torch.tensor([[4.0, 1.0]], dtype=torch.float16)
     assert losses.cross_entropy(logits, torch.tensor([0])).dtype == torch.float32
+
+
+@pytest.mark.parametrize(("a", "b"), [(0.1, 1.0), (6.0, 0.1), (1.0, 1.0)])
+def test_original_symmetric_cross_entropy(a: float, b: float) -> None:
+    item, name = ITEM, f"sce_a{a}_b{b}"
+    logits = item["logits"].requires_grad_()
+    values = losses.symmetric_cross_entropy(logits, item["labels"], torch.tensor(a), torch.tensor(b))
+    (gradient,) = torch.autograd.grad(values.mean(), logits)
+    assert values.mean().item() == pytest.approx(item[f"{name}/loss_ptnl"].item(), rel=1e-6)
+    assert error(values, item[f"{name}/loss_deft_per_sample"]) < 1e-6
+    assert error(gradient, item[f"{name}/grad_logits"]) < 1e-6
+
+
+def test_v5_visprompts_constant_is_twice_as_heavy() -> None:
+    item = ITEM
+    logits = item["logits"].requires_grad_()
+    values = losses.symmetric_cross_entropy(logits, item["labels"], 0.5, 1.0, 1e-6 / logits.shape[1])
+    (gradient,) = torch.autograd.grad(values.mean(), logits)
+    assert values.mean().item() == pytest.approx(item["visprompt_sce_a0.5_b1/loss"].item(), rel=1e-6)
+    assert error(gradient, item["visprompt_sce_a0.5_b1/grad_logits"]) < 1e-6
+    paper = losses.symmetric_cross_entropy(logits, item["labels"], 0.0, 1.0)
+    theirs = losses.symmetric_cross_entropy(logits, item["labels"], 0.0, 1.0, 1e-8)
+    assert torch.allclose(theirs, 2 * paper)
+
+
+def test_faithful_sce_has_visprompts_constant() -> None:
+    totals = []
+    for faithful in (False, True):
+        method = material.build(SCE, SCE.Options(faithful=faithful, a=0.0))
+        (phase,) = method.begin_epoch(1, material.full_pass(method))
+        totals.append(material.total(method, material.as_batch(method, phase, material.labels())).item())
+    assert totals[1] / totals[0] == pytest.approx(math.log(1e-6 / 5) / math.log(1e-4), rel=1e-5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(matrices, st.data())
+def test_slow_symmetric_and_double_softmax(rows: list[list[float]], data: st.DataObject) -> None:
+    classes = len(rows[0])
+    labels = [data.draw(st.integers(0, classes - 1)) for _ in rows]
+    a, b = data.draw(st.floats(0, 6)), data.draw(st.floats(0, 6))
+    logits, target = torch.tensor(rows), torch.tensor(labels)
+    for i, (row, label) in enumerate(zip(rows, labels, strict=True)):
+        p = slow_softmax(row)
+        top = max(row)
+        ce = top + math.log(sum(math.exp(value - top) for value in row)) - row[label]
+        rce = -sum(min(max(value, 1e-7), 1) * math.log(1e-4) for k, value in enumerate(p) if k != label)
+        found = losses.symmetric_cross_entropy(logits, target, a, b)[i].item()
+        assert found == pytest.approx(a * ce + b * rce, rel=1e-5, abs=1e-3)
+        double = losses.double_softmax_cross_entropy(logits, target)[i].item()
+        assert double == pytest.approx(-math.log(slow_softmax(p)[label]), abs=1e-5)
+        assert math.log(1 + (classes - 1) / math.e) - 1e-5 <= double <= math.log(classes - 1 + math.e) + 1e-5
+
+
+def test_double_softmax_leaves_a_confident_rejection_alone() -> None:
+    logits = torch.tensor([[30.0, 0.0]], requires_grad=True)
+    (gradient,) = torch.autograd.grad(losses.double_softmax_cross_entropy(logits, torch.tensor([1])).sum(), logits)
+    (plain,) = torch.autograd.grad(losses.cross_entropy(logits, torch.tensor([1])).sum(), logits)
+    assert gradient.abs().max() < 1e-9
+    assert plain.abs().max() > 0.99
 
 
 def test_small_q_is_cross_entropy() -> None:

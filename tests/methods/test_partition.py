@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from methods import partition
+from methods import partition, sinkhorn
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "transport.npz", allow_pickle=False)
 
@@ -27,7 +27,7 @@ def scores(samples: int, classes: int, scale: float = 3.0, seed: int = 0) -> Ten
 def test_coupling_at_cost_minus_log_p() -> None:
     cost = -torch.from_numpy(GOLDEN["probabilities"]).double().log()
     samples, classes = cost.shape
-    coupling, residual, _ = partition.sinkhorn_log(cost, 1.0, uniform(samples), uniform(classes), 1e-14, 5000)
+    coupling, residual, _ = sinkhorn.sinkhorn_log(cost, 1.0, uniform(samples), uniform(classes), 1e-14, 5000)
     assert residual < 1e-14
     assert np.abs(coupling.numpy() - GOLDEN["coupling"]).max() <= 1e-9 / samples
     assert (coupling.argmax(1).numpy() == GOLDEN["pseudo"]).all()
@@ -42,7 +42,7 @@ def test_same_as_pot(samples: int, classes: int, reg: float) -> None:
     theirs, log = sinkhorn_log(
         uniform(samples).numpy(), uniform(classes).numpy(), cost.numpy(), reg, 3000, 1e-13, log=True, warn=False
     )
-    ours, residual, _ = partition.sinkhorn_log(cost, reg, uniform(samples), uniform(classes), 1e-13, 3000)
+    ours, residual, _ = sinkhorn.sinkhorn_log(cost, reg, uniform(samples), uniform(classes), 1e-13, 3000)
     assert residual < 1e-12
     assert log["err"][-1] < 1e-12
     assert np.abs(ours.numpy() - theirs).max() < 1e-12
@@ -50,14 +50,14 @@ def test_same_as_pot(samples: int, classes: int, reg: float) -> None:
 
 def test_nothing_underflows_at_a_tiny_reg() -> None:
     cost = -torch.log_softmax(scores(40, 10, scale=60), 1)
-    coupling, _, iterations = partition.sinkhorn_log(cost, 1e-3, uniform(40), uniform(10), max_iterations=50)
+    coupling, _, iterations = sinkhorn.sinkhorn_log(cost, 1e-3, uniform(40), uniform(10), max_iterations=50)
     assert iterations == 50
     assert torch.allclose(coupling.sum(1), uniform(40), atol=1e-12)
 
 
 def test_unequal_marginals() -> None:
     row, column = torch.tensor([0.2, 0.8], dtype=torch.float64), torch.tensor([0.5, 0.5, 0.0], dtype=torch.float64)
-    coupling, residual, _ = partition.sinkhorn_log(scores(2, 3), 0.5, row, column, 1e-12)
+    coupling, residual, _ = sinkhorn.sinkhorn_log(scores(2, 3), 0.5, row, column, 1e-12)
     assert residual < 1e-12
     assert torch.allclose(coupling.sum(0), column)
     assert torch.allclose(coupling.sum(1), row)
@@ -65,7 +65,7 @@ def test_unequal_marginals() -> None:
 
 def test_cost_that_is_not_finite() -> None:
     with pytest.raises(FloatingPointError):
-        partition.sinkhorn_log(torch.tensor([[math.inf, 0.0]]), 0.1, uniform(1), uniform(2))
+        sinkhorn.sinkhorn_log(torch.tensor([[math.inf, 0.0]]), 0.1, uniform(1), uniform(2))
     with pytest.raises(FloatingPointError):
         partition.argmax_split(torch.tensor([[math.nan, 0.0]]), torch.tensor([0]))
 
@@ -95,21 +95,86 @@ def test_delta_rejects_what_is_not_confident() -> None:
     assert partition.optimal_transport_split(logits, split.pseudo, delta=0.0).clean.all()
 
 
-@pytest.mark.parametrize("kind", ["transport", "argmax"])
+def by_losses(logits: Tensor, observed: Tensor) -> Tensor:
+    return torch.nn.functional.cross_entropy(logits, observed, reduction="none")
+
+
+SPLITS = {
+    "transport": partition.optimal_transport_split,
+    "nlprompt": partition.nlprompt_split,
+    "reference": lambda z, y: partition.nlprompt_reference_split(z.softmax(1), y)[0],
+    "argmax": partition.argmax_split,
+    "zero-shot": partition.zero_shot_split,
+    "mixture": lambda z, y: partition.mixture_split(by_losses(z, y), 0, z.argmax(1)),
+    "small-loss": lambda z, y: partition.small_loss_split(by_losses(z, y), 0.75, z.argmax(1)),
+}
+ASK_THE_LABEL = ("transport", "nlprompt", "argmax", "zero-shot")
+
+
+@pytest.mark.parametrize("kind", SPLITS)
 @pytest.mark.parametrize("case", ["no clean", "no noisy", "one class", "fewer samples", "identical"])
 def test_degenerate_sets(kind: str, case: str) -> None:
     samples, classes = {"one class": (6, 1), "fewer samples": (2, 5)}.get(case, (12, 3))
     true = torch.arange(samples) % classes
     logits = torch.zeros(samples, classes) if case == "identical" else torch.nn.functional.one_hot(true, classes) * 8.0
     observed = (true + 1) % classes if case == "no clean" else true
-    split = (partition.optimal_transport_split if kind == "transport" else partition.argmax_split)(logits, observed)
+    split = SPLITS[kind](logits, observed)
     assert split.clean.dtype == torch.bool
     assert split.clean.shape == split.pseudo.shape == (samples,)
+    if case == "identical":
+        return
     if case == "fewer samples" and kind == "transport":  # every class must get its share, so no row can be sure
         assert (split.pseudo == true).all()
         assert split.numbers["ot_rejected"] == 1
-    elif case != "identical":
+    elif kind in ASK_THE_LABEL:
         assert split.clean.all() if case != "no clean" else not split.clean.any()
+    elif kind == "mixture":  # equal losses are one heap, whatever the labels
+        assert split.clean.all()
+    elif kind == "small-loss":
+        assert split.clean.sum() == math.floor(0.75 * samples)
+
+
+@pytest.mark.parametrize("kind", SPLITS)
+def test_planted_noise_is_found(kind: str) -> None:
+    true = torch.arange(40) % 4
+    observed = torch.where(torch.arange(40) < 10, (true + 1) % 4, true)
+    wobble = scores(40, 4, 0.1)  # losses that are all equal make no mixture
+    split = SPLITS[kind](torch.nn.functional.one_hot(true, 4) * 5.0 + wobble, observed)
+    found = split.clean == (observed == true)
+    assert found.all() if kind != "reference" else found.sum() >= 39  # N4
+    assert (split.pseudo == true).all()
+
+
+@pytest.mark.parametrize("kind", SPLITS)
+def test_scores_that_are_not_finite(kind: str) -> None:
+    with pytest.raises(FloatingPointError):
+        SPLITS[kind](torch.tensor([[math.nan, 0.0], [0.0, 1.0]]), torch.tensor([0, 1]))
+
+
+def test_small_loss_counts_without_rounding_errors() -> None:
+    losses = torch.arange(10.0).flip(0)
+    for share, expected in ((1 - 0.7, 3), (1 - 0.9, 1), (0.0, 0), (1.0, 10)):
+        split = partition.small_loss_split(losses, share, torch.zeros(10, dtype=torch.long))
+        assert split.clean.sum() == expected
+        assert split.clean[10 - expected :].all()
+    ties = partition.small_loss_split(torch.zeros(4), 0.5, torch.zeros(4, dtype=torch.long))
+    assert ties.clean.tolist() == [True, True, False, False]
+
+
+def test_forget_rate_grows_and_stays() -> None:
+    rates = [float(partition.forget_rate(epoch, 0.4, 10)) for epoch in (1, 5, 10, 50)]
+    assert rates == pytest.approx([0.04, 0.2, 0.4, 0.4])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 9), st.floats(0, 9), st.booleans()), min_size=1, max_size=8), st.integers(0, 8))
+def test_small_loss_selection_against_a_sort(rows: list[tuple[float, float, bool]], keep: int) -> None:
+    first, second, valid = (torch.tensor(column) for column in zip(*rows, strict=True))
+    for losses, mask in zip(
+        (first, second), partition.small_loss_selection(first, second, torch.tensor(keep), valid), strict=True
+    ):
+        slow = sorted((loss, i) for i, (loss, v) in enumerate(zip(losses.tolist(), valid.tolist(), strict=True)) if v)
+        assert mask.nonzero().squeeze(1).tolist() == sorted(i for _, i in slow[:keep])
 
 
 def test_batch_form_equals_the_set_form() -> None:

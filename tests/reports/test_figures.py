@@ -102,3 +102,18 @@ def test_a_look_belongs_to_a_name():
     assert look("theirs", "theirs", "method") == look("theirs", "theirs", "method")
     assert look("coop", "coop", "oracle").color == "#777777"
     assert len({(k.color, k.marker) for k in KNOWN.values()}) == len(KNOWN)
+
+
+def test_many_rows_are_drawn_family_by_family(tmp_path: Path, png_only: None):
+    methods = ("zero-shot", "coop", "gce-coop", "promptmae", "sce", "elr", "joapr", "dividemix", "nlprompt", "plot")
+    records = grid(methods=(*methods, "maple", "visprompt", "my-method"), epochs=6)
+    frame = tidy(records)
+    names = {d.name: d for d in draw(frame, curves(records, frame), tmp_path)}
+    families = ("losses", "relabelling", "splits", "prompts", "others")
+    assert [n.rpartition("-")[2] for n in names if n.startswith("accuracy")] == list(families)
+    for family in families:
+        data = pd.read_csv(
+            next(d for n, d in names.items() if n.startswith("accuracy") and n.endswith(family)).files[-1]
+        )
+        assert {"Zero-shot", "CoOp"} <= set(data["label"])
+    assert {d.setting for d in names.values()} == set(frame["setting"])

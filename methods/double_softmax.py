@@ -1,0 +1,27 @@
+"""CoOp with cross-entropy that takes probabilities for logits."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from methods import base
+from methods.coop import CoOp
+
+
+class DoubleSoftmax(CoOp):
+    """CoOp whose cross-entropy sees softmax(logits) where logits belong, which bounds every gradient.
+
+    "Intrinsic Gradient Suppression", DSPT, ICML 2026 (arXiv 2605.00591); no repository was found, its prompt learner
+    is taken to be CoOp's.
+
+    Equations: CoOp's logits z; loss = mean of -log softmax(softmax(z))_y. No hyper-parameter. The inner probabilities
+    lie in [0, 1], so a sample that the model confidently rejects has almost no gradient. Parameters: as CoOp.
+
+    Defects of the reference decided on: none known, there is no reference. NLPrompt's transport has the same double
+    softmax in its cost by mistake (N1).
+    """
+
+    class Options(CoOp.Options):
+        """CoOp's options; the loss is fixed."""
+
+        loss: Literal["double-softmax"] = base.structural("double-softmax", "always double-softmax")
