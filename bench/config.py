@@ -60,16 +60,48 @@ class NoiseEntry(Table):
 Entry: TypeAlias = Annotated[NoiseEntry, BeforeValidator(_entry)]
 
 
+OptimizerName: TypeAlias = Literal["sgd", "adam", "adamw"]
+Schedule: TypeAlias = Literal["cosine", "cosine-step", "constant"]
+
+
 class Optimizer(Table):
     """What a paper trains with; each key counts only where it is given, and only under `budget = "paper"`."""
 
     epochs: Count = 50
     batch_size: Count = 32
+    optimizer: OptimizerName = "sgd"
     learning_rate: Positive = 0.002
+    schedule: Schedule = "cosine"
+    epsilon: Positive = 1e-8
     momentum: Share = 0.9
     weight_decay: Decay = 5e-4
     warmup_epochs: Natural = 1
     warmup_learning_rate: Positive = 1e-5
+
+
+class When(Optimizer):
+    """What a paper changes for some cells: those that match every axis given, each a value or a list.
+
+    Data sets and kinds of noise need not be known here: a paper may name more than this installation has.
+    """
+
+    dataset: Axis[Name] = Field(default_factory=list)
+    noise: Axis[Name] = Field(default_factory=list)
+    rate: Axis[Rate] = Field(default_factory=list)
+    shots: Axis[Count] = Field(default_factory=list)
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    def matches(self, **axes: Any) -> bool:
+        """Whether these values of the axes are among those given."""
+        given = self.model_fields_set & set(axes)
+        return all(axes[axis] in getattr(self, axis) for axis in given)
+
+
+class Paper(Optimizer):
+    """A paper's optimizer, method options (`options`) and, in order, what it changes for some cells (`when`)."""
+
+    options: dict[str, Any] = Field(default_factory=dict)
+    when: list[When] = Field(default_factory=list)
 
 
 class Protocol(Table):
@@ -86,7 +118,10 @@ class Protocol(Table):
     epochs: Axis[Count]
     budget: Literal["equal", "paper"]
     batch_size: Count
+    optimizer: OptimizerName
     learning_rate: Positive
+    schedule: Schedule
+    epsilon: Positive
     momentum: Share
     weight_decay: Decay
     warmup_epochs: Natural
@@ -119,11 +154,11 @@ class GridTable(Protocol):
 
 
 class MethodTable(BaseModel):
-    """Option defaults of a method (free keys, checked when the method is used) and its paper's optimizer."""
+    """Option defaults of a method (free keys, checked when the method is used) and what its paper does."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
-    paper: Optimizer = Field(default_factory=Optimizer)
+    paper: Paper = Field(default_factory=Paper)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -235,7 +270,9 @@ def _keys(place: Place) -> Iterable[str]:
         case ("grid", _, "noise") | ("protocol", "noise"):
             return NoiseEntry.model_fields
         case ("method", _, "paper"):
-            return Optimizer.model_fields
+            return Paper.model_fields
+        case ("method", _, "paper", "when"):
+            return When.model_fields
         case ("dataset", _):
             return DatasetTable.model_fields
         case _:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from bench.cell import Cell, Value
 from bench.clip import identity
-from bench.config import Config, Exclude, GridTable, Optimizer
+from bench.config import Config, Exclude, GridTable, MethodTable, Paper, When
 from bench.data import DATASETS
 from bench.errors import BenchError
 from bench.overrides import grid_table, inherited_rates
@@ -20,7 +20,10 @@ from methods import METHODS
 from noise import NOISE
 
 NO_NOISE = "none"
-BUDGET = ("batch_size", "learning_rate", "momentum", "weight_decay", "warmup_epochs", "warmup_learning_rate")
+BUDGET = (
+    "batch_size", "optimizer", "learning_rate", "schedule", "epsilon", "momentum", "weight_decay", "warmup_epochs",
+    "warmup_learning_rate",
+)  # fmt: skip
 FIXED = ("budget", "precision", "views", "eval_every")
 
 
@@ -50,12 +53,13 @@ class Grid:
 
 @dataclass(frozen=True)
 class Resolved:
-    """A variant with its canonical name and every option."""
+    """A variant with its canonical name, every option, and those that were given in place."""
 
     method: str
     options: Mapping[str, Value]
     subset: Literal["all", "clean"]
     reference: bool
+    given: Mapping[str, Value]
 
 
 def expand(config: Config, name: str) -> Grid:
@@ -86,11 +90,11 @@ def _product(config: Config, name: str, table: GridTable, methods: list[Resolved
     backbones = [identity.canonical(text) for text in table.backbone]
     settings = itertools.product(datasets, backbones, table.shots, table.seed, _noises(table))
     for dataset, backbone, shots, seed, (kind, rate) in settings:
+        axes: dict[str, Any] = {"dataset": dataset, "noise": kind, "rate": rate, "shots": shots}
         for method in methods:
-            for budget in _budgets(config, name, table, method.method):
+            for budget in _budgets(config, name, table, method, axes):
                 yield Cell(
-                    dataset=dataset, shots=shots, noise=kind, rate=rate, method=method.method,
-                    options=dict(method.options), subset="all" if kind == NO_NOISE else method.subset,
+                    **axes, method=method.method, subset="all" if kind == NO_NOISE else method.subset,
                     backbone=backbone, seed=seed, **budget,
                 ), method.reference  # fmt: skip
 
@@ -110,29 +114,40 @@ def _noises(table: GridTable) -> list[tuple[str, float]]:
     return noises
 
 
-def _budgets(config: Config, name: str, table: GridTable, method: str) -> list[dict[str, Any]]:
-    """Optimizer, epochs and evaluation of a method in this grid, one entry per number of epochs."""
-    values = table.model_dump(include={*BUDGET, *FIXED})
+def _budgets(
+    config: Config, name: str, table: GridTable, method: Resolved, axes: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Options, optimizer, epochs and evaluation of a method at these axes, one entry per number of epochs."""
+    values: dict[str, Any] = {**table.model_dump(include={*BUDGET, *FIXED}), "options": dict(method.options)}
     epochs = table.epochs
     if table.budget == "paper":
         named = config.named(name)
-        own = _paper(config, method).model_dump(exclude_unset=True)
+        own, chosen = _paper(_table(config, method.method).paper, axes)
         values |= {key: value for key, value in own.items() if key in BUDGET and key not in named}
+        values["options"] = options(method.method, {**method.options, **chosen, **method.given})
         if "epochs" in own and "epochs" not in named:
             epochs = [own["epochs"]]
     return [{**values, "epochs": count} for count in epochs]
 
 
-def _paper(config: Config, method: str) -> Optimizer:
-    table = next((t for n, t in config.settings.method.items() if METHODS.row(n).name == method), None)
-    return table.paper if table else Optimizer()
+def _paper(paper: Paper, axes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Value]]:
+    """What a paper sets at these axes: its optimizer, and options of the method."""
+    parts: list[Paper | When] = [paper, *(when for when in paper.when if when.matches(**axes))]
+    own = {key: value for part in parts for key, value in part.model_dump(exclude_unset=True).items()}
+    chosen = {key: value for part in parts for key, value in part.options.items()}
+    return own, chosen
+
+
+def _table(config: Config, method: str) -> MethodTable:
+    """The settings of a method, under whichever of its names they stand."""
+    return next((t for n, t in config.settings.method.items() if METHODS.row(n).name == method), MethodTable())
 
 
 def _resolved(config: Config, text: str, reference: bool) -> Resolved:
     variant = parse_variant(text)
     method = METHODS.row(variant.method).name
-    defaults = next((t.options for n, t in config.settings.method.items() if METHODS.row(n).name == method), {})
-    return Resolved(method, options(method, {**defaults, **variant.options}), variant.subset, reference)
+    resolved = options(method, {**_table(config, method).options, **variant.options})
+    return Resolved(method, resolved, variant.subset, reference, variant.options)
 
 
 def _check_names(config: Config) -> None:

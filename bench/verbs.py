@@ -136,6 +136,20 @@ def list_(context: typer.Context) -> int:
     return list_command(context.args)
 
 
+@app.command("test")
+def contract(
+    method: Annotated[str, typer.Argument(metavar="PLUGIN", help="A method, a variant, or a Python file of methods.")],
+    plugin: Plugins = None,
+) -> int:
+    """Hold a method against the contract: gradients, reproducibility, leaks, batches, packs; exit code 1 on failure."""
+    from bench.contract.run import check_plugin
+    from bench.registry import load_plugin_file
+
+    for file in plugin or []:
+        load_plugin_file(file)
+    return check_plugin(method)
+
+
 @app.command("config")
 def config_(
     grid: Grid = "quick",

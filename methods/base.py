@@ -35,6 +35,7 @@ class Needs:
         validation: the validation twin with its noisy labels, in `finalize`.
         separate_gradients: the gradient of each loss term by itself, in `combine`.
         oracle: facts a user would not know, for example "noise_rate"; tables mark such methods.
+        trains_backbone: weights of the backbone, in a private copy among the method's own parameters.
         packable: whether members of a pack can be trained together under `torch.func.vmap`.
     """
 
@@ -46,6 +47,7 @@ class Needs:
     validation: bool = False
     separate_gradients: bool = False
     oracle: tuple[str, ...] = ()
+    trains_backbone: bool = False
     packable: bool = True
 
 

@@ -28,8 +28,8 @@ class CLIPAdapter(Objective):
     Defects of the reference decided on: the width 1024 of one tower is written into its code (read off the features
     here); it encodes the unchanging class texts anew in every step (once here); its learning rate and batch are not
     in the repository (the paper's 1e-5 and 32 are this method's paper budget). f enters without being
-    normalised: kept, it is the method, but r then depends on the tower's norm. Its one template per data set is the
-    context's templates here, averaged where there are several.
+    normalised: kept, and harmless, since without bias the length of f drops out at the end. Its one template
+    per data set is the context's templates here, averaged where there are several.
     """
 
     class Options(Objective.Options):

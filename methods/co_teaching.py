@@ -13,9 +13,8 @@ from torch.nn import functional as F
 from bench.seeds import Stream
 from methods import base
 from methods.coop import CoOp
-from methods.losses import forget_rate, masked_mean, small_loss_selection
-
-ROUNDING = 1e-9  # (1 - .9) · 10 is 1, not 0.9999999999999998
+from methods.losses import masked_mean
+from methods.partition import ROUNDING, forget_rate, small_loss_selection
 
 
 class CoTeaching(CoOp):
@@ -32,12 +31,13 @@ class CoTeaching(CoOp):
 
     r is the true noise rate: an oracle that a user would not have, declared, and marked in every table.
 
-    Defects of the reference decided on: its mean loss is divided once more by the number of samples kept, which
-    shrinks the learning rate by that factor (the plain mean here; `faithful` divides again); its noise is drawn
-    with one fixed state whatever the seed, and only torch is seeded (the engine's streams). A batch that keeps
-    nothing divides 0 by 0 there and contributes nothing here. R follows the paper: the reference's
-    linspace(0, r, 10), read at epochs 1, 2, …, gives e r / 9. Networks reported separately there are one
-    prediction here. The paper's Adam with its falling momentum is the budget's business.
+    Defects of the reference decided on, repaired unless `faithful`: its mean loss is divided once more by the
+    number of samples kept, which shrinks the learning rate by that factor; it rounds (1 - R) B down as floating point
+    leaves it, so that of 10 samples at R = .9 none is kept. Repaired always: its noise is drawn with one fixed
+    state whatever the seed, and only torch is seeded (the engine's streams); a batch that keeps nothing divides 0 by
+    0 (here it contributes nothing). R follows the paper: the reference's linspace(0, r, 10), read at epochs 1, 2, …,
+    gives e r / 9. Networks reported separately there are one prediction here. The paper's Adam with its falling
+    momentum is the budget's business.
     """
 
     class Options(CoOp.Options):
@@ -46,44 +46,52 @@ class CoTeaching(CoOp):
         init: Literal[""] = base.structural("", "always random: two networks of one start would stay one network")
         split: Literal["none"] = base.structural("none", "always none: the selection is made in every step")
         gradual: int = base.structural(10, "epochs until R is the whole noise rate; the authors' 10", ge=1)
-        faithful: bool = base.structural(False, "the reference's second division by the number of samples kept")
+        faithful: bool = base.structural(False, "the reference's second division and its rounding")
 
     options: CoTeaching.Options
-    forget: Tensor
 
     @classmethod
     def needs(cls, options: base.Options) -> base.Needs:  # noqa: ARG003
         """The noise rate."""
         return base.Needs(oracle=("noise_rate",))
 
-    def build(self, context: base.Context, generator: torch.Generator) -> None:  # noqa: ARG002
-        """The noise rate as buffer `forget`, in float64, for the count of samples kept."""
-        self.register_buffer("forget", torch.tensor(context.oracle["noise_rate"], dtype=torch.float64))
-
     def _initial_context(self, context: base.Context, generator: torch.Generator) -> Tensor:
         """[2, M, W] or [2, C, M, W]."""
         return torch.stack([super(CoTeaching, self)._initial_context(context, generator) for _ in range(2)])
 
-    def draw(self, epoch: int, step: int, size: int, stream: Stream) -> dict[str, Tensor]:  # noqa: ARG002
-        """`epoch`, from 1, 0-dimensional; nothing is random."""
-        self.numbers["forget_rate"] = float(forget_rate(epoch, self.forget, self.options.gradual))
-        return {"epoch": torch.tensor(float(epoch), dtype=torch.float64)}
+    def prepare_split(self, context: base.Context) -> None:
+        """The noise rate r."""
+        super().prepare_split(context)
+        self.noise_rate = context.oracle["noise_rate"]
+
+    def forget_rate(self, epoch: int) -> Tensor:
+        """R(e), 0-dimensional, in float64 for the count of samples kept."""
+        return forget_rate(torch.tensor(epoch, dtype=torch.float64), self.noise_rate, self.options.gradual)
+
+    def begin_epoch(self, epoch: int, full_pass: base.FullPass) -> tuple[base.Phase, ...]:
+        """One phase of all samples."""
+        self.numbers = {"forget_rate": float(self.forget_rate(epoch))}
+        return super().begin_epoch(epoch, full_pass)
+
+    def draw(self, epoch: int, step: int, size: int, stream: Stream) -> dict[str, Tensor]:
+        """`forget`, R(e): it differs between the cells of a pack. Nothing is random."""
+        return {"forget": self.forget_rate(epoch)}
 
     def batch_logits(self, batch: base.Batch) -> Tensor:
         """Training logits of both networks, [2, B, C]."""
-        return self.scores(batch.inputs, {"text": F.normalize(self.text_features(), dim=-1)})
+        return self.scores(batch.inputs, self.prepare())
 
     def objective(self, logits: Tensor, batch: base.Batch) -> dict[str, Tensor]:
         """Terms LOSS_a and LOSS_b: each network's mean loss on what the other keeps. Logits [2, B, C]."""
         name: str = self.options.loss
-        mine, theirs = self.sample_loss(name, logits, batch.observed.expand(2, -1))
-        rate = forget_rate(batch.draws["epoch"], self.forget, self.options.gradual)
-        keep = ((1 - rate) * batch.valid.sum() + ROUNDING).floor()
-        for_theirs, for_mine = small_loss_selection(mine.detach(), theirs.detach(), keep, batch.valid)
-        again = keep.clamp_min(1).to(logits.dtype) if self.options.faithful else 1
+        first, second = self.sample_loss(name, logits, batch.observed.expand(2, -1))
+        keep = (1 - batch.draws["forget"]) * batch.valid.sum()
+        keep = (keep if self.options.faithful else keep + ROUNDING).floor()
+        by_first, by_second = small_loss_selection(first, second, keep, batch.valid)
+        divisor = keep.clamp_min(1).to(logits.dtype) if self.options.faithful else 1
         return {
-            f"{name}_a": masked_mean(mine, for_mine, batch.weight) / again,
-            f"{name}_b": masked_mean(theirs, for_theirs, batch.weight) / again,
+            f"{name}_a": masked_mean(first, by_second, batch.weight) / divisor,
+            f"{name}_b": masked_mean(second, by_first, batch.weight) / divisor,
         }
 
     def scores(self, inputs: base.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:

@@ -73,6 +73,6 @@ class CoCoOp(CoOp):
         """Nothing: no prediction shares its texts with another."""
         return {}
 
-    def predict(self, inputs: base.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:  # noqa: ARG002
+    def predict(self, inputs: base.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
         """Logits [B, C]."""
         return self.logits(inputs)

@@ -17,17 +17,18 @@ class KgCoOp(CoOp):
     Yao et al., "Visual-Language Prompt Tuning with Knowledge-guided Context Optimization", CVPR 2023 (arXiv
     2303.13283).
 
-    Equations: loss = mean of -log p_y + w (1 - mean over k of t_k·t0_k), t_k and t0_k normalised, t0_k the frozen feature
-    of the hand-written text of class k. The authors' scripts say w = 8, as the paper; their configuration's default is
-    1: `kgcoop[w=1]`. Parameters: M·W (ViT-B/16, M = 4: 2,048).
+    Equations: loss = mean of -log p_y + w (1 - mean over k of t_k·t0_k), t_k and t0_k normalised, t0_k the frozen
+    feature of the hand-written text of class k. The authors' scripts say w = 8, as the paper; their configuration's
+    default is 1: `kgcoop[w=1]`. Parameters: M·W (ViT-B/16, M = 4: 2,048).
 
-    The hand-written texts are those of the data set, as for zero-shot CLIP; several are averaged. The authors keep a table
-    of their own. It differs from the usual one in DTD alone: `kgcoop[template='a photo of a {}, a type of texture.']`.
+    The hand-written texts are those of the data set, as for zero-shot CLIP; several are averaged. The authors keep a
+    table of their own, which differs from the usual one in DTD alone ("a photo of a {}, a type of texture."): the
+    option `template` takes it.
 
-    Defects of the reference decided on: its mixed-precision branch takes the cross-entropy of a pair and fails, so here
-    the pull is always there; it drops the last partial batch of 128, so that a small set has one step in an epoch, and
-    here no batch is dropped; its unused network, adapter and bias are left out. The pull does not depend on the batch and
-    acts in every step that has a sample, whatever a split decides.
+    Defects of the reference decided on: its mixed-precision branch takes the cross-entropy of a pair and fails, so
+    here the pull is always there; it drops the last partial batch of 128, so that a small set has one step in an
+    epoch, and here no batch is dropped; its unused network, adapter and bias are left out. The pull does not depend
+    on the batch and acts in every step that has a sample, whatever a split decides.
     """
 
     class Options(CoOp.Options):

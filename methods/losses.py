@@ -14,11 +14,15 @@ from torch.nn import functional as F
 EPSILON = 1e-6
 OFF_CLASS = 1e-4  # what SCE puts for the logarithm of 0; its probabilities are at least FLOOR
 FLOOR = 1e-7
+CERTAINTY = 1e-4  # ELR's probabilities keep this distance from 0 and 1
+
+
+def _wide(logits: Tensor) -> Tensor:
+    return logits if logits.dtype == torch.float64 else logits.float()
 
 
 def _log_softmax(logits: Tensor) -> Tensor:
-    wide = logits if logits.dtype == torch.float64 else logits.float()
-    return F.log_softmax(wide, dim=-1)
+    return F.log_softmax(_wide(logits), dim=-1)
 
 
 def _of_label(values: Tensor, labels: Tensor) -> Tensor:
@@ -121,3 +125,34 @@ def masked_mean(values: Tensor, mask: Tensor, weight: Tensor | None = None) -> T
     chosen = torch.where(mask.view(shape), values, 0) * weight.view(shape)
     total = weight.sum()
     return chosen.sum(0) / torch.where(total > 0, total, 1)
+
+
+def _clamped_probability(logits: Tensor, half: bool) -> Tensor:
+    probability = _wide(logits).softmax(-1)
+    return (probability.half() if half else probability).clamp(CERTAINTY, 1 - CERTAINTY)
+
+
+def early_learning_target(memory: Tensor, logits: Tensor, beta: Tensor | float, half: bool = False) -> Tensor:
+    """beta t + (1 - beta) p / sum p, p clamped to [1e-4, 1 - 1e-4]: the target of ELR (arXiv 2007.00151); no gradient.
+
+    Args:
+        memory: t so far, [..., C]; zeros at the start.
+        logits: [..., C].
+        beta: momentum, a number or a 0-dimensional tensor.
+        half: take p in half precision, where 1 - 1e-4 is 1 and the upper clamp is none.
+    """
+    probability = _clamped_probability(logits.detach(), half)
+    return beta * memory + (1 - beta) * (probability / probability.sum(-1, keepdim=True)).to(memory.dtype)
+
+
+def early_learning_regularisation(logits: Tensor, target: Tensor, half: bool = False) -> Tensor:
+    """log(1 - <t, p>), p clamped as above and not renormalised: low where p agrees with the target t.
+
+    Logits and target [..., C], the target without gradient; `half` as above. Returns [...].
+    """
+    return (1 - (target * _clamped_probability(logits, half).to(target.dtype)).sum(-1)).log()
+
+
+def squared_error(logits: Tensor, target: Tensor) -> Tensor:
+    """Mean over the classes of (p_k - t_k)^2, the unlabelled loss of DivideMix. Logits and target [..., C]."""
+    return (_wide(logits).softmax(-1) - target).square().mean(-1)

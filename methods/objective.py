@@ -58,8 +58,8 @@ class Objective(base.Method):
     def prepare_split(self, context: base.Context) -> None:
         """What the split needs from the set-up; learners call it at the end of theirs."""
         self.numbers: dict[str, float] = {}
-        self.noise_rate = context.oracle.get("noise_rate", 0.0)
         split = self.options.split
+        self.noise_rate = context.oracle["noise_rate"] if split == "small-loss" else 0.0
         self.seeds = context.method.integers(2**31, context.epochs) if split == "mixture" else None
         self.zero_shot = zero_shot_logits(context) if split == "zero-shot" else None
 

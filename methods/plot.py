@@ -27,8 +27,8 @@ def _sweep(kernel: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
 def transport_plan(similarity: Tensor, epsilon: Tensor | float, iterations: int) -> Tensor:
     """Sinkhorn's plan at cost 1 - similarity with uniform marginals, after a fixed number of iterations.
 
-    Without gradient. In the plain domain: cosines keep the kernel above exp(-2 / epsilon), which is why `epsilon` must be
-    at least 0.025 in float32.
+    Without gradient. In the plain domain: cosines keep the kernel above exp(-2 / epsilon), which is why `epsilon` must
+    be at least 0.025 in float32.
 
     Args:
         similarity: cosines [..., N, T] of N prompts and T tokens.
@@ -45,9 +45,7 @@ def transport_plan(similarity: Tensor, epsilon: Tensor | float, iterations: int)
     return kernel * row * column
 
 
-def reference_plan(
-    similarity: Tensor, epsilon: Tensor | float, iterations: int, valid: Tensor
-) -> tuple[Tensor, int]:
+def reference_plan(similarity: Tensor, epsilon: Tensor | float, iterations: int, valid: Tensor) -> tuple[Tensor, int]:
     """The same as the authors stop it: when the tokens' scaling changes by less than 0.01 on average over the batch.
 
     Args:
@@ -73,21 +71,21 @@ def reference_plan(
 class PLOT(CoOp):
     """N prompts per class, matched to the patch tokens of an image by optimal transport.
 
-    Chen et al., "PLOT: Prompt Learning with Optimal Transport for Vision-Language Models", ICLR 2023 (arXiv 2210.01253).
+    Chen et al., "PLOT: Prompt Learning with Optimal Transport for Vision-Language Models", ICLR 2023 (arXiv
+    2210.01253).
 
-    Equations: V the normalised patch tokens [T, D] of an image (of the attention pool on a ResNet), t_nk the normalised
-    text features of N contexts; for each image and class a plan P [N, T] that minimises <P, 1 - t V'> - epsilon H(P)
-    with uniform marginals (Sinkhorn, epsilon = .1), taken as a constant; logits = s sum(P * t V'). `pooled`, the authors'
-    form for ImageNet, adds s f·t_k with t_k the normalised mean of the text features of the N prompts. Parameters:
-    N·M·W (ViT-B/16, N = 4, M = 16: 32,768).
+    Equations: V the normalised patch tokens [T, D] of an image (a ResNet's attention pool, asked by every position),
+    t_nk the normalised text features of N contexts; for each image and class a plan P [N, T] that minimises
+    <P, 1 - t V'> - epsilon H(P) with uniform marginals (Sinkhorn, epsilon = .1), taken as a constant; logits =
+    s sum(P * t V'). `pooled`, the authors' form for ImageNet, adds s f·t_k with t_k the normalised mean of the text
+    features of the N prompts. Parameters: N·M·W (ViT-B/16, N = 4, M = 16: 32,768).
 
-    Defects of the reference decided on. Repaired unless `faithful`: Sinkhorn stops (of at most 100 iterations) when its
-    scaling changes little on average over the batch, so that a logit depends on its batch mates; here all `iterations`
-    are run. Under `faithful` that holds in evaluation too, and members cannot be packed. Repaired always: half-precision
-    Sinkhorn, which overflows and then returns nothing; middle and front positions and class-specific contexts, wrong or
-    failing for N > 1. A phrase as start would make all prompts equal for good: `init` is refused.
-
-    PLOT++ (prompts in the image tower too) is left out.
+    Defects of the reference decided on. Repaired unless `faithful`: Sinkhorn stops, before its 100th iteration, when
+    its scaling changes little on average over the batch, so that a logit depends on its batch mates; here all
+    `iterations` are run. Under `faithful` evaluation depends on the batch as well, and members cannot be packed.
+    Repaired always: half-precision Sinkhorn, whose plan may be no number, and then nothing is returned; middle and
+    front positions and class-specific contexts, wrong or failing for N > 1. A phrase as start, which would make all
+    prompts equal for good, is refused. PLOT++, with prompts in the image tower too, is left out.
     """
 
     class Options(CoOp.Options):

@@ -27,7 +27,9 @@ def class_last(template: str) -> str:
     before, name, after = template.partition("{}")
     words = ", ".join(part for part in (after.strip(" ,."), before.strip()) if part)
     if not name or not words:
-        raise BenchError(f'prograd cannot start from the template "{template}"; write words and {{}} for the class name.')
+        raise BenchError(
+            f'prograd cannot start from the template "{template}"; write words and {{}} for the class name.'
+        )
     return words
 
 
@@ -49,21 +51,21 @@ class ProGrad(CoOp):
 
     Zhu et al., "Prompt-aligned Gradient for Prompt Tuning", ICCV 2023 (arXiv 2205.14865).
 
-    Equations: g = gradient of mean(-log p_y) (of all terms of the objective together); g_kl = gradient of
-    mean(-sum_k p0_k log p_k), p0 zero-shot CLIP's probabilities at temperature 1, the same gradient as KL(p0 || p). Where
-    <g, g_kl> < 0 the step follows g - lambda <g, d> d, d = g_kl / |g_kl|; elsewhere g alone. The divergence itself is
-    never minimised. Each parameter is projected by itself. Parameters: M·W (ViT-B/16: 8,192).
+    Equations: g = gradient of mean(-log p_y), or of all terms of the objective together; g_kl = gradient of
+    mean(-sum_k p0_k log p_k), p0 zero-shot CLIP's probabilities at temperature 1: that of KL(p0 || p). Where
+    <g, g_kl> < 0 the step follows g - lambda <g, d> d with d = g_kl / |g_kl|, elsewhere g alone; the divergence itself
+    is never minimised. Each parameter is projected by itself. Parameters: M·W (ViT-B/16: 8,192).
 
     Start: the words before the class name, at the right end of M vectors, zero vectors before them. One text gives the
-    start and the teacher: the data set's first template with the class name moved to its end. So arise ProGrad's own
-    templates but for DTD's: `prograd[template='a texture of {}.']`.
+    start and the teacher: the data set's first template with the class name moved to its end. So arise the authors'
+    own templates, except for DTD's "a texture of {}.", which the option `template` takes.
 
     Defects of the reference decided on. Reproduced if `faithful`: it takes as many tokens of the start as there are
     words, so that a comma pushes the last word out of the context and leaves it, frozen, before each class name.
-    Repaired always: division by a norm of 0 (the comparison with NaN that follows happens to give the same step); mixed
-    precision, which differentiates a pair and fails; positions middle and front, which fail. Kept: the projection of each
-    tensor by itself; the zero vectors, all equal but for their positions. lambda is .8 for Flowers, DTD and EuroSAT in the
-    authors' runs and 1 elsewhere: here it is 1.
+    Repaired always: division by a norm of 0 (the comparison with NaN that follows happens to leave the same step);
+    mixed precision, which differentiates a pair and fails; position middle, which fails. Kept: the projection of each
+    tensor by itself; zero vectors, which differ by their positions alone. The authors set lambda to .8 for Flowers,
+    DTD and EuroSAT at 8 and 16 shots and to 1 elsewhere: here it is 1.
     """
 
     class Options(CoOp.Options):

@@ -20,11 +20,12 @@ from methods.zero_shot import zero_shot_text
 def pseudo_labels(logits: Tensor, per_class: int) -> tuple[Tensor, Tensor]:
     """The most confident samples of each *predicted* class: logits [N, C] to positions [P] and labels [P].
 
-    Confidence is the probability of the predicted class, compared as a logarithm in float64, which does not round to 1;
-    equals stand in the order of the samples. A class predicted fewer than `per_class` times keeps what it has.
+    Confidence is the probability of the predicted class, compared by its log-odds, which do not round; equals stand in
+    the order of the samples. A class predicted fewer than `per_class` times keeps what it has.
     """
-    confidence, predicted = logits.double().log_softmax(1).max(1)
-    order = confidence.argsort(descending=True, stable=True)
+    highest, predicted = logits.double().max(1)
+    others = logits.double().scatter(1, predicted.unsqueeze(1), -math.inf).logsumexp(1)
+    order = (highest - others).argsort(descending=True, stable=True)
     ranked = predicted[order]
     positions = torch.cat([order[ranked == label][:per_class] for label in range(logits.shape[1])])
     return positions, predicted[positions]

@@ -17,10 +17,8 @@ from methods.coop import CoOp
 class Halved(CoOp):
     """CoOp at half the loss."""
 
-    loss_name = "half_ce"
-
-    def sample_losses(self, logits, labels):
-        return super().sample_losses(logits, labels) / 2
+    def objective(self, logits, batch):
+        return {"half_ce": super().objective(logits, batch)["ce"] / 2}
 
 
 METHODS.register("halved-coop", Halved, "CoOp at half the loss", aliases=("halved",))

@@ -167,7 +167,7 @@ class Backbone:
         return copy.deepcopy(self._image.transformer().blocks).requires_grad_(True)
 
     def hidden(self, pixels: Tensor, layers: nn.ModuleList) -> Tensor:
-        """Pooled features before the projection, [B, Wv], through layers from `image_layers`; differentiable in them."""
+        """Pooled features before the projection, [B, Wv], through layers from `image_layers`, which get gradients."""
         return self._image.transformer().hidden(pixels, layers)
 
     @torch.no_grad()

@@ -35,8 +35,8 @@ class ImageTower(ABC):
             BenchError: it is none, or built of layers of another kind.
         """
         raise BenchError(
-            "visual prompts need CLIP's vision transformer and this backbone's image tower is another; choose a backbone "
-            "such as ViT-B-16/openai, or a method whose prompts are in the text alone."
+            "visual prompts need CLIP's vision transformer and this backbone's image tower is another; choose a "
+            "backbone such as ViT-B-16/openai, or a method whose prompts are in the text alone."
         )
 
 

@@ -64,9 +64,9 @@ class TextTower:
             classes: the tokenised names.
             position: where the name stands; "middle" is behind the first M // 2 vectors (CoOp).
             class_specific: whether each class has a context of its own.
-            deep: number i, [..., M, W], stands in for the context at the entry of layer i + 1, counted from 0. It carries
-                no position. The context must be shared and stand before the name: it is then part of the prefix that is
-                computed once, and so is what replaces it.
+            deep: number i, [..., M, W], stands in for the context at the entry of layer i + 1, counted from 0, and
+                carries no position. The context must be shared and stand before the name: it is then part of the
+                prefix that is computed once, and so is what replaces it.
 
         Raises:
             BenchError: a prompt is longer than the tower's positions.

@@ -28,8 +28,23 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     "gce-coop": ({"q": 0.5},),
     "promptmae": ({"factor": 2.0},),
     "joapr": ({"faithful": True}, {"targets": "epoch"}, {"warmup": 0}, {"beta": 0.0}, {"beta": 1.0}),
+    "elr": ({"faithful": True}, {"loss": "gce", "split": "argmax"}),
+    "co-teaching": ({"faithful": True}, {"loss": "gce"}, {"class_specific": True}),
+    "dividemix": ({"warmup": 0}, {"window": 5, "penalty": 1.0}, {"class_specific": True}),
     "coop-split": SPLIT,
     "visprompt": VISPROMPT,
+    "upl": ({"members": 3}, {"members": 2, "average": "probabilities"}, {"class_specific": True}, {"per_class": 2}),
+    "linear-probe": ({"faithful": True}, {"search": False}),
+    "clip-adapter": ({"loss": "gce", "split": "ot"}, {"ratio": 1.0}),
+    "tip-adapter": ({"faithful": True}, {"search": False}),
+    "tip-adapter-f": ({"loss": "gce", "split": "ot"}, {"search": False}),
+    "cocoop": ({"class_specific": True}, {"init": ""}, {"loss": "gce", "split": "ot"}),
+    "kgcoop": ({"init": ""}, {"loss": "gce", "split": "ot"}, {"template": "a {}."}),
+    "prograd": ({"init": ""}, {"class_specific": True}, {"loss": "gce", "split": "ot"}),
+    "plot": ({"pooled": True}, {"class_specific": True}, {"prompts": 1}, {"loss": "gce", "split": "ot"}),
+    "maple": ({"depth": 1}, {"split": "ot"}, {"init": "", "context": 3}, {"faithful": True}),
+    "promptsrc": ({"depth": 1}, {"loss": "gce"}, {"split": "argmax"}, {"init": ""}, {"faithful": True}),
+    "deft": ({"real": True}, {"loss": "gce"}, {"class_specific": True}, {"fine_tune": 1}),
 }
 CASES = [(name, options) for name in METHODS for options in ({}, *VARIANTS.get(name, ()))]
 
@@ -55,10 +70,26 @@ COUNTS = [
     ("gce-coop", {}, 8_192),
     ("promptmae", {}, 8_192),
     ("joapr", {}, 8_192),
+    ("cocoop", {}, 35_360),
+    ("kgcoop", {}, 2_048),
+    ("prograd", {}, 8_192),
+    ("plot", {}, 32_768),
+    ("elr", {}, 8_192),
+    ("co-teaching", {}, 16_384),
+    ("dividemix", {}, 16_384),
     ("coop-split", {}, 8_192),
     ("visprompt", {}, 2_637_824),
     ("visprompt", {"ffn": 1024}, 3_162_624),
     ("visprompt", {"ffn": 2048}, 4_212_224),
+    ("upl", {}, 8_192),
+    ("upl", {"members": 16}, 131_072),
+    ("linear-probe", {}, 51_300),
+    ("clip-adapter", {}, 131_072),
+    ("tip-adapter", {}, 0),
+    ("tip-adapter-f", {}, 2 * 512),  # two samples here; 819,200 at 16 shots
+    ("maple", {}, 3_555_072),
+    ("promptsrc", {}, 46_080),
+    ("deft", {}, 200_704),
 ]
 
 
@@ -71,10 +102,18 @@ def test_parameters_on_a_tower_of_the_size_of_vit_b_16(name: str, options: dict[
         scale=torch.tensor(100.0),
         class_tokens=lambda names: names,
         text_templates=lambda texts: torch.ones(len(texts), 512),
+        phrase=lambda text: torch.ones(len(text.split()), 512),
+        text_layers=12,
+        vision_width=768,
+        vision_layers=12,
+        patch_size=16,
     )
     train = Inputs(torch.zeros(2, 512), torch.zeros(2, 196, 512))
     names = tuple(f"class {number}" for number in range(100))
     observed = torch.zeros(2, dtype=torch.long)
     streams = Stream(1, "init"), Stream(1, "method")
-    built.setup(Context(names, ("a photo of a {}.",), observed, tower, train, *streams, batch_size=32, epochs=50))
+    facts = {"noise_rate": 0.5}
+    built.setup(
+        Context(names, ("a photo of a {}.",), observed, tower, train, *streams, 32, 50, oracle=facts, pool=train)
+    )
     assert sum(parameter.numel() for parameter in built.parameters()) == expected

@@ -118,7 +118,7 @@ def test_partners_permute_the_valid_samples(flags: list[bool], seed: int) -> Non
 def split_batch(**options: Any) -> tuple[JoAPR, Any]:
     method = checks.build(JoAPR, JoAPR.Options(**options))
     assert isinstance(method, JoAPR)
-    _, phase = checks.phases(method)[-1]
+    _, _, phase = checks.phases(method)[-1]
     return method, checks.as_batch(method, phase, checks.labels())
 
 
@@ -163,7 +163,7 @@ def test_warm_up_is_cross_entropy_minus_entropy() -> None:
 
 def test_warm_up_takes_at_most_a_fifth_of_the_epochs() -> None:
     method = checks.build(JoAPR, JoAPR.Options())
-    groups = [phase.group.unique().tolist() for _, phase in checks.phases(method)]
+    groups = [phase.group.unique().tolist() for _, _, phase in checks.phases(method)]
     assert groups[0] == [joapr.WARM_UP]
     assert all(joapr.WARM_UP not in group for group in groups[1:])
     assert method.diagnostics()["warmup_epochs"] == 1
@@ -173,7 +173,7 @@ def test_first_split_epoch_weighs_by_w_and_later_ones_by_w_times_p() -> None:
     method = checks.build(JoAPR, JoAPR.Options())
     assert isinstance(method, JoAPR)
     scores = checks.full_pass(method)
-    weights = [phase.weight for _, phase in checks.phases(method)]
+    weights = [phase.weight for _, _, phase in checks.phases(method)]
     own = scores().softmax(1)[torch.arange(20), checks.labels()]
     losses = joapr.joapr_losses(scores(), checks.labels()).unsqueeze(0)  # untrained: the same losses at every epoch
     first, second = (
@@ -185,7 +185,7 @@ def test_first_split_epoch_weighs_by_w_and_later_ones_by_w_times_p() -> None:
 
 def test_defect_of_shuffled_probabilities_on_request() -> None:
     repaired, faithful = (
-        [p.weight for _, p in checks.phases(checks.build(JoAPR, JoAPR.Options(faithful=flag)))][2] for flag in (0, 1)
+        [p.weight for _, _, p in checks.phases(checks.build(JoAPR, JoAPR.Options(faithful=flag)))][2] for flag in (0, 1)
     )
     assert not torch.allclose(repaired, faithful)
 

@@ -1,0 +1,217 @@
+"""The checks themselves: each catches the defect it is there for, planted in a method that is otherwise sound."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from bench.cli import invoke
+from bench.contract import checks
+from methods import base
+from tests.contracts.toys import Toy
+
+
+class Undocumented(Toy):
+    """Short."""
+
+
+class BareOption(Toy):
+    """An option
+
+    without a role
+    or a description.
+    """
+
+    class Options(Toy.Options):
+        size: int = 3
+
+
+class Infinite(Toy):
+    __doc__ = Toy.__doc__
+
+    def batch_logits(self, batch: base.Batch) -> Tensor:
+        return super().batch_logits(batch) / 0
+
+
+class Idle(Toy):
+    __doc__ = Toy.__doc__
+
+    def setup(self, context: base.Context) -> None:
+        super().setup(context)
+        self.idle = nn.Parameter(torch.ones(2))
+
+    def begin_epoch(self, epoch: int, full_pass: base.FullPass) -> tuple[base.Phase, ...]:
+        (phase,) = super().begin_epoch(epoch, full_pass)
+        return (base.Phase(phase.group, phase.weight, train=("context",)),)
+
+
+class TrainsTheBackbone(Toy):
+    __doc__ = Toy.__doc__
+
+    def setup(self, context: base.Context) -> None:
+        super().setup(context)
+        self.theirs = context.backbone._model
+
+
+class Random(Toy):
+    __doc__ = Toy.__doc__
+
+    def batch_logits(self, batch: base.Batch) -> Tensor:
+        return super().batch_logits(batch) * (1 + torch.rand(()))
+
+
+class SameStart(Toy):
+    __doc__ = Toy.__doc__
+
+    def setup(self, context: base.Context) -> None:
+        super().setup(context)
+        nn.init.zeros_(self.context)
+
+
+class Writes(Toy):
+    __doc__ = Toy.__doc__
+
+    def predict(self, inputs: base.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
+        self.observed += 1
+        return super().predict(inputs, prepared)
+
+
+class BatchNorm(Toy):
+    __doc__ = Toy.__doc__
+
+    def predict(self, inputs: base.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
+        logits = super().predict(inputs, prepared)
+        return logits - logits.mean(0)
+
+
+class ReadsPadding(Toy):
+    __doc__ = Toy.__doc__
+
+    def forward(self, batch: base.Batch) -> base.Losses:
+        logits = self.batch_logits(batch)
+        return base.Losses({"ce": nn.functional.cross_entropy(logits, batch.observed)})
+
+
+class Greedy(Toy):
+    __doc__ = Toy.__doc__
+
+    @classmethod
+    def needs(cls, options: base.Options) -> base.Needs:
+        return base.Needs(tokens=True)
+
+
+class GreedyForOracles(Toy):
+    __doc__ = Toy.__doc__
+
+    @classmethod
+    def needs(cls, options: base.Options) -> base.Needs:
+        return base.Needs(oracle=("noise_rate",))
+
+
+class Sneaky(Toy):
+    __doc__ = Toy.__doc__
+
+    def begin_epoch(self, epoch: int, full_pass: base.FullPass) -> tuple[base.Phase, ...]:
+        full_pass()
+        return super().begin_epoch(epoch, full_pass)
+
+
+class PythonNumber(Toy):
+    __doc__ = Toy.__doc__
+
+    class Options(Toy.Options):
+        weight: float = base.scalar(2.0, "a weight", ge=0)
+
+    def forward(self, batch: base.Batch) -> base.Losses:
+        terms = super().forward(batch).terms
+        return base.Losses({name: float(self.options.weight) * value for name, value in terms.items()})  # type: ignore[attr-defined]
+
+
+class Branches(Toy):
+    __doc__ = Toy.__doc__
+
+    def forward(self, batch: base.Batch) -> base.Losses:
+        if not bool(batch.valid.any()):
+            return base.Losses({"ce": self.context.sum() * 0})
+        return super().forward(batch)
+
+
+PLANTED: tuple[tuple[type[base.Method], str], ...] = (
+    (Undocumented, "is_documented"),
+    (BareOption, "is_documented"),
+    (Infinite, "has_finite_gradients"),
+    (Idle, "has_finite_gradients"),
+    (TrainsTheBackbone, "has_finite_gradients"),
+    (Random, "is_reproducible"),
+    (SameStart, "is_reproducible"),
+    (Random, "is_pure"),
+    (Writes, "is_pure"),
+    (BatchNorm, "predicts_one_by_one"),
+    (ReadsPadding, "ignores_padding"),
+    (Greedy, "uses_what_it_declares"),
+    (GreedyForOracles, "uses_what_it_declares"),
+    (Sneaky, "uses_what_it_declares"),
+    (PythonNumber, "runs_as_a_pack"),
+    (Branches, "runs_as_a_pack"),
+)
+
+
+@pytest.mark.parametrize(("method", "name"), PLANTED, ids=lambda value: getattr(value, "__name__", value))
+def test_a_planted_defect_is_caught(method: type[base.Method], name: str) -> None:
+    check: Any = getattr(checks, name)
+    with pytest.raises((AssertionError, LookupError, RuntimeError)):
+        check(method, method.Options())
+
+
+@pytest.mark.parametrize("check", checks.CHECKS, ids=lambda check: check.__name__)
+def test_the_sound_method_passes(check: checks.Check) -> None:
+    check(Toy, Toy.Options())
+
+
+def test_a_leak_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A method that is shown the true labels through the engine's audit."""
+    shown: list[Tensor] = []
+    audited = checks.train
+
+    def telling(method: base.Method, **arguments: Any) -> Any:
+        shown[:] = [arguments["true"]]
+        return audited(method, **arguments)
+
+    class Leaky(Toy):
+        __doc__ = Toy.__doc__
+
+        def forward(self, batch: base.Batch) -> base.Losses:
+            told = base.Batch(**{**vars(batch), "observed": shown[0][batch.index]})
+            return super().forward(told)
+
+    monkeypatch.setattr(checks, "train", telling)
+    with pytest.raises(AssertionError, match="true labels differ"):
+        checks.leaks_nothing(Leaky, Leaky.Options())
+
+
+def test_bench_test_reports_and_exits(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert invoke(["test", "coop-split[split=none]"]) == 0
+    assert "9 of 9 checks passed" in capsys.readouterr().out
+    file = tmp_path / "planted.py"
+    file.write_text(
+        "from methods import METHODS\nfrom tests.contracts.test_checks import BatchNorm\n"
+        'METHODS.register("planted-batch-norm", BatchNorm, "planted")\n',
+        encoding="utf-8",
+    )
+    assert invoke(["test", str(file)]) == 1
+    out = capsys.readouterr().out
+    assert "depends on the batch's size" in out
+    assert "8 of 9 checks passed" in out
+
+
+@pytest.mark.parametrize(
+    ("plugin", "message"), [("cop", 'unknown method "cop"'), ("absent.py", "does not exist"), ("coop[q=7]", "option q")]
+)
+def test_bench_test_of_nothing(plugin: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["test", plugin]) == 2
+    assert message in capsys.readouterr().err
