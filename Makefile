@@ -10,7 +10,7 @@ TORCH_BACKEND ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fast perf ci clean
+.PHONY: help demo test fast perf golden ci clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -38,6 +38,9 @@ fast: $(READY)  ## the tests that take no time
 
 perf: $(READY)  ## the speed benchmarks, as ratios measured side by side
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/benchmarks --benchmark-only -o addopts=""
+
+golden: $(READY)  ## the deviations from the original authors' code, item by item
+	@$(BIN)/python -m pytest tests/methods tests/clip -m "not slow" --golden-table
 
 ci: $(READY)  ## the regression gate: the ci grid against the committed baseline
 	@rm -rf results/ci

@@ -158,9 +158,7 @@ class Run:
         backbone = open_backbone(cell.backbone, settings.device)
         whole = {split: split_features(dataset, split, backbone, needs.tokens, settings) for split in SPLITS}
         chosen = {"train": train.positions, "validation": validation.positions}
-        inputs = {
-            split: _chosen(dataset, split, whole[split], backbone, needs, chosen.get(split)) for split in SPLITS
-        }
+        inputs = {split: _chosen(dataset, split, whole[split], backbone, needs, chosen.get(split)) for split in SPLITS}
         self.visible = np.flatnonzero(self._shown(train.noisy))
         material = Material(
             train=inputs["train"].to(settings.device),

@@ -28,9 +28,12 @@ METHODS: Registry[type[Method]] = Registry(
         Row("ot-clean", "methods.ot_clean:OTClean", "cross-entropy on NLPrompt's clean part alone"),
         Row("zero-shot-filter", "methods.zero_shot_filter:ZeroShotFilter", "CoOp on what zero-shot CLIP confirms"),
         Row(
-            "visprompt", "methods.visprompt:VisPrompt", "image evidence injected into the prompt, OT split, CE and GCE"
+            "visprompt",
+            "methods.visprompt:VisPrompt",
+            "image evidence injected into the prompt, OT split, CE and GCE",
+            2,
         ),
-        Row("coop-split", "methods.coop_split:CoOpSplit", "control: CoOp with VisPrompt's split and loss, no image"),
+        Row("coop-split", "methods.coop_split:CoOpSplit", "control: CoOp with VisPrompt's split and loss, no image", 2),
         # New labels, or other networks' word on them.
         Row("joapr", "methods.joapr:JoAPR", "Gaussian-mixture split, refurbished soft labels and mix-up"),
         Row("dividemix", "methods.dividemix:DivideMix", "two networks split for each other, guess labels and mix"),

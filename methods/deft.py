@@ -40,10 +40,9 @@ class DeFT(ImagePromptLearner):
     softmax(z⁺_k, z⁻_k), with f and z⁺ held fixed, so that they train t⁻ alone. Selected: yes_y > 0.5. Loss =
     CE(z⁺, y), in warm-up over all samples and afterwards over the selected, + mean -log no_k, k a random class
     other than y, + mean -log yes_j, j = y, or after warm-up the prediction where a sample is not selected; both
-    clamped at 1e-5.
-    Prediction: z⁺. `real` is the authors' script for real noise: SCE in warm-up, y must also be the arg-max of
-    yes, and j = y for every sample in the first epoch alone. Start: contexts N(0, 0.02²); visual prompts uniform
-    within √(6 / (3 p² + Wv)), p the patch size. Parameters: 2·M·W + L·P·Wv (ViT-B/16: 200,704).
+    clamped at 1e-5. Prediction: z⁺. `real` is the authors' script for real noise: SCE in warm-up, y must also be
+    the arg-max of yes, and j = y for every sample in the first epoch alone. Start: contexts N(0, 0.02²); visual
+    prompts uniform within √(6 / (3 p² + Wv)), p the patch size. Parameters: 2·M·W + L·P·Wv (ViT-B/16: 200,704).
 
     The second phase, `fine_tune` last epochs, trains a private copy of the image tower's layers under a linear head
     with CE on what the last epoch before it selected, and predicts with them. It is off by default, because no other

@@ -92,8 +92,7 @@ def nlprompt_split(logits: Tensor, observed: Tensor, reg: float = 0.01, budget: 
     Args:
         logits: [N, C].
         observed: [N] long.
-        reg: weight of the entropy, 0.01 in the paper's configuration. At this cost a row is about p^100: the plan is
-            nearly that without entropy, and may end at the iterations' cap; the residual is in the numbers.
+        reg: weight of the entropy, 0.01 in the paper's configuration: at this cost nearly the plan without entropy.
         budget: share of the samples that may be confident, in (0, 1].
 
     Returns:
@@ -208,7 +207,7 @@ def small_loss_split(losses: Tensor, share: float, pseudo: Tensor) -> Split:
 
 def forget_rate(epoch: Tensor | int, rate: Tensor | float, gradual: int) -> Tensor:
     """R(e) = min(e / gradual, 1) · rate in epoch e = 1, 2, …, of co-teaching (arXiv 1804.06872); 0-dimensional."""
-    return (torch.as_tensor(epoch) / gradual).clamp(max=1) * rate
+    return (torch.as_tensor(epoch, dtype=torch.float64) / gradual).clamp(max=1) * rate
 
 
 def small_loss_selection(first: Tensor, second: Tensor, keep: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:

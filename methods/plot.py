@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from methods import base
 from methods.coop import CONTEXT_STD, CoOp
 
-ENTRIES = 2**23  # of similarities, prompts and tokens together, that a prediction holds at a time: 32 MiB a copy
+ENTRIES = 2**23  # of similarities, and of tokens' features, that a prediction holds at a time: 32 MiB a copy
 THRESHOLD = 1e-2  # the authors' stopping rule
 
 
@@ -142,7 +142,8 @@ class PLOT(CoOp):
     def predict(self, inputs: base.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
         """Logits [B, C], computed for as many images at a time as memory allows."""
         tokens = 1 if inputs.tokens is None else inputs.tokens.shape[1]
-        size = max(ENTRIES // (prepared["text"].shape[:2].numel() * tokens), 1)
+        prompts, width = prepared["text"].shape[:2].numel(), prepared["text"].shape[2]
+        size = max(ENTRIES // (tokens * max(prompts, width)), 1)
         chunks = [inputs.take(slice(start, start + size)) for start in range(0, len(inputs), size)]
         everyone = torch.ones(size, dtype=torch.bool, device=inputs.pooled.device)
         return torch.cat([self.matched(chunk, prepared, everyone[: len(chunk)]) for chunk in chunks])

@@ -31,6 +31,7 @@ class PromptMAE(CoOp):
         factor: float = base.scalar(1.0, "1 as NLPrompt computes it, 2 for the textbook's L1 distance", gt=0)
 
     factor: Tensor
+
     def sample_loss(self, name: str, logits: Tensor, labels: Tensor) -> Tensor:
         """factor · (1 - p_y), [B]; any other loss, of what a split rejects, as it is."""
         loss = super().sample_loss(name, logits, labels)

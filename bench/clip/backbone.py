@@ -33,6 +33,8 @@ class ImageFeatures(NamedTuple):
 class Backbone:
     """A frozen dual encoder in float32 and evaluation mode. It is no `nn.Module`, so no method trains or copies it.
 
+    What a method may train or change is a private copy: `image_layers`, `changed`.
+
     Args:
         model: `open_clip.CLIP` or `open_clip.CustomTextCLIP` with its weights; frozen in place.
         name: how records name it.

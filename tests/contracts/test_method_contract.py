@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 
+from bench.contract import checks
 from bench.seeds import Stream
 from methods import METHODS
 from methods.base import Context, Inputs
-from tests.contracts import checks
 
 VISPROMPT = (
     {"form": "identity"},

@@ -1,4 +1,4 @@
-"""Loss and split as options: each against the same thing written out, and combined with learners they were not made for."""
+"""Loss and split as options: each against the same thing written out."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from typing import Any
 import pytest
 import torch
 
+from bench.contract import material
 from methods import losses, partition
 from methods.base import Phase
 from methods.coop import CoOp
 from methods.gce_coop import GCECoOp
 from methods.promptmae import PromptMAE
-from tests.contracts import checks
 
 SPLITS = ("ot", "argmax", "mixture", "small-loss", "zero-shot")
 
 
 def built(seed: int = 1, **options: Any) -> CoOp:
-    method = checks.build(CoOp, CoOp.Options.model_validate(options), seed)
+    method = material.build(CoOp, CoOp.Options.model_validate(options), seed)
     assert isinstance(method, CoOp)
     return method
 
 
 def first_phases(method: CoOp) -> tuple[Phase, ...]:
-    return method.begin_epoch(1, checks.full_pass(method))
+    return method.begin_epoch(1, material.full_pass(method))
 
 
 @pytest.mark.parametrize("name", ["ce", "gce", "mae", "sce", "double-softmax"])
 def test_each_loss_is_the_function_of_that_name(name: str) -> None:
     method = built(loss=name, q=0.6, a=0.4, b=2.0)
     (phase,) = first_phases(method)
-    batch = checks.as_batch(method, phase, checks.labels())
+    batch = material.as_batch(method, phase, material.labels())
     logits, labels = method.batch_logits(batch)[batch.valid], batch.observed[batch.valid]
     expected = {
         "ce": lambda: losses.cross_entropy(logits, labels),
@@ -51,7 +51,7 @@ def test_a_split_trains_its_clean_part_and_then_the_rest(split: str) -> None:
     assert torch.equal(rest.group >= 0, ~clean.clean)
     for phase, term, other in ((clean, "ce", "rest_mae"), (rest, "rest_mae", "ce")):
         if (phase.group >= 0).any():
-            terms = method(checks.as_batch(method, phase, checks.labels())).terms
+            terms = method(material.as_batch(method, phase, material.labels())).terms
             assert terms[term] != 0
             assert terms[other] == 0
     assert method.diagnostics()["clean_share"] == pytest.approx(clean.clean.double().mean().item())
@@ -60,7 +60,7 @@ def test_a_split_trains_its_clean_part_and_then_the_rest(split: str) -> None:
 @pytest.mark.parametrize("split", SPLITS)
 def test_a_split_is_the_partition_of_that_name(split: str) -> None:
     method = built(split=split)
-    scores = checks.predictions(method, checks.features(20, 5))
+    scores = material.predictions(method, material.features(20, 5))
     found = first_phases(method)[0].clean
     sample_losses = losses.cross_entropy(scores, method.observed)
     if split == "ot":
@@ -93,17 +93,17 @@ def test_without_a_split_nothing_is_asked_of_the_engine() -> None:
 def test_named_losses_are_coop_with_that_loss() -> None:
     """GCE-CoOp and PromptMAE are CoOp with another default: the same terms."""
     for other, name in ((GCECoOp, "gce"), (PromptMAE, "mae")):
-        method, same = checks.build(other, other.Options()), built(loss=name)
-        (phase,) = same.begin_epoch(1, checks.full_pass(same))
-        pair = [m(checks.as_batch(m, phase, checks.labels())).terms for m in (method, same)]
+        method, same = material.build(other, other.Options()), built(loss=name)
+        (phase,) = same.begin_epoch(1, material.full_pass(same))
+        pair = [m(material.as_batch(m, phase, material.labels())).terms for m in (method, same)]
         assert pair[0].keys() == pair[1].keys() == {name}
         assert torch.equal(pair[0][name], pair[1][name])
 
 
 def test_the_factor_of_promptmae_is_of_mae_alone() -> None:
-    double = checks.build(PromptMAE, PromptMAE.Options(factor=2.0, split="argmax", rest="ce"))
-    single = checks.build(PromptMAE, PromptMAE.Options(split="argmax", rest="ce"))
-    for phase in double.begin_epoch(1, checks.full_pass(double)):
-        one, two = [m(checks.as_batch(m, phase, checks.labels())).terms for m in (single, double)]
+    double = material.build(PromptMAE, PromptMAE.Options(factor=2.0, split="argmax", rest="ce"))
+    single = material.build(PromptMAE, PromptMAE.Options(split="argmax", rest="ce"))
+    for phase in double.begin_epoch(1, material.full_pass(double)):
+        one, two = [m(material.as_batch(m, phase, material.labels())).terms for m in (single, double)]
         assert torch.allclose(two["mae"], 2 * one["mae"])
         assert torch.equal(two["rest_ce"], one["rest_ce"])

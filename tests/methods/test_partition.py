@@ -50,9 +50,23 @@ def test_same_as_pot(samples: int, classes: int, reg: float) -> None:
 
 def test_nothing_underflows_at_a_tiny_reg() -> None:
     cost = -torch.log_softmax(scores(40, 10, scale=60), 1)
-    coupling, _, iterations = sinkhorn.sinkhorn_log(cost, 1e-3, uniform(40), uniform(10), max_iterations=50)
-    assert iterations == 50
+    coupling, residual, _ = sinkhorn.sinkhorn_log(cost, 1e-3, uniform(40), uniform(10))
+    assert residual < 1e-4
     assert torch.allclose(coupling.sum(1), uniform(40), atol=1e-12)
+    _, residual, _ = sinkhorn.sinkhorn_log(cost, 1e-3, uniform(40), uniform(10), 0.0, max_iterations=0)
+    assert residual == math.inf
+
+
+def test_halving_the_entropy_s_weight_converges_where_a_cold_start_does_not() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from ot.bregman import sinkhorn_log
+    cost = -torch.log_softmax(scores(200, 20, scale=30).double() + 40 * torch.eye(20).repeat(10, 1), 1)
+    _, residual, _ = sinkhorn.sinkhorn_log(cost, 0.01, uniform(200), uniform(20))
+    _, log = sinkhorn_log(
+        uniform(200).numpy(), uniform(20).numpy(), cost.numpy(), 0.01, 1000, 1e-4, log=True, warn=False
+    )
+    assert residual < 1e-4 < log["err"][-1]
 
 
 def test_unequal_marginals() -> None:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from bench.contract import material
 from bench.errors import BenchError
 from bench.seeds import Stream
 from methods.base import Inputs
@@ -13,11 +14,10 @@ from methods.coop import CoOp
 from methods.coop_split import CoOpSplit
 from methods.visprompt import VisPrompt, pooled_hash, single_cycle
 from methods.visprompt_head import CrossAttention
-from tests.contracts import checks
 
 
 def built(**options: Any) -> VisPrompt:
-    method = checks.build(VisPrompt, VisPrompt.Options.model_validate(options))
+    method = material.build(VisPrompt, VisPrompt.Options.model_validate(options))
     assert isinstance(method, VisPrompt)
     return method
 
@@ -40,19 +40,19 @@ def test_visual_features_of_another_width_are_mapped() -> None:
 
 
 def test_identity_form_starts_as_coop_exactly() -> None:
-    method, coop = built(form="identity"), checks.build(CoOp, CoOp.Options())
-    visual = checks.features(3, 2).tokens
+    method, coop = built(form="identity"), material.build(CoOp, CoOp.Options())
+    visual = material.features(3, 2).tokens
     context, gate = method.conditioned(visual)
     assert torch.equal(context, method.context.expand(3, -1, -1))
     assert gate.mean().item() == pytest.approx(1 / (1 + 2.718281828**2), rel=0.05)
-    inputs = checks.features(3, 2)
-    assert torch.allclose(checks.predictions(method, inputs), checks.predictions(coop, inputs), atol=1e-4)
+    inputs = material.features(3, 2)
+    assert torch.allclose(material.predictions(method, inputs), material.predictions(coop, inputs), atol=1e-4)
     assert not any(name.startswith("head.ffn") for name, _ in method.named_parameters())
 
 
 def test_literal_form_against_the_equations() -> None:
     method = built()
-    head, visual, context = method.head, checks.features(2, 2).tokens, method.context
+    head, visual, context = method.head, material.features(2, 2).tokens, method.context
     assert head is not None
     assert visual is not None
     normed = head.norm_context(context)
@@ -67,27 +67,27 @@ def test_literal_form_against_the_equations() -> None:
 
 
 def test_the_image_matters_and_in_the_controls_it_does_not() -> None:
-    inputs = checks.features(4, 2)
-    other = Inputs(inputs.pooled, checks.features(4, 3).tokens)
-    assert not torch.allclose(checks.predictions(built(), inputs), checks.predictions(built(), other), atol=1e-3)
+    inputs = material.features(4, 2)
+    other = Inputs(inputs.pooled, material.features(4, 3).tokens)
+    assert not torch.allclose(material.predictions(built(), inputs), material.predictions(built(), other), atol=1e-3)
     for control in ("image-free", "coop"):
         method = built(control=control)
         assert not method.needs(method.options).tokens
         assert not method.needs(method.options).per_image_text
-        checks.train(method)
-        assert torch.equal(checks.predictions(method, inputs), checks.predictions(method, other))
+        material.train(method)
+        assert torch.equal(material.predictions(method, inputs), material.predictions(method, other))
         assert method.probes() == {}
 
 
 def test_control_coop_is_coop_split() -> None:
-    first, second = built(control="coop"), checks.build(CoOpSplit, CoOpSplit.Options())
-    checks.train(first)
-    checks.train(second)
+    first, second = built(control="coop"), material.build(CoOpSplit, CoOpSplit.Options())
+    material.train(first)
+    material.train(second)
     assert torch.equal(first.context, second.get_parameter("context"))
 
 
 def test_constant_gate_and_no_film() -> None:
-    visual = checks.features(3, 2).tokens
+    visual = material.features(3, 2).tokens
     constant = built(control="constant-gate", gate_bias=0.7)
     assert constant.conditioned(visual)[1].item() == pytest.approx(torch.tensor(0.7).sigmoid().item())
     assert not any("head.gate" in name for name, _ in constant.named_parameters())
@@ -99,27 +99,27 @@ def test_constant_gate_and_no_film() -> None:
 def test_pooled_evidence_has_one_key() -> None:
     method = built(evidence="pooled")
     assert not method.needs(method.options).tokens
-    (phase,) = method.begin_epoch(1, checks.full_pass(method))
-    loss = checks.total(method, checks.as_batch(method, phase, checks.labels()))
+    (phase,) = method.begin_epoch(1, material.full_pass(method))
+    loss = material.total(method, material.as_batch(method, phase, material.labels()))
     (gradient,) = torch.autograd.grad(loss, [method.get_parameter("head.query.weight")])
     assert gradient.abs().max() < 1e-6  # V4: attention over one key is constant
 
 
 def foreign_by_hand(method: VisPrompt, inputs: Inputs) -> Tensor:
     assert inputs.tokens is not None
-    return checks.predictions(method, Inputs(inputs.pooled, inputs.tokens.roll(1, 0)))
+    return material.predictions(method, Inputs(inputs.pooled, inputs.tokens.roll(1, 0)))
 
 
 def test_foreign_image() -> None:
-    method, inputs = built(), checks.features(70, 4)  # more than one chunk
+    method, inputs = built(), material.features(70, 4)  # more than one chunk
     with torch.no_grad():
         found = method.probes()["foreign_image"](inputs, method.prepare())
     assert torch.allclose(found, foreign_by_hand(method, inputs), atol=1e-4)
-    assert not torch.allclose(found, checks.predictions(method, inputs), atol=1e-2)
+    assert not torch.allclose(found, material.predictions(method, inputs), atol=1e-2)
 
 
 def test_shuffled_images_stay_with_their_donor() -> None:
-    method, train, test = built(control="shuffled"), checks.features(20, 5), checks.features(6, 9)
+    method, train, test = built(control="shuffled"), material.features(20, 5), material.features(6, 9)
     donor = method.get_buffer("donor")
     assert (donor != torch.arange(20)).all()
     assert torch.equal(donor.sort().values, torch.arange(20))
@@ -127,10 +127,10 @@ def test_shuffled_images_stay_with_their_donor() -> None:
     whole = method._donated(test).pooled
     assert torch.equal(method._donated(test.take(slice(2, 4))).pooled, whole[2:4])
     assert all((row == train.pooled).all(1).any() for row in whole)
-    batch = checks.as_batch(method, method.begin_epoch(1, checks.full_pass(method))[0], checks.labels())
+    batch = material.as_batch(method, method.begin_epoch(1, material.full_pass(method))[0], material.labels())
     with torch.no_grad():
         logits = method.batch_logits(batch)
-    own = checks.predictions(method, train)[batch.index]
+    own = material.predictions(method, train)[batch.index]
     assert torch.allclose(logits, own, atol=1e-4)  # training and scoring see the same evidence
 
 

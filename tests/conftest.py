@@ -1,0 +1,21 @@
+from __future__ import annotations
+
+import pytest
+
+from tests import golden_data
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--golden-table", action="store_true", help="print the deviations from the original authors' code")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if not config.getoption("--golden-table"):
+        return
+    terminalreporter.write_line("| test against the original authors' numbers | largest relative deviation |")
+    terminalreporter.write_line("| --- | ---: |")
+    for test, deviation in sorted(golden_data.DEVIATIONS.items()):
+        name = (
+            test.removeprefix("tests/").replace(".py::", ": ").removeprefix("methods/test_").removeprefix("clip/test_")
+        )
+        terminalreporter.write_line(f"| {name} | {deviation:.1e} |")

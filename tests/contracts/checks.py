@@ -1,2 +1,0 @@
-from bench.contract.checks import *
-from bench.contract.material import *
