@@ -165,6 +165,7 @@ def _variants(records: Sequence[Record], settings: Sequence[str], defaults: Defa
     """Per record the method with the options, and where they vary its own optimizer settings, that tell it apart."""
     values: dict[tuple[str, str], set[str]] = defaultdict(set)
     own: dict[tuple[str, str, str, str], set[str]] = defaultdict(set)
+    by_noise = _by_noise(records, settings)
     for record, setting in zip(records, settings, strict=True):
         cell = record.cell
         for name, value in cell.options.items():
@@ -178,11 +179,30 @@ def _variants(records: Sequence[Record], settings: Sequence[str], defaults: Defa
             name: value
             for name, value in cell.options.items()
             if (value != known[name] if name in known else len(values[cell.method, name]) > 1)
+            and (setting, cell.method, name) not in by_noise
         }
         options = json.dumps(cell.options, sort_keys=True)
         shown.update({n: getattr(cell, n) for n in _own(cell) if len(own[setting, cell.method, options, n]) > 1})
         texts.append(variant_text(cell.method, shown))
     return texts
+
+
+def _by_noise(records: Sequence[Record], settings: Sequence[str]) -> set[tuple[str, str, str]]:
+    """Setting, method and option where cells of the paper budget differ with their noise and never beside each other.
+
+    A paper may set options by noise and rate: such cells are one row all the same.
+    """
+    seen: dict[tuple[str, str, str], dict[Any, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for record, setting in zip(records, settings, strict=True):
+        cell = record.cell
+        for name, value in cell.options.items() if cell.budget == "paper" else ():
+            place = (cell.noise, cell.rate, cell.subset, cell.seed)
+            seen[setting, cell.method, name][place].add(json.dumps(value))
+    return {
+        option
+        for option, places in seen.items()
+        if len(set().union(*places.values())) > 1 and all(len(found) == 1 for found in places.values())
+    }
 
 
 def _label(cell: Cell, variant: str, told: bool) -> tuple[str, str]:

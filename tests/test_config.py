@@ -83,6 +83,11 @@ def test_zero_is_a_value_and_not_unset() -> None:
         ),
         ("[grid.q]\nexclude = [{metod = 'x'}]", 'unknown key "metod" in [grid.q.exclude]; did you mean "method"?'),
         ("[method.coop.paper]\nepoch = 1", 'unknown key "epoch" in [method.coop.paper]; did you mean "epochs"?'),
+        (
+            "[[method.coop.paper.when]]\nshot = 1",
+            'unknown key "shot" in [method.coop.paper.when]; did you mean "shots"?',
+        ),
+        ("[method.coop.paper]\noptimizer = 'sdg'", "method.coop.paper.optimizer = 'sdg': expected 'sgd', 'adam' or"),
         ("[dataset.digits]\nrot = 'a'", 'unknown key "rot" in [dataset.digits]; did you mean "root"?'),
         ("[paths]\nstores = 'a'", 'unknown key "stores" in [paths]; did you mean "store"?'),
         ("[protocol]\nshots = 0", "my.toml: protocol.shots = 0: expected greater than or equal to 1."),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bench import resolve
 from bench.config import Config, validated
 from bench.errors import BenchError
-from bench.grid import Grid, expand
+from bench.grid import Grid, _paper, expand
 from bench.layers import read_layers
 from bench.overrides import override
 from bench.variants import Variant, parse_value, parse_variant, split_list
@@ -140,6 +140,60 @@ def test_the_paper_s_optimizer_counts_only_under_its_budget_and_below_the_grid()
     named = cells(paper + SMALL + "budget = 'paper'\nbatch_size = 64").cells[0].cell
     assert (named.epochs, named.batch_size) == (200, 64)
     assert cells(paper + SMALL + "budget = 'paper'", "epochs=3").cells[0].cell.epochs == 3
+
+
+def test_a_paper_sets_options_too_and_changes_them_by_cell() -> None:
+    paper = (
+        "[method.joapr.paper]\nepochs = 9\noptions = { warmup = 1, alpha1 = 0.2 }\n"
+        "[[method.joapr.paper.when]]\nnoise = 'symmetric'\nrate = [0.25, 0.75]\noptions = { warmup = 3 }\nepochs = 5\n"
+        "[[method.joapr.paper.when]]\ndataset = 'elsewhere'\noptions = { warmup = 7 }\n"
+        "[[method.joapr.paper.when]]\nrate = 0.75\noptions = { alpha1 = 0.4 }\n"
+    )
+    grid = (
+        "[grid.g]\nmethod=['joapr', 'joapr[warmup=2]']\nreference=[]\nseed=1\n"
+        "noise=[{kind='symmetric', rate=[0.25, 0.5, 0.75]}]\n"
+    )
+    found = [
+        (p.cell.rate, p.cell.options["warmup"], p.cell.options["alpha1"], p.cell.epochs)
+        for p in cells(paper + grid + "budget = 'paper'").cells
+    ]
+    assert found == [
+        (0.25, 3, 0.2, 5), (0.25, 2, 0.2, 5), (0.5, 1, 0.2, 9), (0.5, 2, 0.2, 9), (0.75, 3, 0.4, 5), (0.75, 2, 0.4, 5),
+    ]  # fmt: skip
+    equal = cells(paper + grid.replace("[0.25, 0.5, 0.75]", "0.25")).cells[0].cell
+    assert (equal.options["warmup"], equal.options["alpha1"], equal.epochs) == (10, 0.5, 50)
+
+
+def joapr(dataset: str, noise: str, rate: float) -> tuple[object, ...]:
+    own, chosen = _paper(settings().settings.method["joapr"].paper, {"dataset": dataset, "noise": noise, "rate": rate})
+    return chosen["warmup"], chosen["alpha1"], chosen["alpha2"], own["epochs"]
+
+
+def test_joapr_s_table() -> None:
+    """Spot checks against the read-me of its repository."""
+    assert joapr("caltech101", "symmetric", 0.5) == (1, 0.5, 0.5, 200)
+    assert joapr("flowers102", "symmetric", 0.625) == (20, 0.5, 1.0, 200)
+    assert joapr("flowers102", "symmetric", 0.75) == (1, 0.5, 1.0, 200)
+    assert joapr("flowers102", "asymmetric", 0.375) == (20, 0.5, 1.0, 200)
+    assert joapr("ucf101", "asymmetric", 0.375) == (1, 0.5, 1.0, 200)
+    assert joapr("eurosat", "symmetric", 0.5) == (1, 0.2, 1.0, 200)
+    assert joapr("eurosat", "asymmetric", 0.5) == (10, 0.2, 1.0, 200)
+    assert joapr("eurosat", "asymmetric", 0.75) == (1, 0.1, 1.0, 200)
+    assert joapr("dtd", "asymmetric", 0.75) == (1, 0.1, 1.0, 200)
+    assert joapr("dtd", "symmetric", 0.75) == (1, 0.2, 1.0, 200)
+    assert joapr("fgvcaircraft", "symmetric", 0.25) == (150, 0.1, 1.0, 200)
+    assert joapr("imagenet", "symmetric", 0.25) == (1, 0.5, 1.0, 50)
+
+
+@pytest.mark.parametrize("name", list(METHODS))
+def test_every_method_says_what_its_paper_does(name: str) -> None:
+    table = settings().settings.method.get(name)
+    if name == "zero-shot":
+        return
+    assert table is not None, "add [method.NAME.paper] to bench.toml"
+    assert "epochs" in table.paper.model_fields_set
+    for part in (table.paper, *table.paper.when):
+        resolve.options(name, part.options)  # raises where an option is unknown or out of range
 
 
 def test_excludes_drop_cells_that_match_every_entry() -> None:

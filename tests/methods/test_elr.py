@@ -13,13 +13,9 @@ from torch import Tensor
 from bench.contract import material
 from methods.elr import ELR
 from methods.losses import cross_entropy, early_learning_regularisation, early_learning_target
-from tests.golden_data import Item
+from tests.golden_data import Item, entry_error
 
 STEPS = ("step0", "step1", "step2")
-
-
-def deviation(found: Tensor, expected: Tensor) -> float:
-    return float(((found.detach() - expected).abs() / expected.abs().clamp_min(1)).max())
 
 
 def updated(memory: Tensor, item: Item, step: str, beta: float) -> tuple[Tensor, Tensor]:
@@ -34,23 +30,23 @@ def test_the_authors_memory_loss_and_gradient(beta: float, weight: float) -> Non
     item, memory = Item("losses"), torch.zeros(11, 5)
     for step in (f"elr_beta{beta}_lambda{weight}/{step}" for step in STEPS):
         memory, rows = updated(memory, item, step, beta)
-        assert deviation(memory, item[f"{step}/memory_after"]) <= 1e-6
+        assert entry_error(memory, item[f"{step}/memory_after"]) <= 1e-6
         logits = item[f"{step}/logits"].requires_grad_()
         pull = early_learning_regularisation(logits, rows)
         loss = (cross_entropy(logits, item[f"{step}/labels"]) + weight * pull).mean()
-        assert deviation(loss, item[f"{step}/loss"]) <= 1e-6
+        assert entry_error(loss, item[f"{step}/loss"]) <= 1e-6
         (gradient,) = torch.autograd.grad(loss, logits)
-        assert deviation(gradient, item[f"{step}/grad_logits"]) <= 1e-6
+        assert entry_error(gradient, item[f"{step}/grad_logits"]) <= 1e-6
 
 
 def test_defts_memory_and_loss_per_sample() -> None:
     item, memory = Item("losses"), torch.zeros(11, 5)
     for step in (f"elr_deft_beta0.3_lambda5/{step}" for step in STEPS):
         memory, rows = updated(memory, item, step, 0.3)
-        assert deviation(memory, item[f"{step}/memory_after"]) <= 1e-6
+        assert entry_error(memory, item[f"{step}/memory_after"]) <= 1e-6
         logits = item[f"{step}/logits"]
         loss = cross_entropy(logits, item[f"{step}/labels"]) + 5 * early_learning_regularisation(logits, rows)
-        assert deviation(loss, item[f"{step}/loss_per_sample"]) <= 1e-6
+        assert entry_error(loss, item[f"{step}/loss_per_sample"]) <= 1e-6
 
 
 @settings(max_examples=40, deadline=None)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bench.contract import material
-from methods import losses, partition
+from methods import METHODS, losses, partition
 from methods.base import Phase
 from methods.coop import CoOp
 from methods.gce_coop import GCECoOp
@@ -107,3 +107,22 @@ def test_the_factor_of_promptmae_is_of_mae_alone() -> None:
         one, two = [m(material.as_batch(m, phase, material.labels())).terms for m in (single, double)]
         assert torch.allclose(two["mae"], 2 * one["mae"])
         assert torch.equal(two["rest_ce"], one["rest_ce"])
+
+
+LEARNERS = ("coop", "elr", "kgcoop", "cocoop", "prograd", "plot", "maple", "promptsrc", "clip-adapter", "tip-adapter-f")
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("name", LEARNERS)
+def test_any_split_and_loss_on_any_learner(name: str, split: str) -> None:
+    """NLPrompt's split on MaPLe, generalised cross-entropy on PromptSRC: options, no code."""
+    kind = METHODS.get(name)
+    options = kind.Options.model_validate({"split": split, "loss": "gce", "rest": "sce"})
+    method = material.build(kind, options)
+    first, rest = method.begin_epoch(1, material.full_pass(method))
+    assert torch.equal((first.group >= 0) ^ (rest.group >= 0), torch.ones(20, dtype=torch.bool))
+    for number, (phase, term) in enumerate(((first, "gce"), (rest, "rest_sce"))):
+        terms = method(material.as_batch(method, phase, material.labels(), number=number)).terms
+        assert bool(terms[term] != 0) == bool((phase.group >= 0).any())
+    material.train(method)
+    assert material.predictions(method, material.inputs_for(kind.needs(options), 4, 9)).isfinite().all()

@@ -17,7 +17,7 @@ from bench.contract.material import inputs_for
 from methods import plot
 from methods.base import Batch, Inputs
 from methods.plot import PLOT, reference_plan, transport_plan
-from tests.golden_data import TOLERANCE, Item, error
+from tests.golden_data import TOLERANCE, Item, deviation, error
 from tests.methods.from_golden import load, set_up
 
 
@@ -83,7 +83,7 @@ def test_faithful_lets_batch_mates_decide_when_to_stop() -> None:
         method, batch, _ = golden_method(faithful=faithful)
         images = [batch.inputs.take(slice(image, image + 1)) for image in range(6)]
         alone = torch.cat([checks.predictions(method, image) for image in images])
-        return error(alone, checks.predictions(method, batch.inputs))
+        return deviation(alone, checks.predictions(method, batch.inputs))
 
     assert differs(faithful=True) > 1e-5
     assert differs(faithful=False) < 1e-6
@@ -91,7 +91,7 @@ def test_faithful_lets_batch_mates_decide_when_to_stop() -> None:
 
 def test_the_repair_hardly_moves_the_originals_logits() -> None:
     method, batch, golden = golden_method()
-    assert 1e-6 < error(method.batch_logits(batch), golden["logits"]) < 1e-5
+    assert 1e-6 < deviation(method.batch_logits(batch), golden["logits"]) < 1e-5
 
 
 def test_padding_has_no_say_in_the_originals_stopping_rule() -> None:

@@ -14,7 +14,7 @@ from bench.contract.material import labels, phases
 from bench.errors import BenchError
 from methods.coop import CoOp
 from methods.prograd import GUIDE, ProGrad, class_last, without_conflict
-from tests.golden_data import TOLERANCE, Item, backbone, error
+from tests.golden_data import TOLERANCE, Item, backbone, deviation
 from tests.methods.from_golden import context, images, one_batch, set_up
 
 
@@ -66,11 +66,11 @@ def test_the_guide_is_the_gradient_of_the_divergence_from_zero_shot() -> None:
         method.batch_logits(batch).log_softmax(1), teacher.log_softmax(1), reduction="batchmean", log_target=True
     )
     (expected,) = torch.autograd.grad(divergence, [method.context])
-    assert error(found, expected) < TOLERANCE
+    assert deviation(found, expected) < TOLERANCE
     own = F.cross_entropy(method.batch_logits(batch), batch.observed)
     (gradient,) = torch.autograd.grad(own, [method.context])
     terms = {"ce": {"context": gradient}, GUIDE: {"context": found}}
-    assert error(method.combine(terms)["context"], slow(gradient, expected, 1.0)) < TOLERANCE
+    assert deviation(method.combine(terms)["context"], slow(gradient, expected, 1.0)) < TOLERANCE
 
 
 def test_all_terms_of_the_objective_are_projected_together() -> None:

@@ -5,6 +5,7 @@ import math
 import pandas as pd
 import pytest
 
+from bench.cell import Record
 from reports.frame import anchored, curves, tidy, variant_text
 from tests.reports.factory import cell, grid, record
 
@@ -42,6 +43,18 @@ def test_settings_never_mix_protocols():
     frame = tidy(records)
     assert frame["setting"].nunique() == 2
     assert frame.groupby("setting")["seed"].nunique().tolist() == [2, 2]
+
+
+def test_options_that_a_paper_sets_by_rate_do_not_split_its_row():
+    def joapr(rate: float, warmup: int) -> Record:
+        return record(cell("joapr", "symmetric", rate, budget="paper", options={"warmup": warmup}))
+
+    one = tidy([joapr(0.25, 20), joapr(0.5, 1)], {"joapr": {"warmup": 10}})
+    assert set(one["variant"]) == {"joapr"}
+    two = tidy([joapr(0.25, 20), joapr(0.5, 1), joapr(0.5, 7)], {"joapr": {"warmup": 10}})
+    assert set(two["variant"]) == {"joapr[warmup=20]", "joapr[warmup=1]", "joapr[warmup=7]"}
+    constant = tidy([joapr(0.25, 20), joapr(0.5, 20)], {"joapr": {"warmup": 10}})
+    assert set(constant["variant"]) == {"joapr[warmup=20]"}
 
 
 def test_under_the_paper_budget_methods_bring_their_own_epochs():
