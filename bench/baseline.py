@@ -13,6 +13,8 @@ import numpy as np
 
 from bench.cell import Cell, Record
 from bench.errors import BenchError
+from bench.resolve import told
+from bench.variants import variant_text
 
 KIND = "noisy-prompt-bench baseline"
 SCHEMA = 1
@@ -44,12 +46,12 @@ class Group:
 
     @property
     def label(self) -> str:
-        """Dataset, noise and method with its options, for people."""
+        """Dataset, noise and method with the options that are not its defaults, for people."""
         cell = self.cell
-        inside = ",".join(f"{name}={value}" for name, value in sorted(cell["options"].items()))
+        method = variant_text(cell["method"], told(cell["method"], cell["options"]))
         noise = cell["noise"] if not cell["rate"] else f"{cell['noise']} {cell['rate']:.4g}"
         subset = "@clean" if cell["subset"] == "clean" else ""
-        return f"{cell['dataset']} · {noise} · {cell['method']}{f'[{inside}]' if inside else ''}{subset}"
+        return f"{cell['dataset']} · {noise} · {method}{subset}"
 
     @property
     def family(self) -> str:

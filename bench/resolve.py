@@ -39,6 +39,15 @@ def options(method: str, given: Mapping[str, Value]) -> dict[str, Value]:
     return dict(_remembered(METHODS, method, question, lambda: _options(method, given)))
 
 
+def told(method: str, given: Mapping[str, Value]) -> dict[str, Value]:
+    """The options that differ from the defaults of the method's code: what names a variant. All, if it is unknown."""
+    try:
+        defaults = options(method, {})
+    except BenchError:
+        defaults = {}
+    return {name: value for name, value in given.items() if name not in defaults or defaults[name] != value}
+
+
 def takes_rate(kind: str) -> bool:
     """Whether a kind of noise takes a rate.
 

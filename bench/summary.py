@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from statistics import fmean
 
 from bench.cell import Record
+from bench.resolve import told
+from bench.variants import variant_text
 
 COLUMNS = ["dataset", "noise", "method", "seeds", "accuracy %", "memorized %", "seconds", "unfinished"]
 Row = tuple[str, ...]
@@ -24,8 +26,8 @@ def summary_rows(records: Iterable[Record]) -> tuple[list[str], list[list[str]]]
     for record in records:
         cell = record.cell
         noise = cell.noise if cell.noise == "none" else f"{cell.noise} {cell.rate:g}"
-        shown = [f"{name}={cell.options[name]}" for name in sorted(cell.options) if (cell.method, name) in varying]
-        method = cell.method + (f"[{','.join(shown)}]" if shown else "") + ("@clean" if cell.subset == "clean" else "")
+        method = variant_text(cell.method, told(cell.method, cell.options))
+        method += "@clean" if cell.subset == "clean" else ""
         others = tuple(f"{name} {getattr(cell, name)}" for name in ("backbone", "shots", "epochs") if name in varying)
         groups[" · ".join((cell.dataset, *others)), noise, method].append(record)
     return COLUMNS, [[*name, *_numbers(group)] for name, group in groups.items()]
@@ -48,12 +50,10 @@ def _mean(values: list[float | int | None], scale: float) -> str:
     return f"{scale * fmean(known):.1f}" if known else "–"
 
 
-def _varying(records: list[Record]) -> set[object]:
-    """Options, by method and name, and fields of the cell that differ between the records."""
-    seen: dict[object, set[object]] = defaultdict(set)
+def _varying(records: list[Record]) -> set[str]:
+    """Fields of the cell that differ between the records."""
+    seen: dict[str, set[object]] = defaultdict(set)
     for record in records:
-        for name, value in record.cell.options.items():
-            seen[record.cell.method, name].add(value)
         for field in ("backbone", "shots", "epochs"):
             seen[field].add(getattr(record.cell, field))
     return {name for name, values in seen.items() if len(values) > 1}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -45,6 +45,20 @@ def parse_variant(text: str) -> Variant:
             raise BenchError(f'method "{text}" gives option "{name.strip()}" twice; keep one of the two.')
         options[name.strip()] = parse_value(value)
     return Variant(match["name"], options, "clean" if match["clean"] else "all")
+
+
+def variant_text(method: str, options: Mapping[str, Value]) -> str:
+    """The method as it is written on the command line: what `parse_variant` reads.
+
+    >>> variant_text("gce-coop", {"q": 0.5})
+    'gce-coop[q=0.5]'
+    """
+    inside = ",".join(f"{name}={_plain(value)}" for name, value in sorted(options.items()))
+    return f"{method}[{inside}]" if inside else method
+
+
+def _plain(value: Value) -> str:
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def split_list(text: str) -> list[str]:

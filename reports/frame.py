@@ -17,6 +17,7 @@ import pandas as pd
 
 from bench.baseline import newest
 from bench.cell import Cell, Record, Value
+from bench.variants import variant_text
 from reports.names import DAGGER, DISPLAY, NOISE, REFERENCE, SIGNS, method_name, order
 
 Defaults: TypeAlias = Mapping[str, Mapping[str, Value]]
@@ -113,20 +114,6 @@ def number(value: Any) -> float:
     if isinstance(value, (int, float)) and math.isfinite(value):
         return float(value)
     return math.nan
-
-
-def variant_text(method: str, options: Mapping[str, Value]) -> str:
-    """The method as it is written on the command line.
-
-    >>> variant_text("gce-coop", {"q": 0.5})
-    'gce-coop[q=0.5]'
-    """
-    inside = ",".join(f"{name}={_plain(value)}" for name, value in sorted(options.items()))
-    return f"{method}[{inside}]" if inside else method
-
-
-def _plain(value: Value) -> str:
-    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _own(cell: Cell) -> tuple[str, ...]:

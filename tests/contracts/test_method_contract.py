@@ -97,7 +97,7 @@ COUNTS = [
     ("linear-probe", {}, 51_300),
     ("clip-adapter", {}, 131_072),
     ("tip-adapter", {}, 0),
-    ("tip-adapter-f", {}, 2 * 512),  # two samples here; 819,200 at 16 shots
+    ("tip-adapter-f", {}, 819_200),
     ("maple", {}, 3_555_072),
     ("promptsrc", {}, 46_080),
     ("deft", {}, 200_704),
@@ -105,7 +105,9 @@ COUNTS = [
 
 
 @pytest.mark.parametrize(("name", "options", "expected"), COUNTS)
-def test_parameters_on_a_tower_of_the_size_of_vit_b_16(name: str, options: dict[str, Any], expected: int) -> None:
+def test_parameters_on_a_tower_of_the_size_of_vit_b_16(
+    name: str, options: dict[str, Any], expected: int
+) -> None:
     method = METHODS.get(name)
     built = method(method.Options(**options))
     tower: Any = SimpleNamespace(
@@ -119,9 +121,9 @@ def test_parameters_on_a_tower_of_the_size_of_vit_b_16(name: str, options: dict[
         vision_layers=12,
         patch_size=16,
     )
-    train = Inputs(torch.zeros(2, 512), torch.zeros(2, 196, 512))
+    train = Inputs(torch.zeros(1600, 512), torch.zeros(1, 1, 1).expand(1600, 196, 512))
     names = tuple(f"class {number}" for number in range(100))
-    observed = torch.zeros(2, dtype=torch.long)
+    observed = torch.arange(1600) % 100
     streams = Stream(1, "init"), Stream(1, "method")
     facts = {"noise_rate": 0.5}
     built.setup(

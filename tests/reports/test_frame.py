@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from bench.cell import Record
-from reports.frame import anchored, curves, tidy, variant_text
+from bench.variants import variant_text
+from reports.frame import anchored, curves, tidy
 from tests.reports.factory import cell, grid, record
 
 
