@@ -14,10 +14,12 @@ from bench.grid import Grid, PlannedCell
 from bench.store import Store
 
 RETRY = (*UNFINISHED, "all")
-# Where no like cell has been run: seconds per epoch, and once per cell. Measured with `tiny` on one core; a ViT-B/16
-# without GPU takes about thirty times as long.
-SECONDS_PER_EPOCH = {"tiny": 0.1}
+# Where no like cell has been run: seconds per epoch, and once per cell. Measured with `tiny` on one core, and relative
+# to CoOp for methods that encode texts for each image or run the image tower; a ViT-B/16 without GPU takes about thirty
+# times as long.
+SECONDS_PER_EPOCH = {"tiny": 0.06}
 OTHER_SECONDS_PER_EPOCH = 3.0
+RELATIVE_COST = {"plot": 4, "cocoop": 8, "visprompt": 10, "maple": 10, "promptsrc": 10, "deft": 20, "dividemix": 3}
 CELL_SECONDS = 1.0
 RECORD_BYTES = 100_000
 
@@ -110,26 +112,35 @@ def make_plan(grid: Grid, store: Store, retry: str | None = None) -> Plan:
 
 
 def _estimate(todo: Iterable[PlannedCell], records: Iterable[Record]) -> Estimate:
-    """Seconds of like cells: same method, data set, backbone; then any method; then the stated default."""
+    """Seconds of like cells: same method, data set and backbone; then any method's, scaled; then the default."""
     rates: dict[tuple[str, ...], list[float]] = defaultdict(list)
     peaks: dict[str, int] = defaultdict(int)
     for record in records:
         seconds = record.cost.get("seconds")
         if record.status == "done" and isinstance(seconds, (int, float)):
             for name in _likeness(record.cell):
-                rates[name].append(seconds / record.cell.epochs)
+                rates[name].append(seconds / record.cell.epochs / _scale(record.cell, name))
         peak = record.cost.get("peak_memory_bytes")
         peaks[record.cell.backbone] = max(peaks[record.cell.backbone], peak if isinstance(peak, int) else 0)
     means = {name: fmean(values) for name, values in rates.items()}
     seconds_by_key, measured, peak = {}, 0, 0
     for planned in todo:
         cell = planned.cell
-        rate = next((means[name] for name in _likeness(cell) if name in means), None)
+        rate = next((means[name] * _scale(cell, name) for name in _likeness(cell) if name in means), None)
         measured += rate is not None
-        default = SECONDS_PER_EPOCH.get(cell.backbone, OTHER_SECONDS_PER_EPOCH) * cell.epochs + CELL_SECONDS
-        seconds_by_key[planned.key] = default if rate is None else rate * cell.epochs
+        seconds_by_key[planned.key] = _default_seconds(cell) if rate is None else rate * cell.epochs
         peak = max(peak, peaks[cell.backbone])
     return Estimate(seconds_by_key, measured, len(seconds_by_key) * RECORD_BYTES, peak)
+
+
+def _default_seconds(cell: Cell) -> float:
+    rate = SECONDS_PER_EPOCH.get(cell.backbone, OTHER_SECONDS_PER_EPOCH)
+    return rate * RELATIVE_COST.get(cell.method, 1) * cell.epochs + CELL_SECONDS
+
+
+def _scale(cell: Cell, likeness: tuple[str, ...]) -> float:
+    """What divides a rate that is shared by all methods, and multiplies it again."""
+    return 1 if cell.method in likeness else RELATIVE_COST.get(cell.method, 1)
 
 
 def _likeness(cell: Cell) -> tuple[tuple[str, ...], ...]:
