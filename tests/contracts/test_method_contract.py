@@ -105,9 +105,7 @@ COUNTS = [
 
 
 @pytest.mark.parametrize(("name", "options", "expected"), COUNTS)
-def test_parameters_on_a_tower_of_the_size_of_vit_b_16(
-    name: str, options: dict[str, Any], expected: int
-) -> None:
+def test_parameters_on_a_tower_of_the_size_of_vit_b_16(name: str, options: dict[str, Any], expected: int) -> None:
     method = METHODS.get(name)
     built = method(method.Options(**options))
     tower: Any = SimpleNamespace(

@@ -168,11 +168,36 @@ def test_small_q_is_cross_entropy() -> None:
     assert torch.allclose(near, losses.cross_entropy(logits.double(), labels), atol=1e-3)
 
 
-def test_divergence_from_uniform() -> None:
+weights = st.lists(st.floats(0.01, 5), min_size=2, max_size=6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(weights, st.data())
+def test_slow_soft_cross_entropy_and_divergence(masses: list[float], data: st.DataObject) -> None:
+    target = [mass / sum(masses) for mass in masses]
+    row = [data.draw(st.floats(-20, 20, width=32)) for _ in masses]
+    slow = -sum(t * math.log(max(p, 1e-300)) for t, p in zip(target, slow_softmax(row), strict=True))
+    found = losses.soft_cross_entropy(torch.tensor([row]), torch.tensor([target]))
+    assert found.item() == pytest.approx(slow, rel=1e-5, abs=1e-5)
+    divergence = sum(1 / len(target) * math.log(1 / len(target) / value) for value in target)
+    assert losses.divergence_from_uniform(torch.tensor(target)).item() == pytest.approx(divergence, abs=1e-5)
+
+
+def test_divergence_from_uniform_of_the_uniform_and_of_one_class() -> None:
     assert losses.divergence_from_uniform(torch.full((4,), 0.25)).item() == pytest.approx(0, abs=1e-7)
-    p = torch.tensor([0.5, 0.25, 0.25])
-    slow = sum(1 / 3 * math.log(1 / 3 / value) for value in p.tolist())
-    assert losses.divergence_from_uniform(p).item() == pytest.approx(slow, rel=1e-6)
+    assert math.isfinite(losses.divergence_from_uniform(torch.tensor([1.0, 0.0])).item())
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.floats(-9, 9), st.booleans(), st.floats(0, 3)), min_size=1, max_size=8))
+def test_slow_masked_mean(rows: list[tuple[float, bool, float]]) -> None:
+    values, mask, weight = (torch.tensor(column) for column in zip(*rows, strict=True))
+    chosen = [(value, w) for value, inside, w in rows if inside]
+    total = sum(w for _, w in chosen)
+    weighted = sum(value * w for value, w in chosen) / total if total else 0.0
+    assert losses.masked_mean(values, mask, weight).item() == pytest.approx(weighted, rel=1e-4, abs=1e-4)
+    plain = sum(value for value, _ in chosen) / max(len(chosen), 1)
+    assert losses.masked_mean(values, mask).item() == pytest.approx(plain, rel=1e-4, abs=1e-4)
 
 
 def test_masked_mean_of_nothing_is_zero_with_zero_gradient() -> None:
