@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from reports.names import FAMILIES, NOISE, REFERENCE, SECTIONS, column_name, family, noise_name, order
+from reports.names import FAMILIES, FAMILY_WORDS, NOISE, REFERENCE, SECTIONS, column_name, family, noise_name, order
 from reports.style import COLUMN_WIDTH, RC, TEXT_WIDTH, Look, look
 from reports.tables import Column, describe, parts, summarize
 
@@ -58,33 +58,39 @@ def draw(frame: pd.DataFrame, curves: pd.DataFrame, folder: Path) -> list[Drawn]
     drawn: list[Drawn] = []
     with style.context(["default", RC]):
         for setting, part in parts(frame):
-            text, levels = describe(part), _levels(curves[curves["setting"] == setting])
-            for suffix, rows in _families(part):
-                looks, summary = _looks(rows), summarize(rows)
+            levels = _levels(curves[curves["setting"] == setting])
+            for suffix, words, rows in _families(part):
+                looks, summary, text = _looks(rows), summarize(rows), describe(part) + words
                 seen = levels[levels["label"].isin(list(looks))]
                 name = setting + suffix
-                drawn += _overview(name, text, summary, seen, looks, folder)
-                drawn += _accuracy(name, text, summary, looks, folder)
-                drawn += _memorization(name, text, seen, looks, folder)
-    return [replace(one, setting=_setting(one.setting, frame)) for one in drawn]
+                found = _overview(name, text, summary, seen, looks, folder)
+                found += _accuracy(name, text, summary, looks, folder)
+                found += _memorization(name, text, seen, looks, folder)
+                drawn += [replace(one, setting=setting) for one in found]
+    return drawn
 
 
-def _families(part: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """File suffix and rows of each figure: all rows where they are few, else family by family with the references."""
+def _families(part: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
+    """File suffix, words of the caption and rows of each figure.
+
+    All rows where they are few, else family by family beside the references; of a family that is still too large, the
+    methods as they are, and then those that have variants with their variants.
+    """
     if part["label"].nunique() <= LINES:
-        return [("", part)]
-    families = part["method"].map(family)
-    anchor = (families == ANCHORS) & (part["variant"] == part["method"])
-    others = [name for name in (*FAMILIES, "others") if name != ANCHORS and (families == name).any()]
-    if (rest := (families == ANCHORS) & ~anchor).any():
-        return [(f"-{ANCHORS}", part[rest | anchor]), *((f"-{n}", part[anchor | (families == n)]) for n in others)]
-    return [(f"-{name}", part[anchor | (families == name)]) for name in others]
-
-
-def _setting(name: str, frame: pd.DataFrame) -> str:
-    """The setting that a figure's name, setting and perhaps family, belongs to."""
-    known = {str(setting) for setting in frame["setting"]}
-    return max((setting for setting in known if name.startswith(setting)), key=len)
+        return [("", "", part)]
+    families, plain = part["method"].map(family), part["variant"] == part["method"]
+    anchor = (families == ANCHORS) & plain
+    figures = []
+    for name in [*FAMILIES, "others"]:
+        mine = (families == name) & ~anchor
+        words = f", {FAMILY_WORDS.get(name, name)}"
+        if part[mine | anchor]["label"].nunique() <= LINES:
+            figures.append((f"-{name}", words, mine))
+            continue
+        varied = part["method"].isin(part.loc[mine & ~plain, "method"])
+        figures.append((f"-{name}", words, mine & plain))
+        figures.append((f"-{name}-variants", f"{words} and their variants", mine & varied))
+    return [(suffix, words, part[rows | anchor]) for suffix, words, rows in figures if rows.any()]
 
 
 def _overview(
@@ -96,7 +102,7 @@ def _overview(
         return []
     first = columns[0][0]
     kind, rate = ("symmetric", 0.5) if ("symmetric", 0.5) in columns else max(c for c in columns if c[0] == first)
-    figure = Figure(figsize=(TEXT_WIDTH, 2.1 + _legend_height(len(looks), TEXT_WIDTH)), layout="constrained")
+    figure = Figure(figsize=(TEXT_WIDTH, 2.1 + _legend_height(looks, TEXT_WIDTH)), layout="constrained")
     left, right = figure.subplots(1, 2)
     rates = _panel(summary, kind)
     memorized = _at(levels, "memorized", (kind, rate))
@@ -122,7 +128,7 @@ def _accuracy(setting: str, text: str, summary: pd.DataFrame, looks: dict[str, L
     columns = min(len(kinds), 2)
     rows = math.ceil(len(kinds) / columns)
     width = TEXT_WIDTH if columns > 1 else COLUMN_WIDTH
-    legend = _legend_height(len(looks), width)
+    legend = _legend_height(looks, width)
     figure = Figure(figsize=(width, 2.1 * rows + legend), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
     panels, data = list(grid.flat), []
@@ -166,7 +172,7 @@ def _memorization_figure(
 ) -> Drawn:
     present = [q for q in QUANTITIES if (levels["quantity"] == q).any()]
     width = TEXT_WIDTH if len(columns) > 1 else COLUMN_WIDTH
-    height = 1.4 * len(present) + 0.3 + _legend_height(len(looks), width)
+    height = 1.4 * len(present) + 0.3 + _legend_height(looks, width)
     figure = Figure(figsize=(width, height), layout="constrained")
     grid = figure.subplots(len(present), len(columns), squeeze=False, sharex=True, sharey="row")
     data = []
@@ -269,13 +275,15 @@ def _curve_panel(axes: Axes, panel: pd.DataFrame, looks: dict[str, Look]) -> Non
     axes.margins(x=0.02)
 
 
-def _legend_columns(width: float) -> int:
-    return 4 if width > COLUMN_WIDTH else 2
+def _legend_columns(labels: Iterable[str], width: float) -> int:
+    """As many columns as the widest label leaves room for, at most four."""
+    widest = 0.55 + 0.062 * max(map(len, labels), default=0)
+    return max(1, min(4, int(width / widest)))
 
 
-def _legend_height(entries: int, width: float) -> float:
+def _legend_height(labels: Collection[str], width: float) -> float:
     """Inches that the legend below the panels takes."""
-    return 0.17 * math.ceil(entries / _legend_columns(width)) + 0.1
+    return 0.17 * math.ceil(len(labels) / _legend_columns(labels, width)) + 0.1
 
 
 def _legend(figure: Figure, panels: Sequence[Axes], looks: dict[str, Look]) -> None:
@@ -287,7 +295,7 @@ def _legend(figure: Figure, panels: Sequence[Axes], looks: dict[str, Look]) -> N
     labels = sorted(handles, key=lambda label: rank.get(label, -1))
     figure.legend(
         [handles[label] for label in labels], labels, loc="outside lower center",
-        ncols=_legend_columns(float(figure.get_figwidth())), columnspacing=1.2,
+        ncols=_legend_columns(labels, float(figure.get_figwidth())), columnspacing=1.2,
     )  # fmt: skip
 
 

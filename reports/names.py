@@ -42,6 +42,15 @@ FAMILIES: dict[str, dict[str, str]] = {
         "tip-adapter-f": "Tip-Adapter-F",
     },
 }
+FAMILY_WORDS = {
+    "references": "variants of CoOp",
+    "losses": "methods with another loss",
+    "relabelling": "methods with new labels or other networks",
+    "splits": "methods that split the set",
+    "prompts": "methods with other prompts",
+    "features": "methods on features alone",
+    "others": "other methods",
+}
 DISPLAY = {name: shown for family in FAMILIES.values() for name, shown in family.items()}
 NOISE = {"none": "Clean", "symmetric": "Symmetric", "asymmetric": "Asymmetric"}
 SIGNS = {

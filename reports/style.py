@@ -99,11 +99,11 @@ KNOWN = {
 def look(method: str, variant: str, section: str) -> Look:
     """The look of a row of a table: registry name, variant ("gce-coop[q=0.5]") and section.
 
-    Oracle rows are grey and dashed. A method that is not in `KNOWN` draws its look from a hash of its name, a variant
-    its dash from a hash of its text.
+    Oracle rows are grey and dashed, with the marker of their method unless that is CoOp. A method that is not in
+    `KNOWN` draws its look from a hash of its name, a variant its dash from a hash of its text.
     """
     if section == "oracle":
-        return Look(GREY, "", (0, (4.0, 2.0)))
+        return Look(GREY, "" if method == "coop" else KNOWN.get(method, KNOWN["coop"]).marker, (0, (4.0, 2.0)))
     base = KNOWN.get(method) or Look(
         PALETTE[_hash(method, "colour") % len(PALETTE)],
         OTHER_MARKERS[_hash(method, "marker") % len(OTHER_MARKERS)],

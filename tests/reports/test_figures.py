@@ -110,10 +110,23 @@ def test_many_rows_are_drawn_family_by_family(tmp_path: Path, png_only: None):
     frame = tidy(records)
     names = {d.name: d for d in draw(frame, curves(records, frame), tmp_path)}
     families = ("losses", "relabelling", "splits", "prompts", "others")
-    assert [n.rpartition("-")[2] for n in names if n.startswith("accuracy")] == list(families)
-    for family in families:
-        data = pd.read_csv(
-            next(d for n, d in names.items() if n.startswith("accuracy") and n.endswith(family)).files[-1]
-        )
-        assert {"Zero-shot", "CoOp"} <= set(data["label"])
+    accuracy = {name.rpartition("-")[2]: drawn for name, drawn in names.items() if name.startswith("accuracy")}
+    assert list(accuracy) == list(families)
+    for drawn in accuracy.values():
+        assert {"Zero-shot", "CoOp"} <= set(pd.read_csv(drawn.files[-1])["label"])
+    assert "methods that split the set" in accuracy["splits"].caption
     assert {d.setting for d in names.values()} == set(frame["setting"])
+
+
+def test_a_large_family_is_drawn_without_and_then_with_its_variants(tmp_path: Path, png_only: None):
+    records = grid(methods=("zero-shot", "coop", "gce-coop", "promptmae"), epochs=6)
+    for q in range(1, 13):
+        records += grid(methods=("gce-coop",), epochs=6, oracle=False, options={"q": q / 20})
+    frame = tidy(records, {"gce-coop": {"q": 0.7}})
+    drawn = [d for d in draw(frame, curves(records, frame), tmp_path) if d.name.startswith("accuracy")]
+    plain, variants = (set(pd.read_csv(d.files[-1])["label"]) for d in drawn)
+    assert [d.name.rpartition("epochs-")[2] for d in drawn] == ["losses", "losses-variants"]
+    assert {"GCE-CoOp", "PromptMAE", "CoOp"} <= plain
+    assert not any("q=" in label for label in plain)
+    assert "PromptMAE" not in variants
+    assert sum("q=" in label for label in variants) == 12
