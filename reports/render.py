@@ -8,6 +8,7 @@ from itertools import groupby
 
 from reports.tables import Entry, Row, Section, Table
 
+SIZES = {r"\small": 92, r"\footnotesize": 104, r"\scriptsize": 124}  # characters in a row
 ROWS_PER_PAGE = 40
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -99,7 +100,7 @@ def _float(table: Table, sections: tuple[Section, ...], page: int, pages: int) -
     return "\n".join(
         [
             r"\begin{table}[htbp]",
-            r"\centering\small\setlength{\tabcolsep}{4pt}",
+            rf"\centering{_size(table)}\setlength{{\tabcolsep}}{{4pt}}",
             rf"\caption{{{escape_latex(' '.join(table.caption) + part)}}}\smallskip",
             rf"\label{{tab:{table.name}{f'-{page + 1}' if pages > 1 else ''}}}",
             rf"\begin{{tabular}}{{l{'r' * (width - 1)}}}",
@@ -113,6 +114,18 @@ def _float(table: Table, sections: tuple[Section, ...], page: int, pages: int) -
             "",
         ]
     )
+
+
+def _size(table: Table) -> str:
+    """The largest font size at which the widest row fits about a page's width."""
+    rows = [row for section in table.sections for row in section.rows]
+    texts = [
+        [name, *(entry.printed + entry.spread for row in rows for entry in row.entries[index : index + 1])]
+        for index, (_, name) in enumerate(table.head)
+    ]
+    columns = [[row.label for row in rows], *texts]
+    characters = sum(max(map(len, column), default=0) for column in columns) + 2 * len(columns)
+    return next((size for size, most in SIZES.items() if characters <= most), r"\tiny")
 
 
 def _tex_row(row: Row) -> str:

@@ -16,6 +16,7 @@ from reports.resolution import resolution
 
 Column: TypeAlias = tuple[str, float]
 WIDEST = 7
+SHOWN_TERMS = 2
 GROUP = ["setting", "section", "method", "label", "noise", "rate"]
 MEASURES = {
     "memorized": "Predicted as the given wrong label (memorized), %",
@@ -159,7 +160,7 @@ def cost_tables(frame: pd.DataFrame) -> list[Table]:
     tables = []
     for setting, part in parts(frame):
         costs = cost_frame(part)
-        shown = ["Accuracy (%)", "Seconds", "Optimizer steps", "Forward passes", "Trained parameters", "Cells"]
+        shown = ["Accuracy (%)", "Seconds", "Steps", "Passes", "Parameters", "Cells"]
         memory = bool(costs["peak_memory_bytes"].notna().any())
         head = tuple(("", name) for name in [*shown, *(["Peak memory (MiB)"] if memory else [])])
         sections = tuple(
@@ -174,7 +175,9 @@ def cost_tables(frame: pd.DataFrame) -> list[Table]:
             f"Accuracy is the mean over the {common:g} noise columns that every row has.",
         )
         notes = (
-            "Optimizer steps: all of them, and in brackets those in which a loss term took part.",
+            "Steps of the optimizer: all of them, and in brackets those of loss terms that are not in every one (two "
+            "at most; the CSV has all).",
+            "Passes are forward passes on one batch, parameters those that are fitted.",
             "Seconds are wall-clock and hold for the machines in the records' provenance only.",
             *([f"{DAGGER}: {_ORACLE}."] if (costs["section"] == "oracle").any() else []),
         )
@@ -334,9 +337,10 @@ def _zero_shot_note(summary: pd.DataFrame) -> tuple[str, ...]:
 def _cost_row(row: dict[str, Any], memory: bool) -> Row:
     steps = {str(k)[6:]: v for k, v in row.items() if str(k).startswith("steps_") and not math.isnan(v)}
     total = steps.pop("all", math.nan)
-    terms = ", ".join(f"{term} {value:,.0f}" for term, value in sorted(steps.items()) if value)
+    partial = sorted(((v, k) for k, v in steps.items() if v and v != total), key=lambda pair: (-pair[0], pair[1]))
+    terms = [f"{term} {value:,.0f}" for value, term in partial[:SHOWN_TERMS]] + ["..."] * (len(partial) > SHOWN_TERMS)
     text = "0" if math.isnan(total) and not terms else f"{total:,.0f}" if not math.isnan(total) else ""
-    brackets = f" ({terms})" if terms and (len(steps) > 1 or math.isnan(total)) else ""
+    brackets = f" ({', '.join(terms)})" if terms else ""
     texts = [
         "–" if math.isnan(row["accuracy"]) else f"{row['accuracy']:.1f}",
         "–" if math.isnan(row["seconds"]) else f"{row['seconds']:,.{0 if row['seconds'] >= 100 else 1}f}",

@@ -9,7 +9,7 @@ import pytest
 
 from reports.frame import tidy
 from reports.render import escape_latex, latex, markdown
-from reports.tables import accuracy_tables, cost_tables, memorization_tables
+from reports.tables import Entry, Row, Section, Table, accuracy_tables, cost_tables, memorization_tables
 from tests.reports.factory import cell, grid, record
 
 AWKWARD = [
@@ -66,3 +66,12 @@ def test_tables_compile_with_booktabs_alone(tmp_path: Path):
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_wide_tables_are_set_in_smaller_type():
+    narrow, wide = (
+        latex(Table("cost", "s", "n", (("", "Steps"),), (Section("", (Row("x" * size, (Entry(text="1"),)),)),), (), ()))
+        for size in (20, 110)
+    )
+    assert r"\centering\small" in narrow
+    assert r"\centering\scriptsize" in wide

@@ -171,8 +171,18 @@ def test_cost_averages_and_common_columns():
     assert costs.loc["CoOp", "accuracy"] == pytest.approx(sum(kept) / len(kept))
 
 
-def test_cost_lists_loss_terms_where_there_are_several():
+@pytest.mark.parametrize(
+    ("steps", "text"),
+    [
+        ({"all": 250, "ce": 250, "gce": 180}, "250 (gce 180)"),
+        ({"all": 250, "ce": 250}, "250"),
+        ({"all": 300, "ce": 100, "mae": 200}, "300 (mae 200, ce 100)"),
+        ({"all": 300, "a": 10, "b": 20, "c": 30}, "300 (c 30, b 20, ...)"),
+        ({}, "0"),
+    ],
+)
+def test_cost_lists_the_loss_terms_that_are_not_in_every_step(steps: dict[str, int], text: str):
     made = record(cell("visprompt"))
-    made.cost["optimizer_steps"] = {"all": 250, "ce": 250, "gce": 180}
+    made.cost["optimizer_steps"] = steps
     (table,) = cost_tables(tidy([made]))
-    assert table.sections[0].rows[0].entries[2].text == "250 (ce 250, gce 180)"
+    assert table.sections[0].rows[0].entries[2].text == text
