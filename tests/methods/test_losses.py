@@ -189,7 +189,7 @@ def test_divergence_from_uniform_of_the_uniform_and_of_one_class() -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.tuples(st.floats(-9, 9), st.booleans(), st.floats(0, 3)), min_size=1, max_size=8))
+@given(st.lists(st.tuples(st.floats(-9, 9), st.booleans(), st.just(0.0) | st.floats(0.01, 3)), min_size=1, max_size=8))
 def test_slow_masked_mean(rows: list[tuple[float, bool, float]]) -> None:
     values, mask, weight = (torch.tensor(column) for column in zip(*rows, strict=True))
     chosen = [(value, w) for value, inside, w in rows if inside]
