@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 
 from bench.contract.material import (
@@ -239,7 +239,32 @@ def _outcome(method: Method, parameters: dict[str, Tensor], buffers: dict[str, T
         return torch.stack(list(losses.terms.values())).sum(), losses.state
 
     gradients, state = grad(loss, has_aux=True)(trained)
+    if method.needs(method.options).separate_gradients:
+        gradients = _combined(method, trained, buffers, batch)
     return gradients | {f"state {name}": rows.float() for name, rows in state.items()}
+
+
+class _Combine(nn.Module):
+    """`Method.combine` as a forward pass, so that `functional_call` can put a member's state in place."""
+
+    def __init__(self, method: Method) -> None:
+        super().__init__()
+        self.method = method
+
+    def forward(self, gradients: dict[str, dict[str, Tensor]]) -> Any:
+        return self.method.combine(gradients)
+
+
+def _combined(method: Method, parameters: dict[str, Tensor], buffers: dict[str, Tensor], batch: Batch) -> Any:
+    """What the method makes of the gradients of its terms."""
+
+    def term(p: dict[str, Tensor], name: str) -> Tensor:
+        return functional_call(method, (p, buffers), (batch,)).terms[name]  # type: ignore[no-any-return] # untyped
+
+    names = list(functional_call(method, (parameters, buffers), (batch,)).terms)
+    gradients = {name: grad(term)(parameters, name) for name in names}
+    state = {f"method.{name}": value for name, value in (parameters | buffers).items()}
+    return functional_call(_Combine(method), state, (gradients,))
 
 
 def _tensors(batch: Batch) -> dict[str, Tensor]:

@@ -132,6 +132,20 @@ class PythonNumber(Toy):
         return base.Losses({name: float(self.options.weight) * value for name, value in terms.items()})  # type: ignore[attr-defined]
 
 
+class PythonNumberInCombine(Toy):
+    __doc__ = Toy.__doc__
+
+    class Options(Toy.Options):
+        weight: float = base.scalar(2.0, "a weight", ge=0)
+
+    @classmethod
+    def needs(cls, options: base.Options) -> base.Needs:
+        return base.Needs(separate_gradients=True)
+
+    def combine(self, gradients: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
+        return {name: self.options.weight * value for name, value in super().combine(gradients).items()}  # type: ignore[attr-defined]
+
+
 class Branches(Toy):
     __doc__ = Toy.__doc__
 
@@ -157,6 +171,7 @@ PLANTED: tuple[tuple[type[base.Method], str], ...] = (
     (GreedyForOracles, "uses_what_it_declares"),
     (Sneaky, "uses_what_it_declares"),
     (PythonNumber, "runs_as_a_pack"),
+    (PythonNumberInCombine, "runs_as_a_pack"),
     (Branches, "runs_as_a_pack"),
 )
 
