@@ -56,6 +56,12 @@ def has_finite_gradients(method: type[Method], options: Options) -> None:
     frozen = {id(value) for value in backbone().parameters()}
     assert not any(id(p) in frozen for p in built.parameters()), "the backbone is a parameter"
     trainable = {name: p for name, p in built.named_parameters() if p.requires_grad}
+    copied = [
+        name for name, p in trainable.items() if p.ndim > 1 and any(_equal(p, w) for w in backbone().parameters())
+    ]
+    declared = method.needs(options).trains_backbone
+    assert declared or not copied, f"trains a copy of the backbone ({copied[:1]}): declare trains_backbone"
+    assert copied or not declared, "declares trains_backbone and trains no copy of it"
     seen: dict[str, bool] = {}
     for epoch, number, phase in phases(built):
         names = list(trainable) if phase.train is None else list(phase.train)
@@ -68,6 +74,10 @@ def has_finite_gradients(method: type[Method], options: Options) -> None:
     assert set(seen) == set(trainable), f"never trained: {', '.join(sorted(set(trainable) - set(seen)))}"
     assert not trainable or any(seen.values()), "all gradients are 0"
     assert all(p.grad is None and not p.requires_grad for p in backbone().parameters()), "the backbone is trained"
+
+
+def _equal(first: Tensor, second: Tensor) -> bool:
+    return first.shape == second.shape and torch.equal(first, second)
 
 
 def is_reproducible(method: type[Method], options: Options) -> None:

@@ -58,6 +58,14 @@ class TrainsTheBackbone(Toy):
         self.theirs = context.backbone._model
 
 
+class TrainsACopyOfTheBackbone(Toy):
+    __doc__ = Toy.__doc__
+
+    def setup(self, context: base.Context) -> None:
+        super().setup(context)
+        self.layers = context.backbone.image_layers()
+
+
 class Random(Toy):
     __doc__ = Toy.__doc__
 
@@ -161,6 +169,7 @@ PLANTED: tuple[tuple[type[base.Method], str], ...] = (
     (Infinite, "has_finite_gradients"),
     (Idle, "has_finite_gradients"),
     (TrainsTheBackbone, "has_finite_gradients"),
+    (TrainsACopyOfTheBackbone, "has_finite_gradients"),
     (Random, "is_reproducible"),
     (SameStart, "is_reproducible"),
     (Random, "is_pure"),
