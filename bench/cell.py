@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 SCHEMA = 1
 Value: TypeAlias = bool | int | float | str
 Status: TypeAlias = Literal["done", "diverged", "timeout", "out_of_memory", "failed", "skipped"]
+OptimizerName: TypeAlias = Literal["sgd", "adam", "adamw"]
+Schedule: TypeAlias = Literal["cosine", "cosine-step", "constant"]
 UNFINISHED: tuple[Status, ...] = ("diverged", "timeout", "out_of_memory", "failed")
 
 
@@ -37,9 +39,9 @@ class Cell(BaseModel):
     epochs: int = Field(ge=1)
     budget: Literal["equal", "paper"] = "equal"
     batch_size: int = Field(ge=1)
-    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    optimizer: OptimizerName = "sgd"
     learning_rate: float = Field(gt=0)
-    schedule: Literal["cosine", "cosine-step", "constant"] = "cosine"
+    schedule: Schedule = "cosine"
     epsilon: float = Field(default=1e-8, gt=0)
     momentum: float = Field(ge=0, lt=1)
     weight_decay: float = Field(ge=0)

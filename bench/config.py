@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from bench.cell import OptimizerName, Schedule
 from bench.errors import BenchError, did_you_mean
 from bench.layers import NAME, PACKAGED, Layers, Place, read_layers
 
@@ -60,10 +61,6 @@ class NoiseEntry(Table):
 Entry: TypeAlias = Annotated[NoiseEntry, BeforeValidator(_entry)]
 
 
-OptimizerName: TypeAlias = Literal["sgd", "adam", "adamw"]
-Schedule: TypeAlias = Literal["cosine", "cosine-step", "constant"]
-
-
 class Optimizer(Table):
     """What a paper trains with; each key counts only where it is given, and only under `budget = "paper"`."""
 
@@ -79,7 +76,13 @@ class Optimizer(Table):
     warmup_learning_rate: Positive = 1e-5
 
 
-class When(Optimizer):
+class PaperPart(Optimizer):
+    """A paper's optimizer and options of the method."""
+
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class When(PaperPart):
     """What a paper changes for some cells: those that match every axis given, each a value or a list.
 
     Data sets and kinds of noise need not be known here: a paper may name more than this installation has.
@@ -89,7 +92,6 @@ class When(Optimizer):
     noise: Axis[Name] = Field(default_factory=list)
     rate: Axis[Rate] = Field(default_factory=list)
     shots: Axis[Count] = Field(default_factory=list)
-    options: dict[str, Any] = Field(default_factory=dict)
 
     def matches(self, **axes: Any) -> bool:
         """Whether these values of the axes are among those given."""
@@ -97,10 +99,9 @@ class When(Optimizer):
         return all(axes[axis] in getattr(self, axis) for axis in given)
 
 
-class Paper(Optimizer):
-    """A paper's optimizer, method options (`options`) and, in order, what it changes for some cells (`when`)."""
+class Paper(PaperPart):
+    """What a paper does and, in order, what it changes for some cells."""
 
-    options: dict[str, Any] = Field(default_factory=dict)
     when: list[When] = Field(default_factory=list)
 
 

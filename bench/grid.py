@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from bench.cell import Cell, Value
 from bench.clip import identity
-from bench.config import Config, Exclude, GridTable, MethodTable, Paper, When
+from bench.config import Config, Exclude, GridTable, MethodTable, Paper, PaperPart
 from bench.data import DATASETS
 from bench.errors import BenchError
 from bench.overrides import grid_table, inherited_rates
@@ -132,7 +132,7 @@ def _budgets(
 
 def _paper(paper: Paper, axes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Value]]:
     """What a paper sets at these axes: its optimizer, and options of the method."""
-    parts: list[Paper | When] = [paper, *(when for when in paper.when if when.matches(**axes))]
+    parts: list[PaperPart] = [paper, *(when for when in paper.when if when.matches(**axes))]
     own = {key: value for part in parts for key, value in part.model_dump(exclude_unset=True).items()}
     chosen = {key: value for part in parts for key, value in part.options.items()}
     return own, chosen

@@ -39,13 +39,18 @@ def options(method: str, given: Mapping[str, Value]) -> dict[str, Value]:
     return dict(_remembered(METHODS, method, question, lambda: _options(method, given)))
 
 
+def defaults(method: str) -> dict[str, Value]:
+    """Every option's default in the method's code; none where the method is unknown or does not load."""
+    try:
+        return options(method, {})
+    except BenchError:
+        return {}
+
+
 def told(method: str, given: Mapping[str, Value]) -> dict[str, Value]:
     """The options that differ from the defaults of the method's code: what names a variant. All, if it is unknown."""
-    try:
-        defaults = options(method, {})
-    except BenchError:
-        defaults = {}
-    return {name: value for name, value in given.items() if name not in defaults or defaults[name] != value}
+    known = defaults(method)
+    return {name: value for name, value in given.items() if name not in known or known[name] != value}
 
 
 def takes_rate(kind: str) -> bool:

@@ -65,29 +65,20 @@ class Work:
     diagnostics: list[dict[str, float]] = field(default_factory=list)
 
 
-def learning_rate(epoch: int, cell: Cell) -> float:
-    """The rate used in an epoch, counted from 0: a constant warm-up, then a cosine that never reaches 0.
+def learning_rate(epoch: int, cell: Cell, part: float = 0.0) -> float:
+    """The rate used in an epoch, counted from 0, `part` of whose steps are done.
 
-    As Dassl executes it (method specification 1.3): lr(e) = ½·lr₀·(1 + cos(π(e - w)/E)) after w warm-up epochs of E.
-    With schedule = "constant" it is lr₀ throughout; "cosine-step" is `step_learning_rate`.
+    cosine: a constant warm-up, then a cosine that never reaches 0 and stands still within an epoch, as Dassl executes
+    it (method specification 1.3): lr(e) = ½·lr₀·(1 + cos(π(e - w)/E)) after w warm-up epochs of E. cosine-step: a
+    cosine over all steps, without warm-up (Tip-Adapter-F). constant: lr₀ throughout.
     """
     if cell.schedule == "constant":
         return cell.learning_rate
+    if cell.schedule == "cosine-step":
+        return 0.5 * cell.learning_rate * (1 + math.cos(math.pi * (epoch + part) / cell.epochs))
     if epoch < cell.warmup_epochs:
         return cell.warmup_learning_rate
     return 0.5 * cell.learning_rate * (1 + math.cos(math.pi * (epoch - cell.warmup_epochs) / cell.epochs))
-
-
-def step_learning_rate(epoch: int, step: int, steps: int, cell: Cell) -> float:
-    """The rate of one step, for schedule = "cosine-step": a cosine over all steps, without warm-up (Tip-Adapter-F).
-
-    Args:
-        epoch: counted from 0.
-        step: of this epoch, counted from 0.
-        steps: of this epoch.
-        cell: for rate and epochs.
-    """
-    return 0.5 * cell.learning_rate * (1 + math.cos(math.pi * (epoch + step / steps) / cell.epochs))
 
 
 def optimizer_of(cell: Cell, parameters: Sequence[Tensor]) -> torch.optim.Optimizer:
@@ -128,7 +119,7 @@ class Loop:
         self.parameters = [p for p in method.parameters() if p.requires_grad]
         self.needs = needs = method.needs(method.options)
         self.chunk = PER_IMAGE_CHUNK if needs.per_image_text or needs.pixels else POOLED_CHUNK
-        self._full: Tensor | None = None
+        self._evaluated: tuple[Tensor, dict[str, Tensor]] | None = None  # until the parameters move again
 
     def run(self) -> Work:
         """Train, evaluate, and leave the last row after `finalize`."""
@@ -138,7 +129,7 @@ class Loop:
             for epoch in range(1, self.cell.epochs + 1):
                 self._evaluate(epoch - 1, phases, tested=(epoch - 1) % self.cell.eval_every == 0)
                 phases = self.method.begin_epoch(epoch, self._full_pass)
-                self._full = None
+                self._evaluated = None
                 for number, phase in enumerate(phases):
                     self._train_phase(optimizer, epoch, number, phase)
                 self.method.end_epoch(epoch)
@@ -153,9 +144,11 @@ class Loop:
         if view != "plain":
             raise ValueError(f"unknown view {view!r}: this data has the plain view alone")
         self.work.forward_passes += math.ceil(len(self.material.visible) / self.cell.batch_size)
-        if self._full is not None and type(self.method).scores is Method.scores:
-            return self._full[self.material.visible]
-        return collect(self.method.scores, self.material.train.take(self.material.visible), self._prepare(), self.chunk)
+        visible = self.material.visible
+        full, prepared = self._evaluated or (None, self._prepare())
+        if full is not None and type(self.method).scores is Method.scores:
+            return full[visible]
+        return collect(self.method.scores, self.material.train.take(visible), prepared, self.chunk)
 
     @torch.no_grad()
     def _prepare(self) -> dict[str, Tensor]:
@@ -164,13 +157,14 @@ class Loop:
     def _evaluate(self, epoch: int, phases: tuple[Phase, ...], tested: bool = True) -> dict[str, Tensor]:
         self._check_time()
         prepared, data = self._prepare(), self.material
-        self._full = collect(self.method.predict, data.train, prepared, self.chunk)
+        full = collect(self.method.predict, data.train, prepared, self.chunk)
+        self._evaluated = full, prepared
         held_out = (data.test, data.validation[0]) if tested else ()
         predicted = [collect(self.method.predict, part, prepared, self.chunk) for part in held_out]
         test, validation = predicted or (None, None)
-        if not all(bool(values.isfinite().all()) for values in (self._full, validation, test) if values is not None):
+        if not all(bool(values.isfinite().all()) for values in (full, validation, test) if values is not None):
             raise Diverged(f"predictions after epoch {epoch} are not finite")
-        self.audit.measure(epoch, self._full, test, validation, phases)
+        self.audit.measure(epoch, full, test, validation, phases)
         self.work.diagnostics.append(self.method.diagnostics())
         return prepared
 
@@ -190,15 +184,10 @@ class Loop:
             stream = Stream(self.cell.seed, "method", self.cell.method, "step", epoch, number, step)
             draws = self.method.draw(epoch, step, len(positions), stream)
             for group in optimizer.param_groups:
-                group["lr"] = phase.rate * self._rate(epoch - 1, step, len(batches))
+                group["lr"] = phase.rate * learning_rate(epoch - 1, self.cell, step / len(batches))
             self._step(optimizer, self._batch(phase, number, positions, draws))
         for parameter in self.parameters if phase.train is not None else ():
             parameter.requires_grad_(True)
-
-    def _rate(self, epoch: int, step: int, steps: int) -> float:
-        if self.cell.schedule == "cosine-step":
-            return step_learning_rate(epoch, step, steps, self.cell)
-        return learning_rate(epoch, self.cell)
 
     def _batch(self, phase: Phase, number: int, positions: NDArray[np.int64], draws: dict[str, Tensor]) -> Batch:
         device = self.material.observed.device

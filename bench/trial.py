@@ -178,15 +178,16 @@ class Run:
             visible=material.visible,
         )
         self.method = method_class(options)
-        context = self._context(dataset, backbone, material, needs)
         pool = self._pool(whole["train"]).to(settings.device) if needs.pool else None
-        self.method.setup(replace(context, pool=pool))
+        self.method.setup(self._context(dataset, backbone, material, needs, pool))
         self.method.to(settings.device)
         loop = Loop(self.method, cell, material, self.audit, deadline)
         self.work = loop.work
         return loop
 
-    def _context(self, dataset: Dataset, backbone: Backbone, material: Material, needs: Needs) -> Context:
+    def _context(
+        self, dataset: Dataset, backbone: Backbone, material: Material, needs: Needs, pool: Inputs | None
+    ) -> Context:
         cell = self.cell
         return Context(
             class_names=dataset.class_names,
@@ -199,6 +200,7 @@ class Run:
             batch_size=cell.batch_size,
             epochs=cell.epochs,
             oracle={"noise_rate": cell.rate} if "noise_rate" in needs.oracle else {},
+            pool=pool,
         )
 
     def _pool(self, whole: Inputs) -> Inputs:

@@ -240,6 +240,7 @@ class Method(nn.Module):
     """Base class of all methods; see the module's docstring for the division of labour."""
 
     Options: ClassVar[type[Options]] = Options
+    random_start: ClassVar[bool] = True  # whether two seeds start from different parameters, where there are any
 
     def __init__(self, options: AnyOptions) -> None:
         """Keep the options, and every scalar one as a float32 buffer of its name."""

@@ -65,10 +65,7 @@ class CoCoOp(CoOp):
 
     def logits(self, inputs: base.Inputs) -> Tensor:
         """Logits [B, C], every image with its own class features."""
-        options = self.options
-        text = self.backbone.text(
-            self.shifted(inputs.pooled), self.classes, options.position, class_specific=options.class_specific
-        )
+        text = self.encode(self.shifted(inputs.pooled))
         return base.cosine_logits(self.backbone.scale, inputs.pooled, text)
 
     def prepare(self) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -61,11 +61,19 @@ class PromptLearner(base.Method):
             start = start.normal_(0, CONTEXT_STD, generator=generator)
         return start.to(device)
 
+    def freeze_words(self, context: base.Context, words: Sequence[str]) -> None:
+        """Put words before every class name; they stay what they are."""
+        names = [" ".join([*words, name]) for name in context.class_names]
+        object.__setattr__(self, "classes", context.backbone.class_tokens(names))
+
+    def encode(self, context: Tensor) -> Tensor:
+        """Class features of contexts [..., M, W] or [..., C, M, W], not normalised, [..., C, D]."""
+        position, class_specific = self.options.position, self.options.class_specific
+        return self.backbone.text(context, self.classes, position=position, class_specific=class_specific)
+
     def text_features(self) -> Tensor:
         """Class features of the current context, not normalised, [C, D]."""
-        return self.backbone.text(
-            self.context, self.classes, position=self.options.position, class_specific=self.options.class_specific
-        )
+        return self.encode(self.context)
 
     def logits(self, inputs: base.Inputs) -> Tensor:
         """Training logits [B, C]."""

@@ -183,11 +183,6 @@ class DivideMix(PromptLearner):
         }
         return base.Losses(terms | dividemix_losses(mixed, mix(target, share, partner), clean, noisy, lambda_u))
 
-    def encode(self, context: Tensor) -> Tensor:
-        """Class features of contexts [..., M, W] or [..., C, M, W], not normalised, [..., C, D]."""
-        position, class_specific = self.options.position, self.options.class_specific
-        return self.backbone.text(context, self.classes, position=position, class_specific=class_specific)
-
     def text_features(self) -> Tensor:
         """Class features of both networks, not normalised, [2, C, D]."""
         return self.encode(torch.stack([self.context, self.context_b]))

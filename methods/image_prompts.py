@@ -79,13 +79,12 @@ class DeepPromptLearner(ImagePromptLearner):
         """
         super().setup(context)
         frozen = self.options.init.replace("_", " ").split()[self.options.context :]
-        names = [" ".join([*frozen, name]) for name in context.class_names]
-        object.__setattr__(self, "classes", context.backbone.class_tokens(names))
+        self.freeze_words(context, frozen)
 
     def _initial_context(self, context: base.Context, generator: torch.Generator) -> Tensor:
         options, device = self.options, context.observed.device
         if not options.init:
-            return torch.empty(options.context, context.backbone.width).normal_(0, CONTEXT_STD, generator=generator)
+            return super()._initial_context(context, generator)
         words = options.init.replace("_", " ").split()[: options.context]
         start = context.backbone.phrase(" ".join(words)).detach().clone().to(device)
         if len(start) != options.context:

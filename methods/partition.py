@@ -38,6 +38,17 @@ class Split:
     confidence: Tensor | None = None
 
 
+def _plan(
+    logits: Tensor, reg: float, tolerance: float = 1e-4, max_iterations: int = 1000
+) -> tuple[Tensor, dict[str, float]]:
+    """Coupling [N, C] at cost -log p of logits [N, C], both marginals uniform; numbers: ot_residual, ot_iterations."""
+    cost = -F.log_softmax(logits.detach().double(), dim=1)
+    samples, classes = cost.shape
+    marginals = torch.full_like(cost[:, 0], 1 / samples), torch.full_like(cost[0], 1 / classes)
+    coupling, residual, iterations = sinkhorn_log(cost, reg, *marginals, tolerance, max_iterations)
+    return coupling, {"ot_residual": residual, "ot_iterations": float(iterations)}
+
+
 def optimal_transport_split(
     logits: Tensor,
     observed: Tensor,
@@ -62,23 +73,10 @@ def optimal_transport_split(
     Returns:
         The split; numbers: ot_residual, ot_iterations, ot_rejected (share of all samples below `delta`).
     """
-    samples, classes = logits.shape
-    cost = -F.log_softmax(logits.detach().double(), dim=1)
-    coupling, residual, iterations = sinkhorn_log(
-        cost,
-        reg,
-        torch.full_like(cost[:, 0], 1 / samples),
-        torch.full_like(cost[0], 1 / classes),
-        tolerance,
-        max_iterations,
-    )
+    coupling, numbers = _plan(logits, reg, tolerance, max_iterations)
     largest, pseudo = coupling.max(1)
-    confident = samples * largest >= delta
-    numbers = {
-        "ot_residual": residual,
-        "ot_iterations": float(iterations),
-        "ot_rejected": float((~confident).double().mean()),
-    }
+    confident = len(logits) * largest >= delta
+    numbers["ot_rejected"] = float((~confident).double().mean())
     return Split((pseudo == observed) & confident, pseudo, numbers)
 
 
@@ -98,13 +96,9 @@ def nlprompt_split(logits: Tensor, observed: Tensor, reg: float = 0.01, budget: 
     Returns:
         The split; numbers: ot_residual, ot_iterations, ot_confident (share of all samples).
     """
-    samples, classes = logits.shape
-    cost = -F.log_softmax(logits.detach().double(), dim=1)
-    marginals = torch.full_like(cost[:, 0], 1 / samples), torch.full_like(cost[0], 1 / classes)
-    coupling, residual, iterations = sinkhorn_log(cost, reg, *marginals)
-    largest, pseudo = coupling.max(1)
+    coupling, numbers = _plan(logits, reg)
+    samples, (largest, pseudo) = len(logits), coupling.max(1)
     confident = _largest(largest, math.floor(budget * samples + ROUNDING))
-    numbers = {"ot_residual": residual, "ot_iterations": float(iterations)}
     numbers["ot_confident"] = float(confident.double().mean())
     return Split((pseudo == observed) & confident, pseudo, numbers, samples * largest)
 

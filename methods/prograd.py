@@ -117,8 +117,7 @@ class ProGrad(CoOp):
         """As many vectors as words; the last words, one for each token beyond, go before the class names."""
         beyond = len(vectors) - len(words)
         if beyond > 0:
-            names = [" ".join([*words[-beyond:], name]) for name in context.class_names]
-            object.__setattr__(self, "classes", context.backbone.class_tokens(names))
+            self.freeze_words(context, words[-beyond:])
         return vectors[: len(words)]
 
     def forward(self, batch: base.Batch) -> base.Losses:

@@ -160,10 +160,6 @@ class VisPrompt(CoOpSplit):
         result: tuple[Tensor, Tensor] = self.head(self.context, visual)
         return result
 
-    def _text(self, context: Tensor) -> Tensor:
-        """Class features [B, C, D] of contexts [B, M, W], or [C, D] of one context."""
-        return self.backbone.text(context, self.classes, position=self.options.position, class_specific=False)
-
     def draw(self, epoch: int, step: int, size: int, stream: Stream) -> dict[str, Tensor]:
         """`keep` [B, M, W] (or [M, W] without an image): the inverted dropout mask, where dropout is asked for."""
         rate = self.options.prompt_dropout
@@ -181,11 +177,11 @@ class VisPrompt(CoOpSplit):
         context, _ = self.conditioned(self._visual(inputs))
         if "keep" in batch.draws:
             context = context * batch.draws["keep"]
-        return base.cosine_logits(self.backbone.scale, batch.inputs.pooled, self._text(context))
+        return base.cosine_logits(self.backbone.scale, batch.inputs.pooled, self.encode(context))
 
     def prepare(self) -> dict[str, Tensor]:
         """Without an image the class features [C, D], as CoOp; otherwise nothing is shared."""
-        return {} if self.image else {"text": F.normalize(self._text(self.conditioned(None)[0]), dim=-1)}
+        return {} if self.image else {"text": F.normalize(self.encode(self.conditioned(None)[0]), dim=-1)}
 
     def predict(self, inputs: base.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
         """Logits [B, C]."""
@@ -193,7 +189,7 @@ class VisPrompt(CoOpSplit):
             return super().predict(inputs, prepared)
         evidence = self._donated(inputs) if self.options.control == "shuffled" else inputs
         context, _ = self.conditioned(self._visual(evidence))
-        return base.cosine_logits(self.backbone.scale, inputs.pooled, self._text(context))
+        return base.cosine_logits(self.backbone.scale, inputs.pooled, self.encode(context))
 
     def predict_foreign(self, inputs: base.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
         """Logits [B, C] where each image brings the evidence of the one before it (the first that of the last).
@@ -206,7 +202,7 @@ class VisPrompt(CoOpSplit):
         assert visual is not None  # noqa: S101 - narrows the type
         others = visual.roll(1, 0)
         chunks = [slice(start, start + CHUNK) for start in range(0, len(others), CHUNK)]
-        texts = (self._text(self.conditioned(others[chunk])[0]) for chunk in chunks)
+        texts = (self.encode(self.conditioned(others[chunk])[0]) for chunk in chunks)
         scale = self.backbone.scale
         return torch.cat(
             [base.cosine_logits(scale, inputs.pooled[chunk], t) for chunk, t in zip(chunks, texts, strict=True)]
@@ -226,7 +222,7 @@ class VisPrompt(CoOpSplit):
         """
         evidence = self._donated(self.sample) if self.options.control == "shuffled" else self.sample
         context, gate = self.conditioned(self._visual(evidence))
-        features = F.normalize(self._text(context), dim=-1)
+        features = F.normalize(self.encode(context), dim=-1)
         classes = features.shape[-2]
         cosine = ((features @ features.mT).sum((-2, -1)).mean() - classes) / max(classes * (classes - 1), 1)
         rms = _rms(context)

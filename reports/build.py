@@ -94,16 +94,10 @@ def build_report(
 
 
 def option_defaults(methods: set[str]) -> Defaults:
-    """The default options of the registered methods among `methods`; one that does not load is left out."""
-    from bench.resolve import options
+    """The default options of the registered methods among `methods`."""
+    from bench.resolve import defaults
 
-    known = {}
-    for name in sorted(methods):
-        try:
-            known[name] = options(name, {})
-        except BenchError:
-            continue
-    return known
+    return {name: defaults(name) for name in sorted(methods)}
 
 
 def _write(

@@ -89,13 +89,9 @@ def is_reproducible(method: type[Method], options: Options) -> None:
     _same_state(first, second, "two runs of one seed")
     inputs = inputs_for(method.needs(options), 6, 9)
     assert torch.equal(predictions(first, inputs), predictions(second, inputs))
-    if fresh and not getattr(options, "init", "") and _random_start(method):
+    if fresh and not getattr(options, "init", "") and method.random_start:
         started = dict(other.named_parameters())
         assert any(not torch.equal(p, started[name]) for name, p in fresh.items()), "the seed does not enter the start"
-
-
-def _random_start(method: type[Method]) -> bool:
-    return bool(getattr(method, "random_start", True))
 
 
 def _same_state(first: Method, second: Method, what: str) -> None:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from bench.contract import material
 from bench.errors import BenchError
 from bench.seeds import Stream
-from bench.train import optimizer_of, step_learning_rate
+from bench.train import learning_rate, optimizer_of
 from methods.base import Batch, Context, Inputs, everything
 from methods.tip_adapter import TipAdapter, TipCache, cache_keys, cache_values, search_grid
 from methods.tip_adapter_f import TipAdapterF
@@ -93,7 +93,7 @@ def test_the_trajectory_of_the_keys() -> None:
     whole, after, losses = everything(len(observed)), [], []
     for epoch in range(epochs):
         for step, index in enumerate(chunks):
-            optimizer.param_groups[0]["lr"] = step_learning_rate(epoch, step, len(chunks), cell)
+            optimizer.param_groups[0]["lr"] = learning_rate(epoch, cell, step / len(chunks))
             loss = method(
                 Batch(
                     index, torch.ones(len(index), dtype=torch.bool), whole.group[index], whole.weight[index],
