@@ -19,6 +19,9 @@ from methods.base import Phase
 
 Number = float | int | None
 CALIBRATION_BINS = 15
+MEMORIZATION = (
+    "train_clean_accuracy", "memorized", "recovered", "neither", "loss_clean", "loss_mislabeled", "loss_auroc",
+)  # fmt: skip
 SPLIT = ("split_size", "split_precision", "split_recall", "pseudo_label_accuracy")
 
 
@@ -32,6 +35,7 @@ class Audit:
         test: true labels of the test set, [n].
         validation: observed labels of the validation twin, [v].
         visible: positions that the method is trained on, [M].
+        truth: whether `true` is known; where not, nothing is said of clean and mislabeled samples.
         rows: one dictionary per evaluated epoch, in order.
         losses: cross-entropy with the observed label, per row [N].
         predictions: predicted classes of the training set, per row [N].
@@ -42,6 +46,7 @@ class Audit:
     test: Tensor
     validation: Tensor
     visible: Tensor
+    truth: bool = True
     rows: list[dict[str, Number]] = field(default_factory=list)
     losses: list[NDArray[np.float32]] = field(default_factory=list)
     predictions: list[NDArray[np.int16]] = field(default_factory=list)
@@ -66,9 +71,12 @@ class Audit:
         self.rows.append(row)
 
     def _memorization(self, predicted: Tensor, losses: Tensor) -> dict[str, Number]:
-        wrong = self.true != self.observed
-        given, recovered = predicted == self.observed, predicted == self.true
-        return {
+        given = predicted == self.observed
+        row: dict[str, Number] = {"train_given_accuracy": _share(given)}
+        if not self.truth:
+            return row | dict.fromkeys(MEMORIZATION)
+        wrong, recovered = self.true != self.observed, predicted == self.true
+        return row | {
             "train_clean_accuracy": _share(recovered[~wrong]),
             "memorized": _share(given[wrong]),
             "recovered": _share(recovered[wrong]),
@@ -85,9 +93,10 @@ class Audit:
         row: dict[str, Number] = dict.fromkeys(SPLIT)
         if clean is not None:
             row["split_size"] = int(clean.sum())
+        if clean is not None and self.truth:
             row["split_precision"] = _share(truly_clean[clean])
             row["split_recall"] = _share(clean[truly_clean])
-        if pseudo is not None:
+        if pseudo is not None and self.truth:
             row["pseudo_label_accuracy"] = _share(pseudo == self.true[self.visible])
         return row
 

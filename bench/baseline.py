@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from bench.cell import Cell, Record
+from bench.cell import Cell, Record, noise_text
 from bench.errors import BenchError
 from bench.resolve import told
 from bench.variants import variant_text
@@ -49,9 +49,8 @@ class Group:
         """Dataset, noise and method with the options that are not its defaults, for people."""
         cell = self.cell
         method = variant_text(cell["method"], told(cell["method"], cell["options"]))
-        noise = cell["noise"] if not cell["rate"] else f"{cell['noise']} {cell['rate']:.4g}"
-        subset = "@clean" if cell["subset"] == "clean" else ""
-        return f"{cell['dataset']} · {noise} · {method}{subset}"
+        subset = "" if cell["subset"] == "all" else f"@{cell['subset']}"
+        return f"{cell['dataset']} · {noise_text(cell['noise'], cell['rate'])} · {method}{subset}"
 
     @property
     def family(self) -> str:

@@ -20,9 +20,12 @@ UNFINISHED: tuple[Status, ...] = ("diverged", "timeout", "out_of_memory", "faile
 class Cell(BaseModel):
     """One experiment, fully resolved: nothing that can change a number is left to a default.
 
-    `rate` is the nominal noise rate in [0, 1); `subset` is "clean" for the oracle row that the engine trains on the
-    truly clean samples alone; `options` holds every option of the method; `views` counts the recorded augmented views
-    of each training image, 0 for the plain image alone.
+    `dataset` and `noise` are names, with the options that are not their defaults in brackets; `dataset` may also be
+    "folder:PATH". `rate` is the nominal noise rate in [0, 1). `subset` says which samples the engine trains on: "all",
+    "clean" for the oracle row of the truly clean ones, "fold2of4" for all but the second of four folds. `options` holds
+    every option of the method. `validation` is which twin of the validation set is used: "noisy" as a user's would be,
+    or "clean", an oracle. `views` counts the recorded augmented views of each training image, 0 for the plain image
+    alone.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,7 +36,7 @@ class Cell(BaseModel):
     rate: float = Field(ge=0, lt=1)
     method: str
     options: dict[str, Value] = Field(default_factory=dict)
-    subset: Literal["all", "clean"] = "all"
+    subset: str = Field(default="all", pattern=r"^(all|clean|fold[1-9]\d*of[1-9]\d*)$")
     backbone: str
     seed: int = Field(ge=0)
     epochs: int = Field(ge=1)
@@ -48,24 +51,44 @@ class Cell(BaseModel):
     warmup_epochs: int = Field(ge=0)
     warmup_learning_rate: float = Field(gt=0)
     precision: Literal["float32"] = "float32"
+    validation: Literal["noisy", "clean"] = "noisy"
     views: int = Field(ge=0)
     eval_every: int = Field(ge=1)
 
-    def key(self, versions: Mapping[str, str | int]) -> str:
+    @property
+    def fold(self) -> tuple[int, int] | None:
+        """Number of the fold that is left out, from 1, and how many there are; None where nothing is."""
+        number, _, count = self.subset.removeprefix("fold").partition("of")
+        return (int(number), int(count)) if self.subset.startswith("fold") else None
+
+    @property
+    def suffix(self) -> str:
+        """What stands behind the method's name: "", "@clean" or "@fold2of4"."""
+        return "" if self.subset == "all" else f"@{self.subset}"
+
+    def key(self, versions: Mapping[str, Any]) -> str:
         """The record's name: 16 hexadecimal digits over this cell and what it was resolved against.
 
         Args:
-            versions: versions of the method, noise and data set plugins, and under "backbone" the identity of the
-                weights, which stands for the backbone's name: that may be a path.
+            versions: version of the method; under "noise", "dataset" and "backbone" what stands for their names, which
+                may hold a path: kind, version, every option and digests of files and weights.
         """
-        text = json.dumps({"cell": self.model_dump(exclude={"backbone"}), "versions": dict(versions)}, sort_keys=True)
+        named = self.model_dump(exclude={"backbone", "noise", "dataset"})
+        text = json.dumps({"cell": named, "versions": dict(versions)}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def label(self) -> str:
         """A short text for people: dataset, noise, method variant, seed."""
-        noise = self.noise if self.noise == "none" else f"{self.noise} {self.rate:.4g}"
-        subset = "@clean" if self.subset == "clean" else ""
-        return f"{self.dataset} · {noise} · {self.method}{subset} · seed {self.seed}"
+        return f"{self.dataset} · {noise_text(self.noise, self.rate)} · {self.method}{self.suffix} · seed {self.seed}"
+
+
+def noise_text(kind: str, rate: float) -> str:
+    """A kind of noise with its rate, which a kind without rates does not have.
+
+    >>> noise_text("symmetric", 0.5)
+    'symmetric 0.5'
+    """
+    return f"{kind} {rate:.4g}" if rate else kind
 
 
 class Record(BaseModel):

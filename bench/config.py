@@ -128,9 +128,11 @@ class Protocol(Table):
     warmup_epochs: Natural
     warmup_learning_rate: Positive
     precision: Literal["float32"]
+    validation: Literal["noisy", "clean"]
     views: Natural
     eval_every: Count
     timeout: Seconds
+    keep_prompts: bool
     device: Literal["auto", "cpu", "cuda"]
 
 
@@ -168,9 +170,13 @@ class MethodTable(BaseModel):
 
 
 class DatasetTable(Table):
-    """`root` is the folder of the data set's files, empty where it needs none."""
+    """`root` is the folder of the data set's files, empty for the default place or where it needs none.
+
+    `skip_broken` leaves out images that cannot be decoded, and records which, instead of stopping.
+    """
 
     root: str = ""
+    skip_broken: bool = False
 
 
 class Paths(Table):

@@ -146,6 +146,8 @@ def _work(plan: Plan, store: Store, config: Config, setup: Setup, request: Reque
     settings: dict[str, Any] = {
         "timeout": config.settings.grid[plan.grid.name].timeout,
         "roots": {name: table.root for name, table in config.settings.dataset.items() if table.root},
+        "skip_broken": tuple(name for name, table in config.settings.dataset.items() if table.skip_broken),
+        "keep_prompts": config.settings.grid[plan.grid.name].keep_prompts,
         "cache": config.settings.paths.cache or None,
         "device": setup.device,
     }

@@ -5,26 +5,25 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Literal
+from functools import cache
+from typing import Any
 
 from bench.cell import Cell, Value
 from bench.clip import identity
 from bench.config import Config, Exclude, GridTable, MethodTable, Paper, PaperPart
-from bench.data import DATASETS
+from bench.data import DATASETS, named
 from bench.errors import BenchError
 from bench.overrides import grid_table, inherited_rates
-from bench.resolve import options, takes_rate
+from bench.resolve import noise_identity, noise_kind, noise_variant, options, takes_rate
 from bench.variants import parse_variant, shown
 from methods import METHODS
-from noise import NOISE
 
 NO_NOISE = "none"
 BUDGET = (
     "batch_size", "optimizer", "learning_rate", "schedule", "epsilon", "momentum", "weight_decay", "warmup_epochs",
     "warmup_learning_rate",
 )  # fmt: skip
-FIXED = ("budget", "precision", "views", "eval_every")
+FIXED = ("budget", "precision", "validation", "views", "eval_every")
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,7 @@ class Resolved:
 
     method: str
     options: Mapping[str, Value]
-    subset: Literal["all", "clean"]
+    subset: str
     reference: bool
     given: Mapping[str, Value]
 
@@ -70,14 +69,15 @@ def expand(config: Config, name: str) -> Grid:
     """
     table = grid_table(config, name)
     _check_names(config)
-    methods = [_resolved(config, text, reference=True) for text in table.reference]
-    methods += [_resolved(config, text, reference=False) for text in table.method]
+    methods = [one for text in table.reference for one in _resolved(config, text, reference=True)]
+    methods += [one for text in table.method for one in _resolved(config, text, reference=False)]
     excludes = [_Excluder(config, exclude) for exclude in table.exclude]
+    identities = _Identities(config)
     found: dict[str, PlannedCell] = {}
     for cell, reference in _product(config, name, table, methods):
         if any(exclude.matches(cell) for exclude in excludes):
             continue
-        key = cell.key(_versions(cell))
+        key = cell.key(identities.versions(cell))
         if key not in found or (found[key].reference and not reference):
             found[key] = PlannedCell(key, cell, reference)
     if not found:
@@ -86,7 +86,7 @@ def expand(config: Config, name: str) -> Grid:
 
 
 def _product(config: Config, name: str, table: GridTable, methods: list[Resolved]) -> Iterator[tuple[Cell, bool]]:
-    datasets = [DATASETS.row(text).name for text in table.dataset]
+    datasets = [named.canonical(text) for text in table.dataset]
     backbones = [identity.canonical(text) for text in table.backbone]
     settings = itertools.product(datasets, backbones, table.shots, table.seed, _noises(table))
     for dataset, backbone, shots, seed, (kind, rate) in settings:
@@ -94,7 +94,8 @@ def _product(config: Config, name: str, table: GridTable, methods: list[Resolved
         for method in methods:
             for budget in _budgets(config, name, table, method, axes):
                 yield Cell(
-                    **axes, method=method.method, subset="all" if kind == NO_NOISE else method.subset,
+                    **axes, method=method.method,
+                    subset="all" if kind == NO_NOISE and method.subset == "clean" else method.subset,
                     backbone=backbone, seed=seed, **budget,
                 ), method.reference  # fmt: skip
 
@@ -103,7 +104,7 @@ def _noises(table: GridTable) -> list[tuple[str, float]]:
     """Kinds with rates; rate 0 of any kind that takes one is `none`."""
     noises: list[tuple[str, float]] = []
     for entry in table.noise:
-        kind = NOISE.row(entry.kind).name
+        kind = noise_variant(entry.kind)
         if takes_rate(kind):
             rates = entry.rate if entry.has_rates else table.rate
             noises += [(kind, rate) if rate else (NO_NOISE, 0.0) for rate in rates]
@@ -132,7 +133,8 @@ def _budgets(
 
 def _paper(paper: Paper, axes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Value]]:
     """What a paper sets at these axes: its optimizer, and options of the method."""
-    parts: list[PaperPart] = [paper, *(when for when in paper.when if when.matches(**axes))]
+    plain = {**axes, "dataset": named.base(axes["dataset"]), "noise": noise_kind(axes["noise"])}
+    parts: list[PaperPart] = [paper, *(when for when in paper.when if when.matches(**plain))]
     own = {key: value for part in parts for key, value in part.model_dump(exclude_unset=True).items()}
     chosen = {key: value for part in parts for key, value in part.options.items()}
     return own, chosen
@@ -143,11 +145,12 @@ def _table(config: Config, method: str) -> MethodTable:
     return next((t for n, t in config.settings.method.items() if METHODS.row(n).name == method), MethodTable())
 
 
-def _resolved(config: Config, text: str, reference: bool) -> Resolved:
+def _resolved(config: Config, text: str, reference: bool) -> list[Resolved]:
+    """One for each subset that a variant asks for."""
     variant = parse_variant(text)
-    method = METHODS.row(variant.method).name
+    method = METHODS.row(variant.name).name
     resolved = options(method, {**_table(config, method).options, **variant.options})
-    return Resolved(method, resolved, variant.subset, reference, variant.options)
+    return [Resolved(method, resolved, subset, reference, variant.options) for subset in variant.subsets]
 
 
 def _check_names(config: Config) -> None:
@@ -157,31 +160,40 @@ def _check_names(config: Config) -> None:
         DATASETS.row(dataset)
 
 
-def _versions(cell: Cell) -> dict[str, str | int]:
-    return {
-        "method": METHODS.row(cell.method).version,
-        "noise": NOISE.row(cell.noise).version,
-        "dataset": DATASETS.row(cell.dataset).version,
-        "backbone": _identity(cell.backbone),
-    }
+class _Identities:
+    """What stands for names in keys, asked once per name: of files it takes a digest."""
 
+    def __init__(self, config: Config) -> None:
+        tables = config.settings.dataset
+        self.skip = {DATASETS.row(name).name for name, table in tables.items() if table.skip_broken}
+        self.backbone = cache(identity.identity)
+        self.noise = cache(noise_identity)
+        self.dataset = cache(named.identity)
 
-@lru_cache(maxsize=64)
-def _identity(backbone: str) -> str:
-    return identity.identity(backbone)
+    def versions(self, cell: Cell) -> dict[str, Any]:
+        """What a cell was resolved against."""
+        return {
+            "method": METHODS.row(cell.method).version,
+            "noise": self.noise(cell.noise),
+            "dataset": self.dataset(cell.dataset, named.base(cell.dataset) in self.skip),
+            "backbone": self.backbone(cell.backbone),
+        }
 
 
 class _Excluder:
     """An exclude with its names resolved: a bare method excludes every variant of it, one with options that variant."""
 
     def __init__(self, config: Config, exclude: Exclude) -> None:
-        self.axes: dict[str, list[Any]] = exclude.model_dump(exclude_unset=True, exclude={"method", "noise"})
-        self.noise = [NOISE.row(kind).name for kind in exclude.noise]
-        self.methods = [(_resolved(config, text, False), "[" in text) for text in exclude.method]
+        self.axes: dict[str, list[Any]] = exclude.model_dump(exclude_unset=True, exclude={"method", "noise", "dataset"})
+        self.noise = [noise_variant(kind) for kind in exclude.noise]
+        self.datasets = [named.canonical(name) for name in exclude.dataset]
+        self.methods = [(one, "[" in text) for text in exclude.method for one in _resolved(config, text, False)]
 
     def matches(self, cell: Cell) -> bool:
         """Whether the cell has one of the values at every axis named."""
-        if self.noise and cell.noise not in self.noise:
+        if self.noise and cell.noise not in self.noise and noise_kind(cell.noise) not in self.noise:
+            return False
+        if self.datasets and cell.dataset not in self.datasets:
             return False
         if self.methods and not any(
             cell.method == method.method

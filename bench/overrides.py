@@ -8,9 +8,8 @@ from typing import Any
 
 from bench.config import SET, Config, GridTable, NoiseEntry, Protocol, validated
 from bench.errors import BenchError, did_you_mean
-from bench.resolve import takes_rate
+from bench.resolve import noise_kind, noise_variant, takes_rate
 from bench.variants import parse_value, shown, split_list
-from noise import NOISE
 
 AXES = ("dataset", "shots", "noise", "rate", "method", "backbone", "epochs", "seed")
 LISTS = (*AXES, "reference")
@@ -105,8 +104,11 @@ def _value(key: str, text: str) -> Any:
 def _kinds(table: GridTable, kinds: Sequence[str]) -> list[NoiseEntry]:
     entries: list[NoiseEntry] = []
     for kind in kinds:
-        name = NOISE.row(kind).name
-        entries += [entry for entry in table.noise if NOISE.row(entry.kind).name == name] or [NoiseEntry(kind=name)]
+        name = noise_variant(kind)
+        plain = [entry for entry in table.noise if noise_kind(entry.kind) == noise_kind(name)]
+        own = [entry for entry in plain if noise_variant(entry.kind) == name]
+        entries += own or [NoiseEntry(**{**entry.model_dump(exclude_unset=True), "kind": name}) for entry in plain[:1]]
+        entries += [] if plain else [NoiseEntry(kind=name)]
     return entries
 
 

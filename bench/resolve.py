@@ -1,4 +1,4 @@
-"""What a plugin's own code decides about a cell: its full options, and whether a kind of noise takes a rate.
+"""What a plugin's own code decides about a cell: its full options, and of a kind of noise whether it takes a rate.
 
 Asking means importing the plugin, and with it torch, which takes seconds. The answers of built-in plugins are therefore
 remembered in the user's cache folder, under a digest of every source file they could depend on, so that a run with
@@ -19,9 +19,10 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from bench.cell import Value
+from bench.clip import BACKBONES, identity
 from bench.errors import BenchError, did_you_mean
 from bench.registry import BUILT_IN, Registry
-from bench.variants import shown
+from bench.variants import parse_variant, shown, variant_text
 from methods import METHODS
 from noise import NOISE
 
@@ -36,7 +37,7 @@ def options(method: str, given: Mapping[str, Value]) -> dict[str, Value]:
         BenchError: the method is unknown or does not import, an option is unknown or out of range.
     """
     question = json.dumps(["options", method, dict(given)], sort_keys=True)
-    return dict(_remembered(METHODS, method, question, lambda: _options(method, given)))
+    return dict(_remembered(METHODS, method, question, lambda: _options("method", method, METHODS, given)))
 
 
 def defaults(method: str) -> dict[str, Value]:
@@ -53,24 +54,97 @@ def told(method: str, given: Mapping[str, Value]) -> dict[str, Value]:
     return {name: value for name, value in given.items() if name not in known or known[name] != value}
 
 
-def takes_rate(kind: str) -> bool:
-    """Whether a kind of noise takes a rate.
+def takes_rate(noise: str) -> bool:
+    """Whether a kind of noise, or a variant of it, takes a rate.
 
     Raises:
         BenchError: the kind is unknown or does not import.
     """
+    kind = noise_kind(noise)
     question = json.dumps(["takes_rate", kind])
     return bool(_remembered(NOISE, kind, question, lambda: NOISE.get(kind).takes_rate))
 
 
-def _options(method: str, given: Mapping[str, Value]) -> dict[str, Value]:
-    model = METHODS.get(method).Options
+def noise_kind(noise: str) -> str:
+    """The registered name of a kind of noise, or of a variant of it.
+
+    Raises:
+        BenchError: the kind is unknown.
+    """
+    return NOISE.row(parse_variant(noise, "noise").name).name
+
+
+def noise_variant(noise: str) -> str:
+    """A kind of noise as cells carry it: the registered name, with the options that are not its defaults.
+
+    Raises:
+        BenchError: the kind is unknown or does not import, an option is unknown or out of range.
+    """
+    given, kind = parse_variant(noise, "noise").options, noise_kind(noise)
+    if not given:
+        return kind
+    known = noise_options(kind)
+    return variant_text(kind, {n: value for n, value in noise_options(noise).items() if known[n] != value})
+
+
+def noise_options(noise: str) -> dict[str, Value]:
+    """Every option of a kind of noise or a variant of it.
+
+    Raises:
+        BenchError: the kind is unknown or does not import, an option is unknown or out of range.
+    """
+    given, kind = parse_variant(noise, "noise").options, noise_kind(noise)
+    question = json.dumps(["noise options", kind, given], sort_keys=True)
+    return dict(_remembered(NOISE, kind, question, lambda: _options("noise", kind, NOISE, given)))
+
+
+def noise_identity(noise: str) -> dict[str, Any]:
+    """What stands for a kind of noise in a record's key: every option, a file by its digest, a backbone by its weights.
+
+    Raises:
+        BenchError: as `noise_options`; or a file that an option names cannot be read.
+    """
+    kind = noise_kind(noise)
+    given = noise_options(noise)
+    question = json.dumps(["noise roles", kind])
+    roles = _remembered(NOISE, kind, question, lambda: _roles(kind))
+    return {
+        "kind": kind,
+        "version": NOISE.row(kind).version,
+        "options": {name: _stands_for(kind, name, value, roles.get(name, "")) for name, value in given.items()},
+    }
+
+
+def _roles(kind: str) -> dict[str, str]:
+    fields = NOISE.get(kind).Options.model_fields
+    extras = {name: field.json_schema_extra for name, field in fields.items()}
+    return {name: str(extra.get("role", "")) for name, extra in extras.items() if isinstance(extra, dict)}
+
+
+def _stands_for(kind: str, name: str, value: Value, role: str) -> Value:
+    if role == "backbone":
+        registered = any(value in (row.name, *row.aliases) for row in BACKBONES.rows())
+        weights = registered or any(mark in str(value) for mark in "/@.")
+        return identity.identity(str(value)) if weights else value  # "thumbnail" stands for itself
+    if role != "file" or not value:
+        return value
+    try:
+        content = Path(str(value)).expanduser().read_bytes()
+    except OSError as error:
+        raise BenchError(
+            f'noise {kind}: {name} "{value}" cannot be read: {error.strerror}; give the path of a file.'
+        ) from error
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def _options(what: str, plugin: str, registry: Registry[Any], given: Mapping[str, Value]) -> dict[str, Value]:
+    model = registry.get(plugin).Options
     unknown = [name for name in given if name not in model.model_fields]
     if unknown:
         if not model.model_fields:
-            raise BenchError(f'method "{method}" has no option "{unknown[0]}"; it has none, write {method} alone.')
+            raise BenchError(f'{what} "{plugin}" has no option "{unknown[0]}"; it has none, write {plugin} alone.')
         raise BenchError(
-            f'method "{method}" has no option "{unknown[0]}"; {did_you_mean(unknown[0], model.model_fields)}'
+            f'{what} "{plugin}" has no option "{unknown[0]}"; {did_you_mean(unknown[0], model.model_fields)}'
         )
     try:
         resolved: dict[str, Value] = model.model_validate(dict(given)).model_dump(mode="json")
@@ -79,7 +153,7 @@ def _options(method: str, given: Mapping[str, Value]) -> dict[str, Value]:
         name = ".".join(map(str, first["loc"])) or shown(given)
         text = str(first["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
         raise BenchError(
-            f'method "{method}": option {name} = {first["input"]!r}: expected {text[:1].lower()}{text[1:]}.'
+            f'{what} "{plugin}": option {name} = {first["input"]!r}: expected {text[:1].lower()}{text[1:]}.'
         ) from error
     return resolved
 

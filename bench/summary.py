@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from statistics import fmean
 
-from bench.cell import Record
+from bench.cell import Record, noise_text
+from bench.data.named import shown
 from bench.resolve import told
 from bench.variants import variant_text
 
@@ -25,11 +26,9 @@ def summary_rows(records: Iterable[Record]) -> tuple[list[str], list[list[str]]]
     varying = _varying(records)
     for record in records:
         cell = record.cell
-        noise = cell.noise if cell.noise == "none" else f"{cell.noise} {cell.rate:g}"
-        method = variant_text(cell.method, told(cell.method, cell.options))
-        method += "@clean" if cell.subset == "clean" else ""
+        method = variant_text(cell.method, told(cell.method, cell.options)) + cell.suffix
         others = tuple(f"{name} {getattr(cell, name)}" for name in ("backbone", "shots", "epochs") if name in varying)
-        groups[" · ".join((cell.dataset, *others)), noise, method].append(record)
+        groups[" · ".join((shown(cell.dataset), *others)), noise_text(cell.noise, cell.rate), method].append(record)
     return COLUMNS, [[*name, *_numbers(group)] for name, group in groups.items()]
 
 

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from bench.audit import Audit
 from bench.cell import Cell
+from bench.data.named import stream_name
 from bench.seeds import Stream
 from methods.base import Batch, Inputs, Method, Phase
 
@@ -178,7 +179,7 @@ class Loop:
         if phase.train is not None:
             for name, parameter in self.method.named_parameters():
                 parameter.requires_grad_(name in phase.train)
-        order = Stream(self.cell.seed, "order", self.cell.dataset, self.cell.shots, epoch, number)
+        order = Stream(self.cell.seed, "order", stream_name(self.cell.dataset), self.cell.shots, epoch, number)
         batches = list(_batches(phase, self.cell.batch_size, order))
         for step, positions in enumerate(batches):
             stream = Stream(self.cell.seed, "method", self.cell.method, "step", epoch, number, step)

@@ -10,9 +10,6 @@ import gc
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -22,50 +19,33 @@ from numpy.typing import NDArray
 from bench.audit import Audit
 from bench.cell import Cell, Record, Status
 from bench.clip.backbone import Backbone
-from bench.clip.features import FeatureKey, FeatureStore
-from bench.clip.load import load_backbone
-from bench.data import DATASETS
+from bench.data import named
 from bench.data.base import SPLITS, Dataset, SplitName
-from bench.data.fewshot import sample
-from bench.data.pixels import preprocessed
 from bench.errors import BenchError
+from bench.labels import draw, left_out, scene_of
+from bench.material import (
+    Settings,
+    encoder_features,
+    encoder_texts,
+    inputs_of,
+    open_backbone,
+    opened,
+    split_features,
+)
 from bench.provenance import Clock, provenance
 from bench.seeds import Stream
 from bench.train import Diverged, Loop, Material, TimedOut, Work
 from methods import METHODS
 from methods.base import Context, Inputs, Method, Needs
-from noise import NOISE
-from noise.base import NoisyLabels
+from noise.base import NoisyLabels, Sampled
 
 Sidecar: TypeAlias = dict[str, NDArray[Any]]
 Publish: TypeAlias = Callable[[Record, Mapping[str, NDArray[Any]]], None]
-VALIDATION_SHOTS = 4
+FEW: tuple[SplitName, ...] = ("train", "validation")
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What a trial needs beside its cells, and what may not change a number.
-
-    Attributes:
-        timeout: seconds a cell may take, or None.
-        roots: folders of data sets, by name.
-        cache: folder of the feature store, or None for the user's cache.
-        device: "cpu" or "cuda".
-    """
-
-    timeout: float | None = None
-    roots: Mapping[str, str] = field(default_factory=dict)
-    cache: str | None = None
-    device: str = "cpu"
-
-
-@dataclass(frozen=True)
-class Labels:
-    """Few-shot positions in a split with their noisy labels."""
-
-    positions: NDArray[np.int64]
-    noisy: NoisyLabels
-    short: dict[int, int]
+class Skipped(Exception):
+    """The cell has no meaning for its data; a grid may name it all the same."""
 
 
 def run_pack(pack: Sequence[tuple[str, Cell]], publish: Publish, settings: Settings) -> None:
@@ -107,6 +87,8 @@ def run_cell(key: str, cell: Cell, settings: Settings) -> tuple[Record, Sidecar]
     try:
         with one_thread():
             run.execute()
+    except Skipped as reason_:
+        status, reason = "skipped", str(reason_)
     except (Diverged, FloatingPointError) as error:
         status, reason = "diverged", str(error)
     except TimedOut as error:
@@ -132,8 +114,8 @@ class Run:
 
     def __init__(self, cell: Cell, settings: Settings) -> None:
         self.cell, self.settings = cell, settings
-        self.train: Labels | None = None
-        self.validation: Labels | None = None
+        self.train: Sampled | None = None
+        self.validation: Sampled | None = None
         self.audit: Audit | None = None
         self.work = Work()
         self.method: Method | None = None
@@ -149,16 +131,19 @@ class Run:
         """Everything up to the first evaluation: data, noise, features, and the method after its set-up."""
         cell, settings = self.cell, self.settings
         deadline = None if settings.timeout is None else time.monotonic() + settings.timeout
-        dataset = open_dataset(cell.dataset, settings.roots.get(cell.dataset))
+        dataset = opened(cell.dataset, settings)
         train, validation = self._label(dataset)
         method_class = METHODS.get(cell.method)
         options = method_class.Options(**cell.options)
         needs = method_class.needs(options)
-        self.oracle = [*needs.oracle, *(["clean_subset"] if cell.subset == "clean" else [])]
+        self.oracle = [
+            *needs.oracle,
+            *(["clean_subset"] if cell.subset == "clean" else []),
+            *(["clean_validation"] if cell.validation == "clean" and needs.validation else []),
+        ]
         backbone = open_backbone(cell.backbone, settings.device)
-        whole = {split: split_features(dataset, split, backbone, needs.tokens, settings) for split in SPLITS}
-        chosen = {"train": train.positions, "validation": validation.positions}
-        inputs = {split: _chosen(dataset, split, whole[split], backbone, needs, chosen.get(split)) for split in SPLITS}
+        few = {"train": train, "validation": validation}
+        inputs = {split: inputs_of(dataset, split, backbone, needs, settings, few.get(split)) for split in SPLITS}
         self.visible = np.flatnonzero(self._shown(train.noisy))
         material = Material(
             train=inputs["train"].to(settings.device),
@@ -176,9 +161,13 @@ class Run:
             test=torch.from_numpy(dataset.splits["test"].labels).to(settings.device),
             validation=material.validation[1],
             visible=material.visible,
+            truth=train.noisy.truth,
         )
         self.method = method_class(options)
-        pool = self._pool(whole["train"]).to(settings.device) if needs.pool else None
+        pool = None
+        if needs.pool:
+            whole = split_features(dataset, "train", backbone, needs.tokens, settings)
+            pool = self._pool(whole).to(settings.device)
         self.method.setup(self._context(dataset, backbone, material, needs, pool))
         self.method.to(settings.device)
         loop = Loop(self.method, cell, material, self.audit, deadline)
@@ -195,7 +184,7 @@ class Run:
             observed=material.observed[material.visible],
             backbone=backbone,
             train=material.train.take(material.visible),
-            init=Stream(cell.seed, "init", cell.dataset),
+            init=Stream(cell.seed, "init", named.stream_name(cell.dataset)),
             method=Stream(cell.seed, "method", cell.method, "setup"),
             batch_size=cell.batch_size,
             epochs=cell.epochs,
@@ -205,26 +194,46 @@ class Run:
 
     def _pool(self, whole: Inputs) -> Inputs:
         """The whole training split in an order that says nothing of the labels."""
-        order = Stream(self.cell.seed, "shots", self.cell.dataset, "pool").permutation(len(whole))
+        order = Stream(self.cell.seed, "shots", named.stream_name(self.cell.dataset), "pool").permutation(len(whole))
         return whole.take(torch.from_numpy(order))
 
     def _shown(self, noisy: NoisyLabels) -> NDArray[np.bool_]:
-        shown = ~noisy.mislabeled if self.cell.subset == "clean" else np.ones_like(noisy.mislabeled)
+        if self.cell.subset != "clean":
+            return ~left_out(self.cell, noisy.observed)
+        if not noisy.truth:
+            raise Skipped("the truth is unknown, so no clean subset can be told apart")
+        shown: NDArray[np.bool_] = ~noisy.mislabeled
         if not shown.any():
             raise BenchError(f"no clean sample is left at rate {self.cell.rate:g}, so there is no oracle row to train.")
         return shown
 
-    def _label(self, dataset: Dataset) -> tuple[Labels, Labels]:
-        cell = self.cell
-        train = self.train = _labels(dataset, cell, "train", cell.shots)
-        validation = self.validation = _labels(dataset, cell, "validation", min(cell.shots, VALIDATION_SHOTS))
+    def _label(self, dataset: Dataset) -> tuple[Sampled, Sampled]:
+        cell, settings = self.cell, self.settings
+        drawn = {
+            split: draw(
+                scene_of(
+                    dataset, cell, split,
+                    features=lambda encoder, part, positions: encoder_features(
+                        dataset, encoder, part, positions, settings
+                    ),
+                    texts=lambda encoder: encoder_texts(dataset, encoder, settings),
+                    opened=lambda name: opened(name, settings),
+                ),
+                cell,
+            )
+            for split in FEW
+        }  # fmt: skip
+        train, validation = self.train, self.validation = drawn["train"], drawn["validation"]
         self.data = {
             "classes": len(dataset.class_names),
             "class_names": list(dataset.class_names),
+            "templates": list(dataset.templates),
             "train": len(train.positions),
             "validation": len(validation.positions),
             "test": len(dataset.splits["test"]),
             "classes_short_of_shots": train.short,
+            "mode": dataset.mode,
+            "skipped_images": list(dataset.skipped),
             "digest": dataset.digest,
         }
         return train, validation
@@ -233,8 +242,8 @@ class Run:
         """The record's entries that are known so far."""
         noise: dict[str, Any] = {}
         if self.train is not None and self.validation is not None:
-            noise = {"kind": self.cell.noise, "rate": self.cell.rate, **self.train.noisy.summary()}
-            noise["validation"] = self.validation.noisy.summary()
+            noise = {"kind": self.cell.noise, "rate": self.cell.rate, **self.train.noisy.summary(), **self.train.facts}
+            noise["validation"] = {**self.validation.noisy.summary(), **self.validation.facts}
         audit = self.audit
         names = sorted({name for row in self.work.diagnostics for name in row})
         peak = torch.cuda.max_memory_allocated() if self.settings.device == "cuda" else None
@@ -266,49 +275,3 @@ class Run:
             "losses": np.stack(self.audit.losses),
             "predictions": np.stack(self.audit.predictions),
         }
-
-
-def _labels(dataset: Dataset, cell: Cell, split: SplitName, shots: int) -> Labels:
-    stored = dataset.splits[split].labels
-    positions, short = sample(stored, shots, cell.seed, cell.dataset, split)
-    true = stored[positions]
-    classes = len(dataset.class_names)
-    stream = Stream(cell.seed, "noise", cell.dataset, split, shots, cell.noise)
-    observed = NOISE.get(cell.noise)().corrupt(true, classes, cell.rate, stream)
-    return Labels(positions, NoisyLabels(true, observed, classes), short)
-
-
-def _chosen(
-    dataset: Dataset,
-    split: SplitName,
-    whole: Inputs,
-    backbone: Backbone,
-    needs: Needs,
-    positions: NDArray[np.int64] | None,
-) -> Inputs:
-    """The inputs at these positions of a split, all of it where None, with the images where they are declared."""
-    inputs = whole if positions is None else whole.take(torch.from_numpy(positions))
-    if not needs.pixels:
-        return inputs
-    index = torch.arange(len(whole)) if positions is None else torch.from_numpy(positions)
-    pixels = preprocessed(dataset.splits[split].images, backbone.preprocess, index, backbone.image_size)
-    return replace(inputs, pixels=pixels)
-
-
-@lru_cache(maxsize=2)
-def open_dataset(name: str, root: str | None) -> Dataset:
-    """The data set of a name; the last two are kept, for the cells that follow."""
-    return DATASETS.get(name)(Path(root) if root else None)
-
-
-@lru_cache(maxsize=2)
-def open_backbone(name: str, device: str) -> Backbone:
-    """The backbone of a name on a device; the last two are kept."""
-    return load_backbone(name).to(device)
-
-
-def split_features(dataset: Dataset, split: SplitName, backbone: Backbone, tokens: bool, settings: Settings) -> Inputs:
-    """Features of a whole split from the feature store, in the order of the split."""
-    key = FeatureKey.of(dataset.digest, split, backbone)
-    store = FeatureStore(Path(settings.cache) / "features" if settings.cache else None)
-    return Inputs(*store.get(key, dataset.splits[split].images, backbone, tokens))

@@ -1,50 +1,73 @@
-"""A method as people write it: `name`, `name[option=value,...]`, and `@clean` for the truly clean subset."""
+"""Plugins as people write them: `name`, `name[option=value,...]`; behind a method also which samples it is trained on.
+
+"@clean" stands for the truly clean samples, "@fold2of4" for all but the second of four folds, "@folds4" for each of the
+four in turn.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from bench.cell import Value
 from bench.errors import BenchError
 
-_FORM = re.compile(r"(?P<name>[^\[\]@=,\s]+)(\[(?P<options>.*)\])?(?P<clean>@[^\[\]]*)?", re.DOTALL)
+_FORM = re.compile(r"(?P<name>[^\[\]@=,\s]+)(\[(?P<options>.*)\])?(?P<subset>@[^\[\]]*)?", re.DOTALL)
+_FOLDS = re.compile(r"folds(?P<all>[1-9]\d*)|fold(?P<one>[1-9]\d*)of(?P<of>[1-9]\d*)")
+SUBSETS = '"@clean", "@folds4" or "@fold2of4"'
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A method's name or alias, the options given in place, and the samples it is trained on."""
+    """A plugin's name or alias, the options given in place, and of a method the samples it is trained on.
 
-    method: str
+    Attributes:
+        subsets: "all", "clean" or "fold2of4"; several where all folds are asked for.
+    """
+
+    name: str
     options: dict[str, Value] = field(default_factory=dict)
-    subset: Literal["all", "clean"] = "all"
+    subsets: tuple[str, ...] = ("all",)
 
 
-def parse_variant(text: str) -> Variant:
-    """Read a variant.
+def parse_variant(text: str, kind: str = "method") -> Variant:
+    """Read a variant of a plugin of this kind ("method", "noise", "dataset").
 
     Raises:
         BenchError: it is not of the form above.
 
     >>> parse_variant("gce-coop[q=0.5]@clean")
-    Variant(method='gce-coop', options={'q': 0.5}, subset='clean')
+    Variant(name='gce-coop', options={'q': 0.5}, subsets=('clean',))
     """
     match = _FORM.fullmatch(text.strip())
     if match is None:
-        raise BenchError(f'method "{text}" is not of the form name[option=value,...]; check brackets and commas.')
-    if match["clean"] not in (None, "@clean"):
-        raise BenchError(f'method "{text}" ends in "{match["clean"]}"; only "@clean" may follow a method.')
+        raise BenchError(f'{kind} "{text}" is not of the form name[option=value,...]; check brackets and commas.')
+    if match["subset"] is not None and kind != "method":
+        raise BenchError(f'{kind} "{text}" ends in "{match["subset"]}", which only a method may; remove it.')
     options: dict[str, Value] = {}
     for part in split_list(match["options"] or ""):
         name, equals, value = part.partition("=")
         if not equals or not name.strip():
-            raise BenchError(f'method "{text}": "{part}" is not of the form option=value.')
+            raise BenchError(f'{kind} "{text}": "{part}" is not of the form option=value.')
         if name.strip() in options:
-            raise BenchError(f'method "{text}" gives option "{name.strip()}" twice; keep one of the two.')
+            raise BenchError(f'{kind} "{text}" gives option "{name.strip()}" twice; keep one of the two.')
         options[name.strip()] = parse_value(value)
-    return Variant(match["name"], options, "clean" if match["clean"] else "all")
+    return Variant(match["name"], options, _subsets(text, match["subset"]))
+
+
+def _subsets(text: str, suffix: str | None) -> tuple[str, ...]:
+    if suffix is None:
+        return ("all",)
+    if suffix == "@clean":
+        return ("clean",)
+    folds = _FOLDS.fullmatch(suffix[1:])
+    if folds is None:
+        raise BenchError(f'method "{text}" ends in "{suffix}"; only {SUBSETS} may follow a method.')
+    count = int(folds["all"] or folds["of"])
+    if count < 2 or int(folds["one"] or 1) > count:
+        raise BenchError(f'method "{text}": {suffix} is no fold; write 2 folds or more, and one of these.')
+    return tuple(f"fold{n}of{count}" for n in range(1, count + 1)) if folds["all"] else (suffix[1:],)
 
 
 def variant_text(method: str, options: Mapping[str, Value]) -> str:
@@ -58,7 +81,12 @@ def variant_text(method: str, options: Mapping[str, Value]) -> str:
 
 
 def _plain(value: Value) -> str:
-    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}"
+    text = str(value)
+    return f'"{text}"' if text != text.strip() or any(mark in text for mark in ',[]"=') else text
 
 
 def split_list(text: str) -> list[str]:

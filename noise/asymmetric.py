@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from bench.errors import BenchError
+from typing import ClassVar
+
 from bench.seeds import Stream
-from noise.base import Flip, Labels
+from noise.base import Flip, Labels, Scene
 
 
 class Asymmetric(Flip):
@@ -16,8 +17,8 @@ class Asymmetric(Flip):
     pair noise goes the other way round.
     """
 
-    def wrong_labels(self, true: Labels, num_classes: int, stream: Stream) -> Labels:
+    kind: ClassVar[str] = "asymmetric"
+
+    def wrong_labels(self, true: Labels, positions: Labels, scene: Scene, stream: Stream) -> Labels:
         """The next class; the stream is not needed."""
-        if num_classes < 2:
-            raise BenchError(f"asymmetric noise needs at least 2 classes, found {num_classes}; use noise none.")
-        return (true + 1) % num_classes
+        return (true + 1) % scene.num_classes

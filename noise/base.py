@@ -1,24 +1,48 @@
 """The contract of a kind of label noise, and the flips that are nested over rates.
 
-Labels are numpy vectors of int64, [N], with C classes. A kind draws from one private stream, which the engine keys by
-data set, split, shots, kind and seed, never by the rate, the method or the order of runs.
+Labels are numpy vectors of int64, [N], with C classes. A kind draws from one private stream, which is keyed by data
+set, split, shots, kind and seed, never by the rate, the method, an option or the order of runs.
 """
 
 from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
 
+from bench.data.base import Dataset, Split, SplitName
+from bench.data.fewshot import sample
+from bench.errors import BenchError
 from bench.seeds import Stream
 
-Labels = NDArray[np.int64]
+Labels: TypeAlias = NDArray[np.int64]
+OUTSIDE = -1  # the "true label" of an image that belongs to none of the classes
+
+
+class Options(BaseModel):
+    """The options of a kind, validated and frozen; an unknown option is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    on_top: bool = Field(default=False, description="allow labels whose truth is unknown, and change them further")
+
+
+def from_file(default: str, description: str) -> Any:
+    """An option that names a file; a record's key holds the sha256 of its content, never the name."""
+    return Field(default=default, description=description, json_schema_extra={"role": "file"})
+
+
+def from_backbone(default: str, description: str) -> Any:
+    """An option that names a backbone; a record's key holds what stands for its weights, never a path."""
+    return Field(default=default, description=description, json_schema_extra={"role": "backbone"})
 
 
 @dataclass(frozen=True)
@@ -26,14 +50,16 @@ class NoisyLabels:
     """Observed labels beside the true ones, with what a record says of them.
 
     Attributes:
-        true: [N].
+        true: [N]; `OUTSIDE` for an image of none of the classes.
         observed: [N].
         num_classes: C.
+        truth: whether `true` is known; where not, it repeats the observed labels and nothing is measured by it.
     """
 
     true: Labels
     observed: Labels
     num_classes: int
+    truth: bool = True
 
     @cached_property
     def mislabeled(self) -> NDArray[np.bool_]:
@@ -42,16 +68,28 @@ class NoisyLabels:
         return wrong
 
     @property
-    def realised_rate(self) -> float:
-        """Share of mislabeled samples."""
+    def realised_rate(self) -> float | None:
+        """Share of mislabeled samples; None where the truth is unknown."""
+        if not self.truth:
+            return None
         return float(self.mislabeled.mean()) if len(self.true) else 0.0
 
     @property
-    def per_class_rate(self) -> list[float]:
+    def per_class_rate(self) -> list[float] | None:
         """Share of mislabeled samples among those of each true class, [C]; 0 for an absent class."""
-        count = np.bincount(self.true, minlength=self.num_classes)
-        wrong = np.bincount(self.true[self.mislabeled], minlength=self.num_classes)
+        if not self.truth:
+            return None
+        inside = self.true != OUTSIDE
+        count = np.bincount(self.true[inside], minlength=self.num_classes)
+        wrong = np.bincount(self.true[inside & self.mislabeled], minlength=self.num_classes)
         return [float(share) for share in wrong / np.maximum(count, 1)]
+
+    @property
+    def confusion(self) -> list[list[int]]:
+        """Counts of each wrong pair as [true, observed, count], sorted; true is -1 for foreign images."""
+        pairs = np.stack([self.true[self.mislabeled], self.observed[self.mislabeled]], 1)
+        found, counts = np.unique(pairs, axis=0, return_counts=True)
+        return [[int(true), int(observed), int(n)] for (true, observed), n in zip(found, counts, strict=True)]
 
     @property
     def digest(self) -> str:
@@ -62,42 +100,163 @@ class NoisyLabels:
         """The entries of a record."""
         return {
             "digest": self.digest,
+            "truth": self.truth,
             "realised_rate": self.realised_rate,
             "per_class_rate": self.per_class_rate,
-            "mislabeled": int(self.mislabeled.sum()),
+            "mislabeled": int(self.mislabeled.sum()) if self.truth else None,
+            "confusion": self.confusion if self.truth else None,
+            "observed_per_class": np.bincount(self.observed, minlength=self.num_classes).tolist(),
         }
 
 
-class Noise(ABC):
-    """A kind of label noise."""
+@dataclass(frozen=True)
+class Foreign:
+    """Images of another data set among the samples.
 
+    Attributes:
+        dataset: its name, as in `bench list datasets`.
+        positions: [N], the position in its training split, -1 where the sample is one of the data set's own.
+    """
+
+    dataset: str
+    positions: Labels
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """The few shots of one split with their labels: all that a method may see of it, and in which order.
+
+    Attributes:
+        positions: in the split, [N]; of no meaning where `foreign` has an image instead.
+        noisy: labels of the same samples.
+        short: classes that have fewer images than shots, with the number they have.
+        foreign: images of another data set, or None.
+        facts: what else a record should say of the draw, JSON values by name.
+    """
+
+    positions: Labels
+    noisy: NoisyLabels
+    short: dict[int, int] = field(default_factory=dict)
+    foreign: Foreign | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a kind may look at: one split of a data set, and what frozen encoders make of it. Nothing of a method.
+
+    Attributes:
+        split: all images of the split with their labels.
+        split_name: which of the three it is.
+        dataset: name for random streams, never a path.
+        class_names: C names.
+        shots: samples per class.
+        seed: the cell's.
+        superclasses: group of each class, or None where the data set has no groups.
+        features: encoder's name and positions [N] to L2-normalised image features [N, D] float32 of the split. Besides
+            backbones there is "thumbnail", which needs no weights: 16 x 16 colours, centred.
+        texts: encoder's name to L2-normalised text features of the classes, [C, D] float32, averaged over templates.
+        open_dataset: opens another data set by name.
+    """
+
+    split: Split
+    split_name: SplitName
+    dataset: str
+    class_names: tuple[str, ...]
+    shots: int
+    seed: int
+    superclasses: tuple[int, ...] | None = None
+    features: Callable[[str, Labels], NDArray[np.float32]] | None = None
+    texts: Callable[[str], NDArray[np.float32]] | None = None
+    open_dataset: Callable[[str], Dataset] | None = None
+
+    @property
+    def num_classes(self) -> int:
+        """C."""
+        return len(self.class_names)
+
+    def stream(self, kind: str, *axes: str | int) -> Stream:
+        """The private stream of a kind, or with further axes another one of the same kind."""
+        return Stream(self.seed, "noise", self.dataset, self.split_name, self.shots, kind, *axes)
+
+    def sample(self, labels: Labels | None = None) -> tuple[Labels, dict[int, int]]:
+        """Few shots balanced by `labels` [n] (the split's own where None), drawn by `bench.data.fewshot`."""
+        by = self.split.labels if labels is None else labels
+        return sample(by, self.shots, self.seed, self.dataset, self.split_name)
+
+
+AnyOptions: TypeAlias = Options  # inside `Noise` the name `Options` is the class of that kind's own options
+
+
+class Noise(ABC):
+    """A kind of label noise.
+
+    Attributes:
+        kind: the name in the registry, which keys the stream.
+        takes_rate: whether the kind has a nominal rate; one without is as it is in the data.
+        on_true: whether the kind starts from true labels, so that it is refused where only given ones are known.
+    """
+
+    kind: ClassVar[str]
     takes_rate: ClassVar[bool] = True
+    on_true: ClassVar[bool] = True
+    Options: ClassVar[type[Options]] = Options
+
+    def __init__(self, options: AnyOptions | None = None) -> None:
+        self.options = self.Options() if options is None else options
 
     @abstractmethod
-    def corrupt(self, true: Labels, num_classes: int, rate: float, stream: Stream) -> Labels:
-        """Observed labels [N] for true labels [N].
+    def draw(self, scene: Scene, rate: float) -> Sampled:
+        """The few shots of a split and their labels at a nominal rate in [0, 1).
 
         Raises:
-            BenchError: the kind cannot be applied to these labels.
+            BenchError: the kind cannot be applied to this data set; says what to change.
         """
 
 
-class Flip(Noise):
+class Relabel(Noise):
+    """Noise that leaves the images alone: the few shots are balanced by true label, then labels change."""
+
+    def draw(self, scene: Scene, rate: float) -> Sampled:
+        """The same shots as without noise, with the labels of `corrupt`."""
+        positions, short = scene.sample()
+        true = scene.split.labels[positions]
+        observed = self.corrupt(true, positions, scene, rate)
+        return Sampled(positions, NoisyLabels(true, observed, scene.num_classes, scene.split.truth), short)
+
+    @abstractmethod
+    def corrupt(self, true: Labels, positions: Labels, scene: Scene, rate: float) -> Labels:
+        """Observed labels [N] of the samples at these positions of the split, whose true labels are `true`."""
+
+
+class Flip(Relabel):
     """Noise that replaces labels of a share of the whole set, nested over rates.
 
     Once per stream every sample gets a place in one permutation and one wrong label; rate r takes the first ⌊r·N⌋
     places (decimal arithmetic, so that 0.29 of 100 is 29), and a sample keeps its wrong label at every higher rate.
     """
 
-    @abstractmethod
-    def wrong_labels(self, true: Labels, num_classes: int, stream: Stream) -> Labels:
-        """One label other than the true one for each sample, [N]."""
-
-    def corrupt(self, true: Labels, num_classes: int, rate: float, stream: Stream) -> Labels:
+    def corrupt(self, true: Labels, positions: Labels, scene: Scene, rate: float) -> Labels:
         """Replace the labels of the first ⌊r·N⌋ samples of the permutation."""
+        if scene.num_classes < 2:
+            raise BenchError(f"{self.kind} noise needs at least 2 classes, found {scene.num_classes}; use noise none.")
+        stream = scene.stream(self.kind)
         order = stream.permutation(len(true))
-        wrong = self.wrong_labels(true, num_classes, stream)
-        chosen = order[: int(Decimal(str(rate)) * len(true))]
+        wrong = self.wrong_labels(true, positions, scene, stream)
+        chosen = order[: floor_share(rate, len(true))]
         observed = true.copy()
         observed[chosen] = wrong[chosen]
         return observed
+
+    @abstractmethod
+    def wrong_labels(self, true: Labels, positions: Labels, scene: Scene, stream: Stream) -> Labels:
+        """One label other than the true one for each sample, [N]; `stream` is the kind's own, after the permutation."""
+
+
+def floor_share(rate: float, count: int) -> int:
+    """⌊rate·count⌋ in decimal arithmetic.
+
+    >>> floor_share(0.29, 100)
+    29
+    """
+    return int(Decimal(str(rate)) * count)

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from bench.seeds import Stream
-from noise.base import Labels, Noise
+from noise.base import Labels, Relabel, Scene
 
 
-class NoNoise(Noise):
-    """The stored labels, unchanged; rate 0 of every kind is this one."""
+class NoNoise(Relabel):
+    """The stored labels, unchanged; rate 0 of every kind is this one.
 
+    Where a data set has true labels these are used, even if noisy ones stand beside them (kinds "given" and "human").
+    """
+
+    kind: ClassVar[str] = "none"
     takes_rate: ClassVar[bool] = False
+    on_true: ClassVar[bool] = False
 
-    def corrupt(self, true: Labels, num_classes: int, rate: float, stream: Stream) -> Labels:
-        """A copy of the true labels."""
+    def corrupt(self, true: Labels, positions: Labels, scene: Scene, rate: float) -> Labels:
+        """A copy of the labels."""
         return true.copy()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from bench.errors import BenchError
+from typing import ClassVar
+
 from bench.seeds import Stream
-from noise.base import Flip, Labels
+from noise.base import Flip, Labels, Scene
 
 
 class Symmetric(Flip):
@@ -15,8 +16,8 @@ class Symmetric(Flip):
     include the true class, which makes their realised rate r·(1 - 1/C).
     """
 
-    def wrong_labels(self, true: Labels, num_classes: int, stream: Stream) -> Labels:
+    kind: ClassVar[str] = "symmetric"
+
+    def wrong_labels(self, true: Labels, positions: Labels, scene: Scene, stream: Stream) -> Labels:
         """A uniform other class: the true class plus 1 … C-1, modulo C."""
-        if num_classes < 2:
-            raise BenchError(f"symmetric noise needs at least 2 classes, found {num_classes}; use noise none.")
-        return (true + 1 + stream.integers(num_classes - 1, len(true))) % num_classes
+        return (true + 1 + stream.integers(scene.num_classes - 1, len(true))) % scene.num_classes

@@ -77,8 +77,9 @@ def family(method: str) -> str:
 
 
 def noise_name(kind: str) -> str:
-    """The name of a noise kind; an unknown kind is its registry name with a capital."""
-    return NOISE.get(kind, kind[:1].upper() + kind[1:])
+    """The name of a noise kind; an unknown kind is its registry name with a capital; options stay behind the name."""
+    name, bracket, options = kind.partition("[")
+    return NOISE.get(name, name[:1].upper() + name[1:]) + bracket + options
 
 
 def column_name(kind: str, rate: float) -> str:
@@ -87,7 +88,7 @@ def column_name(kind: str, rate: float) -> str:
     >>> column_name("symmetric", 0.125)
     'Symmetric 12.5 %'
     """
-    return noise_name(kind) if kind == "none" else f"{noise_name(kind)} {percent(rate)}"
+    return f"{noise_name(kind)} {percent(rate)}" if rate else noise_name(kind)
 
 
 def percent(rate: float) -> str:

@@ -33,4 +33,4 @@ def test_variants_named_in_the_page_exist() -> None:
     assert len(texts) > 15
     for text in texts:
         variant = parse_variant(text)
-        METHODS.get(variant.method).Options.model_validate(variant.options)
+        METHODS.get(variant.name).Options.model_validate(variant.options)

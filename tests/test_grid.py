@@ -233,7 +233,7 @@ def test_excludes_drop_cells_that_match_every_entry() -> None:
         (SMALL, ["method=gce-coop[q=2]"], 'method "gce-coop": option q = 2: expected less than or equal to 1.'),
         (SMALL, ["method=gce-coop[q]"], '"q" is not of the form option=value'),
         (SMALL, ["method=gce-coop[q=1,q=1]"], 'gives option "q" twice'),
-        (SMALL, ["method=coop@dirty"], 'only "@clean" may follow'),
+        (SMALL, ["method=coop@dirty"], 'only "@clean", "@folds4"'),
         (SMALL, ["method=coop[context=4"], "check brackets"),
         ("[grid.g]\nnoise=[{kind='none', rate=0.5}]", [], "noise none takes no rate"),
         (SMALL + "[method.copp]\nq = 1", [], 'unknown method "copp"; did you mean "coop"?'),
@@ -275,7 +275,7 @@ def test_variants_are_read_as_they_are_written(options: list[tuple[str, int | bo
     text = f"some-method[{inside}]" if options else "some-method"
     assert parse_variant(text) == Variant("some-method", dict(options))
     assert split_list(f"x,{text},y") == ["x", text, "y"]
-    assert parse_variant(text + "@clean").subset == "clean"
+    assert parse_variant(text + "@clean").subsets == "clean"
 
 
 def test_values_are_numbers_truth_or_text() -> None:

@@ -52,8 +52,8 @@ def check_plugin(plugin: str) -> int:
     outcomes: list[Outcome] = []
     for text in _named(plugin):
         variant = parse_variant(text)
-        method = METHODS.get(variant.method)
-        outcomes += run(method, method.Options.model_validate(options(variant.method, variant.options)), text)
+        method = METHODS.get(variant.name)
+        outcomes += run(method, method.Options.model_validate(options(variant.name, variant.options)), text)
     rows = [[o.method, o.check.replace("_", " "), o.reason or "ok"] for o in outcomes]
     console.table(["method", "check", "outcome"], rows)
     failed = sum(bool(outcome.reason) for outcome in outcomes)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -22,18 +22,30 @@ SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Split:
-    """Images with their true labels.
+    """Images with their labels.
 
     Attributes:
         images: N images, decoded when indexed.
-        labels: true labels, [N] int64.
+        labels: [N] int64; true ones, or where `truth` is False the labels as they stand in the data.
+        names: what each image is called in masks and lists, N different texts: for files the path relative to the data
+            set's root; where none are given, the position.
+        annotations: further labels of the same images by name, [N] int64 each: "given" for a label that stands in the
+            data beside the true one, or the label sets of human annotators ("aggregate", "worst").
+        truth: whether `labels` are true.
     """
 
     images: Sequence[Image.Image]
     labels: NDArray[np.int64]
+    names: Sequence[str] = ()
+    annotations: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    truth: bool = True
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def name(self, position: int) -> str:
+        """What the image at a position is called."""
+        return self.names[position] if len(self.names) else f"{position:06d}"
 
 
 class ArrayImages(Sequence[Image.Image]):
@@ -50,22 +62,45 @@ class ArrayImages(Sequence[Image.Image]):
 
 
 class Dataset(ABC):
-    """A data set. `root` is the folder of its files, or None where it needs none.
+    """A data set.
+
+    Args:
+        root: the folder of its files, or None where it needs none.
+        mode: one of `modes`; None is the first of them.
+        skip_broken: whether images that cannot be decoded are left out and recorded, instead of being an error.
 
     Attributes:
-        class_names: C names in the stored order.
+        class_names: C names in the stored order; of a data set in files known once it is opened.
         templates: texts with `{}` for the class name, used by zero-shot classification.
         licence: the licence of the images.
         source: where the images come from.
+        modes: names of the ways in which the files are split, the default first; empty where there is only one. Two
+            modes are two data sets to every table, because their test sets differ.
+        embedded: whether the images come with the package or are made by it.
+        superclasses: for every class the number of the group of similar classes it belongs to, or None.
+        skipped: names of images that were left out because they cannot be decoded.
     """
 
-    class_names: ClassVar[tuple[str, ...]]
-    templates: ClassVar[tuple[str, ...]]
-    licence: ClassVar[str]
-    source: ClassVar[str]
+    class_names: tuple[str, ...]
+    templates: tuple[str, ...]
+    licence: str
+    source: str
+    modes: ClassVar[tuple[str, ...]] = ()
+    embedded: ClassVar[bool] = False
+    superclasses: tuple[int, ...] | None = None
+    skipped: tuple[str, ...] = ()
 
-    def __init__(self, root: Path | None = None) -> None:
+    def __init__(self, root: Path | None = None, mode: str | None = None, skip_broken: bool = False) -> None:
         self.root = root
+        self.mode = mode or next(iter(self.modes), "")
+        self.skip_broken = skip_broken
+
+    def missing(self) -> list[str]:
+        """What is not there, one line each with what to do about it; empty where the data set can be opened.
+
+        Looks for files and decodes none, so that it may be asked before anything is trained.
+        """
+        return []
 
     @abstractmethod
     def load(self, split: SplitName) -> Split:

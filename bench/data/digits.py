@@ -18,12 +18,13 @@ class Digits(Dataset):
     `sklearn.datasets.load_digits` ships it. It has no official split; ours is 50/20/30 per class, CoOp's shares.
     """
 
-    class_names: ClassVar[tuple[str, ...]] = (
+    class_names = (
         "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine",
     )  # fmt: skip
-    templates: ClassVar[tuple[str, ...]] = ("a photo of a {}.",)
-    licence: ClassVar[str] = "CC BY 4.0"
-    source: ClassVar[str] = "UCI Machine Learning Repository, doi 10.24432/C50P49, through scikit-learn"
+    templates = ("a photo of a {}.",)
+    licence = "CC BY 4.0"
+    embedded: ClassVar[bool] = True
+    source = "UCI Machine Learning Repository, doi 10.24432/C50P49, through scikit-learn"
 
     @cached_property
     def _arrays(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:

@@ -20,10 +20,11 @@ class Letters(Dataset):
     another seed, before any method ran, so that zero-shot accuracy lies near 62 %.
     """
 
-    class_names: ClassVar[tuple[str, ...]] = tuple("abcdefghijklmnopqrstuvwxyz")
-    templates: ClassVar[tuple[str, ...]] = ("a photo of a {}.",)
-    licence: ClassVar[str] = "Apache-2.0"
-    source: ClassVar[str] = "rendered by this project"
+    class_names = tuple("abcdefghijklmnopqrstuvwxyz")
+    templates = ("a photo of a {}.",)
+    licence = "Apache-2.0"
+    embedded: ClassVar[bool] = True
+    source = "rendered by this project"
 
     @cached_property
     def _arrays(self) -> dict[str, NDArray[np.uint8]]:

@@ -41,8 +41,8 @@ def record(
     """A record of `made`; `last` is the final accuracy as a fraction, by default drawn around the method's level with
     standard deviation `sd`, from a generator that the cell and `draw` seed.
     """
-    versions = versions or {"method": 1, "noise": 1, "dataset": 1, "backbone": "abc"}
-    key = made.key(versions)
+    names = {"noise": made.noise, "dataset": made.dataset, "backbone": made.backbone}
+    key = made.key({"method": 1, **names, **(versions or {})})
     generator = np.random.default_rng([int(key, 16), draw])
     free = made.method == "zero-shot"
     if last is None:
