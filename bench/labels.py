@@ -56,6 +56,7 @@ def scene_of(
         features=None if features is None else lambda encoder, positions: features(encoder, split, positions),
         texts=texts,
         open_dataset=opened,
+        training=None if split == "train" else scene_of(dataset, cell, "train", features, texts, opened),
     )
 
 

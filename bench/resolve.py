@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from bench.cell import Value
 from bench.clip import BACKBONES, identity
+from bench.data import named
 from bench.errors import BenchError, did_you_mean
 from bench.registry import BUILT_IN, Registry
 from bench.variants import parse_variant, shown, variant_text
@@ -102,17 +103,26 @@ def noise_identity(noise: str) -> dict[str, Any]:
     """What stands for a kind of noise in a record's key: every option, a file by its digest, a backbone by its weights.
 
     Raises:
-        BenchError: as `noise_options`; or a file that an option names cannot be read.
+        BenchError: as `noise_options`; or a file that an option names, or should name, cannot be read.
     """
     kind = noise_kind(noise)
     given = noise_options(noise)
-    question = json.dumps(["noise roles", kind])
-    roles = _remembered(NOISE, kind, question, lambda: _roles(kind))
+    roles = noise_roles(kind)
     return {
         "kind": kind,
         "version": NOISE.row(kind).version,
         "options": {name: _stands_for(kind, name, value, roles.get(name, "")) for name, value in given.items()},
     }
+
+
+def noise_roles(noise: str) -> dict[str, str]:
+    """What the options of a kind of noise name, by option: "file", "backbone" or "dataset"; the others are left out.
+
+    Raises:
+        BenchError: the kind is unknown or does not import.
+    """
+    kind = noise_kind(noise)
+    return dict(_remembered(NOISE, kind, json.dumps(["noise roles", kind]), lambda: _roles(kind)))
 
 
 def _roles(kind: str) -> dict[str, str]:
@@ -121,13 +131,21 @@ def _roles(kind: str) -> dict[str, str]:
     return {name: str(extra.get("role", "")) for name, extra in extras.items() if isinstance(extra, dict)}
 
 
+def takes_weights(encoder: str) -> bool:
+    """Whether an encoder of a kind of noise is a backbone; "thumbnail" stands for itself."""
+    registered = any(encoder in (row.name, *row.aliases) for row in BACKBONES.rows())
+    return registered or any(mark in encoder for mark in "/@.")
+
+
 def _stands_for(kind: str, name: str, value: Value, role: str) -> Value:
     if role == "backbone":
-        registered = any(value in (row.name, *row.aliases) for row in BACKBONES.rows())
-        weights = registered or any(mark in str(value) for mark in "/@.")
-        return identity.identity(str(value)) if weights else value  # "thumbnail" stands for itself
-    if role != "file" or not value:
+        return identity.identity(str(value)) if takes_weights(str(value)) else value
+    if role == "dataset":
+        return named.identity(str(value))
+    if role != "file":
         return value
+    if not value:
+        raise BenchError(f"noise {kind} needs a file; write {kind}[{name}=PATH].")
     try:
         content = Path(str(value)).expanduser().read_bytes()
     except OSError as error:

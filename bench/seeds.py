@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
 
 STREAMS: Final = ("shots", "noise", "init", "order", "augment", "method", "eval")
 
@@ -51,4 +53,6 @@ class Stream:
 
     def torch(self) -> torch.Generator:
         """A CPU generator of torch, seeded from this stream (the same at every call)."""
+        import torch
+
         return torch.Generator().manual_seed(int.from_bytes(self._digest[16:24], "little") >> 1)

@@ -45,6 +45,11 @@ def from_backbone(default: str, description: str) -> Any:
     return Field(default=default, description=description, json_schema_extra={"role": "backbone"})
 
 
+def from_dataset(default: str, description: str) -> Any:
+    """An option that names a data set; a record's key holds its version, or the digest of a user's own images."""
+    return Field(default=default, description=description, json_schema_extra={"role": "dataset"})
+
+
 @dataclass(frozen=True)
 class NoisyLabels:
     """Observed labels beside the true ones, with what a record says of them.
@@ -157,6 +162,7 @@ class Scene:
             backbones there is "thumbnail", which needs no weights: 16 x 16 colours, centred.
         texts: encoder's name to L2-normalised text features of the classes, [C, D] float32, averaged over templates.
         open_dataset: opens another data set by name.
+        training: the training scene of the same cell; None where this is it, or there is none.
     """
 
     split: Split
@@ -169,11 +175,21 @@ class Scene:
     features: Callable[[str, Labels], NDArray[np.float32]] | None = None
     texts: Callable[[str], NDArray[np.float32]] | None = None
     open_dataset: Callable[[str], Dataset] | None = None
+    training: Scene | None = None
 
     @property
     def num_classes(self) -> int:
         """C."""
         return len(self.class_names)
+
+    @property
+    def origin(self) -> Scene:
+        """The training scene, or this one: where a kind draws and fits what it does to every split alike.
+
+        Which samples are mislabeled differs between training and validation; which classes are noisy, or what an image
+        is mistaken for, does not, because the same annotators would have labelled both.
+        """
+        return self.training or self
 
     def stream(self, kind: str, *axes: str | int) -> Stream:
         """The private stream of a kind, or with further axes another one of the same kind."""
@@ -234,23 +250,27 @@ class Flip(Relabel):
 
     Once per stream every sample gets a place in one permutation and one wrong label; rate r takes the first ⌊r·N⌋
     places (decimal arithmetic, so that 0.29 of 100 is 29), and a sample keeps its wrong label at every higher rate.
+    With `per_class` the first ⌊r·n_c⌋ places of every class are taken instead, so that each keeps a clean sample.
     """
+
+    class Options(AnyOptions):
+        """Where the share is counted."""
+
+        per_class: bool = Field(default=False, description="exactly ⌊r·n⌋ of every class, instead of ⌊r·N⌋ of the set")
+
+    options: Flip.Options
 
     def corrupt(self, true: Labels, positions: Labels, scene: Scene, rate: float) -> Labels:
         """Replace the labels of the first ⌊r·N⌋ samples of the permutation."""
-        if scene.num_classes < 2:
-            raise BenchError(f"{self.kind} noise needs at least 2 classes, found {scene.num_classes}; use noise none.")
+        require_classes(self.kind, scene)
         stream = scene.stream(self.kind)
         order = stream.permutation(len(true))
         wrong = self.wrong_labels(true, positions, scene, stream)
-        chosen = order[: floor_share(rate, len(true))]
-        observed = true.copy()
-        observed[chosen] = wrong[chosen]
-        return observed
+        return changed(true, wrong, leading(order, rate, true if self.options.per_class else None))
 
     @abstractmethod
     def wrong_labels(self, true: Labels, positions: Labels, scene: Scene, stream: Stream) -> Labels:
-        """One label other than the true one for each sample, [N]; `stream` is the kind's own, after the permutation."""
+        """The label each sample gets if it is chosen, [N]; `stream` is the kind's own, after the permutation."""
 
 
 def floor_share(rate: float, count: int) -> int:
@@ -260,3 +280,29 @@ def floor_share(rate: float, count: int) -> int:
     29
     """
     return int(Decimal(str(rate)) * count)
+
+
+def leading(order: Labels, rate: float, groups: Labels | None = None) -> Labels:
+    """The first ⌊rate·N⌋ of a permutation [N]; or of every group, where `groups` [N] are given, the first ⌊rate·n⌋."""
+    if groups is None:
+        return order[: floor_share(rate, len(order))]
+    ordered = groups[order]
+    members = [order[ordered == group] for group in np.unique(groups)]
+    return np.concatenate([found[: floor_share(rate, len(found))] for found in members])
+
+
+def changed(true: Labels, wrong: Labels, chosen: Labels) -> Labels:
+    """A copy of `true` [N] with the labels `wrong` [N] at the places `chosen`."""
+    observed = true.copy()
+    observed[chosen] = wrong[chosen]
+    return observed
+
+
+def require_classes(kind: str, scene: Scene) -> None:
+    """Refuse a data set in which no label can be wrong.
+
+    Raises:
+        BenchError: there are fewer than two classes.
+    """
+    if scene.num_classes < 2:
+        raise BenchError(f"{kind} noise needs at least 2 classes, found {scene.num_classes}; use noise none.")

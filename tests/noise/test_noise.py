@@ -1,118 +1,173 @@
-"""The definitions of the noise kinds, held for every registered one."""
+"""What holds for every registered kind, tried at its settings on `digits`; and the parts they share."""
 
 from __future__ import annotations
 
-import math
-from fractions import Fraction
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+import torch
 
 from bench.errors import BenchError
-from bench.seeds import Stream
+from bench.resolve import noise_identity, noise_kind, noise_variant, takes_rate
 from noise import NOISE
-from noise.base import NoisyLabels
+from noise.base import NoisyLabels, floor_share, leading
+from reports.names import NOISE as SHOWN
+from tests.noise.kinds import SETTINGS, SPLITS, Setting, digest, sampled
+from tests.noise.scenes import balanced, drawn, scene
 
-KINDS = sorted(NOISE)
-FLIPS = [kind for kind in KINDS if NOISE.get(kind).takes_rate]
-RATES = [0.0, 0.125, 0.25, 0.29, 0.375, 0.5, 0.58, 0.75, 0.99]
-
-
-def stream(kind: str, seed: int = 1) -> Stream:
-    return Stream(seed, "noise", "digits", "train", 16, kind)
+RATES = [0.05, 0.125, 0.29, 0.375, 0.5, 0.58, 0.75, 0.99]
+everything = pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.noise)
 
 
-def labels(classes: int, per_class: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).permutation(np.repeat(np.arange(classes), per_class))
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("features")
 
 
-@given(classes=st.integers(2, 12), per_class=st.integers(1, 20), seed=st.integers(0, 50))
-@settings(max_examples=40, deadline=None)
-@pytest.mark.parametrize("kind", FLIPS)
-def test_flips_are_counted_exactly_and_nested(kind: str, classes: int, per_class: int, seed: int) -> None:
-    true = labels(classes, per_class, seed)
-    noise = NOISE.get(kind)()
-    before: np.ndarray | None = None
-    for rate in RATES:
-        observed = noise.corrupt(true, classes, rate, stream(kind, seed))
-        wrong = observed != true
-        assert wrong.sum() == math.floor(Fraction(str(rate)) * len(true))
-        assert observed.min() >= 0
-        assert observed.max() < classes
+@pytest.mark.parametrize("kind", list(NOISE))
+def test_every_kind_has_a_setting_and_a_name_in_reports(kind: str) -> None:
+    assert kind in {noise_kind(setting.noise) for setting in SETTINGS}, "add a row to SETTINGS in tests/noise/kinds.py"
+    assert kind in SHOWN, "add its name to NOISE in reports/names.py"
+    assert NOISE.get(kind).kind == kind
+
+
+@everything
+@pytest.mark.parametrize("split", SPLITS)
+def test_counts_ranges_and_facts(setting: Setting, split: str, tmp_path: Path, cache: Path) -> None:
+    found = sampled(setting, tmp_path, cache, split)
+    shots = {"train": 16, "validation": 4}[split]
+    noisy = found.noisy
+    assert len(found.positions) == len(noisy.true) == len(noisy.observed) == 10 * shots
+    assert noisy.observed.min() >= 0
+    assert noisy.observed.max() < 10
+    assert noisy.num_classes == 10
+    assert noisy.truth
+    assert len(set(found.positions)) == len(found.positions)
+    if setting.exact and takes_rate(setting.noise):
+        assert noisy.mislabeled.sum() == floor_share(setting.rate, 10 * shots)
+    assert noisy.mislabeled.any() == (setting.noise != "none")
+    assert noisy.summary()["realised_rate"] == noisy.mislabeled.mean()
+
+
+@everything
+def test_digests_are_pinned(setting: Setting, tmp_path: Path, cache: Path) -> None:
+    """Published masks must stay what they are; a kind that a change reaches gets a new version."""
+    if setting.pinned is not None:
+        assert digest(sampled(setting, tmp_path, cache)) == setting.pinned
+
+
+@everything
+def test_nested_over_rates(setting: Setting, tmp_path: Path, cache: Path) -> None:
+    if not setting.nested:
+        assert not takes_rate(setting.noise)
+        return
+    before = None
+    for rate in [r for r in RATES if r <= 0.5 or "half" not in setting.noise]:
+        now = sampled(setting, tmp_path, cache, rate=rate)
         if before is not None:
-            kept = before != true
-            assert (observed[kept] == before[kept]).all(), "a sample keeps its wrong label at every higher rate"
-        before = observed
+            wrong = before.noisy.mislabeled
+            assert now.noisy.mislabeled.sum() >= wrong.sum()
+            for name in ("true", "observed"):
+                assert (getattr(now.noisy, name)[wrong] == getattr(before.noisy, name)[wrong]).all()
+            assert (now.positions[wrong] == before.positions[wrong]).all()
+            if now.foreign is not None and before.foreign is not None:
+                assert (now.foreign.positions[wrong] == before.foreign.positions[wrong]).all()
+        before = now
+
+
+@everything
+def test_rate_zero_is_no_noise(setting: Setting, tmp_path: Path, cache: Path) -> None:
+    if takes_rate(setting.noise):
+        assert not sampled(setting, tmp_path, cache, rate=0.0).noisy.mislabeled.any()
+
+
+@everything
+def test_nothing_but_seed_data_shots_and_kind_matters(setting: Setting, tmp_path: Path, cache: Path) -> None:
+    """Not the method or its options, not global generators, not what was drawn before, not several workers at once."""
+    np.random.seed(0)
+    torch.manual_seed(0)
+    states = np.random.get_state()[1].copy(), torch.get_rng_state()
+    first = digest(sampled(setting, tmp_path, cache))
+    assert (np.random.get_state()[1] == states[0]).all(), "the global generators are left alone"
+    assert (torch.get_rng_state() == states[1]).all()
+    np.random.seed(99)
+    torch.manual_seed(99)
+    sampled(setting, tmp_path, cache, "validation", rate=0.0 if setting.rate == 0 else 0.3)
+    other = sampled(setting, tmp_path, cache, method="other", options={"q": 0.5}, epochs=7, batch_size=9, backbone="x")
+    assert digest(other) == first
+    with ThreadPoolExecutor(4) as workers:
+        assert set(workers.map(lambda _: digest(sampled(setting, tmp_path, cache)), range(4))) == {first}
+    assert (digest(sampled(setting, tmp_path, cache, seed=2)) != first) == setting.seeded
+
+
+@everything
+def test_a_clean_twin_is_clean(setting: Setting, tmp_path: Path, cache: Path) -> None:
+    clean = sampled(setting, tmp_path, cache, "validation", validation="clean")
+    assert not clean.noisy.mislabeled.any()
+    assert digest(clean) == digest(sampled(Setting("none", 0.0), tmp_path, cache, "validation"))
+
+
+@everything
+def test_a_variant_is_written_and_read_alike_and_its_key_holds_no_path(setting: Setting, tmp_path: Path) -> None:
+    path = tmp_path / "a, b.csv"
+    path.write_text("x")
+    text = f'{setting.noise}[file="{path}"]' if setting.file else setting.noise
+    assert noise_variant(noise_variant(text)) == noise_variant(text)
+    assert str(tmp_path) not in str(noise_identity(text))
+
+
+def test_what_stands_for_a_foreign_data_set_and_an_encoder_in_the_key() -> None:
+    assert noise_identity("open-set[source=digits]")["options"]["source"] == "digits 1"
+    assert noise_identity("instance")["options"]["encoder"] == "thumbnail"
+    assert noise_identity("confusion")["options"]["encoder"] != "tiny", "but what stands for its weights"
+    with pytest.raises(BenchError, match='unknown dataset "leters"; did you mean "letters"'):
+        noise_identity("open-set[source=leters]")
+
+
+def test_the_mask_of_a_seed_never_changes() -> None:
+    """The first digest that was ever pinned."""
+    place = scene(np.tile(np.arange(10), 16), 10, shots=16)
+    noise = NOISE.get("symmetric")()
+    observed = noise.corrupt(place.split.labels, np.arange(160), place, 0.5)
+    assert NoisyLabels(place.split.labels, observed, 10).digest.startswith("f788014c8c73cfda")
 
 
 def test_binary_floating_point_does_not_lose_a_sample() -> None:
     assert int(0.29 * 100) == 28, "the trap"
-    observed = NOISE.get("symmetric")().corrupt(labels(10, 10), 10, 0.29, stream("symmetric"))
-    assert (observed != labels(10, 10)).sum() == 29
+    assert floor_share(0.29, np.int64(100)) == 29  # type: ignore[arg-type]
+    assert drawn("symmetric", scene(balanced(10, 10), 10), 0.29).noisy.mislabeled.sum() == 29
 
 
-def test_symmetric_reaches_all_other_classes_evenly() -> None:
-    true = np.repeat(np.arange(5), 4000)
-    observed = NOISE.get("symmetric")().corrupt(true, 5, 0.5, stream("symmetric"))
-    counts = np.zeros((5, 5))
-    np.add.at(counts, (true, observed), 1)
-    assert np.allclose(counts.sum(1), 4000)
-    wrong = counts[~np.eye(5, dtype=bool)]
-    assert abs(wrong.mean() - 500) < 1e-9
-    assert wrong.min() > 400
-    assert wrong.max() < 600
+def test_leading_takes_the_front_of_a_permutation_or_of_every_group() -> None:
+    order = np.array([4, 2, 0, 1, 3, 5])
+    groups = np.array([0, 0, 1, 1, 1, 1])
+    assert leading(order, 0.5).tolist() == [4, 2, 0]
+    assert sorted(leading(order, 0.5, groups).tolist()) == [0, 2, 4]
+    assert leading(order, 0.49, groups).tolist() == [4]
 
 
-def test_asymmetric_takes_the_next_class() -> None:
-    true = labels(7, 30)
-    observed = NOISE.get("asymmetric")().corrupt(true, 7, 0.5, stream("asymmetric"))
-    wrong = observed != true
-    assert (observed[wrong] == (true[wrong] + 1) % 7).all()
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_same_stream_same_labels_and_other_seed_other_labels(kind: str) -> None:
-    true = labels(10, 16)
-    noise = NOISE.get(kind)()
-    first = noise.corrupt(true, 10, 0.5, stream(kind))
-    assert (first == noise.corrupt(true, 10, 0.5, stream(kind))).all()
-    if noise.takes_rate:
-        assert (first != noise.corrupt(true, 10, 0.5, stream(kind, seed=2))).any()
-    else:
-        assert (first == true).all()
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_noise_does_not_read_or_disturb_global_generators(kind: str) -> None:
-    true = labels(10, 16)
-    np.random.seed(0)
-    state = np.random.get_state()[1].copy()
-    first = NOISE.get(kind)().corrupt(true, 10, 0.25, stream(kind))
-    assert (np.random.get_state()[1] == state).all()
-    np.random.seed(99)
-    assert (NOISE.get(kind)().corrupt(true, 10, 0.25, stream(kind)) == first).all()
-
-
-def test_the_mask_of_a_seed_never_changes() -> None:
-    """Published masks must stay what they are: the digest is pinned."""
-    true = np.tile(np.arange(10), 16)
-    observed = NOISE.get("symmetric")().corrupt(true, 10, 0.5, stream("symmetric"))
-    assert NoisyLabels(true, observed, 10).digest.startswith("f788014c8c73cfda")
-
-
-@pytest.mark.parametrize("kind", FLIPS)
-def test_one_class_cannot_be_flipped(kind: str) -> None:
+@pytest.mark.parametrize("kind", [kind for kind in NOISE if NOISE.get(kind).takes_rate and kind != "open-set"])
+def test_one_class_cannot_be_wrong(kind: str) -> None:
     with pytest.raises(BenchError, match="at least 2 classes, found 1"):
-        NOISE.get(kind)().corrupt(np.zeros(4, dtype=np.int64), 1, 0.5, stream(kind))
+        drawn(kind, scene(np.zeros(4, dtype=np.int64), 1), 0.5)
 
 
 def test_summary_reports_what_happened() -> None:
-    noisy = NoisyLabels(np.array([0, 0, 0, 0, 1, 1]), np.array([1, 0, 0, 0, 1, 2]), 3)
+    noisy = NoisyLabels(np.array([0, 0, 0, 0, 1, 1, -1]), np.array([1, 0, 0, 0, 1, 2, 2]), 3)
     assert noisy.summary() == {
         "digest": noisy.digest,
-        "realised_rate": 2 / 6,
+        "truth": True,
+        "realised_rate": 3 / 7,
         "per_class_rate": [0.25, 0.5, 0.0],
-        "mislabeled": 2,
+        "mislabeled": 3,
+        "confusion": [[-1, 2, 1], [0, 1, 1], [1, 2, 1]],
+        "observed_per_class": [3, 2, 2],
     }
+
+
+def test_nothing_is_measured_where_the_truth_is_unknown() -> None:
+    summary = NoisyLabels(np.array([0, 1]), np.array([0, 1]), 2, truth=False).summary()
+    assert summary["observed_per_class"] == [1, 1]
+    assert [summary[name] for name in ("realised_rate", "per_class_rate", "mislabeled", "confusion")] == [None] * 4

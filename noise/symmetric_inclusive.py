@@ -1,0 +1,23 @@
+"""Symmetric noise with the true class included."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from bench.seeds import Stream
+from noise.base import Flip, Labels, Scene
+
+
+class SymmetricInclusive(Flip):
+    """⌊r·N⌋ samples of the whole set get a label drawn uniformly from all C classes, their own among them.
+
+    As DivideMix (arXiv 2002.07394), ELR (arXiv 2007.00151) and DeFT (arXiv 2409.19696) draw it. Pitfalls: the realised
+    rate is r·(1 - 1/C) in expectation and varies from seed to seed, so a column "50 %" of these papers is 45 % with
+    ten classes; compare it with `symmetric` only at the realised rate, which stands in the record.
+    """
+
+    kind: ClassVar[str] = "symmetric-inclusive"
+
+    def wrong_labels(self, true: Labels, positions: Labels, scene: Scene, stream: Stream) -> Labels:
+        """A uniform class, which may be the true one."""
+        return stream.integers(scene.num_classes, len(true))
