@@ -49,7 +49,7 @@ class Split:
 
 
 class ArrayImages(Sequence[Image.Image]):
-    """Grey images of one size, from a uint8 array [N, H, W]."""
+    """Images of one size, from a uint8 array: grey [N, H, W], in colour [N, H, W, 3]."""
 
     def __init__(self, pixels: NDArray[np.uint8]) -> None:
         self.pixels = pixels
@@ -79,6 +79,7 @@ class Dataset(ABC):
         embedded: whether the images come with the package or are made by it.
         superclasses: for every class the number of the group of similar classes it belongs to, or None.
         skipped: names of images that were left out because they cannot be decoded.
+        notes: sentences on how the splits came about, for records and reports.
     """
 
     class_names: tuple[str, ...]
@@ -89,6 +90,7 @@ class Dataset(ABC):
     embedded: ClassVar[bool] = False
     superclasses: tuple[int, ...] | None = None
     skipped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __init__(self, root: Path | None = None, mode: str | None = None, skip_broken: bool = False) -> None:
         self.root = root
@@ -114,6 +116,11 @@ class Dataset(ABC):
     def splits(self) -> dict[SplitName, Split]:
         """All three splits."""
         return {name: self.load(name) for name in SPLITS}
+
+    @property
+    def images_digest(self) -> str:
+        """What stands for the images and their order alone, so that features outlive a change of labels."""
+        return self.digest
 
     @cached_property
     def digest(self) -> str:

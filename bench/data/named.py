@@ -20,7 +20,7 @@ FOLDER = "folder"
 def folder_of(name: str) -> Path | None:
     """The path of `folder:PATH`, None for every other name."""
     kind, colon, path = name.partition(":")
-    return Path(path).expanduser() if colon and kind == FOLDER else None
+    return Path(path.strip()).expanduser() if colon and kind.strip() == FOLDER and path.strip() else None
 
 
 def canonical(name: str) -> str:
@@ -31,6 +31,8 @@ def canonical(name: str) -> str:
     """
     if folder_of(name) is not None:
         return name.strip()
+    if name.strip().rstrip(":") == FOLDER:
+        raise BenchError(f"dataset {FOLDER} needs the path of your images; write {FOLDER}:PATH.")
     variant = _variant(name)
     return variant_text(variant.name, variant.options)
 
@@ -38,6 +40,11 @@ def canonical(name: str) -> str:
 def base(name: str) -> str:
     """A canonical name without its mode; "folder" for a user's own images."""
     return FOLDER if folder_of(name) is not None else parse_variant(name, "dataset").name
+
+
+def embedded(name: str) -> bool:
+    """Whether the images of a canonical name come with the package or are made by it."""
+    return bool(DATASETS.get(base(name)).embedded)
 
 
 def stream_name(name: str) -> str:
@@ -48,7 +55,7 @@ def stream_name(name: str) -> str:
 def shown(name: str) -> str:
     """The name for people: of `folder:PATH` the last part of the path alone."""
     path = folder_of(name)
-    return name if path is None else f"{FOLDER}:{path.name}"
+    return name if path is None else f"{FOLDER}:{path.name or path.resolve().name}"
 
 
 def identity(name: str, skip_broken: bool = False) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import tomllib
 from functools import cache
@@ -21,12 +23,17 @@ class _Table(BaseModel):
 
 
 class Sizes(_Table):
-    """Classes and images of one mode; 0 where a split does not exist."""
+    """Classes and images of one mode; 0 where a split does not exist.
+
+    Attributes:
+        total: images of all splits together, where only their sum is known before they are split; else 0.
+    """
 
     classes: int
-    train: int
-    validation: int
-    test: int
+    train: int = 0
+    validation: int = 0
+    test: int = 0
+    total: int = 0
 
 
 class Download(_Table):
@@ -39,6 +46,9 @@ class Download(_Table):
         md5: of the file as torchvision publishes it, or empty.
         bytes: size, 0 where unknown.
         unpack: folder under the data set's folder into which an archive is unpacked, or None for a plain file.
+        gives: paths under the data set's folder that are there once the file is in place; of every one of them the
+            data set says when it is missing.
+        optional: whether the data set can be opened without it.
         modes: the modes that need it; empty for all.
         manual: what to do by hand where no mirror can serve it.
     """
@@ -49,19 +59,24 @@ class Download(_Table):
     md5: str = ""
     bytes: int = 0
     unpack: str | None = None
+    gives: tuple[str, ...] = ()
+    optional: bool = False
     modes: tuple[str, ...] = ()
     manual: str = ""
 
 
 class SplitFile(_Table):
-    """CoOp's split file: where it lies under the data set's folder, and the sha256 of its content.
+    """CoOp's split file: where it lies under the data set's folder, also with .gz, and what `split_digest` gives of it.
 
-    The digest is of the parsed content written again by `json.dumps(content, sort_keys=True, separators=(",", ":"))`, so
-    that white space, the order of the three parts and compression make no difference.
+    Attributes:
+        name: under the data set's folder.
+        sha256: of the content, or empty where it is not known.
+        images: folder under the data set's folder that the paths in the file are relative to.
     """
 
     name: str
     sha256: str = ""
+    images: str = ""
 
 
 class Entry(_Table):
@@ -70,6 +85,7 @@ class Entry(_Table):
     Attributes:
         title: its name in papers.
         folder: of its files under the data root.
+        nested: folders under it in which the files may lie instead, as archives and torchvision leave them.
         licence: of the images.
         citation: authors, title, venue, year.
         source: home page.
@@ -83,6 +99,7 @@ class Entry(_Table):
 
     title: str
     folder: str
+    nested: tuple[str, ...] = ()
     licence: str
     citation: str
     source: str
@@ -109,6 +126,11 @@ def entry(name: str) -> Entry:
     except ValidationError as error:
         first: Any = error.errors()[0]
         raise BenchError(f"{name}.toml: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
+
+
+def split_digest(content: object) -> str:
+    """sha256 of what a split file holds: white space, the order of its parts and compression make no difference."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def default_root() -> Path:

@@ -1,0 +1,21 @@
+"""Lists in text files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.errors import BenchError
+
+
+def lines_of(file: Path) -> list[str]:
+    """The lines of a text file that are not empty, without white space at their ends.
+
+    Raises:
+        BenchError: the file cannot be read.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise BenchError(f'"{file}" cannot be read: {reason}; fetch it again.') from error
+    return [line.strip() for line in text.splitlines() if line.strip()]

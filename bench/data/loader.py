@@ -1,0 +1,180 @@
+"""Work on images in chunks, done by worker processes and handed over in order.
+
+A chunk always holds the same 64 images and is worked on by one thread, so no bit depends on how many processes there
+are. torch's DataLoader runs them; it gets chunk numbers and hands back whole chunks.
+"""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final, Generic, TypeVar
+
+import psutil
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from bench.errors import BenchError
+from bench.machine import WORKER_BYTES, cpus
+
+T = TypeVar("T")
+CHUNK: Final = 64
+ENVIRONMENT: Final = "NOISY_PROMPT_BENCH_LOADERS"
+THREADS: Final = "OMP_NUM_THREADS"
+SMALL: Final = 128 * 224 * 224  # pixels up to which a pass ends before processes have started
+
+
+def allowed(most: int | None = None) -> int:
+    """Processors that loading may use: of NOISY_PROMPT_BENCH_LOADERS, else `most`, else those of this process.
+
+    These are its affinity and quota, and OMP_NUM_THREADS at most: schedulers set it to 1 in their workers, so that a
+    trial does not load with its neighbours' processors.
+
+    Raises:
+        BenchError: NOISY_PROMPT_BENCH_LOADERS is no number from 0 up.
+    """
+    named = os.environ.get(ENVIRONMENT)
+    if named is not None:
+        if not named.isdecimal():
+            raise BenchError(f'{ENVIRONMENT}="{named}" is no number of processes; expected 0 or more.')
+        return int(named)
+    if most is not None:
+        return most
+    limit = os.environ.get(THREADS, "").partition(",")[0].strip()
+    return min(cpus(), int(limit)) if limit.isdecimal() and int(limit) else cpus()
+
+
+def processes(count: int, size: int, device: str = "cpu", most: int | None = None) -> int:
+    """How many processes a pass over images is given; 0 does it in this one.
+
+    Args:
+        count: images.
+        size: height and width of what is made of them, in pixels.
+        device: of the pass; where it is not the CPU, this process waits for the device and one more is a gain.
+        most: processors that may be used; see `allowed`.
+    """
+    most = allowed(most)
+    least = 2 if device == "cpu" else 1
+    if multiprocessing.current_process().daemon or count * size * size <= SMALL or most < least:
+        return 0
+    chunks = math.ceil(count / CHUNK)
+    return max(1, min(most, chunks, psutil.virtual_memory().available // WORKER_BYTES))
+
+
+def threads(most: int | None = None) -> int:
+    """How many threads decode a batch in this process, at least 1; `most` as for `allowed`."""
+    return max(1, allowed(most))
+
+
+def in_order(work: Callable[[range], T], count: int, processes: int = 0, pin: bool = False) -> Iterator[T]:
+    """What `work` makes of each chunk of `count` positions, in order.
+
+    Args:
+        work: called in a worker process, with one thread; pure.
+        count: positions.
+        processes: how many; 0 for none.
+        pin: whether tensors are handed over in pinned memory.
+
+    Raises:
+        BenchError: `work` raised it, in whichever process; or a process was killed.
+        MemoryError, RuntimeError: `work` raised that, or something else.
+    """
+    chunks = _Chunks(work, count)
+    if not processes:
+        for number in range(len(chunks)):
+            with one_intra_op_thread():
+                done = work(chunks.positions(number))
+            yield done
+        return
+    results = _started(chunks, processes, pin)
+    try:
+        for _ in range(len(chunks)):
+            found = _next(results)
+            if isinstance(found, _Failure):
+                raise found.error()
+            yield found
+    finally:
+        del results  # ends the processes now; a later fork would inherit what the garbage collector has not found yet
+
+
+def _next(results: Iterator[T]) -> T:
+    """The next chunk, or a BenchError where the process that worked on it is gone."""
+    try:
+        return next(results)
+    except RuntimeError as error:  # torch's
+        reason = " ".join(str(error).split())
+        raise BenchError(
+            f"a process that loads images was lost ({reason}); set {ENVIRONMENT}=0, or free memory, and run again."
+        ) from error.with_traceback(None)  # its frames hold `results`
+
+
+def _started(chunks: _Chunks[T], processes: int, pin: bool) -> Iterator[T | _Failure]:
+    """Worker processes at work. On Linux they are forked, and share the weights of a backbone with this process."""
+    with (
+        warnings.catch_warnings()
+    ):  # of more processes than processors; of a fork beside threads, which compute nothing
+        warnings.simplefilter("ignore")
+        loader: DataLoader[Any] = DataLoader(
+            chunks, batch_size=None, num_workers=processes, collate_fn=_same, pin_memory=pin, prefetch_factor=2,
+            multiprocessing_context="fork" if sys.platform == "linux" else None, generator=torch.Generator(),
+        )  # fmt: skip
+        return iter(loader)
+
+
+@contextmanager
+def one_intra_op_thread() -> Iterator[None]:
+    """Let torch compute with one thread, and give it back what it had."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """An exception as it travels: an exception object may not survive pickling, and torch would add its traceback."""
+
+    kind: str
+    text: str
+
+    @classmethod
+    def of(cls, error: Exception) -> _Failure:
+        kind = next((kind.__name__ for kind in (BenchError, MemoryError) if isinstance(error, kind)), "")
+        text = str(error) if kind else f"{type(error).__name__}: {error}"
+        return cls(kind, text)
+
+    def error(self) -> Exception:
+        kinds: dict[str, type[Exception]] = {"BenchError": BenchError, "MemoryError": MemoryError}
+        return kinds.get(self.kind, RuntimeError)(self.text)
+
+
+class _Chunks(Dataset[Any], Generic[T]):
+    """Chunk numbers to what `work` makes of their positions."""
+
+    def __init__(self, work: Callable[[range], T], count: int) -> None:
+        self.work, self.count = work, count
+
+    def __len__(self) -> int:
+        return math.ceil(self.count / CHUNK)
+
+    def positions(self, number: int) -> range:
+        return range(number * CHUNK, min((number + 1) * CHUNK, self.count))
+
+    def __getitem__(self, number: int) -> T | _Failure:
+        try:
+            return self.work(self.positions(number))
+        except Exception as error:  # noqa: BLE001 - it is raised again in the process that asked
+            return _Failure.of(error)
+
+
+def _same(value: T) -> T:
+    """torch would make tensors of arrays otherwise, and send them through shared memory."""
+    return value

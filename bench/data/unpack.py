@@ -1,0 +1,159 @@
+"""Archives unpacked beside their place and then moved there, so that nothing half unpacked is ever seen.
+
+An archive is refused whole if a member could leave the folder: by an absolute path, by `..` in its name or in the
+target of a link, or as a device. A tar or zip inside an archive is unpacked too: where it lies if its members are in a
+folder of its own name (Caltech101's), else into a folder of its name (ImageNet's classes).
+"""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from lzma import LZMAError
+from pathlib import Path, PureWindowsPath
+from typing import Final
+
+from bench.errors import BenchError
+
+SUFFIXES: Final = (".tar.gz", ".tar.bz2", ".tar.xz", ".tgz", ".tar", ".zip")
+DAMAGED: Final = (
+    tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError, EOFError, NotImplementedError, RuntimeError,
+)  # fmt: skip
+
+
+def is_archive(name: str) -> bool:
+    """Whether a name is one of a tar or zip file."""
+    return name.lower().endswith(SUFFIXES)
+
+
+def unpack(archive: Path, target: Path, inner: str = "") -> list[str]:
+    """Unpack a tar or zip file into a folder.
+
+    A new folder appears whole; in a folder that is there, every top-level entry of the archive appears whole and
+    replaces what had its name.
+
+    Args:
+        archive: tar (plain, gzip, bzip2, xz) or zip.
+        target: made if need be.
+        inner: a folder that is left out where the whole archive is in it.
+
+    Returns:
+        The top-level entries, sorted.
+
+    Raises:
+        BenchError: the archive is damaged or refused, or the disk is full or cannot be written; the target is then as
+            it was.
+    """
+    staging = (target if target.is_dir() else target.parent) / f".{target.name}.tmp"  # never on another disk
+    try:
+        if staging.exists():  # a killed run's
+            shutil.rmtree(staging)
+        staging.mkdir(parents=True)
+        try:
+            _extract(archive, staging)
+            _nested(staging)
+            return _installed(_inner(staging, inner), target)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+    except OSError as error:
+        full = "the disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else error.strerror or str(error)
+        raise BenchError(f'"{archive.name}" cannot be unpacked into "{target}": {full}; correct that.') from error
+
+
+def _extract(archive: Path, staging: Path) -> None:
+    try:
+        if tarfile.is_tarfile(archive):
+            with tarfile.open(archive) as tar:
+                tar.extractall(staging, members=map(_safe_member, tar), filter="data")
+        elif zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as packed:
+                members = packed.infolist()
+                for member in members:
+                    _check_zipped(member)
+                packed.extractall(staging, members)  # noqa: S202 - checked above
+        else:
+            raise BenchError(f'"{archive}" is neither a tar nor a zip file; remove it, and it is fetched again.')
+    except tarfile.FilterError as error:
+        raise BenchError(f'"{archive}" is refused: {error}; get it from another source.') from error
+    except _Unsafe as error:
+        raise BenchError(f'"{archive}" is refused: {error}; get it from another source.') from error
+    except DAMAGED as error:
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise BenchError(f'"{archive}" is damaged ({text}); remove it, and it is fetched again.') from error
+
+
+class _Unsafe(Exception):
+    """A member that could be written outside the folder."""
+
+
+def _check_path(name: str, what: str) -> None:
+    windows = PureWindowsPath(name)
+    if name.startswith("/") or windows.drive or windows.root or ".." in windows.parts or "\0" in name:
+        raise _Unsafe(f'{what} "{name}" leaves the folder')
+
+
+def _safe_member(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    """The member, checked; `..` in a link is refused even where it stays inside, because links can be chained."""
+    _check_path(member.name, "its member")
+    if member.issym() or member.islnk():
+        _check_path(member.linkname, f'the link of its member "{member.name}" to')
+    elif not (member.isfile() or member.isdir()):
+        raise _Unsafe(f'its member "{member.name}" is neither a file nor a folder')
+    return member
+
+
+def _check_zipped(member: zipfile.ZipInfo) -> None:
+    _check_path(member.filename, "its member")
+    kind = stat.S_IFMT(member.external_attr >> 16)
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        raise _Unsafe(f'its member "{member.filename}" is neither a file nor a folder')
+
+
+def _nested(folder: Path) -> None:
+    """Unpack the archives in a folder and remove them."""
+    inside = [file for file in sorted(folder.rglob("*")) if is_archive(file.name) and not file.is_symlink()]
+    for archive in (file for file in inside if file.is_file()):
+        suffix = next(suffix for suffix in SUFFIXES if archive.name.lower().endswith(suffix))
+        own = archive.with_name(archive.name[: -len(suffix)])
+        content = archive.with_name(f".{own.name}.tmp")
+        content.mkdir()
+        _extract(archive, content)
+        archive.unlink()
+        _installed(_inner(content, own.name), own)
+        shutil.rmtree(content, ignore_errors=True)
+
+
+def _inner(folder: Path, name: str) -> Path:
+    """The folder of this name in which all of `folder` is, or `folder` itself; without what a Mac adds to archives."""
+    for entry in folder.iterdir():
+        if entry.name == "__MACOSX":
+            shutil.rmtree(entry)
+        elif entry.name.startswith("._"):
+            entry.unlink()
+    entries = list(folder.iterdir())
+    alone = len(entries) == 1 and entries[0].name == name
+    return entries[0] if alone and entries[0].is_dir() and not entries[0].is_symlink() else folder
+
+
+def _installed(content: Path, target: Path) -> list[str]:
+    """Move what is in `content` to `target`; returns the names of the entries."""
+    names = sorted(entry.name for entry in content.iterdir())
+    if not names:
+        raise BenchError(f'the archive for "{target}" is empty; remove it, and it is fetched again.')
+    if not target.exists():
+        content.rename(target)
+        return names
+    for name in names:
+        new, old, aside = content / name, target / name, target / f".{name}.tmp"
+        if not old.is_dir() or old.is_symlink():
+            new.replace(old)
+            continue
+        shutil.rmtree(aside, ignore_errors=True)
+        old.rename(aside)
+        new.rename(old)
+        shutil.rmtree(aside)
+    return names
