@@ -39,6 +39,8 @@ class Audit:
         rows: one dictionary per evaluated epoch, in order.
         losses: cross-entropy with the observed label, per row [N].
         predictions: predicted classes of the training set, per row [N].
+        logits: of the training set at the last row, [N, C].
+        clean: the last clean split that a method made, [M] bool; None where it made none.
     """
 
     true: Tensor
@@ -50,6 +52,8 @@ class Audit:
     rows: list[dict[str, Number]] = field(default_factory=list)
     losses: list[NDArray[np.float32]] = field(default_factory=list)
     predictions: list[NDArray[np.int16]] = field(default_factory=list)
+    logits: Tensor | None = None
+    clean: Tensor | None = None
 
     def measure(
         self, epoch: int, train: Tensor, test: Tensor | None, validation: Tensor | None, phases: Sequence[Phase]
@@ -61,6 +65,7 @@ class Audit:
         """
         losses = F.cross_entropy(train.float(), self.observed, reduction="none")
         predicted = train.argmax(1)
+        self.logits = train
         self.losses.append(losses.cpu().numpy().astype(np.float32))
         self.predictions.append(predicted.cpu().numpy().astype(np.int16))
         row: dict[str, Number] = {"epoch": epoch}
@@ -92,6 +97,7 @@ class Audit:
         truly_clean = (self.true == self.observed)[self.visible]
         row: dict[str, Number] = dict.fromkeys(SPLIT)
         if clean is not None:
+            self.clean = clean.clone()
             row["split_size"] = int(clean.sum())
         if clean is not None and self.truth:
             row["split_precision"] = _share(truly_clean[clean])

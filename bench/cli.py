@@ -27,7 +27,8 @@ def invoke(arguments: list[str]) -> int:
     try:
         return _listed(arguments[1:]) if arguments[:1] == ["list"] else _verb(arguments)
     except BenchError as error:
-        console.error(str(error))
+        for text in error.lines:
+            console.error(text)
         return error.exit_code
     except KeyboardInterrupt:
         console.error("interrupted; what was finished is kept, the same command goes on from there.")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from bench import console
 from bench.config import Config, load_config
 from bench.errors import BenchError
-from bench.execute import Progress, Request, execute, set_up, unfinished
+from bench.execute import Progress, Request, execute, make_ready, set_up, unfinished
 from bench.grid import Grid, expand
 from bench.machine import WORKER_BYTES, this_machine
 from bench.overrides import override
@@ -70,8 +71,9 @@ def run_grid(selection: Selection, request: Request) -> int:
     for text in (*plan.grid.notes, *plan.problems):
         console.warn(text)
     if not plan.todo:
+        counts = plan.counts()
         console.line(
-            f"grid {plan.grid.name}: nothing left to do, {plan.counts()['done']} of {len(plan.grid.cells)} done."
+            f"grid {plan.grid.name}: nothing left to do, {counts['done']} of {counts['cells']} done{_skipped(counts)}."
         )
         return _end(selection, plan, store, None)
     setup = set_up(plan, config, request)
@@ -79,6 +81,12 @@ def run_grid(selection: Selection, request: Request) -> int:
         f"grid {plan.grid.name}: {len(plan.todo)} of {len(plan.grid.cells)} cells to run, {_plural(setup.workers)} "
         f"({setup.name}, {setup.device}), about {console.duration(plan.estimate.total / setup.workers)}."
     )
+    began = time.monotonic()
+    with console.amount("image features", "images") as report:
+        images = make_ready(plan, config, setup, request, report)
+    if images:
+        seconds = time.monotonic() - began
+        console.line(f"encoded {images:,} images in {console.duration(seconds)}, {images / seconds:.1f} a second.")
     labels = {planned.key: planned.cell.label() for planned in plan.todo}
     with console.progress(len(plan.todo), labels) as listen:
         progress = execute(plan, store, config, setup, request, listen)
@@ -100,11 +108,18 @@ def _end(selection: Selection, plan: Plan, store: Store, progress: Progress | No
             f"to run them again: bench run --grid {plan.grid.name}{_sets(selection)} --retry all{selection.flags()}"
         )
     console.line(f"next: bench report{selection.flags()}")
+    if any(planned.cell.fold for planned in plan.grid.cells):
+        console.line(f"labels that are probably wrong: bench suspects{selection.flags()}")
     return EXIT_UNFINISHED if left else 0
 
 
 def _sets(selection: Selection) -> str:
     return "".join(f" --set '{text}'" for text in selection.sets)
+
+
+def _skipped(counts: Mapping[str, Any]) -> str:
+    """How many cells have no meaning for their data, which is no failure; nothing where none has."""
+    return f", {counts['skipped']} skipped" if counts["skipped"] else ""
 
 
 def _plural(workers: int) -> str:
@@ -126,7 +141,7 @@ def show_plan(selection: Selection, workers: int | None, as_json: bool) -> int:
         return 0
     console.line(
         f"grid {grid.name}: {counts['cells']} cells ({counts['reference']} of them reference rows), "
-        f"{counts['done']} done, {counts['failed']} failed, {counts['todo']} to do."
+        f"{counts['done']} done, {counts['failed']} failed{_skipped(counts)}, {counts['todo']} to do."
     )
     if plan.todo:
         basis = f"{plan.estimate.measured} of {len(plan.todo)} from records of like cells, the others from a default"
@@ -155,7 +170,8 @@ def show_status(selection: Selection, as_json: bool) -> int:
         return 0
     for problem in store.problems.values():
         console.warn(problem)
-    console.line(f"{store.root}: {total['records']} records, {total['done']} done, {total['failed']} failed.")
+    ended = f"{total['done']} done, {total['failed']} failed{_skipped(total)}"
+    console.line(f"{store.root}: {total['records']} records, {ended}.")
     columns = ["grid", "cells", "done", "failed", "todo"]
     console.table(columns, [[str(count[column]) for column in columns] for count in counts])
     for plan in plans:
@@ -201,7 +217,7 @@ def _begun(config: Config, keys: set[str]) -> list[Grid]:
     return begun
 
 
-def write_report(selection: Selection, formats: set[str], out: str | None) -> int:
+def write_report(selection: Selection, formats: set[str], out: str | None, published: bool = False) -> int:
     """`bench report`."""
     from reports.build import FORMATS, build
 
@@ -209,7 +225,8 @@ def write_report(selection: Selection, formats: set[str], out: str | None) -> in
     store = selection.existing(config)
     if out is None and "://" in store.root:
         raise BenchError(f'store "{store.root}" is a URL; name the folder of the report with --out.')
-    files = build(store.root, Path(out or Path(store.root) / "report"), frozenset(formats) or FORMATS)
+    folder = Path(out or Path(store.root) / "report")
+    files = build(store.root, folder, frozenset(formats) or FORMATS, published)
     console.line(f"report: {files[0]} and {len(files) - 1} more files in {files[0].parent}")
     return 0
 

@@ -91,6 +91,59 @@ def progress(total: int, labels: dict[str, str]) -> Iterator[Callable[[Outcome, 
         yield listen
 
 
+@contextmanager
+def amount(label: str, unit: str) -> Iterator[Callable[[int, int | None], None]]:
+    """A report of how much is done, given the amount so far and the whole, None where unknown.
+
+    Args:
+        label: what is being done.
+        unit: what is counted; "bytes" are shown as MiB.
+    """
+    if not sys.stdout.isatty():
+        yield _plain_amount(label, unit)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    bar = Bar(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[so_far]}"), TimeRemainingColumn(),
+              console=Console(), transient=True)  # fmt: skip
+    with bar:
+        task = bar.add_task(label, total=None, so_far="")
+        yield lambda done, total: bar.update(task, completed=done, total=total, so_far=_of(done, total, unit))
+
+
+def _plain_amount(label: str, unit: str) -> Callable[[int, int | None], None]:
+    """A line per tenth; per doubling where the whole is unknown."""
+    shown = 0
+
+    def report(done: int, total: int | None) -> None:
+        nonlocal shown
+        part = done * PARTS // total if total else (done >> 20).bit_length()
+        if part > shown:
+            shown = part
+            line(f"{label}: {_of(done, total, unit)}")
+
+    return report
+
+
+def _of(done: int, total: int | None, unit: str) -> str:
+    shown = size if unit == "bytes" else lambda count: f"{count:,} {unit}"
+    return shown(done) if total is None else f"{done * 100 // max(total, 1)} % of {shown(total)}"
+
+
+def size(count: int) -> str:
+    """Bytes for people.
+
+    >>> size(137_414_764)
+    '131 MiB'
+    """
+    for power, name in ((40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")):
+        if count >> power:
+            return f"{count / 2**power:.3g} {name}" if count / 2**power < 999.5 else f"{count / 2**power:.0f} {name}"
+    return f"{count} B"
+
+
 def _plain_listener(labels: dict[str, str]) -> Callable[[Outcome, Progress], None]:
     shown = -1
 

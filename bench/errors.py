@@ -1,9 +1,9 @@
-"""The one error type that is a user's mistake, printed as one line; and near-match suggestions."""
+"""The one error type that is a user's mistake, printed as one line for each mistake; and near-match suggestions."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class BenchError(Exception):
@@ -14,6 +14,24 @@ class BenchError(Exception):
     """
 
     exit_code = 2
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """What is printed: one line, or of `Several` one for each mistake."""
+        return (str(self),)
+
+
+class Several(BenchError):
+    """Several mistakes that are told at once, each in a line of its own."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__("\n".join(lines))
+        self._lines = tuple(lines)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The lines as given."""
+        return self._lines
 
 
 class NothingCompared(BenchError):

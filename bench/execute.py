@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.clip import identity
+from bench import preflight
 from bench.config import Config
+from bench.data.named import embedded
 from bench.errors import BenchError
-from bench.machine import this_machine
+from bench.machine import cpus, this_machine
 from bench.plan import Plan
 from bench.schedulers.base import Outcome, Pack, Scheduler, Work, lost_record, outcome_of
 from bench.store import Store
@@ -115,6 +116,38 @@ def set_up(plan: Plan, config: Config, request: Request) -> Setup:
                  "cuda" if machine.gpus else "cpu")  # fmt: skip
 
 
+def make_ready(
+    plan: Plan, config: Config, setup: Setup, request: Request, report: Callable[[int, int | None], None]
+) -> int:
+    """See that nothing is missing, and compute the image features of the plan unless a cluster runs it.
+
+    Args:
+        plan: with at least one cell to run.
+        config: the settings that the plan was made with.
+        setup: from `set_up`.
+        request: the user's.
+        report: called with the number of images done, and of all, None where it is not known yet.
+
+    Returns:
+        Images that went through a tower.
+
+    Raises:
+        Several: data, weights or files are missing; nothing is written then.
+        BenchError: an image cannot be decoded, or features cannot be written.
+    """
+    settings = trial_settings(config, plan.grid.name, setup.device)
+    preflight.check(plan, settings["roots"])
+    if request.address is not None or all(embedded(planned.cell.dataset) for planned in plan.todo):
+        return 0
+    from bench.material import Settings
+    from bench.warm import release, warm
+
+    done = warm([planned.cell for planned in plan.todo], Settings(**settings), report)
+    if setup.workers > 1:
+        release()
+    return done
+
+
 def execute(
     plan: Plan, store: Store, config: Config, setup: Setup, request: Request, listen: Listener, work: Work | None = None
 ) -> Progress:
@@ -130,10 +163,9 @@ def execute(
         work: what to do with a pack, for tests; None for the real trial.
 
     Raises:
-        BenchError: the store cannot be written, a backbone does not load, or workers cannot be started.
+        BenchError: the store cannot be written, or workers cannot be started.
         KeyboardInterrupt: after workers are gone; what was published stays.
     """
-    _check_backbones(plan)
     store.prepare()
     driver = _Collector(plan, store, setup.workers, request.fail_fast, listen)
     packs: list[Pack] = [((planned.key, planned.cell),) for planned in plan.todo]
@@ -142,17 +174,23 @@ def execute(
     return driver.progress
 
 
-def _work(plan: Plan, store: Store, config: Config, setup: Setup, request: Request) -> Work:
-    settings: dict[str, Any] = {
-        "timeout": config.settings.grid[plan.grid.name].timeout,
-        "roots": {name: table.root for name, table in config.settings.dataset.items() if table.root},
-        "skip_broken": tuple(name for name, table in config.settings.dataset.items() if table.skip_broken),
-        "keep_prompts": config.settings.grid[plan.grid.name].keep_prompts,
+def trial_settings(config: Config, grid: str, device: str) -> dict[str, Any]:
+    """Keyword arguments of `bench.material.Settings` for the cells of a grid."""
+    table, tables = config.settings.grid[grid], config.settings.dataset
+    return {
+        "timeout": None if table.timeout == float("inf") else table.timeout,
+        "roots": {name: one.root for name, one in tables.items() if one.root},
+        "skip_broken": tuple(name for name, one in tables.items() if one.skip_broken),
+        "keep_prompts": table.keep_prompts,
         "cache": config.settings.paths.cache or None,
-        "device": setup.device,
+        "device": device,
     }
-    if settings["timeout"] == float("inf"):
-        settings["timeout"] = None
+
+
+def _work(plan: Plan, store: Store, config: Config, setup: Setup, request: Request) -> Work:
+    settings = trial_settings(config, plan.grid.name, setup.device)
+    if setup.device == "cuda":  # the device is shared, and processors feed it
+        settings["processors"] = max(1, cpus() // setup.workers)
     root = store.root if "://" in store.root else str(Path(store.root).expanduser().resolve())
     return Work(root, settings, plugins=tuple(str(Path(file).resolve()) for file in request.plugins))
 
@@ -165,15 +203,6 @@ def _scheduler(name: str, request: Request, gpus: int, fraction: float) -> Sched
     from bench.schedulers.ray_tune import RayTune
 
     return RayTune(request.address, gpus, fraction)
-
-
-def _check_backbones(plan: Plan) -> None:
-    """Load every backbone that comes from a file or a download once, so that its mistakes show before anything runs."""
-    for name in dict.fromkeys(planned.cell.backbone for planned in plan.todo):
-        if not identity.embedded(name):
-            from bench.clip.load import load_backbone
-
-            load_backbone(name)
 
 
 class _Collector:
@@ -192,7 +221,7 @@ class _Collector:
         self.listen(outcome, self.progress)
 
     def stop(self) -> bool:
-        return self.fail_fast and any(outcome.status != "done" for outcome in self.progress.done)
+        return self.fail_fast and any(outcome.status not in ("done", "skipped") for outcome in self.progress.done)
 
     def _recovered(self, outcome: Outcome) -> Outcome:
         record = self.store.read(outcome.key)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from bench.cell import Cell, Value
 from bench.clip import identity
 from bench.config import Config, Exclude, GridTable, MethodTable, Paper, PaperPart
 from bench.data import DATASETS, named
-from bench.errors import BenchError
+from bench.errors import BenchError, Several
 from bench.overrides import grid_table, inherited_rates
 from bench.resolve import noise_identity, noise_kind, noise_variant, options, takes_rate
 from bench.variants import parse_variant, shown
@@ -69,6 +69,7 @@ def expand(config: Config, name: str) -> Grid:
     """
     table = grid_table(config, name)
     _check_names(config)
+    _check_files(config, table)
     methods = [one for text in table.reference for one in _resolved(config, text, reference=True)]
     methods += [one for text in table.method for one in _resolved(config, text, reference=False)]
     excludes = [_Excluder(config, exclude) for exclude in table.exclude]
@@ -160,6 +161,37 @@ def _check_names(config: Config) -> None:
         DATASETS.row(dataset)
 
 
+def _check_files(config: Config, table: GridTable) -> None:
+    """Tell at once which folders, checkpoints and files of noise kinds, and then also which data sets, are not there.
+
+    Keys need the digests of the former, so this cannot wait for the check before a run.
+    """
+    identities = _Identities(config)
+    asked: list[Callable[[], Any]] = [
+        *(partial(identities.of_dataset, text) for text in table.dataset),
+        *(partial(identity.canonical, text) for text in table.backbone),
+        *(partial(noise_identity, entry.kind) for entry in table.noise),
+    ]
+    lines = [line for ask in asked for line in _complaints(ask)]
+    if lines:
+        roots = {name: one.root for name, one in config.settings.dataset.items() if one.root}
+        absent = [
+            line
+            for name in dict.fromkeys(text for text in table.dataset if named.folder_of(text) is None)
+            if not _complaints(partial(named.canonical, name))
+            for line in named.open_dataset(named.canonical(name), named.root_of(named.canonical(name), roots)).missing()
+        ]
+        raise Several([*dict.fromkeys([*lines, *absent])])
+
+
+def _complaints(ask: Callable[[], Any]) -> tuple[str, ...]:
+    try:
+        ask()
+    except BenchError as error:
+        return error.lines
+    return ()
+
+
 class _Identities:
     """What stands for names in keys, asked once per name: of files it takes a digest."""
 
@@ -170,12 +202,17 @@ class _Identities:
         self.noise = cache(noise_identity)
         self.dataset = cache(named.identity)
 
+    def of_dataset(self, text: str) -> str:
+        """Of a data set as a grid names it."""
+        name = named.canonical(text)
+        return self.dataset(name, named.base(name) in self.skip)
+
     def versions(self, cell: Cell) -> dict[str, Any]:
         """What a cell was resolved against."""
         return {
             "method": METHODS.row(cell.method).version,
             "noise": self.noise(cell.noise),
-            "dataset": self.dataset(cell.dataset, named.base(cell.dataset) in self.skip),
+            "dataset": self.of_dataset(cell.dataset),
             "backbone": self.backbone(cell.backbone),
         }
 

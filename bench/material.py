@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch import Tensor
 from torch.nn import functional as F
 
+from bench.cell import Cell
 from bench.clip.backbone import Backbone
-from bench.clip.features import FeatureKey, FeatureStore
+from bench.clip.features import FeatureStore, Listen
 from bench.clip.load import load_backbone
 from bench.data import named
+from bench.data.augment import View
 from bench.data.base import Dataset, SplitName
-from bench.data.pixels import preprocessed
+from bench.encoding import Origin
+from bench.inputs import Views, features_of, inputs_from
+from bench.labels import draw, scene_of
 from methods.base import Inputs, Needs
 from noise.base import Labels, Sampled
 
+FEW: tuple[SplitName, ...] = ("train", "validation")
 THUMBNAIL = "thumbnail"
 THUMBNAIL_SIZE = 16
 
@@ -38,6 +44,7 @@ class Settings:
         cache: folder of the feature store, or None for the user's cache.
         device: "cpu" or "cuda".
         keep_prompts: whether what a method has learned is kept beside its record.
+        processors: that decoding images may use beside the trial; None for what its process may use.
     """
 
     timeout: float | None = None
@@ -46,6 +53,7 @@ class Settings:
     cache: str | None = None
     device: str = "cpu"
     keep_prompts: bool = False
+    processors: int | None = None
 
 
 def opened(name: str, settings: Settings) -> Dataset:
@@ -59,24 +67,37 @@ def open_backbone(name: str, device: str) -> Backbone:
     return load_backbone(name).to(device)
 
 
+def store_of(settings: Settings) -> FeatureStore:
+    """The feature store that the settings name."""
+    return FeatureStore(Path(settings.cache) / "features" if settings.cache else None, settings.processors)
+
+
 def split_features(dataset: Dataset, split: SplitName, backbone: Backbone, tokens: bool, settings: Settings) -> Inputs:
     """Features of a whole split from the feature store, in the order of the split."""
-    key = FeatureKey.of(dataset.digest, split, backbone)
-    store = FeatureStore(Path(settings.cache) / "features" if settings.cache else None)
-    return Inputs(*store.get(key, dataset.splits[split].images, backbone, tokens))
+    return features_of([Origin(dataset, split)], backbone, tokens, store_of(settings))
 
 
-class Mixed(Sequence[Image.Image]):
-    """The images of one sequence, then those of another."""
+def origins_of(
+    dataset: Dataset, split: SplitName, sampled: Sampled | None, settings: Settings
+) -> tuple[list[Origin], Tensor | None]:
+    """Where the samples of a set come from, and their order among all of these, [N]; None where it is the set's.
 
-    def __init__(self, first: Sequence[Image.Image], second: Sequence[Image.Image]) -> None:
-        self.first, self.second = first, second
-
-    def __len__(self) -> int:
-        return len(self.first) + len(self.second)
-
-    def __getitem__(self, index: int) -> Image.Image:  # type: ignore[override] # slices are never asked for
-        return self.first[index] if index < len(self.first) else self.second[index - len(self.first)]
+    Two origins where noise has brought images of another data set; the whole split where `sampled` is None.
+    """
+    if sampled is None:
+        return [Origin(dataset, split)], None
+    few = len(sampled.positions)
+    if sampled.foreign is None:
+        return [Origin(dataset, split, sampled.positions, few)], None
+    elsewhere = sampled.foreign.positions
+    own, guests = np.flatnonzero(elsewhere < 0), np.flatnonzero(elsewhere >= 0)
+    other = opened(sampled.foreign.dataset, settings)
+    name = named.stream_name(sampled.foreign.dataset)
+    both = [
+        Origin(dataset, split, sampled.positions[own], few),
+        Origin(other, "train", elsewhere[guests], few, name),
+    ]
+    return [origin for origin in both if origin.size], torch.from_numpy(np.argsort(np.concatenate([own, guests])))
 
 
 def inputs_of(
@@ -86,27 +107,74 @@ def inputs_of(
     needs: Needs,
     settings: Settings,
     sampled: Sampled | None = None,
+    view: View | None = None,
 ) -> Inputs:
-    """What a method may see of a split: of these samples in their order, or of the whole split where None."""
-    whole, images = split_features(dataset, split, backbone, needs.tokens, settings), dataset.splits[split].images
-    index = np.arange(len(whole)) if sampled is None else sampled.positions
-    if sampled is not None and sampled.foreign is not None:
-        other = opened(sampled.foreign.dataset, settings)
-        elsewhere = sampled.foreign.positions
-        index = np.where(elsewhere < 0, index, len(whole) + elsewhere)
-        guests = split_features(other, "train", backbone, needs.tokens, settings)
-        images = Mixed(images, other.splits["train"].images)
-        tokens = None if whole.tokens is None or guests.tokens is None else torch.cat([whole.tokens, guests.tokens])
-        whole = Inputs(torch.cat([whole.pooled, guests.pooled]), tokens)
-    rows = torch.from_numpy(index)
-    inputs = whole if sampled is None else whole.take(rows)
-    if not needs.pixels:
-        return inputs
-    return replace(inputs, pixels=preprocessed(images, backbone.preprocess, rows, backbone.image_size))
+    """What a method may see of a split: of these samples in their order, or of the whole split where None.
+
+    Args:
+        dataset: opened.
+        split: which part.
+        backbone: on the device of the settings.
+        needs: what is declared; the result holds nothing else.
+        settings: where features are kept.
+        sampled: the samples.
+        view: under which augmented view; None is the plain one.
+    """
+    origins, order = origins_of(dataset, split, sampled, settings)
+    return inputs_from(origins, order, backbone, needs, store_of(settings), view)
+
+
+def views_of(
+    dataset: Dataset, cell: Cell, backbone: Backbone, needs: Needs, settings: Settings, sampled: Sampled
+) -> Views:
+    """The augmented views of a cell's training samples."""
+
+    def load(number: int) -> Inputs:
+        view = view_of(cell, needs, number)
+        return inputs_of(dataset, "train", backbone, needs, settings, sampled, view).to(settings.device)
+
+    return Views(load, cell.views)
+
+
+def view_of(cell: Cell, needs: Needs, number: int) -> View:
+    """A cell's augmented view by number, from 0."""
+    return View(named.stream_name(cell.dataset), cell.seed, number, needs.crop)
+
+
+def labelled(
+    dataset: Dataset, cell: Cell, settings: Settings, listen: Listen | None = None
+) -> dict[SplitName, Sampled]:
+    """The few shots of training and validation set under the noise of a cell.
+
+    Args:
+        dataset: the cell's, opened.
+        cell: which samples, which noise.
+        settings: where features are kept, for kinds that look at images.
+        listen: called with the number of images that had to be encoded for them.
+
+    Raises:
+        BenchError: the kind cannot be applied to this data set.
+    """
+
+    def features(encoder: str, part: SplitName, positions: Labels) -> NDArray[np.float32]:
+        return encoder_features(dataset, encoder, part, positions, settings, listen)
+
+    def texts(encoder: str) -> NDArray[np.float32]:
+        return encoder_texts(dataset, encoder, settings)
+
+    def elsewhere(name: str) -> Dataset:
+        return opened(name, settings)
+
+    return {split: draw(scene_of(dataset, cell, split, features, texts, elsewhere), cell) for split in FEW}
 
 
 def encoder_features(
-    dataset: Dataset, encoder: str, split: SplitName, positions: Labels, settings: Settings
+    dataset: Dataset,
+    encoder: str,
+    split: SplitName,
+    positions: Labels,
+    settings: Settings,
+    listen: Listen | None = None,
 ) -> NDArray[np.float32]:
     """L2-normalised features [N, D] of some positions of a split by a frozen encoder, for kinds of noise.
 
@@ -116,6 +184,7 @@ def encoder_features(
         split: which part.
         positions: [N].
         settings: where features are kept.
+        listen: called with the number of images that had to be encoded.
     """
     images = dataset.splits[split].images
     if encoder == THUMBNAIL:
@@ -124,7 +193,8 @@ def encoder_features(
         found: NDArray[np.float32] = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
         return found.astype(np.float32)
     backbone = open_backbone(encoder, settings.device)
-    pooled = split_features(dataset, split, backbone, False, settings).pooled[torch.from_numpy(positions)]
+    origin = Origin(dataset, split, positions, len(positions))
+    pooled = features_of([origin], backbone, False, store_of(settings), listen=listen).pooled
     normalised: NDArray[np.float32] = F.normalize(pooled, dim=-1).numpy()
     return normalised
 

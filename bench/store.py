@@ -1,5 +1,7 @@
 """The store of records: one JSON per cell, and beside it a safetensors file of per-sample outcomes.
 
+Where they were asked for, the prompts are in a second one.
+
 A record is published whole or not at all and never over a done one. Only records end in ".json".
 """
 
@@ -18,7 +20,8 @@ from bench.files import open_folder
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-RECORD, SIDECAR = ".json", ".safetensors"
+RECORD, SIDECAR, KEPT = ".json", ".safetensors", ".prompts.safetensors"
+PROMPTS = "prompts"  # the entry among per-sample outcomes that is a file of its own
 
 
 class Store:
@@ -63,6 +66,8 @@ class Store:
     def publish(self, record: Record, sidecar: Mapping[str, NDArray[Any]]) -> bool:
         """Publish a record after its per-sample outcomes; an unfinished record before it becomes one of its attempts.
 
+        An entry "prompts" of the outcomes, the bytes of a safetensors file, is published beside them as it is.
+
         Returns:
             False where a done record is already there, which is then untouched.
         """
@@ -73,8 +78,11 @@ class Store:
             if before is not None:
                 tried = {"status": before.status, "reason": before.reason or ""}
                 record = record.model_copy(update={"attempts": [*before.attempts, tried]})
-            if sidecar:
-                self.files.write(record.key + SIDECAR, _packed(sidecar), replace=True)
+            outcomes = {name: array for name, array in sidecar.items() if name != PROMPTS}
+            if outcomes:
+                self.files.write(record.key + SIDECAR, _packed(outcomes), replace=True)
+            if PROMPTS in sidecar:
+                self.files.write(record.key + KEPT, sidecar[PROMPTS].tobytes(), replace=True)
             content = record.to_json().encode()
             return self.files.write(record.key + RECORD, content, replace=before is not None or self._torn(record.key))
 
@@ -96,6 +104,10 @@ class Store:
 
         content = self.files.read(key + SIDECAR)
         return {} if content is None else load(content)
+
+    def prompts(self, key: str) -> bytes | None:
+        """The file of what a record's method has learned, or None where it was not kept."""
+        return self.files.read(key + KEPT)
 
     def keys(self) -> list[str]:
         """Names of all files that should be records.

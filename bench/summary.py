@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from statistics import fmean
 
-from bench.cell import Record, noise_text
-from bench.data.named import shown
+from bench.cell import Cell, Record, noise_text
+from bench.data.named import folder_of, shown
 from bench.resolve import told
 from bench.variants import variant_text
 
-COLUMNS = ["dataset", "noise", "method", "seeds", "accuracy %", "memorized %", "seconds", "unfinished"]
+MEMORIZED, AGREES, SKIPPED = "memorized %", "agrees with given %", "skipped"
+COLUMNS = ["dataset", "noise", "method", "seeds", "accuracy %", MEMORIZED, AGREES, "seconds", "unfinished", SKIPPED]
 Row = tuple[str, ...]
 
 
@@ -19,29 +20,68 @@ def summary_rows(records: Iterable[Record]) -> tuple[list[str], list[list[str]]]
     """Columns and rows, in the order of the records.
 
     Accuracy is the mean over seeds of the last test accuracy, memorized that of the last share of mislabeled samples
-    predicted as their given label, both in percent; seconds are a cell's mean.
+    predicted as their given label, agreement that of all training samples predicted so, in percent; seconds are a
+    cell's mean. Memorized is shown where the truth of some records is known, agreement where that of some is not. The
+    folds of a method are one row, each of its means over them.
     """
     groups: dict[Row, list[Record]] = defaultdict(list)
     records = list(records)
     varying = _varying(records)
-    for record in records:
+    for record, dataset in zip(records, dataset_names(records), strict=True):
         cell = record.cell
-        method = variant_text(cell.method, told(cell.method, cell.options)) + cell.suffix
-        others = tuple(f"{name} {getattr(cell, name)}" for name in ("backbone", "shots", "epochs") if name in varying)
-        groups[" · ".join((shown(cell.dataset), *others)), noise_text(cell.noise, cell.rate), method].append(record)
-    return COLUMNS, [[*name, *_numbers(group)] for name, group in groups.items()]
+        method = variant_text(cell.method, told(cell.method, cell.options)) + _suffix(cell)
+        others = [f"{name} {getattr(cell, name)}" for name in ("backbone", "shots", "epochs") if name in varying]
+        others += ["agreement with given test labels"] if record.data.get("test_truth") is False else []
+        groups[" · ".join((dataset, *others)), noise_text(cell.noise, cell.rate), method].append(record)
+    known = {record.noise["truth"] for record in records if "truth" in record.noise}
+    hidden = {
+        *([MEMORIZED] if known == {False} else []),
+        *([AGREES] if False not in known else []),
+        *([SKIPPED] if all(record.status != "skipped" for record in records) else []),
+    }
+    kept = [index for index, column in enumerate(COLUMNS) if column not in hidden]
+    rows = [[*name, *_numbers(group)] for name, group in groups.items()]
+    return [COLUMNS[index] for index in kept], [[row[index] for index in kept] for row in rows]
+
+
+def dataset_names(records: Sequence[Record]) -> list[str]:
+    """The data set of each record for people; users' folders of one name but other content have a digest behind it."""
+    digests: dict[str, set[str]] = defaultdict(set)
+    found = {}
+    for record in records:
+        digest = record.data.get("digest")
+        if folder_of(record.cell.dataset) is not None and digest:
+            digests[shown(record.cell.dataset)].add(digest)
+            found[record.key] = f" ({digest[:6]})"
+    names = [shown(record.cell.dataset) for record in records]
+    return [
+        name + (found.get(record.key, "") if len(digests[name]) > 1 else "")
+        for record, name in zip(records, names, strict=True)
+    ]
 
 
 def _numbers(group: list[Record]) -> list[str]:
     done = [record for record in group if record.status == "done"]
-    memorized = [values[-1] for record in done if (values := record.curve.get("memorized"))]
+    skipped = sum(record.status == "skipped" for record in group)
+    left = len(group) - len(done) - skipped
     return [
-        str(len(done)),
+        str(len({record.cell.seed for record in done})),
         _mean([record.accuracy.get("last") for record in done], 100),
-        _mean(memorized, 100),
+        _mean(_last(done, "memorized"), 100),
+        _mean(_last(done, "train_given_accuracy"), 100),
         _mean([record.cost.get("seconds") for record in done], 1),
-        str(len(group) - len(done)) if len(done) < len(group) else "",
+        str(left) if left else "",
+        str(skipped) if skipped else "",
     ]
+
+
+def _suffix(cell: Cell) -> str:
+    """The cell's own; all folds of a method are one row."""
+    return f"@folds{cell.fold[1]}" if cell.fold else cell.suffix
+
+
+def _last(records: list[Record], name: str) -> list[float | int | None]:
+    return [values[-1] for record in records if (values := record.curve.get(name))]
 
 
 def _mean(values: list[float | int | None], scale: float) -> str:

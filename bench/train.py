@@ -23,11 +23,12 @@ from bench.audit import Audit
 from bench.cell import Cell
 from bench.data.named import stream_name
 from bench.seeds import Stream
-from methods.base import Batch, Inputs, Method, Phase
+from methods.base import Batch, Inputs, Method, Needs, Phase
 
 Ask: TypeAlias = Callable[[Inputs, Mapping[str, Tensor]], Tensor]
 POOLED_CHUNK = 4096
 PER_IMAGE_CHUNK = 64
+VIEWS = ("plain", "augmented")
 
 
 class Diverged(ArithmeticError):
@@ -48,6 +49,8 @@ class Material:
         visible: positions that the method is given, [M]; fewer than N for the oracle row.
         validation: features and observed labels of the validation twin.
         test: features of the test set.
+        views: features of the same training samples under augmented views; epoch e trains on number e - 1, counted
+            round, or on `train` where there are none.
     """
 
     train: Inputs
@@ -55,6 +58,11 @@ class Material:
     visible: Tensor
     validation: tuple[Inputs, Tensor]
     test: Inputs
+    views: Sequence[Inputs] = ()
+
+    def seen(self, epoch: int) -> Inputs:
+        """What is trained on in an epoch, counted from 1."""
+        return self.views[(epoch - 1) % len(self.views)] if self.views else self.train
 
 
 @dataclass
@@ -90,6 +98,11 @@ def optimizer_of(cell: Cell, parameters: Sequence[Tensor]) -> torch.optim.Optimi
     return adaptive(parameters, lr=1.0, eps=cell.epsilon, weight_decay=cell.weight_decay)
 
 
+def chunk_of(needs: Needs) -> int:
+    """Samples that a prediction is made for at a time."""
+    return PER_IMAGE_CHUNK if needs.per_image_text or needs.pixels else POOLED_CHUNK
+
+
 @torch.no_grad()
 def collect(ask: Ask, inputs: Inputs, prepared: Mapping[str, Tensor], chunk: int) -> Tensor:
     """A method's `predict` or `scores` for all inputs, [..., N, C], computed `chunk` samples at a time."""
@@ -118,8 +131,9 @@ class Loop:
         self.method, self.cell, self.material, self.audit, self.deadline = method, cell, material, audit, deadline
         self.work = Work()
         self.parameters = [p for p in method.parameters() if p.requires_grad]
-        self.needs = needs = method.needs(method.options)
-        self.chunk = PER_IMAGE_CHUNK if needs.per_image_text or needs.pixels else POOLED_CHUNK
+        self.needs = method.needs(method.options)
+        self.chunk = chunk_of(self.needs)
+        self.epoch = 0
         self._evaluated: tuple[Tensor, dict[str, Tensor]] | None = None  # until the parameters move again
 
     def run(self) -> Work:
@@ -129,6 +143,7 @@ class Loop:
             optimizer = optimizer_of(self.cell, self.parameters)
             for epoch in range(1, self.cell.epochs + 1):
                 self._evaluate(epoch - 1, phases, tested=(epoch - 1) % self.cell.eval_every == 0)
+                self.epoch = epoch
                 phases = self.method.begin_epoch(epoch, self._full_pass)
                 self._evaluated = None
                 for number, phase in enumerate(phases):
@@ -142,14 +157,15 @@ class Loop:
     def _full_pass(self, view: str = "plain") -> Tensor:
         if not self.needs.full_pass:
             raise LookupError(f"{type(self.method).__name__} asks for a full pass that its needs do not declare")
-        if view != "plain":
-            raise ValueError(f"unknown view {view!r}: this data has the plain view alone")
+        if view not in VIEWS:
+            raise ValueError(f"unknown view {view!r}: expected one of {', '.join(VIEWS)}")
         self.work.forward_passes += math.ceil(len(self.material.visible) / self.cell.batch_size)
-        visible = self.material.visible
+        visible, plain = self.material.visible, view == "plain" or not self.material.views
         full, prepared = self._evaluated or (None, self._prepare())
-        if full is not None and type(self.method).scores is Method.scores:
+        if plain and full is not None and type(self.method).scores is Method.scores:
             return full[visible]
-        return collect(self.method.scores, self.material.train.take(visible), prepared, self.chunk)
+        inputs = self.material.train if plain else self.material.seen(self.epoch)
+        return collect(self.method.scores, inputs.only(visible), prepared, self.chunk)
 
     @torch.no_grad()
     def _prepare(self) -> dict[str, Tensor]:
@@ -194,7 +210,7 @@ class Loop:
         device = self.material.observed.device
         padded = torch.from_numpy(positions).to(device)
         index = padded.clamp(min=0)
-        inputs, observed = phase.own or (self.material.train, self.material.observed)
+        inputs, observed = phase.own or (self.material.seen(self.epoch), self.material.observed)
         source = self.material.visible[index] if phase.own is None else index
         return Batch(
             index=index,

@@ -18,30 +18,22 @@ from numpy.typing import NDArray
 
 from bench.audit import Audit
 from bench.cell import Cell, Record, Status
-from bench.clip.backbone import Backbone
 from bench.data import named
-from bench.data.base import SPLITS, Dataset, SplitName
+from bench.data.base import SPLITS, Dataset
 from bench.errors import BenchError
-from bench.labels import draw, left_out, scene_of
-from bench.material import (
-    Settings,
-    encoder_features,
-    encoder_texts,
-    inputs_of,
-    open_backbone,
-    opened,
-    split_features,
-)
+from bench.keep import Given, NotKept, context_of, keep
+from bench.labels import left_out
+from bench.material import Settings, inputs_of, labelled, open_backbone, opened, split_features, views_of
 from bench.provenance import Clock, provenance
 from bench.seeds import Stream
+from bench.sidecar import Sidecar, outcomes
+from bench.store import PROMPTS
 from bench.train import Diverged, Loop, Material, TimedOut, Work
 from methods import METHODS
-from methods.base import Context, Inputs, Method, Needs
+from methods.base import Inputs, Method
 from noise.base import NoisyLabels, Sampled
 
-Sidecar: TypeAlias = dict[str, NDArray[Any]]
 Publish: TypeAlias = Callable[[Record, Mapping[str, NDArray[Any]]], None]
-FEW: tuple[SplitName, ...] = ("train", "validation")
 
 
 class Skipped(Exception):
@@ -122,10 +114,29 @@ class Run:
         self.data: dict[str, Any] = {}
         self.visible = np.empty(0, dtype=np.int64)
         self.oracle: list[str] = []
+        self.kept = b""
+        self.not_kept = ""
 
     def execute(self) -> None:
-        """Everything from the data set to the last row of the curve."""
-        self.prepare().run()
+        """Everything from the data set to the last row of the curve, and to the kept prompts where asked for."""
+        loop = self.prepare()
+        loop.run()
+        if self.settings.keep_prompts:
+            self._keep(loop)
+
+    def _keep(self, loop: Loop) -> None:
+        assert self.audit is not None  # noqa: S101 - the loop has run
+        assert self.audit.logits is not None  # noqa: S101
+        backbone = open_backbone(self.cell.backbone, self.settings.device)
+        given = self._given(loop.material)
+        try:
+            self.kept = keep(loop.method, self.cell, given, backbone, loop.material.train, self.audit.logits)
+        except NotKept as reason:
+            self.not_kept = str(reason)
+
+    def _given(self, material: Material) -> Given:
+        names, templates = self.data["class_names"], self.data["templates"]
+        return Given(tuple(names), tuple(templates), material.observed[material.visible])
 
     def prepare(self) -> Loop:
         """Everything up to the first evaluation: data, noise, features, and the method after its set-up."""
@@ -141,6 +152,8 @@ class Run:
             *(["clean_subset"] if cell.subset == "clean" else []),
             *(["clean_validation"] if cell.validation == "clean" and needs.validation else []),
         ]
+        if "noise_rate" in needs.oracle and not train.noisy.truth:
+            raise Skipped("the method is told the noise rate, which is unknown here")
         backbone = open_backbone(cell.backbone, settings.device)
         few = {"train": train, "validation": validation}
         inputs = {split: inputs_of(dataset, split, backbone, needs, settings, few.get(split)) for split in SPLITS}
@@ -154,6 +167,7 @@ class Run:
                 torch.from_numpy(validation.noisy.observed).to(settings.device),
             ),
             test=inputs["test"].to(settings.device),
+            views=views_of(dataset, cell, backbone, needs, settings, train),
         )
         self.audit = Audit(
             true=torch.from_numpy(train.noisy.true).to(settings.device),
@@ -167,39 +181,27 @@ class Run:
         pool = None
         if needs.pool:
             whole = split_features(dataset, "train", backbone, needs.tokens, settings)
-            pool = self._pool(whole).to(settings.device)
-        self.method.setup(self._context(dataset, backbone, material, needs, pool))
+            pool = self._pool(whole, train).to(settings.device)
+        shown = material.train.only(material.visible)
+        views = tuple(view.only(material.visible) for view in material.views) if needs.views else ()
+        self.method.setup(context_of(cell, self._given(material), backbone, shown, pool, views))
         self.method.to(settings.device)
         loop = Loop(self.method, cell, material, self.audit, deadline)
         self.work = loop.work
         return loop
 
-    def _context(
-        self, dataset: Dataset, backbone: Backbone, material: Material, needs: Needs, pool: Inputs | None
-    ) -> Context:
-        cell = self.cell
-        return Context(
-            class_names=dataset.class_names,
-            templates=dataset.templates,
-            observed=material.observed[material.visible],
-            backbone=backbone,
-            train=material.train.take(material.visible),
-            init=Stream(cell.seed, "init", named.stream_name(cell.dataset)),
-            method=Stream(cell.seed, "method", cell.method, "setup"),
-            batch_size=cell.batch_size,
-            epochs=cell.epochs,
-            oracle={"noise_rate": cell.rate} if "noise_rate" in needs.oracle else {},
-            pool=pool,
-        )
-
-    def _pool(self, whole: Inputs) -> Inputs:
-        """The whole training split in an order that says nothing of the labels."""
+    def _pool(self, whole: Inputs, train: Sampled) -> Inputs:
+        """The whole training split, less what a fold leaves out, in an order that says nothing of the labels."""
         order = Stream(self.cell.seed, "shots", named.stream_name(self.cell.dataset), "pool").permutation(len(whole))
+        if self.cell.fold is not None:
+            own = np.full(len(train.positions), -1) if train.foreign is None else train.foreign.positions
+            hidden = np.setdiff1d(np.flatnonzero(own < 0), self.visible)
+            order = order[~np.isin(order, train.positions[hidden])]
         return whole.take(torch.from_numpy(order))
 
     def _shown(self, noisy: NoisyLabels) -> NDArray[np.bool_]:
         if self.cell.subset != "clean":
-            return ~left_out(self.cell, noisy.observed)
+            return self._unfolded(~left_out(self.cell, noisy.observed))
         if not noisy.truth:
             raise Skipped("the truth is unknown, so no clean subset can be told apart")
         shown: NDArray[np.bool_] = ~noisy.mislabeled
@@ -207,22 +209,14 @@ class Run:
             raise BenchError(f"no clean sample is left at rate {self.cell.rate:g}, so there is no oracle row to train.")
         return shown
 
+    def _unfolded(self, shown: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        if self.cell.fold is not None and (shown.all() or not shown.any()):
+            number, count = self.cell.fold
+            raise BenchError(f"fold {number} of {count} has none, or all, of {len(shown)} samples; use fewer folds.")
+        return shown
+
     def _label(self, dataset: Dataset) -> tuple[Sampled, Sampled]:
-        cell, settings = self.cell, self.settings
-        drawn = {
-            split: draw(
-                scene_of(
-                    dataset, cell, split,
-                    features=lambda encoder, part, positions: encoder_features(
-                        dataset, encoder, part, positions, settings
-                    ),
-                    texts=lambda encoder: encoder_texts(dataset, encoder, settings),
-                    opened=lambda name: opened(name, settings),
-                ),
-                cell,
-            )
-            for split in FEW
-        }  # fmt: skip
+        drawn = labelled(dataset, self.cell, self.settings)
         train, validation = self.train, self.validation = drawn["train"], drawn["validation"]
         self.data = {
             "classes": len(dataset.class_names),
@@ -231,9 +225,11 @@ class Run:
             "train": len(train.positions),
             "validation": len(validation.positions),
             "test": len(dataset.splits["test"]),
+            "test_truth": dataset.splits["test"].truth,
             "classes_short_of_shots": train.short,
             "mode": dataset.mode,
             "skipped_images": list(dataset.skipped),
+            "notes": list(dataset.notes),
             "digest": dataset.digest,
         }
         return train, validation
@@ -243,6 +239,8 @@ class Run:
         noise: dict[str, Any] = {}
         if self.train is not None and self.validation is not None:
             noise = {"kind": self.cell.noise, "rate": self.cell.rate, **self.train.noisy.summary(), **self.train.facts}
+            if self.train.foreign is not None:
+                noise["foreign"] = self.train.foreign.dataset
             noise["validation"] = {**self.validation.noisy.summary(), **self.validation.facts}
         audit = self.audit
         names = sorted({name for row in self.work.diagnostics for name in row})
@@ -258,20 +256,24 @@ class Run:
                 "forward_passes": self.work.forward_passes,
                 "trained_parameters": sum(p.numel() for p in self.method.parameters()) if self.method else None,
                 "peak_memory_bytes": peak,
+                **self._kept_facts(),
             },
             "diagnostics": {name: [row.get(name) for row in self.work.diagnostics] for name in names},
             "oracle": self.oracle,
         }
 
+    def _kept_facts(self) -> dict[str, Any]:
+        """Bytes of the kept prompts, or why there are none; nothing where none were asked for."""
+        if self.not_kept:
+            return {"prompts_not_kept": self.not_kept}
+        return {"prompts_bytes": len(self.kept)} if self.kept else {}
+
     def sidecar(self) -> Sidecar:
-        """Per-sample outcomes: positions, true and observed labels [N]; losses and predictions [rows, N]."""
+        """Per-sample outcomes, see `bench.sidecar`, and the bytes of the kept prompts."""
         assert self.audit is not None  # noqa: S101 - only asked of a finished run
         assert self.train is not None  # noqa: S101
-        return {
-            "positions": self.train.positions,
-            "true": self.train.noisy.true,
-            "observed": self.train.noisy.observed,
-            "visible": self.visible,
-            "losses": np.stack(self.audit.losses),
-            "predictions": np.stack(self.audit.predictions),
-        }
+        unseen = np.full(len(self.train.positions), not METHODS.get(self.cell.method).reads_labels)
+        if self.cell.fold is not None:
+            unseen[np.setdiff1d(np.arange(len(unseen)), self.visible)] = True
+        found = outcomes(self.audit, self.train, self.visible, unseen)
+        return found | ({PROMPTS: np.frombuffer(self.kept, dtype=np.uint8)} if self.kept else {})

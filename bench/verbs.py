@@ -99,6 +99,9 @@ def report(
     latex: Annotated[bool, typer.Option("--latex", help="Tables as LaTeX.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Tables as Markdown.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Tables as CSV.")] = False,
+    published: Annotated[
+        bool, typer.Option("--published", help="Also set published numbers beside the records, where they compare.")
+    ] = False,
     out: Annotated[str | None, typer.Option(help="Folder of the report.  [default: report/ in the store]")] = None,
     store: StoreRoot = None,
     plugin: Plugins = None,
@@ -108,7 +111,7 @@ def report(
     from bench.commands import Selection, write_report
 
     formats = {name for name, wanted in (("latex", latex), ("markdown", markdown), ("csv", csv)) if wanted}
-    return write_report(Selection(None, [], store, config, plugin or []), formats, out)
+    return write_report(Selection(None, [], store, config, plugin or []), formats, out, published)
 
 
 @app.command()
@@ -124,6 +127,45 @@ def compare(
     from bench.commands import Selection, compare_records
 
     return compare_records(Selection(grid, [], store, config, plugin or []), baseline, write)
+
+
+@app.command()
+def predict(
+    key: Annotated[str, typer.Argument(help="A record of the store, by the beginning of its key.")],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Images, and folders of images.")],
+    store: StoreRoot = None,
+    top: Annotated[int, typer.Option(min=1, help="Labels for each image.")] = 1,
+    out: Annotated[str | None, typer.Option(help="File of the CSV.  [default: the standard output]")] = None,
+    backbone: Annotated[str | None, typer.Option(help="The record's weights, where they have moved.")] = None,
+    plugin: Plugins = None,
+    config: ConfigFile = None,
+) -> int:
+    """Apply the prompts that a record has kept to images: path, rank, label and probability as CSV."""
+    from bench.commands import Selection
+    from bench.predict import Question
+    from bench.predict import predict as answer
+
+    return answer(Selection(None, [], store, config, plugin or []), Question(key, paths, top, out, backbone))
+
+
+@app.command()
+def suspects(
+    grid: Annotated[str | None, typer.Option(help="Ask the records of this grid alone.  [default: all]")] = None,
+    sets: Sets = None,
+    store: StoreRoot = None,
+    out: Annotated[
+        str | None, typer.Option(help="Folder of the CSV and sheets.  [default: suspects/ in the store]")
+    ] = None,
+    top: Annotated[int, typer.Option(min=0, help="Images on contact sheets; the CSV has all.")] = 48,
+    data: Annotated[str | None, typer.Option(help="Where the images are now, for example folder:PATH.")] = None,
+    plugin: Plugins = None,
+    config: ConfigFile = None,
+) -> int:
+    """Rank training samples whose labels are probably wrong: a CSV, and contact sheets of the first."""
+    from bench.commands import Selection
+    from bench.suspects_command import Asked, show_suspects
+
+    return show_suspects(Selection(grid, sets or [], store, config, plugin or []), Asked(out, top, data))
 
 
 @app.command(
@@ -161,3 +203,74 @@ def config_(
     from bench.commands import Selection, show_config
 
     return show_config(Selection(grid, sets or [], None, config, []), json)
+
+
+noise = typer.Typer(help="What the cells of a grid are given: labels shown, drawn, and written as files.")
+app.add_typer(noise, name="noise")
+
+
+@noise.command("show")
+def noise_show(
+    grid: Grid = "quick",
+    sets: Sets = None,
+    out: Annotated[str | None, typer.Option(help="Folder for figures and their data.  [default: none drawn]")] = None,
+    plugin: Plugins = None,
+    config: ConfigFile = None,
+    json: AsJson = False,
+) -> int:
+    """Show the label noise of a grid's cells: rates, classes, confusions, digests; with --out as figures too."""
+    from bench.commands import Selection
+    from bench.noise_commands import show_noise
+
+    return show_noise(Selection(grid, sets or [], None, config, plugin or []), out, json)
+
+
+@noise.command("export")
+def noise_export(
+    out: Annotated[str, typer.Option(help="The CSV file to write.")],
+    grid: Grid = "quick",
+    sets: Sets = None,
+    plugin: Plugins = None,
+    config: ConfigFile = None,
+) -> int:
+    """Write one labelling as a mask: image path, true and observed label; noise "mask[file=FILE]" replays it."""
+    from bench.commands import Selection
+    from bench.noise_commands import export_mask
+
+    return export_mask(Selection(grid, sets or [], None, config, plugin or []), out)
+
+
+data = typer.Typer(help="Data sets in files: what is there, getting what is not, and whether it is as it should be.")
+app.add_typer(data, name="data")
+Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Data sets; `bench data list`.")]
+Mode = Annotated[str | None, typer.Option(help="coop or tv, of all that are named without a mode of their own.")]
+
+
+@data.command("list")
+def data_list(plugin: Plugins = None, config: ConfigFile = None, json: AsJson = False) -> int:
+    """List the data sets with their sizes, modes and state: embedded, ready, missing, or in need of your hand."""
+    from bench.data_commands import Wanted, list_data
+
+    return list_data(Wanted((), None, config, plugin or []), json)
+
+
+@data.command("prepare")
+def data_prepare(
+    names: Names = None,
+    mode: Mode = None,
+    again: Annotated[bool, typer.Option("--again", help="Fetch and unpack also archives that are in place.")] = False,
+    plugin: Plugins = None,
+    config: ConfigFile = None,
+) -> int:
+    """Fetch and unpack what data sets lack; exit code 4 where something is left to do by hand."""
+    from bench.data_commands import Wanted, prepare_data
+
+    return prepare_data(Wanted(names or [], mode, config, plugin or []), again)
+
+
+@data.command("verify")
+def data_verify(names: Names = None, mode: Mode = None, plugin: Plugins = None, config: ConfigFile = None) -> int:
+    """Hold data sets against what is known of them and decode every image; without a name, all that are ready."""
+    from bench.data_commands import Wanted, verify_data
+
+    return verify_data(Wanted(names or [], mode, config, plugin or []))

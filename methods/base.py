@@ -32,6 +32,9 @@ class Needs:
         full_pass: the scores of the whole training set at the start of an epoch.
         per_image_text: text features differ from image to image, so evaluation is chunked.
         pool: the features of the whole unlabelled training split.
+        views: the augmented views of the training set in `setup`, where the cell has any; training batches come from
+            the epoch's view without asking.
+        crop: least share of an image's area that an augmented view keeps; CoOp's and its descendants' 0.08.
         validation: the validation twin with its noisy labels, in `finalize`.
         separate_gradients: the gradient of each loss term by itself, in `combine`.
         oracle: facts a user would not know, for example "noise_rate"; tables mark such methods.
@@ -44,6 +47,8 @@ class Needs:
     full_pass: bool = False
     per_image_text: bool = False
     pool: bool = False
+    views: bool = False
+    crop: float = 0.08
     validation: bool = False
     separate_gradients: bool = False
     oracle: tuple[str, ...] = ()
@@ -74,7 +79,7 @@ def scalar_options(options: type[Options]) -> tuple[str, ...]:
 
 
 class Pixels(Protocol):
-    """Preprocessed images by position, a tensor [B, 3, H, W] or something that decodes them when asked."""
+    """Preprocessed images by position, a tensor [B, 3, H, W] or something that decodes or scales them when asked."""
 
     def __getitem__(self, index: Any, /) -> Tensor:
         """The images at these positions, [b, 3, H, W]."""
@@ -103,12 +108,19 @@ class Inputs:
         return self.pooled.shape[0]
 
     def take(self, index: Tensor | slice) -> Inputs:
-        """The features at these positions."""
-        return Inputs(*(None if part is None else part[index] for part in self._parts()))  # type: ignore[arg-type]
+        """The features at these positions, as a batch: images become a tensor."""
+        return self._like(*(None if part is None else part[index] for part in self._parts()))
+
+    def only(self, index: Tensor | slice) -> Inputs:
+        """The features at these positions, as a set: images that are decoded when asked for still are."""
+        pooled, tokens, pixels = self._parts()
+        chosen = getattr(pixels, "only", None)
+        images = pixels if pixels is None else pixels[index] if chosen is None else chosen(index)
+        return self._like(pooled[index], None if tokens is None else tokens[index], images)
 
     def to(self, device: str | torch.device) -> Inputs:
         """The features on a device."""
-        return Inputs(*(None if part is None else part.to(device) for part in self._parts()))  # type: ignore[arg-type]
+        return self._like(*(None if part is None else part.to(device) for part in self._parts()))
 
     def images(self) -> Tensor:
         """The pixels of a batch, [B, 3, H, W].
@@ -122,6 +134,9 @@ class Inputs:
 
     def _parts(self) -> tuple[Tensor, Tensor | None, Pixels | None]:
         return self.pooled, self.tokens, self.pixels
+
+    def _like(self, *parts: Any) -> Inputs:
+        return Inputs(*parts)
 
 
 @dataclass(frozen=True)
@@ -140,6 +155,8 @@ class Context:
         epochs: epochs of training.
         oracle: the declared oracle facts, by name.
         pool: the features of the whole training split without labels, or None where the method did not declare it.
+        views: the features of the training set under each augmented view; empty where the cell has none, or the method
+            did not declare them.
     """
 
     class_names: tuple[str, ...]
@@ -153,6 +170,7 @@ class Context:
     epochs: int
     oracle: Mapping[str, float] = field(default_factory=dict)
     pool: Inputs | None = None
+    views: tuple[Inputs, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -229,7 +247,10 @@ class FullPass(Protocol):
     """`Method.scores` of the whole training set, [N, C] or [models, N, C], in index order, without gradient."""
 
     def __call__(self, view: str = "plain") -> Tensor:
-        """The scores under one view of the images: "plain", without augmentation."""
+        """The scores under one view of the images: "plain", or "augmented", the view that the epoch is trained on.
+
+        Where the cell has no augmented views, the plain one is trained on.
+        """
         ...
 
 
@@ -241,6 +262,7 @@ class Method(nn.Module):
 
     Options: ClassVar[type[Options]] = Options
     random_start: ClassVar[bool] = True  # whether two seeds start from different parameters, where there are any
+    reads_labels: ClassVar[bool] = True  # whether predictions depend on the observed labels
 
     def __init__(self, options: AnyOptions) -> None:
         """Keep the options, and every scalar one as a float32 buffer of its name."""

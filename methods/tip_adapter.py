@@ -14,6 +14,7 @@ from methods import base
 from methods.zero_shot import zero_shot_text
 
 SCALE = 100.0  # written out in the reference, whatever the weights' own temperature: alpha is measured against it
+CROP = 0.5  # least share of the area in the reference's views; CoOp's is 0.08
 LOWEST = 0.1  # where both of the reference's grids begin
 
 
@@ -69,9 +70,9 @@ class TipCache(base.Method):
 
     @classmethod
     def needs(cls, options: base.Options) -> base.Needs:
-        """The validation twin for the search, beside what the class behind this one needs."""
+        """The validation twin for the search, and views of at least half an image, beside what stands behind this."""
         assert isinstance(options, TipCache.Options)  # noqa: S101 - narrows the type
-        return replace(super().needs(options), validation=options.search)
+        return replace(super().needs(options), validation=options.search, views=True, crop=CROP)
 
     def setup(self, context: base.Context) -> None:
         """Register `values` [N, C], the class texts `text` [C, D], and the keys [N, D] by `keep`.
@@ -83,7 +84,7 @@ class TipCache(base.Method):
         values = cache_values(context.observed, len(context.class_names), self.options.faithful)
         self.register_buffer("values", values)
         self.register_buffer("text", zero_shot_text(context))
-        self.keep(cache_keys(context.train.pooled.unsqueeze(0)))
+        self.keep(cache_keys(torch.stack([seen.pooled for seen in context.views or (context.train,)])))
 
     def keep(self, keys: Tensor) -> None:
         """Register `keys` [N, D]."""
@@ -140,8 +141,9 @@ class TipAdapter(TipCache):
     image over its views, V [N, C] one-hot observed labels, through which alone noise enters. alpha and beta: the best
     of 200 × 20 values on the noisy validation twin, after which the one row is measured. Parameters: 0.
 
-    The views are the plain image alone as yet; the authors' are ten random crops. 100 is a literal in the reference and
-    here, not the weights' own temperature (which it is for OpenAI's weights): alpha has its meaning beside it.
+    The views are the cell's, crops of at least half the area as the authors' ten (`views = 10`); with `views = 0` the
+    plain image alone. 100 is a literal in the reference and here, not the weights' own temperature (which it is for
+    OpenAI's weights): alpha has its meaning beside it.
 
     Defects of the reference decided on: T2 one-hot labels take their width from the largest label seen and do not fit
     where the last class has no sample (all C classes here; `faithful` reproduces it and says so). A search without a

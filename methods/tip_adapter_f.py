@@ -29,8 +29,9 @@ class TipAdapterF(TipCache, Objective):
     Defects of the reference decided on: T1 it keeps the epoch that is best on the test set and reports the better of
     that and the searched result: never available here, the last epoch counts. T2, a search without a hit and
     `faithful`: as Tip-Adapter. T3 the search runs on the noisy validation twin, not on the whole clean split.
-    It trains on ten times augmented keys and random crops; views are the plain image alone as yet. alpha in training is
-    set per data set there (1 to 10), ImageNet's for all here.
+    It starts from keys of ten random crops and trains on a new one in every epoch: `views = 20`, its epochs, is that
+    but for twenty in the keys; with `views = 0` both are the plain image. alpha in training is set per data set there
+    (1 to 10), ImageNet's for all here.
     """
 
     class Options(TipCache.Options, Objective.Options):

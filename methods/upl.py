@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -67,6 +67,7 @@ class UPL(CoOp):
         )
 
     options: UPL.Options
+    reads_labels: ClassVar[bool] = False
     chosen: tuple[base.Inputs, Tensor]
 
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -54,6 +55,7 @@ class ZeroShot(base.Method):
         template: str = base.structural("dataset", 'a text with {} for the class name, or "dataset"')
 
     options: ZeroShot.Options
+    reads_labels: ClassVar[bool] = False
     text: Tensor
 
     def setup(self, context: base.Context) -> None:

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from bench.cell import Record
 from bench.errors import BenchError
+from reports.costs import cost_frame, cost_tables
 from reports.figures import Drawn, draw
 from reports.frame import Defaults, curves, tidy
 from reports.index import index, unfinished
+from reports.names import AS_IS, UNCHANGED
+from reports.published_tables import Part, published_part
 from reports.render import escape_latex, latex, markdown
 from reports.tables import (
     MEASURES,
+    WITHOUT_TRUTH,
     Table,
     accuracy_tables,
-    cost_frame,
-    cost_tables,
+    agreement_tables,
     memorization_tables,
     summarize,
 )
@@ -29,13 +32,14 @@ FORMATS = frozenset({"latex", "markdown", "csv"})
 MANIFEST = "files.txt"
 
 
-def build(store_root: str, out: Path, formats: frozenset[str] = FORMATS) -> list[Path]:
+def build(store_root: str, out: Path, formats: frozenset[str] = FORMATS, published: bool = False) -> list[Path]:
     """Write the report of a store.
 
     Args:
         store_root: the store's folder or URL.
         out: the report's folder; files of an earlier report in it that are no longer made are removed, others stay.
         formats: of the tables, among `FORMATS`; figures and `report.md` are always written.
+        published: whether published numbers are set beside the records.
 
     Returns:
         The files written, `report.md` first.
@@ -47,7 +51,8 @@ def build(store_root: str, out: Path, formats: frozenset[str] = FORMATS) -> list
 
     store = Store(store_root)
     records = list(store.records())
-    return build_report(records, out, formats, where=store_root, problems=list(store.problems.values()))
+    problems = list(store.problems.values())
+    return build_report(records, out, formats, where=store_root, problems=problems, published=published)
 
 
 def build_report(
@@ -58,6 +63,7 @@ def build_report(
     where: str = "the store",
     defaults: Defaults | None = None,
     problems: Sequence[str] = (),
+    published: bool = False,
 ) -> list[Path]:
     """As `build`, from records at hand.
 
@@ -73,8 +79,12 @@ def build_report(
         raise BenchError(f'unknown table format "{unknown[0]}"; expected {", ".join(sorted(FORMATS))}.')
     if not records:
         raise BenchError(f'no record in "{where}", so there is nothing to report; run `bench run` first.')
-    frame = tidy(records, option_defaults({r.cell.method for r in records}) if defaults is None else defaults)
+    if all(record.cell.fold for record in records):
+        raise BenchError(f'"{where}" holds nothing but folds, which no table shows; they are for `bench suspects`.')
+    known = option_defaults({r.cell.method for r in records}) if defaults is None else defaults
+    frame = tidy(records, known)
     long = curves(records, frame)
+    extra = published_part(frame, records, known) if published else Part()
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}-", suffix=".tmp", dir=out.parent))
@@ -83,7 +93,7 @@ def build_report(
             f'report "{out}" cannot be written: {error.strerror}; give --out a writable folder.'
         ) from error
     try:
-        _write(frame, long, fresh, formats, problems)
+        _write(frame, long, fresh, formats, problems, extra)
         return _swap(fresh, out)
     except OSError as error:
         raise BenchError(
@@ -101,11 +111,17 @@ def option_defaults(methods: set[str]) -> Defaults:
 
 
 def _write(
-    frame: pd.DataFrame, long: pd.DataFrame, folder: Path, formats: frozenset[str], problems: Sequence[str]
+    frame: pd.DataFrame,
+    long: pd.DataFrame,
+    folder: Path,
+    formats: frozenset[str],
+    problems: Sequence[str],
+    extra: Part,
 ) -> None:
     for name in ("tables", "figures"):
         (folder / name).mkdir()
-    tables = [*accuracy_tables(frame), *memorization_tables(frame), *cost_tables(frame)]
+    tables = [*accuracy_tables(frame), *memorization_tables(frame), *agreement_tables(frame), *cost_tables(frame)]
+    tables += extra.tables
     figures = draw(frame, long, folder / "figures")
     renderers: dict[str, tuple[str, Callable[[Table], str]]] = {"latex": ("tex", latex), "markdown": ("md", markdown)}
     for suffix, renderer in (renderers[name] for name in sorted(formats & renderers.keys())):
@@ -114,23 +130,32 @@ def _write(
     if "latex" in formats:
         _text(folder / "report.tex", _driver(tables, figures))
     if "csv" in formats:
-        _data(frame, folder / "tables")
-    _text(folder / "report.md", index(frame, tables, figures, formats, problems))
+        _data(frame, folder / "tables", extra)
+    _text(folder / "report.md", index(frame, tables, figures, formats, problems, extra.lines))
 
 
-def _data(frame: pd.DataFrame, folder: Path) -> None:
+def _data(frame: pd.DataFrame, folder: Path, extra: Part) -> None:
     """The numbers: one row per record, and one file per kind of table over all settings."""
     steps = ["; ".join(f"{term} {n:g}" for term, n in sorted(terms.items())) for terms in frame["steps"]]
-    memorization = [summarize(frame[frame["rate"] > 0], m).assign(measure=m) for m in MEASURES]
+    records = frame.drop(columns="steps").assign(optimizer_steps=steps, noise=frame["noise"].replace(AS_IS, "none"))
+    noisy = frame["truth"] & ~frame["noise"].isin(UNCHANGED)
     files = {
-        "records": frame.drop(columns="steps").assign(optimizer_steps=steps),
+        "records": records,
         "accuracy": summarize(frame),
-        "memorization": pd.concat(memorization, ignore_index=True),
+        "memorization": _measures(frame[noisy], MEASURES),
+        "agreement": _measures(frame[~frame["truth"]], WITHOUT_TRUTH),
         "cost": cost_frame(frame),
         "unfinished": unfinished(frame),
+        **extra.files,
     }
     for name, table in files.items():
-        table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g", lineterminator="\n")
+        if name not in ("memorization", "agreement") or len(table):
+            table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g", lineterminator="\n")
+
+
+def _measures(rows: pd.DataFrame, measures: Iterable[str]) -> pd.DataFrame:
+    """Measures on training samples below each other; empty where no row is given."""
+    return pd.concat([summarize(rows, m).assign(measure=m) for m in measures if len(rows)] or [rows], ignore_index=True)
 
 
 def _driver(tables: Sequence[Table], figures: Sequence[Drawn]) -> str:

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from matplotlib import style
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from reports.names import FAMILIES, FAMILY_WORDS, NOISE, REFERENCE, SECTIONS, column_name, family, noise_name, order
+from reports.frame import truth_known
+from reports.names import FAMILIES, FAMILY_WORDS, NOISE, SECTIONS, UNCHANGED, column_name, family, noise_name, order
+from reports.panels import accuracy_panel, curve_panel, kinds_panel, legend, legend_height
 from reports.style import COLUMN_WIDTH, RC, TEXT_WIDTH, Look, look
-from reports.tables import Column, describe, parts, summarize
+from reports.tables import Column, describe, measured, parts, summarize
 
 PANELS = 4
+COLUMN_KINDS = 2  # kinds of noise without rates that have room in one column
 LINES = 12  # more in one panel cannot be told apart
 ANCHORS = "references"
 QUANTITIES = {
     "memorized": "Memorized (%)",
     "recovered": "Recovered (%)",
     "train_clean_accuracy": "Clean-sample\naccuracy (%)",
-    "test_accuracy": "Test accuracy (%)",
+    "test_accuracy": "{} (%)",
 }
+WITHOUT_TRUTH = {"train_given_accuracy": "Agrees with\ngiven (%)", "test_accuracy": "{} (%)"}
 FROM_ZERO = ("memorized", "recovered")
 _METADATA: dict[str, dict[str, Any]] = {
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
@@ -47,8 +48,37 @@ class Drawn:
     files: tuple[Path, ...]
 
 
+@dataclass(frozen=True)
+class _Material:
+    """What the figures of some rows of a setting are drawn from.
+
+    Attributes:
+        name: of the files, behind the kind.
+        text: the setting in words.
+        measure: what the numbers on the test set are, in words.
+        summary: `reports.tables.summarize`.
+        levels: curves over seeds, see `_levels`.
+        looks: label to look, in the order of the tables.
+        folder: where files go.
+    """
+
+    name: str
+    text: str
+    measure: str
+    summary: pd.DataFrame
+    levels: pd.DataFrame
+    looks: dict[str, Look]
+    folder: Path
+
+    def save(self, figure: Figure, data: list[pd.DataFrame], kind: str, caption: str, suffix: str = "") -> Drawn:
+        """Write a figure of this material."""
+        name = f"{kind}-{self.name}{suffix}"
+        return save(figure, pd.concat(data, ignore_index=True), name, f"{self.text}{caption}", self.name, self.folder)
+
+
 def draw(frame: pd.DataFrame, curves: pd.DataFrame, folder: Path) -> list[Drawn]:
-    """Draw every figure of every setting: overview, accuracy against rate, memorization over epochs.
+    """Draw every figure of every setting: overview, accuracy against rate, and memorization over epochs, or where the
+    truth is unknown agreement with the given labels.
 
     Args:
         frame: `reports.frame.tidy`.
@@ -60,12 +90,13 @@ def draw(frame: pd.DataFrame, curves: pd.DataFrame, folder: Path) -> list[Drawn]
         for setting, part in parts(frame):
             levels = _levels(curves[curves["setting"] == setting])
             for suffix, words, rows in _families(part):
-                looks, summary, text = _looks(rows), summarize(rows), describe(part) + words
+                looks = _looks(rows)
                 seen = levels[levels["label"].isin(list(looks))]
-                name = setting + suffix
-                found = _overview(name, text, summary, seen, looks, folder)
-                found += _accuracy(name, text, summary, looks, folder)
-                found += _memorization(name, text, seen, looks, folder)
+                material = _Material(
+                    setting + suffix, describe(part) + words, measured(part), summarize(rows), seen, looks, folder
+                )
+                found = [*_overview(material), *_accuracy(material)]
+                found += _memorization(material) if truth_known(part) else _agreement(material)
                 drawn += [replace(one, setting=setting) for one in found]
     return drawn
 
@@ -93,94 +124,130 @@ def _families(part: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
     return [(suffix, words, part[rows | anchor]) for suffix, words, rows in figures if rows.any()]
 
 
-def _overview(
-    setting: str, text: str, summary: pd.DataFrame, levels: pd.DataFrame, looks: dict[str, Look], folder: Path
-) -> list[Drawn]:
+def _overview(material: _Material) -> list[Drawn]:
     """Accuracy against rate, and beside it what is memorized over epochs at one rate, 50 % symmetric if it is there."""
-    columns = _columns(levels[levels["quantity"] == "memorized"])
+    columns, looks = _columns(material.levels, "memorized"), material.looks
     if not columns:
         return []
-    first = columns[0][0]
-    kind, rate = ("symmetric", 0.5) if ("symmetric", 0.5) in columns else max(c for c in columns if c[0] == first)
-    figure = Figure(figsize=(TEXT_WIDTH, 2.1 + _legend_height(looks, TEXT_WIDTH)), layout="constrained")
+    kind, rate = _chosen(columns)
+    figure = Figure(figsize=(TEXT_WIDTH, 2.1 + legend_height(looks, TEXT_WIDTH)), layout="constrained")
     left, right = figure.subplots(1, 2)
-    rates = _panel(summary, kind)
-    memorized = _at(levels, "memorized", (kind, rate))
-    _accuracy_panel(left, rates, looks)
-    left.set(title=f"{noise_name(kind)} noise", ylabel="Test accuracy (%)")
-    _curve_panel(right, memorized, looks)
+    memorized = _at(material.levels, "memorized", (kind, rate))
+    if rate:
+        shown, against = _panel(material.summary, kind), f"the rate of {kind} noise"
+        accuracy_panel(left, shown, looks)
+        left.set(title=f"{noise_name(kind)} noise")
+    else:
+        shown, against = _fixed(material.summary, _kinds(material.summary)[1]), "the kind of noise"
+        kinds_panel(left, shown, looks)
+    curve_panel(right, memorized, looks)
+    left.set(ylabel=f"{material.measure} (%)")
     right.set_ylim(bottom=0)
     right.set(title=column_name(kind, rate), ylabel=QUANTITIES["memorized"], xlabel="Epoch")
-    _legend(figure, [left, right], looks)
-    data = pd.concat([rates.assign(panel="accuracy"), memorized.assign(panel="memorized")], ignore_index=True)
+    legend(figure, [left, right], looks)
     caption = (
-        f"{text}. Left: test accuracy against the rate of {kind} noise. Right: share of the mislabeled training "
-        f"samples predicted as their given wrong label, at {column_name(kind, rate).lower()}; dotted: zero-shot."
+        f". Left: {_small(material.measure)} against {against}. Right: share of the mislabeled training samples "
+        f"predicted as their given wrong label, at {_small(column_name(kind, rate))}; dotted: zero-shot."
     )
-    return [_save(figure, data, f"overview-{setting}", caption, setting, folder)]
+    data = [shown.assign(panel="accuracy"), memorized.assign(panel="memorized")]
+    return [material.save(figure, data, "overview", caption)]
 
 
-def _accuracy(setting: str, text: str, summary: pd.DataFrame, looks: dict[str, Look], folder: Path) -> list[Drawn]:
-    """Accuracy against the noise rate, one panel per noise kind."""
-    kinds = [k for k in order([str(k) for k in summary.loc[summary["n"] > 0, "noise"]], NOISE) if k != "none"]
-    if not kinds:
+def _chosen(columns: Sequence[Column]) -> Column:
+    """The column that stands for all: 50 % symmetric, else the highest rate of the first kind with rates."""
+    if ("symmetric", 0.5) in columns:
+        return "symmetric", 0.5
+    rated = [column for column in columns if column[1]]
+    return max(column for column in rated if column[0] == rated[0][0]) if rated else columns[0]
+
+
+def _accuracy(material: _Material) -> list[Drawn]:
+    """Accuracy against the noise rate, one panel per noise kind; kinds without rates beside each other in one."""
+    rated, fixed = _kinds(material.summary)
+    count = len(rated) + bool(fixed)
+    if not count:
         return []
-    columns = min(len(kinds), 2)
-    rows = math.ceil(len(kinds) / columns)
-    width = TEXT_WIDTH if columns > 1 else COLUMN_WIDTH
-    legend = _legend_height(looks, width)
-    figure = Figure(figsize=(width, 2.1 * rows + legend), layout="constrained")
+    columns = min(count, 2)
+    rows = math.ceil(count / columns)
+    many = len(fixed) > COLUMN_KINDS
+    width = TEXT_WIDTH if columns > 1 or many else COLUMN_WIDTH
+    size = (width, 2.1 * rows + 0.6 * many + legend_height(material.looks, width))
+    figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True)
     panels, data = list(grid.flat), []
-    for axes, kind in zip(panels, kinds, strict=False):
-        panel = _panel(summary, kind)
-        _accuracy_panel(axes, panel, looks)
+    for axes, kind in zip(panels, rated, strict=False):
+        data.append(_panel(material.summary, kind).assign(panel=kind))
+        accuracy_panel(axes, data[-1], material.looks)
         axes.set_title(f"{noise_name(kind)} noise")
-        data.append(panel.assign(panel=kind))
-    for axes in panels[len(kinds) :]:
+    if fixed:
+        data.append(_fixed(material.summary, fixed).assign(panel="kinds without a rate"))
+        kinds_panel(panels[len(rated)], data[-1], material.looks)
+    for axes in panels[count:]:
         axes.set_axis_off()
     for row in grid:
-        row[0].set_ylabel("Test accuracy (%)")
-    _legend(figure, panels, looks)
-    caption = f"{text}. Test accuracy after the last epoch against the noise rate; bars: ± sample standard deviation."
-    return [_save(figure, pd.concat(data, ignore_index=True), f"accuracy-{setting}", caption, setting, folder)]
+        row[0].set_ylabel(f"{material.measure} (%)")
+    legend(figure, panels, material.looks)
+    against = "the noise rate" if rated else "the kind of noise"
+    caption = f". {material.measure} after the last epoch against {against}; bars: ± sample standard deviation."
+    return [material.save(figure, data, "accuracy", caption)]
 
 
-def _memorization(setting: str, text: str, levels: pd.DataFrame, looks: dict[str, Look], folder: Path) -> list[Drawn]:
-    """Curves over epochs, noise in columns and quantities in rows; in parts of at most `PANELS` columns."""
-    columns = _columns(levels[levels["quantity"] == "memorized"])
-    kinds = list(dict.fromkeys(kind for kind, _ in columns))
-    groups = [columns] if len(columns) <= PANELS else [[c for c in columns if c[0] == kind] for kind in kinds]
+def _memorization(material: _Material) -> list[Drawn]:
+    """What becomes of clean and mislabeled training samples over epochs."""
+    return _curves(
+        material, "memorization", "memorized", QUANTITIES,
+        "Mislabeled training samples predicted as their given label (memorized) and as their true one (recovered), "
+        "accuracy on clean training samples and on the test set, over epochs.",
+    )  # fmt: skip
+
+
+def _agreement(material: _Material) -> list[Drawn]:
+    """What can be seen of the training samples where nobody knows which are mislabeled."""
+    return _curves(
+        material, "agreement", "train_given_accuracy", WITHOUT_TRUTH,
+        "Share of all training samples predicted as their given label, right or wrong, and "
+        f"{_small(material.measure)}, over epochs.",
+    )  # fmt: skip
+
+
+def _curves(material: _Material, kind: str, leading: str, quantities: Mapping[str, str], words: str) -> list[Drawn]:
+    """Curves over epochs, noise in columns and quantities in rows; in parts of at most `PANELS` columns.
+
+    A column is there where the leading quantity has a number.
+    """
+    columns = _columns(material.levels, leading)
+    groups = [columns]
+    if len(columns) > PANELS:
+        kinds = dict.fromkeys(kind if rate else "" for kind, rate in columns)
+        groups = [[column for column in columns if (column[0] if column[1] else "") == kind] for kind in kinds]
     chunks = [group[i : i + PANELS] for group in groups for i in range(0, len(group), PANELS)]
     drawn = []
-    for index, chunk in enumerate(chunks):
-        suffix = f"-{index + 1}" if len(chunks) > 1 else ""
-        drawn.append(
-            _memorization_figure(f"memorization-{setting}{suffix}", setting, text, chunk, levels, looks, folder)
+    for index, chunk in enumerate(chunks if columns else []):
+        figure, data = _curve_figure(material, chunk, quantities)
+        where = ", ".join(_small(column_name(*column)) for column in chunk)
+        caption = (
+            f", at {where}. {words} Means over seeds, bands ± sample standard deviation; dotted: zero-shot, the level "
+            "without training (or the mean at epoch 0)."
         )
+        drawn.append(material.save(figure, data, kind, caption, f"-{index + 1}" if len(chunks) > 1 else ""))
     return drawn
 
 
-def _memorization_figure(
-    name: str,
-    setting: str,
-    text: str,
-    columns: Sequence[Column],
-    levels: pd.DataFrame,
-    looks: dict[str, Look],
-    folder: Path,
-) -> Drawn:
-    present = [q for q in QUANTITIES if (levels["quantity"] == q).any()]
+def _curve_figure(
+    material: _Material, columns: Sequence[Column], quantities: Mapping[str, str]
+) -> tuple[Figure, list[pd.DataFrame]]:
+    levels, looks = material.levels, material.looks
+    present = [q for q in quantities if (levels["quantity"] == q).any()]
     width = TEXT_WIDTH if len(columns) > 1 else COLUMN_WIDTH
-    height = 1.4 * len(present) + 0.3 + _legend_height(looks, width)
+    height = 1.4 * len(present) + 0.3 + legend_height(looks, width)
     figure = Figure(figsize=(width, height), layout="constrained")
     grid = figure.subplots(len(present), len(columns), squeeze=False, sharex=True, sharey="row")
     data = []
     for row, quantity in zip(grid, present, strict=True):
-        row[0].set_ylabel(QUANTITIES[quantity])
+        row[0].set_ylabel(quantities[quantity].format(material.measure.replace(" with ", "\nwith ")))
         for axes, column in zip(row, columns, strict=True):
             panel = _at(levels, quantity, column)
-            _curve_panel(axes, panel, looks)
+            curve_panel(axes, panel, looks)
             data.append(panel)
         if quantity in FROM_ZERO:  # after all panels, because a limit once set no longer follows those that share it
             row[0].set_ylim(bottom=0)
@@ -189,14 +256,13 @@ def _memorization_figure(
     for axes in grid[-1]:
         axes.set_xlabel("Epoch")
     figure.align_ylabels()
-    _legend(figure, list(grid.flat), looks)
-    where = ", ".join(column_name(*column).lower() for column in columns)
-    caption = (
-        f"{text}, at {where}. Mislabeled training samples predicted as their given label (memorized) and as their true "
-        "one (recovered), accuracy on clean training samples and on the test set, over epochs. Means over seeds, bands "
-        "± sample standard deviation; dotted: zero-shot, the level without training (or the mean at epoch 0)."
-    )
-    return _save(figure, pd.concat(data, ignore_index=True), name, caption, setting, folder)
+    legend(figure, list(grid.flat), looks)
+    return figure, data
+
+
+def _small(text: str) -> str:
+    """The text with a small first letter."""
+    return text[:1].lower() + text[1:]
 
 
 def _looks(part: pd.DataFrame) -> dict[str, Look]:
@@ -213,18 +279,35 @@ def _levels(curves: pd.DataFrame) -> pd.DataFrame:
     return grouped.agg(n="count", mean="mean", sd="std").reset_index()
 
 
-def _columns(levels: pd.DataFrame) -> list[Column]:
-    """Noise kinds and rates above 0, in order."""
-    kinds = order([str(kind) for kind in levels["noise"]], NOISE)
-    pairs = {(str(k), float(r)) for k, r in zip(levels["noise"], levels["rate"], strict=True) if r > 0}
+def _columns(levels: pd.DataFrame, quantity: str) -> list[Column]:
+    """Noise kinds and rates in which a quantity has numbers, in order."""
+    found = levels[levels["quantity"] == quantity]
+    kinds = order([str(kind) for kind in found["noise"]], NOISE)
+    pairs = {(str(k), float(r)) for k, r in zip(found["noise"], found["rate"], strict=True)}
     return sorted(pairs, key=lambda pair: (kinds.index(pair[0]), pair[1]))
 
 
+def _kinds(summary: pd.DataFrame) -> tuple[list[str], list[str]]:
+    """The kinds of noise that have numbers, in order: those with rates, and those without."""
+    known = summary[summary["n"] > 0]
+    kinds = [k for k in order([str(k) for k in known["noise"]], NOISE) if k not in UNCHANGED]
+    rated = set(known.loc[known["rate"] > 0, "noise"])
+    return [kind for kind in kinds if kind in rated], [kind for kind in kinds if kind not in rated]
+
+
 def _panel(summary: pd.DataFrame, kind: str) -> pd.DataFrame:
-    """One noise kind with the clean cells as its rate 0, rates in percent."""
-    chosen = summary[summary["noise"].isin([kind, "none"])]
+    """One noise kind with the cells without noise as its rate 0, rates in percent."""
+    chosen = summary[summary["noise"].isin([kind, *UNCHANGED])]
     columns = chosen[["section", "method", "label", "n", "mean", "sd"]]
     return columns.assign(noise=kind, rate_percent=chosen["rate"] * 100).reset_index(drop=True)
+
+
+def _fixed(summary: pd.DataFrame, kinds: Sequence[str]) -> pd.DataFrame:
+    """Kinds without rates and the cells without noise, in the order of their names."""
+    names = [*UNCHANGED, *kinds]
+    chosen = summary[summary["noise"].isin(names)]
+    columns = chosen[["section", "method", "label", "noise", "n", "mean", "sd"]]
+    return columns.sort_values("noise", key=lambda kind: kind.map(names.index), kind="stable").reset_index(drop=True)
 
 
 def _at(levels: pd.DataFrame, quantity: str, column: Column) -> pd.DataFrame:
@@ -233,73 +316,8 @@ def _at(levels: pd.DataFrame, quantity: str, column: Column) -> pd.DataFrame:
     return levels[mask].reset_index(drop=True)
 
 
-def _accuracy_panel(axes: Axes, panel: pd.DataFrame, looks: dict[str, Look]) -> None:
-    rates = sorted(set(panel["rate_percent"]))
-    step = min((b - a for a, b in itertools.pairwise(rates)), default=25.0)
-    labels = [label for label in looks if (panel["label"] == label).any()]
-    trained = [label for label in labels if looks[label].marker]
-    for label in labels:
-        rows = panel[panel["label"] == label].set_index("rate_percent").reindex(rates)
-        shift = 0.0
-        if label in trained:  # side by side, so that no bar hides another
-            shift = (trained.index(label) - (len(trained) - 1) / 2) * min(0.03, 0.4 / len(trained)) * step
-        chosen = looks[label]
-        axes.errorbar(
-            [rate + shift for rate in rates], rows["mean"], yerr=rows["sd"] if chosen.marker else None, label=label,
-            marker=chosen.marker or None, capsize=1.5, elinewidth=0.8, capthick=0.8, **chosen.line(),
-        )  # fmt: skip
-    axes.set_xticks(rates, [f"{rate:.4g}" for rate in rates])
-    axes.set_xlabel("Noise rate (%)")
-
-
-def _curve_panel(axes: Axes, panel: pd.DataFrame, looks: dict[str, Look]) -> None:
-    dotted = panel[(panel["method"] == REFERENCE) & (panel["epoch"] == 0)]["mean"]
-    start = panel[(panel["section"] == "method") & (panel["epoch"] == 0)]["mean"]
-    for name, level in (("Zero-shot", dotted), ("Epoch 0", start)):
-        if len(level):
-            axes.axhline(float(level.mean()), color="black", linestyle=":", linewidth=1.0, label=name)
-            break
-    for label, chosen in looks.items():
-        rows = panel[(panel["label"] == label) & (panel["method"] != REFERENCE)].sort_values("epoch")
-        if rows.empty:
-            continue
-        every = max(1, len(rows) // 5)
-        axes.plot(
-            rows["epoch"], rows["mean"], label=label, marker=chosen.marker or None, markevery=every, markersize=3.2,
-            **chosen.line(),
-        )  # fmt: skip
-        if rows["sd"].notna().any():
-            low, high = (rows["mean"] - rows["sd"]).clip(lower=0), rows["mean"] + rows["sd"]
-            axes.fill_between(rows["epoch"], low, high, color=chosen.color, alpha=0.15, linewidth=0)
-    axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True, steps=[1, 2, 5, 10]))
-    axes.margins(x=0.02)
-
-
-def _legend_columns(labels: Iterable[str], width: float) -> int:
-    """As many columns as the widest label leaves room for, at most four."""
-    widest = 0.55 + 0.062 * max(map(len, labels), default=0)
-    return max(1, min(4, int(width / widest)))
-
-
-def _legend_height(labels: Collection[str], width: float) -> float:
-    """Inches that the legend below the panels takes."""
-    return 0.17 * math.ceil(len(labels) / _legend_columns(labels, width)) + 0.1
-
-
-def _legend(figure: Figure, panels: Sequence[Axes], looks: dict[str, Look]) -> None:
-    """One legend below all panels, in the order of the tables."""
-    handles: dict[str, Any] = {}
-    for axes in panels:
-        handles |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    rank = {label: index for index, label in enumerate(looks)}
-    labels = sorted(handles, key=lambda label: rank.get(label, -1))
-    figure.legend(
-        [handles[label] for label in labels], labels, loc="outside lower center",
-        ncols=_legend_columns(labels, float(figure.get_figwidth())), columnspacing=1.2,
-    )  # fmt: skip
-
-
-def _save(figure: Figure, data: pd.DataFrame, name: str, caption: str, setting: str, folder: Path) -> Drawn:
+def save(figure: Figure, data: pd.DataFrame, name: str, caption: str, setting: str, folder: Path) -> Drawn:
+    """Write a figure as PDF, SVG and PNG with its data as CSV; `name` begins with the figure's kind and a hyphen."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # laid out once for all formats
     files = []

@@ -17,8 +17,9 @@ import pandas as pd
 
 from bench.baseline import newest
 from bench.cell import Cell, Record, Value
+from bench.summary import dataset_names
 from bench.variants import variant_text
-from reports.names import DAGGER, DISPLAY, NOISE, REFERENCE, SIGNS, method_name, order
+from reports.names import AS_IS, DAGGER, DISPLAY, NOISE, REFERENCE, SIGNS, method_name, order
 
 Defaults: TypeAlias = Mapping[str, Mapping[str, Value]]
 SPANNED = frozenset({"noise", "rate", "method", "options", "subset", "seed"})
@@ -35,36 +36,43 @@ OPTIMIZER = (
     "warmup_learning_rate",
 )
 NAMED = ("dataset", "shots", "backbone", "budget", "epochs")
-ENDS = ("memorized", "recovered", "neither", "train_clean_accuracy", "test_calibration_error")
+ENDS = (
+    "memorized", "recovered", "neither", "train_clean_accuracy", "train_given_accuracy", "test_calibration_error",
+)  # fmt: skip
 FRACTIONS = frozenset(
-    {"test_accuracy", "validation_accuracy", "train_clean_accuracy", "test_calibration_error", "memorized", "recovered",
-     "neither", "split_precision", "split_recall", "pseudo_label_accuracy"}
+    {"test_accuracy", "validation_accuracy", "train_clean_accuracy", "train_given_accuracy", "test_calibration_error",
+     "memorized", "recovered", "neither", "split_precision", "split_recall", "pseudo_label_accuracy"}
 )  # fmt: skip
 IDENTITY = ("key", "setting", "label", "section", "method", "noise", "rate", "seed")
 
 
 def tidy(records: Iterable[Record], defaults: Defaults | None = None) -> pd.DataFrame:
-    """One row per record; of several records of one cell (other plugin versions) the newest.
+    """One row per record; of several records of one cell (other plugin versions) the newest, of folds none: they are
+    there for `bench suspects`.
 
-    Columns: key, the cell's fields, `setting` (a name for files), `variant` (method with the options that differ from
-    `defaults`; of a method without known defaults, the options that vary among its records), `label` (for readers),
-    `section` (reference, method, oracle), status, reason, accuracies and shares in percent, `<share>_start` at epoch
-    0 and `<share>_excess` above it in points, `steps` ({loss term: optimizer steps}) and costs (seconds, bytes).
+    Columns: key, the cell's fields (the data set by its name for people; noise none as `AS_IS` where the truth is
+    unknown), `setting` (a name for files), `variant` (method with the options that differ from `defaults`; of a method
+    without known defaults, the options that vary among its records), `label` (for readers), `section` (reference,
+    method, oracle), status, reason, accuracies and shares in percent, `<share>_start` at epoch 0 and `<share>_excess`
+    above it in points, `split_share` (taken as clean, percent), `steps` ({loss term: optimizer steps}), costs (seconds,
+    bytes), `truth` and `test_truth` (whether training and test labels are known to be right) and `notes` on the data.
     Absent and non-finite numbers are NaN; a finished record without a finite accuracy has status "no_number".
     """
-    chosen = newest(records)
-    settings = _settings(chosen)
+    chosen = [record for record in newest(records) if record.cell.fold is None]
+    datasets = dataset_names(chosen)
+    settings = _settings(chosen, datasets)
     variants = _variants(chosen, settings, defaults or {})
     told = {(r.cell.method, v) for r, v in zip(chosen, variants, strict=True) if r.oracle and r.cell.subset == "all"}
     rows = []
-    for record, setting, variant in zip(chosen, settings, variants, strict=True):
+    for record, setting, variant, dataset in zip(chosen, settings, variants, datasets, strict=True):
         label, section = _label(record.cell, variant, (record.cell.method, variant) in told)
-        rows.append({"setting": setting, "variant": variant, "label": label, "section": section, **_numbers(record)})
+        names = {"setting": setting, "variant": variant, "label": label, "section": section}
+        rows.append({**names, **_numbers(record), "dataset": dataset})
     frame = pd.DataFrame(rows)
     if frame.empty:
         return frame
     methods = {name: i for i, name in enumerate(order([r.cell.method for r in chosen], DISPLAY))}
-    kinds = {name: i for i, name in enumerate(order([r.cell.noise for r in chosen], NOISE))}
+    kinds = {name: i for i, name in enumerate(order([str(kind) for kind in frame["noise"]], NOISE))}
     frame = frame.assign(_m=frame["method"].map(methods), _k=frame["noise"].map(kinds))
     by = ["setting", "_m", "variant", "subset", "_k", "rate", "seed"]
     return frame.sort_values(by, kind="stable").drop(columns=["_m", "_k"]).reset_index(drop=True)
@@ -109,6 +117,11 @@ def anchored(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([frame, extra.loc[free]], ignore_index=True) if any(free) else frame
 
 
+def truth_known(part: pd.DataFrame) -> bool:
+    """Whether the training labels of some rows are known to be right or wrong."""
+    return bool(part["truth"].all())
+
+
 def number(value: Any) -> float:
     """A finite float, or NaN."""
     if isinstance(value, (int, float)) and math.isfinite(value):
@@ -120,10 +133,11 @@ def _own(cell: Cell) -> tuple[str, ...]:
     return ("views", *OPTIMIZER) if cell.budget == "paper" else ("views",)
 
 
-def _settings(records: Sequence[Record]) -> list[str]:
+def _settings(records: Sequence[Record], datasets: Sequence[str]) -> list[str]:
     """A file name per record: the named fields, and any other fixed field in which settings of one name differ."""
     fixed = [
-        {k: v for k, v in r.cell.model_dump().items() if k not in SPANNED and k not in _own(r.cell)} for r in records
+        {k: v for k, v in r.cell.model_dump().items() if k not in SPANNED and k not in _own(r.cell)} | {"dataset": name}
+        for r, name in zip(records, datasets, strict=True)
     ]
     stems = ["-".join(_part(k, f[k]) for k in NAMED if k in f) for f in fixed]
     seen: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
@@ -210,7 +224,13 @@ def _numbers(record: Record) -> dict[str, Any]:
     status = "no_number" if unusable else record.status
     row: dict[str, Any] = {"key": record.key, **cell.model_dump(exclude={"options"}), "status": status}
     row |= {"reason": SIGNS["no_number"][1] if unusable else record.reason or "", **accuracy}
+    row["truth"] = record.noise.get("truth", True) is not False
+    row["test_truth"] = record.data.get("test_truth", True) is not False
+    row["notes"] = " ".join(map(str, record.data.get("notes", [])))
+    if cell.noise == "none" and not row["truth"]:
+        row["noise"] = AS_IS
     row["realised_rate"] = number(record.noise.get("realised_rate"))
+    row["split_share"] = _split_share(record)
     for share in ENDS:
         curve = record.curve.get(share) or [None]
         start, end = 100 * number(curve[0]), 100 * number(curve[-1])
@@ -220,3 +240,10 @@ def _numbers(record: Record) -> dict[str, Any]:
     for name in ("seconds", "forward_passes", "trained_parameters", "peak_memory_bytes"):
         row[name] = number(cost.get(name))
     return row
+
+
+def _split_share(record: Record) -> float:
+    """The share of the training samples in the last clean split that a method made, in percent."""
+    sizes = [number(size) for size in record.curve.get("split_size", []) if size is not None]
+    count = number(record.data.get("train"))
+    return 100 * sizes[-1] / count if sizes and count and record.cell.subset == "all" else math.nan

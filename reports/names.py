@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 # Families in the order of the tables; where there are many rows, each has a figure of its own.
 FAMILIES: dict[str, dict[str, str]] = {
     "references": {"zero-shot": "Zero-shot", "coop": "CoOp"},
@@ -52,7 +54,27 @@ FAMILY_WORDS = {
     "others": "other methods",
 }
 DISPLAY = {name: shown for family in FAMILIES.values() for name, shown in family.items()}
-NOISE = {"none": "Clean", "symmetric": "Symmetric", "asymmetric": "Asymmetric"}
+AS_IS = "as-is"  # in tables, noise `none` on labels of which nobody knows whether they are right
+UNCHANGED = ("none", AS_IS)
+NOISE = {
+    "none": "Clean",
+    AS_IS: "Labels as they are",
+    "symmetric": "Symmetric",
+    "symmetric-inclusive": "Symmetric, true class included",
+    "asymmetric": "Asymmetric",
+    "class-map": "Class map",
+    "cifar10-map": "CIFAR-10 map",
+    "superclass": "Superclass",
+    "replacement": "Replacement",
+    "matrix": "Transition matrix",
+    "instance": "Instance-dependent",
+    "confusion": "Confusion",
+    "open-set": "Open-set",
+    "imbalanced": "Class-imbalanced",
+    "human": "Human",
+    "given": "Given",
+    "mask": "Mask",
+}
 SIGNS = {
     "failed": ("F", "failed"),
     "diverged": ("D", "diverged"),
@@ -94,6 +116,15 @@ def column_name(kind: str, rate: float) -> str:
 def percent(rate: float) -> str:
     """A fraction as a percentage without trailing zeros."""
     return f"{rate * 100:.4g} %"
+
+
+def file_part(text: str) -> str:
+    """A text as part of a file's name.
+
+    >>> file_part("human[labels=worst]")
+    'human_labels_worst'
+    """
+    return re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_")
 
 
 def order(names: list[str], known: dict[str, str]) -> list[str]:

@@ -94,7 +94,8 @@ def _float(table: Table, sections: tuple[Section, ...], page: int, pages: int) -
     for section in sections:
         body.append(r"\midrule")
         if section.title:
-            body.append(rf"\multicolumn{{{width}}}{{l}}{{\emph{{{escape_latex(section.title)}}}}} \\")
+            title = escape_latex(section.title)  # takes no width: a long title must not stretch the last column
+            body.append(rf"\multicolumn{{{width}}}{{l}}{{\makebox[0pt][l]{{\emph{{{title}}}}}}} \\")
         body += [_tex_row(row) for row in section.rows]
     notes = " ".join(escape_latex(note) for note in table.notes)
     return "\n".join(

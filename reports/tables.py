@@ -4,24 +4,41 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 import pandas as pd
 
-from reports.frame import anchored
-from reports.names import DAGGER, NOISE, REFERENCE, SECTIONS, SIGNS, column_name, noise_name, order, percent
+from reports.frame import anchored, truth_known
+from reports.names import (
+    DAGGER,
+    NOISE,
+    REFERENCE,
+    SECTIONS,
+    SIGNS,
+    UNCHANGED,
+    column_name,
+    file_part,
+    noise_name,
+    order,
+    percent,
+)
 from reports.resolution import resolution
 
 Column: TypeAlias = tuple[str, float]
 WIDEST = 7
-SHOWN_TERMS = 2
 GROUP = ["setting", "section", "method", "label", "noise", "rate"]
 MEASURES = {
     "memorized": "Predicted as the given wrong label (memorized), %",
     "memorized_excess": "Memorized above epoch 0, points",
     "recovered": "Predicted as the true label (recovered), %",
+}
+SPLIT = "split_share"
+WITHOUT_TRUTH = {
+    "train_given_accuracy": "Predicted as the given label, right or wrong (agrees with given), %",
+    "train_given_accuracy_excess": "Agrees with given above epoch 0, points",
+    SPLIT: "Taken to be clean by methods that split the samples, %",
 }
 
 
@@ -115,12 +132,14 @@ def accuracy_tables(frame: pd.DataFrame) -> list[Table]:
             )
             marks = [entry.mark for section in sections for row in section.rows for entry in row.entries]
             caption = (
-                f"Test accuracy (%) under label noise on {describe(part)}.",
-                "Accuracy after the last epoch, no checkpoint selected.",
+                f"{measured(part)} (%) under label noise on {describe(part)}.",
+                "Numbers after the last epoch, no checkpoint selected."
+                if not part["test_truth"].all()
+                else "Accuracy after the last epoch, no checkpoint selected.",
                 *_spread_text(n),
                 *(["Trained methods: best in bold, second underlined, by printed value."] if any(marks) else []),
             )
-            notes = (*legend(part, chosen, n), *resolution(chosen, n), *_zero_shot_note(chosen))
+            notes = (*legend(part, chosen, n), *_test_note(part), *resolution(chosen, n), *_zero_shot_note(chosen))
             tables.append(
                 Table("accuracy", setting, f"accuracy-{setting}{suffix}", _head(columns), sections, caption, notes)
             )
@@ -129,92 +148,57 @@ def accuracy_tables(frame: pd.DataFrame) -> list[Table]:
 
 def memorization_tables(frame: pd.DataFrame) -> list[Table]:
     """What becomes of the mislabeled training samples at the end of training: one section per measure, no ranks."""
-    tables = []
-    for setting, part in parts(frame):
-        noisy = part[(part["rate"] > 0) & part["memorized"].where(part["status"] == "done", 0).notna()]
-        summaries = {measure: summarize(noisy, measure) for measure in MEASURES}
-        summary = summaries["memorized"]
-        if not summary["n"].sum():
-            continue
-        for suffix, columns in _column_sets(summary):
-            n = usual_seeds(_only(summary, columns))
-            sections = tuple(
-                Section(title, _rows(_sorted(_only(summaries[measure], columns)), columns, n))
-                for measure, title in MEASURES.items()
-            )
-            caption = (
-                f"Fate of the mislabeled training samples after the last epoch on {describe(part)}.",
-                *_spread_text(n),
-            )
-            notes = legend(noisy, _only(summary, columns), n)
-            tables.append(
-                Table(
-                    "memorization", setting, f"memorization-{setting}{suffix}", _head(columns), sections, caption, notes
-                )
-            )
-    return tables
+    return [
+        table
+        for setting, part in parts(frame)
+        if truth_known(part)
+        for table in _training_tables(
+            "memorization", setting, part[~part["noise"].isin(UNCHANGED)], MEASURES,
+            f"Fate of the mislabeled training samples after the last epoch on {describe(part)}.",
+        )
+    ]  # fmt: skip
 
 
-def cost_tables(frame: pd.DataFrame) -> list[Table]:
-    """What each method costs beside what it reaches; averages over its finished cells."""
+def agreement_tables(frame: pd.DataFrame) -> list[Table]:
+    """What can be said of training samples where nobody knows which are mislabeled: one section per measure."""
+    return [
+        table
+        for setting, part in parts(frame)
+        if not truth_known(part)
+        for table in _training_tables(
+            "agreement", setting, part, WITHOUT_TRUTH,
+            f"Training samples and their given labels after the last epoch on {describe(part)}.",
+            "Agreement counts right and wrong labels alike, because nobody knows which are wrong: it shows how closely "
+            "a method fits what it was given, and is better neither high nor low.",
+        )
+    ]  # fmt: skip
+
+
+def _training_tables(
+    kind: str, setting: str, rows: pd.DataFrame, measures: Mapping[str, str], title: str, *notes: str
+) -> list[Table]:
+    """Tables of measures on training samples, of the records that have the first of them."""
+    first = next(iter(measures))
+    rows = rows[rows[first].where(rows["status"] == "done", 0).notna()]
+    summaries = {measure: summarize(rows, measure) for measure in measures}
+    summary = summaries[first]
+    if SPLIT in summaries:  # of methods that split the samples alone
+        split = summaries[SPLIT]
+        summaries[SPLIT] = split[split["label"].isin(split.loc[split["n"] > 0, "label"])]
+    if not summary["n"].sum():
+        return []
     tables = []
-    for setting, part in parts(frame):
-        costs = cost_frame(part)
-        shown = ["Accuracy (%)", "Seconds", "Steps", "Passes", "Parameters", "Cells"]
-        memory = bool(costs["peak_memory_bytes"].notna().any())
-        head = tuple(("", name) for name in [*shown, *(["Peak memory (MiB)"] if memory else [])])
+    for suffix, columns in _column_sets(summary):
+        n = usual_seeds(_only(summary, columns))
         sections = tuple(
-            Section("", rows)
-            for name in SECTIONS
-            if (rows := tuple(_cost_row(row, memory) for row in _dicts(costs[costs["section"] == name])))
+            Section(heading, _rows(_sorted(_only(summaries[measure], columns)), columns, n))
+            for measure, heading in measures.items()
+            if summaries[measure]["n"].sum()
         )
-        common = costs["common_columns"].max() if len(costs) else 0
-        caption = (
-            f"Cost per cell and accuracy on {describe(part)}.",
-            "Costs are means over a method's finished cells.",
-            f"Accuracy is the mean over the {common:g} noise columns that every row has.",
-        )
-        notes = (
-            "Steps of the optimizer: all of them, and in brackets those of loss terms that are not in every one (two "
-            "at most; the CSV has all).",
-            "Passes are forward passes on one batch, parameters those that are fitted.",
-            "Seconds are wall-clock and hold for the machines in the records' provenance only.",
-            *([f"{DAGGER}: {_ORACLE}."] if (costs["section"] == "oracle").any() else []),
-        )
-        tables.append(Table("cost", setting, f"cost-{setting}", head, sections, caption, notes))
+        told = (*legend(rows, _only(summary, columns), n), *notes)
+        name = f"{kind}-{setting}{suffix}"
+        tables.append(Table(kind, setting, name, _head(columns), sections, (title, *_spread_text(n)), told))
     return tables
-
-
-def cost_frame(frame: pd.DataFrame) -> pd.DataFrame:
-    """Per setting and row: means over finished records of seconds, steps (by loss term), forward passes, trained
-    parameters and peak memory [bytes]; `accuracy`, the mean over the noise columns that every row of the setting has.
-    """
-    rows: list[dict[str, Any]] = []
-    for setting, part in parts(frame):
-        done = part[part["status"] == "done"]
-        common, means = _common_columns(summarize(part))
-        for (section, label), group in done.groupby(["section", "label"], sort=False):
-            row: dict[str, Any] = {"setting": setting, "section": section, "label": label}
-            row["records"] = len(group)
-            row |= {"accuracy": means.get(str(label), math.nan), "common_columns": common}
-            for name in ("seconds", "forward_passes", "trained_parameters", "peak_memory_bytes"):
-                row[name] = float(group[name].mean())
-            terms = sorted({term for steps in group["steps"] for term in steps})
-            row |= {f"steps_{t}": sum(steps.get(t, 0.0) for steps in group["steps"]) / len(group) for t in terms}
-            rows.append(row)
-    names = ["setting", "section", "label", "records", "accuracy", "common_columns", "seconds", "forward_passes"]
-    return pd.DataFrame(rows, columns=None if rows else [*names, "trained_parameters", "peak_memory_bytes"])
-
-
-def _common_columns(summary: pd.DataFrame) -> tuple[int, dict[str, float]]:
-    """The number of noise columns that every row with a number has, and each row's mean over them."""
-    found: dict[str, dict[Column, float]] = {}
-    for row in _dicts(summary[summary["n"] > 0]):
-        found.setdefault(row["label"], {})[row["noise"], row["rate"]] = row["mean"]
-    common = set.intersection(*map(set, found.values())) if found else set()
-    if not common:
-        return 0, {}
-    return len(common), {label: sum(row[c] for c in sorted(common)) / len(common) for label, row in found.items()}
 
 
 def parts(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -235,27 +219,48 @@ def describe(part: pd.DataFrame) -> str:
     )
 
 
+def measured(part: pd.DataFrame) -> str:
+    """What the numbers on the test set of a setting are: accuracy only where its labels are right."""
+    return "Test accuracy" if part["test_truth"].all() else "Agreement with given test labels"
+
+
+def _test_note(part: pd.DataFrame) -> tuple[str, ...]:
+    if part["test_truth"].all():
+        return ()
+    return ("The test labels come with the training labels and are as noisy: numbers are agreement, no accuracy.",)
+
+
 def usual_seeds(summary: pd.DataFrame) -> int:
     """The commonest number of finished seeds per cell, the larger of equals; 0 where nothing finished."""
     counts = Counter(int(n) for n in summary["n"] if n)
     return max(counts, key=lambda n: (counts[n], n), default=0)
 
 
-_ORACLE = "oracle, told what a user would not know (clean subset: trained on the truly clean samples alone)"
+ORACLE = "oracle, told what a user would not know (clean subset: trained on the truly clean samples alone)"
 
 
 def legend(part: pd.DataFrame, summary: pd.DataFrame, n: int) -> tuple[str, ...]:
     """What the signs in a table mean, those that occur in it."""
     signs = {sign for text in summary["signs"] for sign in text}
-    notes = [f"{sign}: at least one seed {words}." for sign, words in SIGNS.values() if sign in signs]
+    notes = [
+        f"{sign}: {_skipped(part)}." if status == "skipped" else f"{sign}: at least one seed {words}."
+        for status, (sign, words) in SIGNS.items()
+        if sign in signs
+    ]
     if any(count not in (0, n) for count in summary["n"]):
         notes.append(f"(n): number of finished seeds, where it is not {n}.")
     expected = summary["label"].nunique() * len(summary[["noise", "rate"]].drop_duplicates())
     if (summary["n"] == 0).any() or len(summary) < expected:
         notes.append("–: no number; without a letter the cell has not been run.")
     if (part["section"] == "oracle").any():
-        notes.append(f"{DAGGER}: {_ORACLE}.")
+        notes.append(f"{DAGGER}: {ORACLE}.")
     return tuple(notes)
+
+
+def _skipped(part: pd.DataFrame) -> str:
+    """Why cells of a setting were skipped."""
+    reasons = part.loc[part["status"] == "skipped", "reason"].drop_duplicates()
+    return "skipped, because " + ", or ".join(map(str, reasons))
 
 
 def _joined(signs: pd.Series[str]) -> str:
@@ -263,16 +268,22 @@ def _joined(signs: pd.Series[str]) -> str:
 
 
 def _column_sets(summary: pd.DataFrame) -> list[tuple[str, list[Column]]]:
-    """The columns of one table, or of one table per noise kind where they are more than fit on a page."""
+    """The columns of one table, or where they are more than fit on a page of one table per noise kind; kinds without
+    rates share one.
+    """
     kinds = order([str(kind) for kind in summary["noise"]], NOISE)
     columns = {
         kind: [(kind, float(r)) for r in sorted(set(summary.loc[summary["noise"] == kind, "rate"]))] for kind in kinds
     }
     together = [column for kind in kinds for column in columns[kind]]
-    noisy = [kind for kind in kinds if kind != "none"]
-    if len(together) <= WIDEST or len(noisy) < 2:
+    base = [column for column in together if column[0] in UNCHANGED]
+    sets: dict[str, list[Column]] = {}
+    for column in together:
+        if column not in base:
+            sets.setdefault(f"-{file_part(column[0])}" if column[1] else "-without-rate", []).append(column)
+    if len(together) <= WIDEST or len(sets) < 2:
         return [("", together)]
-    return [(f"-{kind}", columns.get("none", []) + columns[kind]) for kind in noisy]
+    return [(suffix, base + own) for suffix, own in sets.items()]
 
 
 def _only(summary: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
@@ -285,14 +296,15 @@ def _sorted(summary: pd.DataFrame) -> pd.DataFrame:
     return summary.sort_values("section", key=lambda names: names.map(rank), kind="stable")
 
 
-def _dicts(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def as_dicts(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """The rows of a frame by column."""
     return [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
 
 
 def _rows(summary: pd.DataFrame, columns: Sequence[Column], n: int) -> tuple[Row, ...]:
     """The rows of a summary, in its order, with an empty entry where a cell has no record."""
     entries: dict[str, dict[Column, Entry]] = {}
-    for row in _dicts(summary):
+    for row in as_dicts(summary):
         entry = Entry(row["mean"], row["sd"], row["n"], signs=row["signs"], show_n=row["n"] not in (0, n))
         entries.setdefault(row["label"], {})[row["noise"], row["rate"]] = entry
     return tuple(Row(label, tuple(found.get(c, Entry()) for c in columns)) for label, found in entries.items())
@@ -313,7 +325,7 @@ def _marked(rows: tuple[Row, ...]) -> tuple[Row, ...]:
 
 
 def _head(columns: Sequence[Column]) -> tuple[tuple[str, str], ...]:
-    return tuple(("", noise_name(k)) if k == "none" else (noise_name(k), percent(rate)) for k, rate in columns)
+    return tuple((noise_name(k), percent(rate)) if rate else ("", noise_name(k)) for k, rate in columns)
 
 
 def _spread_text(n: int) -> list[str]:
@@ -326,29 +338,9 @@ def _zero_shot_note(summary: pd.DataFrame) -> tuple[str, ...]:
     """Where no trained method does better than no training at all."""
     best: dict[Column, float] = {}
     zero: dict[Column, float] = {}
-    for row in _dicts(summary[summary["n"] > 0]):
+    for row in as_dicts(summary[summary["n"] > 0]):
         column = (str(row["noise"]), float(row["rate"]))
         side = zero if row["method"] == REFERENCE else best if row["section"] == "method" else {}
         side[column] = max(side.get(column, -math.inf), row["mean"])
     below = [column_name(*column) for column, value in best.items() if value <= zero.get(column, -math.inf)]
     return (f"No trained method is above zero-shot at: {', '.join(below)}.",) if below else ()
-
-
-def _cost_row(row: dict[str, Any], memory: bool) -> Row:
-    steps = {str(k)[6:]: v for k, v in row.items() if str(k).startswith("steps_") and not math.isnan(v)}
-    total = steps.pop("all", math.nan)
-    partial = sorted(((v, k) for k, v in steps.items() if v and v != total), key=lambda pair: (-pair[0], pair[1]))
-    terms = [f"{term} {value:,.0f}" for value, term in partial[:SHOWN_TERMS]] + ["..."] * (len(partial) > SHOWN_TERMS)
-    text = "0" if math.isnan(total) and not terms else f"{total:,.0f}" if not math.isnan(total) else ""
-    brackets = f" ({', '.join(terms)})" if terms else ""
-    texts = [
-        "–" if math.isnan(row["accuracy"]) else f"{row['accuracy']:.1f}",
-        "–" if math.isnan(row["seconds"]) else f"{row['seconds']:,.{0 if row['seconds'] >= 100 else 1}f}",
-        (text + brackets).strip(),
-        *("–" if math.isnan(row[k]) else f"{row[k]:,.0f}" for k in ("forward_passes", "trained_parameters")),
-        f"{row['records']}",
-    ]
-    if memory:
-        peak = row["peak_memory_bytes"]
-        texts.append("–" if math.isnan(peak) else f"{peak / 2**20:,.0f}")
-    return Row(row["label"], tuple(Entry(text=text) for text in texts))

@@ -14,6 +14,7 @@ from bench.errors import BenchError
 from bench.grid import Grid, _paper, expand
 from bench.layers import read_layers
 from bench.overrides import override
+from bench.resolve import noise_kind
 from bench.variants import Variant, parse_value, parse_variant, split_list
 from methods import METHODS
 from noise import NOISE
@@ -62,9 +63,12 @@ def test_every_packaged_grid_expands() -> None:
 
 
 def test_embedded_has_every_method_and_kind_of_noise_of_the_package() -> None:
+    """Of the kinds all that the embedded data can have without a file of the user's."""
     grid = cells("", grid="embedded")
     assert {planned.cell.method for planned in grid.cells} == {row.name for row in METHODS.rows()}
-    assert {planned.cell.noise for planned in grid.cells} == {row.name for row in NOISE.rows()}
+    found = {noise_kind(planned.cell.noise) for one in (grid, cells("", grid="noise")) for planned in one.cells}
+    elsewhere = {"class-map", "cifar10-map", "superclass", "matrix", "human", "given", "mask"}
+    assert found == {row.name for row in NOISE.rows()} - elsewhere
 
 
 def test_defaults_and_in_place_options_share_a_key_and_others_do_not() -> None:
@@ -275,7 +279,7 @@ def test_variants_are_read_as_they_are_written(options: list[tuple[str, int | bo
     text = f"some-method[{inside}]" if options else "some-method"
     assert parse_variant(text) == Variant("some-method", dict(options))
     assert split_list(f"x,{text},y") == ["x", text, "y"]
-    assert parse_variant(text + "@clean").subsets == "clean"
+    assert parse_variant(text + "@clean").subsets == ("clean",)
 
 
 def test_values_are_numbers_truth_or_text() -> None:

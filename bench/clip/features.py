@@ -1,7 +1,8 @@
 """The feature store: frozen image features, computed once and shared by every process of a machine.
 
 An entry is a folder that is published whole: one array, memory-mapped when read, and `meta.json` with its key and
-sha256. Chunk size and thread count are fixed, so the bits do not depend on who computed them.
+sha256. Chunk size and thread count are fixed, so the bits do not depend on who computed them, nor on how many processes
+did. For prompts in the image tower the store also keeps decoded images, as bytes before they are scaled.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, BinaryIO, Final, NamedTuple
 
 import numpy as np
 import torch
@@ -27,14 +28,16 @@ from PIL import Image
 from torch import Tensor
 
 from bench.clip.backbone import Backbone
+from bench.clip.encode import Part, encoded
+from bench.data.loader import CHUNK, one_intra_op_thread
+from bench.data.pixels import Evaluation, Transform
 from bench.errors import BenchError
 
 ENVIRONMENT: Final = "NOISY_PROMPT_BENCH_CACHE"
-CHUNK: Final = 64
 FORMAT: Final = 1
+PLAIN: Final = "plain"
 
-Part: TypeAlias = Literal["pooled", "tokens"]
-Transform: TypeAlias = Callable[[Image.Image], Tensor]
+Listen = Callable[[int], None]
 logger = logging.getLogger(__name__)
 _verified: dict[Path, tuple[int, int, int]] = {}
 
@@ -46,28 +49,38 @@ class FeatureKey:
     Attributes:
         dataset: digest of the data set.
         split: its part.
-        backbone: digest of the weights.
+        backbone: digest of the weights; empty for decoded images.
         transform: what was done to the images, as text that is equal when they are.
         view: "plain", or which augmented view.
-        device: kind of processor; another kind rounds differently.
+        device: kind of processor, another kind rounds differently; empty for decoded images.
+        positions: digest of the positions where only some of the part are encoded, empty for all.
     """
 
     dataset: str
     split: str
     backbone: str
     transform: str
-    view: str = "plain"
+    view: str = PLAIN
     device: str = "cpu"
+    positions: str = ""
 
     @classmethod
-    def of(cls, dataset: str, split: str, backbone: Backbone, view: str = "plain") -> FeatureKey:
-        """The key under a backbone's own evaluation transform."""
-        return cls(dataset, split, backbone.digest, backbone.preprocess_id, view, backbone.device.type)
+    def of(
+        cls, dataset: str, split: str, backbone: Backbone, view: str = PLAIN, positions: str = "", pixels: bool = False
+    ) -> FeatureKey:
+        """The key under a backbone's own evaluation transform; with `pixels`, of the images it decodes."""
+        weights, device = ("", "") if pixels else (backbone.digest, backbone.device.type)
+        return cls(dataset, split, weights, backbone.preprocess_id, view, device, positions)
+
+    @property
+    def entries(self) -> dict[str, str]:
+        """All attributes by name, `positions` only where there are any."""
+        return {name: value for name, value in asdict(self).items() if value or name != "positions"}
 
     @property
     def digest(self) -> str:
-        """The first 32 digits of the sha256 over all attributes; the name of the entry."""
-        text = json.dumps({**asdict(self), "format": FORMAT}, sort_keys=True)
+        """The first 32 digits of the sha256 over all entries; the name of the entry."""
+        text = json.dumps({**self.entries, "format": FORMAT}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -91,10 +104,12 @@ class FeatureStore:
 
     Args:
         root: the folder, or None for `default_root`.
+        processors: that computing may use, or None for what this process may use.
     """
 
-    def __init__(self, root: Path | str | None = None) -> None:
+    def __init__(self, root: Path | str | None = None, processors: int | None = None) -> None:
         self.root = default_root() if root is None else Path(root).expanduser()
+        self.processors = processors
 
     def get(
         self,
@@ -103,39 +118,56 @@ class FeatureStore:
         backbone: Backbone,
         tokens: bool = False,
         transform: Transform | None = None,
+        listen: Listen | None = None,
     ) -> Features:
         """The features of a key, computed if no sound entry is there; two processes at once compute once.
 
         Args:
             key: what the features depend on; the caller answers for its truth.
-            images: N images, indexed only where something must be computed.
+            images: N images, indexed only where something must be computed, perhaps by other processes.
             backbone: computes them, on its device.
             tokens: whether patch tokens are wanted beside the pooled features.
             transform: image to pixels [3, H, W]; None is the backbone's own.
+            listen: called with the number of images done since the last call.
 
         Returns:
             Tensors on the CPU that share one copy in memory; writing to them changes neither file nor other processes.
 
         Raises:
-            BenchError: the folder cannot be written.
+            BenchError: the folder cannot be written, or an image cannot be decoded.
         """
         wanted: tuple[Part, ...] = ("pooled", "tokens") if tokens else ("pooled",)
-        if any(self._open(key, part, len(images)) is None for part in wanted):
-            with self._locked(key):
-                missing = [part for part in wanted if self._open(key, part, len(images)) is None]
-                if missing:
-                    self._compute(key, missing, images, backbone, transform or backbone.preprocess)
-        arrays = {part: self._open(key, part, len(images)) for part in wanted}
-        lost = [part for part, array in arrays.items() if array is None]
-        if lost:
-            raise BenchError(f'features in "{self.root}" were removed while in use; run again, or set {ENVIRONMENT}.')
-        found = {part: torch.from_numpy(array) for part, array in arrays.items() if array is not None}
+        found = self.parts(key, wanted, images, backbone, transform, listen)
         return Features(found["pooled"], found.get("tokens"))
+
+    def lacks(self, key: FeatureKey, part: Part, count: int) -> bool:
+        """Whether a part of `count` images would have to be computed."""
+        return self._open(key, part, count) is None
+
+    def parts(
+        self,
+        key: FeatureKey,
+        wanted: Sequence[Part],
+        images: Sequence[Image.Image],
+        backbone: Backbone,
+        transform: Transform | None = None,
+        listen: Listen | None = None,
+    ) -> dict[Part, Tensor]:
+        """As `get`, by part: features, or alone "pixels", the decoded images before they are scaled, [N, 3, H, W]."""
+        if any(self.lacks(key, part, len(images)) for part in wanted):
+            with self._locked(key):
+                missing = [part for part in wanted if self.lacks(key, part, len(images))]
+                if missing:
+                    self._compute(key, missing, images, backbone, transform or backbone.preprocess, listen)
+        arrays = {part: self._open(key, part, len(images)) for part in wanted}
+        if any(array is None for array in arrays.values()):
+            raise BenchError(f'features in "{self.root}" were removed while in use; run again, or set {ENVIRONMENT}.')
+        return {part: torch.from_numpy(array) for part, array in arrays.items() if array is not None}
 
     def _folder(self, key: FeatureKey, part: Part) -> Path:
         return self.root / f"{key.digest}-{part}"
 
-    def _open(self, key: FeatureKey, part: Part, count: int) -> NDArray[np.float32] | None:
+    def _open(self, key: FeatureKey, part: Part, count: int) -> NDArray[Any] | None:
         """The array of a sound entry, or None; says in the log why an entry is not sound."""
         folder = self._folder(key, part)
         if not folder.is_dir():
@@ -143,9 +175,9 @@ class FeatureStore:
         try:
             meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
             problem = _unsound(folder / f"{part}.npy", meta, key)
-            array: NDArray[np.float32] = np.load(folder / f"{part}.npy", mmap_mode="c", allow_pickle=False)
+            array: NDArray[Any] = np.load(folder / f"{part}.npy", mmap_mode="c", allow_pickle=False)
         except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
-            problem, array = str(error), np.empty(0, dtype=np.float32)
+            problem, array = str(error), np.empty(0)
         if problem is None and len(array) != count:
             problem = f"{len(array)} rows for {count} images"
         if problem is not None:
@@ -171,52 +203,49 @@ class FeatureStore:
     def _compute(
         self,
         key: FeatureKey,
-        parts: list[Part],
+        parts: Sequence[Part],
         images: Sequence[Image.Image],
         backbone: Backbone,
         transform: Transform,
+        listen: Listen | None,
     ) -> None:
         for stale in self.root.glob(f".{key.digest}-*.tmp"):
             shutil.rmtree(stale)
-        shapes: dict[Part, tuple[int, ...]] = {
-            "pooled": (len(images), backbone.embed_dim),
-            "tokens": (len(images), backbone.num_tokens, backbone.embed_dim),
-        }
+        evaluation = Evaluation(transform)
+        kinds = _kinds(len(images), backbone, evaluation)
         folders = {part: self.root / f".{key.digest}-{part}-{uuid.uuid4().hex}.tmp" for part in parts}
-        with ExitStack() as stack, one_intra_op_thread(), torch.inference_mode():
-            streams = {part: stack.enter_context(_started(folders[part], part, shapes[part])) for part in parts}
-            for start in range(0, len(images), CHUNK):
-                chunk = range(start, min(start + CHUNK, len(images)))
-                pixels = torch.stack([transform(images[index]) for index in chunk])
-                features = backbone.image(pixels.to(backbone.device))
+        with ExitStack() as stack, one_intra_op_thread():
+            streams = {part: stack.enter_context(_started(folders[part], part, *kinds[part])) for part in parts}
+            for chunk in encoded(images, parts, backbone, evaluation, self.processors):
                 for part, stream in streams.items():
-                    stream.write(getattr(features, part).cpu().numpy().astype("<f4").tobytes())
+                    stream.write(chunk[part].tobytes())
+                if listen is not None:
+                    listen(len(chunk[parts[0]]))
         for part, folder in folders.items():
             _publish(folder, self._folder(key, part), part, key)
 
 
-def _started(folder: Path, part: Part, shape: tuple[int, ...]) -> BinaryIO:
+def _kinds(count: int, backbone: Backbone, evaluation: Evaluation) -> dict[Part, tuple[str, tuple[int, ...]]]:
+    """Type and shape of every part of `count` images."""
+    size = backbone.image_size
+    return {
+        "pooled": ("<f4", (count, backbone.embed_dim)),
+        "tokens": ("<f4", (count, backbone.num_tokens, backbone.embed_dim)),
+        "pixels": ("|u1" if evaluation.in_bytes else "<f4", (count, 3, size, size)),
+    }
+
+
+def _started(folder: Path, part: Part, kind: str, shape: tuple[int, ...]) -> BinaryIO:
     """A file with the header of an array, open for its rows; written, not mapped, so that a full disk is an error."""
     folder.mkdir()
     stream = (folder / f"{part}.npy").open("wb")
-    write_array_header_1_0(stream, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    write_array_header_1_0(stream, {"descr": kind, "fortran_order": False, "shape": shape})
     return stream
-
-
-@contextmanager
-def one_intra_op_thread() -> Iterator[None]:
-    """Let torch compute with one thread, and give it back what it had."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _unsound(file: Path, meta: dict[str, Any], key: FeatureKey) -> str | None:
     """What is wrong with an entry, or None. A file is hashed once per process unless it changes."""
-    if meta["key"] != asdict(key):
+    if meta["key"] != key.entries:
         return "it is of another key"
     state = file.stat()
     stamp = (state.st_ino, state.st_size, state.st_mtime_ns)
@@ -236,7 +265,7 @@ def _sha256(file: Path) -> str:
 def _publish(folder: Path, final: Path, part: Part, key: FeatureKey) -> None:
     """Put a finished folder in its place, after all of it has reached the disk."""
     file = folder / f"{part}.npy"
-    meta = {"key": asdict(key), "sha256": _sha256(file), "chunk": CHUNK, "torch": torch.__version__}
+    meta = {"key": key.entries, "sha256": _sha256(file), "chunk": CHUNK, "torch": torch.__version__}
     (folder / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
     for path in (file, folder / "meta.json", folder):
         _sync(path)

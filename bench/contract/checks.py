@@ -100,11 +100,19 @@ def _same_state(first: Method, second: Method, what: str) -> None:
 
 
 def leaks_nothing(method: type[Method], options: Options) -> None:
-    """Other true labels in the audit, the same observed ones: bit-identical state and predictions."""
+    """Other true labels in the audit, the same observed ones: bit-identical state and predictions.
+
+    Where a method says that it reads no labels, other observed ones give the same predictions too.
+    """
     first, second = build(method, options), build(method, options)
     one, other = train(first, true=labels(1)), train(second, true=labels(2))
     _same_state(first, second, "runs whose true labels differ")
     assert all((a == b).all() for a, b in zip(one.predictions, other.predictions, strict=True)), "predictions differ"
+    if not method.reads_labels:
+        blind = build(method, options, observed=labels(3))
+        train(blind)
+        inputs = inputs_for(method.needs(options), 6, 9)
+        assert torch.equal(predictions(first, inputs), predictions(blind, inputs)), "says it reads no labels, and does"
 
 
 def is_pure(method: type[Method], options: Options) -> None:
@@ -176,7 +184,7 @@ def uses_what_it_declares(method: type[Method], options: Options) -> None:
         built.predict(inputs_for(needs, 3, 9), prepared)
     if "text" in used:
         used.add("per_image_text")
-    for name in ("tokens", "pixels", "full_pass", "pool", "validation", "per_image_text"):
+    for name in ("tokens", "pixels", "full_pass", "pool", "views", "validation", "per_image_text"):
         if getattr(needs, name):
             assert name in used, f"declares {name} and makes no use of it"
     assert needs.per_image_text or "per_image_text" not in used, "encodes texts in predict: declare per_image_text"

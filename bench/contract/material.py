@@ -22,7 +22,7 @@ from methods.base import Batch, Context, FullPass, Inputs, Method, Needs, Option
 CLASSES = ("dog", "golden retriever", "sea horse", "ceiling fan", "aeroplane")
 TEMPLATES = ("a photo of a {}.", "a drawing of a {}.")
 SAMPLES, TOKENS, DIMENSIONS, PADDING, EPOCHS, BATCH, IMAGE = 20, 4, 32, 3, 3, 8, 32
-POOL, HELD_OUT = 40, 10
+POOL, HELD_OUT, VIEWS = 40, 10, 2
 NOISE_RATE = 0.3
 
 
@@ -59,13 +59,8 @@ class Watched(Inputs):
     def _parts(self) -> tuple[Tensor, Tensor | None, Any]:
         return tuple(object.__getattribute__(self, name) for name in ("pooled", "tokens", "pixels"))
 
-    def take(self, index: Tensor | slice) -> Inputs:
-        """The features at these positions, watched too."""
-        return watched(Inputs(*self._parts()).take(index), self.used)
-
-    def to(self, device: str | torch.device) -> Inputs:
-        """The features on a device, watched too."""
-        return watched(Inputs(*self._parts()).to(device), self.used)
+    def _like(self, *parts: Any) -> Inputs:
+        return watched(Inputs(*parts), self.used)
 
 
 def watched(inputs: Inputs, used: Used) -> Inputs:
@@ -76,12 +71,12 @@ def watched(inputs: Inputs, used: Used) -> Inputs:
 
 
 class WatchedContext(Context):
-    """A context that notes in `used` when the pool is looked at."""
+    """A context that notes in `used` when the pool or the augmented views are looked at."""
 
     used: Used
 
     def __getattribute__(self, name: str) -> Any:
-        if name == "pool":
+        if name in ("pool", "views"):
             object.__getattribute__(self, "used").add(name)
         return object.__getattribute__(self, name)
 
@@ -184,6 +179,7 @@ def context(
         epochs=EPOCHS,
         oracle=WatchedFacts(facts, used),
         pool=inputs_for(needs, POOL, 6) if needs.pool else None,
+        views=tuple(inputs_for(needs, len(observed), 9 + number) for number in range(VIEWS)) if needs.views else (),
     )
     object.__setattr__(made, "used", used)
     return made

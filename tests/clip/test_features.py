@@ -20,6 +20,9 @@ from PIL import Image
 from bench.clip import features
 from bench.clip.backbone import Backbone
 from bench.clip.features import CHUNK, FeatureKey, Features, FeatureStore, default_root
+from bench.data import loader
+from bench.data.images import FileImages
+from bench.data.pixels import Evaluation
 from bench.errors import BenchError
 from tests.clip import naive
 
@@ -165,7 +168,7 @@ def test_nothing_is_left_where_computing_fails_and_leftovers_go(tmp_path: Path) 
             return super().__getitem__(index)
 
     store = FeatureStore(tmp_path)
-    with pytest.raises(OSError, match="cannot read"):
+    with pytest.raises(BenchError, match=f"image {CHUNK} of {COUNT} cannot be decoded: OSError: cannot read"):
         store.get(key(), Broken(), backbone())
     assert not entry(tmp_path).exists()
     store.get(key(), Pictures(), backbone())
@@ -185,6 +188,78 @@ def test_where_features_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert FeatureStore().root == default_root() == tmp_path / "features"
     monkeypatch.delenv(features.ENVIRONMENT)
     assert default_root().parent.name == "noisy-prompt-bench"
+
+
+@torch.inference_mode()
+def obvious(pictures: Sequence[Image.Image], tokens: bool) -> Features:
+    """Image after image through open_clip's transform, chunk after chunk through the tower, one thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    pooled, grids = [], []
+    for start in range(0, len(pictures), CHUNK):
+        numbers = range(start, min(start + CHUNK, len(pictures)))
+        features = backbone().image(torch.stack([backbone().preprocess(pictures[number]) for number in numbers]))
+        pooled.append(features.pooled)
+        grids.append(features.tokens)
+    torch.set_num_threads(before)
+    return Features(torch.cat(pooled), torch.cat(grids) if tokens else None)
+
+
+@pytest.mark.parametrize("processors", [0, 1, 2, 3])
+@pytest.mark.parametrize("count", [1, CHUNK, COUNT, 2 * CHUNK + 1])
+def test_the_bits_are_those_of_an_obvious_loop_with_any_number_of_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processors: int, count: int
+) -> None:
+    monkeypatch.setattr(loader, "SMALL", 0)
+    monkeypatch.setattr(loader, "WORKER_BYTES", 1)
+    pictures, done = Pictures(count), list[int]()
+    found = FeatureStore(tmp_path, processors).get(key(), pictures, backbone(), tokens=True, listen=done.append)
+    expected = obvious(Pictures(count), tokens=True)
+    assert found.tokens is not None
+    assert expected.tokens is not None
+    assert torch.equal(found.pooled, expected.pooled)
+    assert torch.equal(found.tokens, expected.tokens)
+    assert sum(done) == count
+    assert (pictures.seen == 0) == (processors > 1), "whether other processes have looked at the images"
+
+
+@pytest.mark.parametrize("processors", [0, 2])
+def test_decoded_images_are_kept_as_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processors: int) -> None:
+    monkeypatch.setattr(loader, "SMALL", 0)
+    monkeypatch.setattr(loader, "WORKER_BYTES", 1)
+    store, own, evaluation = FeatureStore(tmp_path, processors), key(pixels=True), Evaluation(backbone().preprocess)
+    assert (own.backbone, own.device) == ("", "")
+    assert store.lacks(own, "pixels", COUNT)
+    found = store.parts(own, ("pixels",), Pictures(), backbone())["pixels"]
+    assert (found.dtype, found.shape) == (torch.uint8, (COUNT, 3, 16, 16))
+    expected = torch.stack([backbone().preprocess(image) for image in Pictures()])
+    assert torch.equal(evaluation.scaled(found), expected)
+    assert not store.lacks(own, "pixels", COUNT)
+
+
+@pytest.mark.parametrize("processors", [0, 2])
+def test_a_broken_file_names_itself_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processors: int
+) -> None:
+    monkeypatch.setattr(loader, "SMALL", 0)
+    monkeypatch.setattr(loader, "WORKER_BYTES", 1)
+    names = [f"{number}.jpg" for number in range(3 * CHUNK)]
+    for name, image in zip(names, Pictures(len(names)), strict=True):
+        image.convert("RGB").save(tmp_path / name)
+    broken = tmp_path / names[CHUNK + 3]
+    broken.write_bytes(broken.read_bytes()[:400])
+    with pytest.raises(BenchError, match="cannot be decoded") as caught:
+        FeatureStore(tmp_path / "features", processors).get(key(), FileImages(tmp_path, names), backbone())
+    assert f'"{broken}"' in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert "Traceback" not in str(caught.value)
+    assert FeatureStore(tmp_path / "features").lacks(key(), "pooled", len(names))
+
+
+def test_a_key_of_positions_is_another_one_and_of_none_the_one_it_always_was() -> None:
+    assert "positions" not in key().entries
+    assert key(positions="x").digest != key().digest
+    assert key(pixels=True).digest != key().digest
 
 
 class Slow(Pictures):

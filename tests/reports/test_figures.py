@@ -57,7 +57,7 @@ def test_the_overview_shows_half_symmetric_noise(drawn: list[Drawn]):
 def test_no_panel_cuts_a_curve_off(tmp_path: Path, png_only: None, monkeypatch: pytest.MonkeyPatch):
     """Panels of a row share their scale, so the last must fit as well as the first."""
     kept = []
-    monkeypatch.setattr(figures, "_legend", lambda figure, panels, looks: kept.append(panels))
+    monkeypatch.setattr(figures, "legend", lambda figure, panels, looks: kept.append(panels))
     records = grid(methods=("coop",), columns=[("symmetric", 0.25), ("asymmetric", 0.5)], oracle=False, epochs=3)
     for each in records:
         if each.cell.noise == "asymmetric":

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from reports.costs import cost_tables
 from reports.frame import tidy
 from reports.render import escape_latex, latex, markdown
-from reports.tables import Entry, Row, Section, Table, accuracy_tables, cost_tables, memorization_tables
+from reports.tables import Entry, Row, Section, Table, accuracy_tables, memorization_tables
 from tests.reports.factory import cell, grid, record
 
 AWKWARD = [

@@ -6,14 +6,13 @@ import pandas as pd
 import pytest
 
 from bench.cell import Record
+from reports.costs import cost_frame, cost_tables
 from reports.frame import tidy
 from reports.resolution import resolution
 from reports.tables import (
     Entry,
     Table,
     accuracy_tables,
-    cost_frame,
-    cost_tables,
     memorization_tables,
     summarize,
 )

@@ -1,0 +1,198 @@
+"""`bench predict`: what a record's method has learned, applied to new images."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from bench import console
+from bench.cell import Record
+from bench.clip.backbone import Backbone
+from bench.clip.load import load_backbone
+from bench.commands import EXIT_UNFINISHED, Selection
+from bench.data.images import read_image, reason
+from bench.data.loader import CHUNK, one_intra_op_thread
+from bench.data.pixels import Evaluation
+from bench.data.tree import SUFFIXES
+from bench.errors import BenchError
+from bench.files import LocalFiles
+from bench.keep import restore
+from bench.machine import this_machine
+from bench.resolve import told
+from bench.store import Store
+from bench.variants import variant_text
+from methods.base import Inputs, Method
+
+COLUMNS = ("path", "rank", "label", "probability")
+NAMED = 5  # keys in a message
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of a record.
+
+    Attributes:
+        key: of the record, or the beginning of it.
+        paths: images, and folders that are searched for them.
+        top: labels for each image.
+        out: file for the CSV, None for the standard output.
+        backbone: where the weights are, None for the record's own name of them.
+    """
+
+    key: str
+    paths: Sequence[str]
+    top: int = 1
+    out: str | None = None
+    backbone: str | None = None
+
+
+class Classifier:
+    """A restored method on its backbone.
+
+    Args:
+        method: from `bench.keep.restore`.
+        class_names: C names.
+        backbone: the frozen facade it was restored on.
+    """
+
+    def __init__(self, method: Method, class_names: tuple[str, ...], backbone: Backbone) -> None:
+        self.method, self.class_names, self.backbone = method, class_names, backbone
+        self.needs = method.needs(method.options)
+        self.evaluation = Evaluation(backbone.preprocess)
+        with torch.no_grad():
+            self.prepared = method.prepare()
+
+    def decoded(self, image: Image.Image) -> Tensor:
+        """An image as `probabilities` takes it, [3, H, W]."""
+        return self.evaluation.decoded(image)
+
+    @torch.no_grad()
+    def probabilities(self, decoded: Sequence[Tensor]) -> Tensor:
+        """Of B decoded images, [B, C] on the CPU."""
+        pixels = self.evaluation.scaled(torch.stack(list(decoded)).to(self.backbone.device))
+        features = self.backbone.image(pixels)
+        tokens, images = features.tokens if self.needs.tokens else None, pixels if self.needs.pixels else None
+        logits = self.method.predict(Inputs(features.pooled, tokens, images), self.prepared)
+        return logits.float().softmax(1).cpu()
+
+
+def predict(selection: Selection, question: Question) -> int:
+    """Write path, rank, label and probability of every image; returns 4 where images were skipped, else 0.
+
+    Raises:
+        BenchError: no such record or several, nothing kept with it, other weights, or no image.
+    """
+    config = selection.load()
+    store = selection.existing(config)
+    record = _record(store, question.key)
+    content = _kept(store, record)
+    files = _images(question.paths)
+    device = "cuda" if this_machine(config.settings.protocol.device).gpus else "cpu"
+    with one_intra_op_thread():
+        backbone = load_backbone(question.backbone or record.cell.backbone, device)
+        classifier = Classifier(*restore(content, record.cell, backbone), backbone)
+        rows, skipped = _rows(classifier, files, question.top)
+    _written(rows, question.out)
+    if skipped:
+        console.warn(f"{skipped} of {len(files)} images were skipped, since they cannot be decoded.")
+    return EXIT_UNFINISHED if skipped else 0
+
+
+def _rows(classifier: Classifier, files: Sequence[Path], top: int) -> tuple[list[tuple[str, ...]], int]:
+    """The rows of the CSV, and how many images cannot be decoded."""
+    rows: list[tuple[str, ...]] = []
+    read = 0
+    for chunk in _chunks(classifier, files):
+        read += len(chunk)
+        probabilities = classifier.probabilities([image for _, image in chunk])
+        best = probabilities.topk(min(top, probabilities.shape[1]), dim=1)
+        for (file, _), shares, labels in zip(chunk, best.values.tolist(), best.indices.tolist(), strict=True):
+            for rank, (share, label) in enumerate(zip(shares, labels, strict=True), 1):
+                rows.append((str(file), str(rank), classifier.class_names[label], f"{share:.6f}"))
+    return rows, len(files) - read
+
+
+def _chunks(classifier: Classifier, files: Sequence[Path]) -> Iterator[list[tuple[Path, Tensor]]]:
+    """Decoded images in groups; one that cannot be decoded is named on the standard error."""
+    chunk: list[tuple[Path, Tensor]] = []
+    for file in files:
+        try:
+            chunk.append((file, classifier.decoded(read_image(file))))
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            console.warn(f'"{file}" cannot be decoded: {reason(error)}')
+        if len(chunk) == CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _written(rows: Sequence[Sequence[str]], out: str | None) -> None:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
+    if out is None:
+        console.line(text.getvalue().rstrip("\n"))
+        return
+    file = Path(out).expanduser()
+    try:
+        LocalFiles(file.parent).write(file.name, text.getvalue().encode(), replace=True)
+    except OSError as error:
+        raise BenchError(f'--out "{out}" cannot be written: {error.strerror}; give the path of a file.') from error
+
+
+def _record(store: Store, key: str) -> Record:
+    """The one finished record whose key begins so."""
+    known = store.keys()
+    keys = [found for found in known if found.startswith(key)]
+    if not keys:
+        raise BenchError(f'store "{store.root}" has no record "{key}"; keys are the names of its .json files.')
+    if len(keys) > 1 and key not in keys:
+        shown = ", ".join(keys[:NAMED]) + (", …" if len(keys) > NAMED else "")
+        raise BenchError(f'"{key}" begins {len(keys)} keys of store "{store.root}" ({shown}); give more of it.')
+    record = store.read(key if key in keys else keys[0])
+    if record is None:
+        raise BenchError(next(iter(store.problems.values())))
+    if record.status != "done":
+        raise BenchError(
+            f"record {record.key} is {record.status} ({record.reason}), so it has learned nothing; retry it."
+        )
+    return record
+
+
+def _kept(store: Store, record: Record) -> bytes:
+    content = store.prompts(record.key)
+    if content is not None:
+        return content
+    cell = record.cell
+    method = variant_text(cell.method, told(cell.method, cell.options)) + cell.suffix
+    if "prompts_not_kept" in record.cost:
+        raise BenchError(f"the prompts of {record.key} ({method}) cannot be kept: {record.cost['prompts_not_kept']}.")
+    raise BenchError(
+        f"record {record.key} was run without keeping its prompts; run its cell again into another store, its grid "
+        f"with --set keep_prompts=true --set 'method={method}' --set seed={cell.seed} --store OTHER."
+    )
+
+
+def _images(paths: Sequence[str]) -> list[Path]:
+    """Files as named, and in folders every file with an image's ending, sorted.
+
+    Raises:
+        BenchError: a path does not exist, or there is no image.
+    """
+    files: list[Path] = []
+    for text in paths:
+        path = Path(text).expanduser()
+        if not path.exists():
+            raise BenchError(f'"{text}" does not exist; give images or folders of images.')
+        inside = sorted(file for file in path.rglob("*") if file.suffix.casefold() in SUFFIXES and file.is_file())
+        files += inside if path.is_dir() else [path]
+    if not files:
+        raise BenchError(f"there is no image in {', '.join(paths)}; expected files such as .jpg or .png.")
+    return files

@@ -1,0 +1,164 @@
+"""`bench suspects`: the training samples of a store whose labels are probably wrong, as CSV and as contact sheets."""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from bench import console
+from bench.cell import noise_text
+from bench.commands import Selection
+from bench.data import named
+from bench.errors import BenchError
+from bench.files import LocalFiles
+from bench.grid import expand
+from bench.label_sets import LabelSet, label_sets, usable
+from bench.suspects import Ranking, cleanlab_orders, precision, rank
+from bench.suspects_sheet import Tile, draw_sheets
+from bench.suspects_source import Source, Sources
+
+NAME = "suspects"
+SHOWN = 10
+NONE_OF_THEM = "none of the classes"
+WEAKER = (
+    "nothing here has left samples out, so losses during training are ranked: weaker, since a method that memorizes "
+    'hides wrong labels. Out of sample: --set "method=linear-probe@folds4,gce-coop@folds4,zero-shot".'
+)
+COLUMNS = [
+    "dataset", "noise", "rate", "shots", "seed", "rank", "path", "given", "proposed", "score", "loss", "contradicted",
+    "left_out", "probability", "margin", "methods", "predictions", "splits", "out_of_sample", "true",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Asked:
+    """How suspects are wanted: `out` folder, number `top` on contact sheets, and `data` to take images from."""
+
+    out: str | None
+    top: int
+    data: str | None
+
+
+def show_suspects(selection: Selection, asked: Asked) -> int:
+    """`bench suspects`."""
+    config = selection.load()
+    store = selection.existing(config)
+    folder = _folder(store.root, asked.out)
+    chosen = selection.grid or selection.sets
+    keys = [planned.key for planned in expand(config, selection.grid or "quick").cells] if chosen else None
+    records = list(store.records(keys))
+    sets = label_sets(records, store.sidecar)
+    if not sets:
+        raise BenchError(
+            f"none of the {len(records)} records chosen can be asked about labels (done, with per-sample outcomes, and "
+            "told nothing a user would not know); run methods as coop@folds4, or change --grid, --set or --store."
+        )
+    sources = Sources(config, asked.data, [labels.name.digest for labels in sets])
+    oracles = sum(record.status == "done" and not usable(record) for record in records)
+    if oracles:
+        console.line(f"{oracles} records of oracles are left out: a user has no such methods.")
+    rankings = [rank(labels) for labels in sets]
+    tables = [_told(ranking, sources.of(ranking.labels), folder, asked.top, len(sets) > 1) for ranking in rankings]
+    text = io.StringIO()
+    pd.concat(tables)[[c for c in COLUMNS if any(c in t for t in tables)]].to_csv(
+        text, index=False, lineterminator="\n", float_format="%.6g"
+    )
+    folder.write(f"{NAME}.csv", text.getvalue().encode(), replace=True)
+    console.line(f"wrote {folder.root / NAME}.csv")
+    return 0
+
+
+def _folder(root: str, out: str | None) -> LocalFiles:
+    if out is None and "://" in root:
+        raise BenchError(f'store "{root}" is a URL; name the folder of the suspects with --out.')
+    path = Path(out or Path(root) / NAME).expanduser()
+    if path.is_file():
+        raise BenchError(f'--out "{path}" is a file; give a folder.')
+    files = LocalFiles(path)
+    try:
+        files.prepare()
+    except OSError as error:
+        raise BenchError(f'"{path}" cannot be written: {error.strerror}; give --out a writable folder.') from error
+    return files
+
+
+def _told(ranking: Ranking, source: Source, folder: LocalFiles, top: int, several: bool) -> pd.DataFrame:
+    """Print what is to be said of a ranking, draw its sheets, and return its part of the CSV."""
+    name = ranking.labels.name
+    names = (*ranking.labels.class_names, NONE_OF_THEM)  # a true label of -1 is the last
+    table = ranking.table.copy()
+    for column in ("given", "proposed", "true"):
+        if column in table:
+            table[column] = [names[label] for label in table[column]]
+    table = table.assign(
+        dataset=named.shown(name.dataset), noise=name.noise, rate=name.rate, shots=name.shots,
+        seed=ranking.labels.seed, rank=range(1, len(table) + 1), out_of_sample=ranking.out_of_sample,
+        path=[source.path(image) for image in table["image"]],
+    )  # fmt: skip
+    _summary(ranking, table)
+    for ending, content in _sheets(table.head(top), source, _title(ranking.labels)).items():
+        folder.write(f"{_stem(ranking.labels) if several else NAME}{ending}", content, replace=True)
+    return table
+
+
+def _sheets(table: pd.DataFrame, source: Source, title: str) -> dict[str, bytes]:
+    """Pages of the images that are at hand."""
+    tiles = []
+    for row in table.to_dict("records"):
+        image = source.image(row["image"])
+        if image is not None:
+            known = {"true": row["true"], "wrong": bool(row["wrong"])} if "true" in row else {}
+            tiles.append(Tile(row["rank"], image, row["given"], row["proposed"], **known))
+    return draw_sheets(tiles, f"Labels that are probably wrong: {title}") if tiles else {}
+
+
+def _title(labels: LabelSet) -> str:
+    name = labels.name
+    parts = [named.shown(name.dataset), noise_text(name.noise, name.rate), f"{name.shots} shots"]
+    return " · ".join(parts + ([] if labels.seed is None else [f"seed {labels.seed}"]))
+
+
+def _stem(labels: LabelSet) -> str:
+    """The start of a file's name."""
+    return f"{NAME}-{re.sub(r'[^A-Za-z0-9.]+', '-', _title(labels)).strip('-')}"
+
+
+def _summary(ranking: Ranking, table: pd.DataFrame) -> None:
+    labels = ranking.labels
+    disputed = int((table["proposed"] != table["given"]).sum())
+    console.line(
+        f"{_title(labels)}: {len(table)} labels, {table['methods'].max()} methods, {len(labels.told)} records; "
+        f"together they contradict {disputed}."
+    )
+    if not ranking.out_of_sample:
+        console.warn(WEAKER)
+    if ranking.unranked:
+        console.warn(f"{ranking.unranked} samples are left out: no finished record predicts them without their label.")
+    first = table.head(SHOWN)
+    rows = [[str(row["rank"]), row["path"], row["given"], row["proposed"], f"{row['score']:.2f}"]
+            for row in first.to_dict("records")]  # fmt: skip
+    console.table(["rank", "image", "given", "proposed", "score"], rows)
+    if labels.true is not None:
+        _precision(ranking)
+
+
+def _precision(ranking: Ranking) -> None:
+    wrong = ranking.table["wrong"].to_numpy(bool)
+    if not wrong.any():
+        console.line("no label here is known to be wrong, so no precision is measured.")
+        return
+    orders = {"this score": ranking.table.index.to_numpy()}
+    if ranking.probabilities:
+        try:
+            orders |= cleanlab_orders(ranking)
+        except ImportError:
+            console.line("cleanlab is not installed; to compare with it: pip install 'noisy-prompt-bench[suspects]'.")
+    found = {name: precision(wrong, order) for name, order in orders.items()}
+    places = list(found["this score"])
+    rows = [[name, *(f"{100 * shares[place]:.1f}" for place in places)] for name, shares in found.items()]
+    console.table(["precision % at", *map(str, places)], rows)
+    console.line(f"{wrong.sum()} of {len(wrong)} labels are known to be wrong.")

@@ -1,0 +1,62 @@
+"""Digits with small validation and test splits, for tests that run many methods."""
+
+from __future__ import annotations
+
+import atexit
+import shutil
+import tempfile
+from functools import lru_cache
+from typing import Any
+
+import pytest
+
+from bench import trial
+from bench.cell import Cell
+from bench.data.base import ArrayImages, Split, SplitName
+from bench.data.digits import Digits
+from bench.material import Settings
+from bench.trial import Run, one_thread
+from methods import METHODS
+from tests.cells import make_cell
+
+HELD_OUT = 10
+
+
+class FewDigits(Digits):
+    def load(self, split: SplitName) -> Split:
+        whole = super().load(split)
+        if split == "train":
+            return whole
+        assert isinstance(whole.images, ArrayImages)
+        return Split(ArrayImages(whole.images.pixels[:HELD_OUT]), whole.labels[:HELD_OUT])
+
+
+FEW = FewDigits()
+
+
+def few(method: str, **changes: Any) -> Cell:
+    """30 samples of 10 classes, half of them mislabeled, two epochs."""
+    values: dict[str, Any] = {
+        "dataset": "digits", "backbone": "tiny", "method": method, "shots": 3, "noise": "symmetric", "rate": 0.5,
+        "epochs": 2, "batch_size": 16, "learning_rate": 0.05, "eval_every": 9,
+    }  # fmt: skip
+    options = METHODS.get(method).Options(**changes.pop("options", {})).model_dump()
+    return make_cell(**{**values, "options": options, **changes})
+
+
+@lru_cache(maxsize=1)
+def cache() -> str:
+    """A folder of features for all tests of a session."""
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+@lru_cache(maxsize=64)
+def finished(method: str) -> Run:
+    """A run of the second of three folds that has kept its prompts, once for all tests of a session."""
+    run = Run(few(method, subset="fold2of3"), Settings(cache=cache(), keep_prompts=True))
+    with pytest.MonkeyPatch.context() as patch, one_thread():
+        patch.setattr(trial, "opened", lambda name, settings: FEW)
+        run.execute()
+    return run
