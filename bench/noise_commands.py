@@ -96,7 +96,7 @@ def _table(found: Sequence[Combination]) -> None:
     console.table([*COLUMNS, *(["same labels as"] if same else [])], rows)
     console.line("These are the samples and labels that every method is given; its records hold the same digests.")
     if any(OTHER_IMAGES in row[-1] for row in rows if same):
-        console.line(f"{OTHER_IMAGES}: of other images; a digest is of the observed labels alone.")
+        console.line(f"{OTHER_IMAGES}: of other images; this digest is of the observed labels, records hold both.")
     if any(not one.noisy.truth for one in found):
         console.line(f"{UNKNOWN}: the truth is unknown, so nothing can be measured by it.")
 
@@ -172,7 +172,7 @@ def _entries(found: Sequence[Combination]) -> list[dict[str, Any]]:
             **{axis: getattr(one.cell, axis) for axis in AXES},
             "label": noise_text(one.cell.noise, one.cell.rate),
             "class_names": list(one.class_names),
-            **{split: {**part.noisy.summary(), **part.facts} for split, part in one.few.items()},
+            **{split: part.summary() for split, part in one.few.items()},
             "classes_without_clean_sample": [one.name(label) for label in one.unsupported],
             "classes_short_of_shots": {one.name(k): n for k, n in one.few["train"].short.items()},
             "strongest_confusions": [list(pair) for pair in one.confusions()[:CONFUSIONS]],

@@ -238,10 +238,8 @@ class Run:
         """The record's entries that are known so far."""
         noise: dict[str, Any] = {}
         if self.train is not None and self.validation is not None:
-            noise = {"kind": self.cell.noise, "rate": self.cell.rate, **self.train.noisy.summary(), **self.train.facts}
-            if self.train.foreign is not None:
-                noise["foreign"] = self.train.foreign.dataset
-            noise["validation"] = {**self.validation.noisy.summary(), **self.validation.facts}
+            noise = {"kind": self.cell.noise, "rate": self.cell.rate, **self.train.summary()}
+            noise["validation"] = self.validation.summary()
         audit = self.audit
         names = sorted({name for row in self.work.diagnostics for name in row})
         peak = torch.cuda.max_memory_allocated() if self.settings.device == "cuda" else None

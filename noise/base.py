@@ -145,6 +145,20 @@ class Sampled:
     foreign: Foreign | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def images_digest(self) -> str:
+        """sha256 over which images these are, in index order: [N] positions, and those in another data set if any."""
+        places = [self.positions]
+        if self.foreign is not None:  # where another image stands in, the position has no meaning
+            places = [np.where(self.foreign.positions < 0, self.positions, -1), self.foreign.positions]
+        name = "" if self.foreign is None else self.foreign.dataset.partition(":")[0]
+        return hashlib.sha256(name.encode() + np.stack(places).astype("<i8").tobytes()).hexdigest()
+
+    def summary(self) -> dict[str, Any]:
+        """The entries of a record: digests of images and labels, rates, and what the kind says of itself."""
+        foreign = {} if self.foreign is None else {"foreign": self.foreign.dataset}
+        return {**self.noisy.summary(), "images_digest": self.images_digest, **foreign, **self.facts}
+
 
 @dataclass(frozen=True)
 class Scene:

@@ -83,3 +83,21 @@ def test_calibration_error_against_a_loop() -> None:
             gap = (predicted == labels)[inside].double().mean() - confidence[inside].double().mean()
             expected += float(inside.double().mean() * gap.abs())
     assert calibration_error(logits, labels) == pytest.approx(expected, abs=1e-9)
+
+
+def test_where_the_truth_is_unknown_agreement_and_the_size_of_a_split_are_all_that_is_claimed() -> None:
+    phase = Phase(
+        torch.zeros(6, dtype=torch.long),
+        torch.ones(6),
+        clean=torch.tensor([True, True, False, False, False, False]),
+        pseudo=torch.tensor([0, 0, 1, 1, 2, 2]),
+    )
+    measured = Audit(OBSERVED, OBSERVED, torch.tensor([0, 1]), torch.tensor([2, 0]), torch.arange(6), truth=False)
+    measured.measure(1, sharp(PREDICTED), sharp(torch.tensor([0, 0])), sharp(torch.tensor([2, 1])), (phase,))
+    row = measured.rows[0]
+    told = {name for name, value in row.items() if value is not None}
+    assert told == {
+        "epoch", "test_accuracy", "test_calibration_error", "validation_accuracy", "train_given_accuracy", "split_size",
+    }  # fmt: skip
+    assert row["train_given_accuracy"] == 0.5
+    assert row["split_size"] == 2

@@ -1,11 +1,8 @@
-"""A user's own images: both layouts, what is held out, what is known to be true, and every mistake in one line."""
+"""A user's own images in folders: what is held out, what is known to be true, and every mistake in one line."""
 
 from __future__ import annotations
 
-import csv
-import os
 import shutil
-import tarfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,55 +14,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bench.data import named
-from bench.data.base import SPLITS, Split
+from bench.data.base import SPLITS
 from bench.data.folder import Folder
 from bench.data.parts import GIVEN, Part, hold_out
 from bench.errors import BenchError
+from tests.data.own import fails, labels, listed, picture, pictures, sizes
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs" / "own_data.md").read_text(encoding="utf-8")
-CIFAR = "path,true_label,aggre_label,worse_label,random_label1,random_label2,random_label3"
-
-
-def picture(file: Path) -> None:
-    """A small image that differs from every other."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(list(file.as_posix().encode()[-40:])).integers(0, 256, (6, 5, 3), np.uint8)
-    Image.fromarray(pixels).save(file)
-
-
-def pictures(root: Path, *folders: str, count: int = 3) -> Path:
-    for folder in folders:
-        for index in range(count):
-            picture(root / folder / f"{index}.png")
-    return root
-
-
-def listed(root: Path, text: str, name: str = "labels.csv", absent: Sequence[str] = ()) -> Path:
-    """A CSV, and the images that it names."""
-    for row in csv.reader(text.splitlines()[1:]):
-        if row and row[0] not in ("", *absent):
-            picture(root / row[0])
-    (root / name).write_text(text, encoding="utf-8")
-    return root
-
-
-def labels(split: Split, dataset: Folder) -> dict[str, str]:
-    return {name: dataset.class_names[label] for name, label in zip(split.names, split.labels, strict=True)}
-
-
-def sizes(dataset: Folder) -> list[int]:
-    return [len(dataset.splits[split]) for split in SPLITS]
-
-
-def fails(root: Path, message: str, **options: bool) -> str:
-    with pytest.raises(BenchError) as error:
-        dataset = Folder(root, **options)
-        assert dataset.class_names
-        assert dataset.splits
-    assert message in str(error.value)
-    assert "\n" not in str(error.value)
-    return str(error.value)
 
 
 @pytest.mark.parametrize("validation", ["validation", "val", "valid", "Val"])
@@ -175,8 +131,10 @@ def test_a_copy_elsewhere_is_the_same_data_set(tmp_path: Path) -> None:
 
 
 def test_whatever_changes_a_number_changes_the_digest(tmp_path: Path) -> None:
-    rows = "path,label,true_label,ann_label\n" + "".join(f"{i}.png,{'ab'[i % 2]},a,b\n" for i in range(6))
-    root = listed(tmp_path, f"{rows}6.png,b,b,b\n7.png,b,b,b\n8.png,b,b,b\n")
+    rows = "".join(
+        f"{i}.png,{'ab'[i % 2]},a,train,b\n{i}v.png,b,b,validation,b\n{i}t.png,b,b,test,b\n" for i in range(4)
+    )
+    root = listed(tmp_path, f"path,label,true_label,split,ann_label\n{rows}")
     base = Folder(root)
     seen, images = {base.digest}, {base.images_digest}
 
@@ -186,7 +144,11 @@ def test_whatever_changes_a_number_changes_the_digest(tmp_path: Path) -> None:
         seen.add(found.digest)
         return found
 
-    for old, new in (("1.png,b,a,b", "1.png,a,a,b"), ("2.png,a,a,b", "2.png,a,b,b"), ("3.png,b,a,b", "3.png,b,a,a")):
+    for old, new in (
+        ("1.png,b,a,", "1.png,a,a,"),
+        ("2.png,a,a,", "2.png,a,b,"),
+        ("3.png,b,a,train,b", "3.png,b,a,train,a"),
+    ):
         (root / "labels.csv").write_text((root / "labels.csv").read_text().replace(old, new))
         changed()
     for about in ('templates = ["{}"]', '[names]\na = "ant"'):
@@ -194,56 +156,9 @@ def test_whatever_changes_a_number_changes_the_digest(tmp_path: Path) -> None:
         images.add(changed().images_digest)
     assert len(images) == 1, "features outlive a change of labels and names"
     picture(root / "x" / "other.png")
-    shutil.copy(root / "x" / "other.png", root / "7.png")
+    shutil.copy(root / "x" / "other.png", root / "1t.png")
     images.add(changed().images_digest)
     assert len(images) == 2
-
-
-def test_a_table_with_the_truth_and_further_labels(tmp_path: Path) -> None:
-    text = (
-        "Path, label ,true_label,split,alice_label,label:bob,carol,confidence\n"
-        "i/1.png,cat,dog,train,dog,cat,cat,0.9\n"
-        'i/0.png,cat,cat,train,"cat",cat,cat,0.2\n'
-        "i/2.png,dog,dog,val,dog,cat,cat,0.3\n\n"
-        "i/3.png,,dog,test,,,,\n"
-        "i/4.png,,cat,test,,,,\n"
-    )
-    dataset = Folder(listed(tmp_path, text))
-    train, test = dataset.splits["train"], dataset.splits["test"]
-    assert list(train.names) == ["i/0.png", "i/1.png"]
-    assert [dataset.splits[split].truth for split in SPLITS] == [True] * 3
-    assert labels(train, dataset) == {"i/0.png": "cat", "i/1.png": "dog"}
-    assert {name: found.tolist() for name, found in train.annotations.items()} == {
-        "given": [0, 0], "alice": [0, 1], "bob": [0, 0], "carol": [0, 0],
-    }  # fmt: skip
-    assert dict(test.annotations) == {}
-    assert test.labels.tolist() == [1, 0]
-    lines = text.splitlines()
-    (tmp_path / "labels.csv").write_text("\n".join([lines[0], *lines[:0:-1]]) + "\n")
-    assert Folder(tmp_path).digest == dataset.digest, "the order of the rows says nothing"
-
-
-def test_a_table_without_the_truth(tmp_path: Path) -> None:
-    text = "path,label\n" + "".join(f"{split}/{i}.png,{'ab'[i % 2]}\n" for split in ("train", "test") for i in range(8))
-    listed(tmp_path, text, "my.csv")
-    dataset = Folder(tmp_path / "my.csv")
-    assert [dataset.splits[split].truth for split in SPLITS] == [False, False, True]
-    assert sizes(dataset) == [6, 2, 8]
-    (tmp_path / "dataset.toml").write_text('labels = "true"')
-    assert all(Folder(tmp_path / "my.csv").splits[split].truth for split in SPLITS)
-
-
-def test_cifar_n_as_it_comes_with_test_images_in_folders(tmp_path: Path) -> None:
-    rows = [f"train/{name}/{i}.jpg,{name},{name},{'truck' if i < 2 else name},{name},{name},{name}"
-            for name in ("bird", "truck") for i in range(5)]  # fmt: skip
-    root = listed(tmp_path, "\n".join([CIFAR, *rows]), "human_labels.csv")
-    pictures(root, "test/bird", "test/truck", count=2)
-    dataset = Folder(root)
-    assert set(dataset.splits["train"].annotations) == {"aggregate", "worst", "random1", "random2", "random3"}
-    assert sizes(dataset) == [8, 2, 4]
-    both = [dataset.splits[split] for split in ("train", "validation")]
-    assert sum((split.annotations["worst"] != split.labels).sum() for split in both) == 2
-    assert dataset.digest == Folder(root / "human_labels.csv").digest
 
 
 def test_a_file_of_classes_fixes_their_order(tmp_path: Path) -> None:
@@ -348,64 +263,6 @@ def test_mistakes_in_dataset_toml(tmp_path: Path, about: str, message: str) -> N
     fails(tmp_path, message)
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", 'has no column "path"; found none'),
-        ("file,label\n", 'has no column "path"; found file, label'),
-        ("path;label\n1.png;a\n", 'has no column "path"; found path;label'),
-        ("path,class\n1.png,a\n", 'has no column "label"; found path, class'),
-        ("path,label,label\n1.png,a,a\n", 'columns "label" and "label" are one set of labels'),
-        ("path,true,true_label\n1.png,a,a\n", 'columns "true" and "true_label" are one set of labels, true'),
-        ("path,label\n", "lists no image"),
-        ("path,label\n1.png,a\n2.png,b,c\n", "line 3: found 3 values, expected 2"),
-        ('path,label\n1.png,"a\n', "line 2 is not CSV: unexpected end of data"),
-        ("path,label\n1.png,a\n,b\n", "line 3: path is empty"),
-        ("path,label\n1.png,a\n../2.png,b\n", 'line 3: path "../2.png" leads out of the folder'),
-        ("path,label\n/etc/2.png,b\n", 'line 2: path "/etc/2.png" leads out of the folder'),
-        ("path,label\n1.png,a\n./1.png,b\n", 'line 3: path "1.png" is in line 2 too'),
-        ("path,label\n1.png,a\n2.png,\n", "line 3: label is empty"),
-        ("path,label\n1.png,\n2.png,\n", "line 2: the label is empty"),
-        (
-            "path,label\n1.png,a\ngone/1.png,b\ngone/2.png,b\n",
-            'names 2 of 3 images that are not there, first "gone/1.png"',
-        ),
-        ("path,label,split\n1.png,a,train\n2.png,b,tset\n", 'line 3: split "tset" is unknown; did you mean "test"?'),
-        ("path,label,split\n1.png,a,tran\n2.png,b,test\n", 'line 2: split "tran" is unknown; did you mean "train"?'),
-        ("path,label,split\n1.png,a,test\n2.png,b,test\n", "lists no training image"),
-        ("path,label\ntrain/1.png,a\nrest/2.png,b\n", 'line 3: "rest/2.png" is in no folder of a split'),
-        (
-            "path,label,split\n1.png,cat,train\n2.png,dog,train\n3.png,cta,test\n",
-            'line 4: label "cta" is none of the 2',
-        ),
-        (
-            "path,label,ann_label\n1.png,cat,cat\n2.png,dog,dgo\n",
-            'line 3: ann_label "dgo" is none of the 2 classes; did you',
-        ),
-        ("path,label,ann_label\n1.png,cat,cat\n2.png,dog,\n", "line 3: ann_label is empty"),
-    ],
-)
-def test_mistakes_in_a_table(tmp_path: Path, text: str, message: str) -> None:
-    (tmp_path / "labels.csv").write_text(text)
-    for name in ("1.png", "2.png", "3.png", "train/1.png", "rest/2.png"):
-        picture(tmp_path / name)
-    fails(tmp_path, message)
-
-
-def test_more_mistakes_in_a_table(tmp_path: Path) -> None:
-    listed(tmp_path, "path,label,true\n1.png,cat,cat\n2.png,bird,dog\n3.png,dog,dog\n")
-    (tmp_path / "classes.txt").write_text("cat\ndog\n")
-    fails(tmp_path, 'labels.csv" line 3: label "bird" is none of the 2 classes')
-    (tmp_path / "classes.txt").unlink()
-    (tmp_path / "dataset.toml").write_text('labels = "true"')
-    fails(tmp_path, 'has true labels, and dataset.toml beside it says labels = "true"')
-    (tmp_path / "labels.csv").write_bytes("path,label\n1.png,café\n".encode("latin-1"))
-    fails(tmp_path, 'labels.csv" is not UTF-8 (byte 20)')
-    (tmp_path / "labels.csv").rename(tmp_path / "x_labels.csv")
-    (tmp_path / "y_labels.csv").write_text("path,label\n")
-    fails(tmp_path, "several lists of labels (x_labels.csv, y_labels.csv)")
-
-
 def blocks(kind: str) -> list[str]:
     return [part.partition("```")[0] for part in PAGE.split(f"```{kind}\n")[1:]]
 
@@ -427,21 +284,3 @@ def test_the_layouts_of_the_page_open(tmp_path: Path) -> None:
     table = Folder(listed(tmp_path / "table", blocks("csv")[0]))
     assert sizes(table) == [3, 2, 2]
     assert set(table.splits["train"].annotations) == {"given", "alice"}
-
-
-def test_the_human_labels_of_cifar_10n(tmp_path: Path) -> None:
-    place = os.environ.get("NOISY_PROMPT_BENCH_DATA")
-    archive = Path(place or "") / "cifar10n-small.tar"
-    if place is None or not archive.is_file():
-        pytest.skip("NOISY_PROMPT_BENCH_DATA names no folder with cifar10n-small.tar")
-    with tarfile.open(archive) as stream:
-        stream.extractall(tmp_path, filter="data")
-    dataset = Folder(tmp_path / "cifar10n-small")
-    assert sizes(dataset) == [4000, 1000, 2000]
-    both = [dataset.splits[split] for split in ("train", "validation")]
-    rates = {
-        name: np.concatenate([split.annotations[name] != split.labels for split in both]).mean()
-        for name in both[0].annotations
-    }
-    expected = {"aggregate": 0.092, "random1": 0.1692, "random2": 0.1804, "random3": 0.18, "worst": 0.4002}
-    assert rates == pytest.approx(expected)

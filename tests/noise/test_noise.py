@@ -12,7 +12,7 @@ import torch
 from bench.errors import BenchError
 from bench.resolve import noise_identity, noise_kind, noise_variant, takes_rate
 from noise import NOISE
-from noise.base import NoisyLabels, floor_share, leading
+from noise.base import Foreign, NoisyLabels, Sampled, floor_share, leading
 from reports.names import NOISE as SHOWN
 from tests.noise.kinds import SETTINGS, SPLITS, Setting, digest, sampled
 from tests.noise.scenes import balanced, drawn, scene
@@ -165,6 +165,16 @@ def test_summary_reports_what_happened() -> None:
         "confusion": [[-1, 2, 1], [0, 1, 1], [1, 2, 1]],
         "observed_per_class": [3, 2, 2],
     }
+
+
+def test_the_digest_of_images_reads_no_position_where_a_foreign_image_stands() -> None:
+    labels = NoisyLabels(np.array([0, -1]), np.array([0, 1]), 2)
+    one, two = (Sampled(np.array([3, n]), labels, foreign=Foreign("letters", np.array([-1, 5]))) for n in (7, 0))
+    assert one.images_digest == two.images_digest
+    assert one.images_digest != Sampled(np.array([3, 7]), labels).images_digest
+    other = Sampled(np.array([3, 7]), labels, foreign=Foreign("letters", np.array([-1, 6])))
+    assert one.images_digest != other.images_digest
+    assert one.summary()["foreign"] == "letters"
 
 
 def test_nothing_is_measured_where_the_truth_is_unknown() -> None:
