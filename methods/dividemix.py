@@ -87,8 +87,8 @@ class DivideMix(PromptLearner):
     keep the label: all the engine's streams and noise here. It fails without a noisy or without a clean sample, and
     scales equal losses by 0 / 0: here a missing half contributes nothing, and equal losses are all clean.
 
-    Deviations. One view of an image where it averages two augmented ones: features are stored, and their plain view
-    is the one there is. Mix-up acts on frozen features, not on pixels. Its epoch ends with the clean samples; here
+    Deviations. One view of an image where it averages two augmented ones: the epoch's, or the plain one in a cell
+    without views. Mix-up acts on frozen features, not on pixels. Its epoch ends with the clean samples; here
     the longer half sets the length, as for JoAPR. Its -entropy in warm-up is for noise known to be asymmetric, and
     its average of five epochs' losses for a known rate of 90 %; a user knows neither: `penalty` and `window`, off.
     Warm-up: 10, its value for CIFAR-10 (30 for CIFAR-100), and never more than a fifth of the epochs.

@@ -226,7 +226,7 @@ def _numbers(record: Record) -> dict[str, Any]:
     row |= {"reason": SIGNS["no_number"][1] if unusable else record.reason or "", **accuracy}
     row["truth"] = record.noise.get("truth", True) is not False
     row["test_truth"] = record.data.get("test_truth", True) is not False
-    row["notes"] = " ".join(map(str, record.data.get("notes", [])))
+    row["notes"] = " ".join([*map(str, record.data.get("notes", [])), *_left_out(record)])
     if cell.noise == "none" and not row["truth"]:
         row["noise"] = AS_IS
     row["realised_rate"] = number(record.noise.get("realised_rate"))
@@ -240,6 +240,17 @@ def _numbers(record: Record) -> dict[str, Any]:
     for name in ("seconds", "forward_passes", "trained_parameters", "peak_memory_bytes"):
         row[name] = number(cost.get(name))
     return row
+
+
+def _left_out(record: Record) -> list[str]:
+    """A sentence on images that cannot be decoded, where there are any."""
+    names = record.data.get("skipped_images", [])
+    if not names:
+        return []
+    number = (
+        f"{len(names)} images that cannot be decoded were" if len(names) > 1 else "An image that cannot be decoded was"
+    )
+    return [f"{number} left out, first {names[0]}."]
 
 
 def _split_share(record: Record) -> float:

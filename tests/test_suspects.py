@@ -18,10 +18,11 @@ from PIL import Image
 from bench.cell import Record
 from bench.cli import invoke
 from bench.data.digits import Digits
+from bench.data.named import open_dataset
 from bench.label_sets import LabelSet, Outcomes, label_sets
 from bench.store import Store
 from bench.suspects import FLOOR, Ranking, cleanlab_orders, precision, rank
-from bench.suspects_sheet import COLUMNS, PER_PAGE, Tile, draw_sheets
+from bench.suspects_sheet import COLUMNS, Tile, draw_sheets
 from bench.suspects_sheet import _page as page
 from tests.cells import make_cell
 from tests.few_digits import cache
@@ -41,9 +42,10 @@ class Shop:
         self.records: list[Record] = []
         self.outcomes: dict[str, Outcomes] = {}
 
-    def add(self, outcomes: dict[str, Any], noise: dict[str, Any] | None = None, **changes: Any) -> None:
+    def add(self, outcomes: dict[str, Any], **changes: Any) -> None:
         key = f"{len(self.records):016d}"
         status, oracle = changes.pop("status", "done"), changes.pop("oracle", [])
+        noise = {"truth": changes.pop("truth", True)}
         own = {"positions": self.positions, "true": self.true, "observed": self.observed}
         self.records.append(
             Record(
@@ -52,9 +54,9 @@ class Shop:
                 status=status,
                 cell=make_cell(**changes),
                 oracle=oracle,
-                noise=noise or {},
+                noise=noise,
                 data={"class_names": NAMES, "digest": "d"},
-            )  # fmt: skip
+            )
         )
         self.outcomes[key] = own | outcomes
 
@@ -268,7 +270,7 @@ def test_beside_folds_what_was_trained_on_a_label_is_not_asked_about_it() -> Non
 
 def test_unknown_truth_is_not_made_up() -> None:
     shop = Shop()
-    shop.fold(1, noise={"truth": False})
+    shop.fold(1, truth=False)
     labels = shop.sets()[0]
     assert labels.true is None
     assert not {"true", "wrong"} & set(rank(labels).table.columns)
@@ -330,12 +332,13 @@ def test_a_contact_sheet_has_every_tile_and_says_what_is_known() -> None:
     assert (width, height) == (160, 53)
 
 
-def test_sheets_have_pages_and_the_same_bytes_every_time() -> None:
-    files = draw_sheets(tiles(PER_PAGE + 1), "T")
+def test_sheets_have_pages_and_the_same_bytes_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.suspects_sheet.PER_PAGE", COLUMNS)
+    files = draw_sheets(tiles(COLUMNS + 1), "T")
     assert list(files) == ["-1.png", "-2.png", ".pdf"]
     assert files["-1.png"][:4] == b"\x89PNG"
     assert files[".pdf"][:4] == b"%PDF"
-    assert files == draw_sheets(tiles(PER_PAGE + 1), "T")
+    assert files == draw_sheets(tiles(COLUMNS + 1), "T")
 
 
 SMALL = ["--set", "shots=4", "--set", "noise=symmetric", "--set", "rate=0.5", "--set", "seed=1", "--workers", "1"]
@@ -354,27 +357,41 @@ def rows_of(file: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream))
 
 
-def test_the_command_ranks_draws_and_measures(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert invoke(["run", "--set", METHODS, *SMALL]) == 0
-    assert "labels that are probably wrong: bench suspects\n" in capsys.readouterr().out
-    assert invoke(["suspects", "--top", "12"]) == 0
-    out = capsys.readouterr().out
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A store of digits with half of the labels wrong."""
+    root = tmp_path_factory.mktemp("suspects") / "store"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NOISY_PROMPT_BENCH_CACHE", cache())
+        assert invoke(["run", "--set", METHODS, *SMALL, "--store", str(root)]) == 0
+    return str(root)
+
+
+def test_the_command_ranks_draws_and_measures(store: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["suspects", "--top", "12", "--store", store]) == 0
+    out, results = capsys.readouterr().out, Path(store) / "suspects"
     assert "digits · symmetric 0.5 · 4 shots: 40 labels, 3 methods, 5 records; together they contradict" in out
     assert "20 of 40 labels are known to be wrong." in out
-    files = {file.name: file.read_bytes() for file in Path("results/suspects").iterdir() if file.suffix != ".tmp"}
+    files = {file.name: file.read_bytes() for file in results.iterdir() if file.suffix != ".tmp"}
     assert set(files) == {"suspects.csv", "suspects-1.png", "suspects.pdf"}
-    rows = rows_of(Path("results/suspects/suspects.csv"))
+    rows = rows_of(results / "suspects.csv")
     assert [row["rank"] for row in rows] == [str(n) for n in range(1, 41)]
     assert sum(row["given"] != row["true"] for row in rows) == 20
     labels = Digits().splits["train"].labels
     assert all(row["true"] == Digits.class_names[labels[int(row["path"])]] for row in rows)
     share = np.mean([row["given"] != row["true"] for row in rows[:20]])
-    assert f"this score  {100 * share:.1f}\n" in out.replace("          ", " ").replace("this score   ", "this score  ")
-    assert invoke(["suspects", "--top", "12", "--out", "other"]) == 0
+    line = next(line for line in out.splitlines() if line.startswith("this score"))
+    assert line.split()[2:] == [f"{100 * share:.1f}"]
+    assert invoke(["suspects", "--top", "12", "--out", "other", "--store", store]) == 0
     assert all((Path("other") / name).read_bytes() == content for name, content in files.items())
-    assert invoke(["suspects", "--top", "0", "--out", "none"]) == 0
+    assert invoke(["suspects", "--top", "0", "--out", "none", "--store", store]) == 0
     assert [file.name for file in Path("none").iterdir() if file.suffix != ".tmp"] == ["suspects.csv"]
-    assert invoke(["suspects", *SMALL[:-2], "--set", "method=zero-shot,linear-probe[search=false]@folds2"]) == 0
+    assert (
+        invoke(
+            ["suspects", *SMALL[:-2], "--set", "method=zero-shot,linear-probe[search=false]@folds2", "--store", store]
+        )
+        == 0
+    )
     assert "2 methods, 3 records" in capsys.readouterr().out
 
 
@@ -395,12 +412,11 @@ def test_without_folds_it_says_that_this_is_weaker(folder: Path, capsys: pytest.
 
 
 def test_without_cleanlab_the_line_says_how_to_get_it(
-    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    store: str, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert invoke(["run", "--set", METHODS, *SMALL]) == 0
     monkeypatch.setitem(sys.modules, "cleanlab", None)
     monkeypatch.setitem(sys.modules, "cleanlab.rank", None)
-    assert invoke(["suspects", "--top", "0"]) == 0
+    assert invoke(["suspects", "--top", "0", "--store", store, "--out", "here"]) == 0
     out = capsys.readouterr().out
     assert "cleanlab is not installed; to compare with it: pip install 'noisy-prompt-bench[suspects]'." in out
     assert "this score" in out
@@ -435,6 +451,7 @@ def test_a_users_own_images_are_named_by_their_path_and_found_where_they_went(
     assert all(Path(row["path"]).parent.name == row["given"] for row in rows)
     first = Path("results/suspects/suspects-1.png").read_bytes()
     moved = own.rename(own.with_name("elsewhere"))
+    open_dataset.cache_clear()  # as in another process
     assert invoke(["suspects", "--out", "lost"]) == 0
     captured = capsys.readouterr()
     assert "images are named by position and not drawn; --data says where they are." in captured.err
@@ -444,11 +461,12 @@ def test_a_users_own_images_are_named_by_their_path_and_found_where_they_went(
     assert rows_of(Path("found/suspects.csv")) == rows
     shutil.copy(next((moved / "train" / "one").iterdir()), moved / "train" / "two" / "new.png")
     capsys.readouterr()
+    open_dataset.cache_clear()
     assert invoke(["suspects", "--data", f"folder:{moved}"]) == 2
     assert "the records were made of" in capsys.readouterr().err
 
 
-def test_mistakes_are_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes_are_one_line(store: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def refused(*arguments: str) -> str:
         assert invoke(["suspects", *arguments]) == 2
         captured = capsys.readouterr()
@@ -459,12 +477,12 @@ def test_mistakes_are_one_line(folder: Path, capsys: pytest.CaptureFixture[str])
     Path("empty").mkdir()
     assert "none of the 0 records chosen can be asked about labels" in refused("--store", "empty")
     Path("file").write_text("")
-    assert invoke(["run", "--set", "method=zero-shot", *SMALL]) == 0
-    capsys.readouterr()
-    assert '--out "file" is a file' in refused("--out", "file")
-    assert 'unknown grid "nowhere"' in refused("--grid", "nowhere")
-    assert "does not exist" in refused("--data", "folder:nowhere")
-    assert "name the folder of the suspects with --out" in refused("--store", "memory://x") or True
+    assert '--out "file" is a file' in refused("--store", store, "--out", "file")
+    assert 'unknown grid "nowhere"' in refused("--store", store, "--grid", "nowhere")
+    assert "nowhere" in refused("--store", store, "--data", "folder:nowhere")
+    assert "the records were made of" in refused("--store", store, "--data", "letters")
+    Store("memory://suspects").prepare()
+    assert "name the folder of the suspects with --out" in refused("--store", "memory://suspects")
 
 
 def test_a_ranking_does_not_depend_on_the_order_of_the_records() -> None:

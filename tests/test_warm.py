@@ -13,9 +13,16 @@ from bench import encoding, material
 from bench.cell import Cell
 from bench.cli import invoke
 from bench.clip.features import FeatureStore
+from bench.config import load_config
 from bench.data import named
 from bench.data.base import SPLITS
+from bench.execute import Request, Setup, make_ready
+from bench.grid import expand
 from bench.material import Settings
+from bench.overrides import override
+from bench.plan import make_plan
+from bench.schedulers.local import Local
+from bench.store import Store
 from bench.trial import run_cell
 from bench.warm import release, warm
 from methods import METHODS
@@ -93,6 +100,17 @@ def test_embedded_data_and_what_no_label_can_be_drawn_for_are_left_to_trials(fol
     assert warm(impossible, settings, lambda done, total: None) == 0
     record, _ = run_cell("key", impossible[0], settings)
     assert record.status == "failed"
+
+
+@pytest.mark.parametrize(("address", "expected"), [(None, IMAGES), ("cluster:6379", 0)])
+def test_a_cluster_computes_for_itself(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str | None, expected: int
+) -> None:
+    monkeypatch.setenv("NOISY_PROMPT_BENCH_CACHE", str(tmp_path / "cache"))
+    config = override(load_config(), "quick", [f"dataset=folder:{folder}", "method=coop", "noise=given", "shots=2"])
+    plan = make_plan(expand(config, "quick"), Store(str(tmp_path / "store")))
+    setup = Setup(Local(), "local", 1, "cpu")
+    assert make_ready(plan, config, setup, Request(address=address), lambda done, total: None) == expected
 
 
 def test_release_forgets_backbones() -> None:

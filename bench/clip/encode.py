@@ -29,15 +29,24 @@ class _Decode:
         return torch.stack([read(self.images, position, self.evaluation) for position in positions])
 
 
+class _Keep:
+    """The same as the part "pixels"; an array, because torch would send a tensor through shared memory."""
+
+    def __init__(self, decode: _Decode) -> None:
+        self.decode = decode
+
+    def __call__(self, positions: range) -> Arrays:
+        return {"pixels": np.ascontiguousarray(self.decode(positions).numpy())}
+
+
 class _Encode:
-    """The parts of a chunk, computed where this is called."""
+    """The features of a chunk, computed where this is called."""
 
     def __init__(self, decode: _Decode, parts: Sequence[Part], backbone: Backbone) -> None:
         self.decode, self.parts, self.backbone = decode, parts, backbone
 
     def __call__(self, positions: range) -> Arrays:
-        decoded = self.decode(positions)
-        return _pixels(decoded) if list(self.parts) == ["pixels"] else self.encoded(decoded)
+        return self.encoded(self.decode(positions))
 
     @torch.inference_mode()
     def encoded(self, decoded: Tensor) -> Arrays:
@@ -70,16 +79,13 @@ def encoded(
     Raises:
         BenchError: an image cannot be decoded, or a process was lost.
     """
-    here = backbone.device.type
+    device, count, size = backbone.device.type, len(images), backbone.image_size
     decode = _Decode(images, evaluation)
     encode = _Encode(decode, parts, backbone)
-    if here == "cpu" or list(parts) == ["pixels"]:
-        yield from in_order(encode, len(images), processes(len(images), backbone.image_size, "cpu", most))
-        return
-    count = processes(len(images), backbone.image_size, here, most)
-    for decoded in in_order(decode, len(images), count, pin=here == "cuda"):
-        yield encode.encoded(decoded)
-
-
-def _pixels(decoded: Tensor) -> Arrays:
-    return {"pixels": np.ascontiguousarray(decoded.numpy())}
+    if list(parts) == ["pixels"]:
+        yield from in_order(_Keep(decode), count, processes(count, size, "cpu", most))
+    elif device == "cpu":
+        yield from in_order(encode, count, processes(count, size, "cpu", most))
+    else:
+        for decoded in in_order(decode, count, processes(count, size, device, most), pin=device == "cuda"):
+            yield encode.encoded(decoded)

@@ -92,30 +92,39 @@ def plain(images: FileImages, backbone: Backbone, workers: int, encode: bool) ->
     return run
 
 
+def measured(side: Side) -> tuple[float, float, Tensor]:
+    """Seconds of the clock, and of processors in this process and its children; and the result."""
+    before, start = os.times(), time.perf_counter()
+    found = side()
+    seconds, after = time.perf_counter() - start, os.times()
+    return seconds, sum(after[:4]) - sum(before[:4]), found
+
+
 def compare(benchmark: Any, record_property: Any, ours: Side, others: dict[str, Side], count: int) -> None:
     """Alternate the sides; the benchmark's own table shows ours."""
-    seconds: dict[str, list[float]] = {name: [] for name in others}
-    own: list[float] = []
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in ("ours", *others)}
     expected: list[Tensor] = []
 
     def setup() -> None:
         for name, side in others.items():
-            start = time.perf_counter()
-            expected[:] = [side()]
-            seconds[name].append(time.perf_counter() - start)
+            *spent, found = measured(side)
+            times[name].append((spent[0], spent[1]))
+            expected[:] = [found]
 
     def target() -> Tensor:
-        start = time.perf_counter()
-        found = ours()
-        own.append(time.perf_counter() - start)
+        *spent, found = measured(ours)
+        times["ours"].append((spent[0], spent[1]))
         return found
 
     found = benchmark.pedantic(target, setup=setup, rounds=ROUNDS, iterations=1)
     assert (found - expected[0]).abs().max() <= 1e-4 * expected[0].abs().max()
-    told = ", ".join(
-        f"{name} {count / min(times):.1f} (ratio {min(times) / min(own):.2f})" for name, times in seconds.items()
+    best = {name: tuple(map(min, zip(*spent, strict=True))) for name, spent in times.items()}
+    told = (
+        f"{name} {count / wall:.1f} images a second (ratio {wall / best['ours'][0]:.2f}), "
+        f"{1000 * processor / count:.1f} ms of processors an image (ratio {processor / best['ours'][1]:.2f})"
+        for name, (wall, processor) in best.items()
     )
-    record_property("comparison", f"ours {count / min(own):.1f} images a second, {told}")
+    record_property("comparison", "; ".join(told))
 
 
 def sides(images: FileImages, backbone: Backbone, encode: bool) -> dict[str, Side]:

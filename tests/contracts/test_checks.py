@@ -113,6 +113,14 @@ class Greedy(Toy):
         return base.Needs(tokens=True)
 
 
+class GreedyForViews(Toy):
+    __doc__ = Toy.__doc__
+
+    @classmethod
+    def needs(cls, options: base.Options) -> base.Needs:
+        return base.Needs(views=True)
+
+
 class GreedyForOracles(Toy):
     __doc__ = Toy.__doc__
 
@@ -177,6 +185,7 @@ PLANTED: tuple[tuple[type[base.Method], str], ...] = (
     (BatchNorm, "predicts_one_by_one"),
     (ReadsPadding, "ignores_padding"),
     (Greedy, "uses_what_it_declares"),
+    (GreedyForViews, "uses_what_it_declares"),
     (GreedyForOracles, "uses_what_it_declares"),
     (Sneaky, "uses_what_it_declares"),
     (PythonNumber, "runs_as_a_pack"),

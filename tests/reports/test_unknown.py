@@ -105,11 +105,14 @@ def test_a_test_split_of_given_labels_has_no_accuracy() -> None:
 
 def test_the_front_page_says_what_cannot_be_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "draw", lambda *_: [])
-    build_report(unknown(), tmp_path / "own", defaults={})
+    records = unknown()
+    for made in records:
+        made.data["skipped_images"] = ["train/a/x.png", "train/a/y_1.png"]
+    build_report(records, tmp_path / "own", defaults={})
     text = (tmp_path / "own" / "report.md").read_text(encoding="utf-8")
     assert "8 of 10 recorded cells finished, 2 were skipped." in text
     assert "Nobody knows which training labels are wrong here" in text
-    assert "Held out." in text
+    assert "Held out. 2 images that cannot be decoded were left out, first train/a/x.png." in text
     assert "are replaced" not in text
     assert "*Memorized*" not in text
     assert f"skipped at Given (seeds 1, 2), because {REASON}." in text
