@@ -33,11 +33,19 @@ class NotKept(Exception):
 
 @dataclass(frozen=True)
 class Given:
-    """What the set-up of a method is given, beside images: class names, templates and observed labels [M]."""
+    """What the set-up of a method is given, beside images.
+
+    Attributes:
+        class_names: C names.
+        templates: texts with `{}` for the class name.
+        observed: labels, [M].
+        noise_rate: for methods that declare this oracle: the nominal rate, of a kind without one the realised rate.
+    """
 
     class_names: tuple[str, ...]
     templates: tuple[str, ...]
     observed: Tensor
+    noise_rate: float = 0.0
 
 
 def context_of(
@@ -69,7 +77,7 @@ def context_of(
         method=Stream(cell.seed, "method", cell.method, "setup"),
         batch_size=cell.batch_size,
         epochs=cell.epochs,
-        oracle={"noise_rate": cell.rate} if "noise_rate" in needs_of(cell).oracle else {},
+        oracle={"noise_rate": given.noise_rate} if "noise_rate" in needs_of(cell).oracle else {},
         pool=pool,
         views=views,
     )
@@ -128,6 +136,7 @@ def restore(content: bytes, cell: Cell, backbone: Backbone) -> tuple[Method, tup
             tuple(json.loads(header["class_names"])),
             tuple(json.loads(header["templates"])),
             torch.tensor(json.loads(header["observed"]), dtype=torch.long, device=backbone.device),
+            float(header["noise_rate"]),
         )
     except (SafetensorError, KeyError, ValueError) as error:
         raise BenchError("the kept prompts are torn; run the cell again with --set keep_prompts=true.") from error
@@ -197,6 +206,7 @@ def _packed(state: Mapping[str, Tensor], cell: Cell, given: Given, backbone: Bac
         "class_names": json.dumps(given.class_names),
         "templates": json.dumps(given.templates),
         "observed": json.dumps(given.observed.tolist()),
+        "noise_rate": repr(given.noise_rate),
         "torch": torch.__version__,
     }
     return save({name: value.detach().cpu().contiguous().clone() for name, value in state.items()}, header)

@@ -25,6 +25,7 @@ from bench.keep import Given, NotKept, context_of, keep
 from bench.labels import left_out
 from bench.material import Settings, inputs_of, labelled, open_backbone, opened, split_features, views_of
 from bench.provenance import Clock, provenance
+from bench.resolve import takes_rate
 from bench.seeds import Stream
 from bench.sidecar import Sidecar, outcomes
 from bench.store import PROMPTS
@@ -135,8 +136,10 @@ class Run:
             self.not_kept = str(reason)
 
     def _given(self, material: Material) -> Given:
+        assert self.train is not None  # noqa: S101 - labels are drawn before features
         names, templates = self.data["class_names"], self.data["templates"]
-        return Given(tuple(names), tuple(templates), material.observed[material.visible])
+        rate = self.cell.rate if takes_rate(self.cell.noise) else self.train.noisy.realised_rate or 0.0
+        return Given(tuple(names), tuple(templates), material.observed[material.visible], rate)
 
     def prepare(self) -> Loop:
         """Everything up to the first evaluation: data, noise, features, and the method after its set-up."""

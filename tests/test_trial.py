@@ -115,3 +115,21 @@ def test_a_cell_out_of_time_is_a_record(settings: Settings, tmp_path: Path) -> N
     record, _ = run_cell("key", small("coop"), hurried)
     assert record.status == "timeout"
     assert "allowed" in str(record.reason)
+
+
+def test_a_kind_without_a_rate_tells_oracles_the_realised_one(settings: Settings, tmp_path: Path) -> None:
+    shares = np.full((10, 10), 0.5 / 9) + np.eye(10) * (0.5 - 0.5 / 9)
+    np.savetxt(tmp_path / "half.csv", shares, delimiter=",", fmt="%.17g")
+    run = Run(small("co-teaching", noise=f"matrix[file={tmp_path / 'half.csv'}]", rate=0.0), settings)
+    with one_thread():
+        run.prepare()
+    assert run.train is not None
+    assert run.method is not None
+    told = run.method.noise_rate
+    assert told == run.train.noisy.realised_rate
+    assert 0.3 < told < 0.7
+    run = Run(small("co-teaching", rate=0.29), settings)
+    with one_thread():
+        run.prepare()
+    assert run.method is not None
+    assert run.method.noise_rate == 0.29
