@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pandas as pd
 
 from bench import console
 from bench.cell import noise_text
-from bench.commands import Selection
+from bench.commands import DEFAULT_GRID, Selection
 from bench.data import named
 from bench.errors import BenchError
 from bench.files import LocalFiles
@@ -22,6 +23,7 @@ from bench.suspects_sheet import Tile, draw_sheets
 from bench.suspects_source import Source, Sources
 
 NAME = "suspects"
+SHEET = re.compile(rf"{NAME}(-.+)?(-\d+\.png|\.pdf)")
 SHOWN = 10
 NONE_OF_THEM = "none of the classes"
 WEAKER = (
@@ -49,7 +51,7 @@ def show_suspects(selection: Selection, asked: Asked) -> int:
     store = selection.existing(config)
     folder = _folder(store.root, asked.out)
     chosen = selection.grid or selection.sets
-    keys = [planned.key for planned in expand(config, selection.grid or "quick").cells] if chosen else None
+    keys = [planned.key for planned in expand(config, selection.grid or DEFAULT_GRID).cells] if chosen else None
     records = list(store.records(keys))
     sets = label_sets(records, store.sidecar)
     if not sets:
@@ -61,48 +63,64 @@ def show_suspects(selection: Selection, asked: Asked) -> int:
     oracles = sum(record.status == "done" and not usable(record) for record in records)
     if oracles:
         console.line(f"{oracles} records of oracles are left out: a user has no such methods.")
-    rankings = [rank(labels) for labels in sets]
-    tables = [_told(ranking, sources.of(ranking.labels), folder, asked.top, len(sets) > 1) for ranking in rankings]
-    text = io.StringIO()
-    pd.concat(tables)[[c for c in COLUMNS if any(c in t for t in tables)]].to_csv(
-        text, index=False, lineterminator="\n", float_format="%.6g"
-    )
-    folder.write(f"{NAME}.csv", text.getvalue().encode(), replace=True)
-    console.line(f"wrote {folder.root / NAME}.csv")
+    tables, files = [], {}
+    for labels, stem in zip(sets, _stems(sets), strict=True):
+        ranking, source = rank(labels), sources.of(labels)
+        table = _table(ranking, source)
+        _tell(ranking, table)
+        sheets = _sheets(table.head(asked.top), source, _title(labels))
+        files |= {f"{stem}{ending}": content for ending, content in sheets.items()}
+        tables.append(table)
+    files[f"{NAME}.csv"] = _csv(tables)
+    _write(folder, files)
+    console.line(f"wrote {folder / NAME}.csv" + (f" and {len(files) - 1} files of sheets" if len(files) > 1 else ""))
     return 0
 
 
-def _folder(root: str, out: str | None) -> LocalFiles:
+def _folder(root: str, out: str | None) -> Path:
+    """Where the files go."""
     if out is None and "://" in root:
         raise BenchError(f'store "{root}" is a URL; name the folder of the suspects with --out.')
     path = Path(out or Path(root) / NAME).expanduser()
     if path.is_file():
         raise BenchError(f'--out "{path}" is a file; give a folder.')
-    files = LocalFiles(path)
+    return path
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Publish the files, each whole, and remove sheets of an earlier call that are no longer made."""
     try:
-        files.prepare()
+        for name, content in files.items():
+            LocalFiles(folder).write(name, content, replace=True)
+        for file in folder.glob(f"{NAME}*"):
+            if file.name not in files and SHEET.fullmatch(file.name):
+                file.unlink()
     except OSError as error:
-        raise BenchError(f'"{path}" cannot be written: {error.strerror}; give --out a writable folder.') from error
-    return files
+        raise BenchError(f'"{folder}" cannot be written: {error.strerror}; give --out a writable folder.') from error
 
 
-def _told(ranking: Ranking, source: Source, folder: LocalFiles, top: int, several: bool) -> pd.DataFrame:
-    """Print what is to be said of a ranking, draw its sheets, and return its part of the CSV."""
+def _csv(tables: Sequence[pd.DataFrame]) -> bytes:
+    columns = [column for column in COLUMNS if any(column in table for table in tables)]
+    text = io.StringIO()
+    pd.concat([table.reindex(columns=columns) for table in tables]).to_csv(
+        text, index=False, lineterminator="\n", float_format="%.6g"
+    )
+    return text.getvalue().encode()
+
+
+def _table(ranking: Ranking, source: Source) -> pd.DataFrame:
+    """The ranking with names for numbers."""
     name = ranking.labels.name
     names = (*ranking.labels.class_names, NONE_OF_THEM)  # a true label of -1 is the last
     table = ranking.table.copy()
     for column in ("given", "proposed", "true"):
         if column in table:
             table[column] = [names[label] for label in table[column]]
-    table = table.assign(
+    return table.assign(
         dataset=named.shown(name.dataset), noise=name.noise, rate=name.rate, shots=name.shots,
-        seed=ranking.labels.seed, rank=range(1, len(table) + 1), out_of_sample=ranking.out_of_sample,
-        path=[source.path(image) for image in table["image"]],
+        seed="" if ranking.labels.seed is None else ranking.labels.seed, rank=range(1, len(table) + 1),
+        out_of_sample=ranking.out_of_sample, path=[source.path(image) for image in table["image"]],
     )  # fmt: skip
-    _summary(ranking, table)
-    for ending, content in _sheets(table.head(top), source, _title(ranking.labels)).items():
-        folder.write(f"{_stem(ranking.labels) if several else NAME}{ending}", content, replace=True)
-    return table
 
 
 def _sheets(table: pd.DataFrame, source: Source, title: str) -> dict[str, bytes]:
@@ -118,16 +136,20 @@ def _sheets(table: pd.DataFrame, source: Source, title: str) -> dict[str, bytes]
 
 def _title(labels: LabelSet) -> str:
     name = labels.name
-    parts = [named.shown(name.dataset), noise_text(name.noise, name.rate), f"{name.shots} shots"]
+    noise = re.sub(r"=[^,\]]*/", "=", name.noise)  # of a file its name alone
+    parts = [named.shown(name.dataset), noise_text(noise, name.rate), f"{name.shots} shots"]
     return " · ".join(parts + ([] if labels.seed is None else [f"seed {labels.seed}"]))
 
 
-def _stem(labels: LabelSet) -> str:
-    """The start of a file's name."""
-    return f"{NAME}-{re.sub(r'[^A-Za-z0-9.]+', '-', _title(labels)).strip('-')}"
+def _stems(sets: Sequence[LabelSet]) -> list[str]:
+    """The start of the names of each set's sheets: plain for one set, else different ones."""
+    if len(sets) == 1:
+        return [NAME]
+    plain = [f"{NAME}-{re.sub(r'[^A-Za-z0-9.]+', '-', _title(labels)).strip('-')}" for labels in sets]
+    return [stem if plain.count(stem) == 1 else f"{stem}-{n}" for n, stem in enumerate(plain, 1)]
 
 
-def _summary(ranking: Ranking, table: pd.DataFrame) -> None:
+def _tell(ranking: Ranking, table: pd.DataFrame) -> None:
     labels = ranking.labels
     disputed = int((table["proposed"] != table["given"]).sum())
     console.line(
