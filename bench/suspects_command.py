@@ -63,7 +63,8 @@ def show_suspects(selection: Selection, asked: Asked) -> int:
     oracles = sum(record.status == "done" and not usable(record) for record in records)
     if oracles:
         console.line(f"{oracles} records of oracles are left out: a user has no such methods.")
-    tables, files = [], {}
+    tables: list[pd.DataFrame] = []
+    files: dict[str, bytes] = {}
     for labels, stem in zip(sets, _stems(sets), strict=True):
         ranking, source = rank(labels), sources.of(labels)
         table = _table(ranking, source)

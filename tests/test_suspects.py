@@ -393,6 +393,8 @@ def test_the_command_ranks_draws_and_measures(store: str, folder: Path, capsys: 
         == 0
     )
     assert "2 methods, 3 records" in capsys.readouterr().out
+    assert invoke(["suspects", "--top", "0", "--out", "other", "--store", store]) == 0
+    assert [file.name for file in Path("other").iterdir() if file.suffix != ".tmp"] == ["suspects.csv"]
 
 
 def test_without_folds_it_says_that_this_is_weaker(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
