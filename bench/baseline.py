@@ -113,14 +113,14 @@ def pooled(groups: Iterable[Seeds]) -> tuple[float, int]:
 
 
 def grouped(records: Iterable[Record]) -> dict[str, Group]:
-    """The groups by `identity`; of skipped records nothing is kept."""
+    """The groups by `identity`; skipped records, and folds, which are no experiments of their own, are left out."""
     groups: dict[str, Group] = {}
     for record in newest(records):
+        if record.status == "skipped" or record.cell.fold is not None:
+            continue
         cell = record.cell.model_dump(exclude={"seed"})
         group = groups.setdefault(identity(record.cell), Group(cell, {}, {}, {}, {}))
         accuracy, seed = record.accuracy.get("last"), record.cell.seed
-        if record.status == "skipped":
-            continue
         if record.status != "done" or accuracy is None or not math.isfinite(accuracy):
             group.failed[seed] = record.reason or record.status
             continue

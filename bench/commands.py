@@ -231,24 +231,6 @@ def write_report(selection: Selection, formats: set[str], out: str | None, publi
     return 0
 
 
-def compare_records(selection: Selection, baseline: str, write: bool) -> int:
-    """`bench compare`."""
-    from bench.compare import compare, write_baseline
-
-    config = selection.load()
-    store = selection.existing(config)
-    keys = [planned.key for planned in expand(config, selection.grid).cells] if selection.grid else None
-    if write:
-        count = write_baseline(store.records(keys), Path(baseline))
-        console.line(f"wrote {count} groups of cells to {baseline}.")
-        return 0
-    cells = [planned.cell for planned in expand(config, selection.grid).cells] if selection.grid else None
-    result = compare(store.records(), Path(baseline), cells=cells)
-    for text in result.lines():
-        console.line(text)
-    return result.exit_code
-
-
 def show_config(selection: Selection, as_json: bool) -> int:
     """`bench config`."""
     entries = selection.load().entries()

@@ -2,42 +2,35 @@
 
 A *group* is all cells that differ in the seed alone. Where baseline and records share seeds, the seeds are compared
 pairwise: on one kind of processor a repeated run is equal bit for bit, so any spread of the differences measures what
-this change did to the noise. Otherwise means over seeds are compared. Either way a drop counts when it exceeds both
-the minimum effect and a one-sided Student bound,
-
-    shared seeds: the smaller of t · s_d / √n and t · s · √(2/n)
-    other seeds:  t · s · √(1/n + 1/n')
-
-with s_d the standard deviation of the differences and s that of the accuracies over seeds, each pooled over the groups
-of one noise kind and rate (over all groups, where that has too few degrees of freedom), baseline and records together.
-The error probability is split over all comparisons made (Bonferroni). The same is done once more for each method's
-average over its groups, which sees small drops sooner.
+this change did to the noise. Otherwise the two sets of seeds are compared. Either way a difference counts when it
+exceeds both the minimum effect and what the noise of the seeds explains, see `bench.gate`; the error probability is
+split over all comparisons made (Bonferroni). The same is done once more for each method's average over its groups,
+which sees small drops sooner.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
-from scipy import stats
 
-from bench.baseline import Group, Seeds, environment, grouped, identity, newest, pooled, read_baseline, write_baseline
+from bench.baseline import Group, environment, grouped, identity, newest, read_baseline, write_baseline
 from bench.cell import Cell, Record
 from bench.errors import NothingCompared
+from bench.gate import Noise, Pair, Test, paired
 
 __all__ = ["Comparison", "Finding", "compare", "write_baseline"]
 
 MINIMUM_EFFECT = 1.0
 ALPHA = 0.01
-ENOUGH = 8
-Verdict: TypeAlias = Literal["worse", "better", "same", "new", "missing"]
+Verdict: TypeAlias = Literal["worse", "failed", "missing", "better", "new", "same"]
+VERDICTS: tuple[Verdict, ...] = ("worse", "failed", "missing", "better", "new", "same")
 Level: TypeAlias = Literal["cell", "method"]
-Pair: TypeAlias = tuple[Group, Group]
 
 
 @dataclass(frozen=True)
@@ -47,9 +40,12 @@ class Finding:
     Attributes:
         level: "cell" for a group of seeds, "method" for a method's average over its groups.
         label: dataset, noise and method, without the seed.
+        verdict: "failed" where a seed of the baseline ran and did not finish; "same" is within the noise of the seeds.
         seeds: number of shared seeds, or of seeds on the smaller side where none is shared.
+        test: what the verdict rests on.
         memorized: final memorized share in percent, baseline and now, as information.
         note: one line: failures, other plugin versions, no seed in common.
+        key: of a record of the group, for `bench reproduce`; empty where there is none.
     """
 
     level: Level
@@ -60,62 +56,65 @@ class Finding:
     difference: float = math.nan
     tolerance: float = math.nan
     seeds: int = 0
+    test: Test = ""
     memorized: tuple[float, float] = (math.nan, math.nan)
     note: str = ""
+    key: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """For `--json`: numbers that do not exist are null."""
+        values = asdict(self) | {"memorized": list(self.memorized)}
+        return {name: _null(value) for name, value in values.items()}
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """All findings, cells first; `environment` has a line per package or processor that is not the baseline's."""
+    """All findings, cells first.
+
+    Attributes:
+        findings: of every group on either side, and of methods.
+        environment: a line per package or processor that is not the baseline's.
+        minimum_effect: in points.
+        alpha: probability of a false "worse" in the whole comparison.
+        strict: whether a missing cell counts as worse.
+        counts: cells by verdict.
+    """
 
     findings: tuple[Finding, ...]
     environment: tuple[str, ...]
     minimum_effect: float
     alpha: float
+    strict: bool = False
     counts: Mapping[str, int] = field(init=False)
 
     def __post_init__(self) -> None:
-        counts = dict.fromkeys(("worse", "better", "same", "new", "missing"), 0)
+        counts: dict[str, int] = dict.fromkeys(VERDICTS, 0)
         for finding in self.findings:
             counts[finding.verdict] += finding.level == "cell"
         object.__setattr__(self, "counts", counts)
 
     @property
     def exit_code(self) -> int:
-        """1 where a cell or a method is worse, else 0."""
-        return int(any(finding.verdict == "worse" for finding in self.findings))
+        """1 where a cell or a method is worse or failed, or, if strict, a cell is missing; else 0."""
+        bad = ("worse", "failed", "missing") if self.strict else ("worse", "failed")
+        return int(any(finding.verdict in bad for finding in self.findings))
 
-    def lines(self) -> list[str]:
-        """For a console: every finding that is not "same", then one line of counts."""
-        shown = [f for f in self.findings if f.verdict != "same"]
-        text = [f"{f.verdict:<8}{f.level:<7} {f.label}: {_figures(f)}" for f in shown]
-        return [
-            *text,
-            *self.environment,
-            ", ".join(f"{n} {verdict}" for verdict, n in self.counts.items()) + f" ({self._rule()})",
-        ]
+    def of(self, verdict: Verdict, level: Level | None = None) -> list[Finding]:
+        """The findings of one verdict, the largest drop first; of one level, or of both."""
+        chosen = [f for f in self.findings if f.verdict == verdict and level in (None, f.level)]
+        return sorted(chosen, key=lambda f: f.difference if math.isfinite(f.difference) else 0.0)
 
-    def markdown(self) -> str:
-        """A summary for a CI comment: the counts, then a table of all findings, the worse ones first."""
-        rank = {"worse": 0, "missing": 1, "better": 2, "new": 3, "same": 4}
-        head = "**Worse than the baseline.**" if self.exit_code else "**Not worse than the baseline.**"
-        rows = [
-            f"| {f.verdict} | {f.level} | {_escape(f.label)} | {_point(f.before)} | {_point(f.after)} "
-            f"| {_point(f.difference, sign=True)} | {_point(f.tolerance)} | {f.seeds} | {_memorized(f)} "
-            f"| {_escape(f.note)} |"
-            for f in sorted(self.findings, key=lambda f: rank[f.verdict])
-        ]
-        counts = ", ".join(f"{n} {verdict}" for verdict, n in self.counts.items())
-        columns = "| verdict | level | what | before | now | difference | tolerance | seeds | memorized % | note |"
-        table = [columns, "|" + " --- |" * 10, *rows]
-        changes = [f"- {_escape(line)}" for line in self.environment]
-        return "\n".join([f"{head} {counts} ({self._rule()}).", "", *table, "", *changes, *([""] if changes else [])])
-
-    def _rule(self) -> str:
-        return (
-            f"accuracy in percentage points; worse or better: more than {self.minimum_effect:g} points and beyond the "
-            f"noise of the seeds at {self.alpha:g} over all comparisons"
-        )
+    def as_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "exit_code": self.exit_code,
+            "counts": dict(self.counts),
+            "minimum_effect": self.minimum_effect,
+            "alpha": self.alpha,
+            "strict": self.strict,
+            "environment": list(self.environment),
+            "findings": [finding.as_json() for finding in self.findings],
+        }
 
 
 def compare(
@@ -125,15 +124,17 @@ def compare(
     cells: Collection[Cell] | None = None,
     minimum_effect: float = MINIMUM_EFFECT,
     alpha: float = ALPHA,
+    strict: bool = False,
 ) -> Comparison:
     """Hold records against a baseline.
 
-    A group of the baseline of which a seed failed now is worse; one without a record is missing.
+    A group of the baseline of which a seed failed now has failed; one without a record is missing.
 
     Args:
         cells: the cells of a grid; groups outside it are left out on both sides.
         minimum_effect: percentage points below which a difference is never called worse or better.
         alpha: probability of a false "worse" in the whole comparison, under unchanged code.
+        strict: whether a missing group counts as worse.
 
     Raises:
         BenchError: the baseline is missing or torn (exit code 2).
@@ -156,10 +157,12 @@ def compare(
     methods = _methods(pairs)
     share = alpha / (len(pairs) + len(methods))
     found = _judge("cell", pairs, minimum_effect, share)
-    found += [Finding("cell", before[k].label, "missing", _mean(before[k].accuracy)) for k in names if k not in now]
-    found += [Finding("cell", now[k].label, "new", after=_mean(now[k].accuracy)) for k in names if k not in before]
+    skipped = {identity(record.cell): record.reason for record in records if record.status == "skipped"}
+    found += [_missing(before[k], skipped.get(k)) for k in names if k not in now]
+    found += [_new(now[k]) for k in names if k not in before]
     found += _judge("method", methods, minimum_effect, share)
-    return Comparison(tuple(found), _changes(base.environment, environment(records)), minimum_effect, alpha)
+    changed = _changes(base.environment, environment(records))
+    return Comparison(tuple(found), changed, minimum_effect, alpha, strict)
 
 
 def _changes(before: Mapping[str, Sequence[str]], now: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
@@ -171,71 +174,25 @@ def _changes(before: Mapping[str, Sequence[str]], now: Mapping[str, Sequence[str
     )
 
 
-@dataclass
-class _Noise:
-    """What the seeds say about noise: accuracies, and differences on shared seeds, by noise column, in points."""
-
-    accuracies: dict[str, list[Seeds]]
-    differences: dict[str, list[Seeds]]
-
-    @classmethod
-    def of(cls, pairs: Sequence[Pair]) -> _Noise:
-        noise = cls(defaultdict(list), defaultdict(list))
-        for old, new in pairs:
-            noise.accuracies[old.column] += [old.accuracy, new.accuracy]
-            shared = _paired(old, new)
-            if any(shared.values()):  # a group that is equal bit for bit says nothing about those that changed
-                noise.differences[old.column].append(shared)
-        return noise
-
-    def bound(self, old: Group, new: Group, alpha: float) -> float:
-        """The one-sided bound that unchanged code passes with probability `alpha`, 0 where the noise is unknown."""
-        if not new.accuracy or (_constant(old) and _constant(new)):
-            return 0.0
-        sd, df = _spread(self.accuracies, old.column, pooled)
-        n = len(_paired(old, new))
-        error = sd * math.sqrt(2 / n if n else 1 / len(old.accuracy) + 1 / len(new.accuracy))
-        bounds = [_quantile(alpha, df) * error] if df else []
-        if n:
-            sd, df = _spread(self.differences, old.column, _pooled_differences)
-            bounds += [_quantile(alpha, df) * sd / math.sqrt(n)] if df else []
-        return min(bounds, default=0.0)
-
-
-def _quantile(alpha: float, df: int) -> float:
-    return float(stats.t.ppf(1 - alpha, df))
-
-
-def _pooled_differences(groups: Iterable[Seeds]) -> tuple[float, int]:
-    """As `pooled`, but differences that are the same on every seed do count: they show that there is no noise."""
-    several = [list(g.values()) for g in groups if len(g) > 1]
-    df = sum(len(values) - 1 for values in several)
-    total = sum(float(np.var(values, ddof=1)) * (len(values) - 1) for values in several)
-    return (math.sqrt(total / df), df) if df else (0.0, 0)
-
-
-def _spread(
-    columns: Mapping[str, list[Seeds]], column: str, pool: Callable[[Iterable[Seeds]], tuple[float, int]]
-) -> tuple[float, int]:
-    """Standard deviation and degrees of freedom of a noise column, or of all columns where it has too few."""
-    sd, df = pool(columns.get(column, []))
-    return (sd, df) if df >= ENOUGH else pool([seeds for groups in columns.values() for seeds in groups])
-
-
 def _judge(level: Level, pairs: Sequence[Pair], effect: float, alpha: float) -> list[Finding]:
-    noise = _Noise.of(pairs)
-    return [_finding(level, old, new, max(effect, noise.bound(old, new, alpha))) for old, new in pairs]
+    noise = Noise(pairs)
+    return [_finding(level, pair, noise, effect, alpha) for pair in pairs]
 
 
-def _finding(level: Level, old: Group, new: Group, tolerance: float) -> Finding:
+def _finding(level: Level, pair: Pair, noise: Noise, effect: float, alpha: float) -> Finding:
     """The verdict on one pair (baseline, now)."""
-    shared = _paired(old, new)
+    old, new = pair
+    shared, bound = paired(old, new), noise.bound(old, new, alpha)
     before = _mean({s: old.accuracy[s] for s in shared} or old.accuracy)
     after = _mean({s: new.accuracy[s] for s in shared} or new.accuracy)
-    difference = after - before
-    verdict: Verdict = "worse" if difference < -tolerance else "better" if difference > tolerance else "same"
-    if any(seed in old.accuracy for seed in new.failed) or not new.accuracy:
+    difference, tolerance = after - before, max(effect, bound.tolerance)
+    verdict: Verdict = "same"
+    if difference < -tolerance and bound.lower <= alpha:
         verdict = "worse"
+    elif difference > tolerance and bound.upper <= alpha:
+        verdict = "better"
+    if any(seed in old.accuracy for seed in new.failed) or not new.accuracy:
+        verdict = "failed"
     return Finding(
         level=level,
         label=old.label,
@@ -245,24 +202,35 @@ def _finding(level: Level, old: Group, new: Group, tolerance: float) -> Finding:
         difference=difference,
         tolerance=tolerance,
         seeds=len(shared) or min(len(old.accuracy), len(new.accuracy)),
+        test=bound.test,
         memorized=(_mean(old.memorized), _mean(new.memorized)),
         note=_note(old, new),
+        key=next((new.keys[seed] for seed in sorted(new.keys)), ""),
     )
+
+
+def _missing(group: Group, skipped: str | None) -> Finding:
+    note = "" if skipped is None else f"skipped now: {' '.join(skipped.split())}"
+    return Finding("cell", group.label, "missing", _mean(group.accuracy), note=note)
+
+
+def _new(group: Group) -> Finding:
+    note = "; ".join(_failures(group))
+    return Finding("cell", group.label, "new", after=_mean(group.accuracy), seeds=len(group.accuracy), note=note)
+
+
+def _failures(group: Group) -> list[str]:
+    return [f"seed {seed}: {' '.join(reason.split())}" for seed, reason in sorted(group.failed.items())]
 
 
 def _note(old: Group, new: Group) -> str:
     """Failures, other seeds, and keys that are not those of the baseline."""
-    parts = [f"seed {seed}: {' '.join(reason.split())}" for seed, reason in sorted(new.failed.items())]
-    if new.accuracy and not _paired(old, new):
+    parts = _failures(new)
+    if new.accuracy and not paired(old, new):
         parts.append("no seed in common")
     if any(old.keys.get(seed, key) != key for seed, key in new.keys.items()):
         parts.append("plugin versions or weights have changed")
     return "; ".join(parts)
-
-
-def _constant(group: Group) -> bool:
-    """Several seeds and one accuracy: a method that the seed does not reach."""
-    return len(group.accuracy) > 1 and len(set(group.accuracy.values())) == 1
 
 
 def _methods(pairs: Sequence[Pair]) -> list[Pair]:
@@ -285,37 +253,11 @@ def _average(groups: Sequence[Group]) -> Group:
     return Group(cell, mean, {}, {}, {})
 
 
-def _paired(old: Group, new: Group) -> Seeds:
-    """Differences now - before by shared seed, in points."""
-    return {s: new.accuracy[s] - old.accuracy[s] for s in sorted(old.accuracy.keys() & new.accuracy.keys())}
-
-
-def _figures(finding: Finding) -> str:
-    if finding.verdict == "missing":
-        return "in the baseline, no record now"
-    if finding.verdict == "new":
-        return f"{_point(finding.after)}, not in the baseline"
-    if math.isnan(finding.after):
-        return f"{_point(finding.before)} before, did not finish now ({finding.note})"
-    note = f" ({finding.note})" if finding.note else ""
-    return (
-        f"{_point(finding.before)} -> {_point(finding.after)}, {_point(finding.difference, sign=True)} points, "
-        f"tolerance {_point(finding.tolerance)}, {finding.seeds} seed{'s' if finding.seeds != 1 else ''}{note}"
-    )
-
-
-def _escape(text: str) -> str:
-    return text.replace("|", "\\|")
-
-
-def _memorized(finding: Finding) -> str:
-    old, new = finding.memorized
-    return f"{_point(old)} -> {_point(new)}" if math.isfinite(new) else "–"
-
-
-def _point(value: float, *, sign: bool = False) -> str:
-    return "–" if math.isnan(value) else f"{value:+.1f}" if sign else f"{value:.1f}"
-
-
 def _mean(values: Mapping[int, float]) -> float:
     return float(np.mean(list(values.values()))) if values else math.nan
+
+
+def _null(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_null(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -24,6 +24,7 @@ from bench.data.tree import SUFFIXES
 from bench.errors import BenchError
 from bench.files import LocalFiles
 from bench.keep import restore
+from bench.lookup import find_record
 from bench.machine import this_machine
 from bench.resolve import told
 from bench.store import Store
@@ -31,7 +32,6 @@ from bench.variants import variant_text
 from methods.base import Inputs, Method
 
 COLUMNS = ("path", "rank", "label", "probability")
-NAMED = 5  # keys in a message
 
 
 @dataclass(frozen=True)
@@ -149,16 +149,7 @@ def _written(rows: Sequence[Sequence[str]], out: str | None) -> None:
 
 def _record(store: Store, key: str) -> Record:
     """The one finished record whose key begins so."""
-    known = store.keys()
-    keys = [found for found in known if found.startswith(key)]
-    if not keys:
-        raise BenchError(f'store "{store.root}" has no record "{key}"; keys are the names of its .json files.')
-    if len(keys) > 1 and key not in keys:
-        shown = ", ".join(keys[:NAMED]) + (", …" if len(keys) > NAMED else "")
-        raise BenchError(f'"{key}" begins {len(keys)} keys of store "{store.root}" ({shown}); give more of it.')
-    record = store.read(key if key in keys else keys[0])
-    if record is None:
-        raise BenchError(next(iter(store.problems.values())))
+    record = find_record(store, key)
     if record.status != "done":
         raise BenchError(
             f"record {record.key} is {record.status} ({record.reason}), so it has learned nothing; retry it."

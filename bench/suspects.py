@@ -10,7 +10,7 @@ method first and then over the methods, so that none counts more for having been
 
 Predictions are *out of sample* where a method has left the sample out (`coop@folds4`), or reads no label at all
 (`zero-shot`). Where no trained method has left anything out, loss and contradiction are means over the epochs of
-training: weaker, since a method that memorizes its labels contradicts none of them.
+training: a method that memorizes its labels contradicts none of them.
 
 The form was chosen on `letters` alone; `docs/suspects.md` has the reasons, and what it finds elsewhere. n samples, C
 classes.

@@ -27,8 +27,8 @@ SHEET = re.compile(rf"{NAME}(-.+)?(-\d+\.png|\.pdf)")
 SHOWN = 10
 NONE_OF_THEM = "none of the classes"
 WEAKER = (
-    "nothing here has left samples out, so losses during training are ranked: weaker, since a method that memorizes "
-    'hides wrong labels. Out of sample: --set "method=linear-probe@folds4,gce-coop@folds4,zero-shot".'
+    "nothing here has left samples out, so losses during training are ranked. That can be weaker: a method that "
+    'memorizes hides wrong labels. Out of sample: --set "method=linear-probe@folds4,gce-coop@folds4,zero-shot".'
 )
 COLUMNS = [
     "dataset", "noise", "rate", "shots", "seed", "rank", "path", "given", "proposed", "score", "loss", "contradicted",

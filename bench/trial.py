@@ -26,6 +26,7 @@ from bench.labels import left_out
 from bench.material import Settings, inputs_of, labelled, open_backbone, opened, split_features, views_of
 from bench.provenance import Clock, provenance
 from bench.resolve import takes_rate
+from bench.resolved import resolved
 from bench.seeds import Stream
 from bench.sidecar import Sidecar, outcomes
 from bench.store import PROMPTS
@@ -91,10 +92,18 @@ def run_cell(key: str, cell: Cell, settings: Settings) -> tuple[Record, Sidecar]
     except Exception as error:  # noqa: BLE001 - a failing cell must never stop the grid; its reason is recorded
         status, reason = "failed", _one_line(error)
     record = Record(
-        schema=1, key=key, status=status, reason=reason, cell=cell, provenance=provenance(clock, settings.device),
-        **run.entries(clock.seconds()),
+        schema=1, key=key, status=status, reason=reason, cell=cell,
+        provenance=provenance(clock, settings.device) | _resolved(cell, settings), **run.entries(clock.seconds()),
     )  # fmt: skip
     return record, run.sidecar() if status == "done" else {}
+
+
+def _resolved(cell: Cell, settings: Settings) -> dict[str, Any]:
+    """What the names of a cell stood for when it ran, under "resolved"; nothing where that cannot be told any more."""
+    try:
+        return {"resolved": resolved(cell, settings.skip_broken)}
+    except Exception:  # noqa: BLE001 - the record counts, also of a cell whose files have gone
+        return {}
 
 
 def _one_line(error: Exception) -> str:

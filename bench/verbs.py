@@ -99,6 +99,7 @@ def report(
     latex: Annotated[bool, typer.Option("--latex", help="Tables as LaTeX.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Tables as Markdown.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Tables as CSV.")] = False,
+    html: Annotated[bool, typer.Option("--html", help="One HTML file: tables, curves and a page per cell.")] = False,
     published: Annotated[
         bool, typer.Option("--published", help="Also set published numbers beside the records, where they compare.")
     ] = False,
@@ -110,7 +111,8 @@ def report(
     """Write tables and figures from the records of a store; without a format, all of them."""
     from bench.commands import Selection, write_report
 
-    formats = {name for name, wanted in (("latex", latex), ("markdown", markdown), ("csv", csv)) if wanted}
+    chosen = {"latex": latex, "markdown": markdown, "csv": csv, "html": html}
+    formats = {name for name, wanted in chosen.items() if wanted}
     return write_report(Selection(None, [], store, config, plugin or []), formats, out, published)
 
 
@@ -120,13 +122,46 @@ def compare(
     grid: Annotated[str | None, typer.Option(help="Compare the cells of this grid alone.")] = None,
     store: StoreRoot = None,
     write: Annotated[bool, typer.Option("--write", help="Write the baseline from the store instead.")] = False,
+    summary: Annotated[
+        str | None,
+        typer.Option("--summary", "--markdown", help="Also write a Markdown summary, for a comment, to this file."),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 1 also where a cell of the baseline has no record.")
+    ] = False,
+    minimum_effect: Annotated[
+        float, typer.Option(min=0, help="Points of accuracy below which a difference never counts.")
+    ] = 1.0,
+    json: AsJson = False,
     plugin: Plugins = None,
     config: ConfigFile = None,
 ) -> int:
-    """Hold the records of a store against a baseline; exit code 1 where anything is worse."""
-    from bench.commands import Selection, compare_records
+    """Hold the records of a store against a baseline; exit code 1 where anything is worse or failed."""
+    from bench.commands import Selection
+    from bench.compare_command import Gate, compare_records
 
-    return compare_records(Selection(grid, [], store, config, plugin or []), baseline, write)
+    selection = Selection(grid, [], store, config, plugin or [])
+    return compare_records(selection, Gate(baseline, write, summary, strict, minimum_effect, json))
+
+
+@app.command()
+def reproduce(
+    key: Annotated[str, typer.Argument(help="A record of the store, by the beginning of its key.")],
+    store: StoreRoot = None,
+    data: Annotated[str | None, typer.Option(help="Your own images, where they have moved: folder:PATH.")] = None,
+    backbone: Annotated[str | None, typer.Option(help="The record's weights, where they have moved.")] = None,
+    cached: Annotated[
+        bool, typer.Option("--cached", help="Take image features from the cache; without it all are encoded again.")
+    ] = False,
+    plugin: Plugins = None,
+    config: ConfigFile = None,
+    json: AsJson = False,
+) -> int:
+    """Run one record again from what it says of itself; exit code 1 where any bit differs. The store is only read."""
+    from bench.commands import Selection
+    from bench.reproduce import Asked, show_reproduction
+
+    return show_reproduction(Selection(None, [], store, config, plugin or []), Asked(key, data, backbone, cached), json)
 
 
 @app.command()

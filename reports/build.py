@@ -12,23 +12,19 @@ import pandas as pd
 from bench.cell import Record
 from bench.errors import BenchError
 from reports.costs import cost_frame, cost_tables
+from reports.drawing import Outcomes
 from reports.figures import Drawn, draw
 from reports.frame import Defaults, curves, tidy
+from reports.html import page
 from reports.index import index, unfinished
 from reports.names import AS_IS, UNCHANGED
 from reports.published_tables import Part, published_part
 from reports.render import escape_latex, latex, markdown
-from reports.tables import (
-    MEASURES,
-    WITHOUT_TRUTH,
-    Table,
-    accuracy_tables,
-    agreement_tables,
-    memorization_tables,
-    summarize,
-)
+from reports.statistics import statistics_part
+from reports.tables import Table, accuracy_tables, summarize
+from reports.training_tables import MEASURES, WITHOUT_TRUTH, agreement_tables, memorization_tables
 
-FORMATS = frozenset({"latex", "markdown", "csv"})
+FORMATS = frozenset({"latex", "markdown", "csv", "html"})
 MANIFEST = "files.txt"
 
 
@@ -38,7 +34,7 @@ def build(store_root: str, out: Path, formats: frozenset[str] = FORMATS, publish
     Args:
         store_root: the store's folder or URL.
         out: the report's folder; files of an earlier report in it that are no longer made are removed, others stay.
-        formats: of the tables, among `FORMATS`; figures and `report.md` are always written.
+        formats: of the tables, and "html" for the page, among `FORMATS`; figures and `report.md` are always written.
         published: whether published numbers are set beside the records.
 
     Returns:
@@ -52,7 +48,9 @@ def build(store_root: str, out: Path, formats: frozenset[str] = FORMATS, publish
     store = Store(store_root)
     records = list(store.records())
     problems = list(store.problems.values())
-    return build_report(records, out, formats, where=store_root, problems=problems, published=published)
+    return build_report(
+        records, out, formats, where=store_root, problems=problems, published=published, outcomes=store.sidecar
+    )
 
 
 def build_report(
@@ -64,12 +62,14 @@ def build_report(
     defaults: Defaults | None = None,
     problems: Sequence[str] = (),
     published: bool = False,
+    outcomes: Outcomes | None = None,
 ) -> list[Path]:
     """As `build`, from records at hand.
 
     Args:
         where: how messages name the records' origin.
         problems: a line per file of the store that is no record; named in the index.
+        outcomes: per-sample outcomes of a record by its key, for the figures that show them.
         defaults: the methods' default options, which labels leave out; None asks the registry of methods.
 
     Raises:
@@ -93,7 +93,7 @@ def build_report(
             f'report "{out}" cannot be written: {error.strerror}; give --out a writable folder.'
         ) from error
     try:
-        _write(frame, long, fresh, formats, problems, extra)
+        _write(records, frame, long, fresh, formats, problems, extra, outcomes)
         return _swap(fresh, out)
     except OSError as error:
         raise BenchError(
@@ -111,18 +111,25 @@ def option_defaults(methods: set[str]) -> Defaults:
 
 
 def _write(
+    records: Sequence[Record],
     frame: pd.DataFrame,
     long: pd.DataFrame,
     folder: Path,
     formats: frozenset[str],
     problems: Sequence[str],
     extra: Part,
+    outcomes: Outcomes | None,
 ) -> None:
     for name in ("tables", "figures"):
         (folder / name).mkdir()
     tables = [*accuracy_tables(frame), *memorization_tables(frame), *agreement_tables(frame), *cost_tables(frame)]
+    statistics, ranked = statistics_part(frame, folder / "figures")
+    extra = Part(
+        (*statistics.tables, *extra.tables), (*statistics.lines, *extra.lines), {**statistics.files, **extra.files}
+    )
     tables += extra.tables
-    figures = draw(frame, long, folder / "figures")
+    left_out: list[str] = []
+    figures = [*draw(frame, long, folder / "figures", outcomes, left_out), *ranked]
     renderers: dict[str, tuple[str, Callable[[Table], str]]] = {"latex": ("tex", latex), "markdown": ("md", markdown)}
     for suffix, renderer in (renderers[name] for name in sorted(formats & renderers.keys())):
         for table in tables:
@@ -131,7 +138,9 @@ def _write(
         _text(folder / "report.tex", _driver(tables, figures))
     if "csv" in formats:
         _data(frame, folder / "tables", extra)
-    _text(folder / "report.md", index(frame, tables, figures, formats, problems, extra.lines))
+    if "html" in formats:
+        _text(folder / "report.html", page(frame, records, tables, problems))
+    _text(folder / "report.md", index(frame, tables, figures, formats, problems, extra.lines, left_out))
 
 
 def _data(frame: pd.DataFrame, folder: Path, extra: Part) -> None:

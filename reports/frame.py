@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import pandas as pd
@@ -43,6 +43,9 @@ FRACTIONS = frozenset(
     {"test_accuracy", "validation_accuracy", "train_clean_accuracy", "train_given_accuracy", "test_calibration_error",
      "memorized", "recovered", "neither", "split_precision", "split_recall", "pseudo_label_accuracy"}
 )  # fmt: skip
+DIAGNOSTICS = frozenset(
+    {"gate_mean", "gate_sd_images", "image_share"}
+)  # what methods say of themselves and figures show
 IDENTITY = ("key", "setting", "label", "section", "method", "noise", "rate", "seed")
 
 
@@ -54,8 +57,9 @@ def tidy(records: Iterable[Record], defaults: Defaults | None = None) -> pd.Data
     unknown), `setting` (a name for files), `variant` (method with the options that differ from `defaults`; of a method
     without known defaults, the options that vary among its records), `label` (for readers), `section` (reference,
     method, oracle), status, reason, accuracies and shares in percent, `<share>_start` at epoch 0 and `<share>_excess`
-    above it in points, `split_share` (taken as clean, percent), `steps` ({loss term: optimizer steps}), costs (seconds,
-    bytes), `truth` and `test_truth` (whether training and test labels are known to be right) and `notes` on the data.
+    above it in points, `split_share` (taken as clean, percent), `mask` (digest of the observed labels: equal where two
+    cells were trained on the same wrong labels), `steps` ({loss term: optimizer steps}), costs (seconds, bytes),
+    `truth` and `test_truth` (whether training and test labels are known to be right) and `notes` on the data.
     Absent and non-finite numbers are NaN; a finished record without a finite accuracy has status "no_number".
     """
     chosen = [record for record in newest(records) if record.cell.fold is None]
@@ -81,26 +85,38 @@ def tidy(records: Iterable[Record], defaults: Defaults | None = None) -> pd.Data
 def curves(records: Iterable[Record], frame: pd.DataFrame) -> pd.DataFrame:
     """The curves of the finished records in `frame`, one row per record, epoch and quantity.
 
-    Columns: those of `IDENTITY`, epoch, quantity, value (shares and accuracies in percent, losses and rates as they
-    are). Where an epoch stands twice, the row after `finalize` is kept. Absent and non-finite entries are left out.
+    Columns: those of `IDENTITY` (texts as categories), epoch, quantity, value (shares and accuracies in percent,
+    losses, rates and the diagnostics among `DIAGNOSTICS` as they are). Where an epoch stands twice, the row after
+    `finalize` is kept. Absent and non-finite entries are left out.
     """
-    known = frame.loc[frame["status"] == "done", list(IDENTITY)].set_index("key", drop=False)
-    rows: list[dict[str, Any]] = []
+    known = frame.loc[frame["status"] == "done", list(IDENTITY)].reset_index(drop=True)
+    places = {str(key): place for place, key in enumerate(known["key"])}
+    rows: list[int] = []
+    epochs: list[float] = []
+    quantities: list[str] = []
+    numbers: list[float] = []
     for record in newest(records):
-        if record.key not in known.index:
+        if record.key not in places:
             continue
-        identity = {str(k): v for k, v in known.loc[record.key].to_dict().items()}
-        epochs = record.curve.get("epoch", [])
-        for quantity, values in record.curve.items():
-            if quantity != "epoch":
-                scale = 100.0 if quantity in FRACTIONS else 1.0
-                last = {e: v for e, v in zip(epochs, values, strict=False) if e is not None}
-                rows += [
-                    {**identity, "epoch": epoch, "quantity": quantity, "value": number(value) * scale}
-                    for epoch, value in last.items()
-                    if not math.isnan(number(value))
-                ]
-    return pd.DataFrame(rows, columns=[*IDENTITY, "epoch", "quantity", "value"])
+        for quantity, values in _quantities(record):
+            rows += [places[record.key]] * len(values)
+            epochs += values.keys()
+            quantities += [quantity] * len(values)
+            numbers += values.values()
+    texts = [name for name in IDENTITY if name not in ("rate", "seed")]
+    long = known.astype(dict.fromkeys(texts, "category")).iloc[rows].reset_index(drop=True)
+    return long.assign(epoch=epochs, quantity=pd.Categorical(quantities), value=numbers)
+
+
+def _quantities(record: Record) -> Iterator[tuple[str, dict[float, float]]]:
+    """Each quantity of a record over epochs, in the units of `curves`."""
+    epochs = record.curve.get("epoch", [])
+    found = {name: values for name, values in record.curve.items() if name != "epoch"}
+    found |= {name: values for name, values in record.diagnostics.items() if name in DIAGNOSTICS}
+    for name, values in found.items():
+        scale = 100.0 if name in FRACTIONS else 1.0
+        last = {e: scale * number(v) for e, v in zip(epochs, values, strict=False) if e is not None}
+        yield name, {epoch: value for epoch, value in last.items() if not math.isnan(value)}
 
 
 def anchored(frame: pd.DataFrame) -> pd.DataFrame:
@@ -229,6 +245,7 @@ def _numbers(record: Record) -> dict[str, Any]:
     row["notes"] = " ".join([*map(str, record.data.get("notes", [])), *_left_out(record)])
     if cell.noise == "none" and not row["truth"]:
         row["noise"] = AS_IS
+    row["mask"] = str(record.noise.get("digest") or "")
     row["realised_rate"] = number(record.noise.get("realised_rate"))
     row["split_share"] = _split_share(record)
     for share in ENDS:

@@ -7,7 +7,7 @@ from itertools import product
 
 import pandas as pd
 
-from reports.figures import Drawn
+from reports.figures import KINDS, Drawn
 from reports.frame import truth_known
 from reports.names import SIGNS, UNCHANGED, column_name
 from reports.render import escape_markdown, markdown
@@ -62,26 +62,27 @@ def index(
     formats: frozenset[str],
     problems: Sequence[str] = (),
     published: Sequence[str] = (),
+    left_out: Sequence[str] = (),
 ) -> str:
     """`report.md`: how to read it, then per setting its figures and tables, then the lines on published numbers where
     there are any, then what did not finish.
     """
     done, skipped = (int((frame["status"] == status).sum()) for status in ("done", "skipped"))
     count = f"{done} of {len(frame)} recorded cells finished{f', {skipped} were skipped' if skipped else ''}."
-    lines = ["# Report", "", count, "", _reading(frame), ""]
+    lines = ["# Report", "", count, "", reading(frame), ""]
     for setting, part in parts(frame):
         lines += [f"## {escape_markdown(describe(part))}", "", *_remarks(part)]
-        for kind in ("overview", "accuracy", "memorization", "agreement", "cost"):
+        for kind in KINDS:
             for figure in figures:
                 if (figure.kind, figure.setting) == (kind, setting):
                     lines += _image(figure)
             for table in tables:
                 if (table.kind, table.setting) == (kind, setting):
                     lines += [markdown(table), ""]
-    return "\n".join([*lines, *published, *_unfinished_lines(frame, problems), *_files(formats), ""])
+    return "\n".join([*lines, *published, *_unfinished_lines(frame, problems), *_files(formats, left_out), ""])
 
 
-def _reading(frame: pd.DataFrame) -> str:
+def reading(frame: pd.DataFrame) -> str:
     """How to read the numbers; nothing of memorization where none can be measured."""
     test = _ACCURACY if frame["test_truth"].any() else _TEST
     return "\n".join([f"**How to read this.** {test}", *([_MEMORIZED] if frame["truth"].any() else []), _SPREAD])
@@ -124,13 +125,16 @@ def _unfinished_lines(frame: pd.DataFrame, problems: Sequence[str]) -> list[str]
     return [*lines, ""]
 
 
-def _files(formats: frozenset[str]) -> list[str]:
-    """Where the other forms of the same numbers lie."""
+def _files(formats: frozenset[str], left_out: Sequence[str]) -> list[str]:
+    """Where the other forms of the same numbers lie, and which figures are not there."""
     lines = ["## Files", "", "- `figures/`: every figure as PDF, SVG and PNG, and the data behind it as CSV."]
+    lines += [f"- {escape_markdown(text)}." for text in left_out]
     if "csv" in formats:
         lines.append("- `tables/records.csv`: one row per record; the other CSV files there: the tables' numbers.")
     if "latex" in formats:
         lines.append("- `tables/*.tex`: one table per file for LaTeX with booktabs; `report.tex` compiles them all.")
+    if "html" in formats:
+        lines.append("- `report.html`: all of it as one page to sort, filter and look into, with a page per cell.")
     if "markdown" in formats:
         lines.append("- `tables/*.md`: the tables above, one per file.")
     return lines

@@ -75,6 +75,8 @@ NOISE = {
     "given": "Given",
     "mask": "Mask",
 }
+PAIRS = ("asymmetric", "class-map", "cifar10-map", "superclass", "replacement[pattern=pair]")
+TIE = "="
 SIGNS = {
     "failed": ("F", "failed"),
     "diverged": ("D", "diverged"),
@@ -99,9 +101,29 @@ def family(method: str) -> str:
 
 
 def noise_name(kind: str) -> str:
-    """The name of a noise kind; an unknown kind is its registry name with a capital; options stay behind the name."""
-    name, bracket, options = kind.partition("[")
-    return NOISE.get(name, name[:1].upper() + name[1:]) + bracket + options
+    """The name of a noise kind, its options in brackets behind it; an unknown kind is its registry name with a capital.
+
+    >>> noise_name("human[labels=worst]")
+    'Human (labels worst)'
+    """
+    name, options = noise_parts(kind)
+    return f"{name} ({options})" if options else name
+
+
+def noise_parts(kind: str) -> tuple[str, str]:
+    """The name of a noise kind without its options, and these in words; of a file the last part of its path."""
+    name, _, options = kind.removesuffix("]").partition("[")
+    pairs = [option.partition("=") for option in options.split(",")] if options else []
+    words = ", ".join(f"{option} {value.rpartition('/')[2]}".strip() for option, _, value in pairs)
+    return NOISE.get(name, name[:1].upper() + name[1:]), words
+
+
+def identifiable(kind: str, rate: float) -> bool:
+    """Whether labels alone can tell the truth: not above one half where wrong labels of a class are of one other class.
+
+    Of a class map of your own it is taken that each class has one target.
+    """
+    return rate <= 0.5 or not kind.startswith(PAIRS)
 
 
 def column_name(kind: str, rate: float) -> str:

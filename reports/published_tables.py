@@ -24,10 +24,10 @@ from reports.tables import (
     Row,
     Section,
     Table,
-    _column_sets,
-    _head,
     as_dicts,
+    column_sets,
     describe,
+    head,
     parts,
     usual_seeds,
 )
@@ -106,7 +106,7 @@ def _tables(part: pd.DataFrame, mine: pd.DataFrame, usual: Replication) -> list[
     """The tables of a setting: one, or one per kind of noise where it is wide, cut where it is long."""
     made: list[Table] = []
     taken: set[Column] = set()  # the clean column stands in the first table alone
-    for suffix, found in _column_sets(mine):
+    for suffix, found in column_sets(mine):
         columns = [column for column in found if column not in taken]
         wanted = set(columns)
         taken |= wanted
@@ -134,7 +134,7 @@ def _table(
     )
     told = [f"{letter}: {text}." for text, letter in letters.items()]
     notes = (*_legend(shown, len(columns) * len(groups), n, usual), *told, *_provenance(shown))
-    return Table("published", setting, f"published-{setting}{suffix}", _head(columns), sections, caption, notes)
+    return Table("published", setting, f"published-{setting}{suffix}", head(columns), sections, caption, notes)
 
 
 def _ordered(part: pd.DataFrame, mine: pd.DataFrame) -> pd.DataFrame:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator
 from itertools import groupby
 
@@ -10,6 +11,7 @@ from reports.tables import Entry, Row, Section, Table
 
 SIZES = {r"\small": 92, r"\footnotesize": 104, r"\scriptsize": 124}  # characters in a row
 ROWS_PER_PAGE = 40
+HEADING = 14  # characters of a heading over one column
 _LATEX = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
@@ -63,7 +65,7 @@ def _md_entry(entry: Entry) -> str:
     text = f"{opening}{escape_markdown(entry.printed)}{closing}"
     text += f" ± {entry.spread}" if entry.spread else ""
     text += f" ({entry.n})" if entry.show_n else ""
-    return text + (f" <sup>{entry.signs}</sup>" if entry.signs else "")
+    return text + (f" <sup>{escape_markdown(entry.signs)}</sup>" if entry.signs else "")
 
 
 def _tex_entry(entry: Entry) -> str:
@@ -72,7 +74,9 @@ def _tex_entry(entry: Entry) -> str:
     text = command % ("$-$" + printed[1:] if entry.mean < 0 and printed[0] == "-" else printed)
     text += r"\,{\scriptsize$\pm$" + entry.spread + "}" if entry.spread else ""
     text += r"\,{\scriptsize(" + str(entry.n) + ")}" if entry.show_n else ""
-    return text + (r"\textsuperscript{" + entry.signs + "}" if entry.signs else "")
+    sign = r"\textsuperscript{" + entry.signs + "}"
+    aside = r"\rlap{" + sign + "}"  # one sign hangs into the space between columns, so that numbers stay aligned
+    return text + ({0: "", 1: aside}.get(len(entry.signs), sign))
 
 
 def _pages(sections: tuple[Section, ...]) -> Iterator[tuple[Section, ...]]:
@@ -101,7 +105,7 @@ def _float(table: Table, sections: tuple[Section, ...], page: int, pages: int) -
     return "\n".join(
         [
             r"\begin{table}[htbp]",
-            rf"\centering{_size(table)}\setlength{{\tabcolsep}}{{4pt}}",
+            rf"\centering{_size(table)}\setlength{{\tabcolsep}}{{5pt}}",
             rf"\caption{{{escape_latex(' '.join(table.caption) + part)}}}\smallskip",
             rf"\label{{tab:{table.name}{f'-{page + 1}' if pages > 1 else ''}}}",
             rf"\begin{{tabular}}{{l{'r' * (width - 1)}}}",
@@ -124,13 +128,24 @@ def _size(table: Table) -> str:
         [name, *(entry.printed + entry.spread for row in rows for entry in row.entries[index : index + 1])]
         for index, (_, name) in enumerate(table.head)
     ]
-    columns = [[row.label for row in rows], *texts]
-    characters = sum(max(map(len, column), default=0) for column in columns) + 2 * len(columns)
+    widths = [max(map(len, column), default=0) for column in [[row.label for row in rows], *texts]]
+    characters = sum(widths) + 2 * len(table.head)
+    for group, members in groupby(zip(table.head, widths[1:], strict=True), key=lambda pair: pair[0][0]):
+        inner = [width for _, width in members]
+        longest = max(map(len, textwrap.wrap(group, HEADING * len(inner), break_long_words=False)), default=0)
+        characters += max(0, longest - sum(inner) - 2 * (len(inner) - 1))  # a long heading stretches its columns
     return next((size for size, most in SIZES.items() if characters <= most), r"\tiny")
 
 
 def _tex_row(row: Row) -> str:
     return " & ".join([escape_latex(row.label), *map(_tex_entry, row.entries)]) + r" \\"
+
+
+def _stacked(text: str, span: int) -> str:
+    """A heading over `span` columns, on several lines where one would stretch the last of them."""
+    lines = [escape_latex(line) for line in textwrap.wrap(text, HEADING * span, break_long_words=False)]
+    stacked = r" \\ ".join(lines)
+    return rf"\begin{{tabular}}[b]{{@{{}}c@{{}}}}{stacked}\end{{tabular}}" if len(lines) > 1 else stacked
 
 
 def _tex_head(head: tuple[tuple[str, str], ...]) -> list[str]:
@@ -140,7 +155,7 @@ def _tex_head(head: tuple[tuple[str, str], ...]) -> list[str]:
     groups, rules, column = [""], [], 2
     for group, members in groupby(head, key=lambda pair: pair[0]):
         span = len(list(members))
-        groups.append(rf"\multicolumn{{{span}}}{{c}}{{{escape_latex(group)}}}")
+        groups.append(rf"\multicolumn{{{span}}}{{c}}{{{_stacked(group, span)}}}")
         if group:
             rules.append(rf"\cmidrule(lr){{{column}-{column + span - 1}}}")
         column += span

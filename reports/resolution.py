@@ -1,49 +1,140 @@
-"""What the seeds can tell apart, in a plain sentence."""
+"""What the seeds can tell apart.
+
+The rule of every table: in a column, two methods are apart where a paired t-test over seeds separates them (two-sided
+5 %, not corrected for the number of methods). Seeds pair, because the cells of one seed share their few shots and,
+where the digests agree, their wrong labels. Tied with the best are the methods below it down to the first that is apart
+from it; so a mean that lies below one that is apart is no tie, however much its own seeds differ.
+"""
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Literal, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
 from reports.names import column_name
 
+Mark: TypeAlias = Literal["", "best", "second"]
 FEW_SEEDS = 5
 
 
-def smallest_difference(summary: pd.DataFrame, n: int) -> tuple[float, float]:
-    """The pooled standard deviation over seeds of the trained methods, and the smallest difference between two means of
-    `n` seeds beyond seed noise (two-sided 95 %, unpaired Student): t · s · √(2/n). NaN where no cell has two seeds.
+@dataclass(frozen=True)
+class Judged:
+    """One column: the methods with the commonest set of seeds and wrong labels, the highest mean first.
+
+    Attributes:
+        labels: of the methods.
+        values: [methods, seeds], in points.
     """
-    known = summary[(summary["section"] == "method") & (summary["n"] > 1)]
-    df = int((known["n"] - 1).sum())
-    if not df or n < 1:
-        return math.nan, math.nan
-    sd = math.sqrt(float((known["sd"] ** 2 * (known["n"] - 1)).sum()) / df)
-    return sd, float(stats.t.ppf(0.975, df)) * sd * math.sqrt(2 / n)
+
+    labels: tuple[str, ...]
+    values: npt.NDArray[np.float64]
+
+    @property
+    def seeds(self) -> int:
+        """How many there are."""
+        return int(self.values.shape[1])
+
+    def gap(self, high: int, low: int) -> float:
+        """The difference between two means."""
+        return float((self.values[high] - self.values[low]).mean())
+
+    def needed(self, high: int, low: int) -> float:
+        """The difference at which two methods are apart: t · s / √n of their paired differences; NaN of one seed."""
+        if self.seeds < 2:
+            return math.nan
+        sd = float((self.values[high] - self.values[low]).std(ddof=1))
+        return float(stats.t.ppf(0.975, self.seeds - 1)) * sd / math.sqrt(self.seeds)
+
+    def apart(self, high: int, low: int) -> bool:
+        """Whether the seeds separate two methods, of which the first has the higher mean; without a test they do."""
+        return not self.gap(high, low) < self.needed(high, low)
 
 
-def resolution(summary: pd.DataFrame, n: int) -> tuple[str, ...]:
-    """A sentence on which orders of best and second the seeds establish; none where at most one method is ranked."""
-    methods = summary[(summary["section"] == "method") & (summary["n"] > 0)]
-    if methods["label"].nunique() < 2:
-        return ()
-    sd, smallest = smallest_difference(summary, n)
-    if math.isnan(smallest):
-        return ("One seed cannot separate methods: no spread is known, so marks order the numbers and nothing more.",)
-    columns: dict[tuple[str, float], list[float]] = defaultdict(list)
-    for kind, rate, mean in zip(methods["noise"], methods["rate"], methods["mean"], strict=True):
-        columns[str(kind), float(rate)].append(float(mean))
-    tops = {column: sorted(means, reverse=True)[:2] for column, means in columns.items() if len(means) > 1}
-    near = [column for column, (best, second) in tops.items() if best - second < smallest]
-    text = (
-        f"Over seeds the standard deviation is {sd:.1f} (pooled), so means of {n} seeds less than {smallest:.1f} "
-        "points apart are within seed noise (two-sided 95 %, unpaired)"
+def judge(rows: pd.DataFrame, value: str = "last") -> dict[tuple[str, float], Judged]:
+    """By noise kind and rate, what the seeds tell apart of the trained methods; columns without a number are left out.
+
+    Args:
+        rows: of one setting, with section, status, label, noise, rate, seed, mask and `value`.
+    """
+    known = rows[(rows["section"] == "method") & (rows["status"] == "done") & rows[value].notna()]
+    known = known.assign(_block=known["seed"].astype(str) + " " + known["mask"])
+    grouped = known.groupby(["noise", "rate"], sort=False)
+    return {(str(noise), float(str(rate))): _judged(column, value) for (noise, rate), column in grouped}
+
+
+def _judged(column: pd.DataFrame, value: str) -> Judged:
+    """From one column's rows, one per label and block."""
+    rows, names = pd.factorize(column["label"])
+    blocks, found = pd.factorize(column["_block"])
+    wide = np.full((len(names), len(found)), np.nan)
+    wide[rows, blocks] = column[value]
+    have = ~np.isnan(wide)
+    counts = Counter(map(tuple, have.tolist()))
+    usual = np.array(max(counts, key=lambda pattern: (counts[pattern], sum(pattern))))
+    judged = (have == usual).all(axis=1)
+    values, labels = wide[judged][:, usual], [str(name) for name in names[judged]]
+    ordered = np.argsort(-values.mean(axis=1), kind="stable")
+    return Judged(tuple(labels[i] for i in ordered), values[ordered])
+
+
+def marks(judged: Judged, printed: Mapping[str, str]) -> dict[str, tuple[Mark, bool]]:
+    """Mark, and whether it is shared in a tie, of each label that has one.
+
+    Best are the highest and those tied with it, where means printed alike are ties too; second, where the best stands
+    alone, the next and those tied with that. Where a tie holds all that are left, nothing in it is best or second.
+
+    Args:
+        judged: the column.
+        printed: the mean of each label to the printed precision.
+    """
+    labels = judged.labels
+    if len(labels) < 2:
+        return {}
+    best = _tied(0, judged, printed)
+    if best == len(labels):
+        return dict.fromkeys(labels, ("", True))
+    found: dict[str, tuple[Mark, bool]] = dict.fromkeys(labels[:best], ("best", best > 1))
+    second = _tied(best, judged, printed)
+    if best == 1 and (second == 1 or second < len(labels) - 1):
+        found |= dict.fromkeys(labels[1 : 1 + second], ("second", second > 1))
+    return found
+
+
+def _tied(top: int, judged: Judged, printed: Mapping[str, str]) -> int:
+    """How many methods from `top` on are tied with it, itself counted."""
+    labels = judged.labels
+    ties = (
+        not judged.apart(top, low) or printed[labels[low]] == printed[labels[top]] for low in range(top, len(labels))
     )
+    return sum(1 for _ in takewhile(bool, ties)) or 1
+
+
+def resolution(columns: Mapping[tuple[str, float], Judged]) -> tuple[str, ...]:
+    """A sentence on which orders of best and second the seeds establish; none where at most one method is ranked."""
+    compared = {column: judged for column, judged in columns.items() if len(judged.labels) > 1}
+    if not compared:
+        return ()
+    known = {column: judged for column, judged in compared.items() if judged.seeds > 1}
+    if not known:
+        return ("One seed cannot separate methods: no spread is known, so marks order the numbers and nothing more.",)
+    n = Counter(judged.seeds for judged in known.values()).most_common(1)[0][0]
+    test = f"a paired t-test over {n} seeds with the same wrong labels, two-sided 5 %"
+    near = {column: judged.needed(0, 1) for column, judged in known.items() if not judged.apart(0, 1)}
     if not near:
-        return (f"{text}; best and second are further apart than that in every column.",)
-    few = f"{n} seeds are too few to separate them" if n < FEW_SEEDS else "they are not separated"
-    where = "in every column" if len(near) == len(tops) else "at " + ", ".join(column_name(*column) for column in near)
-    return (f"{text}; best and second are closer than that {where}: {few}, and marks there order nothing.",)
+        return (f"Best and second are apart in every column ({test}).",)
+    low, high = (f"{needed:.1f}" for needed in (min(near.values()), max(near.values())))
+    needed = f"{low} points" if low == high else f"{low} to {high} points"
+    where = (
+        "in no column" if len(near) == len(known) else "not at " + ", ".join(column_name(*column) for column in near)
+    )
+    few = f"{n} seeds are too few, and would" if n < FEW_SEEDS else f"{n} seeds would"
+    return (f"Best and second are apart {where} ({test}): {few} need differences of {needed} there.",)

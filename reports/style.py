@@ -7,8 +7,11 @@ their yellow is left out, being too pale for lines on white. Marker and dash tel
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
+
+from reports.names import UNCHANGED
 
 Dash: TypeAlias = str | tuple[int, tuple[float, ...]]
 
@@ -18,6 +21,7 @@ BLACK, GREY = "#000000", "#777777"
 ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7"
 PALETTE = (ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE)
 OTHER_MARKERS = ("P", "X", "h", "p", "<", ">", "d", "*")
+RATE_MARKERS = ("*", "o", "s", "^", "D", "v", "P")
 DASHES: tuple[Dash, ...] = ((0, (5.0, 1.5)), (0, (3.0, 1.2, 1.0, 1.2)), (0, (5.0, 1.0, 1.0, 1.0, 1.0, 1.0)))
 RC: Any = {
     "font.family": "sans-serif",
@@ -45,6 +49,8 @@ RC: Any = {
     "pdf.fonttype": 42,
     "svg.fonttype": "none",
     "svg.hashsalt": "noisy-prompt-bench",
+    "text.hinting": "no_hinting",  # hinted text is narrower or wider from one resolution to the next
+    "figure.dpi": 200,
     "savefig.dpi": 200,
 }
 
@@ -112,6 +118,26 @@ def look(method: str, variant: str, section: str) -> Look:
     if variant == method or section == "reference":
         return base
     return Look(base.color, base.marker, DASHES[_hash(variant, "dash") % len(DASHES)], filled=False)
+
+
+def noise_looks(columns: Sequence[tuple[str, float]]) -> dict[tuple[str, float], Look]:
+    """The looks of kinds of noise and rates where they are the lines: a kind has its colour, a rate its marker and
+    dash; labels without noise are black.
+    """
+    kinds = [kind for kind in dict.fromkeys(kind for kind, _ in columns) if kind not in UNCHANGED]
+    rates = sorted({rate for _, rate in columns if rate})
+    looks = {}
+    for kind, rate in columns:
+        if kind in UNCHANGED:
+            looks[kind, rate] = Look(BLACK, "")
+            continue
+        place = rates.index(rate) + 1 if rate else 0
+        color, dash = (
+            PALETTE[(kinds.index(kind) + 3) % len(PALETTE)],
+            ("-", *DASHES)[max(place - 1, 0) % (len(DASHES) + 1)],
+        )
+        looks[kind, rate] = Look(color, RATE_MARKERS[place % len(RATE_MARKERS)], dash, filled=bool(place % 2))
+    return looks
 
 
 def _hash(name: str, use: str) -> int:

@@ -6,40 +6,32 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import pandas as pd
 
-from reports.frame import anchored, truth_known
+from reports.frame import anchored
 from reports.names import (
     DAGGER,
     NOISE,
     REFERENCE,
     SECTIONS,
     SIGNS,
+    TIE,
     UNCHANGED,
     column_name,
     file_part,
+    identifiable,
     noise_name,
+    noise_parts,
     order,
     percent,
 )
-from reports.resolution import resolution
+from reports.resolution import Judged, Mark, judge, marks, resolution
 
 Column: TypeAlias = tuple[str, float]
 WIDEST = 7
 GROUP = ["setting", "section", "method", "label", "noise", "rate"]
-MEASURES = {
-    "memorized": "Predicted as the given wrong label (memorized), %",
-    "memorized_excess": "Memorized above epoch 0, points",
-    "recovered": "Predicted as the true label (recovered), %",
-}
-SPLIT = "split_share"
-WITHOUT_TRUTH = {
-    "train_given_accuracy": "Predicted as the given label, right or wrong (agrees with given), %",
-    "train_given_accuracy_excess": "Agrees with given above epoch 0, points",
-    SPLIT: "Taken to be clean by methods that split the samples, %",
-}
 
 
 @dataclass(frozen=True)
@@ -47,15 +39,15 @@ class Entry:
     """One cell: mean and sample standard deviation over `n` seeds, or a text instead.
 
     Attributes:
-        mark: "best" or "second" of its column, by printed value.
-        signs: letters of the statuses of seeds that have no number.
+        mark: "best" or "second" of its column.
+        signs: letters of the statuses of seeds that have no number; `TIE` before them.
         show_n: whether the number of seeds differs from the table's.
     """
 
     mean: float = math.nan
     sd: float = math.nan
     n: int = 0
-    mark: Literal["", "best", "second"] = ""
+    mark: Mark = ""
     signs: str = ""
     show_n: bool = False
     text: str = ""
@@ -117,88 +109,83 @@ def summarize(frame: pd.DataFrame, value: str = "last") -> pd.DataFrame:
 def accuracy_tables(frame: pd.DataFrame) -> list[Table]:
     """Accuracy after the last epoch, methods by noise; one table per setting, or per noise kind where it is wide.
 
-    Trained methods are ranked among themselves by printed mean; reference and oracle rows never are.
+    Trained methods are ranked among themselves by the rule of `reports.resolution`, reference and oracle rows never.
+    Columns in which labels cannot identify the truth stand in a table of their own, where nothing is ranked.
     """
     tables = []
     for setting, part in parts(frame):
-        summary = summarize(part)
-        for suffix, columns in _column_sets(summary):
-            chosen = _only(summary, columns)
+        summary, judged, others = summarize(part), judge(part), other_budgets(frame, setting)
+        beyond = [column for column in columns_of(summary) if not identifiable(*column)]
+        within = only(summary, [column for column in columns_of(summary) if column not in beyond])
+        for suffix, columns in column_sets(within) if len(within) else []:
+            chosen, shown = only(summary, columns), {c: judged[c] for c in columns if c in judged}
             n = usual_seeds(chosen)
-            sections = tuple(
-                Section("", _marked(rows) if name == "method" else rows)
-                for name in SECTIONS
-                if (rows := _rows(chosen[chosen["section"] == name], columns, n))
-            )
-            marks = [entry.mark for section in sections for row in section.rows for entry in row.entries]
+            sections = ranked_sections(chosen, columns, n, shown)
             caption = (
                 f"{measured(part)} (%) under label noise on {describe(part)}.",
-                "Numbers after the last epoch, no checkpoint selected."
-                if not part["test_truth"].all()
-                else "Accuracy after the last epoch, no checkpoint selected.",
-                *_spread_text(n),
-                *(["Trained methods: best in bold, second underlined, by printed value."] if any(marks) else []),
+                _selection(part),
+                *spread_text(n),
+                *ranking_text(sections),
             )
-            notes = (*legend(part, chosen, n), *_test_note(part), *resolution(chosen, n), *_zero_shot_note(chosen))
-            tables.append(
-                Table("accuracy", setting, f"accuracy-{setting}{suffix}", _head(columns), sections, caption, notes)
-            )
+            notes = (*legend(part, chosen, n), *_test_note(part), *resolution(shown), *_zero_shot_note(chosen), *others)
+            name = f"accuracy-{setting}{suffix}"
+            tables.append(Table("accuracy", setting, name, head(columns), sections, caption, notes))
+        if beyond:
+            tables.append(_beyond_half(setting, part, only(summary, beyond), beyond))
     return tables
 
 
-def memorization_tables(frame: pd.DataFrame) -> list[Table]:
-    """What becomes of the mislabeled training samples at the end of training: one section per measure, no ranks."""
-    return [
-        table
-        for setting, part in parts(frame)
-        if truth_known(part)
-        for table in _training_tables(
-            "memorization", setting, part[~part["noise"].isin(UNCHANGED)], MEASURES,
-            f"Fate of the mislabeled training samples after the last epoch on {describe(part)}.",
-        )
-    ]  # fmt: skip
+def _beyond_half(setting: str, part: pd.DataFrame, summary: pd.DataFrame, columns: Sequence[Column]) -> Table:
+    """The columns in which the wrong label is the majority of a class, beside zero-shot, without ranks."""
+    n = usual_seeds(summary)
+    caption = (
+        f"{measured(part)} (%) where labels cannot identify the truth, on {describe(part)}.",
+        "Above 50 % the wrong label is the commoner one of its class, so labels alone cannot tell the truth: numbers "
+        "are to be read beside zero-shot, and nothing is ranked.",
+        _selection(part),
+        *spread_text(n),
+    )
+    alone = () if (summary["method"] == REFERENCE).any() else ("Zero-shot, the level to compare with, was not run.",)
+    notes = (*legend(part, summary, n), *_test_note(part), *_zero_shot_note(summary), *alone)
+    sections = ranked_sections(summary, columns, n, {})
+    return Table("accuracy", setting, f"accuracy-{setting}-beyond-half", head(columns), sections, caption, notes)
 
 
-def agreement_tables(frame: pd.DataFrame) -> list[Table]:
-    """What can be said of training samples where nobody knows which are mislabeled: one section per measure."""
-    return [
-        table
-        for setting, part in parts(frame)
-        if not truth_known(part)
-        for table in _training_tables(
-            "agreement", setting, part, WITHOUT_TRUTH,
-            f"Training samples and their given labels after the last epoch on {describe(part)}.",
-            "Agreement counts right and wrong labels alike, because nobody knows which are wrong: it shows how closely "
-            "a method fits what it was given, and is better neither high nor low.",
-        )
-    ]  # fmt: skip
+def ranked_sections(
+    summary: pd.DataFrame, columns: Sequence[Column], n: int, judged: Mapping[Column, Judged]
+) -> tuple[Section, ...]:
+    """The sections of a summary, trained methods with their marks in the columns that are judged."""
+    return tuple(
+        Section("", _marked(rows, columns, judged) if name == "method" else rows)
+        for name in SECTIONS
+        if (rows := rows_of(summary[summary["section"] == name], columns, n))
+    )
 
 
-def _training_tables(
-    kind: str, setting: str, rows: pd.DataFrame, measures: Mapping[str, str], title: str, *notes: str
-) -> list[Table]:
-    """Tables of measures on training samples, of the records that have the first of them."""
-    first = next(iter(measures))
-    rows = rows[rows[first].where(rows["status"] == "done", 0).notna()]
-    summaries = {measure: summarize(rows, measure) for measure in measures}
-    summary = summaries[first]
-    if SPLIT in summaries:  # of methods that split the samples alone
-        split = summaries[SPLIT]
-        summaries[SPLIT] = split[split["label"].isin(split.loc[split["n"] > 0, "label"])]
-    if not summary["n"].sum():
-        return []
-    tables = []
-    for suffix, columns in _column_sets(summary):
-        n = usual_seeds(_only(summary, columns))
-        sections = tuple(
-            Section(heading, _rows(_sorted(_only(summaries[measure], columns)), columns, n))
-            for measure, heading in measures.items()
-            if summaries[measure]["n"].sum()
-        )
-        told = (*legend(rows, _only(summary, columns), n), *notes)
-        name = f"{kind}-{setting}{suffix}"
-        tables.append(Table(kind, setting, name, _head(columns), sections, (title, *_spread_text(n)), told))
-    return tables
+def ranking_text(sections: Sequence[Section]) -> tuple[str, ...]:
+    """What the marks mean, those that occur."""
+    entries = [entry for section in sections for row in section.rows for entry in row.entries]
+    used = {entry.mark for entry in entries}
+    words = [text for mark, text in (("best", "best in bold"), ("second", "second underlined")) if mark in used]
+    tied = any(entry.signs.startswith(TIE) for entry in entries)
+    told = [f"Trained methods: {', '.join(words)}."] if words else []
+    if tied:
+        told.append(f"{TIE}: tied within the noise of the seeds, so not ranked.")
+    return tuple(told)
+
+
+def _selection(part: pd.DataFrame) -> str:
+    number = "Accuracy" if part["test_truth"].all() else "Numbers"
+    return f"{number} after the last epoch, no checkpoint selected."
+
+
+def other_budgets(frame: pd.DataFrame, setting: str) -> tuple[str, ...]:
+    """Where the same data stand under other budgets, which no table mixes."""
+    same = ["dataset", "shots", "backbone"]
+    first = frame.loc[frame["setting"] == setting].iloc[0]
+    alike = frame.loc[(frame[same] == first[same]).all(axis=1), "setting"]
+    others = sorted(set(alike) - {setting})
+    return (f"Other budgets on the same data stand in tables of their own: {', '.join(others)}.",) if others else ()
 
 
 def parts(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -248,7 +235,7 @@ def legend(part: pd.DataFrame, summary: pd.DataFrame, n: int) -> tuple[str, ...]
         if sign in signs
     ]
     if any(count not in (0, n) for count in summary["n"]):
-        notes.append(f"(n): number of finished seeds, where it is not {n}.")
+        notes.append(f"(n): number of finished seeds, where it is not {n}; ranked are rows of the same seeds alone.")
     expected = summary["label"].nunique() * len(summary[["noise", "rate"]].drop_duplicates())
     if (summary["n"] == 0).any() or len(summary) < expected:
         notes.append("–: no number; without a letter the cell has not been run.")
@@ -267,15 +254,17 @@ def _joined(signs: pd.Series[str]) -> str:
     return "".join(sorted(set("".join(signs))))
 
 
-def _column_sets(summary: pd.DataFrame) -> list[tuple[str, list[Column]]]:
+def columns_of(summary: pd.DataFrame) -> list[Column]:
+    """The noise columns of a summary, in order."""
+    kinds = order([str(kind) for kind in summary["noise"]], NOISE)
+    return [(kind, float(r)) for kind in kinds for r in sorted(set(summary.loc[summary["noise"] == kind, "rate"]))]
+
+
+def column_sets(summary: pd.DataFrame) -> list[tuple[str, list[Column]]]:
     """The columns of one table, or where they are more than fit on a page of one table per noise kind; kinds without
     rates share one.
     """
-    kinds = order([str(kind) for kind in summary["noise"]], NOISE)
-    columns = {
-        kind: [(kind, float(r)) for r in sorted(set(summary.loc[summary["noise"] == kind, "rate"]))] for kind in kinds
-    }
-    together = [column for kind in kinds for column in columns[kind]]
+    together = columns_of(summary)
     base = [column for column in together if column[0] in UNCHANGED]
     sets: dict[str, list[Column]] = {}
     for column in together:
@@ -286,14 +275,11 @@ def _column_sets(summary: pd.DataFrame) -> list[tuple[str, list[Column]]]:
     return [(suffix, base + own) for suffix, own in sets.items()]
 
 
-def _only(summary: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
+def only(summary: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
+    """The rows of a summary in some columns."""
     wanted = set(columns)
-    return summary[[pair in wanted for pair in zip(summary["noise"], summary["rate"], strict=True)]]
-
-
-def _sorted(summary: pd.DataFrame) -> pd.DataFrame:
-    rank = {name: index for index, name in enumerate(SECTIONS)}
-    return summary.sort_values("section", key=lambda names: names.map(rank), kind="stable")
+    kept = [pair in wanted for pair in zip(summary["noise"], summary["rate"], strict=True)]
+    return summary[pd.Series(kept, index=summary.index, dtype=bool)]
 
 
 def as_dicts(frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -301,7 +287,7 @@ def as_dicts(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
 
 
-def _rows(summary: pd.DataFrame, columns: Sequence[Column], n: int) -> tuple[Row, ...]:
+def rows_of(summary: pd.DataFrame, columns: Sequence[Column], n: int) -> tuple[Row, ...]:
     """The rows of a summary, in its order, with an empty entry where a cell has no record."""
     entries: dict[str, dict[Column, Entry]] = {}
     for row in as_dicts(summary):
@@ -310,25 +296,33 @@ def _rows(summary: pd.DataFrame, columns: Sequence[Column], n: int) -> tuple[Row
     return tuple(Row(label, tuple(found.get(c, Entry()) for c in columns)) for label, found in entries.items())
 
 
-def _marked(rows: tuple[Row, ...]) -> tuple[Row, ...]:
-    """The rows with best and second printed mean of each column marked, ties alike; nothing where one row stands."""
-    marks: list[dict[str, Literal["best", "second"]]] = []
-    for column in zip(*(row.entries for row in rows), strict=True):
-        numbers = [entry.printed for entry in column if not math.isnan(entry.mean)]
-        distinct = sorted(set(numbers), key=float, reverse=True)
-        ranks: tuple[Literal["best", "second"], ...] = ("best", "second")
-        marks.append(dict(zip(distinct, ranks, strict=False)) if len(numbers) > 1 else {})
-    return tuple(
-        Row(row.label, tuple(replace(e, mark=m.get(e.printed, "")) for e, m in zip(row.entries, marks, strict=True)))
-        for row in rows
-    )
+def _marked(rows: tuple[Row, ...], columns: Sequence[Column], judged: Mapping[Column, Judged]) -> tuple[Row, ...]:
+    """The rows with the marks of each column; nothing where one row stands."""
+    made: list[list[Entry]] = []
+    for column, entries in zip(columns, zip(*(row.entries for row in rows), strict=True), strict=True):
+        printed = {row.label: entry.printed for row, entry in zip(rows, entries, strict=True)}
+        given = marks(judged[column], printed) if column in judged else {}
+        found = [given.get(row.label, ("", False)) for row in rows]
+        made.append(
+            [
+                replace(entry, mark=mark, signs=TIE + entry.signs if tied else entry.signs)
+                for entry, (mark, tied) in zip(entries, found, strict=True)
+            ]
+        )
+    return tuple(Row(row.label, entries) for row, entries in zip(rows, zip(*made, strict=True), strict=True))
 
 
-def _head(columns: Sequence[Column]) -> tuple[tuple[str, str], ...]:
-    return tuple((noise_name(k), percent(rate)) if rate else ("", noise_name(k)) for k, rate in columns)
+def head(columns: Sequence[Column]) -> tuple[tuple[str, str], ...]:
+    """The two lines above each column: kind and rate, or of a kind without rates its name, and options below it."""
+    return tuple((noise_name(k), percent(rate)) if rate else _alone(*noise_parts(k)) for k, rate in columns)
 
 
-def _spread_text(n: int) -> list[str]:
+def _alone(name: str, options: str) -> tuple[str, str]:
+    return (name, options) if options else ("", name)
+
+
+def spread_text(n: int) -> list[str]:
+    """Which spread a table shows, and over how many seeds."""
     if n == 1:
         return ["One seed, so no spread is known."]
     return [f"Mean ± sample standard deviation over n = {n} seeds."] if n else ["No cell has finished."]

@@ -79,8 +79,8 @@ def test_user_mistakes_are_one_line_and_write_nothing(tmp_path: Path):
     with pytest.raises(BenchError, match="run `bench run` first") as empty:
         build_report([], tmp_path / "out")
     assert "\n" not in str(empty.value)
-    with pytest.raises(BenchError, match='unknown table format "html"'):
-        build_report(SMALL, tmp_path / "out", frozenset({"html"}))
+    with pytest.raises(BenchError, match='unknown table format "pdf"'):
+        build_report(SMALL, tmp_path / "out", frozenset({"pdf"}))
     (tmp_path / "file").write_text("")
     with pytest.raises(BenchError, match="cannot be written"):
         build_report(SMALL, tmp_path / "file" / "out", defaults=DEFAULTS)

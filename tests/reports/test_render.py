@@ -10,7 +10,8 @@ import pytest
 from reports.costs import cost_tables
 from reports.frame import tidy
 from reports.render import escape_latex, latex, markdown
-from reports.tables import Entry, Row, Section, Table, accuracy_tables, memorization_tables
+from reports.tables import Entry, Row, Section, Table, accuracy_tables
+from reports.training_tables import memorization_tables
 from tests.reports.factory import cell, grid, record
 
 AWKWARD = [
@@ -67,6 +68,25 @@ def test_tables_compile_with_booktabs_alone(tmp_path: Path):
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_signs_are_no_markup():
+    entry = Entry(1.0, 0.5, 3, "best", "=*")
+    table = Table("cost", "s", "n", (("", "A"),), (Section("", (Row("x", (entry,)),)),), (), ())
+    assert r"| x | **1.0** ± 0.5 <sup>=\*</sup> |" in markdown(table)
+    assert r"\textbf{1.0}\,{\scriptsize$\pm$0.5}\textsuperscript{=*}" in latex(table)
+
+
+def test_long_headings_are_set_on_several_lines():
+    def heading(name: str, span: int) -> str:
+        head = tuple((name, f"{i} %") for i in range(span))
+        row = Row("x", tuple(Entry(1.0) for _ in range(span)))
+        return latex(Table("accuracy", "s", "n", head, (Section("", (row,)),), (), ()))
+
+    assert r"\multicolumn{1}{c}{Asymmetric}" in heading("Asymmetric", 1)
+    long = "Instance-dependent (temperature 0.5)"
+    assert r"{\begin{tabular}[b]{@{}c@{}}Instance-dependent \\ (temperature 0.5)\end{tabular}}" in heading(long, 2)
+    assert rf"\multicolumn{{3}}{{c}}{{{long}}}" in heading(long, 3)
 
 
 def test_wide_tables_are_set_in_smaller_type():

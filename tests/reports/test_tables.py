@@ -2,20 +2,26 @@ from __future__ import annotations
 
 import math
 
+import hypothesis
+import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
 
 from bench.cell import Record
 from reports.costs import cost_frame, cost_tables
 from reports.frame import tidy
-from reports.resolution import resolution
+from reports.names import identifiable, noise_name
+from reports.resolution import judge, resolution
 from reports.tables import (
     Entry,
     Table,
     accuracy_tables,
-    memorization_tables,
-    summarize,
+    head,
 )
+from reports.training_tables import memorization_tables
 from tests.reports.factory import GRID, cell, grid, record
 
 
@@ -54,19 +60,116 @@ def test_columns_and_sections():
 
 def test_wide_tables_are_split_by_noise_kind_with_the_clean_column_in_each():
     columns = [("none", 0.0), *((k, r) for k in ("symmetric", "asymmetric") for r in (0.125, 0.25, 0.5, 0.75))]
-    tables = accuracy_tables(tidy(grid(methods=("coop",), columns=columns, oracle=False)))
-    assert [t.name.rpartition("-")[2] for t in tables] == ["symmetric", "asymmetric"]
-    assert all(t.head[0] == ("", "Clean") and len(t.head) == 5 for t in tables)
+    symmetric, asymmetric, beyond = accuracy_tables(tidy(grid(methods=("coop",), columns=columns, oracle=False)))
+    assert (symmetric.name.rpartition("-")[2], asymmetric.name.rpartition("-")[2]) == ("symmetric", "asymmetric")
+    assert symmetric.head[0] == asymmetric.head[0] == ("", "Clean")
+    assert (len(symmetric.head), len(asymmetric.head)) == (5, 4)
+    assert beyond.head == (("Asymmetric", "75 %"),)
+
+
+@pytest.mark.parametrize(
+    ("kind", "rate", "known"),
+    [
+        ("asymmetric", 0.5, True),
+        ("asymmetric", 0.75, False),
+        ("superclass", 0.6, False),
+        ("cifar10-map", 0.6, False),
+        ("class-map[file=a.csv]", 0.6, False),
+        ("replacement[pattern=pair]", 0.75, False),
+        ("replacement", 0.75, True),
+        ("symmetric", 0.75, True),
+        ("instance[temperature=0.5]", 0.75, True),
+        ("human[labels=worst]", 0.0, True),
+    ],
+)
+def test_above_one_half_pairs_of_classes_cannot_be_told_apart(kind: str, rate: float, known: bool):
+    assert identifiable(kind, rate) == known
+
+
+def test_beyond_one_half_stands_apart_beside_zero_shot_and_is_not_ranked():
+    columns = [("none", 0.0), ("asymmetric", 0.25), ("asymmetric", 0.75)]
+    usual, beyond = accuracy_tables(tidy(grid(columns=columns, oracle=False, sd=0.001)))
+    assert len(usual.head) == 2
+    assert [row.label for row in beyond.sections[0].rows] == ["Zero-shot"]
+    assert {e.mark for section in beyond.sections for row in section.rows for e in row.entries} == {""}
+    assert "best" in {e.mark for section in usual.sections for row in section.rows for e in row.entries}
+    (alone,) = accuracy_tables(tidy(grid(methods=("coop",), columns=columns[2:], oracle=False)))
+    assert "Zero-shot, the level to compare with, was not run." in alone.notes
+
+
+def test_names_of_noise_with_options_are_words():
+    assert noise_name("human[labels=worst]") == "Human (labels worst)"
+    assert noise_name("theirs[a=1,file=/some/where/my_pairs.csv]") == "Theirs (a 1, file my_pairs.csv)"
+    assert head([("human[labels=worst]", 0.0), ("given", 0.0), ("instance[temperature=0.5]", 0.25)]) == (
+        ("Human", "labels worst"), ("", "Given"), ("Instance-dependent (temperature 0.5)", "25 %"),
+    )  # fmt: skip
+
+
+def test_other_budgets_stand_in_tables_of_their_own():
+    first, second = accuracy_tables(tidy([record(cell("coop", epochs=e)) for e in (50, 200)]))
+    assert first.notes == (f"Other budgets on the same data stand in tables of their own: {second.setting}.",)
+    assert len(first.sections[0].rows) == 1
 
 
 def planted(accuracies: dict[str, float]) -> list[Record]:
     return [record(cell(method), last) for method, last in accuracies.items()]
 
 
-def test_ties_to_the_printed_precision_share_the_mark():
-    table = only(planted({"coop": 0.80001, "gce-coop": 0.79999, "joapr": 0.75, "promptmae": 0.75, "visprompt": 0.7}))
-    marks = {row.label: row.entries[0].mark for row in table.sections[0].rows}
-    assert marks == {"CoOp": "best", "GCE-CoOp": "best", "JoAPR": "second", "PromptMAE": "second", "VisPrompt": ""}
+def shown(records: list[Record]) -> dict[str, tuple[str, str]]:
+    rows = only(records).sections[0].rows
+    return {row.label: (row.entries[0].mark, row.entries[0].signs) for row in rows}
+
+
+def test_what_is_printed_alike_is_a_tie_and_a_tied_best_leaves_no_second():
+    records = planted({"coop": 0.80001, "gce-coop": 0.79999, "joapr": 0.75, "visprompt": 0.7})
+    assert shown(records) == {
+        "CoOp": ("best", "="), "GCE-CoOp": ("best", "="), "JoAPR": ("", ""), "VisPrompt": ("", ""),
+    }  # fmt: skip
+    records = planted({"coop": 0.81, "gce-coop": 0.75, "joapr": 0.75, "visprompt": 0.7})
+    assert shown(records) == {
+        "CoOp": ("best", ""), "GCE-CoOp": ("second", "="), "JoAPR": ("second", "="), "VisPrompt": ("", ""),
+    }  # fmt: skip
+    assert shown(planted({"coop": 0.8, "joapr": 0.8})) == {"CoOp": ("", "="), "JoAPR": ("", "=")}
+
+
+def seeded(levels: dict[str, tuple[float, ...]]) -> list[Record]:
+    return [record(cell(m, seed=i + 1), a) for m, values in levels.items() for i, a in enumerate(values)]
+
+
+def test_ties_within_the_noise_of_the_seeds_are_not_ranked():
+    # paired differences 2, 4, 6: t = 4 / (2 / sqrt 3) = 3.46 with 2 degrees of freedom, p = 0.074
+    near = seeded({"coop": (0.70, 0.72, 0.71), "joapr": (0.68, 0.68, 0.65)})
+    assert stats.ttest_rel((0.70, 0.72, 0.71), (0.68, 0.68, 0.65)).pvalue == pytest.approx(0.0742, abs=1e-4)
+    assert shown(near) == {"CoOp": ("", "="), "JoAPR": ("", "=")}
+    assert "=: tied within the noise of the seeds, so not ranked." in only(near).caption
+    # differences 4, 4.1, 3.9 while the seeds themselves differ by 20 points: paired, they are far apart
+    far = seeded({"coop": (0.60, 0.70, 0.80), "joapr": (0.56, 0.659, 0.761)})
+    assert shown(far) == {"CoOp": ("best", ""), "JoAPR": ("second", "")}
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(st.lists(st.integers(30, 90), min_size=3, max_size=3), min_size=2, max_size=2),
+)
+def test_of_two_methods_the_rule_is_the_paired_t_test(values: list[list[int]]):
+    one, other = (np.array(row, dtype=float) for row in values)
+    off = one - other
+    hypothesis.assume(off.std() > 0)
+    rows = pd.DataFrame(
+        {"label": ["a"] * 3 + ["b"] * 3, "seed": [1, 2, 3] * 2, "last": [*one, *other], "mask": "", "noise": "none",
+         "rate": 0.0, "section": "method", "status": "done"}
+    )  # fmt: skip
+    (judged,) = judge(rows).values()
+    assert judged.apart(0, 1) == (stats.ttest_rel(one, other).pvalue <= 0.05)
+
+
+def test_rows_of_other_seeds_or_wrong_labels_are_not_ranked():
+    records = seeded({"coop": (0.7, 0.7, 0.71), "joapr": (0.6, 0.6, 0.61), "visprompt": (0.9, 0.9)})
+    assert shown(records) == {"CoOp": ("best", ""), "JoAPR": ("second", ""), "VisPrompt": ("", "")}
+    for one in records[3:6]:
+        one.noise["digest"] = "e" * 16
+    records = records[:6] + seeded({"promptmae": (0.65, 0.65, 0.66)})
+    assert shown(records) == {"CoOp": ("best", ""), "JoAPR": ("", ""), "PromptMAE": ("second", "")}
 
 
 def test_reference_and_oracle_rows_are_never_ranked():
@@ -134,16 +237,26 @@ def test_many_methods():
 
 
 def test_seeds_resolve_large_differences_and_not_small_ones():
-    def two(gap: float) -> pd.DataFrame:
-        levels = {"coop": 0.7, "joapr": 0.7 - gap}
-        return summarize(
-            tidy([record(cell(m, seed=s), a + 0.01 * (s - 2)) for m, a in levels.items() for s in (1, 2, 3)])
-        )
+    def two(gap: float) -> str:
+        noise = (0.01, 0.0, -0.01)
+        levels = {"coop": (0.7, 0.7, 0.7), "joapr": tuple(0.7 - gap + x for x in noise)}
+        (text,) = resolution(judge(tidy(seeded(levels))))
+        return text
 
-    # s = 1 with 4 degrees of freedom: t = 2.776, so 2.776 * sqrt(2/3) = 2.27 points
-    assert "less than 2.3 points" in resolution(two(0.02), 3)[0]
-    assert "too few to separate" in resolution(two(0.02), 3)[0]
-    assert "further apart" in resolution(two(0.03), 3)[0]
+    # differences with a standard deviation of 1 over 3 seeds: t = 4.303 with 2 degrees of freedom, / sqrt 3 = 2.48
+    assert two(0.02) == (
+        "Best and second are apart in no column (a paired t-test over 3 seeds with the same wrong labels, two-sided "
+        "5 %): 3 seeds are too few, and would need differences of 2.5 points there."
+    )
+    assert two(0.03).startswith("Best and second are apart in every column")
+
+
+def test_one_unstable_method_does_not_tie_the_others():
+    records = seeded({"coop": (0.9, 0.91), "joapr": (0.5, 0.51), "elr": (0.1, 0.85), "sce": (0.905, 0.902)})
+    # ELR's own seeds differ by 75 points, but its mean lies below that of JoAPR, which is apart from the best
+    assert shown(records) == {
+        "CoOp": ("best", "="), "SCE": ("best", "="), "JoAPR": ("", ""), "ELR": ("", ""),
+    }  # fmt: skip
 
 
 def test_memorization_table_has_the_share_the_excess_and_the_recovered():

@@ -1,0 +1,123 @@
+"""`bench compare`: the gate as a command, the baseline's making, and the summary for a comment."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import console
+from bench.baseline import grouped, read_baseline, write_baseline
+from bench.cell import Record
+from bench.commands import Selection
+from bench.compare import compare
+from bench.compare_text import lines, markdown, stopped
+from bench.errors import BenchError
+from bench.files import LocalFiles
+from bench.grid import expand
+
+STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What `bench compare` is asked for.
+
+    Attributes:
+        baseline: path of the file.
+        write: whether to write it instead.
+        summary: path of the Markdown summary, or None for none.
+        strict: whether a missing cell counts as worse.
+        minimum_effect: in points.
+        as_json: whether the findings are printed as JSON.
+    """
+
+    baseline: str
+    write: bool = False
+    summary: str | None = None
+    strict: bool = False
+    minimum_effect: float = 1.0
+    as_json: bool = False
+
+
+def compare_records(selection: Selection, gate: Gate) -> int:
+    """Compare and say so; 1 where anything is worse or failed, else 0.
+
+    Raises:
+        BenchError: baseline or store cannot be read, the summary cannot be written, or options contradict each other.
+        NothingCompared: baseline and store have no cell in common.
+    """
+    if gate.write and (gate.summary is not None or gate.as_json):
+        raise BenchError("--write makes the baseline and compares nothing; leave out --summary and --json, or --write.")
+    if not math.isfinite(gate.minimum_effect):
+        raise BenchError(f"--minimum-effect {gate.minimum_effect}: expected a finite number of points, such as 1.")
+    if gate.write:
+        return _write(selection, gate)
+    try:
+        return _compare(selection, gate)
+    except BenchError as error:
+        if gate.summary is not None and not isinstance(error, _NoSummary):
+            _summarise(gate.summary, stopped(" ".join(error.lines), error.exit_code))
+        raise
+
+
+def _compare(selection: Selection, gate: Gate) -> int:
+    config = selection.load()
+    read_baseline(Path(gate.baseline))  # told before a store that may hold thousands of records is read
+    store = selection.existing(config)
+    cells = [planned.cell for planned in expand(config, selection.grid).cells] if selection.grid else None
+    result = compare(
+        store.records(), Path(gate.baseline), cells=cells, minimum_effect=gate.minimum_effect, strict=gate.strict
+    )
+    for problem in store.problems.values():
+        console.warn(problem)
+    if gate.as_json:
+        console.as_json(result.as_json())
+    else:
+        for text in lines(result):
+            console.line(text)
+    if gate.summary is not None:
+        _summarise(gate.summary, markdown(result, gate.baseline, store.root, selection.grid))
+    return result.exit_code
+
+
+def _write(selection: Selection, gate: Gate) -> int:
+    config = selection.load()
+    store = selection.existing(config)
+    keys = [planned.key for planned in expand(config, selection.grid).cells] if selection.grid else None
+    records = list(store.records(keys))
+    count = write_baseline(records, Path(gate.baseline))
+    console.line(f"wrote {count} groups of cells to {gate.baseline}, {_seeds(records)}.")
+    absent = sum(record.status not in ("done", "skipped") for record in records)
+    absent += 0 if keys is None else len(keys) - len(records)
+    if absent:
+        console.warn(f"{absent} cells have not finished and are not in it; `bench run --retry all` runs them again.")
+    return 0
+
+
+def _seeds(records: Iterable[Record]) -> str:
+    """How many seeds the groups have, with a word on what one alone is worth."""
+    counts = Counter(len(group.accuracy) for group in grouped(records).values() if group.accuracy)
+    told = " and ".join(f"{seeds} seed{'s' if seeds > 1 else ''}" for seeds in sorted(counts))
+    return f"{told} each" + ("; one seed alone says nothing of its noise" if 1 in counts else "")
+
+
+class _NoSummary(BenchError):
+    """The summary itself cannot be written."""
+
+
+def _summarise(path: str, text: str) -> None:
+    """Write the summary whole or not at all; it is added to the file that GitHub collects a job's summaries in."""
+    file = Path(path).expanduser()
+    collected = os.environ.get(STEP_SUMMARY)
+    try:
+        if collected and file == Path(collected):
+            with file.open("a", encoding="utf-8") as stream:
+                stream.write(text + "\n")
+        else:
+            LocalFiles(file.parent).write(file.name, text.encode(), replace=True)
+    except OSError as error:
+        raise _NoSummary(f'--summary "{path}" cannot be written: {error.strerror}; give the path of a file.') from error

@@ -1,0 +1,160 @@
+"""What the noise of the seeds allows to say of a difference between two groups of seeds.
+
+Methods differ widely in how much a seed moves them (cross-entropy under 50 % noise: 10 points, a robust loss: 1), and
+three seeds tell little of a spread. A group's variance s² with d degrees of freedom is therefore moved towards the
+others' as far as these agree among each other (Smyth, Statistical Applications in Genetics and Molecular Biology 2004):
+
+    (d₀·s₀² + d·s²) / (d₀ + d)   with d₀ + d degrees of freedom, at most those of all groups together
+
+where s₀² and d₀ are fitted to the logarithms of all groups' variances. The bound that a difference has to exceed is
+
+    seeds in common:     the smaller of t · s_d / √n and t · s · √(2/n), each at half the error probability
+    none in common:      t · s · √(1/n + 1/n')
+    none, and many:      no bound, but the exact Mann–Whitney test, which assumes nothing of spread or shape
+
+with s_d of the differences and s of the accuracies over seeds. "Many" is where complete separation would be a hundred
+times rarer than the error probability, so that the two sides may overlap a little: from about 10 seeds on either side.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from scipy import special, stats
+
+from bench.baseline import Group, Seeds
+
+# A spread below this is not believed: accuracies are whole numbers of test images.
+SMALLEST_SD = 0.1
+RARER = 100
+Pair: TypeAlias = tuple[Group, Group]
+Test: TypeAlias = Literal["same seeds", "interval", "Mann–Whitney", "no noise", "noise unknown", ""]
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What a difference has to exceed, in points; of a rank test the probabilities of so low and so high a rank sum."""
+
+    tolerance: float
+    test: Test
+    lower: float = 0.0
+    upper: float = 0.0
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Variances of many groups: what is known of one before it is looked at, `df0` degrees of freedom of it."""
+
+    variance0: float
+    df0: float
+    total: int
+
+    @classmethod
+    def fitted(cls, groups: Iterable[tuple[float, int]]) -> Spread:
+        """From variance and degrees of freedom of every group; those without any are left out."""
+        known = [(max(variance, SMALLEST_SD**2), df) for variance, df in groups if df > 0]
+        total = sum(df for _, df in known)
+        if len(known) < 2:
+            return cls(known[0][0] if known else 0.0, 0.0, total)
+        half = np.array([df / 2 for _, df in known])
+        logs = np.log([variance for variance, _ in known]) - special.digamma(half) + np.log(half)
+        excess = float(np.var(logs, ddof=1) - special.polygamma(1, half).mean())
+        if excess <= 0:
+            return cls(sum(variance * df for variance, df in known) / total, math.inf, total)
+        half0 = _inverse_trigamma(excess)
+        return cls(math.exp(logs.mean() + special.digamma(half0) - math.log(half0)), 2 * half0, total)
+
+    def of(self, variance: float, df: int) -> tuple[float, float]:
+        """Standard deviation and degrees of freedom of a group; of 0 degrees where nothing is known."""
+        if math.isinf(self.df0):
+            return math.sqrt(self.variance0), self.total
+        known = self.df0 + df
+        if not known:
+            return 0.0, 0.0
+        moved = (self.df0 * self.variance0 + df * max(variance, SMALLEST_SD**2 if df else 0.0)) / known
+        return math.sqrt(moved), min(known, self.total)
+
+
+class Noise:
+    """The noise of the seeds, from all pairs of groups (baseline, now) of one kind."""
+
+    def __init__(self, pairs: Sequence[Pair]) -> None:
+        self.accuracies = Spread.fitted(_within(pair) for pair in pairs)
+        differences = [paired(*pair) for pair in pairs]
+        # a group that is equal bit for bit says nothing about those that have changed
+        self.differences = Spread.fitted(_variance(one) for one in differences if any(one.values()))
+
+    def bound(self, old: Group, new: Group, alpha: float) -> Bound:
+        """The bound that unchanged code passes, on either side, with probability `alpha`."""
+        if not new.accuracy or (constant(old) and constant(new)):
+            return Bound(0.0, "no noise")
+        shared = paired(old, new)
+        sizes = len(old.accuracy), len(new.accuracy)
+        if not shared and math.comb(sum(sizes), sizes[0]) * alpha >= RARER:
+            return Bound(0.0, "Mann–Whitney", *rank_test(list(old.accuracy.values()), list(new.accuracy.values())))
+        n = len(shared)
+        sd, df = self.accuracies.of(*_within((old, new)))
+        error = sd * math.sqrt(2 / n if n else 1 / sizes[0] + 1 / sizes[1])
+        bounds = [_quantile(alpha / 2 if n else alpha, df) * error] if df else []
+        if n:
+            sd, df = self.differences.of(*_variance(shared))
+            bounds += [_quantile(alpha / 2, df) * sd / math.sqrt(n)] if df else []
+        return Bound(min(bounds), "same seeds" if n else "interval") if bounds else Bound(0.0, "noise unknown")
+
+
+def rank_test(before: Sequence[float], now: Sequence[float]) -> tuple[float, float]:
+    """Exact one-sided Mann–Whitney test, ties included: the probabilities that chance puts `now` so low, and so high.
+
+    Args:
+        before: n accuracies.
+        now: m accuracies.
+    """
+    doubled = np.rint(2 * stats.rankdata([*now, *before])).astype(int)  # ranks of ties are halves
+    observed = int(doubled[: len(now)].sum())
+    ways = np.zeros((len(now) + 1, int(doubled.sum()) + 1))  # of choosing k of the ranks with this sum
+    ways[0, 0] = 1
+    for rank in doubled:
+        ways[1:, rank:] += ways[:-1, : ways.shape[1] - rank].copy()
+    sums = ways[-1] / ways[-1].sum()
+    return float(sums[: observed + 1].sum()), float(sums[observed:].sum())
+
+
+def paired(old: Group, new: Group) -> Seeds:
+    """Differences now - before by shared seed, in points."""
+    return {s: new.accuracy[s] - old.accuracy[s] for s in sorted(old.accuracy.keys() & new.accuracy.keys())}
+
+
+def constant(group: Group) -> bool:
+    """Several seeds and one accuracy: a method that the seed does not reach."""
+    return len(group.accuracy) > 1 and len(set(group.accuracy.values())) == 1
+
+
+def _within(pair: Pair) -> tuple[float, int]:
+    """Variance within the two sides and its degrees of freedom; a side that does not vary at all is left out."""
+    sides = [_variance(group.accuracy) for group in pair if len(set(group.accuracy.values())) > 1]
+    df = sum(d for _, d in sides)
+    return (sum(variance * d for variance, d in sides) / df, df) if df else (0.0, 0)
+
+
+def _variance(values: Seeds) -> tuple[float, int]:
+    return (float(np.var(list(values.values()), ddof=1)), len(values) - 1) if len(values) > 1 else (0.0, 0)
+
+
+def _quantile(alpha: float, df: float) -> float:
+    return float(stats.t.isf(alpha, df))
+
+
+def _inverse_trigamma(value: float) -> float:
+    """The x > 0 at which trigamma is `value`, by Newton's method (Smyth 2004, appendix)."""
+    x = 0.5 + 1 / value
+    for _ in range(50):
+        trigamma = float(special.polygamma(1, x))
+        step = trigamma * (1 - trigamma / value) / float(special.polygamma(2, x))
+        x += step
+        if abs(step) < 1e-8 * x:
+            break
+    return x

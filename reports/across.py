@@ -1,0 +1,207 @@
+"""Tests and intervals over data sets: Friedman with Nemenyi after it, and bootstrap intervals of averages.
+
+After Demšar (2006, JMLR 7, 1-30): the blocks are data sets, the numbers a method's mean over the seeds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from reports.averages import BY, Group
+from reports.names import UNCHANGED, column_name
+from reports.tables import Column, Entry, Row, Section, Table, as_dicts, column_sets, columns_of, head, only
+
+ALPHA = 0.05
+FEWEST = 11  # data sets of a Friedman test: Demšar trusts its chi-squared distribution above 10
+FEWEST_BOOTSTRAP = 5  # data sets of a bootstrap: 126 different draws; of 4 there are 35, too few for 2.5 % tails
+DRAWS = 2000
+MOST = 30  # methods of one test
+SEED = 20260
+MEAN: Column = ("mean over noise columns", 0.0)
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """A Friedman test of one column, or of the mean over the noise columns, with Nemenyi's test after it.
+
+    Attributes:
+        ranks: label to mean rank over data sets, 1 is best, in the order of the ranks.
+        datasets: how many.
+        statistic, p: of the Friedman test.
+        difference: Nemenyi's critical difference of mean ranks at 5 %.
+        pairs: Nemenyi's p of every pair of labels.
+        left_out: labels that lack a data set or a column.
+    """
+
+    column: Column
+    ranks: Mapping[str, float]
+    datasets: int
+    statistic: float
+    p: float
+    difference: float
+    pairs: pd.DataFrame
+    left_out: tuple[str, ...]
+
+    @property
+    def apart(self) -> int:
+        """How many pairs Nemenyi's test separates; none where the Friedman test finds no difference at all."""
+        upper = np.triu_indices(len(self.ranks), 1)
+        return int((self.pairs.to_numpy()[upper] < ALPHA).sum()) if self.p < ALPHA else 0
+
+
+def rankings(group: Group) -> list[Ranking]:
+    """One per column in which three methods or more have a number on every data set, the mean over the noise columns
+    first; none where data sets or methods are too few, see `reason`.
+    """
+    means = group.means
+    means = means[means["section"] == "method"]
+    labels = list(dict.fromkeys(means["label"]))
+    if reason(group, len(labels)):
+        return []
+    wide = {column: _wide(means, [column]) for column in columns_of(means)}
+    noisy = [column for column in wide if column[0] not in UNCHANGED]
+    together = {MEAN: _wide(means, noisy)} if len(noisy) > 1 else {}
+    return [
+        friedman(values, column, tuple(sorted(set(labels) - set(values))))
+        for column, values in {**together, **wide}.items()
+        if len(values.columns) > 2
+    ]
+
+
+def reason(group: Group, methods: int) -> str:
+    """Why there is no test over the data sets of a group; empty where there is one."""
+    count = len(group.datasets)
+    if count < FEWEST:
+        return (
+            f"{count} data sets are too few for a Friedman test of methods, which needs more than {FEWEST - 1} (Demšar "
+            "2006): averages and mean ranks describe these data sets and establish no order beyond them."
+        )
+    if methods < 3:
+        return "A Friedman test needs three trained methods or more."
+    if methods > MOST:
+        return (
+            f"{methods} methods are too many for one Friedman test with Nemenyi after it, which takes {MOST} at most."
+        )
+    return ""
+
+
+def _wide(means: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
+    """Data sets by labels: means over columns, of the labels that have all columns on all data sets."""
+    chosen = only(means, columns)
+    wide = chosen.pivot_table(index="dataset", columns=["label", "noise", "rate"], values="last", sort=False)
+    whole = wide.dropna(axis=1).T.groupby(level="label", sort=False)
+    counts = whole.size()
+    return whole.mean().T[list(counts[counts == len(columns)].index)]
+
+
+def friedman(values: pd.DataFrame, column: Column = MEAN, left_out: tuple[str, ...] = ()) -> Ranking:
+    """The tests of a table of data sets by labels, higher values better."""
+    import scikit_posthocs  # takes seconds to import, and few reports have the data sets for it
+
+    count, methods = values.shape
+    ranks = values.rank(axis=1, ascending=False).mean().sort_values(kind="stable")
+    level = bool(values.eq(values.iloc[:, 0], axis=0).all(axis=None))
+    statistic, p = (0.0, 1.0) if level else stats.friedmanchisquare(*values.to_numpy().T)
+    pairs = scikit_posthocs.posthoc_nemenyi_friedman(values)
+    critical = float(stats.studentized_range.ppf(1 - ALPHA, methods, np.inf)) / math.sqrt(2)
+    difference = critical * math.sqrt(methods * (methods + 1) / (6 * count))
+    found = dict(zip(map(str, ranks.index), ranks.tolist(), strict=True))
+    return Ranking(column, found, count, float(statistic), float(p), difference, pairs, left_out)
+
+
+def ranking_frame(name: str, found: Sequence[Ranking]) -> pd.DataFrame:
+    """One row per test and pair of methods: mean ranks, critical difference, and the two p."""
+    rows = [
+        {
+            "group": name, "noise": r.column[0], "rate": r.column[1], "datasets": r.datasets, "methods": len(r.ranks),
+            "chi_squared": r.statistic, "p_friedman": r.p, "critical_difference": r.difference, "first": a,
+            "second": b, "rank_first": r.ranks[a], "rank_second": r.ranks[b], "p_nemenyi": pairs[a][b],
+        }
+        for r, pairs in ((r, r.pairs.to_dict()) for r in found)
+        for i, a in enumerate(r.ranks)
+        for b in list(r.ranks)[i + 1 :]
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def ranking_table(group: Group, found: Sequence[Ranking]) -> Table:
+    """The tests of a group, a row per column."""
+    texts = ("Methods", "Chi-squared", "p", "Critical difference", "Pairs apart", "Best mean rank")
+    rows = []
+    for r in found:
+        pairs, (best, rank) = len(r.ranks) * (len(r.ranks) - 1) // 2, next(iter(r.ranks.items()))
+        cells = (
+            f"{len(r.ranks)}", f"{r.statistic:.1f}", _p(r.p), f"{r.difference:.2f}", f"{r.apart} of {pairs}",
+            f"{rank:.2f} {best}",
+        )  # fmt: skip
+        rows.append(Row(_title(r.column), tuple(Entry(text=text) for text in cells)))
+    caption = (
+        f"Trained methods over {len(group.datasets)} data sets, {group.words}: tests after Friedman and Nemenyi.",
+        "Data sets are the blocks, numbers a method's mean over seeds after the last epoch.",
+        "Pairs apart: mean ranks differ by the critical difference (5 %), where Friedman's p is below 5 %.",
+    )
+    missing = sorted({label for r in found for label in r.left_out})
+    notes = (
+        f"Data sets: {', '.join(group.datasets)}.",
+        *([f"Left out where they lack a data set: {', '.join(missing)}."] if missing else []),
+    )
+    columns = tuple(("", text) for text in texts)
+    name = f"statistics-{group.name}-friedman"
+    return Table("statistics", group.name, name, columns, (Section("", tuple(rows)),), caption, notes)
+
+
+def _title(column: Column) -> str:
+    return "Mean over noise columns" if column == MEAN else column_name(*column)
+
+
+def _p(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def bootstrap_frame(group: Group) -> pd.DataFrame:
+    """Per row and column the average over data sets and its 95 % bootstrap interval, `low` to `high`.
+
+    Percentiles over `DRAWS` draws of the data sets, from a fixed generator: the same records give the same intervals.
+    Empty where the data sets are fewer than `FEWEST_BOOTSTRAP`. Rows that lack a data set are left out.
+    """
+    count = len(group.datasets)
+    means = group.means
+    wide = means.pivot_table(index=BY, columns="dataset", values="last", sort=False, observed=True)
+    wide = wide.reindex(columns=list(group.datasets)).dropna()
+    if count < FEWEST_BOOTSTRAP or wide.empty:
+        return pd.DataFrame()
+    values = wide.to_numpy(dtype=float)
+    interval = stats.bootstrap(
+        (values,), np.mean, axis=1, n_resamples=DRAWS, batch=100, method="percentile", rng=np.random.default_rng(SEED)
+    ).confidence_interval
+    found = wide.index.to_frame(index=False)
+    return found.assign(
+        datasets=count, average=values.mean(axis=1), low=interval.low, high=interval.high, group=group.name
+    )
+
+
+def bootstrap_tables(group: Group, found: pd.DataFrame) -> list[Table]:
+    """The intervals, methods by noise."""
+    tables = []
+    for suffix, columns in column_sets(found) if len(found) else []:
+        cells: dict[str, dict[Column, Entry]] = defaultdict(dict)
+        for row in as_dicts(only(found, columns)):
+            text = f"{row['average']:.1f} [{row['low']:.1f}, {row['high']:.1f}]"
+            cells[row["label"]][row["noise"], row["rate"]] = Entry(text=text)
+        rows = tuple(Row(label, tuple(mine.get(c, Entry()) for c in columns)) for label, mine in cells.items())
+        caption = (
+            f"Averages over {len(group.datasets)} data sets, {group.words}, with 95 % bootstrap intervals.",
+            f"{DRAWS} draws of the data sets, percentiles: how far an average hangs on the choice of data sets.",
+            "Intervals of two methods may overlap where one is above the other on every data set.",
+        )
+        notes = (f"Data sets: {', '.join(group.datasets)}.",)
+        name = f"statistics-{group.name}-averages{suffix}"
+        tables.append(Table("statistics", group.name, name, head(columns), (Section("", rows),), caption, notes))
+    return tables

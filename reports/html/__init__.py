@@ -1,0 +1,5 @@
+"""The report as one HTML file that needs nothing beside it: tables, curves, and a page for every cell."""
+
+from reports.html.page import page
+
+__all__ = ["page"]

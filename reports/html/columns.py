@@ -1,0 +1,139 @@
+"""Records as compact columns of JSON: each distinct value once, numbers rounded, long lists in short.
+
+A column is `{"values": [v]}` where all rows have v, `{"raw": [...]}` one value per row, or `{"values": [...], "codes":
+[...]}` where row i has `values[codes[i]]`. Absent and non-finite numbers are null.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+
+from bench.cell import Cell, Record
+from bench.data.named import shown
+from bench.variants import variant_text
+from reports.names import column_name
+
+Encoded: TypeAlias = dict[str, list[Any]]
+DIGITS = 6
+LONGEST = 40
+CELLS = (
+    "key", "setting", "label", "section", "noise", "rate", "seed", "status", "reason", "last", "best", "selected",
+    "memorized", "memorized_excess", "recovered", "neither", "train_clean_accuracy", "train_given_accuracy",
+    "test_calibration_error", "split_share", "seconds",
+)  # fmt: skip
+LEFT_OUT = ("confusion",)
+SET = (
+    "dataset", "shots", "backbone", "seed", "epochs", "budget", "batch_size", "optimizer", "learning_rate", "schedule",
+    "epsilon", "momentum", "weight_decay", "warmup_epochs", "warmup_learning_rate", "validation", "views", "eval_every",
+)  # fmt: skip
+
+
+def cell_columns(frame: pd.DataFrame) -> dict[str, Encoded]:
+    """The columns of `reports.frame.tidy` that tables and curves need, and `column`, the noise in words."""
+    named = [column_name(str(k), float(r)) for k, r in zip(frame["noise"], frame["rate"], strict=True)]
+    return {**{name: encode(frame[name].tolist()) for name in CELLS}, "column": encode(named)}
+
+
+def detail_columns(records: Sequence[Record]) -> dict[str, dict[str, Encoded]]:
+    """Everything else of the records, flat, as "columns": "noise.digest", "provenance.versions.torch"; and as "sets"
+    the arguments of `bench run --set` that ask for the cell.
+    """
+    rows = [dict(_flat(_shareable(record))) for record in records]
+    return {"columns": _encoded(rows), "sets": _encoded([settings(record.cell) for record in records])}
+
+
+def settings(cell: Cell) -> dict[str, str]:
+    """By name the texts for `bench run --set` that ask for exactly this cell; a user's folder stands there by its name
+    alone.
+    """
+    values = cell.model_dump()
+    method = f"{variant_text(cell.method, cell.options)}{cell.suffix}"
+    rate = {"rate": repr(cell.rate)} if cell.rate else {}
+    texts = {**{name: _written(values[name]) for name in SET}, "noise": cell.noise, **rate, "method": method}
+    return {name: f"{name}={text}" for name, text in texts.items()}
+
+
+def encode(values: Sequence[Any]) -> Encoded:
+    """A column, in the shortest of its three forms."""
+    plain = [rounded(value) for value in values]
+    codes: dict[Any, int] = {}
+    kept: list[Any] = []
+    for value in plain:
+        if codes.setdefault(_identity(value), len(kept)) == len(kept):
+            kept.append(value)
+    if len(kept) == 1:
+        return {"values": kept}
+    if len(kept) > len(plain) / 2:
+        return {"raw": plain}
+    return {"values": kept, "codes": [codes[_identity(value)] for value in plain]}
+
+
+def decode(column: Mapping[str, list[Any]], count: int) -> list[Any]:
+    """The values of an encoded column of `count` rows."""
+    if "raw" in column:
+        return column["raw"]
+    return [column["values"][code] for code in column.get("codes", [0] * count)]
+
+
+def rounded(value: Any) -> Any:
+    """A value for JSON: floats to `DIGITS` significant digits, or None where they are not finite."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
+    if isinstance(value, list):
+        return [rounded(item) for item in value]
+    return value
+
+
+def embedded(data: Any) -> str:
+    """JSON that is safe inside a `script` element, whatever texts it holds."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _encoded(rows: Sequence[Mapping[str, Any]]) -> dict[str, Encoded]:
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: encode([row.get(name) for row in rows]) for name in names}
+
+
+def _identity(value: Any) -> Any:
+    return (type(value), value) if isinstance(value, str | int | float | None) else json.dumps(value, sort_keys=True)
+
+
+def _shareable(record: Record) -> dict[str, Any]:
+    """A record without curves, and its data set by name: a user's folder says who the user is."""
+    fields = record.model_dump(
+        include={"cell", "noise", "data", "accuracy", "cost", "oracle", "attempts", "provenance"}
+    )
+    fields["cell"]["dataset"] = shown(record.cell.dataset)
+    return fields
+
+
+def _flat(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in fields.items():
+        if name in LEFT_OUT:
+            continue
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, list) and len(value) > LONGEST:
+            yield f"{prefix}{name}", _in_short(value)
+        elif value not in (None, [], ""):
+            yield f"{prefix}{name}", value
+
+
+def _in_short(values: list[Any]) -> str:
+    numbers = [value for value in values if isinstance(value, int | float) and math.isfinite(value)]
+    if len(numbers) == len(values):
+        return f"{len(values)} values from {min(numbers):.4g} to {max(numbers):.4g}"
+    return f"{len(values)} entries, {values[0]} to {values[-1]}"
+
+
+def _written(value: Any) -> str:
+    return shown(value) if isinstance(value, str) else repr(value)

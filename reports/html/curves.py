@@ -1,0 +1,99 @@
+"""The curves of the records of one setting as compact JSON, thinned where a store is large."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.cell import Record
+from reports.frame import FRACTIONS, number
+
+BUDGET = 1_100_000  # numbers in all curves of a page; about 4.5 bytes each
+FEWEST = 5
+
+
+@dataclass(frozen=True)
+class Thinning:
+    """How curves are thinned: to the epochs with a number on the test set, and to at most `most` of them, evenly."""
+
+    evaluated: bool = False
+    most: int | None = None
+
+    def sentence(self) -> str:
+        """What a reader must know about the curves."""
+        if not self.evaluated:
+            return "Curves hold every epoch of the records."
+        few = f", at most {self.most} of them, evenly spaced, the first and the last among them" if self.most else ""
+        return f"To keep the file small, curves hold the epochs with a number on the test set alone{few}."
+
+
+def thinning(records: Iterable[Record], budget: int = BUDGET) -> Thinning:
+    """The mildest thinning that keeps all curves within `budget` numbers."""
+    rows, evaluated = [], []
+    for record in records:
+        quantities = sum(1 for _ in _quantities(record))
+        rows.append(quantities * len(record.curve.get("epoch", [])))
+        evaluated.append((quantities, len(_evaluated(record))))
+    if sum(rows) <= budget:
+        return Thinning()
+    if sum(q * n for q, n in evaluated) <= budget:
+        return Thinning(evaluated=True)
+    return Thinning(True, max(FEWEST, budget // max(1, sum(q for q, _ in evaluated))))
+
+
+def curve_block(rows: Mapping[int, Record], thin: Thinning) -> dict[str, Any]:
+    """The curves of some records, by their row in the table of cells.
+
+    Returns:
+        "epochs": distinct lists of epochs; "scale": per quantity what its whole numbers are divided by, 0 where numbers
+        stand as they are; "cells": per row [index into epochs, {quantity: comma-separated numbers, absent ones empty}].
+        Shares and accuracies are in percent to one decimal.
+    """
+    pool: dict[tuple[int, ...], int] = {}
+    scale: dict[str, int] = {}
+    cells: dict[str, list[Any]] = {}
+    for row, record in rows.items():
+        kept = _kept(record, thin)
+        epochs = tuple(int(record.curve["epoch"][i] or 0) for i in kept)
+        texts = {}
+        for name, values in _quantities(record):
+            scale[name] = 10 if name in FRACTIONS else 0
+            texts[name] = ",".join(_text(values[i] if i < len(values) else None, name in FRACTIONS) for i in kept)
+        cells[str(row)] = [pool.setdefault(epochs, len(pool)), texts]
+    return {"epochs": [list(epochs) for epochs in pool], "scale": scale, "cells": cells}
+
+
+def _quantities(record: Record) -> Iterable[tuple[str, Sequence[float | int | None]]]:
+    """The curves and diagnostics of a record that have a number at all."""
+    for name, values in {**record.curve, **record.diagnostics}.items():
+        if name != "epoch" and any(not math.isnan(number(value)) for value in values):
+            yield name, values
+
+
+def _evaluated(record: Record) -> list[int]:
+    """Rows with a finite number on the test set, or all rows where there is none; of an epoch that stands twice the
+    later row."""
+    test = record.curve.get("test_accuracy", [])
+    last = {epoch: row for row, epoch in enumerate(record.curve.get("epoch", []))}
+    rows = sorted(last.values())
+    return [row for row in rows if row < len(test) and not math.isnan(number(test[row]))] or rows
+
+
+def _kept(record: Record, thin: Thinning) -> list[int]:
+    if not thin.evaluated:
+        return sorted({epoch: row for row, epoch in enumerate(record.curve.get("epoch", []))}.values())
+    rows = _evaluated(record)
+    if thin.most is None or len(rows) <= thin.most:
+        return rows
+    step = (len(rows) - 1) / (thin.most - 1)
+    return [rows[round(i * step)] for i in range(thin.most)]
+
+
+def _text(value: Any, fraction: bool) -> str:
+    """A number in as few characters as its use allows; nothing where it is absent or not finite."""
+    known = number(value)
+    if math.isnan(known):
+        return ""
+    return str(round(1000 * known)) if fraction else f"{known:.3g}"

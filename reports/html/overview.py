@@ -1,0 +1,159 @@
+"""What stands at the head of the page: settings, best methods, oracles, what did not finish, environments."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any
+
+import pandas as pd
+
+from bench.cell import Record
+from reports.index import unfinished
+from reports.names import NOISE, REFERENCE, SIGNS, column_name, identifiable, noise_name
+from reports.resolution import Judged, judge
+from reports.tables import as_dicts, describe, measured, parts, summarize
+
+SHOWN = 3
+MACHINE = ("device", "processor", "platform", "threads")
+
+
+@dataclass(frozen=True)
+class Best:
+    """The highest mean of a noise column among comparable trained methods, how far it is ahead of the next and how far
+    it would have to be, in points, and the methods that seeds do not tell from it.
+    """
+
+    column: str
+    label: str
+    mean: float
+    sd: float
+    n: int
+    ahead: float
+    needed: float
+    near: str
+    zero_shot: float
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting in words and counts."""
+
+    name: str
+    words: str
+    measured: str
+    rows: int
+    columns: str
+    seeds: str
+    done: int
+    cells: int
+    best: tuple[Best, ...]
+
+
+def settings_of(frame: pd.DataFrame) -> list[Setting]:
+    """The settings, in the order of the tables."""
+    return [_setting(name, part) for name, part in parts(frame)]
+
+
+def oracles(frame: pd.DataFrame, records: Sequence[Record]) -> list[tuple[str, str]]:
+    """Each oracle row with what it was told."""
+    facts = {record.key: record.oracle for record in records}
+    told: dict[str, set[str]] = {}
+    for key, label in frame.loc[frame["section"] == "oracle", ["key", "label"]].itertuples(index=False, name=None):
+        told.setdefault(label, set()).update(facts.get(key, []))
+    return [(label, ", ".join(sorted(fact.replace("_", " ") for fact in found))) for label, found in told.items()]
+
+
+def missing(frame: pd.DataFrame) -> list[dict[str, str]]:
+    """Cells without a number, those of one row, status and reason together."""
+    found = []
+    for (setting, label, status, reason), group in unfinished(frame).groupby(
+        ["setting", "label", "status", "reason"], sort=False
+    ):
+        cells = []
+        for (noise, rate), seeds in group.groupby(["noise", "rate"], sort=False)["seed"]:
+            plural = "s" if len(seeds) > 1 else ""
+            cells.append(f"{column_name(str(noise), float(str(rate)))} (seed{plural} {', '.join(map(str, seeds))})")
+        words = SIGNS[status][1] if status in SIGNS else "not run" if status == "missing" else status
+        found.append(
+            {
+                "setting": str(setting),
+                "label": str(label),
+                "status": str(words),
+                "cells": "; ".join(cells),
+                "reason": str(reason),
+            }
+        )
+    return found
+
+
+def environments(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """The distinct code states, versions and machines with the number of cells that ran there, the commonest first."""
+    counts: Counter[tuple[str, ...]] = Counter()
+    for record in records:
+        known = record.provenance
+        versions = ", ".join(f"{name} {number}" for name, number in dict(known.get("versions", {})).items())
+        code = dict(known.get("code", {}))
+        commit = str(code.get("commit", ""))[:12] + (" with changes" if code.get("dirty") else "")
+        counts[(commit, versions, *(str(known.get(name, "")) for name in MACHINE))] += 1
+    names = ("commit", "versions", *MACHINE)
+    return [{**dict(zip(names, row, strict=True)), "cells": count} for row, count in counts.most_common()]
+
+
+def span(records: Sequence[Record]) -> str:
+    """When the first cell began and the last one ended; empty where nobody knows."""
+    begun = [str(record.provenance["started"]) for record in records if record.provenance.get("started")]
+    ended = [str(record.provenance["finished"]) for record in records if record.provenance.get("finished")]
+    return f"{_minute(min(begun))} to {_minute(max(ended))}" if begun and ended else ""
+
+
+def _minute(moment: str) -> str:
+    return moment.replace("T", " ").replace("+00:00", " UTC")
+
+
+def _setting(name: str, part: pd.DataFrame) -> Setting:
+    kinds = part[["noise", "rate"]].drop_duplicates()["noise"].value_counts(sort=False)
+    done, seeds = int((part["status"] == "done").sum()), sorted({int(seed) for seed in part["seed"]})
+    columns = ", ".join(f"{noise_name(str(kind))} ({count})" if count > 1 else noise_name(str(kind))
+                        for kind, count in kinds.items())  # fmt: skip
+    shown = ", ".join(map(str, seeds)) if len(seeds) <= 10 else f"{len(seeds)} seeds"
+    words, rows = describe(part), int(part["label"].nunique())
+    return Setting(name, words, measured(part), rows, columns, shown, done, len(part), _best(part))
+
+
+def _best(part: pd.DataFrame) -> tuple[Best, ...]:
+    """Per noise column the best trained method, by the rule of `reports.resolution`; none where nothing is ranked."""
+    summary = summarize(part)
+    known = {
+        (row["label"], row["noise"], float(row["rate"])): row
+        for row in as_dicts(summary[summary["section"] == "method"])
+    }
+    references = summary[summary["method"] == REFERENCE]
+    zero = {(row["noise"], float(row["rate"])): float(row["mean"]) for row in as_dicts(references)}
+    rank = {kind: index for index, kind in enumerate(NOISE)}
+    judged = judge(part)
+    found = []
+    for column in sorted(judged, key=lambda column: (rank.get(column[0], len(rank)), column)):
+        if identifiable(*column):
+            row = known[judged[column].labels[0], *column]
+            mean, sd, n = (row[name] for name in ("mean", "sd", "n"))
+            several = len(judged[column].labels) > 1
+            ahead, needed = (judged[column].gap(0, 1), judged[column].needed(0, 1)) if several else (math.nan, math.nan)
+            name, zero_shot = column_name(*column), zero.get(column, math.nan)
+            found.append(Best(name, row["label"], mean, sd, n, ahead, needed, _near(judged[column]), zero_shot))
+    return tuple(found)
+
+
+def _near(judged: Judged) -> str:
+    """Which methods seeds do not tell from the first."""
+    if len(judged.labels) == 1:
+        return "no other method"
+    if judged.seeds == 1:
+        return "unknown with one seed"
+    others = range(1, len(judged.labels))
+    near = [judged.labels[i] for i in takewhile(lambda i: not judged.apart(0, i), others)]
+    more = f" and {len(near) - SHOWN} more" if len(near) > SHOWN else ""
+    return ", ".join(near[:SHOWN]) + more if near else "none"
