@@ -27,7 +27,7 @@ T = TypeVar("T")
 CHUNK: Final = 64
 ENVIRONMENT: Final = "NOISY_PROMPT_BENCH_LOADERS"
 THREADS: Final = "OMP_NUM_THREADS"
-SMALL: Final = 128 * 224 * 224  # pixels up to which a pass ends before processes have started
+SMALL: Final = CHUNK * 224 * 224  # pixels up to which a pass ends before processes have started
 
 
 def allowed(most: int | None = None) -> int:
