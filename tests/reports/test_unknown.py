@@ -9,14 +9,15 @@ import pytest
 
 from bench.cell import Record
 from reports import build as module
-from reports import figures
+from reports import drawing, figures
 from reports.build import build_report
 from reports.costs import cost_tables
 from reports.figures import draw
 from reports.frame import curves, tidy
 from reports.index import unfinished
 from reports.names import AS_IS
-from reports.tables import Table, accuracy_tables, agreement_tables, memorization_tables
+from reports.tables import Table, accuracy_tables
+from reports.training_tables import agreement_tables, memorization_tables
 from tests.reports.factory import cell, grid, record
 
 PLACE = "folder:somewhere/photos"
@@ -135,7 +136,7 @@ def test_the_front_page_says_what_cannot_be_measured(tmp_path: Path, monkeypatch
 
 
 def test_the_figure_of_agreement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(figures, "_METADATA", {"svg": {"Date": None, "Creator": None}})
+    monkeypatch.setattr(drawing, "FORMATS", {"svg": {"Date": None, "Creator": None}})
     records = unknown(test_truth=False)
     frame = tidy(records)
     drawn = draw(frame, curves(records, frame), tmp_path)
@@ -154,7 +155,7 @@ def test_the_figure_of_agreement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_kinds_without_a_rate_are_measured_and_drawn_side_by_side(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(figures, "_METADATA", {"svg": {"Date": None, "Creator": None}})
+    monkeypatch.setattr(drawing, "FORMATS", {"svg": {"Date": None, "Creator": None}})
     monkeypatch.setattr(figures, "_memorization", lambda _: [])
     records = without_rate(("human", "human[labels=aggregate]"))
     frame = tidy(records)
