@@ -100,6 +100,9 @@ def family(method: str) -> str:
     return next((name for name, members in FAMILIES.items() if method in members), "others")
 
 
+TOLD = {"human": "human[labels=worst]", "replacement": "replacement[pattern=symmetric]"}  # defaults worth a word
+
+
 def noise_name(kind: str) -> str:
     """The name of a noise kind, its options in brackets behind it; an unknown kind is its registry name with a capital.
 
@@ -112,7 +115,7 @@ def noise_name(kind: str) -> str:
 
 def noise_parts(kind: str) -> tuple[str, str]:
     """The name of a noise kind without its options, and these in words; of a file the last part of its path."""
-    name, _, options = kind.removesuffix("]").partition("[")
+    name, _, options = TOLD.get(kind, kind).removesuffix("]").partition("[")
     pairs = [option.partition("=") for option in options.split(",")] if options else []
     words = ", ".join(f"{option} {value.rpartition('/')[2]}".strip() for option, _, value in pairs)
     return NOISE.get(name, name[:1].upper() + name[1:]), words

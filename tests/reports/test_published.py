@@ -525,7 +525,8 @@ def test_without_the_flag_nothing_changes(tmp_path: Path, monkeypatch: pytest.Mo
     assert plain.keys() <= more.keys()
     assert {Path(name).suffix for name in added} == {".csv", ".md", ".tex"}
     assert all(name.startswith("tables/published") for name in added)
-    assert {name for name in plain if plain[name] != more[name]} == {"report.md", "report.tex", "files.txt"}
+    changed = {name for name in plain if plain[name] != more[name]}
+    assert changed == {"report.html", "report.md", "report.tex", "files.txt"}
     assert "Published numbers" not in plain["report.md"]
     assert "## Published numbers\n" in more["report.md"]
     rows = list(csv.DictReader(more["tables/published.csv"].splitlines()))

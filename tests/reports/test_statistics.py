@@ -110,7 +110,7 @@ def test_columns_of_some_data_sets_alone_and_beyond_one_half_are_left_out_by_nam
     (table,) = average_tables(group_of(records))
     assert len(table.head) == len(GRID)
     text = " ".join(table.notes)
-    assert "not run on every data set: Symmetric 75 %, Human." in text
+    assert "not run on every data set: Symmetric 75 %, Human (labels worst)." in text
     assert "labels cannot identify the truth there: Asymmetric 75 %." in text
 
 
