@@ -58,7 +58,7 @@ def fails(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
         (["plan", "--grid", "quik"], 'unknown grid "quik"'),
         (["status", "--store", "none"], 'store "none" does not exist'),
         (["report", "--store", "none"], 'store "none" does not exist'),
-        (["compare", "--store", "none", "--baseline", "none.json"], 'store "none" does not exist'),
+        (["compare", "--store", "none", "--baseline", "none.json"], 'baseline "none.json" cannot be read'),
         (["compare"], "--baseline"),
         (["list", "method"], 'unknown kind "method"; did you mean "methods"?'),
         (["list"], "required"),
