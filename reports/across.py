@@ -65,9 +65,9 @@ def rankings(group: Group) -> list[Ranking]:
     labels = list(dict.fromkeys(means["label"]))
     if reason(group, len(labels)):
         return []
-    wide = {column: _wide(means, [column]) for column in columns_of(means)}
+    wide = {column: by_data_set(means, [column]) for column in columns_of(means)}
     noisy = [column for column in wide if column[0] not in UNCHANGED]
-    together = {MEAN: _wide(means, noisy)} if len(noisy) > 1 else {}
+    together = {MEAN: by_data_set(means, noisy)} if len(noisy) > 1 else {}
     return [
         friedman(values, column, tuple(sorted(set(labels) - set(values))))
         for column, values in {**together, **wide}.items()
@@ -92,7 +92,7 @@ def reason(group: Group, methods: int) -> str:
     return ""
 
 
-def _wide(means: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
+def by_data_set(means: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
     """Data sets by labels: means over columns, of the labels that have all columns on all data sets."""
     chosen = only(means, columns)
     wide = chosen.pivot_table(index="dataset", columns=["label", "noise", "rate"], values="last", sort=False)
@@ -141,7 +141,7 @@ def ranking_table(group: Group, found: Sequence[Ranking]) -> Table:
             f"{len(r.ranks)}", f"{r.statistic:.1f}", _p(r.p), f"{r.difference:.2f}", f"{r.apart} of {pairs}",
             f"{rank:.2f} {best}",
         )  # fmt: skip
-        rows.append(Row(_title(r.column), tuple(Entry(text=text) for text in cells)))
+        rows.append(Row(title(r.column), tuple(Entry(text=text) for text in cells)))
     caption = (
         f"Trained methods over {len(group.datasets)} data sets, {group.words}: tests after Friedman and Nemenyi.",
         "Data sets are the blocks, numbers a method's mean over seeds after the last epoch.",
@@ -157,7 +157,8 @@ def ranking_table(group: Group, found: Sequence[Ranking]) -> Table:
     return Table("statistics", group.name, name, columns, (Section("", tuple(rows)),), caption, notes)
 
 
-def _title(column: Column) -> str:
+def title(column: Column) -> str:
+    """A noise column, or the mean over them, as tables name it."""
     return "Mean over noise columns" if column == MEAN else column_name(*column)
 
 

@@ -14,6 +14,7 @@ from reports.paired import paired_frame, paired_tables, sentence
 from reports.published_tables import Part
 from reports.ranks_figure import draw_ranks
 from reports.render import escape_markdown, markdown
+from reports.signed_ranks import signed_rank_table, signed_ranks
 from reports.tables import Table, describe, parts
 
 INTRO = """\
@@ -31,12 +32,15 @@ def statistics_part(frame: pd.DataFrame, figures: Path) -> tuple[Part, list[Draw
     for group in groups(frame):
         mine = average_tables(group)
         found, intervals = rankings(group), bootstrap_frame(group)
-        across = [*([ranking_table(group, found)] if found else []), *bootstrap_tables(group, intervals)]
+        signed = signed_ranks(group)
+        friedman = [ranking_table(group, found)] if found else []
+        across = [*friedman, *signed_rank_table(group, signed), *bootstrap_tables(group, intervals)]
         figure = draw_ranks(group, found[0], figures) if found else None
         tables += [*mine, *across]
         drawn += [figure] if figure else []
         _add(files, "averages", group.averages.merge(group.ranks.rename(columns={"rank": "mean_rank"}), "left", on=BY))
         _add(files, "statistics-datasets", ranking_frame(group.name, found))
+        _add(files, "statistics-pairs", signed)
         _add(files, "statistics-averages", intervals)
         lines += _across(group, found, [*mine, *across], figure)
     return Part(tuple(tables), tuple(lines), files), drawn

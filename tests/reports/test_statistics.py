@@ -9,13 +9,24 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from bench.cell import Record
-from reports.across import FEWEST, bootstrap_frame, bootstrap_tables, friedman, ranking_frame, ranking_table, rankings
+from reports.across import (
+    FEWEST,
+    MEAN,
+    bootstrap_frame,
+    bootstrap_tables,
+    friedman,
+    ranking_frame,
+    ranking_table,
+    rankings,
+)
 from reports.averages import Group, average_tables, groups
 from reports.frame import tidy
 from reports.paired import holm, paired_frame, paired_tables, sentence
 from reports.render import latex, markdown
+from reports.signed_ranks import signed_rank_table, signed_ranks
 from reports.statistics import statistics_part
 from reports.tables import Entry, Table
 from tests.reports.factory import GRID, cell, grid, record
@@ -202,6 +213,51 @@ def test_tests_over_data_sets_need_more_than_ten_and_are_recomputed():
     assert first.rows[0].entries[4].text == f"{overall.apart} of 10"
 
 
+def test_signed_ranks_over_data_sets_are_those_of_scipy():
+    assert signed_ranks(group_of(several(5, columns=GRID[:2]))).empty
+    records = several(8, columns=GRID[:3], oracle=False)
+    group = group_of(records)
+    found = signed_ranks(group)
+    assert list(found["noise"].iloc[:1]) == [MEAN[0]]
+    numbers = plain(records)
+    values = numbers[numbers["k"] == "none"].groupby(["d", "m"])["a"].mean().unstack()  # noqa: PD010
+    clean = found[found["noise"] == "none"].set_index(["first", "second"])
+    mine = clean.loc[("VisPrompt", "CoOp")]
+    difference = values["visprompt"] - values["coop"]
+    assert mine["p"] == pytest.approx(stats.wilcoxon(difference).pvalue)
+    assert mine["difference"] == pytest.approx(difference.mean())
+    assert (mine["above"], mine["below"]) == ((difference > 0).sum(), (difference < 0).sum())
+    assert clean["p_holm"].tolist() == pytest.approx(multipletests(clean["p"], method="holm")[1].tolist())
+    against = clean[clean["p_holm_baseline"].notna()]
+    assert set(against.index.get_level_values("second")) == {"CoOp"}
+    assert against["p_holm_baseline"].tolist() == pytest.approx(multipletests(against["p"], method="holm")[1].tolist())
+    assert (clean["p_holm"] >= clean["p"]).all()
+
+
+def test_signed_ranks_mark_what_is_certain_and_take_equal_numbers():
+    sure = [
+        record(cell(m, seed=s, dataset=f"set{d}"), 0.5 + gain + d / 100 + s / 1000)
+        for m, gain in (("coop", 0.0), ("gce-coop", 0.0), ("visprompt", 0.1))
+        for s in (1, 2)
+        for d in range(9)
+    ]
+    group = group_of(sure)
+    (table,) = signed_rank_table(group, signed_ranks(group))
+    marks = {row.label: (row.entries[0].text, row.entries[0].signs) for row in table.sections[0].rows}
+    assert marks == {"GCE-CoOp": ("0.0 (0/0)", ""), "VisPrompt": ("+10.0 (9/0)", "*")}
+
+
+def test_many_methods_are_tested_against_the_baseline_alone():
+    records = [
+        record(cell(m, dataset=f"set{d}", epochs=1))
+        for m in ("coop", *(f"m_{i}%" for i in range(40)))
+        for d in range(6)
+    ]
+    found = signed_ranks(group_of(records))
+    assert set(found["second"]) == {"CoOp"}
+    assert len(found) == 40
+
+
 def test_bootstrap_intervals_hold_the_average_and_are_the_same_every_time():
     records = several(6, columns=GRID[:2])
     group = group_of(records)
@@ -224,7 +280,8 @@ def test_bootstrap_intervals_hold_the_average_and_are_the_same_every_time():
 
 def test_the_part_of_a_report(tmp_path: Path):
     part, drawn = statistics_part(tidy(several(FEWEST, columns=GRID[:3], oracle=False, sd=0.003)), tmp_path)
-    assert set(part.files) == {"statistics", "averages", "statistics-datasets", "statistics-averages"}
+    files = {"statistics", "averages", "statistics-datasets", "statistics-pairs", "statistics-averages"}
+    assert set(part.files) == files
     (figure,) = drawn
     assert sorted(path.suffix for path in figure.files) == [".csv", ".pdf", ".png", ".svg"]
     assert "critical difference of" in figure.caption
