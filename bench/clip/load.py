@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -67,10 +68,14 @@ def _load(name: str) -> Backbone:
         return _assemble(config, preprocess, read_checkpoint(_download(spec)), name, name)
     checkpoint = read_checkpoint(spec.path)
     if spec.tag is None and not checkpoint.openai and not config.get("quick_gelu"):
-        logger.warning(
-            "%s: plain GELU, as %s says; for OpenAI's weights write %s/openai@PATH", name, spec.arch, spec.arch
-        )
+        _tell_plain_gelu(name, spec.arch)
     return _assemble(config, preprocess, checkpoint, f"{name.partition('@')[0]}@{spec.path.name}", name)
+
+
+@cache
+def _tell_plain_gelu(name: str, arch: str) -> None:
+    """Once in a process, however often the weights are read."""
+    logger.warning("%s: plain GELU, as %s says; for OpenAI's weights write %s/openai@PATH", name, arch, arch)
 
 
 def _from_file(path: Path, name: str) -> Backbone:
