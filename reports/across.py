@@ -92,6 +92,21 @@ def reason(group: Group, methods: int) -> str:
     return ""
 
 
+def verdict(ranking: Ranking) -> str:
+    """What the tests of one column establish, in a sentence."""
+    where = "the mean over the noise columns" if ranking.column == MEAN else column_name(*ranking.column)
+    size = f"{len(ranking.ranks)} methods on {ranking.datasets} data sets, {where}"
+    found = f"chi-squared {ranking.statistic:.1f}, p {_p(ranking.p) if ranking.p < 0.001 else f'= {_p(ranking.p)}'}"
+    if ranking.p >= ALPHA:
+        return f"Friedman's test finds no difference between methods ({size}: {found}), so no pair is called apart."
+    pairs = len(ranking.ranks) * (len(ranking.ranks) - 1) // 2
+    best, rank = next(iter(ranking.ranks.items()))
+    return (
+        f"Methods differ ({size}: {found} of Friedman's test). Nemenyi's test tells {ranking.apart} of {pairs} pairs "
+        f"apart: those whose mean ranks differ by {ranking.difference:.2f}. {best} has the best mean rank, {rank:.2f}."
+    )
+
+
 def _wide(means: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
     """Data sets by labels: means over columns, of the labels that have all columns on all data sets."""
     chosen = only(means, columns)

@@ -125,7 +125,9 @@ def _write(
     tables = [*accuracy_tables(frame), *memorization_tables(frame), *agreement_tables(frame), *cost_tables(frame)]
     statistics, ranked = statistics_part(frame, folder / "figures")
     extra = Part(
-        (*statistics.tables, *extra.tables), (*statistics.lines, *extra.lines), {**statistics.files, **extra.files}
+        (*statistics.tables, *extra.tables),
+        (*statistics.chapters, *extra.chapters),
+        {**statistics.files, **extra.files},
     )
     tables += extra.tables
     left_out: list[str] = []
@@ -139,7 +141,7 @@ def _write(
     if "csv" in formats:
         _data(frame, folder / "tables", extra)
     if "html" in formats:
-        _text(folder / "report.html", page(frame, records, tables, problems))
+        _text(folder / "report.html", page(frame, records, tables, problems, extra.chapters))
     _text(folder / "report.md", index(frame, tables, figures, formats, problems, extra.lines, left_out))
 
 
