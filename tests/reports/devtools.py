@@ -24,9 +24,6 @@ KEYS = {  # name: (code of the key, Windows' number, text)
     "Escape": ("Escape", 27, ""),
     "Backspace": ("Backspace", 8, ""),
     "ArrowDown": ("ArrowDown", 40, ""),
-    "ArrowLeft": ("ArrowLeft", 37, ""),
-    "Home": ("Home", 36, ""),
-    "End": ("End", 35, ""),
 }
 MODIFIERS = {"Alt": 1, "Control": 2, "Shift": 8}
 
