@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -208,7 +209,7 @@ def assert_told(tree: list[dict[str, Any]]) -> None:
         assert not set(node["name"]) & set("↕▲▼"), node
     levels = headings(tree)
     assert levels[0] == 1 and levels.count(1) == 1  # noqa: PT018
-    assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after - before <= 1 for before, after in pairwise(levels))
     for number, node in enumerate(tree):
         if node["role"] == "table":
             inner = [one["role"] for one in tree[number + 1 :]]
