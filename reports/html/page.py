@@ -76,7 +76,7 @@ def page(
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"heads": _heads, "said": _said}
+    environment.filters |= {"heads": _heads, "said": _said, "minus": _minus}
     environment.globals["diagram"] = diagram
     return environment.get_template("page.html.j2").render(context)
 
@@ -135,6 +135,11 @@ def _said(words: Words) -> Markup:
     """The pieces of a sentence, code as such."""
     pieces = [Markup("<code>{}</code>").format(p) if isinstance(p, Code) else escape(p) for p in words]
     return Markup("").join(pieces)
+
+
+def _minus(text: str) -> str:
+    """A number with a minus sign for its hyphen."""
+    return f"\u2212{text[1:]}" if re.match(r"-\d", text) else text
 
 
 def _heads(table: Table) -> list[tuple[str, int]]:

@@ -197,6 +197,23 @@ def test_boxes_and_choices_work_by_keys(tab: Tab):
         assert tab.focus()["text"] == name
 
 
+def test_what_is_printed_fits_on_a_sheet_and_the_screen_is_as_before_after_it(tab: Tab):
+    state = (
+        "[[...document.querySelectorAll('.u-wrap canvas')].map((e) => e.getBoundingClientRect().width),"
+        " document.querySelectorAll('#overview details[open]').length, getComputedStyle(document.body).color]"
+    )
+    tab.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+    tab.run("document.querySelector('#overview details').open = false")
+    before = tab.run(state)
+    assert min(before[0]) > 800 and len(before[0]) == 2  # noqa: PT018
+    tab.run("dispatchEvent(new Event('beforeprint'))")
+    widths, opened, ink = tab.run(state)
+    assert max(widths) <= 42 * 16 and opened == 1  # noqa: PT018
+    assert ink != before[2]  # dark ink for light paper
+    tab.run("dispatchEvent(new Event('afterprint'))")
+    assert tab.run(state) == before
+
+
 def headings(tree: list[dict[str, Any]]) -> list[int]:
     return [int(node["level"]) for node in tree if node["role"] == "heading"]
 

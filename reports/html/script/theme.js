@@ -40,11 +40,13 @@ function startTheme() {
     closed = [...document.querySelectorAll("#overview details:not([open])")];
     for (const details of closed) details.open = true;
     root.dataset.theme = "light";
+    root.classList.add("printing"); // charts as wide as a sheet of paper
     drawAllCharts();
     redrawCharts();
   });
   addEventListener("afterprint", () => {
     for (const details of closed) details.open = false;
+    root.classList.remove("printing");
     setTheme(themeBefore);
   });
 }
