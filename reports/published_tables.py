@@ -59,6 +59,7 @@ number stands beside ours only where nothing known of its protocol contradicts o
 the same, is named under the table. None of them is a target: others drew other shots and other wrong labels."""
 
 
+_SOME = "Published numbers on {data} that are not compared, {count}, and why:"
 _NOTHING = "None of the {count} published numbers on {data} can be compared with these cells:"
 
 
@@ -236,7 +237,7 @@ def _rest(dataset: str, held: pd.DataFrame, published: Published) -> tuple[str, 
         text = f"No published number is on {data}, so there is nothing to compare with. There are some on "
         return "", (), ((f"{text}{', '.join(have)}. ", *advice),)
     left = held[held["grade"].isin((NONE, REPEATED))]
-    opening = "Not compared:" if len(left) < len(held) else _NOTHING.format(count=len(held), data=data)
+    opening = (_SOME if len(left) < len(held) else _NOTHING).format(count=len(left), data=data)
     counts = left.groupby(["source", "table", "reason"], sort=False).size().reset_index(name="count")
     items = tuple(f"{row['count']} of {row['source']}, {row['table']}: {row['reason']}" for row in as_dicts(counts))
     possible, advice = _advice(named.base(dataset), published)
