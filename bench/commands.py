@@ -217,16 +217,17 @@ def _begun(config: Config, keys: set[str]) -> list[Grid]:
     return begun
 
 
-def write_report(selection: Selection, formats: set[str], out: str | None, published: bool = False) -> int:
+def write_report(selection: Selection, formats: set[str], out: str | None, published: bool, figures: int | None) -> int:
     """`bench report`."""
     from reports.build import FORMATS, build
+    from reports.figures import MOST
 
     config = selection.load()
     store = selection.existing(config)
     if out is None and "://" in store.root:
         raise BenchError(f'store "{store.root}" is a URL; name the folder of the report with --out.')
     folder = Path(out or Path(store.root) / "report")
-    files = build(store.root, folder, frozenset(formats) or FORMATS, published)
+    files = build(store.root, folder, frozenset(formats) or FORMATS, published, MOST if figures is None else figures)
     console.line(f"report: {files[0]} and {len(files) - 1} more files in {files[0].parent}")
     return 0
 

@@ -103,6 +103,10 @@ def report(
     published: Annotated[
         bool, typer.Option("--published", help="Also set published numbers beside the records, where they compare.")
     ] = False,
+    figures: Annotated[
+        int | None,
+        typer.Option(min=0, help="About how many figures at most; 0 for none, which is quick.  [default: 100]"),
+    ] = None,
     out: Annotated[str | None, typer.Option(help="Folder of the report.  [default: report/ in the store]")] = None,
     store: StoreRoot = None,
     plugin: Plugins = None,
@@ -113,7 +117,7 @@ def report(
 
     chosen = {"latex": latex, "markdown": markdown, "csv": csv, "html": html}
     formats = {name for name, wanted in chosen.items() if wanted}
-    return write_report(Selection(None, [], store, config, plugin or []), formats, out, published)
+    return write_report(Selection(None, [], store, config, plugin or []), formats, out, published, figures)
 
 
 @app.command()

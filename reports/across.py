@@ -92,6 +92,20 @@ def reason(group: Group, methods: int) -> str:
     return ""
 
 
+def verdict(ranking: Ranking) -> str:
+    """What the tests of one column establish, in a sentence."""
+    size = f"{len(ranking.ranks)} methods on {ranking.datasets} data sets, {spoken(ranking.column)}"
+    found = f"chi-squared {ranking.statistic:.1f}, p {_p(ranking.p) if ranking.p < 0.001 else f'= {_p(ranking.p)}'}"
+    if ranking.p >= ALPHA:
+        return f"Friedman's test finds no difference between methods ({size}: {found}), so no pair is called apart."
+    pairs = len(ranking.ranks) * (len(ranking.ranks) - 1) // 2
+    best, rank = next(iter(ranking.ranks.items()))
+    return (
+        f"Methods differ ({size}: {found} of Friedman's test). Nemenyi's test tells {ranking.apart} of {pairs} pairs "
+        f"apart: those whose mean ranks differ by {ranking.difference:.2f}. {best} has the best mean rank, {rank:.2f}."
+    )
+
+
 def by_data_set(means: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
     """Data sets by labels: means over columns, of the labels that have all columns on all data sets."""
     chosen = only(means, columns)
@@ -155,6 +169,11 @@ def ranking_table(group: Group, found: Sequence[Ranking]) -> Table:
     columns = tuple(("", text) for text in texts)
     name = f"statistics-{group.name}-friedman"
     return Table("statistics", group.name, name, columns, (Section("", tuple(rows)),), caption, notes)
+
+
+def spoken(column: Column) -> str:
+    """A noise column, or the mean over them, as sentences name it."""
+    return "the mean over the noise columns" if column == MEAN else column_name(*column)
 
 
 def title(column: Column) -> str:

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -13,7 +14,7 @@ from bench.cell import Record
 from bench.errors import BenchError
 from reports.costs import cost_frame, cost_tables
 from reports.drawing import Outcomes
-from reports.figures import Drawn, draw
+from reports.figures import MOST, Drawn, draw
 from reports.frame import Defaults, curves, tidy
 from reports.html import page
 from reports.index import index, unfinished
@@ -28,7 +29,9 @@ FORMATS = frozenset({"latex", "markdown", "csv", "html"})
 MANIFEST = "files.txt"
 
 
-def build(store_root: str, out: Path, formats: frozenset[str] = FORMATS, published: bool = False) -> list[Path]:
+def build(
+    store_root: str, out: Path, formats: frozenset[str] = FORMATS, published: bool = False, figures: int = MOST
+) -> list[Path]:
     """Write the report of a store.
 
     Args:
@@ -36,21 +39,21 @@ def build(store_root: str, out: Path, formats: frozenset[str] = FORMATS, publish
         out: the report's folder; files of an earlier report in it that are no longer made are removed, others stay.
         formats: of the tables, and "html" for the page, among `FORMATS`; figures and `report.md` are always written.
         published: whether published numbers are set beside the records.
+        figures: about how many are drawn at most; none of 0.
 
     Returns:
         The files written, `report.md` first.
 
     Raises:
-        BenchError: the store has no record, a format is unknown, or `out` cannot be written.
+        BenchError: the store has no record, a format is unknown, `figures` is negative, or `out` cannot be written.
     """
     from bench.store import Store
 
     store = Store(store_root)
     records = list(store.records())
     problems = list(store.problems.values())
-    return build_report(
-        records, out, formats, where=store_root, problems=problems, published=published, outcomes=store.sidecar
-    )
+    more: dict[str, Any] = {"published": published, "outcomes": store.sidecar, "figures": figures}
+    return build_report(records, out, formats, where=store_root, problems=problems, **more)
 
 
 def build_report(
@@ -63,6 +66,7 @@ def build_report(
     problems: Sequence[str] = (),
     published: bool = False,
     outcomes: Outcomes | None = None,
+    figures: int = MOST,
 ) -> list[Path]:
     """As `build`, from records at hand.
 
@@ -77,13 +81,14 @@ def build_report(
     """
     if unknown := sorted(formats - FORMATS):
         raise BenchError(f'unknown table format "{unknown[0]}"; expected {", ".join(sorted(FORMATS))}.')
+    if figures < 0:
+        raise BenchError(f"{figures} figures cannot be drawn; give --figures 0 for none, or how many at most.")
     if not records:
         raise BenchError(f'no record in "{where}", so there is nothing to report; run `bench run` first.')
     if all(record.cell.fold for record in records):
         raise BenchError(f'"{where}" holds nothing but folds, which no table shows; they are for `bench suspects`.')
     known = option_defaults({r.cell.method for r in records}) if defaults is None else defaults
     frame = tidy(records, known)
-    long = curves(records, frame)
     extra = published_part(frame, records, known) if published else Part()
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +98,7 @@ def build_report(
             f'report "{out}" cannot be written: {error.strerror}; give --out a writable folder.'
         ) from error
     try:
-        _write(records, frame, long, fresh, formats, problems, extra, outcomes)
+        _write(records, frame, fresh, formats, problems, extra, outcomes, figures)
         return _swap(fresh, out)
     except OSError as error:
         raise BenchError(
@@ -113,23 +118,26 @@ def option_defaults(methods: set[str]) -> Defaults:
 def _write(
     records: Sequence[Record],
     frame: pd.DataFrame,
-    long: pd.DataFrame,
     folder: Path,
     formats: frozenset[str],
     problems: Sequence[str],
     extra: Part,
     outcomes: Outcomes | None,
+    most: int,
 ) -> None:
     for name in ("tables", "figures"):
         (folder / name).mkdir()
     tables = [*accuracy_tables(frame), *memorization_tables(frame), *agreement_tables(frame), *cost_tables(frame)]
-    statistics, ranked = statistics_part(frame, folder / "figures")
+    statistics, ranked = statistics_part(frame, folder / "figures" if most else None)
     extra = Part(
-        (*statistics.tables, *extra.tables), (*statistics.lines, *extra.lines), {**statistics.files, **extra.files}
+        (*statistics.tables, *extra.tables),
+        (*statistics.chapters, *extra.chapters),
+        {**statistics.files, **extra.files},
     )
     tables += extra.tables
     left_out: list[str] = []
-    figures = [*draw(frame, long, folder / "figures", outcomes, left_out), *ranked]
+    long = curves(records, frame) if most else pd.DataFrame()
+    figures = [*draw(frame, long, folder / "figures", outcomes, left_out, most), *ranked]
     renderers: dict[str, tuple[str, Callable[[Table], str]]] = {"latex": ("tex", latex), "markdown": ("md", markdown)}
     for suffix, renderer in (renderers[name] for name in sorted(formats & renderers.keys())):
         for table in tables:
@@ -139,7 +147,7 @@ def _write(
     if "csv" in formats:
         _data(frame, folder / "tables", extra)
     if "html" in formats:
-        _text(folder / "report.html", page(frame, records, tables, problems))
+        _text(folder / "report.html", page(frame, records, tables, problems, extra.chapters))
     _text(folder / "report.md", index(frame, tables, figures, formats, problems, extra.lines, left_out))
 
 

@@ -48,7 +48,7 @@ SHOWS = {  # the curve without which there is no such figure
 }
 WITHOUT_TRUTH = frozenset({"agreement"})  # in place of `learning`: the same, and what can be said of the training set
 LINES = 12  # more in one panel cannot be told apart
-MOST = 100  # figures of one report, each a second or more
+MOST = 100  # figures of one report if nobody asks for another number, each a second or more
 ANCHORS = "references"
 
 
@@ -68,12 +68,16 @@ def draw(
         folder: an existing folder.
         outcomes: per-sample outcomes of a record by its key; without them no losses of single samples are drawn.
         left_out: gets one line for each kind of figure that was not drawn everywhere.
-        most: figures from which on no further one is begun.
+        most: figures from which on no further one is begun; 0 draws none.
 
     Returns:
         The figures, by setting and kind.
     """
     drawn: list[Drawn] = []
+    if not most:
+        if left_out is not None:
+            left_out.append("no figure was drawn, because of --figures 0; without it they are drawn")
+        return drawn
     with style.context(["default", RC]):
         materials = list(_materials(frame, curves, folder, outcomes))
         for kind, maker in KINDS.items():
@@ -84,7 +88,8 @@ def draw(
                 begun += 1
             if begun < len(wanted) and left_out is not None:
                 settings = ", ".join(dict.fromkeys(material.name for material in wanted[begun:]))
-                left_out.append(f"{kind}: not drawn, because a report has about {most} figures at most: {settings}")
+                why = f"a report has about {most} figures at most unless --figures asks for more"
+                left_out.append(f"{kind}: not drawn, because {why}: {settings}")
     order = list(KINDS)
     return sorted(drawn, key=lambda figure: (figure.setting, order.index(figure.kind)))
 

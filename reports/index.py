@@ -79,7 +79,9 @@ def index(
             for table in tables:
                 if (table.kind, table.setting) == (kind, setting):
                     lines += [markdown(table), ""]
-    return "\n".join([*lines, *published, *_unfinished_lines(frame, problems), *_files(formats, left_out), ""])
+    return "\n".join(
+        [*lines, *published, *_unfinished_lines(frame, problems), *_files(formats, left_out, len(figures)), ""]
+    )
 
 
 def reading(frame: pd.DataFrame) -> str:
@@ -125,9 +127,10 @@ def _unfinished_lines(frame: pd.DataFrame, problems: Sequence[str]) -> list[str]
     return [*lines, ""]
 
 
-def _files(formats: frozenset[str], left_out: Sequence[str]) -> list[str]:
+def _files(formats: frozenset[str], left_out: Sequence[str], figures: int) -> list[str]:
     """Where the other forms of the same numbers lie, and which figures are not there."""
-    lines = ["## Files", "", "- `figures/`: every figure as PDF, SVG and PNG, and the data behind it as CSV."]
+    lines = ["## Files", ""]
+    lines += ["- `figures/`: every figure as PDF, SVG and PNG, and the data behind it as CSV."] if figures else []
     lines += [f"- {escape_markdown(text)}." for text in left_out]
     if "csv" in formats:
         lines.append("- `tables/records.csv`: one row per record; the other CSV files there: the tables' numbers.")

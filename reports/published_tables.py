@@ -16,8 +16,8 @@ from bench.data import named
 from bench.variants import variant_text
 from reports.beside import NEARLY, NONE, REPEATED, SAME, beside
 from reports.frame import Defaults
+from reports.prose import Chapter, Code, Passage, Words, in_pieces, markdown_lines
 from reports.published import Number, Published, Replication, load, numbers
-from reports.render import escape_markdown, markdown
 from reports.tables import (
     Column,
     Entry,
@@ -56,20 +56,25 @@ SEEN = {
 INTRO = """\
 Numbers that others have printed, logged or quoted, from `reports/published.toml`, which says of each how it is known. A
 number stands beside ours only where nothing known of its protocol contradicts ours; what is not stated, or differs all
-the same, is named under the table. None of them is a target: others drew other shots and other wrong labels.
-"""
+the same, is named under the table. None of them is a target: others drew other shots and other wrong labels."""
 
 
-_NOTHING = "**None of the {count} published numbers on {data} can be compared with these cells:**"
+_SOME = "Published numbers on {data} that are not compared, {count}, and why:"
+_NOTHING = "None of the {count} published numbers on {data} can be compared with these cells:"
 
 
 @dataclass(frozen=True)
 class Part:
-    """What `--published` adds to a report: tables, the lines of its section, and frames by the name of their file."""
+    """What statistics and published numbers add to a report: tables, chapters, and frames by the name of their file."""
 
     tables: tuple[Table, ...] = ()
-    lines: tuple[str, ...] = ()
+    chapters: tuple[Chapter, ...] = ()
     files: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """The chapters as lines of Markdown."""
+        return markdown_lines(self.chapters)
 
 
 def published_part(
@@ -87,19 +92,19 @@ def published_part(
     held = beside(frame, records, published, defaults)
     compared = held[held["grade"].isin((SAME, NEARLY))]
     files = {} if held.empty else {"published": held}
-    lines: list[str] = ["## Published numbers", "", INTRO]
+    passages: list[Passage] = []
     tables: list[Table] = []
     datasets = {record.key: record.cell.dataset for record in records}
     for setting, part in parts(frame):
         mine = compared[compared["setting"] == setting]
-        lines += [f"### {escape_markdown(describe(part))}", ""]
-        if not mine.empty:
-            made = _tables(part, _ordered(part, mine), published.replication)
-            tables += made
+        made = [] if mine.empty else _tables(part, _ordered(part, mine), published.replication)
+        tables += made
+        if made:
             files[f"published-{setting}"] = mine
-            lines += [line for table in made for line in (markdown(table), "")]
-        lines += _rest(datasets[part["key"].iloc[0]], held[held["setting"] == setting], published)
-    return Part(tuple(tables), tuple(lines), files)
+        told = ((summary(mine),),) if made else ()
+        rest = _rest(datasets[part["key"].iloc[0]], held[held["setting"] == setting], published)
+        passages.append(Passage(describe(part), told, tuple(made), None, *rest))
+    return Part(tuple(tables), (Chapter("Published numbers", in_pieces(INTRO), tuple(passages)),), files)
 
 
 def _tables(part: pd.DataFrame, mine: pd.DataFrame, usual: Replication) -> list[Table]:
@@ -221,32 +226,33 @@ def _provenance(shown: pd.DataFrame) -> list[str]:
     return notes
 
 
-def _rest(dataset: str, held: pd.DataFrame, published: Published) -> list[str]:
-    """Why the other numbers of a data set are not compared, and what would have to be run where few are."""
-    data = escape_markdown(named.shown(dataset))
+def _rest(dataset: str, held: pd.DataFrame, published: Published) -> tuple[str, tuple[str, ...], tuple[Words, ...]]:
+    """Why the other numbers of a data set are not compared, as a sentence before a list and its items, and what would
+    have to be run where few are.
+    """
+    data = named.shown(dataset)
     if held.empty:
         have = sorted({*published.dataset.values()} - {""})
         _, advice = _advice(EXAMPLE, published)
-        text = f"No published number is on {data}, so there is nothing to compare with."
-        return [f"{text} There are some on {', '.join(have)}. {advice}", ""]
+        text = f"No published number is on {data}, so there is nothing to compare with. There are some on "
+        return "", (), ((f"{text}{', '.join(have)}. ", *advice),)
     left = held[held["grade"].isin((NONE, REPEATED))]
-    lines = ["Not compared:" if len(left) < len(held) else _NOTHING.format(count=len(held), data=data), ""]
+    opening = (_SOME if len(left) < len(held) else _NOTHING).format(count=len(left), data=data)
     counts = left.groupby(["source", "table", "reason"], sort=False).size().reset_index(name="count")
-    for row in as_dicts(counts):
-        text = f"{row['source']}, {row['table']}: {row['reason']}"
-        lines.append(f"- {row['count']} of {escape_markdown(text)}")
+    items = tuple(f"{row['count']} of {row['source']}, {row['table']}: {row['reason']}" for row in as_dicts(counts))
     possible, advice = _advice(named.base(dataset), published)
-    return [*(lines if len(left) else []), "", *([advice, ""] if 2 * (len(held) - len(left)) <= possible else [])]
+    few = 2 * (len(held) - len(left)) <= possible
+    return opening if items else "", items, (advice,) if few else ()
 
 
-def _advice(dataset: str, published: Published) -> tuple[int, str]:
+def _advice(dataset: str, published: Published) -> tuple[int, Words]:
     """How many numbers of a data set one run could be compared with, at most, and its command."""
     known = [x for x in numbers(published) if x.dataset == dataset and x.method and x.noise and x.backbone]
     known = [
         x for x in known if isinstance(x.shots, int) and not (x.unusable or x.restated or x.sheet.seen == "quoted")
     ]
     if not known:
-        return 0, "No run would change that: what is known of these numbers does not suffice."
+        return 0, ("No run would change that: what is known of these numbers does not suffice.",)
     place = Counter(map(_place, known)).most_common(1)[0][0]
     chosen = [x for x in known if _place(x) == place]
     epochs = Counter(x.budget.epochs for x in chosen if x.budget.epochs).most_common(1)
@@ -260,7 +266,8 @@ def _advice(dataset: str, published: Published) -> tuple[int, str]:
     sets["method"] = ",".join(dict.fromkeys(variant_text(x.method, x.options) for x in chosen))
     command = " ".join(f"--set {name}={shlex.quote(value)}" for name, value in sets.items())
     count = f"{len(chosen)} of the published numbers on {dataset}"
-    return len(chosen), f"`bench run --grid {GRID} {command}` gives cells that {count} can be compared with."
+    run = Code(f"bench run --grid {GRID} {command}")
+    return len(chosen), (run, f" gives cells that {count} can be compared with.")
 
 
 def _place(number: Number) -> tuple[object, ...]:

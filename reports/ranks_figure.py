@@ -31,19 +31,24 @@ def draw_ranks(group: Group, ranking: Ranking, folder: Path) -> Drawn | None:
         _diagram(figure, group, ranking)
         data = pd.DataFrame({"label": list(ranking.ranks), "mean_rank": list(ranking.ranks.values())})
         data = data.assign(critical_difference=ranking.difference, datasets=ranking.datasets, p_friedman=ranking.p)
-        return save(figure, data, f"ranks-{group.name}", _caption(group, ranking), group.name, folder)
+        return save(figure, data, f"ranks-{group.name}", caption(group, ranking), group.name, folder)
+
+
+def colors_of(group: Group, ranking: Ranking) -> dict[str, str]:
+    """The colour of each label of a ranking, as in all figures."""
+    rows = group.rows.drop_duplicates("label")
+    return {
+        str(label): look(str(method), str(variant), "method").color
+        for label, method, variant in zip(rows["label"], rows["method"], rows["variant"], strict=True)
+        if label in ranking.ranks
+    }
 
 
 def _diagram(figure: Figure, group: Group, ranking: Ranking) -> None:
     """The library's diagram, and around it what it leaves to chance: room for the names, the axis, and its length."""
     from scikit_posthocs import critical_difference_diagram
 
-    rows = group.rows.drop_duplicates("label")
-    colors = {
-        str(label): look(str(method), str(variant), "method").color
-        for label, method, variant in zip(rows["label"], rows["method"], rows["variant"], strict=True)
-        if label in ranking.ranks
-    }
+    colors = colors_of(group, ranking)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.grid(visible=False)
     pairs = ranking.pairs if ranking.p < ALPHA else ranking.pairs * 0 + 1
@@ -79,7 +84,8 @@ def _scale(axes: Axes, ranks: pd.Series[float], difference: float) -> None:
     )
 
 
-def _caption(group: Group, ranking: Ranking) -> str:
+def caption(group: Group, ranking: Ranking) -> str:
+    """What the diagram shows."""
     if ranking.column == MEAN:
         where = "mean accuracy over the noise columns"
     else:

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from reports.across import MEAN, MOST, by_data_set, title
+from reports.across import MEAN, MOST, by_data_set, spoken, title
 from reports.averages import Group
 from reports.names import UNCHANGED
 from reports.paired import ALPHA, APART, SIGNED_RANKS, baseline, holm
-from reports.tables import Column, Entry, Row, Section, Table, as_dicts, columns_of
+from reports.tables import Column, Entry, Row, Section, Table, as_dicts, columns_of, only
 
 SHOWN = 6  # columns of the table; the CSV has them all
 
@@ -103,6 +103,24 @@ def signed_rank_table(group: Group, found: pd.DataFrame) -> list[Table]:
     name = f"statistics-{group.name}-wilcoxon"
     heads = tuple(("", title(column)) for column in columns)
     return [Table("statistics", group.name, name, heads, (Section("", rows),), caption, notes)]
+
+
+def signed_rank_words(found: pd.DataFrame) -> str:
+    """What the tests establish of the first column, in a sentence; empty where nothing was tested."""
+    tests = found[found["p_holm_baseline"].notna()] if len(found) else found
+    if tests.empty:
+        return ""
+    column = _columns(tests)[0]
+    mine = only(tests, [column])
+    apart, lowest = mine[mine["p_holm_baseline"] < ALPHA], 2.0 ** (1 - int(mine["datasets"].iloc[0]))
+    above, below = int((apart["difference"] > 0).sum()), int((apart["difference"] < 0).sum())
+    text = (
+        f"Wilcoxon's signed-rank tests over the data sets tell {len(apart)} of {len(mine)} methods apart from "
+        f"{mine['second'].iloc[0]} at {spoken(column)} ({above} above, {below} below)"
+    )
+    if len(apart) == 0 and lowest * len(mine) >= ALPHA:
+        return f"{text}; after Holm's correction for {len(mine)} methods these data sets are too few for any."
+    return f"{text}."
 
 
 def _columns(tests: pd.DataFrame) -> list[Column]:

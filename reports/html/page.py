@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,10 @@ from reports.frame import truth_known
 from reports.html.columns import cell_columns, detail_columns, embedded
 from reports.html.curves import Thinning, curve_block, thinning
 from reports.html.overview import Setting, environments, missing, oracles, settings_of, span
+from reports.html.ranks import diagram
 from reports.index import AS_NOISY, UNKNOWN, reading
 from reports.names import SIGNS, noise_name
+from reports.prose import Chapter, Code, Words
 from reports.style import look
 from reports.tables import Table, parts
 
@@ -27,7 +29,13 @@ SCRIPTS = ("data", "theme", "tables", "chart", "curves", "cells", "cell", "main"
 _EMPHASIS = re.compile(r"(\*\*?)(.+?)\1")
 
 
-def page(frame: pd.DataFrame, records: Sequence[Record], tables: Sequence[Table], problems: Sequence[str] = ()) -> str:
+def page(
+    frame: pd.DataFrame,
+    records: Sequence[Record],
+    tables: Sequence[Table],
+    problems: Sequence[str] = (),
+    chapters: Sequence[Chapter] = (),
+) -> str:
     """The report as the text of one HTML file without outside resources.
 
     Args:
@@ -35,18 +43,22 @@ def page(frame: pd.DataFrame, records: Sequence[Record], tables: Sequence[Table]
         records: those it was made of; others are ignored.
         tables: to be shown, of any kind; captions and notes are plain text.
         problems: a line per file of the store that is no record.
+        chapters: what `report.md` says of statistics and published numbers; their tables are among `tables`.
     """
     by_key = {record.key: record for record in records}
     chosen = [by_key[key] for key in frame["key"]]
     thin = thinning(chosen)
     names = [name for name, _ in parts(frame)]
-    own = [table for table in tables if table.setting in names]
+    own = {name: [table for table in tables if table.setting == name] for name in names}
+    others = [table for table in tables if table.setting not in names]
     context = {
         "frame": _counts(frame),
         "reading": _emphasized(reading(frame).partition("** ")[2]),
         "settings": (settings := settings_of(frame)),
-        "tables": {name: [table for table in own if table.setting == name] for name in names},
-        "others": [table for table in tables if table.setting not in names],
+        "tables": own,
+        "others": others,
+        "places": _places(own, others),
+        "chapters": chapters,
         "remarks": {name: _remarks(part) for name, part in parts(frame)},
         "oracles": oracles(frame, chosen),
         "missing": missing(frame),
@@ -64,7 +76,8 @@ def page(frame: pd.DataFrame, records: Sequence[Record], tables: Sequence[Table]
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["heads"] = _heads
+    environment.filters |= {"heads": _heads, "said": _said, "minus": _minus}
+    environment.globals["diagram"] = diagram
     return environment.get_template("page.html.j2").render(context)
 
 
@@ -110,6 +123,23 @@ def _remarks(part: pd.DataFrame) -> list[str]:
     test = "accuracy on the test set" if right else "agreement with the given test labels"
     texts = [] if truth_known(part) else [UNKNOWN.format(test=test)]
     return [*texts, *([] if right else [AS_NOISY]), *(text for text in part["notes"].drop_duplicates() if text)]
+
+
+def _places(own: Mapping[str, Sequence[Table]], others: Sequence[Table]) -> dict[str, str]:
+    """The id of each table's element, by the table's name."""
+    found = {t.name: f"table-{i}-{j}" for i, tables in enumerate(own.values()) for j, t in enumerate(tables)}
+    return found | {table.name: f"table-more-{j}" for j, table in enumerate(others)}
+
+
+def _said(words: Words) -> Markup:
+    """The pieces of a sentence, code as such."""
+    pieces = [Markup("<code>{}</code>").format(p) if isinstance(p, Code) else escape(p) for p in words]
+    return Markup("").join(pieces)
+
+
+def _minus(text: str) -> str:
+    """A number with a minus sign for its hyphen."""
+    return f"\u2212{text[1:]}" if re.match(r"-\d", text) else text
 
 
 def _heads(table: Table) -> list[tuple[str, int]]:

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from bench.cli import invoke
 from bench.errors import BenchError
 from reports import build as module
+from reports.across import FEWEST
 from reports.build import build, build_report
+from reports.figures import MOST
 from reports.frame import tidy
 from reports.index import unfinished
 from tests.reports.factory import GRID, cell, grid, record
@@ -89,6 +92,47 @@ def test_user_mistakes_are_one_line_and_write_nothing(tmp_path: Path):
 
 def test_an_oracle_row_misses_no_clean_cell():
     assert unfinished(tidy(grid())).empty
+
+
+def test_as_many_figures_as_asked_for(tmp_path: Path):
+    none = build_report(SMALL, tmp_path / "0", frozenset({"latex"}), defaults=DEFAULTS, figures=0)
+    text = none[0].read_text(encoding="utf-8")
+    assert "- no figure was drawn, because of --figures 0" in text
+    assert "figures/" not in text + (tmp_path / "0" / "report.tex").read_text(encoding="utf-8")
+    assert {path.suffix for path in none} == {".md", ".tex"}
+    one = build_report(SMALL, tmp_path / "1", frozenset({"latex"}), defaults=DEFAULTS, figures=1)
+    text = one[0].read_text(encoding="utf-8")
+    assert {path.name.partition("-")[0] for path in one if path.suffix == ".png"} == {"overview"}
+    for kind in ("accuracy", "memorization", "cost"):
+        assert f"- {kind}: not drawn, because a report has about 1 figures at most unless --figures asks" in text
+    with pytest.raises(BenchError, match="-1 figures cannot be drawn; give --figures 0") as negative:
+        build_report(SMALL, tmp_path / "out", defaults=DEFAULTS, figures=-1)
+    assert "\n" not in str(negative.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_figures_no_diagram_of_ranks_is_drawn(tmp_path: Path):
+    records = [r for i in range(FEWEST) for r in grid(dataset=f"set{i}", columns=GRID[:2], oracle=False, epochs=1)]
+    files = build_report(records, tmp_path / "out", frozenset({"html"}), defaults=DEFAULTS, figures=0)
+    assert {path.suffix for path in files} == {".md", ".html"}
+    assert "<svg" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")  # the page draws its own
+
+
+@pytest.mark.parametrize(("flags", "expected"), [([], MOST), (["--figures", "7"], 7), (["--figures", "0"], 0)])
+def test_the_option_reaches_the_report(
+    flags: list[str], expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    asked: list[int] = []
+    monkeypatch.setattr(module, "draw", lambda *given: asked.append(given[-1]) or [])
+    store = tmp_path / "results"
+    store.mkdir()
+    for made in SMALL:
+        (store / f"{made.key}.json").write_text(made.to_json())
+    assert invoke(["report", "--csv", *flags]) == 0
+    assert asked == [expected]
+    assert invoke(["report", "--figures", "-1"]) == 2
+    assert "--figures" in capsys.readouterr().err
 
 
 def test_a_store_without_records(tmp_path: Path):

@@ -120,6 +120,12 @@ def test_means_of_the_table_are_those_of_the_records(structure: Structure):
     assert cells == pytest.approx([means[column] for column in GRID], rel=1e-5)
 
 
+def test_negative_numbers_have_a_minus_sign(structure: Structure):
+    cells = [structure.texts.get(i, "") for i, _, _ in structure.all("td")]
+    assert any(text.startswith("\u2212") for text in cells)
+    assert not any(re.match(r"-\d", text) for text in cells)
+
+
 def test_the_best_method_is_named_with_those_it_is_not_told_from():
     levels = {"coop": 0.60, "gce-coop": 0.79, "promptmae": 0.80}
     records = [

@@ -26,7 +26,7 @@ from reports.averages import Group, average_tables, groups
 from reports.frame import tidy
 from reports.paired import holm, paired_frame, paired_tables, sentence
 from reports.render import latex, markdown
-from reports.signed_ranks import signed_rank_table, signed_ranks
+from reports.signed_ranks import signed_rank_table, signed_rank_words, signed_ranks
 from reports.statistics import statistics_part
 from reports.tables import Entry, Table
 from tests.reports.factory import GRID, cell, grid, record
@@ -244,6 +244,8 @@ def test_signed_ranks_mark_what_is_certain_and_take_equal_numbers():
     group = group_of(sure)
     (table,) = signed_rank_table(group, signed_ranks(group))
     marks = {row.label: (row.entries[0].text, row.entries[0].signs) for row in table.sections[0].rows}
+    words = signed_rank_words(signed_ranks(group))
+    assert words.endswith("tell 1 of 2 methods apart from CoOp at Clean (1 above, 0 below).")
     assert marks == {"GCE-CoOp": ("0.0 (0/0)", ""), "VisPrompt": ("+10.0 (9/0)", "*")}
 
 

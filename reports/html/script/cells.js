@@ -51,6 +51,13 @@ function listHead([name, text]) {
   return head;
 }
 
+function showMore() {
+  const first = list.shown;
+  list.shown += PAGE;
+  fillList();
+  if (document.getElementById("cells-more").hidden) document.querySelectorAll("#cells-table tbody a")[first].focus();
+}
+
 function startCells() {
   const change = (name) => (chosen) => { list[name] = chosen; list.shown = PAGE; fillList(); };
   const box = h("input", { type: "search", id: "cells-filter", placeholder: "method, noise, seed=2, key, reason", autocomplete: "off", oninput: () => change("text")(box.value) });
@@ -63,6 +70,6 @@ function startCells() {
       settings.length === 1 ? "" : select("Setting", [["", "all"], ...settings], "", change("setting"))),
     h("p", { class: "count", id: "cells-count", role: "status" }),
     h("div", { class: "scroll", role: "region", tabindex: "0", "aria-labelledby": "cells-caption" }, table),
-    h("button", { type: "button", id: "cells-more", class: "live", onclick: () => { list.shown += PAGE; fillList(); } }, `Show ${PAGE} more`));
+    h("button", { type: "button", id: "cells-more", class: "live", onclick: showMore }, `Show ${PAGE} more`));
   fillList();
 }

@@ -155,7 +155,7 @@ function drawCurves() {
     h("div", { class: "tools live" }, select("Quantity", known, view.rateQuantity, set("rateQuantity", redrawRate)),
       kinds.length > 1 ? select("Noise", kinds.map((kind) => [kind, noiseName(kind)]), view.noise, set("noise", redrawRate)) : null), rate,
     h("div", { class: "tools live" }, select("Quantity over epochs", quantities.map((name) => [name, quantityName(name, view.setting)]), view.epochQuantity, set("epochQuantity", redrawEpoch)),
-      select("Noise", columns.map((column) => [column, column]), view.column, set("column", redrawEpoch))), epoch);
+      select("Noise and rate", columns.map((column) => [column, column]), view.column, set("column", redrawEpoch))), epoch);
   redrawRate();
   redrawEpoch();
 }

@@ -20,13 +20,14 @@ function sortTable(table, head, column) {
 function markSorted(head, sign) {
   for (const other of head.parentElement.querySelectorAll("th[aria-sort]")) other.setAttribute("aria-sort", "none");
   head.setAttribute("aria-sort", sign > 0 ? "ascending" : "descending");
-  say(`Sorted by ${head.textContent}, ${sign > 0 ? "ascending" : "descending"}.`);
+  say(`Sorted by ${head.dataset.whole || head.textContent}, ${sign > 0 ? "ascending" : "descending"}.`);
 }
 
 function makeSortable(table) {
   for (const head of table.querySelectorAll("thead th[aria-sort]")) {
     head.dataset.name = head.textContent; // printed instead of the button
-    const button = h("button", { type: "button", onclick: () => sortTable(table, head, head.cellIndex) });
+    const whole = head.dataset.whole; // with the name of its group of columns
+    const button = h("button", { type: "button", "aria-label": whole && whole !== head.dataset.name ? whole : null, onclick: () => sortTable(table, head, head.cellIndex) });
     button.append(...head.childNodes);
     head.append(button);
   }

@@ -33,14 +33,22 @@ function startTheme() {
   });
   setTheme(stored() in THEMES ? stored() : "");
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redrawCharts);
-  let before = "";
+  let themeBefore = "";
+  let closed = [];
   addEventListener("beforeprint", () => {
-    before = root.dataset.theme || "";
+    themeBefore = root.dataset.theme || "";
+    closed = [...document.querySelectorAll("#overview details:not([open])")];
+    for (const details of closed) details.open = true;
     root.dataset.theme = "light";
+    root.classList.add("printing"); // charts as wide as a sheet of paper
     drawAllCharts();
     redrawCharts();
   });
-  addEventListener("afterprint", () => setTheme(before));
+  addEventListener("afterprint", () => {
+    for (const details of closed) details.open = false;
+    root.classList.remove("printing");
+    setTheme(themeBefore);
+  });
 }
 
 // A colour of the style sheet as the browser resolves it, for the canvas.
