@@ -78,6 +78,8 @@ def rankings(group: Group) -> list[Ranking]:
 def reason(group: Group, methods: int) -> str:
     """Why there is no test over the data sets of a group; empty where there is one."""
     count = len(group.datasets)
+    if group.rows.empty:
+        return f"No noise column was run on every one of {', '.join(group.datasets)}, so nothing is averaged over them."
     if count < FEWEST:
         return (
             f"{count} data sets are too few for a Friedman test of methods, which needs more than {FEWEST - 1} (Demšar "

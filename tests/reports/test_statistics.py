@@ -304,6 +304,13 @@ def test_few_data_sets_and_methods_get_sentences(tmp_path: Path):
     assert part.tables == ()
 
 
+def test_data_sets_without_a_common_column_are_said_to_have_none(tmp_path: Path):
+    apart = [*grid(columns=GRID[1:2], dataset="digits"), *grid(columns=GRID[3:4], dataset="letters")]
+    part, _ = statistics_part(tidy(apart), tmp_path)
+    assert "No noise column was run on every one of digits, letters, so nothing is averaged" in "\n".join(part.lines)
+    assert "too few for a Friedman test" not in "\n".join(part.lines)
+
+
 def test_many_methods_are_averaged_and_not_tested(tmp_path: Path):
     records = [
         record(cell(f"m_{i}%", seed=s, dataset=f"set{d}", epochs=1))
