@@ -6,7 +6,7 @@ samples where none is mislabeled) is None. N training samples, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -105,6 +105,24 @@ class Audit:
         if pseudo is not None and self.truth:
             row["pseudo_label_accuracy"] = _share(pseudo == self.true[self.visible])
         return row
+
+    def by_truth(self, samples: Mapping[str, Tensor]) -> dict[str, Number]:
+        """Numbers of single training samples, [N] by name, held against the truth.
+
+        Returns:
+            For each name the means `NAME_clean` and `NAME_mislabeled`, and `NAME_auroc`, the area under the ROC curve
+            of the number for telling mislabeled samples: above one half where theirs is larger. None where a number is
+            not finite.
+        """
+        row: dict[str, Number] = {}
+        for name, values in samples.items():
+            found = self._told(values) if self.truth and bool(values.isfinite().all()) else (None, None, None)
+            row |= zip((f"{name}_clean", f"{name}_mislabeled", f"{name}_auroc"), found, strict=True)
+        return row
+
+    def _told(self, values: Tensor) -> tuple[Number, Number, Number]:
+        wrong = self.true != self.observed
+        return _mean(values[~wrong]), _mean(values[wrong]), _auroc(values, wrong)
 
     def curve(self) -> dict[str, list[Number]]:
         """The rows as one list per name."""
