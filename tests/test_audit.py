@@ -85,6 +85,23 @@ def test_calibration_error_against_a_loop() -> None:
     assert calibration_error(logits, labels) == pytest.approx(expected, abs=1e-9)
 
 
+def test_the_last_row_with_a_test_set_is_kept_sample_by_sample() -> None:
+    measured = audit()
+    train, validation = sharp(PREDICTED), sharp(torch.tensor([2, 1]))
+    assert measured.tested is None
+    measured.measure(0, train, sharp(torch.tensor([1, 1])), validation, ())
+    last = torch.tensor([[2.0, 0.0, 1.0], [0.0, 0.5, 3.0]])
+    measured.measure(1, train, last, validation, ())
+    measured.measure(2, train, None, None, ())
+    told = measured.tested
+    assert told is not None
+    powers = np.exp(last.double().numpy())
+    assert told.confidence == pytest.approx((powers / powers.sum(1, keepdims=True)).max(1), rel=1e-6)
+    assert (told.confidence.dtype, told.predicted.dtype, told.correct.dtype) == (np.float32, np.int16, np.bool_)
+    assert told.predicted.tolist() == [0, 2]
+    assert told.correct.tolist() == [True, False]
+
+
 def test_numbers_of_single_samples_by_truth() -> None:
     gate = torch.tensor([0.1, 0.9, 0.3, 0.5, 0.5, 0.2])  # mislabeled are the second, fourth and sixth
     row = audit().by_truth({"gate": gate, "even": torch.full((6,), 0.25)})

@@ -77,7 +77,24 @@ def test_a_record_says_everything_and_repeats_bit_for_bit(method: str, settings:
     memorized = (sidecar["predictions"][-1] == sidecar["observed"])[sidecar["true"] != sidecar["observed"]].mean()
     assert record.curve["memorized"][-1] == pytest.approx(memorized)
     assert (record.cost["optimizer_steps"].get("all", 0) > 0) == trained
+    assert sidecar["test_correct"].mean() == pytest.approx(record.accuracy["last"], abs=1e-12)
+    assert ece(sidecar) == pytest.approx(record.curve["test_calibration_error"][-1], abs=1e-12)
     assert Record.model_validate_json(record.to_json()) == record
+
+
+def ece(outcomes: dict[str, Any]) -> float:
+    """The expected calibration error from what is kept of the test samples, bin by bin."""
+    confidence, correct = outcomes["test_confidence"], outcomes["test_correct"]
+    assert (confidence.dtype, outcomes["test_predicted"].dtype, correct.dtype) == (np.float32, np.int16, np.bool_)
+    assert len(confidence) == len(outcomes["test_predicted"]) == len(correct)
+    place = np.minimum(np.floor(confidence * np.float32(15)), 14)
+    found = 0.0
+    for number in range(15):
+        inside = place == number
+        if inside.any():
+            gap = correct[inside].mean() - confidence[inside].astype(np.float64).mean()
+            found += inside.mean() * abs(gap)
+    return float(found)
 
 
 @pytest.mark.parametrize("control", ["none", "shuffled"])
