@@ -8,7 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from reports import drawing, figures, figures_curves, figures_gates, frame
+from reports import drawing, figures, figures_curves
 from reports.figures import KINDS, Drawn, draw
 from reports.figures_curves import thinned
 from reports.frame import curves, tidy
@@ -21,7 +21,6 @@ from tests.reports.factory import GRID, cell, grid, record
 RATES = (("none", 0.0), ("symmetric", 0.5))
 RECORDS = grid(methods=("zero-shot", "coop", "gce-coop", "visprompt"), columns=RATES, epochs=3)
 OUTCOMES = detailed(RECORDS)
-KIND = "reliability"
 
 
 @pytest.fixture(scope="module")
@@ -31,34 +30,9 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> list[Drawn]:
 
 
 @pytest.fixture
-def png_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One format, where the test is about what is drawn."""
-    monkeypatch.setattr(drawing, "FORMATS", {"png": {"Software": None}})
-
-
-@pytest.fixture
 def accuracy_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """One kind of figure, where the test is about which rows it shows."""
     monkeypatch.setattr(figures, "KINDS", {"accuracy": KINDS["accuracy"]})
-
-
-@pytest.fixture
-def gates_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As `accuracy_only`, of gates."""
-    monkeypatch.setattr(figures, "KINDS", {"gates": KINDS["gates"]})
-
-
-@pytest.fixture
-def reliability_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As `accuracy_only`, of reliability."""
-    monkeypatch.setattr(figures, "KINDS", {KIND: KINDS[KIND]})
-
-
-@pytest.fixture
-def data_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No picture, where the test is about which figures there are and what they show."""
-    monkeypatch.setattr(drawing, "FORMATS", {})
-    monkeypatch.setattr(Figure, "draw_without_rendering", lambda _: None)
 
 
 def kinds(drawn: list[Drawn]) -> list[str]:
@@ -273,121 +247,3 @@ def test_the_index_lists_figures_in_order_and_those_left_out(tmp_path: Path):
         KINDS
     )
     assert r"- gap: not drawn, because of a\_b." in text
-
-
-def gated(areas: tuple[float, ...], *options: dict[str, str]) -> list:
-    """Records of VisPrompt at one rate of each of as many kinds as there are areas, and of its variants."""
-    kinds_ = ("symmetric", "asymmetric", "pairflip", "instance")
-    columns = [(kind, 0.5) for kind in kinds_[: len(areas)]]
-    records = grid(methods=("visprompt",), columns=columns, oracle=False, epochs=2)
-    for option in options:
-        records += grid(methods=("visprompt",), columns=columns, oracle=False, epochs=2, options=option)
-    detailed(records)
-    for each in records:
-        each.diagnostics["gate_auroc"] = [0.5, 0.5, areas[kinds_.index(each.cell.noise)]]
-    return records
-
-
-@pytest.mark.parametrize(
-    ("areas", "said"),
-    [
-        ((0.52,), "AUROC 0.52, near one half, so it does not tell mislabeled samples apart"),
-        ((0.46, 0.54), "AUROC 0.46 to 0.54, near one half, so it does not tell mislabeled samples apart"),
-        ((0.7, 0.9), "AUROC 0.70 to 0.90, it tends to be larger for mislabeled samples"),
-        ((0.1, 0.44), "AUROC 0.10 to 0.44, it tends to be smaller for mislabeled samples"),
-        ((0.5, 0.9), "AUROC 0.50 to 0.90, what it tells depends on the noise"),
-        ((0.1, 0.9), "AUROC 0.10 to 0.90, what it tells depends on the noise"),
-    ],
-)
-def test_the_caption_says_whether_the_gate_tells_samples_apart(
-    areas: tuple[float, ...], said: str, tmp_path: Path, data_only: None, gates_only: None
-):
-    records = gated(areas)
-    drawn = draw(tidy(records), curves(records, tidy(records)), tmp_path)
-    (figure,) = (one for one in drawn if one.name.endswith("epochs-by_truth"))
-    assert f"VisPrompt after the last epoch: {said}. Means over 2 seeds;" in figure.caption
-    assert sum(one.name.endswith("shift_by_truth") for one in drawn) == 1
-
-
-def test_clean_is_solid_and_mislabeled_dashed_in_every_panel(
-    tmp_path: Path, data_only: None, gates_only: None, monkeypatch: pytest.MonkeyPatch
-):
-    kept: list[list] = []
-    monkeypatch.setattr(figures_gates, "legend", lambda figure, panels, looks: kept.append(panels))
-    records = gated((0.5, 0.6, 0.7, 0.8), {"evidence": "pooled"}, {"split": "argmax"}, {"form": "identity"})
-    frame = tidy(records, {"visprompt": {"evidence": "tokens", "split": "ot", "form": "literal"}})
-    drawn = {one.name: one for one in draw(frame, curves(records, frame), tmp_path)}
-    panels = kept[1]  # after the one of the first eight images
-    assert len(panels) == 3 * (3 + 1), "three variants, and three kinds of noise beside the areas"
-    for number, axes in enumerate(panels):
-        lines = {line.get_label(): line for line in axes.get_lines()}
-        if number % 4 == 3:
-            assert len(lines) == 4
-            assert tuple(axes.get_ylim()) == (0, 1)
-            assert set(lines["AUROC of chance"].get_ydata()) == {0.5}
-        else:
-            assert lines["Correctly labeled"].get_linestyle() == "-"
-            assert lines["Mislabeled"].get_linestyle() == "--"
-            assert lines["Correctly labeled"].get_color() != lines["Mislabeled"].get_color()
-    (caption,) = (one.caption for name, one in drawn.items() if name.endswith("epochs-by_truth"))
-    assert caption.endswith("The first 3 of 4 variants.")
-
-
-def test_without_numbers_of_samples_the_gates_are_those_of_the_first_images(
-    tmp_path: Path, data_only: None, gates_only: None
-):
-    records = gated((0.5,))
-    for each in records:
-        for name in each.diagnostics:
-            if name.endswith(frame.BY_TRUTH):
-                each.diagnostics[name] = [None] * 3
-    drawn = draw(tidy(records), curves(records, tidy(records)), tmp_path)
-    assert [one.name.rpartition("epochs")[2] for one in drawn if one.kind == "gates"] == [""]
-
-
-@pytest.mark.parametrize("lacking", ["test_confidence", "test_correct"])
-def test_no_reliability_of_records_that_did_not_keep_it(
-    lacking: str, tmp_path: Path, data_only: None, reliability_only: None
-):
-    records = grid(methods=("zero-shot", "coop"), columns=RATES, epochs=2)
-    outcomes = detailed(records)
-    frame = tidy(records)
-    for each in records:
-        if each.cell.method == "coop":
-            del outcomes[each.key][lacking]
-    (figure,) = (d for d in draw(frame, curves(records, frame), tmp_path, outcomes.__getitem__) if d.kind == KIND)
-    assert set(pd.read_csv(figure.files[-1])["label"]) == {"Zero-shot"}
-    for kept in (None, {key: {} for key in outcomes}.__getitem__):
-        assert KIND not in kinds(draw(frame, curves(records, frame), tmp_path, kept))
-
-
-def test_no_reliability_against_test_labels_that_may_be_wrong(tmp_path: Path, data_only: None, reliability_only: None):
-    records = grid(methods=("zero-shot", "coop"), columns=RATES, epochs=2)
-    outcomes = detailed(records)
-    for each in records:
-        each.data["test_truth"] = False
-    drawn = draw(tidy(records), curves(records, tidy(records)), tmp_path, outcomes.__getitem__)
-    assert KIND not in kinds(drawn)
-
-
-def test_few_reliability_diagrams_fit_a_column_and_one_seed_has_no_spread(
-    tmp_path: Path, png_only: None, reliability_only: None, monkeypatch: pytest.MonkeyPatch
-):
-    sizes, titles = [], []
-
-    def look_at(figure: Figure, path: Path, _: object) -> None:
-        if path.name.startswith(KIND):
-            sizes.append(figure.get_figwidth())
-            titles.append([axes.get_title() for axes in figure.axes if axes.get_title()])
-
-    monkeypatch.setattr(drawing, "_write", look_at)
-    for methods in (("zero-shot", "coop"), ("zero-shot", "coop", "gce-coop")):
-        records = grid(methods=methods, columns=RATES, seeds=(1,), epochs=2, oracle=False)
-        outcomes = detailed(records)
-        drawn = draw(tidy(records), curves(records, tidy(records)), tmp_path, outcomes.__getitem__)
-        (caption,) = (one.caption for one in drawn if one.kind == KIND)
-        assert "one seed" in caption
-        assert "mean ±" not in caption
-    assert sizes == [COLUMN_WIDTH, TEXT_WIDTH]
-    assert [len(names) for names in titles] == [2, 3]
-    assert all("ECE" in name and "±" not in name for names in titles for name in names)
