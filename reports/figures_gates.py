@@ -84,8 +84,11 @@ def _panels(
                 if len(rows):
                     line_panel(axes, rows, column_name(*column), looks[column_name(*column)])
                     data.append(rows)
-            axes.set_ylabel(QUANTITIES[quantity])
-            epochs_axis(axes)
+            if axes.lines:
+                axes.set_ylabel(QUANTITIES[quantity])
+                epochs_axis(axes)
+            else:
+                axes.set_axis_off()  # what the variant does not have
         if len(labels) > 1:
             row[0].set_title(label, loc="left")
     for axes in grid[-1]:

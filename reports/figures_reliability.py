@@ -23,6 +23,7 @@ ACROSS = 4  # diagrams beside each other
 NARROW = 2  # diagrams that have room in one column
 FEW = 10  # samples of a test set from which on a bin's accuracy says something
 NEEDED = frozenset({"test_confidence", "test_correct"})
+NO_BREAK = "\u2011"  # a hyphen that no line ends with
 TICKS = (0, 25, 50, 75, 100)
 
 
@@ -83,7 +84,7 @@ def _figure(shown: Mapping[str, pd.DataFrame], looks: Mapping[str, Look]) -> Fig
         row, column = 2 * (place // across), place % across
         upper, lower = grid[row, column], grid[row + 1, column]
         _diagram(upper, bins, looks[label])
-        title(upper, label.replace("[", " [").replace(",", ", ").replace(",  ", ", "), across, width)
+        title(upper, _breakable(label), across, width)
         upper.set_title(f"{upper.get_title()}\n{_error(bins)}")
         _histogram(lower, bins)
         if place + across >= len(shown):  # nothing stands below it
@@ -94,6 +95,12 @@ def _figure(shown: Mapping[str, pd.DataFrame], looks: Mapping[str, Look]) -> Fig
             lower.set_ylabel("Share (%)")
     figure.align_ylabels()
     return figure
+
+
+def _breakable(label: str) -> str:
+    """A label that may be broken before its options and between them, and nowhere within one."""
+    name, bracket, options = label.partition("[")
+    return f"{name} [{options.replace(',', ', ').replace('-', NO_BREAK)}" if bracket else label
 
 
 def _diagram(axes: Axes, bins: pd.DataFrame, chosen_look: Look) -> None:
