@@ -91,7 +91,10 @@ def _panels(
                 axes.set_axis_off()  # what the variant does not have
         if len(labels) > 1:
             row[0].set_title(label, loc="left")
-    for axes in grid[-1]:
-        axes.set_xlabel("Epoch")
+    for panels in grid.T:
+        lowest = [axes for axes in panels if axes.lines][-1:]
+        for axes in lowest:
+            axes.set_xlabel("Epoch")
+            axes.tick_params(axis="x", labelbottom=True)
     legend(figure, list(grid.flat), looks)
     return data

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from reports import drawing, figures, figures_by_truth, frame
+from reports import drawing, figures, figures_by_truth, figures_gates, frame
 from reports.figures import KINDS, Drawn, draw
 from reports.frame import curves, tidy
 from reports.style import COLUMN_WIDTH, TEXT_WIDTH
@@ -92,6 +92,22 @@ def test_clean_is_solid_and_mislabeled_dashed_in_every_panel(
     (caption,) = (one.caption for name, one in drawn.items() if name.endswith("epochs-by_truth"))
     assert "nan" not in caption
     assert caption.endswith("The first 3 of 4 variants. Further kinds and rates are left out.")
+
+
+def test_a_control_without_a_gate_leaves_its_panels_out(
+    tmp_path: Path, data_only: None, gates_only: None, monkeypatch: pytest.MonkeyPatch
+):
+    kept: list[list] = []
+    monkeypatch.setattr(figures_gates, "legend", lambda figure, panels, looks: kept.append(panels))
+    records = gated((0.5,), {"control": "constant-gate"})
+    for each in records:
+        if each.cell.options:
+            del each.diagnostics["gate_sd_images"]
+    frame = tidy(records, {"visprompt": {"control": "none"}})
+    draw(frame, curves(records, frame), tmp_path)
+    panels = kept[0]
+    assert [axes.axison for axes in panels] == [True, True, True, True, False, True]
+    assert [axes.get_xlabel() for axes in panels] == ["", "Epoch", "", "Epoch", "", "Epoch"]
 
 
 def test_a_variant_that_lacks_the_rate_shown_is_left_out_of_it(tmp_path: Path, data_only: None, gates_only: None):
