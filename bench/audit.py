@@ -6,7 +6,7 @@ samples where none is mislabeled) is None. N training samples, C classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -25,6 +25,21 @@ MEMORIZATION = (
 SPLIT = ("split_size", "split_precision", "split_recall", "pseudo_label_accuracy")
 
 
+@dataclass(frozen=True)
+class Tested:
+    """What was said of the n test samples in one row: the largest probability, its class, and whether it is right.
+
+    Attributes:
+        confidence: [n] float32.
+        predicted: [n] int16.
+        correct: [n] bool, against the test labels.
+    """
+
+    confidence: NDArray[np.float32]
+    predicted: NDArray[np.int16]
+    correct: NDArray[np.bool_]
+
+
 @dataclass
 class Audit:
     """What is measured of one run.
@@ -41,6 +56,7 @@ class Audit:
         predictions: predicted classes of the training set, per row [N].
         logits: of the training set at the last row, [N, C].
         clean: the last clean split that a method made, [M] bool; None where it made none.
+        tested: the test set at the last row that has one.
     """
 
     true: Tensor
@@ -54,6 +70,7 @@ class Audit:
     predictions: list[NDArray[np.int16]] = field(default_factory=list)
     logits: Tensor | None = None
     clean: Tensor | None = None
+    tested: Tested | None = None
 
     def measure(
         self, epoch: int, train: Tensor, test: Tensor | None, validation: Tensor | None, phases: Sequence[Phase]
@@ -66,6 +83,8 @@ class Audit:
         losses = F.cross_entropy(train.float(), self.observed, reduction="none")
         predicted = train.argmax(1)
         self.logits = train
+        if test is not None:
+            self.tested = _tested(test, self.test)
         self.losses.append(losses.cpu().numpy().astype(np.float32))
         self.predictions.append(predicted.cpu().numpy().astype(np.int16))
         row: dict[str, Number] = {"epoch": epoch}
@@ -106,6 +125,24 @@ class Audit:
             row["pseudo_label_accuracy"] = _share(pseudo == self.true[self.visible])
         return row
 
+    def by_truth(self, samples: Mapping[str, Tensor]) -> dict[str, Number]:
+        """Numbers of single training samples, [N] by name, held against the truth.
+
+        Returns:
+            For each name the means `NAME_clean` and `NAME_mislabeled`, and `NAME_auroc`, the area under the ROC curve
+            of the number for telling mislabeled samples: above one half where theirs is larger. None where a number is
+            not finite.
+        """
+        row: dict[str, Number] = {}
+        for name, values in samples.items():
+            found = self._told(values) if self.truth and bool(values.isfinite().all()) else (None, None, None)
+            row |= zip((f"{name}_clean", f"{name}_mislabeled", f"{name}_auroc"), found, strict=True)
+        return row
+
+    def _told(self, values: Tensor) -> tuple[Number, Number, Number]:
+        wrong = self.true != self.observed
+        return _mean(values[~wrong]), _mean(values[wrong]), _auroc(values, wrong)
+
     def curve(self) -> dict[str, list[Number]]:
         """The rows as one list per name."""
         return {name: [row[name] for row in self.rows] for name in self.rows[0]} if self.rows else {}
@@ -127,11 +164,23 @@ class Audit:
 
 def calibration_error(logits: Tensor, labels: Tensor) -> float:
     """Expected calibration error with 15 equal bins (Guo et al., ICML 2017): logits [n, C], labels [n]."""
-    confidence, predicted = logits.float().softmax(1).max(1)
+    confidence, predicted = _most_probable(logits)
     gap = (predicted == labels).double() - confidence.double()
     bins = (confidence * CALIBRATION_BINS).long().clamp(max=CALIBRATION_BINS - 1)
     total = torch.zeros(CALIBRATION_BINS, dtype=torch.double, device=gap.device).index_add(0, bins, gap)
     return float(total.abs().sum() / len(labels))
+
+
+def _most_probable(logits: Tensor) -> tuple[Tensor, Tensor]:
+    confidence, predicted = logits.float().softmax(1).max(1)
+    return confidence, predicted
+
+
+def _tested(logits: Tensor, labels: Tensor) -> Tested:
+    confidence, predicted = _most_probable(logits)
+    return Tested(
+        confidence.cpu().numpy(), predicted.cpu().numpy().astype(np.int16), (predicted == labels).cpu().numpy()
+    )
 
 
 def _share(hits: Tensor) -> float | None:

@@ -1,4 +1,7 @@
-"""Per-sample outcomes of a run, the arrays beside its record. N training samples, M of them given to the method."""
+"""Per-sample outcomes of a run, the arrays beside its record.
+
+N training samples, M of them given to the method; n test samples, of ImageNet 50,000, so 7 bytes for each of these.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ MANY = 2**22  # probabilities from which half precision is enough: 16 MiB otherw
 
 
 def outcomes(audit: Audit, train: Sampled, visible: Labels, unseen: NDArray[np.bool_]) -> Sidecar:
-    """What a finished run leaves behind of every training sample.
+    """What a finished run leaves behind of every sample.
 
     Args:
         audit: of the run.
@@ -25,11 +28,13 @@ def outcomes(audit: Audit, train: Sampled, visible: Labels, unseen: NDArray[np.b
         unseen: samples whose labels the method never saw, [N].
 
     Returns:
-        positions, true and observed labels [N]; visible [M]; losses and predictions [rows, N]. Where labels were never
-        seen: `unseen` [H], which, and `probabilities` [H, C] of the last row for them, float32, float16 if many. Where
-        the method makes clean splits: `selected` [N] int8, the last one, 1 for what it trusts, -1 for samples it was
-        not given. Where images of another data set are among the samples: `foreign` [N], their positions there, -1 for
-        the data set's own.
+        positions, true and observed labels [N]; visible [M]; losses and predictions [rows, N]. Of the last row:
+        `test_confidence` [n] float32, the largest probability, which half precision would put into other bins of the
+        calibration error; `test_predicted` [n] int16, its class; `test_correct` [n] bool. Where labels were never seen:
+        `unseen` [H], which, and `probabilities` [H, C] of the last row for them, float32, float16 if many. Where the
+        method makes clean splits: `selected` [N] int8, the last one, 1 for what it trusts, -1 for samples it was not
+        given. Where images of another data set are among the samples: `foreign` [N], their positions there, -1 for the
+        data set's own.
     """
     return {
         "positions": train.positions,
@@ -38,10 +43,18 @@ def outcomes(audit: Audit, train: Sampled, visible: Labels, unseen: NDArray[np.b
         "visible": visible,
         "losses": np.stack(audit.losses),
         "predictions": np.stack(audit.predictions),
+        **_on_test(audit),
         **_out_of_sample(audit, np.flatnonzero(unseen)),
         **_selected(audit, visible),
         **({} if train.foreign is None else {"foreign": train.foreign.positions}),
     }
+
+
+def _on_test(audit: Audit) -> Sidecar:
+    if audit.tested is None:
+        return {}
+    told = audit.tested
+    return {"test_confidence": told.confidence, "test_predicted": told.predicted, "test_correct": told.correct}
 
 
 def _out_of_sample(audit: Audit, unseen: Labels) -> Sidecar:

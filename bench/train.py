@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.audit import Audit
+from bench.audit import Audit, Number
 from bench.cell import Cell
 from bench.data.named import stream_name
 from bench.seeds import Stream
@@ -71,7 +71,7 @@ class Work:
 
     steps: Counter[str] = field(default_factory=Counter)
     forward_passes: int = 0
-    diagnostics: list[dict[str, float]] = field(default_factory=list)
+    diagnostics: list[dict[str, Number]] = field(default_factory=list)
 
 
 def learning_rate(epoch: int, cell: Cell, part: float = 0.0) -> float:
@@ -108,6 +108,24 @@ def collect(ask: Ask, inputs: Inputs, prepared: Mapping[str, Tensor], chunk: int
     """A method's `predict` or `scores` for all inputs, [..., N, C], computed `chunk` samples at a time."""
     parts = (inputs.take(slice(start, start + chunk)) for start in range(0, len(inputs), chunk))
     return torch.cat([ask(part, prepared).float() for part in parts], dim=-2)
+
+
+@torch.no_grad()
+def collect_samples(method: Method, inputs: Inputs, chunk: int) -> dict[str, Tensor]:
+    """A method's `per_sample` for all inputs, [N] by name, computed `chunk` samples at a time; empty where it has none.
+
+    Raises:
+        ValueError: a number is not one for each sample.
+    """
+    parts: list[Mapping[str, Tensor]] = []
+    for start in range(0, len(inputs) if type(method).per_sample is not Method.per_sample else 0, chunk):
+        part = inputs.take(slice(start, start + chunk))
+        parts.append(method.per_sample(part))
+        if not parts[0]:
+            return {}
+        if wrong := [name for name, values in parts[-1].items() if values.shape != (len(part),)]:
+            raise ValueError(f"{type(method).__name__}.per_sample: expected {wrong[0]} of shape [{len(part)}]")
+    return {name: torch.cat([part[name].float() for part in parts]) for name in (parts[0] if parts else ())}
 
 
 class Loop:
@@ -182,7 +200,8 @@ class Loop:
         if not all(bool(values.isfinite().all()) for values in (full, validation, test) if values is not None):
             raise Diverged(f"predictions after epoch {epoch} are not finite")
         self.audit.measure(epoch, full, test, validation, phases)
-        self.work.diagnostics.append(self.method.diagnostics())
+        told = self.audit.by_truth(collect_samples(self.method, data.train, self.chunk))
+        self.work.diagnostics.append({**self.method.diagnostics(), **told})
         return prepared
 
     @torch.no_grad()

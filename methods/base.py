@@ -330,6 +330,15 @@ class Method(nn.Module):
         """Numbers of the last epoch for the record, by name."""
         return {}
 
+    def per_sample(self, inputs: Inputs) -> Mapping[str, Tensor]:
+        """Numbers of single samples, [B] each, by names that `diagnostics` does not use; none by default.
+
+        A pure function of parameters, buffers and inputs, independent of the batch's size and order within 1e-5. It is
+        asked of all training samples at every row of the curve, so it encodes no text. The audit alone, which knows the
+        truth, makes `NAME_clean`, `NAME_mislabeled` and `NAME_auroc` of it.
+        """
+        return {}
+
 
 def everything(count: int, device: torch.device | None = None) -> Phase:
     """The phase that takes all `count` samples once, with weight 1."""

@@ -239,6 +239,21 @@ class VisPrompt(CoOpSplit):
             numbers["gate_sd_tokens"] = gate.std(1, correction=0).mean()
         return {**super().diagnostics(), **{name: float(value) for name, value in numbers.items()}}
 
+    def per_sample(self, inputs: base.Inputs) -> dict[str, Tensor]:
+        """Of each image whose evidence enters the prompt, [B]; nothing where none does.
+
+        gate: mean over tokens and channels, absent where it is constant; context_shift: rms of C^ - C over the rms of
+        C, which in the literal form counts what layer norm and FFN do without an image too. With control=shuffled the
+        numbers of a sample are those of its donor's evidence, as in training.
+        """
+        if not self.image:
+            return {}
+        evidence = self._donated(inputs) if self.options.control == "shuffled" else inputs
+        context, gate = self.conditioned(self._visual(evidence))
+        moved = (context - self.context).square().mean((1, 2)).sqrt()
+        found = {"gate": gate.mean((1, 2))} if gate.ndim else {}
+        return {**found, "context_shift": moved / _rms(self.context)}
+
 
 def _rms(values: Tensor) -> Tensor:
     return values.square().mean().sqrt()

@@ -152,6 +152,17 @@ def nearest(columns: Sequence[Column], kind: str) -> Column:
     return min((c for c in columns if c[0] == kind), key=lambda column: (abs(column[1] - 0.5), column[1]))
 
 
+def one_of_each(columns: Sequence[Column], most: int) -> list[Column]:
+    """Of each kind the rate nearest to 50 %; where the kinds are more than `most` the one that stands for all and the
+    next.
+    """
+    found = [nearest(columns, kind) for kind in dict.fromkeys(kind for kind, _ in columns)]
+    if len(found) > most:
+        first = chosen(found)
+        found = [first, *(column for column in found if column != first)][:most]
+    return found
+
+
 def title(axes: Axes, text: str, panels: int, width: float = TEXT_WIDTH) -> None:
     """A title broken into lines that fit a panel, of which `panels` stand beside each other in `width` inches."""
     room = int((width - 0.5) / panels / CHARACTER)

@@ -15,6 +15,7 @@ from reports.figures_curves import agreement, learning, memorization, splits
 from reports.figures_gates import gates
 from reports.figures_levels import accuracy, gap, overview
 from reports.figures_losses import losses
+from reports.figures_reliability import reliability
 from reports.frame import truth_known
 from reports.names import FAMILIES, FAMILY_WORDS, family
 from reports.style import RC
@@ -32,6 +33,7 @@ KINDS: Mapping[str, Maker] = {
     "cost": cost,
     "learning": learning,
     "gap": gap,
+    "reliability": reliability,
     "losses": losses,
     "splits": splits,
     "gates": gates,
@@ -42,6 +44,7 @@ SHOWS = {  # the curve without which there is no such figure
     "memorization": "memorized",
     "agreement": "train_given_accuracy",
     "learning": "test_accuracy",
+    "reliability": "test_calibration_error",
     "losses": "loss_auroc",
     "splits": "split_precision",
     "gates": "gate_mean",

@@ -1,4 +1,6 @@
-"""How much of the image reaches the prompt: the gates of VisPrompt over epochs, a line for each column of noise."""
+"""How much of the image reaches the prompt: the gates of VisPrompt over epochs, a line for each column of noise; and
+whether they tell mislabeled samples from correctly labeled ones.
+"""
 
 from __future__ import annotations
 
@@ -8,22 +10,38 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from reports.drawing import Drawn, Material, seeds_text
+from reports.figures_by_truth import ROWS, Number, by_truth
 from reports.figures_curves import thinned
 from reports.names import column_name
 from reports.panels import epochs_axis, legend, legend_height, line_panel
 from reports.style import TEXT_WIDTH, Look, noise_looks
 from reports.tables import Column
 
-ROWS = 3  # variants below each other
 LINES = 7  # columns of noise in one panel
 QUANTITIES = {
     "gate_mean": "Mean of the gate",
     "gate_sd_images": "Spread of the gate\nover images",
     "image_share": "Share of the image\nin the context",
 }
+BY_TRUTH = (
+    Number("gate", "Gate", "the gate", "-by_truth"),
+    Number(
+        "context_shift",
+        "Shift of context",
+        "how far the context is moved (root mean square, over that of the learned context)",
+        "-shift_by_truth",
+    ),
+)
 
 
 def gates(material: Material) -> Iterator[Drawn]:
+    """How much of the image reaches the prompt, and whether that differs between clean and mislabeled samples."""
+    yield from _reach(material)
+    for number in BY_TRUTH:
+        yield from by_truth(material, number)
+
+
+def _reach(material: Material) -> Iterator[Drawn]:
     """Mean and spread of the gate and the image's share of the context; a row for each variant, the first three."""
     levels = material.levels
     gated = set(levels.loc[levels["quantity"] == "gate_mean", "label"])
@@ -66,11 +84,17 @@ def _panels(
                 if len(rows):
                     line_panel(axes, rows, column_name(*column), looks[column_name(*column)])
                     data.append(rows)
-            axes.set_ylabel(QUANTITIES[quantity])
-            epochs_axis(axes)
+            if axes.lines:
+                axes.set_ylabel(QUANTITIES[quantity])
+                epochs_axis(axes)
+            else:
+                axes.set_axis_off()  # what the variant does not have
         if len(labels) > 1:
             row[0].set_title(label, loc="left")
-    for axes in grid[-1]:
-        axes.set_xlabel("Epoch")
+    for panels in grid.T:
+        lowest = [axes for axes in panels if axes.lines][-1:]
+        for axes in lowest:
+            axes.set_xlabel("Epoch")
+            axes.tick_params(axis="x", labelbottom=True)
     legend(figure, list(grid.flat), looks)
     return data

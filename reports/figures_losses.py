@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from reports.drawing import Drawn, Material, chosen, nearest, seeds_text, small, title
+from reports.drawing import Drawn, Material, one_of_each, seeds_text, small, title
 from reports.names import column_name
 from reports.panels import BESIDE, box_panel, curve_panel, legend, legend_height
 from reports.style import COLUMN_WIDTH, TEXT_WIDTH
@@ -24,7 +24,7 @@ GROUPS = ("Correctly labeled", "Mislabeled")
 
 def losses(material: Material) -> Iterator[Drawn]:
     """Boxes of the last losses, and below them the area under the ROC curve over epochs; one rate of each kind."""
-    columns = _columns(material.columns("loss_auroc"))
+    columns = one_of_each(material.columns("loss_auroc"), KINDS)
     if not columns:
         return
     boxes = [_boxes(material, column) for column in columns]
@@ -62,15 +62,6 @@ def _caption(columns: Sequence[Column], boxes: bool, seeds: pd.Series[int]) -> s
         f"epochs: 1 is perfect, 0.5 is chance. {seeds_text(seeds)}; bands: ± sample standard deviation; dotted: "
         "zero-shot (or the mean at epoch 0)."
     )
-
-
-def _columns(found: Sequence[Column]) -> list[Column]:
-    """Of each kind the rate nearest to 50 %; where the kinds are many the one that stands for all and the next."""
-    columns = [nearest(found, kind) for kind in dict.fromkeys(kind for kind, _ in found)]
-    if len(columns) > KINDS:
-        first = chosen(columns)
-        columns = [first, *(column for column in columns if column != first)][:KINDS]
-    return columns
 
 
 def _apart(axes: Axes, material: Material, column: Column) -> pd.DataFrame:

@@ -43,8 +43,10 @@ FRACTIONS = frozenset(
     {"test_accuracy", "validation_accuracy", "train_clean_accuracy", "train_given_accuracy", "test_calibration_error",
      "memorized", "recovered", "neither", "split_precision", "split_recall", "pseudo_label_accuracy"}
 )  # fmt: skip
+BY_TRUTH = ("clean", "mislabeled", "auroc")  # endings of what the audit makes of numbers of single samples
 DIAGNOSTICS = frozenset(
     {"gate_mean", "gate_sd_images", "image_share"}
+    | {f"{name}_{ending}" for name in ("gate", "context_shift") for ending in BY_TRUTH}
 )  # what methods say of themselves and figures show
 IDENTITY = ("key", "setting", "label", "section", "method", "noise", "rate", "seed")
 

@@ -84,6 +84,7 @@ def signed_rank_table(group: Group, found: pd.DataFrame) -> list[Table]:
     for row in as_dicts(tests):
         text = f"{row['difference']:+.1f}"
         cells[row["first"]][row["noise"], row["rate"]] = Entry(
+            row["difference"],
             text=f"{'0.0' if float(text) == 0 else text} ({row['above']}/{row['below']})",
             signs=APART if row["p_holm_baseline"] < ALPHA else "",
         )

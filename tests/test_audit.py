@@ -85,6 +85,44 @@ def test_calibration_error_against_a_loop() -> None:
     assert calibration_error(logits, labels) == pytest.approx(expected, abs=1e-9)
 
 
+def test_the_last_row_with_a_test_set_is_kept_sample_by_sample() -> None:
+    measured = audit()
+    train, validation = sharp(PREDICTED), sharp(torch.tensor([2, 1]))
+    assert measured.tested is None
+    measured.measure(0, train, sharp(torch.tensor([1, 1])), validation, ())
+    last = torch.tensor([[2.0, 0.0, 1.0], [0.0, 0.5, 3.0]])
+    measured.measure(1, train, last, validation, ())
+    measured.measure(2, train, None, None, ())
+    told = measured.tested
+    assert told is not None
+    powers = np.exp(last.double().numpy())
+    assert told.confidence == pytest.approx((powers / powers.sum(1, keepdims=True)).max(1), rel=1e-6)
+    assert (told.confidence.dtype, told.predicted.dtype, told.correct.dtype) == (np.float32, np.int16, np.bool_)
+    assert told.predicted.tolist() == [0, 2]
+    assert told.correct.tolist() == [True, False]
+
+
+def test_numbers_of_single_samples_by_truth() -> None:
+    gate = torch.tensor([0.1, 0.9, 0.3, 0.5, 0.5, 0.2])  # mislabeled are the second, fourth and sixth
+    row = audit().by_truth({"gate": gate, "even": torch.full((6,), 0.25)})
+    assert row["gate_clean"] == pytest.approx((0.1 + 0.3 + 0.5) / 3)
+    assert row["gate_mislabeled"] == pytest.approx((0.9 + 0.5 + 0.2) / 3)
+    assert row["gate_auroc"] == pytest.approx((3 + 2.5 + 1) / 9)  # of nine pairs, one is equal
+    assert row["even_auroc"] == 0.5
+    assert row["even_clean"] == row["even_mislabeled"] == 0.25
+    assert audit().by_truth({}) == {}
+
+
+def test_numbers_of_single_samples_where_nothing_can_be_told() -> None:
+    gate = torch.tensor([0.1, 0.9, 0.3, 0.5, 0.5, 0.2])
+    clean = audit(observed=TRUE).by_truth({"gate": gate})
+    assert clean == {"gate_clean": pytest.approx(2.5 / 6), "gate_mislabeled": None, "gate_auroc": None}
+    nothing = {"gate_clean": None, "gate_mislabeled": None, "gate_auroc": None}
+    unknown = Audit(OBSERVED, OBSERVED, torch.tensor([0]), torch.tensor([0]), torch.arange(6), truth=False)
+    assert unknown.by_truth({"gate": gate}) == nothing
+    assert audit().by_truth({"gate": gate.where(gate != 0.3, torch.nan)}) == nothing
+
+
 def test_where_the_truth_is_unknown_agreement_and_the_size_of_a_split_are_all_that_is_claimed() -> None:
     phase = Phase(
         torch.zeros(6, dtype=torch.long),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bench import train as engine
 from bench.audit import Audit
 from bench.cell import Cell
 from bench.seeds import Stream
-from bench.train import Diverged, Loop, Material, TimedOut, learning_rate
+from bench.train import Diverged, Loop, Material, TimedOut, collect_samples, learning_rate
 from methods.base import Batch, FullPass, Inputs, Losses, Method, Needs, Options, Phase
 from tests.cells import make_cell
 from tests.golden_data import Item
@@ -166,3 +167,58 @@ def test_an_undeclared_full_pass_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(Toy, "needs", classmethod(lambda cls, options: Needs()))
     with pytest.raises(LookupError, match="needs do not declare"):
         make_loop(Toy(10), make_cell()).run()
+
+
+class Telling(Toy):
+    """The same, and a number of each sample; `asked` are the samples of each call."""
+
+    answer: Callable[[Inputs], Mapping[str, Tensor]] = staticmethod(lambda inputs: {"sum": inputs.pooled.sum(1)})
+
+    def per_sample(self, inputs: Inputs) -> Mapping[str, Tensor]:
+        assert not torch.is_grad_enabled()
+        self.asked = [*getattr(self, "asked", []), len(inputs)]
+        return self.answer(inputs)
+
+
+def test_numbers_of_all_samples_stand_in_every_row_split_by_truth_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "POOLED_CHUNK", 4)
+    method = Telling(4)
+    loop = make_loop(method, make_cell(epochs=2, batch_size=3, eval_every=2), visible=[7, 1, 4, 8])
+    true = torch.arange(10) // 4
+    loop.audit.true = true
+    work = loop.run()
+    assert method.asked == 3 * [4, 4, 2]
+    sums = loop.material.train.pooled.sum(1).double()
+    wrong = true != loop.material.observed
+    pairs = [(w > c) + 0.5 * (w == c) for w in sums[wrong].tolist() for c in sums[~wrong].tolist()]
+    for row in work.diagnostics:
+        assert row == {
+            "sum_clean": pytest.approx(float(sums[~wrong].mean())),
+            "sum_mislabeled": pytest.approx(float(sums[wrong].mean())),
+            "sum_auroc": pytest.approx(np.mean(pairs)),
+        }
+
+
+def test_numbers_of_samples_change_no_bit_of_training() -> None:
+    silent, telling = Toy(10), Telling(10)
+    loops = [make_loop(method, make_cell()) for method in (silent, telling)]
+    for loop in loops:
+        loop.run()
+    assert torch.equal(silent.weight, telling.weight)
+    assert loops[0].audit.rows == loops[1].audit.rows
+    assert loops[0].work.forward_passes == loops[1].work.forward_passes
+
+
+def test_a_method_may_have_no_number_under_its_options_and_is_then_asked_once_a_row() -> None:
+    method = Telling(10)
+    method.answer = lambda inputs: {}
+    assert make_loop(method, make_cell()).run().diagnostics == 4 * [{}]
+    assert method.asked == 4 * [10]
+    assert collect_samples(Toy(10), Inputs(torch.zeros(3, 2)), 2) == {}
+
+
+def test_numbers_that_are_not_one_for_each_sample_are_refused() -> None:
+    method = Telling(10)
+    method.answer = lambda inputs: {"all": inputs.pooled.mean()}
+    with pytest.raises(ValueError, match=r"Telling.per_sample: expected all of shape \[10\]"):
+        make_loop(method, make_cell()).run()

@@ -13,6 +13,7 @@ import torch
 from bench.cell import Cell, Record
 from bench.trial import Run, Settings, one_thread, run_cell, run_pack
 from methods import METHODS
+from methods.base import Method
 from tests.cells import make_cell
 
 ALL = sorted(METHODS)
@@ -76,7 +77,43 @@ def test_a_record_says_everything_and_repeats_bit_for_bit(method: str, settings:
     memorized = (sidecar["predictions"][-1] == sidecar["observed"])[sidecar["true"] != sidecar["observed"]].mean()
     assert record.curve["memorized"][-1] == pytest.approx(memorized)
     assert (record.cost["optimizer_steps"].get("all", 0) > 0) == trained
+    assert sidecar["test_correct"].mean() == pytest.approx(record.accuracy["last"], abs=1e-12)
+    assert ece(sidecar) == pytest.approx(record.curve["test_calibration_error"][-1], abs=1e-12)
     assert Record.model_validate_json(record.to_json()) == record
+
+
+def ece(outcomes: dict[str, Any]) -> float:
+    """The expected calibration error from what is kept of the test samples, bin by bin."""
+    confidence, correct = outcomes["test_confidence"], outcomes["test_correct"]
+    assert (confidence.dtype, outcomes["test_predicted"].dtype, correct.dtype) == (np.float32, np.int16, np.bool_)
+    assert len(confidence) == len(outcomes["test_predicted"]) == len(correct)
+    place = np.minimum(np.floor(confidence * np.float32(15)), 14)
+    found = 0.0
+    for number in range(15):
+        inside = place == number
+        if inside.any():
+            gap = correct[inside].mean() - confidence[inside].astype(np.float64).mean()
+            found += inside.mean() * abs(gap)
+    return float(found)
+
+
+@pytest.mark.parametrize("control", ["none", "shuffled"])
+def test_what_visprompt_says_of_samples_changes_no_other_bit(
+    control: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = METHODS.get("visprompt").Options.model_validate({"control": control}).model_dump()
+    record, sidecar = run_cell("key", small("visprompt", options=options), settings)
+    monkeypatch.setattr(METHODS.get("visprompt"), "per_sample", Method.per_sample)
+    silent, outcomes = run_cell("key", small("visprompt", options=options), settings)
+    for entry in ("curve", "accuracy", "noise"):
+        assert json.dumps(getattr(record, entry)) == json.dumps(getattr(silent, entry)), entry
+    assert all((sidecar[name] == outcomes[name]).all() for name in outcomes)
+    told = record.diagnostics.keys() - silent.diagnostics.keys()
+    assert told == {f"{name}_{end}" for name in ("gate", "context_shift") for end in ("clean", "mislabeled", "auroc")}
+    assert all(0 < float(value or 0) < 1 for value in record.diagnostics["gate_auroc"])
+    assert record.diagnostics["gate_clean"] != record.diagnostics["gate_mislabeled"]
+    same = {name: values for name, values in record.diagnostics.items() if name not in told}
+    assert json.dumps(same) == json.dumps(silent.diagnostics)
 
 
 def test_methods_of_a_seed_see_the_same_data_and_noise(settings: Settings) -> None:

@@ -148,6 +148,45 @@ def predicts_one_by_one(method: type[Method], options: Options) -> None:
     assert (predictions(built, inputs.take(order)) - whole[order]).abs().max() <= tolerance, "depends on the order"
 
 
+def tells_of_samples_one_by_one(method: type[Method], options: Options) -> None:
+    """Numbers of single samples, where there are any: finite, independent of the batch, without text, changing nothing.
+
+    Their names are none of the diagnostics', also with the endings that the audit gives them.
+    """
+    if method.per_sample is Method.per_sample:
+        return
+    used = Used()
+    built = method(options)
+    built.setup(context(method.needs(options), 1, labels(), None, _Watching(used)))  # type: ignore[arg-type] # as below
+    train(built)
+    used.clear()
+    inputs, order = inputs_for(method.needs(options), 7, 9), torch.tensor([3, 1, 6, 0, 5, 2, 4])
+    before = {name: value.clone() for name, value in built.state_dict().items()}
+    generators = _generators()
+    with torch.no_grad():
+        whole, moved = built.per_sample(inputs), built.per_sample(inputs.take(order))
+        single = [built.per_sample(inputs.take(slice(i, i + 1))) for i in range(7)]
+    assert _generators() == generators, "a global generator was drawn from"
+    assert "text" not in used, "per_sample encodes texts"
+    for name, value in built.state_dict().items():
+        assert torch.equal(value, before[name]), f"per_sample changed {name}"
+    assert all(part.keys() == whole.keys() for part in (moved, *single)), "names differ from batch to batch"
+    for name, values in whole.items():
+        assert values.shape == (7,), f"{name} has shape {tuple(values.shape)}, not one number for each of 7 samples"
+        assert torch.isfinite(values).all(), f"{name} is not finite"
+        tolerance = 1e-5 * float(values.abs().max())
+        assert (torch.cat([part[name] for part in single]) - values).abs().max() <= tolerance, f"{name}: batch size"
+        assert (moved[name] - values[order]).abs().max() <= tolerance, f"{name} depends on the order"
+    taken = {f"{name}{ending}" for name in whole for ending in ("", "_clean", "_mislabeled", "_auroc")}
+    assert not taken & built.diagnostics().keys(), "a name of per_sample is one of diagnostics"
+
+
+def _generators() -> tuple[Any, ...]:
+    """The states of the global generators, comparable."""
+    numpy = np.random.get_state(legacy=False)["state"]
+    return random.getstate(), torch.random.get_rng_state().tolist(), numpy["key"].tolist(), numpy["pos"]
+
+
 def ignores_padding(method: type[Method], options: Options) -> None:
     """What stands in the padding of a batch changes no loss; a batch of padding alone has loss 0 and gradient 0."""
     built = build(method, options)
@@ -302,6 +341,7 @@ CHECKS: tuple[Check, ...] = (
     leaks_nothing,
     is_pure,
     predicts_one_by_one,
+    tells_of_samples_one_by_one,
     ignores_padding,
     uses_what_it_declares,
     runs_as_a_pack,

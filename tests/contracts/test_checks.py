@@ -97,6 +97,66 @@ class BatchNorm(Toy):
         return logits - logits.mean(0)
 
 
+class TellsOfBatches(Toy):
+    __doc__ = Toy.__doc__
+
+    def per_sample(self, inputs: base.Inputs) -> dict[str, Tensor]:
+        return {"size": inputs.pooled[:, 0] - inputs.pooled[:, 0].mean()}
+
+
+class TellsOneNumber(Toy):
+    __doc__ = Toy.__doc__
+
+    def per_sample(self, inputs: base.Inputs) -> dict[str, Tensor]:
+        return {"all": inputs.pooled.mean()}
+
+
+class TellsNothingFinite(Toy):
+    __doc__ = Toy.__doc__
+
+    def per_sample(self, inputs: base.Inputs) -> dict[str, Tensor]:
+        return {"size": inputs.pooled[:, 0] / 0}
+
+
+class TellsOfTexts(Toy):
+    __doc__ = Toy.__doc__
+
+    def per_sample(self, inputs: base.Inputs) -> dict[str, Tensor]:
+        return {"best": self.predict(inputs, self.prepare()).amax(1)}
+
+
+class TellsAtRandom(Toy):
+    __doc__ = Toy.__doc__
+
+    def per_sample(self, inputs: base.Inputs) -> dict[str, Tensor]:
+        return {"drawn": inputs.pooled[:, 0] + 0 * torch.rand(())}
+
+
+class TellsAndWrites(Toy):
+    __doc__ = Toy.__doc__
+
+    def per_sample(self, inputs: base.Inputs) -> dict[str, Tensor]:
+        self.context *= 1.01
+        return {"size": inputs.pooled[:, 0]}
+
+
+class TellsTwice(Toy):
+    __doc__ = Toy.__doc__
+
+    def diagnostics(self) -> dict[str, float]:
+        return {"size_clean": 1.0}
+
+    def per_sample(self, inputs: base.Inputs) -> dict[str, Tensor]:
+        return {"size": inputs.pooled[:, 0]}
+
+
+class Tells(Toy):
+    __doc__ = Toy.__doc__
+
+    def per_sample(self, inputs: base.Inputs) -> dict[str, Tensor]:
+        return {"size": inputs.pooled.square().sum(1)}
+
+
 class ReadsPadding(Toy):
     __doc__ = Toy.__doc__
 
@@ -183,6 +243,13 @@ PLANTED: tuple[tuple[type[base.Method], str], ...] = (
     (Random, "is_pure"),
     (Writes, "is_pure"),
     (BatchNorm, "predicts_one_by_one"),
+    (TellsOfBatches, "tells_of_samples_one_by_one"),
+    (TellsOneNumber, "tells_of_samples_one_by_one"),
+    (TellsNothingFinite, "tells_of_samples_one_by_one"),
+    (TellsOfTexts, "tells_of_samples_one_by_one"),
+    (TellsAtRandom, "tells_of_samples_one_by_one"),
+    (TellsAndWrites, "tells_of_samples_one_by_one"),
+    (TellsTwice, "tells_of_samples_one_by_one"),
     (ReadsPadding, "ignores_padding"),
     (Greedy, "uses_what_it_declares"),
     (GreedyForViews, "uses_what_it_declares"),
@@ -197,13 +264,30 @@ PLANTED: tuple[tuple[type[base.Method], str], ...] = (
 @pytest.mark.parametrize(("method", "name"), PLANTED, ids=lambda value: getattr(value, "__name__", value))
 def test_a_planted_defect_is_caught(method: type[base.Method], name: str) -> None:
     check: Any = getattr(checks, name)
-    with pytest.raises((AssertionError, LookupError, RuntimeError)):
+    with pytest.raises((AssertionError, LookupError, RuntimeError, ValueError)):
         check(method, method.Options())
 
 
 @pytest.mark.parametrize("check", checks.CHECKS, ids=lambda check: check.__name__)
-def test_the_sound_method_passes(check: checks.Check) -> None:
-    check(Toy, Toy.Options())
+@pytest.mark.parametrize("method", [Toy, Tells])
+def test_the_sound_method_passes(method: type[base.Method], check: checks.Check) -> None:
+    check(method, method.Options())
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        (TellsOfBatches, "size: batch size"),
+        (TellsNothingFinite, "size is not finite"),
+        (TellsOfTexts, "encodes texts"),
+        (TellsAtRandom, "global generator"),
+        (TellsAndWrites, "changed context"),
+        (TellsTwice, "one of diagnostics"),
+    ],
+)
+def test_what_is_wrong_with_numbers_of_samples_is_said(method: type[base.Method], message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        checks.tells_of_samples_one_by_one(method, method.Options())
 
 
 def test_a_leak_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,7 +317,7 @@ def test_bench_test_reports_and_exits(
     for part in ("_rows", "_aliases", "_objects"):  # what the file registers is gone after this test
         monkeypatch.setattr(METHODS, part, dict(getattr(METHODS, part)))
     assert invoke(["test", "coop-split[split=none]"]) == 0
-    assert "9 of 9 checks passed" in capsys.readouterr().out
+    assert "10 of 10 checks passed" in capsys.readouterr().out
     file = tmp_path / "planted.py"
     file.write_text(
         "from methods import METHODS\nfrom tests.contracts.test_checks import BatchNorm\n"
@@ -243,7 +327,7 @@ def test_bench_test_reports_and_exits(
     assert invoke(["test", str(file)]) == 1
     out = capsys.readouterr().out
     assert "depends on the batch's size" in out
-    assert "8 of 9 checks passed" in out
+    assert "9 of 10 checks passed" in out
 
 
 @pytest.mark.parametrize(

@@ -179,6 +179,40 @@ def test_diagnostics() -> None:
     assert built(evidence="pooled").diagnostics()["gate_sd_tokens"] == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.parametrize("options", [{}, {"form": "identity"}, {"evidence": "pooled"}, {"control": "no-film"}])
+def test_per_sample_against_a_loop_over_images(options: dict[str, Any]) -> None:
+    method, inputs = built(**options), material.features(5, 3)
+    material.train(method)
+    with torch.no_grad():
+        found = method.per_sample(inputs)
+        assert list(found) == ["gate", "context_shift"]
+        for image in range(5):
+            context, gate = method.conditioned(method._visual(inputs.take(slice(image, image + 1))))
+            moved = (context[0] - method.context).double()
+            rms = method.context.double().square().mean().sqrt()
+            assert float(found["gate"][image]) == pytest.approx(float(gate.double().mean()), rel=1e-5)
+            assert float(found["context_shift"][image]) == pytest.approx(
+                float(moved.square().mean().sqrt() / rms), rel=1e-5
+            )
+
+
+def test_per_sample_says_only_what_there_is() -> None:
+    inputs = material.features(4, 3)
+    for control in ("image-free", "coop"):
+        assert built(control=control).per_sample(inputs) == {}
+    assert list(built(control="constant-gate").per_sample(inputs)) == ["context_shift"]
+    start = built(form="identity").per_sample(inputs)
+    assert start["context_shift"].tolist() == [0.0] * 4  # C^ = C exactly
+
+
+def test_per_sample_of_shuffled_images_is_the_donors() -> None:
+    plain, shuffled, inputs = built(), built(control="shuffled"), material.features(20, 5)
+    donor = shuffled.get_buffer("donor")
+    for name, values in shuffled.per_sample(inputs).items():
+        assert torch.allclose(values, plain.per_sample(inputs)[name][donor], rtol=1e-5)
+        assert torch.allclose(shuffled.per_sample(inputs.take(slice(3, 4)))[name], values[3:4], rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     "options", [{"class_specific": True}, {"alpha": 1.5}, {"alpha": "some"}, {"gate_bias": "x"}, {"control": "no"}]
 )

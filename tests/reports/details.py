@@ -11,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from bench.cell import Record
 
-SAMPLES = 40
+SAMPLES, TESTED = 40, 300
 METHOD_COST = {"visprompt": 20.0, "joapr": 2.5, "promptmae": 1.1}
 SPLITTERS = ("joapr", "visprompt", "nlprompt")
 
@@ -42,7 +42,28 @@ def _detail(record: Record) -> dict[str, NDArray[Any]]:
     if record.cell.method == "visprompt":
         for name, level in (("gate_mean", 0.5), ("gate_sd_images", 0.02), ("image_share", 0.1)):
             record.diagnostics[name] = (level + 0.01 * generator.normal(0, 1, rows).cumsum() / rows).tolist()
+        for name in ("gate", "context_shift"):
+            drawn = generator.normal(0.5, 0.02, (rows, SAMPLES)) + 0.02 * wrong
+            record.diagnostics |= by_truth(name, drawn, wrong)
     record.cost["seconds"] = float(record.cost["seconds"]) * METHOD_COST.get(record.cell.method, 1.0)
     record.accuracy["best"] = max(float(value or 0) for value in curve["test_accuracy"])
     true = np.arange(SAMPLES) % 10
-    return {"losses": losses.astype(np.float32), "true": true, "observed": np.where(wrong, (true + 1) % 10, true)}
+    confidence = generator.beta(4, 1 + record.cell.rate, TESTED).astype(np.float32)
+    test = {
+        "test_confidence": confidence,
+        "test_predicted": generator.integers(0, 10, TESTED).astype(np.int16),
+        "test_correct": generator.random(TESTED) < confidence - 0.2 * record.cell.rate,
+    }
+    observed = np.where(wrong, (true + 1) % 10, true)
+    return {"losses": losses.astype(np.float32), "true": true, "observed": observed, **test}
+
+
+def by_truth(name: str, values: NDArray[np.float64], wrong: NDArray[np.bool_]) -> dict[str, list[float | None]]:
+    """What the audit makes of a number of single samples, [rows, N]."""
+    areas = [float(roc_auc_score(wrong, row)) if wrong.any() else None for row in values]
+    mislabeled = values[:, wrong].mean(1).tolist() if wrong.any() else [None] * len(values)
+    return {
+        f"{name}_clean": values[:, ~wrong].mean(1).tolist(),
+        f"{name}_mislabeled": mislabeled,
+        f"{name}_auroc": areas,
+    }

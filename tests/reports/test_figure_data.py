@@ -10,12 +10,14 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from bench.audit import CALIBRATION_BINS
 from bench.cell import Record
 from reports import drawing
 from reports.figures import draw
+from reports.figures_reliability import BINS
 from reports.frame import curves, tidy
 from reports.names import method_name
-from tests.reports.details import detailed
+from tests.reports.details import TESTED, detailed
 from tests.reports.factory import GRID, grid
 
 RECORDS = grid(methods=("zero-shot", "coop", "visprompt"), columns=GRID[:4], epochs=4)
@@ -59,6 +61,12 @@ def of(method: str, noise: str, rate: float) -> list[Record]:
         ("gates", "gate_mean", "visprompt", 1),
         ("gates", "gate_sd_images", "visprompt", 1),
         ("gates", "image_share", "visprompt", 1),
+        ("gates", "gate_clean", "visprompt", 1),
+        ("gates", "gate_mislabeled", "visprompt", 1),
+        ("gates", "gate_auroc", "visprompt", 1),
+        ("gates", "context_shift_clean", "visprompt", 1),
+        ("gates", "context_shift_mislabeled", "visprompt", 1),
+        ("gates", "context_shift_auroc", "visprompt", 1),
     ],
 )
 def test_curves_over_epochs(data: dict[str, pd.DataFrame], kind: str, quantity: str, method: str, scale: int):
@@ -134,3 +142,45 @@ def test_cost_against_the_mean_over_the_columns_that_all_have(data: dict[str, pd
     assert row["sd"] == pytest.approx(statistics.stdev(by_seed), rel=1e-4)
     assert row["seconds"] == pytest.approx(statistics.mean(float(r.cost["seconds"]) for r in records), rel=1e-5)
     assert row["common_columns"] == 4
+
+
+@pytest.mark.parametrize("method", ["zero-shot", "coop", "visprompt"])
+def test_reliability_counted_sample_by_sample(data: dict[str, pd.DataFrame], method: str):
+    records = of(method, "symmetric", 0.5)
+    inside: list[list[tuple[float, bool]]] = [[] for _ in range(CALIBRATION_BINS)]
+    for each in records:
+        kept = OUTCOMES[each.key]
+        for confidence, correct in zip(kept["test_confidence"], kept["test_correct"], strict=True):
+            inside[min(int(confidence * np.float32(CALIBRATION_BINS)), CALIBRATION_BINS - 1)].append(
+                (float(confidence), bool(correct))
+            )
+    found = data["reliability"]
+    rows = found[(found["label"] == method_name(method)) & (found["noise"] == "symmetric") & (found["rate"] == 0.5)]
+    assert len(rows) == BINS == CALIBRATION_BINS
+    assert rows["samples"].tolist() == [len(one) for one in inside]
+    assert rows["samples"].sum() == TESTED * len(records)
+    assert rows["share"].sum() == pytest.approx(100, abs=1e-3)
+    for bin_, row in zip(inside, rows.to_dict("records"), strict=True):
+        if bin_:
+            assert row["low"] / 100 - 1e-6 <= min(c for c, _ in bin_)
+            assert max(c for c, _ in bin_) <= row["high"] / 100 + 1e-6
+            assert row["confidence"] == pytest.approx(100 * statistics.mean(c for c, _ in bin_), rel=1e-5)
+            assert row["accuracy"] == pytest.approx(100 * statistics.mean(right for _, right in bin_), rel=1e-5)
+        else:
+            assert np.isnan(row["accuracy"])
+    errors = [100 * float(r.curve["test_calibration_error"][-1] or 0) for r in records]
+    assert rows["seeds"].unique().tolist() == [2]
+    assert rows["calibration_error"].iloc[0] == pytest.approx(statistics.mean(errors), rel=1e-4)
+    assert rows["calibration_error_sd"].iloc[0] == pytest.approx(statistics.stdev(errors), rel=1e-3, abs=1e-6)
+
+
+def test_reliability_is_of_the_column_that_stands_for_all(data: dict[str, pd.DataFrame]):
+    assert set(zip(data["reliability"]["noise"], data["reliability"]["rate"], strict=True)) == {("symmetric", 0.5)}
+    assert {"Zero-shot", "CoOp", "VisPrompt", "CoOp (clean subset, oracle)†"} == set(data["reliability"]["label"])
+
+
+def test_gates_are_held_against_the_truth_at_one_rate_of_each_kind(data: dict[str, pd.DataFrame]):
+    rows = data["gates"]
+    rows = rows[rows["quantity"].isin(["gate_clean", "gate_mislabeled", "gate_auroc"])]
+    assert set(zip(rows["noise"], rows["rate"], strict=True)) == {("symmetric", 0.5), ("asymmetric", 0.25)}
+    assert rows.groupby(["quantity", "noise"]).size().tolist() == [5] * 6

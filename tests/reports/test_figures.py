@@ -30,22 +30,9 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> list[Drawn]:
 
 
 @pytest.fixture
-def png_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One format, where the test is about what is drawn."""
-    monkeypatch.setattr(drawing, "FORMATS", {"png": {"Software": None}})
-
-
-@pytest.fixture
 def accuracy_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """One kind of figure, where the test is about which rows it shows."""
     monkeypatch.setattr(figures, "KINDS", {"accuracy": KINDS["accuracy"]})
-
-
-@pytest.fixture
-def data_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No picture, where the test is about which figures there are and what they show."""
-    monkeypatch.setattr(drawing, "FORMATS", {})
-    monkeypatch.setattr(Figure, "draw_without_rendering", lambda _: None)
 
 
 def kinds(drawn: list[Drawn]) -> list[str]:
@@ -195,7 +182,7 @@ def test_where_the_truth_is_unknown_nothing_is_drawn_of_it(tmp_path: Path, data_
         for name in ("memorized", "loss_auroc", "split_precision", "split_recall", "train_clean_accuracy"):
             each.curve.pop(name, None)
     drawn = draw(tidy(records), curves(records, tidy(records)), tmp_path, outcomes.__getitem__)
-    assert kinds(drawn) == ["agreement", "cost", "gates"]
+    assert kinds(drawn) == ["agreement", "cost", "reliability", "gates"]
 
 
 def test_a_report_says_which_figures_are_too_many(tmp_path: Path, data_only: None):
@@ -204,11 +191,11 @@ def test_a_report_says_which_figures_are_too_many(tmp_path: Path, data_only: Non
     drawn = draw(frame, curves(records, frame), tmp_path, left_out=left_out, most=3)
     first, second = sorted(set(frame["setting"]))
     assert [(d.setting, d.kind) for d in drawn] == [(first, "overview"), (first, "accuracy"), (second, "overview")]
-    assert (
-        left_out[0]
-        == f"accuracy: not drawn, because a report has about 3 figures at most unless --figures asks for more: {second}"
-    )
-    assert {line.partition(":")[0] for line in left_out} == {"accuracy", "memorization", "cost", "learning", "gap"}
+    why = "a report has about 3 figures at most unless --figures asks for more"
+    assert left_out[0] == f"accuracy: not drawn, because {why}: {second}"
+    assert {line.partition(":")[0] for line in left_out} == {
+        "accuracy", "memorization", "cost", "learning", "gap", "reliability",
+    }  # fmt: skip
 
 
 def test_kinds_without_rates_stand_beside_each_other(tmp_path: Path, data_only: None, accuracy_only: None):
