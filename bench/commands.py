@@ -79,7 +79,7 @@ def run_grid(selection: Selection, request: Request) -> int:
     setup = set_up(plan, config, request)
     console.line(
         f"grid {plan.grid.name}: {len(plan.todo)} of {len(plan.grid.cells)} cells to run, {_plural(setup.workers)} "
-        f"({setup.name}, {setup.device}), about {console.duration(plan.estimate.total / setup.workers)}."
+        f"({setup.name}, {setup.device}), about {console.duration(plan.estimate.total / setup.workers)}{_on_top(plan)}."
     )
     began = time.monotonic()
     with console.amount("image features", "images") as report:
@@ -126,6 +126,11 @@ def _plural(workers: int) -> str:
     return f"{workers} worker{'s' if workers > 1 else ''}"
 
 
+def _on_top(plan: Plan) -> str:
+    """What the estimate does not hold, in words."""
+    return f" (and image features of {', '.join(plan.from_files)}, if not stored yet)" if plan.from_files else ""
+
+
 def show_plan(selection: Selection, workers: int | None, as_json: bool) -> int:
     """`bench plan`."""
     config = selection.load()
@@ -146,7 +151,7 @@ def show_plan(selection: Selection, workers: int | None, as_json: bool) -> int:
     if plan.todo:
         basis = f"{plan.estimate.measured} of {len(plan.todo)} from records of like cells, the others from a default"
         console.line(
-            f"about {console.duration(counts['estimate_seconds'])} on {_plural(count)} ({basis}), "
+            f"about {console.duration(counts['estimate_seconds'])}{_on_top(plan)} on {_plural(count)} ({basis}), "
             f"{counts['memory_bytes'] / 2**30:.1f} GiB of memory, {counts['disk_bytes'] / 2**20:.1f} MiB of disk."
         )
     for record in plan.unfinished:

@@ -9,6 +9,7 @@ from statistics import fmean
 from typing import Any
 
 from bench.cell import UNFINISHED, Cell, Record, Status
+from bench.data import named
 from bench.errors import BenchError, did_you_mean
 from bench.grid import Grid, PlannedCell
 from bench.store import Store
@@ -66,6 +67,11 @@ class Plan:
     estimate: Estimate
     problems: tuple[str, ...] = field(default=())
 
+    @property
+    def from_files(self) -> tuple[str, ...]:
+        """Data sets whose images are encoded before the first cell where that was not done; not in the estimate."""
+        return tuple(dict.fromkeys(p.cell.dataset for p in self.todo if not named.embedded(p.cell.dataset)))
+
     def counts(self, workers: int = 1) -> dict[str, Any]:
         """What `bench plan --json` prints; seconds are wall-clock seconds on `workers` workers."""
         by_status = Counter(self.statuses.values())
@@ -82,6 +88,7 @@ class Plan:
             "worker_seconds": round(self.estimate.total, 1),
             "estimated_from_records": self.estimate.measured,
             "disk_bytes": self.estimate.disk,
+            "from_files": list(self.from_files),
             "by_status": dict(sorted(by_status.items())),
         }
 

@@ -197,13 +197,17 @@ def parts(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 def describe(part: pd.DataFrame) -> str:
     """Data set, shots, backbone, epochs and budget of one setting, in words."""
     first = part.iloc[0]
-    fixed = f"{first['dataset']}, {first['shots']} shots per class, backbone {first['backbone']}"
+    fixed = f"{first['dataset']}, {_counted(first['shots'], 'shot')} per class, backbone {first['backbone']}"
     if first["budget"] == "paper":
         return f"{fixed}, each method's own optimizer and epochs (budget {first['budget']})"
     return (
-        f"{fixed}, {first['epochs']} epochs, one budget for all "
+        f"{fixed}, {_counted(first['epochs'], 'epoch')}, one budget for all "
         f"(batch {first['batch_size']}, learning rate {first['learning_rate']:g})"
     )
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def measured(part: pd.DataFrame) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from bench.cell import Cell
+from bench.commands import _on_top
 from bench.errors import BenchError
 from bench.grid import Grid, PlannedCell
 from bench.machine import WORKER_BYTES, Machine, cpus, this_machine
@@ -72,6 +73,15 @@ def test_without_like_cells_a_default_is_used_and_said_to_be_one(tmp_path: Path)
     assert plan.estimate.measured == 0
     assert 0 < plan.estimate.total < 60
     assert make_plan(grid(cell(1, backbone="ViT-B-16/openai")), Store(tmp_path)).estimate.total > 5
+
+
+def test_images_that_come_from_files_are_named_beside_the_estimate(tmp_path: Path) -> None:
+    cells = [cell(1), *(cell(seed).model_copy(update={"dataset": "caltech101"}) for seed in (1, 2))]
+    plan = make_plan(grid(*cells), Store(tmp_path))
+    assert plan.from_files == ("caltech101",)
+    assert plan.counts()["from_files"] == ["caltech101"]
+    assert _on_top(plan) == " (and image features of caltech101, if not stored yet)"
+    assert _on_top(make_plan(grid(cell(1)), Store(tmp_path))) == ""
 
 
 def test_a_torn_file_is_named_and_its_cell_is_to_do(store: Store) -> None:
