@@ -12,6 +12,7 @@ import pandas as pd
 
 from bench.cell import Record
 from bench.errors import BenchError
+from bench.machine import cpus
 from reports.costs import cost_frame, cost_tables
 from reports.drawing import Outcomes
 from reports.figures import MOST, Drawn, draw
@@ -137,7 +138,7 @@ def _write(
     tables += extra.tables
     left_out: list[str] = []
     long = curves(records, frame) if most else pd.DataFrame()
-    figures = [*draw(frame, long, folder / "figures", outcomes, left_out, most), *ranked]
+    figures = [*draw(frame, long, folder / "figures", outcomes, left_out, most, cpus()), *ranked]
     renderers: dict[str, tuple[str, Callable[[Table], str]]] = {"latex": ("tex", latex), "markdown": ("md", markdown)}
     for suffix, renderer in (renderers[name] for name in sorted(formats & renderers.keys())):
         for table in tables:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -18,6 +19,7 @@ from reports.figures_losses import losses
 from reports.figures_reliability import reliability
 from reports.frame import truth_known
 from reports.names import FAMILIES, FAMILY_WORDS, family
+from reports.processes import perform
 from reports.style import RC
 from reports.tables import describe, measured, parts
 
@@ -62,6 +64,7 @@ def draw(
     outcomes: Outcomes | None = None,
     left_out: list[str] | None = None,
     most: int = MOST,
+    processes: int = 1,
 ) -> list[Drawn]:
     """Draw every figure of every setting for which there are data.
 
@@ -72,29 +75,36 @@ def draw(
         outcomes: per-sample outcomes of a record by its key; without them no losses of single samples are drawn.
         left_out: gets one line for each kind of figure that was not drawn everywhere.
         most: figures from which on no further one is begun; 0 draws none.
+        processes: that draw; the figures are the same whatever their number.
 
     Returns:
         The figures, by setting and kind.
     """
-    drawn: list[Drawn] = []
     if not most:
         if left_out is not None:
             left_out.append("no figure was drawn, because of --figures 0; without it they are drawn")
-        return drawn
-    with style.context(["default", RC]):
-        materials = list(_materials(frame, curves, folder, outcomes))
-        for kind, maker in KINDS.items():
-            wanted = [material for material in materials if _wanted(kind, material)]
-            begun = 0
-            while begun < len(wanted) and len(drawn) < most:
-                drawn += maker(wanted[begun])
-                begun += 1
-            if begun < len(wanted) and left_out is not None:
-                settings = ", ".join(dict.fromkeys(material.name for material in wanted[begun:]))
-                why = f"a report has about {most} figures at most unless --figures asks for more"
-                left_out.append(f"{kind}: not drawn, because {why}: {settings}")
+        return []
+    materials = list(_materials(frame, curves, folder, outcomes))
+    wanted = [(kind, material) for kind in KINDS for material in materials if _wanted(kind, material)]
+    drawn, done = perform([partial(_make, *pair) for pair in wanted], most, processes)
+    if left_out is not None:
+        left_out += _told(wanted[done:], most)
     order = list(KINDS)
     return sorted(drawn, key=lambda figure: (figure.setting, order.index(figure.kind)))
+
+
+def _make(kind: str, material: Material) -> list[Drawn]:
+    with style.context(["default", RC]):
+        return list(KINDS[kind](material))
+
+
+def _told(left: Sequence[tuple[str, Material]], most: int) -> list[str]:
+    """A line for each kind of figure that was left."""
+    why = f"a report has about {most} figures at most unless --figures asks for more"
+    settings: dict[str, dict[str, None]] = {}
+    for kind, material in left:
+        settings.setdefault(kind, {})[material.name] = None
+    return [f"{kind}: not drawn, because {why}: {', '.join(names)}" for kind, names in settings.items()]
 
 
 def _wanted(kind: str, material: Material) -> bool:
