@@ -266,7 +266,7 @@ def columns_of(summary: pd.DataFrame) -> list[Column]:
 
 def column_sets(summary: pd.DataFrame) -> list[tuple[str, list[Column]]]:
     """The columns of one table, or where they are more than fit on a page of one table per noise kind; kinds without
-    rates share one.
+    rates share one, and kinds of one rate each share tables of even width.
     """
     together = columns_of(summary)
     base = [column for column in together if column[0] in UNCHANGED]
@@ -276,7 +276,21 @@ def column_sets(summary: pd.DataFrame) -> list[tuple[str, list[Column]]]:
             sets.setdefault(f"-{file_part(column[0])}" if column[1] else "-without-rate", []).append(column)
     if len(together) <= WIDEST or len(sets) < 2:
         return [("", together)]
-    return [(suffix, base + own) for suffix, own in sets.items()]
+    return [(suffix, base + own) for suffix, own in _shared(sets, WIDEST - len(base)).items()]
+
+
+def _shared(sets: dict[str, list[Column]], room: int) -> dict[str, list[Column]]:
+    """The sets, those of one rate put together, at most `room` in a table; they come last."""
+    single = [own[0] for own in sets.values() if len(own) == 1 and own[0][1]]
+    if len(single) < 2:
+        return sets
+    found = {suffix: own for suffix, own in sets.items() if own[0] not in single}
+    tables = -(-len(single) // room)
+    size = -(-len(single) // tables)
+    for number in range(tables):
+        suffix = "-kinds" if tables == 1 else f"-kinds-{number + 1}"
+        found[suffix] = single[number * size : (number + 1) * size]
+    return found
 
 
 def only(summary: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:

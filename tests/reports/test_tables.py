@@ -16,9 +16,11 @@ from reports.frame import tidy
 from reports.names import identifiable, noise_name
 from reports.resolution import judge, resolution
 from reports.tables import (
+    WIDEST,
     Entry,
     Table,
     accuracy_tables,
+    column_sets,
     head,
 )
 from reports.training_tables import memorization_tables
@@ -298,3 +300,22 @@ def test_cost_lists_the_loss_terms_that_are_not_in_every_step(steps: dict[str, i
     made.cost["optimizer_steps"] = steps
     (table,) = cost_tables(tidy([made]))
     assert table.sections[0].rows[0].entries[2].text == text
+
+
+@pytest.mark.parametrize(
+    ("rates", "expected"),
+    [
+        ([1] * 6, {"": 7}),
+        ([1] * 7, {"-kinds-1": 5, "-kinds-2": 4}),
+        ([1] * 10, {"-kinds-1": 6, "-kinds-2": 6}),
+        ([3, 3, 1], {"-k0": 4, "-k1": 4, "-k2": 2}),
+        ([6, 1, 1], {"-k0": 7, "-kinds": 3}),
+    ],
+)
+def test_kinds_of_one_rate_each_share_tables(rates: list[int], expected: dict[str, int]):
+    columns = [("none", 0.0), *((f"k{i}", 0.1 * (r + 1)) for i, count in enumerate(rates) for r in range(count))]
+    sets = column_sets(pd.DataFrame(columns, columns=["noise", "rate"]))
+    assert {suffix: len(found) for suffix, found in sets} == expected
+    assert all(found[0] == ("none", 0.0) and len(found) <= WIDEST for _, found in sets)
+    shown = [column for _, found in sets for column in found[1:]]
+    assert sorted(shown) == sorted(columns[1:])
