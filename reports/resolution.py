@@ -89,8 +89,9 @@ def _judged(column: pd.DataFrame, value: str) -> Judged:
 def marks(judged: Judged, printed: Mapping[str, str]) -> dict[str, tuple[Mark, bool]]:
     """Mark, and whether it is shared in a tie, of each label that has one.
 
-    Best are the highest and those tied with it, where means printed alike are ties too; second, where the best stands
-    alone, the next and those tied with that. Where a tie holds all that are left, nothing in it is best or second.
+    Best is the highest where nothing is tied with it, and second then the next where nothing is tied with that; means
+    printed alike are ties too. What is tied is told so and not marked: a method whose seeds differ widely may be tied
+    with one far above it, and must not look like the best. A tie for second that holds all that are left is not told.
 
     Args:
         judged: the column.
@@ -100,12 +101,14 @@ def marks(judged: Judged, printed: Mapping[str, str]) -> dict[str, tuple[Mark, b
     if len(labels) < 2:
         return {}
     best = _tied(0, judged, printed)
-    if best == len(labels):
-        return dict.fromkeys(labels, ("", True))
-    found: dict[str, tuple[Mark, bool]] = dict.fromkeys(labels[:best], ("best", best > 1))
-    second = _tied(best, judged, printed)
-    if best == 1 and (second == 1 or second < len(labels) - 1):
-        found |= dict.fromkeys(labels[1 : 1 + second], ("second", second > 1))
+    if best > 1:
+        return dict.fromkeys(labels[:best], ("", True))
+    found: dict[str, tuple[Mark, bool]] = {labels[0]: ("best", False)}
+    second = _tied(1, judged, printed)
+    if second == 1:
+        found[labels[1]] = ("second", False)
+    elif second < len(labels) - 1:
+        found |= dict.fromkeys(labels[1 : 1 + second], ("", True))
     return found
 
 

@@ -170,7 +170,8 @@ def ranking_text(sections: Sequence[Section]) -> tuple[str, ...]:
     tied = any(entry.signs.startswith(TIE) for entry in entries)
     told = [f"Trained methods: {', '.join(words)}."] if words else []
     if tied:
-        told.append(f"{TIE}: tied within the noise of the seeds, so not ranked.")
+        second = ", or for second where one is in bold" if "best" in used else ""
+        told.append(f"{TIE}: tied for best within the noise of the seeds{second}, so not ranked.")
     return tuple(told)
 
 
