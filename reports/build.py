@@ -28,6 +28,10 @@ from reports.training_tables import MEASURES, WITHOUT_TRUTH, agreement_tables, m
 
 FORMATS = frozenset({"latex", "markdown", "csv", "html"})
 MANIFEST = "files.txt"
+# Figures stand in LaTeX at the size they were drawn for, smaller only where the page ends.
+SHOWN = r"""\newcommand{\shown}[1]{\sbox0{\includegraphics{#1}}%
+  \ifdim\ht0>0.8\textheight\sbox0{\includegraphics[height=0.8\textheight]{#1}}\fi
+  \ifdim\wd0>\linewidth\includegraphics[width=\linewidth]{#1}\else\usebox0\fi}"""
 
 
 def build(
@@ -183,7 +187,7 @@ def _driver(tables: Sequence[Table], figures: Sequence[Drawn]) -> str:
         "\n".join(
             [
                 r"\begin{figure}[htbp]\centering",
-                rf"\includegraphics[width=\linewidth,height=0.8\textheight,keepaspectratio]{{figures/{figure.name}.pdf}}",
+                rf"\shown{{figures/{figure.name}.pdf}}",
                 rf"\caption{{{escape_latex(figure.caption)}}}",
                 r"\end{figure}",
             ]
@@ -193,7 +197,7 @@ def _driver(tables: Sequence[Table], figures: Sequence[Drawn]) -> str:
     # LaTeX holds back a limited number of floats, so they are flushed now and then.
     pages = [part + (r"\clearpage" if number % 6 == 5 else "") for number, part in enumerate(body)]
     head = [r"\documentclass{article}", r"\usepackage[margin=0.8in]{geometry}", r"\usepackage{booktabs,graphicx}"]
-    return "\n".join([*head, r"\begin{document}", *pages, r"\end{document}", ""])
+    return "\n".join([*head, SHOWN, r"\begin{document}", *pages, r"\end{document}", ""])
 
 
 def _swap(fresh: Path, out: Path) -> list[Path]:

@@ -6,8 +6,9 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -23,6 +24,7 @@ from reports.tables import Column, summarize
 Outcomes: TypeAlias = Callable[
     [str], Mapping[str, Any]
 ]  # per-sample outcomes of a record, see `bench.store.Store.sidecar`
+Item = TypeVar("Item")
 CHARACTER = 0.062  # inches of one at the size of titles
 FORMATS: dict[str, dict[str, Any]] = {
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
@@ -176,19 +178,34 @@ def small(text: str) -> str:
 
 
 def parts_of(groups: Sequence[Sequence[Column]], most: int) -> Iterator[list[Column]]:
-    """Columns in parts of at most `most`: groups stay together where they can, and a larger one is cut evenly."""
-    part: list[Column] = []
-    for group in groups:
-        pieces = -(-len(group) // most)
-        size = -(-len(group) // max(pieces, 1))
-        for start in range(0, len(group), max(size, 1)):
-            piece = list(group[start : start + size])
-            if part and len(part) + len(piece) > most:
-                yield part
-                part = []
-            part += piece
-    if part:
-        yield part
+    """Columns in the fewest parts of at most `most`, as even as that allows: groups stay together where they can, and a
+    larger one is cut evenly.
+    """
+    pieces = [piece for group in groups for piece in evenly(list(group), most)]
+    full = _filled(pieces, most)
+    for size in range(1, most + 1):
+        if len(parts := _filled(pieces, size)) <= len(full):
+            yield from parts
+            return
+    yield from full
+
+
+def evenly(items: list[Item], most: int) -> list[list[Item]]:
+    """The items in the fewest parts of at most `most`, whose sizes differ by one at most."""
+    parts = -(-len(items) // most)
+    ends = [-(-len(items) * part // parts) for part in range(parts + 1)] if parts else []
+    return [items[start:end] for start, end in pairwise(ends)]
+
+
+def _filled(pieces: Sequence[list[Column]], size: int) -> list[list[Column]]:
+    """Pieces in order, a part begun where the next does not fit into `size`."""
+    parts: list[list[Column]] = []
+    for piece in pieces:
+        if parts and len(parts[-1]) + len(piece) <= size:
+            parts[-1] += piece
+        else:
+            parts.append(list(piece))
+    return parts
 
 
 def save(figure: Figure, data: pd.DataFrame, name: str, caption: str, setting: str, folder: Path) -> Drawn:

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reports.drawing import Drawn, Material, chosen, kinds_of, seeds_text, small, title
+from reports.drawing import Drawn, Material, chosen, evenly, kinds_of, seeds_text, small, title
 from reports.names import REFERENCE, UNCHANGED, column_name, noise_name
 from reports.panels import accuracy_panel, curve_panel, kinds_panel, legend, legend_height
 from reports.style import COLUMN_WIDTH, TEXT_WIDTH
@@ -95,7 +95,7 @@ def _against(
     """Figures of at most `most` panels a measure, `across` beside each other."""
     rated, fixed = kinds_of(measures[0].summary)
     panels = [[kind] for kind in rated] + ([fixed] if fixed else [])
-    parts = [panels[i : i + most] for i in range(0, len(panels), most)]
+    parts = evenly(panels, most)
     for index, part in enumerate(parts):
         figure, data = _grid(material, measures, part, rated, across)
         against = "the noise rate" if part[0][0] in rated else "the kind of noise"

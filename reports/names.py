@@ -108,6 +108,8 @@ def noise_name(kind: str) -> str:
 
     >>> noise_name("human[labels=worst]")
     'Human (labels worst)'
+    >>> noise_name("symmetric[per_class=true]")
+    'Symmetric (per class)'
     """
     name, options = noise_parts(kind)
     return f"{name} ({options})" if options else name
@@ -117,7 +119,10 @@ def noise_parts(kind: str) -> tuple[str, str]:
     """The name of a noise kind without its options, and these in words; of a file the last part of its path."""
     name, _, options = TOLD.get(kind, kind).removesuffix("]").partition("[")
     pairs = [option.partition("=") for option in options.split(",")] if options else []
-    words = ", ".join(f"{option} {value.rpartition('/')[2]}".strip() for option, _, value in pairs)
+    told = [
+        (option.replace("_", " "), "" if value == "true" else value.rpartition("/")[2]) for option, _, value in pairs
+    ]
+    words = ", ".join(" ".join(pair).strip() for pair in told)
     return NOISE.get(name, name[:1].upper() + name[1:]), words
 
 

@@ -224,6 +224,12 @@ def test_groups_of_columns_stay_together_where_they_can():
     assert [len(part) for part in drawing.parts_of(groups, 5)] == [3, 3, 3]
     assert [c for part in drawing.parts_of(groups, 5) for c in part] == [c for group in groups for c in group]
     assert list(drawing.parts_of([], 5)) == []
+    singles = [[(f"k{i}", 0.5)] for i in range(11)]
+    assert [len(part) for part in drawing.parts_of(singles, 5)] == [4, 4, 3]
+    twos = [[(f"k{i}", 0.25), (f"k{i}", 0.5)] for i in range(3)]
+    assert [len(part) for part in drawing.parts_of(twos, 4)] == [4, 2]  # no third part for the sake of evenness
+    assert [len(part) for part in drawing.evenly(list(range(10)), 3)] == [3, 2, 3, 2]
+    assert drawing.evenly([], 3) == []
 
 
 def test_a_kind_of_noise_has_a_colour_and_a_rate_a_marker():
