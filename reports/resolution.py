@@ -2,8 +2,11 @@
 
 The rule of every table: in a column, two methods are apart where a paired t-test over seeds separates them (two-sided
 5 %, not corrected for the number of methods). Seeds pair, because the cells of one seed share their few shots and,
-where the digests agree, their wrong labels. Tied with the best are the methods below it down to the first that is apart
-from it; so a mean that lies below one that is apart is no tie, however much its own seeds differ.
+where the digests agree, their wrong labels. Two or three seeds know little of a spread, so the variance of a pair is
+moved towards those of all pairs of a method and the best of its column, as far as these agree among each other (Smyth
+2004, see `bench.gate.Spread`); otherwise 50 points between two methods could be a tie. Tied with the best are the
+methods below it down to the first that is apart from it; so a mean that lies below one that is apart is no tie, however
+much its own seeds differ.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from bench.gate import Spread
 from reports.names import column_name
 
 Mark: TypeAlias = Literal["", "best", "second"]
@@ -33,10 +37,12 @@ class Judged:
     Attributes:
         labels: of the methods.
         values: [methods, seeds], in points.
+        spread: what the other pairs of the table tell of the variance of a difference.
     """
 
     labels: tuple[str, ...]
     values: npt.NDArray[np.float64]
+    spread: Spread
 
     @property
     def seeds(self) -> int:
@@ -48,11 +54,11 @@ class Judged:
         return float((self.values[high] - self.values[low]).mean())
 
     def needed(self, high: int, low: int) -> float:
-        """The difference at which two methods are apart: t · s / √n of their paired differences; NaN of one seed."""
+        """The difference at which two methods are apart: t · s / √n, s moderated; NaN of one seed."""
         if self.seeds < 2:
             return math.nan
-        sd = float((self.values[high] - self.values[low]).std(ddof=1))
-        return float(stats.t.ppf(0.975, self.seeds - 1)) * sd / math.sqrt(self.seeds)
+        sd, df = self.spread.of(*_variance(self.values, high, low))
+        return float(stats.t.ppf(0.975, df)) * sd / math.sqrt(self.seeds)
 
     def apart(self, high: int, low: int) -> bool:
         """Whether the seeds separate two methods, of which the first has the higher mean; without a test they do."""
@@ -68,11 +74,21 @@ def judge(rows: pd.DataFrame, value: str = "last") -> dict[tuple[str, float], Ju
     known = rows[(rows["section"] == "method") & (rows["status"] == "done") & rows[value].notna()]
     known = known.assign(_block=known["seed"].astype(str) + " " + known["mask"])
     grouped = known.groupby(["noise", "rate"], sort=False)
-    return {(str(noise), float(str(rate))): _judged(column, value) for (noise, rate), column in grouped}
+    found = {(str(noise), float(str(rate))): _ordered(column, value) for (noise, rate), column in grouped}
+    spread = Spread.fitted(
+        _variance(values, 0, low) for labels, values in found.values() for low in range(1, len(labels))
+    )
+    return {column: Judged(labels, values, spread) for column, (labels, values) in found.items()}
 
 
-def _judged(column: pd.DataFrame, value: str) -> Judged:
-    """From one column's rows, one per label and block."""
+def _variance(values: npt.NDArray[np.float64], high: int, low: int) -> tuple[float, int]:
+    """Of the differences of two methods over seeds, and its degrees of freedom."""
+    seeds = values.shape[1]
+    return (float((values[high] - values[low]).var(ddof=1)), seeds - 1) if seeds > 1 else (0.0, 0)
+
+
+def _ordered(column: pd.DataFrame, value: str) -> tuple[tuple[str, ...], npt.NDArray[np.float64]]:
+    """Labels and values of one column's rows, one per label and block, the highest mean first."""
     rows, names = pd.factorize(column["label"])
     blocks, found = pd.factorize(column["_block"])
     wide = np.full((len(names), len(found)), np.nan)
@@ -83,7 +99,7 @@ def _judged(column: pd.DataFrame, value: str) -> Judged:
     judged = (have == usual).all(axis=1)
     values, labels = wide[judged][:, usual], [str(name) for name in names[judged]]
     ordered = np.argsort(-values.mean(axis=1), kind="stable")
-    return Judged(tuple(labels[i] for i in ordered), values[ordered])
+    return tuple(labels[i] for i in ordered), values[ordered]
 
 
 def marks(judged: Judged, printed: Mapping[str, str]) -> dict[str, tuple[Mark, bool]]:
@@ -130,7 +146,8 @@ def resolution(columns: Mapping[tuple[str, float], Judged]) -> tuple[str, ...]:
     if not known:
         return ("One seed cannot separate methods: no spread is known, so marks order the numbers and nothing more.",)
     n = Counter(judged.seeds for judged in known.values()).most_common(1)[0][0]
-    test = f"a paired t-test over {n} seeds with the same wrong labels, two-sided 5 %"
+    moderated = ", moderated variances" if any(judged.spread.df0 for judged in known.values()) else ""
+    test = f"a paired t-test over {n} seeds with the same wrong labels{moderated}, two-sided 5 %"
     near = {column: judged.needed(0, 1) for column, judged in known.items() if not judged.apart(0, 1)}
     if not near:
         return (f"Best and second are apart in every column ({test}).",)

@@ -259,6 +259,22 @@ def test_seeds_resolve_large_differences_and_not_small_ones():
     assert two(0.03).startswith("Best and second are apart in every column")
 
 
+def test_one_unstable_method_is_no_tie_where_the_others_agree_on_the_noise():
+    wave = (0.008, -0.012, 0.004, 0.011, -0.007, 0.009, -0.01, 0.006, 0.012, -0.004, 0.007)
+    steady = {f"m{i}": tuple(0.9 - i / 1000 + x for x in wave[i : i + 3]) for i in range(1, 9)}
+    records = seeded({**steady, "joapr": (0.76, 0.85, 0.81)})
+    ((_, judged),) = judge(tidy(records)).items()
+    high, low = (judged.values[i] for i in (0, -1))  # noqa: PD011 - no frame
+    assert judged.labels[-1] == "JoAPR"
+    assert stats.ttest_rel(high, low).pvalue > 0.05
+    assert judged.apart(0, len(judged.labels) - 1)
+    assert shown(records)["JoAPR"] == ("", "")
+    d0, own = judged.spread.df0, float(np.var(high - low, ddof=1))
+    sd = math.sqrt((d0 * judged.spread.variance0 + 2 * own) / (d0 + 2))
+    needed = stats.t.ppf(0.975, min(d0 + 2, 8 * 2)) * sd / math.sqrt(3)
+    assert judged.needed(0, len(judged.labels) - 1) == pytest.approx(needed)
+
+
 def test_one_unstable_method_does_not_tie_the_others():
     records = seeded({"coop": (0.9, 0.91), "joapr": (0.5, 0.51), "elr": (0.1, 0.85), "sce": (0.905, 0.902)})
     # ELR's own seeds differ by 75 points, but its mean lies below that of JoAPR, which is apart from the best
