@@ -124,7 +124,7 @@ def test_the_option_reaches_the_report(
 ):
     monkeypatch.chdir(tmp_path)
     asked: list[int] = []
-    monkeypatch.setattr(module, "draw", lambda *given: asked.append(given[-1]) or [])
+    monkeypatch.setattr(module, "draw", lambda *given: asked.append(given[-2]) or [])
     store = tmp_path / "results"
     store.mkdir()
     for made in SMALL:
