@@ -27,7 +27,7 @@ FAMILIES: dict[str, dict[str, str]] = {
         "ot-clean": "CE on OT-clean",
         "zero-shot-filter": "Zero-shot filter",
         "visprompt": "VisPrompt",
-        "coop-split": "CoOp, VisPrompt's split",
+        "coop-split": "CoOp with VisPrompt's split",
     },
     "prompts": {
         "cocoop": "CoCoOp",
@@ -60,7 +60,7 @@ NOISE = {
     "none": "Clean",
     AS_IS: "Labels as they are",
     "symmetric": "Symmetric",
-    "symmetric-inclusive": "Symmetric, true class included",
+    "symmetric-inclusive": "Symmetric incl. true class",
     "asymmetric": "Asymmetric",
     "class-map": "Class map",
     "cifar10-map": "CIFAR-10 map",
