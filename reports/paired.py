@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from bench.gate import SMALLEST_SD
 from reports.names import identifiable
 from reports.tables import (
     Column,
@@ -67,11 +68,15 @@ def _setting(setting: str, part: pd.DataFrame, against: str) -> pd.DataFrame:
 
 
 def t_test(n: pd.Series[int], mean: pd.Series[float], sd: pd.Series[float]) -> dict[str, np.ndarray]:
-    """Interval, p and Holm's p of paired t-tests from the differences' number, mean and standard deviation."""
+    """Interval, p and Holm's p of paired t-tests from the differences' number, mean and standard deviation.
+
+    A standard deviation below `bench.gate.SMALLEST_SD` is not believed: accuracies are whole numbers of test images, so
+    that two seeds differ by the same number now and then, and would be certain of it.
+    """
     count, center, spread = (np.asarray(x, dtype=float) for x in (n, mean, sd))
-    error, freedom = spread / np.sqrt(np.maximum(count, 1)), np.where(count > 1, count - 1, np.nan)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        t = np.where((center == 0) & (error == 0), 0.0, np.abs(center) / error)
+    error = np.maximum(spread, SMALLEST_SD) / np.sqrt(np.maximum(count, 1))
+    freedom = np.where(count > 1, count - 1, np.nan)
+    t = np.abs(center) / error
     p = np.where(np.isnan(freedom), np.nan, 2 * stats.t.sf(t, freedom))
     half = stats.t.ppf(1 - ALPHA / 2, freedom) * error
     return {"low": center - half, "high": center + half, "p": p, "p_holm": holm(p)}

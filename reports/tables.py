@@ -124,7 +124,7 @@ def accuracy_tables(frame: pd.DataFrame) -> list[Table]:
             caption = (
                 f"{measured(part)} (%) under label noise on {describe(part)}.",
                 _selection(part),
-                *spread_text(n),
+                *spread_text(n, chosen),
                 *ranking_text(sections),
             )
             notes = (*legend(part, chosen, n), *_test_note(part), *resolution(shown), *_zero_shot_note(chosen), *others)
@@ -143,7 +143,7 @@ def _beyond_half(setting: str, part: pd.DataFrame, summary: pd.DataFrame, column
         "Above 50 % the wrong label is the commoner one of its class, so labels alone cannot tell the truth: numbers "
         "are to be read beside zero-shot, and nothing is ranked.",
         _selection(part),
-        *spread_text(n),
+        *spread_text(n, summary),
     )
     alone = () if (summary["method"] == REFERENCE).any() else ("Zero-shot, the level to compare with, was not run.",)
     notes = (*legend(part, summary, n), *_test_note(part), *_zero_shot_note(summary), *alone)
@@ -340,8 +340,10 @@ def _alone(name: str, options: str) -> tuple[str, str]:
     return (name, options) if options else ("", name)
 
 
-def spread_text(n: int) -> list[str]:
-    """Which spread a table shows, and over how many seeds."""
+def spread_text(n: int, summary: pd.DataFrame) -> list[str]:
+    """Which spread a table of a summary shows, and over how many seeds, `n` in most of its cells."""
+    if n == 1 and (summary["n"] > 1).any():
+        return ["One seed where no (n) stands, and mean ± sample standard deviation over n seeds elsewhere."]
     if n == 1:
         return ["One seed, so no spread is known."]
     return [f"Mean ± sample standard deviation over n = {n} seeds."] if n else ["No cell has finished."]

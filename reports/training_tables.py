@@ -87,7 +87,9 @@ def _training_tables(
         )
         told = (*legend(rows, only(summary, columns), n), *notes)
         name = f"{kind}-{setting}{suffix}"
-        tables.append(Table(kind, setting, name, head(columns), sections, (title, *spread_text(n)), told))
+        tables.append(
+            Table(kind, setting, name, head(columns), sections, (title, *spread_text(n, only(summary, columns))), told)
+        )
     return tables
 
 

@@ -151,7 +151,7 @@ def test_pairs_need_the_same_seed_and_the_same_wrong_labels():
     records.append(record(cell("coop", seed=4), 0.9))
     (row,) = paired_frame(tidy(records)).to_dict("records")
     assert (row["n"], row["difference"], row["sd"]) == (2, pytest.approx(10), pytest.approx(0, abs=1e-9))
-    assert row["p"] < 1e-6
+    assert row["p"] < 0.01
 
 
 def test_holm_on_a_small_example():
@@ -161,11 +161,13 @@ def test_holm_on_a_small_example():
     assert holm(np.array([])).tolist() == []
 
 
-def test_equal_numbers_are_no_difference_and_constant_ones_are_certain():
+def test_equal_numbers_are_no_difference_and_constant_ones_are_not_certain():
     records = [record(cell(m, seed=s), 0.5 + g) for m, g in (("coop", 0), ("joapr", 0), ("elr", 0.25)) for s in (1, 2)]
     tests = paired_frame(tidy(records)).set_index("label")
     assert tests.loc["JoAPR", "p"] == 1
-    assert tests.loc["ELR", "p"] == 0
+    # two seeds differ by the same number of test images now and then: a spread below 0.1 points is taken as 0.1
+    assert tests.loc["ELR", "p"] == pytest.approx(2 * stats.t.sf(25 / (0.1 / math.sqrt(2)), 1))
+    assert tests.loc["ELR", "high"] > tests.loc["ELR", "difference"]
 
 
 def test_few_seeds_are_said_to_be_few():

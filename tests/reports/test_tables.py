@@ -88,6 +88,12 @@ def test_above_one_half_pairs_of_classes_cannot_be_told_apart(kind: str, rate: f
     assert identifiable(kind, rate) == known
 
 
+def test_the_caption_says_what_the_few_cells_of_more_seeds_show():
+    records = [record(cell(m, seed=s)) for m in ("coop", "joapr", "elr") for s in (1, 2) if m == "coop" or s == 1]
+    assert "One seed where no (n) stands, and mean" in " ".join(only(records).caption)
+    assert "One seed, so no spread is known." in only([r for r in records if r.cell.seed == 1]).caption
+
+
 def ranked(table: Table) -> set[str]:
     return {
         row.label for section in table.sections for row in section.rows for e in row.entries if e.mark or "=" in e.signs
