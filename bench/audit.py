@@ -26,18 +26,31 @@ SPLIT = ("split_size", "split_precision", "split_recall", "pseudo_label_accuracy
 
 
 @dataclass(frozen=True)
-class Tested:
-    """What was said of the n test samples in one row: the largest probability, its class, and whether it is right.
+class Predictions:
+    """What was said of the n test samples in one row.
 
     Attributes:
-        confidence: [n] float32.
-        predicted: [n] int16.
-        correct: [n] bool, against the test labels.
+        confidence: the largest probability, [n] float32.
+        predicted: its class, [n] int16.
+        correct: whether that is the test label, [n] bool.
     """
 
-    confidence: NDArray[np.float32]
-    predicted: NDArray[np.int16]
-    correct: NDArray[np.bool_]
+    confidence: Tensor
+    predicted: Tensor
+    correct: Tensor
+
+    @classmethod
+    def of(cls, logits: Tensor, labels: Tensor) -> Predictions:
+        """From logits [n, C] and labels [n]."""
+        confidence, predicted = logits.float().softmax(1).max(1)
+        return cls(confidence, predicted.to(torch.int16), predicted == labels)
+
+    def calibration_error(self) -> float:
+        """Expected calibration error with 15 equal bins (Guo et al., ICML 2017)."""
+        gap = self.correct.double() - self.confidence.double()
+        bins = (self.confidence * CALIBRATION_BINS).long().clamp(max=CALIBRATION_BINS - 1)
+        total = torch.zeros(CALIBRATION_BINS, dtype=torch.double, device=gap.device).index_add(0, bins, gap)
+        return float(total.abs().sum() / len(gap))
 
 
 @dataclass
@@ -70,7 +83,7 @@ class Audit:
     predictions: list[NDArray[np.int16]] = field(default_factory=list)
     logits: Tensor | None = None
     clean: Tensor | None = None
-    tested: Tested | None = None
+    tested: Predictions | None = None
 
     def measure(
         self, epoch: int, train: Tensor, test: Tensor | None, validation: Tensor | None, phases: Sequence[Phase]
@@ -83,13 +96,13 @@ class Audit:
         losses = F.cross_entropy(train.float(), self.observed, reduction="none")
         predicted = train.argmax(1)
         self.logits = train
-        if test is not None:
-            self.tested = _tested(test, self.test)
+        tested = None if test is None else Predictions.of(test, self.test)
+        self.tested = tested or self.tested
         self.losses.append(losses.cpu().numpy().astype(np.float32))
         self.predictions.append(predicted.cpu().numpy().astype(np.int16))
         row: dict[str, Number] = {"epoch": epoch}
         row["test_accuracy"] = None if test is None else _share(test.argmax(1) == self.test)
-        row["test_calibration_error"] = None if test is None else calibration_error(test, self.test)
+        row["test_calibration_error"] = None if tested is None else tested.calibration_error()
         row["validation_accuracy"] = None if validation is None else _share(validation.argmax(1) == self.validation)
         row |= self._memorization(predicted, losses) | self._split(phases)
         self.rows.append(row)
@@ -160,27 +173,6 @@ class Audit:
             "selected": tests[chosen],
             "selected_epoch": rows[chosen]["epoch"],
         }
-
-
-def calibration_error(logits: Tensor, labels: Tensor) -> float:
-    """Expected calibration error with 15 equal bins (Guo et al., ICML 2017): logits [n, C], labels [n]."""
-    confidence, predicted = _most_probable(logits)
-    gap = (predicted == labels).double() - confidence.double()
-    bins = (confidence * CALIBRATION_BINS).long().clamp(max=CALIBRATION_BINS - 1)
-    total = torch.zeros(CALIBRATION_BINS, dtype=torch.double, device=gap.device).index_add(0, bins, gap)
-    return float(total.abs().sum() / len(labels))
-
-
-def _most_probable(logits: Tensor) -> tuple[Tensor, Tensor]:
-    confidence, predicted = logits.float().softmax(1).max(1)
-    return confidence, predicted
-
-
-def _tested(logits: Tensor, labels: Tensor) -> Tested:
-    confidence, predicted = _most_probable(logits)
-    return Tested(
-        confidence.cpu().numpy(), predicted.cpu().numpy().astype(np.int16), (predicted == labels).cpu().numpy()
-    )
 
 
 def _share(hits: Tensor) -> float | None:

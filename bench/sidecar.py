@@ -54,7 +54,8 @@ def _on_test(audit: Audit) -> Sidecar:
     if audit.tested is None:
         return {}
     told = audit.tested
-    return {"test_confidence": told.confidence, "test_predicted": told.predicted, "test_correct": told.correct}
+    found = {"test_confidence": told.confidence, "test_predicted": told.predicted, "test_correct": told.correct}
+    return {name: values.cpu().numpy() for name, values in found.items()}
 
 
 def _out_of_sample(audit: Audit, unseen: Labels) -> Sidecar:

@@ -30,6 +30,7 @@ from reports.tables import (
     only,
     ranked_sections,
     ranking_text,
+    spread_text,
     usual_seeds,
 )
 
@@ -152,7 +153,7 @@ def _table(group: Group, summary: pd.DataFrame, columns: Sequence[Column], suffi
     caption = (
         f"{number} (%) averaged over {len(group.datasets)} data sets, {group.words}.",
         "Numbers after the last epoch, no checkpoint selected.",
-        _spread(n),
+        *_spread(n, chosen),
         *ranking_text(sections),
         *(["Ranks are those of a method's mean on each data set, averaged; 1 is best."] if ranks else []),
     )
@@ -176,10 +177,10 @@ def _short(summary: pd.DataFrame, columns: Sequence[Column]) -> bool:
     return bool((summary["n"] == 0).any()) or len(summary) < summary["label"].nunique() * len(columns)
 
 
-def _spread(n: int) -> str:
-    if n < 2:
-        return "One seed, so no spread is known." if n else "No method has a number on every data set."
-    return f"Mean ± sample standard deviation over n = {n} seeds of the average over data sets."
+def _spread(n: int, summary: pd.DataFrame) -> list[str]:
+    if not n:
+        return ["No method has a number on every data set."]
+    return spread_text(n, summary, " of the average over data sets")
 
 
 def _ranks(group: Group, columns: Sequence[Column]) -> tuple[Section, ...]:

@@ -6,7 +6,6 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -57,8 +56,10 @@ def build(
     store = Store(store_root)
     records = list(store.records())
     problems = list(store.problems.values())
-    more: dict[str, Any] = {"published": published, "outcomes": store.sidecar, "figures": figures}
-    return build_report(records, out, formats, where=store_root, problems=problems, **more)
+    return build_report(
+        records, out, formats,
+        where=store_root, problems=problems, published=published, outcomes=store.sidecar, figures=figures,
+    )  # fmt: skip
 
 
 def build_report(

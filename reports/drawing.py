@@ -6,9 +6,8 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -19,12 +18,11 @@ from matplotlib.figure import Figure
 
 from reports.names import NOISE, SECTIONS, UNCHANGED, order
 from reports.style import RC, TEXT_WIDTH, Look, look
-from reports.tables import Column, summarize
+from reports.tables import Column, evenly, summarize
 
 Outcomes: TypeAlias = Callable[
     [str], Mapping[str, Any]
 ]  # per-sample outcomes of a record, see `bench.store.Store.sidecar`
-Item = TypeVar("Item")
 CHARACTER = 0.062  # inches of one at the size of titles
 FORMATS: dict[str, dict[str, Any]] = {
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
@@ -188,13 +186,6 @@ def parts_of(groups: Sequence[Sequence[Column]], most: int) -> Iterator[list[Col
             yield from parts
             return
     yield from full
-
-
-def evenly(items: list[Item], most: int) -> list[list[Item]]:
-    """The items in the fewest parts of at most `most`, whose sizes differ by one at most."""
-    parts = -(-len(items) // most)
-    ends = [-(-len(items) * part // parts) for part in range(parts + 1)] if parts else []
-    return [items[start:end] for start, end in pairwise(ends)]
 
 
 def _filled(pieces: Sequence[list[Column]], size: int) -> list[list[Column]]:

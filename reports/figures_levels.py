@@ -10,11 +10,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reports.drawing import Drawn, Material, chosen, evenly, kinds_of, seeds_text, small, title
+from reports.drawing import Drawn, Material, chosen, kinds_of, seeds_text, small, title
 from reports.names import REFERENCE, UNCHANGED, column_name, noise_name
 from reports.panels import accuracy_panel, curve_panel, kinds_panel, legend, legend_height
 from reports.style import COLUMN_WIDTH, TEXT_WIDTH
-from reports.tables import summarize
+from reports.tables import evenly, summarize
 
 COLUMN_KINDS = 2  # kinds of noise without rates that have room in one column
 SPREAD = "bars: ± sample standard deviation"

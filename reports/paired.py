@@ -23,6 +23,7 @@ from reports.tables import (
     column_sets,
     columns_of,
     describe,
+    difference_text,
     head,
     only,
     parts,
@@ -114,14 +115,13 @@ def _rows(tests: pd.DataFrame, columns: list[Column]) -> tuple[Row, ...]:
     usual = _usual(tests)
     found: dict[str, dict[Column, Entry]] = defaultdict(dict)
     for row in as_dicts(tests):
-        text = f"{row['difference']:+.1f}"
         found[row["label"]][row["noise"], row["rate"]] = Entry(
             row["difference"],
             (row["high"] - row["low"]) / 2,
             row["n"],
             signs=APART if row["p_holm"] < ALPHA else "",
             show_n=row["n"] != usual,
-            text="0.0" if float(text) == 0 else text,
+            text=difference_text(row["difference"]),
         )
     return tuple(Row(label, tuple(cells.get(c, Entry()) for c in columns)) for label, cells in found.items())
 

@@ -27,6 +27,7 @@ from reports.tables import (
     as_dicts,
     column_sets,
     describe,
+    difference_text,
     head,
     parts,
     usual_seeds,
@@ -190,8 +191,7 @@ def _published(row: dict[str, Any]) -> Entry:
 
 
 def _difference(row: dict[str, Any]) -> Entry:
-    text = f"{row['difference']:+.1f}"
-    return Entry(row["difference"], text="0.0" if float(text) == 0 else text, signs=MARKS.get(row["reading"], ""))
+    return Entry(row["difference"], text=difference_text(row["difference"]), signs=MARKS.get(row["reading"], ""))
 
 
 def _legend(shown: pd.DataFrame, places: int, n: int, usual: Replication) -> list[str]:

@@ -17,7 +17,7 @@ from reports.across import MEAN, MOST, by_data_set, spoken, title
 from reports.averages import Group
 from reports.names import UNCHANGED
 from reports.paired import ALPHA, APART, SIGNED_RANKS, baseline, holm
-from reports.tables import Column, Entry, Row, Section, Table, as_dicts, columns_of, only
+from reports.tables import Column, Entry, Row, Section, Table, as_dicts, columns_of, difference_text, only
 
 SHOWN = 6  # columns of the table; the CSV has them all
 
@@ -76,16 +76,15 @@ def signed_rank_p(difference: np.ndarray) -> float:
 
 def signed_rank_table(group: Group, found: pd.DataFrame) -> list[Table]:
     """Methods by columns: the mean difference from the baseline; no table where nothing was tested."""
-    tests = found[found["p_holm_baseline"].notna()] if len(found) else found
+    tests = _with_baseline(found)
     if tests.empty:
         return []
     columns = _columns(tests)[:SHOWN]
     cells: dict[str, dict[Column, Entry]] = defaultdict(dict)
     for row in as_dicts(tests):
-        text = f"{row['difference']:+.1f}"
         cells[row["first"]][row["noise"], row["rate"]] = Entry(
             row["difference"],
-            text=f"{'0.0' if float(text) == 0 else text} ({row['above']}/{row['below']})",
+            text=f"{difference_text(row['difference'])} ({row['above']}/{row['below']})",
             signs=APART if row["p_holm_baseline"] < ALPHA else "",
         )
     rows = tuple(Row(label, tuple(mine.get(c, Entry()) for c in columns)) for label, mine in cells.items())
@@ -108,7 +107,7 @@ def signed_rank_table(group: Group, found: pd.DataFrame) -> list[Table]:
 
 def signed_rank_words(found: pd.DataFrame) -> str:
     """What the tests establish of the first column, in a sentence; empty where nothing was tested."""
-    tests = found[found["p_holm_baseline"].notna()] if len(found) else found
+    tests = _with_baseline(found)
     if tests.empty:
         return ""
     column = _columns(tests)[0]
@@ -122,6 +121,10 @@ def signed_rank_words(found: pd.DataFrame) -> str:
     if len(apart) == 0 and lowest * len(mine) >= ALPHA:
         return f"{text}; after Holm's correction for {len(mine)} methods these data sets are too few for any."
     return f"{text}."
+
+
+def _with_baseline(found: pd.DataFrame) -> pd.DataFrame:
+    return found[found["p_holm_baseline"].notna()] if len(found) else found
 
 
 def _columns(tests: pd.DataFrame) -> list[Column]:

@@ -6,7 +6,8 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from itertools import pairwise
+from typing import Any, TypeAlias, TypeVar
 
 import pandas as pd
 
@@ -31,6 +32,7 @@ from reports.resolution import Judged, Mark, judge, marks, resolution
 
 Column: TypeAlias = tuple[str, float]
 WIDEST = 7
+Item = TypeVar("Item")
 GROUP = ["setting", "section", "method", "label", "noise", "rate"]
 
 
@@ -285,13 +287,17 @@ def _shared(sets: dict[str, list[Column]], room: int) -> dict[str, list[Column]]
     single = [own[0] for own in sets.values() if len(own) == 1 and own[0][1]]
     if len(single) < 2:
         return sets
-    found = {suffix: own for suffix, own in sets.items() if own[0] not in single}
-    tables = -(-len(single) // room)
-    size = -(-len(single) // tables)
-    for number in range(tables):
-        suffix = "-kinds" if tables == 1 else f"-kinds-{number + 1}"
-        found[suffix] = single[number * size : (number + 1) * size]
-    return found
+    kept = {suffix: own for suffix, own in sets.items() if own[0] not in single}
+    parts = evenly(single, room)
+    names = ["-kinds"] if len(parts) == 1 else [f"-kinds-{number + 1}" for number in range(len(parts))]
+    return kept | dict(zip(names, parts, strict=True))
+
+
+def evenly(items: list[Item], most: int) -> list[list[Item]]:
+    """The items in the fewest parts of at most `most`, whose sizes differ by one at most."""
+    parts = -(-len(items) // most)
+    ends = [-(-len(items) * part // parts) for part in range(parts + 1)] if parts else []
+    return [items[start:end] for start, end in pairwise(ends)]
 
 
 def only(summary: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
@@ -336,17 +342,23 @@ def head(columns: Sequence[Column]) -> tuple[tuple[str, str], ...]:
     return tuple((noise_name(k), percent(rate)) if rate else _alone(*noise_parts(k)) for k, rate in columns)
 
 
+def difference_text(points: float) -> str:
+    """A difference with its sign, to the printed precision; nothing has none."""
+    text = f"{points:+.1f}"
+    return "0.0" if float(text) == 0 else text
+
+
 def _alone(name: str, options: str) -> tuple[str, str]:
     return (name, options) if options else ("", name)
 
 
-def spread_text(n: int, summary: pd.DataFrame) -> list[str]:
-    """Which spread a table of a summary shows, and over how many seeds, `n` in most of its cells."""
+def spread_text(n: int, summary: pd.DataFrame, of: str = "") -> list[str]:
+    """Which spread a table of a summary shows, of what, and over how many seeds, `n` in most of its cells."""
     if n == 1 and (summary["n"] > 1).any():
-        return ["One seed where no (n) stands, and mean ± sample standard deviation over n seeds elsewhere."]
+        return [f"One seed where no (n) stands, and mean ± sample standard deviation over n seeds{of} elsewhere."]
     if n == 1:
         return ["One seed, so no spread is known."]
-    return [f"Mean ± sample standard deviation over n = {n} seeds."] if n else ["No cell has finished."]
+    return [f"Mean ± sample standard deviation over n = {n} seeds{of}."] if n else ["No cell has finished."]
 
 
 def _zero_shot_note(summary: pd.DataFrame) -> tuple[str, ...]:

@@ -79,17 +79,15 @@ def _training_tables(
         return []
     tables = []
     for suffix, columns in column_sets(summary):
-        n = usual_seeds(only(summary, columns))
+        chosen = only(summary, columns)
+        n = usual_seeds(chosen)
         sections = tuple(
             Section(heading, rows_of(_sorted(only(summaries[measure], columns)), columns, n))
             for measure, heading in measures.items()
             if summaries[measure]["n"].sum()
         )
-        told = (*legend(rows, only(summary, columns), n), *notes)
-        name = f"{kind}-{setting}{suffix}"
-        tables.append(
-            Table(kind, setting, name, head(columns), sections, (title, *spread_text(n, only(summary, columns))), told)
-        )
+        caption, told = (title, *spread_text(n, chosen)), (*legend(rows, chosen, n), *notes)
+        tables.append(Table(kind, setting, f"{kind}-{setting}{suffix}", head(columns), sections, caption, told))
     return tables
 
 

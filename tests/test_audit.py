@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bench.audit import Audit, calibration_error
+from bench.audit import Audit, Predictions
 from methods.base import Phase
 
 TRUE = torch.tensor([0, 0, 1, 1, 2, 2])
@@ -82,7 +82,7 @@ def test_calibration_error_against_a_loop() -> None:
         if inside.any():
             gap = (predicted == labels)[inside].double().mean() - confidence[inside].double().mean()
             expected += float(inside.double().mean() * gap.abs())
-    assert calibration_error(logits, labels) == pytest.approx(expected, abs=1e-9)
+    assert Predictions.of(logits, labels).calibration_error() == pytest.approx(expected, abs=1e-9)
 
 
 def test_the_last_row_with_a_test_set_is_kept_sample_by_sample() -> None:
@@ -96,8 +96,8 @@ def test_the_last_row_with_a_test_set_is_kept_sample_by_sample() -> None:
     told = measured.tested
     assert told is not None
     powers = np.exp(last.double().numpy())
-    assert told.confidence == pytest.approx((powers / powers.sum(1, keepdims=True)).max(1), rel=1e-6)
-    assert (told.confidence.dtype, told.predicted.dtype, told.correct.dtype) == (np.float32, np.int16, np.bool_)
+    assert told.confidence.numpy() == pytest.approx((powers / powers.sum(1, keepdims=True)).max(1), rel=1e-6)
+    assert (told.confidence.dtype, told.predicted.dtype, told.correct.dtype) == (torch.float32, torch.int16, torch.bool)
     assert told.predicted.tolist() == [0, 2]
     assert told.correct.tolist() == [True, False]
 

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from reports.across import ALPHA, Ranking
+from reports.ranks_figure import SHOWN
 
 AXIS = 380.0  # pixels between the ends of the axis
 LETTER = 7.6  # pixels of one letter, at most
 LINE, BAR, TOP = 22.0, 9.0, 58.0  # pixels of a line of names, between bars, and above the axis
-SHOWN = 24  # methods whose names stand apart
 ON_DARK = {"#000000": "#ffffff", "#777777": "#a9a9a9", "#0072B2": "#4a9edb"}  # as in script/theme.js
 
 
