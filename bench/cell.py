@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationInfo
+from typing_extensions import TypedDict
 
 SCHEMA = 1
 Value: TypeAlias = bool | int | float | str
@@ -91,6 +92,92 @@ def noise_text(kind: str, rate: float) -> str:
     return f"{kind} {rate:.4g}" if rate else kind
 
 
+Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+
+
+_Rows: TypeAlias = dict[str, list[Annotated[float, Field(allow_inf_nan=False)] | None]]
+T = TypeVar("T")
+
+
+class _Open(TypedDict, total=False):
+    """A part of a record: what is named here has these types where it is there, more may be there."""
+
+    __pydantic_config__ = ConfigDict(extra="allow", allow_inf_nan=False)  # type: ignore[misc] # pydantic reads it
+
+
+class _Noise(_Open, total=False):
+    digest: str
+    truth: bool
+    realised_rate: Share | None
+    per_class_rate: list[Share] | None
+    mislabeled: int | None
+    confusion: list[tuple[int, int, int]] | None
+    observed_per_class: list[int]
+    images_digest: str
+    foreign: str
+    validation: dict[str, Any]
+
+
+class _Data(_Open, total=False):
+    classes: int
+    class_names: list[str]
+    templates: list[str]
+    train: int
+    validation: int
+    test: int
+    test_truth: bool
+    classes_short_of_shots: dict[int, int]
+    mode: str
+    skipped_images: list[str]
+    notes: list[str]
+    digest: str
+
+
+class _Accuracy(_Open, total=False):
+    last: Share | None
+    best: Share | None
+    selected: Share | None
+    selected_epoch: int | None
+
+
+class _Cost(_Open, total=False):
+    seconds: float
+    optimizer_steps: dict[str, float]
+    forward_passes: float
+    trained_parameters: int | None
+    peak_memory_bytes: int | None
+    prompts_not_kept: str
+
+
+class _Provenance(_Open, total=False):
+    versions: dict[str, str]
+    code: dict[str, Any]
+    resolved: dict[str, Any]
+    sources: dict[str, str]
+    weights: str
+    device: str
+    processor: str
+    platform: str
+    threads: int
+    started: str
+    finished: str
+
+
+STORED: Final = "stored"  # context of validation: a file may hold anything, a run what its own types allow
+
+
+def _of(part: Any) -> AfterValidator:
+    """Hold a stored mapping against a type, without changing it."""
+    adapter: TypeAdapter[Any] = TypeAdapter(part)
+
+    def checked(values: T, info: ValidationInfo) -> T:
+        if info.context == STORED:
+            adapter.validate_python(values)
+        return values
+
+    return AfterValidator(checked)
+
+
 class Record(BaseModel):
     """What one cell left behind. Shares are fractions in [0, 1], times are seconds; absent numbers are null.
 
@@ -105,8 +192,10 @@ class Record(BaseModel):
         cost: seconds, optimizer_steps by loss term, forward_passes, trained_parameters, peak_memory_bytes.
         diagnostics: what the method reports, one list per name, one entry per row of the curve.
         oracle: facts the run was given that a user would not have.
-        attempts: status and reason of earlier tries of the same cell.
-        provenance: versions, machine, code state and when; never part of the key.
+        attempts: status and reason of earlier tries of the same cell; one that was done and was run anew, since code or
+            data had changed, stands there whole under "record".
+        provenance: versions, machine, code state and when; "resolved", what entered the key; "sources", digests of the
+            code (`bench.sources`); "weights", the digest of those that were loaded.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -116,15 +205,15 @@ class Record(BaseModel):
     status: Status
     reason: str | None = None
     cell: Cell
-    noise: dict[str, Any] = Field(default_factory=dict)
-    data: dict[str, Any] = Field(default_factory=dict)
-    curve: dict[str, list[float | int | None]] = Field(default_factory=dict)
-    accuracy: dict[str, float | int | None] = Field(default_factory=dict)
-    cost: dict[str, Any] = Field(default_factory=dict)
-    diagnostics: dict[str, list[float | None]] = Field(default_factory=dict)
+    noise: Annotated[dict[str, Any], _of(_Noise)] = Field(default_factory=dict)
+    data: Annotated[dict[str, Any], _of(_Data)] = Field(default_factory=dict)
+    curve: Annotated[dict[str, list[float | int | None]], _of(_Rows)] = Field(default_factory=dict)
+    accuracy: Annotated[dict[str, float | int | None], _of(_Accuracy)] = Field(default_factory=dict)
+    cost: Annotated[dict[str, Any], _of(_Cost)] = Field(default_factory=dict)
+    diagnostics: Annotated[dict[str, list[float | None]], _of(_Rows)] = Field(default_factory=dict)
     oracle: list[str] = Field(default_factory=list)
-    attempts: list[dict[str, str]] = Field(default_factory=list)
-    provenance: dict[str, Any] = Field(default_factory=dict)
+    attempts: list[dict[str, Any]] = Field(default_factory=list)
+    provenance: Annotated[dict[str, Any], _of(_Provenance)] = Field(default_factory=dict)
 
     def to_json(self) -> str:
         """The record as text: keys in a fixed order, non-finite numbers refused."""

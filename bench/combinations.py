@@ -15,6 +15,7 @@ from bench.cell import Cell, noise_text
 from bench.config import Config
 from bench.data import named
 from bench.data.base import Dataset, SplitName
+from bench.data.library import Library
 from bench.errors import BenchError
 from bench.execute import trial_settings
 from bench.grid import Grid
@@ -134,8 +135,8 @@ class Drawing:
 
     def opened(self, name: str) -> Dataset:
         """A data set by name, from where the settings say its files lie."""
-        root = named.root_of(name, self._values["roots"])
-        return named.open_dataset(name, root, named.base(name) in self._values["skip_broken"])
+        library: Library = self._values["library"]
+        return library.open(name)
 
     def draw(self, cell: Cell) -> Combination:
         """What a cell is given.

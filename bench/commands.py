@@ -10,8 +10,10 @@ from typing import Any
 
 from bench import console
 from bench.config import Config, load_config
+from bench.data.library import Library
 from bench.errors import BenchError
 from bench.execute import Progress, Request, execute, make_ready, set_up, unfinished
+from bench.freshness import told
 from bench.grid import Grid, expand
 from bench.machine import WORKER_BYTES, this_machine
 from bench.overrides import override
@@ -67,8 +69,10 @@ def run_grid(selection: Selection, request: Request) -> int:
     """`bench run`."""
     config = selection.load()
     store = selection.open(config)
-    plan = make_plan(expand(config, selection.grid or DEFAULT_GRID), store, selection.retry)
-    for text in (*plan.grid.notes, *plan.problems):
+    library = Library.of(config.settings.dataset)
+    grid = expand(config, selection.grid or DEFAULT_GRID)
+    plan = make_plan(grid, store, selection.retry, library=library, rerun=request.rerun)
+    for text in (*plan.grid.notes, *plan.problems, *told(plan.stale, request.rerun)):
         console.warn(text)
     if not plan.todo:
         counts = plan.counts()
@@ -87,6 +91,8 @@ def run_grid(selection: Selection, request: Request) -> int:
     if images:
         seconds = time.monotonic() - began
         console.line(f"encoded {images:,} images in {console.duration(seconds)}, {images / seconds:.1f} a second.")
+    for key in [planned.key for planned in plan.todo if planned.key in store.problems]:
+        console.warn(f"{key}.json in the store is no record of this version and is kept as {store.set_aside(key)}.")
     labels = {planned.key: planned.cell.label() for planned in plan.todo}
     with console.progress(len(plan.todo), labels) as listen:
         progress = execute(plan, store, config, setup, request, listen)
@@ -131,15 +137,17 @@ def _on_top(plan: Plan) -> str:
     return f" (and image features of {', '.join(plan.from_files)}, if not stored yet)" if plan.from_files else ""
 
 
-def show_plan(selection: Selection, workers: int | None, as_json: bool) -> int:
+def show_plan(selection: Selection, workers: int | None, as_json: bool, rerun: bool = False) -> int:
     """`bench plan`."""
     config = selection.load()
     grid = expand(config, selection.grid or DEFAULT_GRID)
-    plan = make_plan(grid, selection.open(config), selection.retry)
+    plan = make_plan(
+        grid, selection.open(config), selection.retry, library=Library.of(config.settings.dataset), rerun=rerun
+    )
     machine = this_machine(config.settings.grid[grid.name].device)
     count = machine.workers(workers, max(1, len(plan.todo)), plan.estimate.gpu_memory)
     counts = plan.counts(count) | {"memory_bytes": count * WORKER_BYTES if plan.todo else 0}
-    for text in (*grid.notes, *plan.problems):
+    for text in (*grid.notes, *plan.problems, *told(plan.stale, rerun)):
         console.warn(text)
     if as_json:
         console.as_json(counts)
@@ -232,7 +240,9 @@ def write_report(selection: Selection, formats: set[str], out: str | None, publi
     if out is None and "://" in store.root:
         raise BenchError(f'store "{store.root}" is a URL; name the folder of the report with --out.')
     folder = Path(out or Path(store.root) / "report")
-    files = build(store.root, folder, frozenset(formats) or FORMATS, published, MOST if figures is None else figures)
+    files = build(store, folder, frozenset(formats) or FORMATS, published, MOST if figures is None else figures)
+    for problem in store.problems.values():
+        console.warn(problem)
     console.line(f"report: {files[0]} and {len(files) - 1} more files in {files[0].parent}")
     return 0
 

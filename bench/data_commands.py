@@ -9,7 +9,7 @@ from typing import Any
 
 from bench import console
 from bench.config import load_config
-from bench.data import DATASETS
+from bench.data.library import Library
 from bench.data.prepare import Place, every, prepare
 from bench.errors import BenchError
 from bench.registry import load_plugin_file
@@ -31,8 +31,7 @@ class Wanted:
         """Folders by registered name, from the settings, after plugins are imported."""
         for plugin in self.plugins:
             load_plugin_file(plugin)
-        tables = load_config(self.config).settings.dataset
-        return {DATASETS.row(name).name: table.root for name, table in tables.items() if table.root}
+        return dict(Library.of(load_config(self.config).settings.dataset).roots)
 
     def places(self) -> list[Place]:
         """The data sets that are named; of those named twice the first.

@@ -77,7 +77,11 @@ def changes(record: Mapping[str, Any], now: Mapping[str, Any]) -> list[Differenc
     found += [Difference(name, record.get(name), now.get(name)) for name in MACHINE if name in record]
     if "resolved" in record:
         found += [Difference(*pair) for pair in _all(record["resolved"], now.get("resolved", {}), "key: ")]
+    noted = "sources" in record and "sources" in now
+    found += [Difference(*pair) for pair in _all(record["sources"], now["sources"], "code of ")] if noted else []
     found = [one for one in found if one.record != one.now]
+    if noted:
+        return found
     old, new = record.get("code", {}), now.get("code", {})
     same = old.get("commit") == new.get("commit") and not old.get("dirty") and not new.get("dirty")
     others = ", maybe others" if _code(old) == _code(new) else ""

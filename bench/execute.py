@@ -10,10 +10,12 @@ from typing import Any, Literal
 
 from bench import preflight
 from bench.config import Config
+from bench.data.library import Library
 from bench.data.named import embedded
 from bench.errors import BenchError
 from bench.machine import cpus, this_machine
 from bench.plan import Plan
+from bench.resolved import origin_of
 from bench.schedulers.base import Outcome, Pack, Scheduler, Work, lost_record, outcome_of
 from bench.store import Store
 
@@ -30,6 +32,7 @@ class Request:
         address: of a running Ray cluster.
         fail_fast: stop at the first cell that does not finish.
         plugins: files that workers import too.
+        rerun: whether done records of other code or data are replaced.
     """
 
     scheduler: SchedulerName = "auto"
@@ -37,6 +40,7 @@ class Request:
     address: str | None = None
     fail_fast: bool = False
     plugins: tuple[str, ...] = ()
+    rerun: bool = False
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,7 @@ def make_ready(
         BenchError: an image cannot be decoded, or features cannot be written.
     """
     settings = trial_settings(config, plan.grid.name, setup.device)
-    preflight.check(plan, settings["roots"])
+    preflight.check(plan, settings["library"])
     if request.address is not None or all(embedded(planned.cell.dataset) for planned in plan.todo):
         return 0
     from bench.material import Settings
@@ -167,7 +171,7 @@ def execute(
         KeyboardInterrupt: after workers are gone; what was published stays.
     """
     store.prepare()
-    driver = _Collector(plan, store, setup.workers, request.fail_fast, listen)
+    driver = _Collector(plan, store, config, setup.workers, request, listen)
     packs: list[Pack] = [((planned.key, planned.cell),) for planned in plan.todo]
     work = work or _work(plan, store, config, setup, request)
     setup.scheduler.run(packs, work, setup.workers, driver.take, driver.stop)
@@ -176,11 +180,10 @@ def execute(
 
 def trial_settings(config: Config, grid: str, device: str) -> dict[str, Any]:
     """Keyword arguments of `bench.material.Settings` for the cells of a grid."""
-    table, tables = config.settings.grid[grid], config.settings.dataset
+    table = config.settings.grid[grid]
     return {
         "timeout": None if table.timeout == float("inf") else table.timeout,
-        "roots": {name: one.root for name, one in tables.items() if one.root},
-        "skip_broken": tuple(name for name, one in tables.items() if one.skip_broken),
+        "library": Library.of(config.settings.dataset),
         "keep_prompts": table.keep_prompts,
         "cache": config.settings.paths.cache or None,
         "device": device,
@@ -192,7 +195,8 @@ def _work(plan: Plan, store: Store, config: Config, setup: Setup, request: Reque
     if setup.device == "cuda":  # the device is shared, and processors feed it
         settings["processors"] = max(1, cpus() // setup.workers)
     root = store.root if "://" in store.root else str(Path(store.root).expanduser().resolve())
-    return Work(root, settings, plugins=tuple(str(Path(file).resolve()) for file in request.plugins))
+    plugins = tuple(str(Path(file).resolve()) for file in request.plugins)
+    return Work(root, settings, plugins=plugins, rerun=request.rerun)
 
 
 def _scheduler(name: str, request: Request, gpus: int, fraction: float) -> Scheduler:
@@ -208,8 +212,11 @@ def _scheduler(name: str, request: Request, gpus: int, fraction: float) -> Sched
 class _Collector:
     """Takes outcomes in the driver and publishes what a dead worker could not."""
 
-    def __init__(self, plan: Plan, store: Store, workers: int, fail_fast: bool, listen: Listener) -> None:
-        self.store, self.fail_fast, self.listen = store, fail_fast, listen
+    def __init__(
+        self, plan: Plan, store: Store, config: Config, workers: int, request: Request, listen: Listener
+    ) -> None:
+        self.store, self.request, self.listen = store, request, listen
+        self.library = Library.of(config.settings.dataset)
         self.cells = {planned.key: planned.cell for planned in plan.todo}
         self.tries = {key: self._count(key) for key in self.cells}
         self.progress = Progress(len(plan.todo), dict(plan.estimate.seconds), workers)
@@ -221,15 +228,19 @@ class _Collector:
         self.listen(outcome, self.progress)
 
     def stop(self) -> bool:
-        return self.fail_fast and any(outcome.status not in ("done", "skipped") for outcome in self.progress.done)
+        return self.request.fail_fast and any(
+            outcome.status not in ("done", "skipped") for outcome in self.progress.done
+        )
 
     def _recovered(self, outcome: Outcome) -> Outcome:
         record = self.store.read(outcome.key)
-        if record is not None and (record.status == "done" or len(record.attempts) > self.tries[outcome.key]):
+        if record is not None and len(record.attempts) > self.tries[outcome.key]:
             return outcome_of(record)  # it was published before the worker died
-        record = lost_record(outcome.key, self.cells[outcome.key], outcome.status, outcome.reason or "")
+        cell = self.cells[outcome.key]
+        record = lost_record(outcome.key, cell, outcome.status, outcome.reason or "")
+        record.provenance.update(origin_of(cell, self.library))
         try:
-            self.store.publish(record, {})
+            self.store.publish(record, {}, rerun=self.request.rerun)
         except OSError as error:
             raise BenchError(f'store "{self.store.root}" cannot be written any more: {error.strerror}.') from error
         return outcome_of(record)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import time
 import uuid
 from collections.abc import Iterator
@@ -23,7 +25,10 @@ class Files(Protocol):
         """Names that end in `suffix`, sorted; none where the folder does not exist."""
 
     def read(self, name: str) -> bytes | None:
-        """The bytes of a file, or None where there is none."""
+        """The bytes of a file, or None where there is none; raises OSError where it is no regular file."""
+
+    def rename(self, name: str, new: str) -> bool:
+        """Give a file, whatever it is, another name; False where it is not there, or the new name is taken."""
 
     def write(self, name: str, content: bytes, *, replace: bool) -> bool:
         """Publish a file whole. Without `replace`, False where one of this name is there, which is then untouched."""
@@ -65,9 +70,18 @@ class LocalFiles:
     def read(self, name: str) -> bytes | None:
         """The bytes of a file, or None where there is none."""
         try:
+            if not stat.S_ISREG((self.root / name).stat().st_mode):  # a FIFO would be waited for
+                raise OSError(errno.EINVAL, "it is no regular file")
             return (self.root / name).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
+
+    def rename(self, name: str, new: str) -> bool:
+        """Give a file, whatever it is, another name; False where it is not there, or the new name is taken."""
+        if os.path.lexists(self.root / new) or not os.path.lexists(self.root / name):
+            return False
+        (self.root / name).rename(self.root / new)
+        return True
 
     def write(self, name: str, content: bytes, *, replace: bool) -> bool:
         """Write to a temporary name, flush to the disk, then rename, or link where nothing may be replaced."""
@@ -155,6 +169,13 @@ class UrlFiles:
         except FileNotFoundError:
             return None
         return content
+
+    def rename(self, name: str, new: str) -> bool:
+        """Move a file; False where it is not there, or the new name is taken."""
+        if self.system.exists(self._path(new)) or not self.system.exists(self._path(name)):
+            return False
+        self.system.mv(self._path(name), self._path(new), recursive=True)
+        return True
 
     def write(self, name: str, content: bytes, *, replace: bool) -> bool:
         """Write to a temporary name, then move."""

@@ -5,16 +5,18 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 from bench.cell import Cell, Value
 from bench.clip import identity
 from bench.config import Config, Exclude, GridTable, MethodTable, Paper, PaperPart
-from bench.data import DATASETS, named
+from bench.data import named
+from bench.data.library import Library
 from bench.errors import BenchError, Several
 from bench.overrides import grid_table, inherited_rates
 from bench.resolve import noise_identity, noise_kind, noise_variant, options, takes_rate
+from bench.resolved import Versions
 from bench.variants import parse_variant, shown
 from methods import METHODS
 
@@ -68,17 +70,19 @@ def expand(config: Config, name: str) -> Grid:
         BenchError: the grid, or a plugin, option or rate in it, is unknown or out of range, or nothing is left.
     """
     table = grid_table(config, name)
-    _check_names(config)
-    _check_files(config, table)
+    for method in config.settings.method:
+        METHODS.row(method)
+    library = Library.of(config.settings.dataset)
+    _check_files(library, table)
     methods = [one for text in table.reference for one in _resolved(config, text, reference=True)]
     methods += [one for text in table.method for one in _resolved(config, text, reference=False)]
     excludes = [_Excluder(config, exclude) for exclude in table.exclude]
-    identities = _Identities(config)
+    versions = Versions(library)
     found: dict[str, PlannedCell] = {}
     for cell, reference in _product(config, name, table, methods):
         if any(exclude.matches(cell) for exclude in excludes):
             continue
-        key = cell.key(identities.versions(cell))
+        key = cell.key(versions.of(cell))
         if key not in found or (found[key].reference and not reference):
             found[key] = PlannedCell(key, cell, reference)
     if not found:
@@ -154,34 +158,29 @@ def _resolved(config: Config, text: str, reference: bool) -> list[Resolved]:
     return [Resolved(method, resolved, subset, reference, variant.options) for subset in variant.subsets]
 
 
-def _check_names(config: Config) -> None:
-    for method in config.settings.method:
-        METHODS.row(method)
-    for dataset in config.settings.dataset:
-        DATASETS.row(dataset)
-
-
-def _check_files(config: Config, table: GridTable) -> None:
+def _check_files(library: Library, table: GridTable) -> None:
     """Tell at once which folders, checkpoints and files of noise kinds, and then also which data sets, are not there.
 
     Keys need the digests of the former, so this cannot wait for the check before a run.
     """
-    identities = _Identities(config)
     asked: list[Callable[[], Any]] = [
-        *(partial(identities.of_dataset, text) for text in table.dataset),
+        *(partial(_dataset_identity, library, text) for text in table.dataset),
         *(partial(identity.canonical, text) for text in table.backbone),
-        *(partial(noise_identity, entry.kind) for entry in table.noise),
+        *(partial(noise_identity, entry.kind, library) for entry in table.noise),
     ]
     lines = [line for ask in asked for line in _complaints(ask)]
     if lines:
-        roots = {name: one.root for name, one in config.settings.dataset.items() if one.root}
         absent = [
             line
             for name in dict.fromkeys(text for text in table.dataset if named.folder_of(text) is None)
             if not _complaints(partial(named.canonical, name))
-            for line in named.open_dataset(named.canonical(name), named.root_of(named.canonical(name), roots)).missing()
+            for line in library.missing(named.canonical(name))
         ]
         raise Several([*dict.fromkeys([*lines, *absent])])
+
+
+def _dataset_identity(library: Library, text: str) -> str:
+    return library.identity(named.canonical(text))
 
 
 def _complaints(ask: Callable[[], Any]) -> tuple[str, ...]:
@@ -190,31 +189,6 @@ def _complaints(ask: Callable[[], Any]) -> tuple[str, ...]:
     except BenchError as error:
         return error.lines
     return ()
-
-
-class _Identities:
-    """What stands for names in keys, asked once per name: of files it takes a digest."""
-
-    def __init__(self, config: Config) -> None:
-        tables = config.settings.dataset
-        self.skip = {DATASETS.row(name).name for name, table in tables.items() if table.skip_broken}
-        self.backbone = cache(identity.identity)
-        self.noise = cache(noise_identity)
-        self.dataset = cache(named.identity)
-
-    def of_dataset(self, text: str) -> str:
-        """Of a data set as a grid names it."""
-        name = named.canonical(text)
-        return self.dataset(name, named.base(name) in self.skip)
-
-    def versions(self, cell: Cell) -> dict[str, Any]:
-        """What a cell was resolved against."""
-        return {
-            "method": METHODS.row(cell.method).version,
-            "noise": self.noise(cell.noise),
-            "dataset": self.of_dataset(cell.dataset),
-            "backbone": self.backbone(cell.backbone),
-        }
 
 
 class _Excluder:

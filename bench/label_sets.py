@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.cell import Record
+from bench.naming import Origin
 from noise.base import Labels
 
 Outcomes: TypeAlias = Mapping[str, NDArray[Any]]
@@ -27,13 +29,16 @@ class Told:
 
 
 class Name(NamedTuple):
-    """What the records of a label set have in common; `digest` is that of the data set's content."""
+    """What the records of a label set have in common; `digest` is that of the data set's content, `drawn` of the noise:
+    its version, code and the contents of files that it reads.
+    """
 
     dataset: str
     digest: str
     shots: int
     noise: str
     rate: float
+    drawn: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,8 @@ def label_sets(records: Iterable[Record], outcomes: Callable[[str], Outcomes]) -
     for record in filter(usable, records):
         cell, found = record.cell, outcomes(record.key)
         if found:
-            name = Name(cell.dataset, str(record.data.get("digest")), cell.shots, cell.noise, cell.rate)
+            drawn = json.dumps(Origin(record).facets["noise"], sort_keys=True)
+            name = Name(cell.dataset, str(record.data.get("digest")), cell.shots, cell.noise, cell.rate, drawn)
             groups[name][cell.seed].append((record, found))
     sets: list[LabelSet] = []
     for name, by_seed in groups.items():

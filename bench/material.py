@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +21,7 @@ from bench.clip.load import load_backbone
 from bench.data import named
 from bench.data.augment import View
 from bench.data.base import Dataset, SplitName
+from bench.data.library import Library
 from bench.encoding import Origin
 from bench.inputs import Views, features_of, inputs_from
 from bench.labels import draw, scene_of
@@ -39,8 +39,7 @@ class Settings:
 
     Attributes:
         timeout: seconds a cell may take, or None.
-        roots: folders of data sets, by registered name.
-        skip_broken: registered names of data sets whose broken images are left out.
+        library: opens data sets.
         cache: folder of the feature store, or None for the user's cache.
         device: "cpu" or "cuda".
         keep_prompts: whether what a method has learned is kept beside its record.
@@ -48,8 +47,7 @@ class Settings:
     """
 
     timeout: float | None = None
-    roots: Mapping[str, str] = field(default_factory=dict)
-    skip_broken: Sequence[str] = ()
+    library: Library = field(default_factory=Library)
     cache: str | None = None
     device: str = "cpu"
     keep_prompts: bool = False
@@ -58,7 +56,7 @@ class Settings:
 
 def opened(name: str, settings: Settings) -> Dataset:
     """A data set by name, from where the settings say its files lie."""
-    return named.open_dataset(name, settings.roots.get(named.base(name)), named.base(name) in settings.skip_broken)
+    return settings.library.open(name)
 
 
 @lru_cache(maxsize=2)

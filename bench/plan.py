@@ -10,7 +10,9 @@ from typing import Any
 
 from bench.cell import UNFINISHED, Cell, Record, Status
 from bench.data import named
+from bench.data.library import Library
 from bench.errors import BenchError, did_you_mean
+from bench.freshness import stale_parts
 from bench.grid import Grid, PlannedCell
 from bench.store import Store
 
@@ -58,6 +60,7 @@ class Plan:
         todo: cells to run, in the order of the grid.
         estimate: of their cost.
         problems: one line per file of the store that is no record.
+        stale: what done cells were made by or from that is not as it is now, by key; asked for on request.
     """
 
     grid: Grid
@@ -66,6 +69,7 @@ class Plan:
     todo: tuple[PlannedCell, ...]
     estimate: Estimate
     problems: tuple[str, ...] = field(default=())
+    stale: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def from_files(self) -> tuple[str, ...]:
@@ -81,6 +85,7 @@ class Plan:
             "done": by_status["done"],
             "failed": sum(by_status[status] for status in UNFINISHED),
             "skipped": by_status["skipped"],
+            "stale": len(self.stale),
             "todo": len(self.todo),
             "reference": sum(planned.reference for planned in self.grid.cells),
             "workers": workers,
@@ -93,13 +98,17 @@ class Plan:
         }
 
 
-def make_plan(grid: Grid, store: Store, retry: str | None = None) -> Plan:
+def make_plan(
+    grid: Grid, store: Store, retry: str | None = None, *, library: Library | None = None, rerun: bool = False
+) -> Plan:
     """Hold a grid against a store.
 
     Args:
         grid: expanded.
         store: read only; need not exist.
         retry: a status of unfinished cells, or "all", to run again; None for none.
+        library: opens the data sets that done cells are held against, as is the code; None: neither is looked at.
+        rerun: whether done cells of other code or data are to be run anew.
 
     Raises:
         BenchError: `retry` is not one of these.
@@ -108,14 +117,14 @@ def make_plan(grid: Grid, store: Store, retry: str | None = None) -> Plan:
         raise BenchError(f"--retry {retry}: {did_you_mean(retry, RETRY)} Expected one of {', '.join(RETRY)}.")
     again: Collection[str] = () if retry is None else UNFINISHED if retry == "all" else (retry,)
     records = {record.key: record for record in store.records(planned.key for planned in grid.cells)}
-    todo = tuple(
-        planned for planned in grid.cells if planned.key not in records or records[planned.key].status in again
-    )
+    stale = {} if library is None else stale_parts((r for r in records.values() if r.status == "done"), library)
+    chosen = {key for key, record in records.items() if record.status in again} | (set(stale) if rerun else set())
+    todo = tuple(planned for planned in grid.cells if planned.key not in records or planned.key in chosen)
     left = tuple(r for r in records.values() if r.status in UNFINISHED and r.status not in again)
     problems = tuple(store.problems.values())
     known = list(store.records()) if todo else []
     statuses = {key: record.status for key, record in records.items()}
-    return Plan(grid, statuses, left, todo, _estimate(todo, known), problems)
+    return Plan(grid, statuses, left, todo, _estimate(todo, known), problems, stale)
 
 
 def _estimate(todo: Iterable[PlannedCell], records: Iterable[Record]) -> Estimate:

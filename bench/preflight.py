@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from bench.clip import identity
 from bench.data import named
+from bench.data.library import Library
 from bench.errors import BenchError, Several
 from bench.plan import Plan
 from bench.resolve import noise_options, noise_roles, takes_weights
 
 
-def check(plan: Plan, roots: Mapping[str, str]) -> None:
+def check(plan: Plan, library: Library) -> None:
     """Look for every data set, and load every backbone that comes from a file or a download, once.
 
     Args:
         plan: with the cells to run.
-        roots: folders of data sets by registered name.
+        library: opens data sets.
 
     Raises:
         Several: something is missing; one line each, and which data sets to prepare.
@@ -28,7 +29,7 @@ def check(plan: Plan, roots: Mapping[str, str]) -> None:
     datasets = [cell.dataset for cell in cells]
     datasets += [named.canonical(name) for role, name in by_noise if role == "dataset"]
     backbones = [cell.backbone for cell in cells] + [name for role, name in by_noise if role == "backbone"]
-    missing = {name: _missing(name, roots) for name in dict.fromkeys(datasets)}
+    missing = {name: library.missing(name) for name in dict.fromkeys(datasets)}
     lines = [line for found in missing.values() for line in found]
     lines += [line for role, file in by_noise if role == "file" for line in _unreadable(file)]
     lines += [line for name in dict.fromkeys(backbones) for line in _unloadable(name)]
@@ -46,13 +47,6 @@ def _named_by(noise: str) -> Iterator[tuple[str, str]]:
         role = roles.get(name, "")
         if value and (role in ("file", "dataset") or (role == "backbone" and takes_weights(str(value)))):
             yield role, str(value)
-
-
-def _missing(name: str, roots: Mapping[str, str]) -> tuple[str, ...]:
-    try:
-        return tuple(named.open_dataset(name, roots.get(named.base(name))).missing())
-    except BenchError as error:
-        return error.lines
 
 
 def _unreadable(file: str) -> tuple[str, ...]:

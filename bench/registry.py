@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import inspect
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ class Row:
         version: raised whenever results may change; part of every record's key.
         aliases: other names of the same plugin.
         origin: "built-in", "package NAME VERSION" or "file NAME".
+        files: where the code of a plugin is that a file has registered: that file, and the object's own.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Row:
     version: int = 1
     aliases: tuple[str, ...] = ()
     origin: str = BUILT_IN
+    files: tuple[str, ...] = ()
 
 
 class Registry(Generic[T]):
@@ -82,15 +85,17 @@ class Registry(Generic[T]):
             self._objects[row.name] = self._checked(row, obj)
 
     def register(self, name: str, obj: T, summary: str = "", version: int = 1, aliases: tuple[str, ...] = ()) -> None:
-        """Add a plugin from the file that defines it; its origin is that file's name.
+        """Add a plugin from the file that registers it; its origin is that file's name.
 
         Raises:
             BenchError: a name or an alias is taken, or the object is of another kind.
         """
-        module = getattr(obj, "__module__", "")
-        file = getattr(sys.modules.get(module), "__file__", None) or "unknown"
-        target = f"{module}:{getattr(obj, '__qualname__', name)}"
-        self.add(Row(name, target, summary, version, aliases, origin=f"file {Path(file).name}"), obj)
+        frame, module = inspect.currentframe(), getattr(obj, "__module__", "")
+        caller = frame.f_back.f_globals.get("__file__") if frame is not None and frame.f_back is not None else None
+        own = getattr(sys.modules.get(module), "__file__", None)
+        files = tuple(dict.fromkeys(str(Path(file).resolve()) for file in (caller, own) if file))
+        target, origin = f"{module}:{getattr(obj, '__qualname__', name)}", Path(files[0]).name if files else "unknown"
+        self.add(Row(name, target, summary, version, aliases, f"file {origin}", files), obj)
 
     def rows(self) -> tuple[Row, ...]:
         """All rows in the order of registration; nothing is imported."""

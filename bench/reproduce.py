@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from safetensors import SafetensorError
-
 from bench import console, preflight
 from bench.cell import Cell, Record
 from bench.clip import identity
 from bench.commands import Selection
 from bench.config import Config
 from bench.data import named
+from bench.data.library import Library
 from bench.differences import Difference, Part, changes, compared_outcomes, compared_parts
 from bench.errors import BenchError
 from bench.grid import Grid, PlannedCell
@@ -123,8 +122,8 @@ def reproduce(store: Store, record: Record, config: Config, asked: Asked) -> Rep
         )
     cell = _moved(record.cell, asked)
     settings = _settings(config, record)
-    stands_for = resolved(cell, settings.skip_broken)
-    preflight.check(_plan(record.key, cell), settings.roots)
+    stands_for = resolved(cell, settings.library)
+    preflight.check(_plan(record.key, cell), settings.library)
     now, outcomes = _again(record.key, cell, settings, asked.cached)
     then = record.provenance
     changed = changes(then, {**now.provenance, "resolved": stands_for})
@@ -133,14 +132,12 @@ def reproduce(store: Store, record: Record, config: Config, asked: Asked) -> Rep
         changed.append(Difference("what its key was made of", "not noted in the record", "makes another key"))
     parts += compared_parts(record, now)
     if record.status == "done":
-        try:
-            kept = store.sidecar(record.key)
-            if kept:
-                parts.append(compared_outcomes(kept, outcomes))
-            else:
-                notes.append("the store has no per-sample outcomes of it, so they are not compared")
-        except SafetensorError as error:
-            notes.append(f"its per-sample outcomes are torn ({' '.join(str(error).split())}) and not compared")
+        kept = store.sidecar(record.key)
+        if kept:
+            parts.append(compared_outcomes(kept, outcomes))
+        else:
+            none = "the store has no per-sample outcomes of it, so they are not compared"
+            notes.append(store.problems.get(record.key, none).rstrip("."))
     return Reproduction(record, now, tuple(parts), tuple(changed), tuple(notes))
 
 
@@ -161,10 +158,9 @@ def _moved(cell: Cell, asked: Asked) -> Cell:
 
 def _settings(config: Config, record: Record) -> Settings:
     """Of the run: its own device where this machine has it, folders from the settings, no limit of time."""
-    tables, wanted = config.settings.dataset, record.provenance.get("device", "cpu")
+    wanted = record.provenance.get("device", "cpu")
     return Settings(
-        roots={name: table.root for name, table in tables.items() if table.root},
-        skip_broken=tuple(name for name, table in tables.items() if table.skip_broken),
+        library=Library.of(config.settings.dataset),
         cache=config.settings.paths.cache or None,
         device="cuda" if wanted == "cuda" and this_machine("auto").gpus else "cpu",
     )

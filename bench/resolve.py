@@ -21,6 +21,7 @@ from pydantic import ValidationError
 from bench.cell import Value
 from bench.clip import BACKBONES, identity
 from bench.data import named
+from bench.data.library import Library
 from bench.errors import BenchError, did_you_mean
 from bench.registry import BUILT_IN, Registry
 from bench.variants import parse_variant, shown, variant_text
@@ -99,19 +100,28 @@ def noise_options(noise: str) -> dict[str, Value]:
     return dict(_remembered(NOISE, kind, question, lambda: _options("noise", kind, NOISE, given)))
 
 
-def noise_identity(noise: str) -> dict[str, Any]:
+def noise_identity(noise: str, library: Library | None = None) -> dict[str, Any]:
     """What stands for a kind of noise in a record's key: every option, a file by its digest, a backbone by its weights.
+
+    Args:
+        noise: kind or variant.
+        library: opens the data sets that an option may name; None: from their default places.
 
     Raises:
         BenchError: as `noise_options`; or a file that an option names, or should name, cannot be read.
     """
     kind = noise_kind(noise)
     given = noise_options(noise)
-    roles = noise_roles(kind)
+    roles, library = noise_roles(kind), library or Library()
     return {
         "kind": kind,
         "version": NOISE.row(kind).version,
-        "options": {name: _stands_for(kind, name, value, roles.get(name, "")) for name, value in given.items()},
+        "options": {
+            name: library.identity(named.canonical(str(value)))
+            if (role := roles.get(name, "")) == "dataset"
+            else _stands_for(kind, name, value, role)
+            for name, value in given.items()
+        },
     }
 
 
@@ -140,8 +150,6 @@ def takes_weights(encoder: str) -> bool:
 def _stands_for(kind: str, name: str, value: Value, role: str) -> Value:
     if role == "backbone":
         return identity.identity(str(value)) if takes_weights(str(value)) else value
-    if role == "dataset":
-        return named.identity(str(value))
     if role != "file":
         return value
     if not value:

@@ -2,25 +2,30 @@
 
 Where they were asked for, the prompts are in a second one.
 
-A record is published whole or not at all and never over a done one. Only records end in ".json".
+A record is published whole or not at all and never over a done one. Only records end in ".json". What ends so and is no
+whole record of this version is never written over: it gets another name first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from bench.cell import SCHEMA, Record, Status
+from bench.cell import SCHEMA, STORED, Record, Status
 from bench.errors import BenchError
 from bench.files import open_folder
+from bench.naming import differing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-RECORD, SIDECAR, KEPT = ".json", ".safetensors", ".prompts.safetensors"
+RECORD, SIDECAR, KEPT, ASIDE = ".json", ".safetensors", ".prompts.safetensors", ".aside"
+MOST_ASIDE = 1000
+NEWER = f"schema {{}} is newer than {SCHEMA}, which this version reads"
 PROMPTS = "prompts"  # the entry among per-sample outcomes that is a file of its own
 
 
@@ -31,8 +36,8 @@ class Store:
         root: path or URL.
 
     Attributes:
-        problems: one line for each file that ends in ".json" and is no record, gathered while reading. Such a file is
-            left alone and not counted.
+        problems: one line for each file that is no whole record or no outcomes of one, by key, gathered while reading.
+            Such a file is left alone and not counted.
 
     Raises:
         BenchError: the path is no folder, or the URL cannot be opened.
@@ -63,28 +68,51 @@ class Store:
                 f'store "{self.root}" cannot be written: {text}; change --store or its permissions.'
             ) from error
 
-    def publish(self, record: Record, sidecar: Mapping[str, NDArray[Any]]) -> bool:
+    def publish(self, record: Record, sidecar: Mapping[str, NDArray[Any]], *, rerun: bool = False) -> bool:
         """Publish a record after its per-sample outcomes; an unfinished record before it becomes one of its attempts.
 
         An entry "prompts" of the outcomes, the bytes of a safetensors file, is published beside them as it is.
 
+        Args:
+            record: to publish.
+            sidecar: its per-sample outcomes.
+            rerun: whether a done record of other code or data gives way too; it is kept whole among the attempts.
+
         Returns:
-            False where a done record is already there, which is then untouched.
+            False where a done record is already there and stays.
         """
         with self.files.lock():
             before = self.read(record.key)
-            if before is not None and before.status == "done":
+            if before is not None and before.status == "done" and not (rerun and differing(before, record)):
                 return False
             if before is not None:
-                tried = {"status": before.status, "reason": before.reason or ""}
-                record = record.model_copy(update={"attempts": [*before.attempts, tried]})
+                record = record.model_copy(update={"attempts": [*before.attempts, _attempt(before)]})
+            elif record.key in self.problems:
+                self.set_aside(record.key)
             outcomes = {name: array for name, array in sidecar.items() if name != PROMPTS}
             if outcomes:
                 self.files.write(record.key + SIDECAR, _packed(outcomes), replace=True)
             if PROMPTS in sidecar:
                 self.files.write(record.key + KEPT, sidecar[PROMPTS].tobytes(), replace=True)
-            content = record.to_json().encode()
-            return self.files.write(record.key + RECORD, content, replace=before is not None or self._torn(record.key))
+            return self.files.write(record.key + RECORD, record.to_json().encode(), replace=before is not None)
+
+    def set_aside(self, key: str) -> str:
+        """Give the file of a key that is no record another name, with what lies beside it; returns the new name.
+
+        Raises:
+            BenchError: it cannot be renamed.
+        """
+        record, numbers = f"{key}{RECORD}", range(1, MOST_ASIDE)
+        try:
+            free = next(n for n in numbers if self.files.rename(record, f"{record}.{n}{ASIDE}"))
+            for ending in (SIDECAR, KEPT):
+                self.files.rename(f"{key}{ending}", f"{key}{ending}.{free}{ASIDE}")
+        except (OSError, StopIteration) as error:
+            raise BenchError(
+                f"{self.root}/{key}{RECORD} is no record of this store and cannot be set aside; move it away."
+            ) from error
+        self.problems.pop(key, None)
+        return f"{record}.{free}{ASIDE}"
 
     def read(self, key: str) -> Record | None:
         """The record of a key, or None where there is none, or none that is whole (`problems` then says why).
@@ -95,15 +123,38 @@ class Store:
         try:
             content = self.files.read(key + RECORD)
         except OSError as error:
-            raise self._unreadable(error) from error
+            self.keys()  # says whether it is the store that cannot be read, or this file alone
+            self._complain(key, error.strerror or type(error).__name__)
+            return None
         return self._parse(key, content)
 
     def sidecar(self, key: str) -> dict[str, NDArray[Any]]:
-        """Per-sample outcomes of a record by name; empty where it has none."""
+        """Arrays of a record's sidecar by name; empty where it has none, or none that can be read (`problems`)."""
+        from safetensors import SafetensorError
         from safetensors.numpy import load
 
-        content = self.files.read(key + SIDECAR)
-        return {} if content is None else load(content)
+        try:
+            content = self.files.read(key + SIDECAR)
+            return {} if content is None else load(content)
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
+            return self._leave_out(key, " ".join(str(error).split()) or type(error).__name__)
+
+    def outcomes_of(self, records: Iterable[Record]) -> Callable[[str], Mapping[str, NDArray[Any]]]:
+        """A reader by key of the per-sample outcomes of these records, which must fit them, else are left out."""
+        from bench.outcomes import misfit
+
+        classes = {record.key: len(record.data.get("class_names", ())) for record in records}
+
+        def read(key: str) -> Mapping[str, NDArray[Any]]:
+            arrays = self.sidecar(key)
+            wrong = misfit(arrays, classes[key]) if arrays else ""
+            return self._leave_out(key, wrong) if wrong else arrays
+
+        return read
+
+    def _leave_out(self, key: str, why: str) -> dict[str, NDArray[Any]]:
+        self.problems[key] = f"{self.root}/{key}{SIDECAR} holds no outcomes of this record ({why}); it is left out."
+        return {}
 
     def prompts(self, key: str) -> bytes | None:
         """The file of what a record's method has learned, or None where it was not kept."""
@@ -132,22 +183,20 @@ class Store:
     def _unreadable(self, error: OSError) -> BenchError:
         return BenchError(f'store "{self.root}" cannot be read: {error.strerror}; change --store or its permissions.')
 
-    def _torn(self, key: str) -> bool:
-        return key in self.problems
-
     def _parse(self, key: str, content: bytes | None) -> Record | None:
         self.problems.pop(key, None)
         if content is None:
             return None
         try:
-            record = Record.model_validate_json(content)
+            record = Record.model_validate_json(content, context=STORED)
         except ValidationError as error:
-            first = error.errors()[0]
+            first, schema = error.errors()[0], _schema(content)
             where = ".".join(map(str, first["loc"]))
-            self._complain(key, f"{where}: {first['msg']}" if where else str(first["msg"]))
+            told = f"{where}: {first['msg']}" if where else str(first["msg"])
+            self._complain(key, NEWER.format(schema) if schema > SCHEMA else told)
             return None
         if record.schema_ > SCHEMA:
-            self._complain(key, f"schema {record.schema_} is newer than {SCHEMA}, which this version reads")
+            self._complain(key, NEWER.format(record.schema_))
             return None
         if record.key != key:
             self._complain(key, f'its key is "{record.key}"')
@@ -157,6 +206,24 @@ class Store:
     def _complain(self, key: str, why: str) -> None:
         text = " ".join(why.split())
         self.problems[key] = f"{self.root}/{key}{RECORD} is not a record of this store ({text}); it is not counted."
+
+
+def _attempt(record: Record) -> dict[str, Any]:
+    """What a record keeps of the one before it: status and reason, and a done one whole."""
+    tried: dict[str, Any] = {"status": record.status, "reason": record.reason or ""}
+    if record.status == "done":
+        tried["record"] = record.model_dump(mode="json", by_alias=True, exclude={"attempts"})
+    return tried
+
+
+def _schema(content: bytes) -> int:
+    """The schema that a file names, told before its fields are held against ours; 0 where it names none."""
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        return 0
+    schema = found.get("schema") if isinstance(found, dict) else None
+    return schema if isinstance(schema, int) else 0
 
 
 def _packed(arrays: Mapping[str, NDArray[Any]]) -> bytes:

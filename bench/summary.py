@@ -7,12 +7,13 @@ from collections.abc import Iterable, Sequence
 from statistics import fmean
 
 from bench.cell import Cell, Record, noise_text
-from bench.data.named import folder_of, shown
+from bench.naming import backbone_names, dataset_names, marked, marks
 from bench.resolve import told
 from bench.variants import variant_text
 
 MEMORIZED, AGREES, SKIPPED = "memorized %", "agrees with given %", "skipped"
 COLUMNS = ["dataset", "noise", "method", "seeds", "accuracy %", MEMORIZED, AGREES, "seconds", "unfinished", SKIPPED]
+NAMED = {"dataset", "noise", "rate", "method", "options", "subset", "seed"}  # fields with a column, or options of one
 Row = tuple[str, ...]
 
 
@@ -26,13 +27,8 @@ def summary_rows(records: Iterable[Record]) -> tuple[list[str], list[list[str]]]
     """
     groups: dict[Row, list[Record]] = defaultdict(list)
     records = list(records)
-    varying = _varying(records)
-    for record, dataset in zip(records, dataset_names(records), strict=True):
-        cell = record.cell
-        method = variant_text(cell.method, told(cell.method, cell.options)) + _suffix(cell)
-        others = [f"{name} {getattr(cell, name)}" for name in ("backbone", "shots", "epochs") if name in varying]
-        others += ["agreement with given test labels"] if record.data.get("test_truth") is False else []
-        groups[" · ".join((dataset, *others)), noise_text(cell.noise, cell.rate), method].append(record)
+    for record, name in zip(records, _names(records), strict=True):
+        groups[name].append(record)
     known = {record.noise["truth"] for record in records if "truth" in record.noise}
     hidden = {
         *([MEMORIZED] if known == {False} else []),
@@ -42,22 +38,6 @@ def summary_rows(records: Iterable[Record]) -> tuple[list[str], list[list[str]]]
     kept = [index for index, column in enumerate(COLUMNS) if column not in hidden]
     rows = [[*name, *_numbers(group)] for name, group in groups.items()]
     return [COLUMNS[index] for index in kept], [[row[index] for index in kept] for row in rows]
-
-
-def dataset_names(records: Sequence[Record]) -> list[str]:
-    """The data set of each record for people; users' folders of one name but other content have a digest behind it."""
-    digests: dict[str, set[str]] = defaultdict(set)
-    found = {}
-    for record in records:
-        digest = record.data.get("digest")
-        if folder_of(record.cell.dataset) is not None and digest:
-            digests[shown(record.cell.dataset)].add(digest)
-            found[record.key] = f" ({digest[:6]})"
-    names = [shown(record.cell.dataset) for record in records]
-    return [
-        name + (found.get(record.key, "") if len(digests[name]) > 1 else "")
-        for record, name in zip(records, names, strict=True)
-    ]
 
 
 def _numbers(group: list[Record]) -> list[str]:
@@ -89,10 +69,22 @@ def _mean(values: list[float | int | None], scale: float) -> str:
     return f"{scale * fmean(known):.1f}" if known else "–"
 
 
-def _varying(records: list[Record]) -> set[str]:
-    """Fields of the cell that differ between the records."""
-    seen: dict[str, set[object]] = defaultdict(set)
-    for record in records:
-        for field in ("backbone", "shots", "epochs"):
-            seen[field].add(getattr(record.cell, field))
-    return {name for name, values in seen.items() if len(values) > 1}
+def _names(records: Sequence[Record]) -> list[Row]:
+    """What rows are told apart by: data set with all fields of the cell that differ, noise, method."""
+    backbones = backbone_names(records)
+    pairs = zip(records, backbones, strict=True)
+    fixed = [{**record.cell.model_dump(exclude=NAMED), "backbone": name} for record, name in pairs]
+    varying = [name for name in (fixed or [{}])[0] if len({one[name] for one in fixed}) > 1]
+    settings = []
+    for record, dataset, values in zip(records, dataset_names(records), fixed, strict=True):
+        others = [f"{name.replace('_', ' ')} {values[name]}" for name in varying]
+        others += ["agreement with given test labels"] if record.data.get("test_truth") is False else []
+        settings.append(" · ".join((dataset, *others)))
+    noises = [noise_text(record.cell.noise, record.cell.rate) for record in records]
+    by_noise = marks(records, "noise", lambda number: (settings[number], noises[number]))
+    cells = [record.cell for record in records]
+    methods = [variant_text(cell.method, told(cell.method, cell.options)) + _suffix(cell) for cell in cells]
+    by_method = marks(records, "method", lambda number: (settings[number], methods[number]))
+    noises = [marked(*pair) for pair in zip(noises, by_noise, strict=True)]
+    methods = [marked(*pair) for pair in zip(methods, by_method, strict=True)]
+    return list(zip(settings, noises, methods, strict=True))

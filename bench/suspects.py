@@ -28,8 +28,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.cell import Cell
+from bench.cell import Record
 from bench.label_sets import LabelSet, Outcomes, Told
+from bench.naming import Origin
 from noise.base import Labels
 
 Numbers: TypeAlias = NDArray[np.float64]
@@ -154,12 +155,15 @@ def _said(outcomes: Outcomes, classes: int, unseen: bool) -> Said:
 def _by_method(told: Iterable[Told]) -> list[list[Told]]:
     found: dict[str, list[Told]] = defaultdict(list)
     for one in told:
-        found[_method(one.record.cell)].append(one)
+        found[_method(one.record)].append(one)
     return list(found.values())
 
 
-def _method(cell: Cell) -> str:
-    return json.dumps(cell.model_dump(exclude=NO_PART), sort_keys=True)
+def _method(record: Record) -> str:
+    """What makes two records the same method: the cell's fields, weights, version and code."""
+    facets = Origin(record).facets
+    same = [record.cell.model_dump(exclude=NO_PART), facets["backbone"], facets["method"]]
+    return json.dumps(same, sort_keys=True)
 
 
 def mean(values: Sequence[Numbers]) -> Numbers:

@@ -53,7 +53,9 @@ def show_suspects(selection: Selection, asked: Asked) -> int:
     chosen = selection.grid or selection.sets
     keys = [planned.key for planned in expand(config, selection.grid or DEFAULT_GRID).cells] if chosen else None
     records = list(store.records(keys))
-    sets = label_sets(records, store.sidecar)
+    sets = label_sets(records, store.outcomes_of(records))
+    for problem in store.problems.values():
+        console.warn(problem)
     if not sets:
         raise BenchError(
             f"none of the {len(records)} records chosen can be asked about labels (done, with per-sample outcomes, and "

@@ -10,7 +10,8 @@ from PIL import Image
 from bench import console
 from bench.config import Config
 from bench.data import named
-from bench.data.base import Dataset, Split
+from bench.data.base import Split
+from bench.data.library import Library
 from bench.errors import BenchError
 from bench.label_sets import LabelSet
 
@@ -58,10 +59,8 @@ class Sources:
     """
 
     def __init__(self, config: Config, data: str | None, digests: Sequence[str]) -> None:
-        tables = config.settings.dataset
-        self.roots = {name: table.root for name, table in tables.items() if table.root}
-        self.skip = {name for name, table in tables.items() if table.skip_broken}
-        self.instead = None if data is None else self._open(named.canonical(data))
+        self.library = Library.of(config.settings.dataset)
+        self.instead = None if data is None else self.library.open(named.canonical(data))
         if self.instead is not None and self.instead.digest not in digests:
             found = ", ".join(sorted({digest[:DIGITS] for digest in digests}))
             raise BenchError(
@@ -77,7 +76,7 @@ class Sources:
         if self.instead is not None and self.instead.digest == labels.name.digest:
             return Source(self.instead.splits["train"], self._guests(foreign))
         try:
-            dataset = self._open(labels.name.dataset)
+            dataset = self.library.open(labels.name.dataset)
             same = dataset.digest == labels.name.digest
         except BenchError as error:
             console.warn(f"{error} Until then images are named by position and not drawn; --data says where they are.")
@@ -89,12 +88,9 @@ class Sources:
             return Source(None)
         return Source(dataset.splits["train"], self._guests(foreign))
 
-    def _open(self, name: str) -> Dataset:
-        return named.open_dataset(name, named.root_of(name, self.roots), named.base(name) in self.skip)
-
     def _guests(self, name: str) -> tuple[str, Split | None]:
         try:
-            return name, self._open(name).splits["train"] if name else None
+            return name, self.library.open(name).splits["train"] if name else None
         except BenchError as error:
             console.warn(str(error))
             return name, None

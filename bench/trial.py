@@ -26,7 +26,7 @@ from bench.labels import left_out
 from bench.material import Settings, inputs_of, labelled, open_backbone, opened, split_features, views_of
 from bench.provenance import Clock, provenance
 from bench.resolve import takes_rate
-from bench.resolved import resolved
+from bench.resolved import origin_of
 from bench.seeds import Stream
 from bench.sidecar import Sidecar, outcomes
 from bench.store import PROMPTS
@@ -74,7 +74,7 @@ def one_thread() -> Iterator[None]:
 
 def run_cell(key: str, cell: Cell, settings: Settings) -> tuple[Record, Sidecar]:
     """Run one cell to a record, whatever happens in it, and its per-sample outcomes (empty unless it is done)."""
-    clock = Clock()
+    clock, origin = Clock(), origin_of(cell, settings.library)
     run = Run(cell, settings)
     status: Status = "done"
     reason: str | None = None
@@ -93,17 +93,9 @@ def run_cell(key: str, cell: Cell, settings: Settings) -> tuple[Record, Sidecar]
         status, reason = "failed", _one_line(error)
     record = Record(
         schema=1, key=key, status=status, reason=reason, cell=cell,
-        provenance=provenance(clock, settings.device) | _resolved(cell, settings), **run.entries(clock.seconds()),
+        provenance=provenance(clock, settings.device) | origin | run.weights, **run.entries(clock.seconds()),
     )  # fmt: skip
     return record, run.sidecar() if status == "done" else {}
-
-
-def _resolved(cell: Cell, settings: Settings) -> dict[str, Any]:
-    """What the names of a cell stood for when it ran, under "resolved"; nothing where that cannot be told any more."""
-    try:
-        return {"resolved": resolved(cell, settings.skip_broken)}
-    except Exception:  # noqa: BLE001 - the record counts, also of a cell whose files have gone
-        return {}
 
 
 def _one_line(error: Exception) -> str:
@@ -124,6 +116,7 @@ class Run:
         self.data: dict[str, Any] = {}
         self.visible = np.empty(0, dtype=np.int64)
         self.oracle: list[str] = []
+        self.weights: dict[str, str] = {}
         self.kept = b""
         self.not_kept = ""
 
@@ -167,6 +160,7 @@ class Run:
         if "noise_rate" in needs.oracle and not train.noisy.truth:
             raise Skipped("the method is told the noise rate, which is unknown here")
         backbone = open_backbone(cell.backbone, settings.device)
+        self.weights = {"weights": backbone.digest}
         few = {"train": train, "validation": validation}
         inputs = {split: inputs_of(dataset, split, backbone, needs, settings, few.get(split)) for split in SPLITS}
         self.visible = np.flatnonzero(self._shown(train.noisy))
@@ -252,6 +246,8 @@ class Run:
         if self.train is not None and self.validation is not None:
             noise = {"kind": self.cell.noise, "rate": self.cell.rate, **self.train.summary()}
             noise["validation"] = self.validation.summary()
+            if self.train.foreign is not None:
+                noise["foreign_digest"] = opened(self.train.foreign.dataset, self.settings).digest
         audit = self.audit
         names = sorted({name for row in self.work.diagnostics for name in row})
         peak = torch.cuda.max_memory_allocated() if self.settings.device == "cuda" else None

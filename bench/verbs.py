@@ -37,6 +37,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Retry = Annotated[
     str | None, typer.Option(help="Also run cells that are failed, timeout, out_of_memory, diverged, or all of these.")
 ]
+Rerun = Annotated[
+    bool, typer.Option("--rerun", help="Also run done cells anew that other code, or other files, have made.")
+]
 Workers = Annotated[int | None, typer.Option(min=1, help="Cells at a time.  [default: what fits]")]
 
 
@@ -49,6 +52,7 @@ def run(
     workers: Workers = None,
     address: Annotated[str | None, typer.Option(help="A running Ray cluster.")] = None,
     retry: Retry = None,
+    rerun: Rerun = False,
     fail_fast: Annotated[
         bool, typer.Option("--fail-fast", help="Stop at the first cell that does not finish.")
     ] = False,
@@ -60,7 +64,7 @@ def run(
     from bench.execute import Request
 
     selection = Selection(grid, sets or [], store, config, plugin or [], retry)
-    return run_grid(selection, Request(scheduler.value, workers, address, fail_fast, tuple(plugin or [])))
+    return run_grid(selection, Request(scheduler.value, workers, address, fail_fast, tuple(plugin or []), rerun))
 
 
 @app.command()
@@ -69,6 +73,7 @@ def plan(
     sets: Sets = None,
     store: StoreRoot = None,
     retry: Retry = None,
+    rerun: Rerun = False,
     workers: Workers = None,
     plugin: Plugins = None,
     config: ConfigFile = None,
@@ -77,7 +82,7 @@ def plan(
     """Count the cells of a grid that are done, failed and to do, and estimate time, memory and disk."""
     from bench.commands import Selection, show_plan
 
-    return show_plan(Selection(grid, sets or [], store, config, plugin or [], retry), workers, json)
+    return show_plan(Selection(grid, sets or [], store, config, plugin or [], retry), workers, json, rerun)
 
 
 @app.command()

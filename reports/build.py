@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -25,6 +26,9 @@ from reports.statistics import statistics_part
 from reports.tables import Table, accuracy_tables, summarize
 from reports.training_tables import MEASURES, WITHOUT_TRUTH, agreement_tables, memorization_tables
 
+if TYPE_CHECKING:
+    from bench.store import Store
+
 FORMATS = frozenset({"latex", "markdown", "csv", "html"})
 MANIFEST = "files.txt"
 # Figures stand in LaTeX at the size they were drawn for, smaller only where the page ends.
@@ -34,12 +38,12 @@ SHOWN = r"""\newcommand{\shown}[1]{\sbox0{\includegraphics{#1}}%
 
 
 def build(
-    store_root: str, out: Path, formats: frozenset[str] = FORMATS, published: bool = False, figures: int = MOST
+    store_root: str | Store, out: Path, formats: frozenset[str] = FORMATS, published: bool = False, figures: int = MOST
 ) -> list[Path]:
     """Write the report of a store.
 
     Args:
-        store_root: the store's folder or URL.
+        store_root: the store, or its folder or URL; afterwards its `problems` name files that were left out.
         out: the report's folder; files of an earlier report in it that are no longer made are removed, others stay.
         formats: of the tables, and "html" for the page, among `FORMATS`; figures and `report.md` are always written.
         published: whether published numbers are set beside the records.
@@ -53,12 +57,12 @@ def build(
     """
     from bench.store import Store
 
-    store = Store(store_root)
+    store = store_root if isinstance(store_root, Store) else Store(store_root)
     records = list(store.records())
-    problems = list(store.problems.values())
+    problems = store.problems.values()  # a view: outcomes that do not fit are found while figures are drawn
     return build_report(
         records, out, formats,
-        where=store_root, problems=problems, published=published, outcomes=store.sidecar, figures=figures,
+        where=store.root, problems=problems, published=published, outcomes=store.outcomes_of(records), figures=figures,
     )  # fmt: skip
 
 
@@ -69,7 +73,7 @@ def build_report(
     *,
     where: str = "the store",
     defaults: Defaults | None = None,
-    problems: Sequence[str] = (),
+    problems: Collection[str] = (),
     published: bool = False,
     outcomes: Outcomes | None = None,
     figures: int = MOST,
@@ -126,7 +130,7 @@ def _write(
     frame: pd.DataFrame,
     folder: Path,
     formats: frozenset[str],
-    problems: Sequence[str],
+    problems: Collection[str],
     extra: Part,
     outcomes: Outcomes | None,
     most: int,

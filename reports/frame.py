@@ -15,11 +15,10 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
-from bench.baseline import newest
 from bench.cell import Cell, Record, Value
-from bench.summary import dataset_names
+from bench.naming import backbone_names, dataset_names, marks, mixture, newest
 from bench.variants import variant_text
-from reports.names import AS_IS, DAGGER, DISPLAY, NOISE, REFERENCE, SIGNS, method_name, order
+from reports.names import AS_IS, DAGGER, DISPLAY, NOISE, REFERENCE, SIGNS, UNCHANGED, method_name, order
 
 Defaults: TypeAlias = Mapping[str, Mapping[str, Value]]
 SPANNED = frozenset({"noise", "rate", "method", "options", "subset", "seed"})
@@ -55,31 +54,40 @@ def tidy(records: Iterable[Record], defaults: Defaults | None = None) -> pd.Data
     """One row per record; of several records of one cell (other plugin versions) the newest, of folds none: they are
     there for `bench suspects`.
 
+    Names are marked where they stood for different things (`bench.naming`): data set and backbone, and with them the
+    setting; the noise, as an option; the variant, as an option.
+
     Columns: key, the cell's fields (the data set by its name for people; noise none as `AS_IS` where the truth is
     unknown), `setting` (a name for files), `variant` (method with the options that differ from `defaults`; of a method
     without known defaults, the options that vary among its records), `label` (for readers), `section` (reference,
     method, oracle), status, reason, accuracies and shares in percent, `<share>_start` at epoch 0 and `<share>_excess`
     above it in points, `split_share` (taken as clean, percent), `mask` (digest of the observed labels: equal where two
     cells were trained on the same wrong labels), `steps` ({loss term: optimizer steps}), costs (seconds, bytes),
-    `truth` and `test_truth` (whether training and test labels are known to be right) and `notes` on the data.
+    `truth` and `test_truth` (whether training and test labels are known to be right), `notes` on the data and
+    `mixture`, a sentence on records of the setting that were not all made alike.
     Absent and non-finite numbers are NaN; a finished record without a finite accuracy has status "no_number".
     """
     chosen = [record for record in newest(records) if record.cell.fold is None]
-    datasets = dataset_names(chosen)
-    settings = _settings(chosen, datasets)
+    datasets, backbones = dataset_names(chosen), backbone_names(chosen)
+    settings = _settings(chosen, datasets, backbones)
     variants = _variants(chosen, settings, defaults or {})
+    noises = _noises(chosen, settings)
     told = {(r.cell.method, v) for r, v in zip(chosen, variants, strict=True) if r.oracle and r.cell.subset == "all"}
     rows = []
-    for record, setting, variant, dataset in zip(chosen, settings, variants, datasets, strict=True):
+    for number, (record, setting, variant) in enumerate(zip(chosen, settings, variants, strict=True)):
         label, section = _label(record.cell, variant, (record.cell.method, variant) in told)
         names = {"setting": setting, "variant": variant, "label": label, "section": section}
-        rows.append({**names, **_numbers(record), "dataset": dataset})
+        row = {**names, **_numbers(record), "dataset": datasets[number], "backbone": backbones[number]}
+        rows.append(row | ({} if row["noise"] in UNCHANGED else {"noise": noises[number]}))
     frame = pd.DataFrame(rows)
     if frame.empty:
         return frame
     methods = {name: i for i, name in enumerate(order([r.cell.method for r in chosen], DISPLAY))}
     kinds = {name: i for i, name in enumerate(order([str(kind) for kind in frame["noise"]], NOISE))}
-    frame = frame.assign(_m=frame["method"].map(methods), _k=frame["noise"].map(kinds))
+    made = _mixtures(chosen, settings)
+    frame = frame.assign(
+        _m=frame["method"].map(methods), _k=frame["noise"].map(kinds), mixture=frame["setting"].map(made)
+    )
     by = ["setting", "_m", "variant", "subset", "_k", "rate", "seed"]
     return frame.sort_values(by, kind="stable").drop(columns=["_m", "_k"]).reset_index(drop=True)
 
@@ -151,11 +159,12 @@ def _own(cell: Cell) -> tuple[str, ...]:
     return ("views", *OPTIMIZER) if cell.budget == "paper" else ("views",)
 
 
-def _settings(records: Sequence[Record], datasets: Sequence[str]) -> list[str]:
+def _settings(records: Sequence[Record], datasets: Sequence[str], backbones: Sequence[str]) -> list[str]:
     """A file name per record: the named fields, and any other fixed field in which settings of one name differ."""
     fixed = [
-        {k: v for k, v in r.cell.model_dump().items() if k not in SPANNED and k not in _own(r.cell)} | {"dataset": name}
-        for r, name in zip(records, datasets, strict=True)
+        {k: v for k, v in r.cell.model_dump().items() if k not in SPANNED and k not in _own(r.cell)}
+        | {"dataset": dataset, "backbone": backbone}
+        for r, dataset, backbone in zip(records, datasets, backbones, strict=True)
     ]
     stems = ["-".join(_part(k, f[k]) for k in NAMED if k in f) for f in fixed]
     seen: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
@@ -192,7 +201,8 @@ def _variants(records: Sequence[Record], settings: Sequence[str], defaults: Defa
         for name in _own(cell):
             own[setting, cell.method, json.dumps(cell.options, sort_keys=True), name].add(str(getattr(cell, name)))
     texts = []
-    for record, setting in zip(records, settings, strict=True):
+    told = marks(records, "method", lambda number: (settings[number], records[number].cell.method))
+    for record, setting, mark in zip(records, settings, told, strict=True):
         cell, known = record.cell, defaults.get(record.cell.method, {})
         shown = {
             name: value
@@ -202,8 +212,29 @@ def _variants(records: Sequence[Record], settings: Sequence[str], defaults: Defa
         }
         options = json.dumps(cell.options, sort_keys=True)
         shown.update({n: getattr(cell, n) for n in _own(cell) if len(own[setting, cell.method, options, n]) > 1})
-        texts.append(variant_text(cell.method, shown))
+        texts.append(variant_text(cell.method, {**shown, **mark}))
     return texts
+
+
+def _noises(records: Sequence[Record], settings: Sequence[str]) -> list[str]:
+    """Per record its kind of noise, as a variant that also names files, versions or code in which columns differ."""
+    cells = [record.cell for record in records]
+    found = zip(cells, marks(records, "noise", lambda number: (settings[number], cells[number].noise)), strict=True)
+    return [_with_options(cell.noise, mark) for cell, mark in found]
+
+
+def _with_options(variant: str, more: Mapping[str, str]) -> str:
+    name, _, inside = variant.removesuffix("]").partition("[")
+    options = [*filter(None, [inside]), *(f"{key}={value}" for key, value in more.items())]
+    return f"{name}[{','.join(options)}]" if options else variant
+
+
+def _mixtures(records: Sequence[Record], settings: Sequence[str]) -> dict[str, str]:
+    """By setting a sentence on records that were not all made alike."""
+    groups: dict[str, list[Record]] = defaultdict(list)
+    for record, setting in zip(records, settings, strict=True):
+        groups[setting].append(record)
+    return {setting: mixture(group) for setting, group in groups.items()}
 
 
 def _by_noise(records: Sequence[Record], settings: Sequence[str]) -> set[tuple[str, str, str]]:

@@ -248,7 +248,7 @@ def legend(part: pd.DataFrame, summary: pd.DataFrame, n: int) -> tuple[str, ...]
         notes.append("–: no number; without a letter the cell has not been run.")
     if (part["section"] == "oracle").any():
         notes.append(f"{DAGGER}: {ORACLE}.")
-    return tuple(notes)
+    return (*notes, *filter(None, part["mixture"].drop_duplicates()))
 
 
 def _skipped(part: pd.DataFrame) -> str:

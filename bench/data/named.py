@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,12 +60,15 @@ def shown(name: str) -> str:
 def identity(name: str, skip_broken: bool = False) -> str:
     """What stands for the data set in a record's key: name, version and mode, or the digest of a user's own images.
 
+    Images that are left out shift the positions that shots are drawn from, so `skip_broken` is part of it.
+
     Raises:
         BenchError: the data set is unknown, or a user's folder cannot be read.
     """
     if folder_of(name) is None:
         variant = _variant(name)
-        return f"{variant_text(variant.name, variant.options)} {DATASETS.row(variant.name).version}"
+        skipping = " skip_broken" if skip_broken else ""
+        return f"{variant_text(variant.name, variant.options)} {DATASETS.row(variant.name).version}{skipping}"
     return f"{FOLDER} {DATASETS.row(FOLDER).version} {open_dataset(name, None, skip_broken).digest}"
 
 
@@ -88,11 +90,6 @@ def open_dataset(name: str, root: str | None = None, skip_broken: bool = False) 
     variant = _variant(name)
     mode = variant.options.get("mode")
     return DATASETS.get(variant.name)(Path(root) if root else None, *_given(mode, skip_broken))
-
-
-def root_of(name: str, roots: Mapping[str, Any]) -> Any:
-    """What `roots` holds for a data set, under its registered name; None where it has nothing."""
-    return roots.get(base(name))
 
 
 def _given(mode: Any, skip_broken: bool) -> tuple[Any, ...]:

@@ -105,6 +105,7 @@ class Work:
         plugins: plugin files to import first.
         driver: stop when this process is gone; None where the work runs in the driver itself.
         grace: seconds beyond a cell's time limit, which its own loop keeps, after which a hanging worker is ended.
+        rerun: whether done records of other code or data give way.
     """
 
     store: str
@@ -114,6 +115,7 @@ class Work:
     plugins: tuple[str, ...] = ()
     driver: Driver | None = None
     grace: float = GRACE_SECONDS
+    rerun: bool = False
 
     def __call__(self, pack: Pack) -> list[Outcome]:
         """Run a pack and publish its records; never raises for what happens in a cell."""
@@ -121,7 +123,7 @@ class Work:
         outcomes: dict[str, Outcome] = {}
 
         def publish(record: Record, sidecar: Mapping[str, NDArray[Any]]) -> None:
-            store.publish(record, sidecar)
+            store.publish(record, sidecar, rerun=self.rerun)
             outcomes[record.key] = outcome_of(record)
 
         watchdog = self._watchdog(pack, store, outcomes)

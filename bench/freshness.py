@@ -1,0 +1,75 @@
+"""Whether records were made by the code, and from the data, that are here now."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from typing import Final
+
+from bench.cell import Record
+from bench.data import named
+from bench.data.library import Library
+from bench.errors import BenchError
+from bench.naming import CONTENT, Origin
+from bench.sources import code_of
+
+NOT_NOTED: Final = "code that was not noted"
+DIGITS: Final = 6
+
+
+def stale_parts(records: Iterable[Record], library: Library) -> dict[str, tuple[str, ...]]:
+    """By key what a record was made by or from that is not as it is now, in words; only of records with such a part.
+
+    Data are looked at where their files are here and no digest of them is in the key.
+    """
+    now = cache(lambda name: _digest(name, library))
+    found = {}
+    for record in records:
+        parts = (*_code(record), *_data(record, now))
+        if parts:
+            found[record.key] = parts
+    return found
+
+
+def told(stale: Mapping[str, tuple[str, ...]], rerun: bool = False) -> list[str]:
+    """A line for the user on stale records; none where there are none."""
+    if not stale:
+        return []
+    counts = Counter(part for parts in stale.values() for part in parts)
+    parts = "; ".join(f"{part} ({count})" for part, count in counts.items())
+    many = f"{len(stale)} done cells were" if len(stale) > 1 else "1 done cell was"
+    done = "they are run anew" if rerun else "they count as done, and tables tell them apart; --rerun runs them anew"
+    return [f"{many} not made by the code and data that are here now: {parts}. {done[0].upper()}{done[1:]}."]
+
+
+def _code(record: Record) -> list[str]:
+    noted = Origin(record).sources
+    if not noted:
+        return [NOT_NOTED] if record.provenance else []
+    try:
+        now = code_of(record.cell)
+    except BenchError:  # a plugin that is not here
+        return []
+    cell = record.cell
+    names = {"method": cell.method, "noise": cell.noise, "dataset": named.base(cell.dataset), "backbone": cell.backbone}
+    parts = [part for part in now if now[part] != noted.get(part, "")]
+    return [f"other code of {part} {names[part]}" if part in names else f"another {part}" for part in parts]
+
+
+def _data(record: Record, now: Callable[[str], str]) -> list[str]:
+    name, noted = record.cell.dataset, Origin(record).facets["dataset"][CONTENT]
+    if not noted or named.folder_of(name) is not None or named.embedded(name):
+        return []
+    digest = now(name)
+    same = not digest or digest == noted
+    return [] if same else [f"other files of {name} (digest {noted[:DIGITS]} then, {digest[:DIGITS]} now)"]
+
+
+def _digest(name: str, library: Library) -> str:
+    """Of a data set whose files are here; else empty."""
+    try:
+        dataset = library.open(name)
+        return "" if dataset.missing() else dataset.digest
+    except BenchError:
+        return ""

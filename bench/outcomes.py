@@ -1,0 +1,63 @@
+"""What per-sample outcomes must look like (`bench.sidecar` makes them), told without importing torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Form(NamedTuple):
+    """Shape by letters, kinds of numpy's types, and the range of the values; None is the number of classes less one."""
+
+    shape: str
+    kinds: str
+    low: float
+    high: float | None = np.inf
+
+
+# N training samples, M given to the method, R evaluated epochs, n test samples, H unseen samples, C classes.
+FORMS: Final = {
+    "positions": Form("N", "iu", 0),
+    "true": Form("N", "iu", -1, None),
+    "observed": Form("N", "iu", 0, None),
+    "visible": Form("M", "iu", 0),
+    "losses": Form("RN", "f", 0),
+    "predictions": Form("RN", "iu", 0, None),
+    "unseen": Form("H", "iu", 0),
+    "probabilities": Form("HC", "f", 0, 1.001),
+    "selected": Form("N", "iu", -1, 1),
+    "foreign": Form("N", "iu", -1),
+    "test_confidence": Form("n", "f", 0, 1.001),
+    "test_predicted": Form("n", "iu", 0, None),
+    "test_correct": Form("n", "b", 0, 1),
+}
+ALWAYS: Final = ("positions", "true", "observed", "visible", "losses", "predictions")
+PLACES: Final = ("visible", "unseen")  # positions among the N
+
+
+def misfit(arrays: Mapping[str, NDArray[Any]], classes: int) -> str:
+    """What keeps arrays from being the outcomes of a record with so many classes, 0 where unknown; else empty."""
+    lengths = {"C": classes} if classes else {}
+    for name in ALWAYS:
+        if name not in arrays:
+            return f"{name} is missing"
+    for name, form in FORMS.items():
+        if name in arrays and (wrong := _wrong(arrays[name], form, lengths)):
+            return f"{name} {wrong}"
+    beyond = next((name for name in PLACES if arrays.get(name, np.empty(0)).max(initial=-1) >= lengths["N"]), None)
+    return f"{beyond} names samples that are not there" if beyond else ""
+
+
+def _wrong(array: NDArray[Any], form: Form, lengths: dict[str, int]) -> str:
+    """What is wrong with one array; lengths are taken from the first array that has them."""
+    if array.dtype.kind not in form.kinds or array.ndim != len(form.shape):
+        return f"is {array.dtype} {list(array.shape)}"
+    for letter, size in zip(form.shape, array.shape, strict=True):
+        if lengths.setdefault(letter, size) != size:
+            return f"has {size} entries where others have {lengths[letter]}"
+    high = lengths.get("C", np.inf) - 1 if form.high is None else form.high
+    inside = (array >= form.low) & (array <= high)
+    return "" if bool(inside.all()) else "has values out of range"

@@ -1,0 +1,169 @@
+"""Digests of the source code that a cell runs: of its plugins and of the engine.
+
+Code is no part of a key: a refactoring that changes no number must not orphan the records of a grid, and authors raise
+a plugin's version where a number may change. The digests stand beside the key, in a record's provenance, and are the
+net under that promise: a record made by other code is told, never reused or averaged in silence.
+
+A digest is over a file and the files that it imports, transitively, from `methods`, `noise` and its own package, or of
+a single file the folder it lies in. Comment lines, blank lines and docstrings do not count; nor do registry rows, since
+versions are noted by themselves. What a plugin imports from elsewhere is not seen, but for the version of its own
+distribution.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from bench.cell import Cell
+from bench.clip import BACKBONES
+from bench.data import DATASETS, named
+from bench.registry import BUILT_IN, Registry, Row
+from bench.resolve import noise_kind
+from methods import METHODS
+from noise import NOISE
+
+ROOT: Final = Path(__file__).parent.parent
+ENGINE: Final = ("bench/trial.py", "methods/base.py", "noise/base.py")
+# Imported by a trial, and without a say in any number; `__init__.py` of ours holds registry rows.
+NEUTRAL: Final = frozenset(
+    ROOT / "bench" / f"{name}.py"
+    for name in ("console", "errors", "files", "machine", "provenance", "registry", "sources", "store")
+)
+DOCUMENTED: Final = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+DIGITS: Final = 12
+
+
+def code_of(cell: Cell) -> dict[str, str]:
+    """Digests of the code that a cell runs by part: engine, method, noise, dataset, and a third party's backbone.
+
+    12 hexadecimal digits each, empty where there is no source to be read. A file is read once in a process: what is
+    written to it later has not been run.
+    """
+    rows = [row for row in BACKBONES.rows() if row.name == cell.backbone and row.origin != BUILT_IN]
+    return {
+        "engine": _engine(),
+        "method": plugin_digest(METHODS, cell.method),
+        "noise": plugin_digest(NOISE, noise_kind(cell.noise)),
+        "dataset": plugin_digest(DATASETS, named.base(cell.dataset)),
+        **({"backbone": _plugin(rows[0])} if rows else {}),
+    }
+
+
+def plugin_digest(registry: Registry[Any], name: str) -> str:
+    """Digest of the code of a registered plugin."""
+    return _plugin(registry.row(name))
+
+
+@cache
+def _engine() -> str:
+    return _digest(_closure([ROOT / name for name in ENGINE], _Scope(("bench",), ROOT)))
+
+
+@cache
+def _plugin(row: Row) -> str:
+    module = row.target.partition(":")[0]
+    if row.files:
+        first = Path(row.files[0])
+        return _digest(_closure([Path(file) for file in row.files], _Scope(("methods", "noise"), first.parent)))
+    top = module.partition(".")[0]
+    if row.origin == BUILT_IN:
+        ours = ("methods", "noise", *(["bench"] if top == "bench" else []))
+        return _digest(_closure(_under(ROOT, module), _Scope(ours)))
+    spec = importlib.util.find_spec(top)
+    if spec is None or spec.origin is None:
+        return ""
+    folder = Path(spec.origin).parents[1 if spec.submodule_search_locations else 0]
+    own = _Scope(("methods", "noise"), folder, top)
+    return _digest(_closure([*_under(folder, top), *_under(folder, module)], own), row.origin)
+
+
+@dataclass(frozen=True)
+class _Scope:
+    """Which absolute imports are followed: packages of ours, and from a folder everything or one package."""
+
+    ours: tuple[str, ...]
+    folder: Path | None = None
+    package: str = ""
+
+    def files(self, module: str) -> list[Path]:
+        top = module.partition(".")[0]
+        if top in self.ours:
+            return [file for file in _under(ROOT, module) if file not in NEUTRAL and file.name != "__init__.py"]
+        own = self.folder is not None and top not in ("bench", "methods", "noise") and self.package in ("", top)
+        return _under(self.folder, module) if own and self.folder is not None else []
+
+
+def _closure(files: Iterable[Path], scope: _Scope) -> set[Path]:
+    """The files, and all that they import within the scope."""
+    waiting, seen = list(files), set()
+    while waiting:
+        file = waiting.pop()
+        if file not in seen:
+            seen.add(file)
+            waiting += _imported(file, scope)
+    return seen
+
+
+def _imported(file: Path, scope: _Scope) -> Iterator[Path]:
+    """The files within the scope that a file imports, also inside of functions."""
+    for node in ast.walk(_tree(file)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield from scope.files(alias.name)
+        elif isinstance(node, ast.ImportFrom):
+            names = [node.module or "", *(f"{node.module or ''}.{alias.name}".strip(".") for alias in node.names)]
+            for name in filter(None, names):
+                yield from _under(file.parents[node.level - 1], name) if node.level else scope.files(name)
+
+
+def _under(folder: Path, module: str) -> list[Path]:
+    """The source of a module below a folder; none where there is no such file."""
+    path = folder.joinpath(*module.split("."))
+    return [file for file in (path.with_name(f"{path.name}.py"), path / "__init__.py") if file.is_file()][:1]
+
+
+@cache
+def _source(file: Path) -> str:
+    return file.read_text(encoding="utf-8", errors="replace")
+
+
+@cache
+def _tree(file: Path) -> ast.Module:
+    """The parsed file; without a statement where it is no Python that this version reads."""
+    try:
+        return ast.parse(_source(file))
+    except (SyntaxError, ValueError):
+        return ast.Module([], [])
+
+
+def _digest(files: Iterable[Path], more: str = "") -> str:
+    contents = sorted(_content(file) for file in files)
+    if not contents:
+        return ""
+    return hashlib.sha256("\0".join([more, *contents]).encode()).hexdigest()[:DIGITS]
+
+
+@cache
+def _content(file: Path) -> str:
+    """The lines of a file that are run: without docstrings, and outside of texts without comments and blank lines."""
+    docstrings: set[int] = set()
+    texts: set[int] = set()
+    for node in ast.walk(_tree(file)):
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node) is not None:
+            text = node.body[0]
+            docstrings.update(range(text.lineno, (text.end_lineno or text.lineno) + 1))
+        elif isinstance(node, ast.Constant | ast.JoinedStr) and node.end_lineno != node.lineno:
+            texts.update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    kept = [
+        line.rstrip()
+        for number, line in enumerate(_source(file).split("\n"), 1)
+        if number not in docstrings and (number in texts or (line.strip() and not line.lstrip().startswith("#")))
+    ]
+    return "\n".join(kept)
