@@ -46,7 +46,7 @@ golden: $(READY)  ## the deviations from the original authors' code, item by ite
 ci: $(READY)  ## the regression gate: the ci grid against the committed baseline
 	@rm -rf results/ci
 	@$(BIN)/bench run --grid ci --store results/ci
-	@$(BIN)/bench compare --grid ci --store results/ci --baseline tests/baseline.json
+	@$(BIN)/bench compare --grid ci --store results/ci --baseline tests/baseline.json --strict
 
 clean:  ## remove the environment and every cache (results stay)
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

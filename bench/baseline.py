@@ -15,6 +15,7 @@ from bench.cell import Cell, Record, noise_text
 from bench.errors import BenchError
 from bench.resolve import told
 from bench.variants import variant_text
+from methods import METHODS
 
 KIND = "noisy-prompt-bench baseline"
 SCHEMA = 1
@@ -31,6 +32,7 @@ class Group:
         memorized: final memorized share in percent by seed, where it exists.
         keys: the records' keys by seed, which change with plugin versions and weights.
         failed: reason by seed, of the records that did not finish.
+        written: the label in the file that the group was read from; it stands for a method that is not known here.
     """
 
     cell: dict[str, Any]
@@ -38,6 +40,7 @@ class Group:
     memorized: Seeds
     keys: dict[int, str]
     failed: dict[int, str]
+    written: str = ""
 
     @property
     def column(self) -> str:
@@ -48,6 +51,8 @@ class Group:
     def label(self) -> str:
         """Dataset, noise and method with the options that are not its defaults, for people."""
         cell = self.cell
+        if self.written and cell["method"] not in METHODS:
+            return self.written
         method = variant_text(cell["method"], told(cell["method"], cell["options"]))
         subset = "" if cell["subset"] == "all" else f"@{cell['subset']}"
         return f"{cell['dataset']} · {noise_text(cell['noise'], cell['rate'])} · {method}{subset}"
@@ -122,12 +127,12 @@ def grouped(records: Iterable[Record]) -> dict[str, Group]:
         group = groups.setdefault(identity(record.cell), Group(cell, {}, {}, {}, {}))
         accuracy, seed = record.accuracy.get("last"), record.cell.seed
         if record.status != "done" or accuracy is None or not math.isfinite(accuracy):
-            group.failed[seed] = record.reason or record.status
+            group.failed[seed] = record.reason or ("no final accuracy" if record.status == "done" else record.status)
             continue
-        group.accuracy[seed], group.keys[seed] = 100 * float(accuracy), record.key
+        group.accuracy[seed], group.keys[seed] = _short(100 * float(accuracy)), record.key
         share = (record.curve.get("memorized") or [None])[-1]
         if share is not None and math.isfinite(share):
-            group.memorized[seed] = 100 * float(share)
+            group.memorized[seed] = _short(100 * float(share))
     return {k: g for k, g in groups.items() if g.accuracy or g.failed}
 
 
@@ -158,13 +163,22 @@ def read_baseline(path: Path) -> Baseline:
         raise BenchError(f'"{path}" is not a baseline of schema {SCHEMA}; {advice}')
     try:
         groups = [
-            Group(row["cell"], _seeds(row["accuracy"]), _seeds(row["memorized"]), _keys(row["keys"]), {})
+            Group(
+                row["cell"],
+                _seeds(row["accuracy"]),
+                _seeds(row["memorized"]),
+                _keys(row["keys"]),
+                {},
+                str(row["label"]),
+            )
             for row in content["groups"]
         ]
-        named = {identity(Cell(**group.cell, seed=0)): group for group in groups if group.accuracy}
+        named = {identity(Cell(**group.cell, seed=0)): group for group in groups}
+        if len(named) < len(groups) or not all(group.accuracy for group in groups):
+            raise ValueError("a group twice, or without accuracies")
         return Baseline(named, {name: list(values) for name, values in content["environment"].items()})
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BenchError(f'baseline "{path}" is torn: a group in it is incomplete; {advice}') from error
+        raise BenchError(f'baseline "{path}" is torn: a group in it is incomplete or there twice; {advice}') from error
 
 
 def _seeds(values: Mapping[str, float]) -> Seeds:

@@ -18,6 +18,7 @@ times rarer than the error probability, so that the two sides may overlap a litt
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -31,16 +32,27 @@ from bench.baseline import Group, Seeds
 # A spread below this is not believed: accuracies are whole numbers of test images.
 SMALLEST_SD = 0.1
 RARER = 100
+TIE = 1e-6  # a shift just beyond a tie, in points
 Pair: TypeAlias = tuple[Group, Group]
 Test: TypeAlias = Literal["same seeds", "interval", "Mann–Whitney", "no noise", "noise unknown", ""]
 
 
 @dataclass(frozen=True)
 class Bound:
-    """What a difference has to exceed, in points; of a rank test the probabilities of so low and so high a rank sum."""
+    """What a difference has to exceed, in points, and what the gate could have seen.
+
+    Attributes:
+        tolerance: of the test; 0 for a rank test, which has none.
+        lower: of a rank test, the probability that chance puts the new accuracies so low.
+        upper: likewise, so high.
+        drop: the smallest drop, alike in all seeds, beyond the noise.
+        scattered: likewise, of a drop that differs from seed to seed as the accuracies do; NaN where nothing is known.
+    """
 
     tolerance: float
     test: Test
+    drop: float
+    scattered: float
     lower: float = 0.0
     upper: float = 0.0
 
@@ -80,30 +92,37 @@ class Spread:
 
 
 class Noise:
-    """The noise of the seeds, from all pairs of groups (baseline, now) of one kind."""
+    """The noise of the seeds, from all pairs of groups (baseline, now) of one kind.
+
+    Groups that have not changed count with the rest: they show that nothing but the change itself moves an accuracy.
+    """
 
     def __init__(self, pairs: Sequence[Pair]) -> None:
         self.accuracies = Spread.fitted(_within(pair) for pair in pairs)
-        differences = [paired(*pair) for pair in pairs]
-        # a group that is equal bit for bit says nothing about those that have changed
-        self.differences = Spread.fitted(_variance(one) for one in differences if any(one.values()))
+        self.differences = Spread.fitted(_variance(paired(*pair)) for pair in pairs)
 
     def bound(self, old: Group, new: Group, alpha: float) -> Bound:
         """The bound that unchanged code passes, on either side, with probability `alpha`."""
         if not new.accuracy or (constant(old) and constant(new)):
-            return Bound(0.0, "no noise")
+            return Bound(0.0, "no noise", 0.0, 0.0)
         shared = paired(old, new)
         sizes = len(old.accuracy), len(new.accuracy)
         if not shared and math.comb(sum(sizes), sizes[0]) * alpha >= RARER:
-            return Bound(0.0, "Mann–Whitney", *rank_test(list(old.accuracy.values()), list(new.accuracy.values())))
+            before, now = list(old.accuracy.values()), list(new.accuracy.values())
+            drop = smallest_drop(before, now, alpha)
+            return Bound(0.0, "Mann–Whitney", drop, drop, *rank_test(before, now))
         n = len(shared)
         sd, df = self.accuracies.of(*_within((old, new)))
         error = sd * math.sqrt(2 / n if n else 1 / sizes[0] + 1 / sizes[1])
-        bounds = [_quantile(alpha / 2 if n else alpha, df) * error] if df else []
+        scattered = _quantile(alpha / 2 if n else alpha, df) * error if df else math.nan
+        bounds = [scattered] if df else []
         if n:
             sd, df = self.differences.of(*_variance(shared))
             bounds += [_quantile(alpha / 2, df) * sd / math.sqrt(n)] if df else []
-        return Bound(min(bounds), "same seeds" if n else "interval") if bounds else Bound(0.0, "noise unknown")
+        tolerance = min(bounds, default=0.0)
+        return Bound(
+            tolerance, ("same seeds" if n else "interval") if bounds else "noise unknown", tolerance, scattered
+        )
 
 
 def rank_test(before: Sequence[float], now: Sequence[float]) -> tuple[float, float]:
@@ -121,6 +140,21 @@ def rank_test(before: Sequence[float], now: Sequence[float]) -> tuple[float, flo
         ways[1:, rank:] += ways[:-1, : ways.shape[1] - rank].copy()
     sums = ways[-1] / ways[-1].sum()
     return float(sums[: observed + 1].sum()), float(sums[observed:].sum())
+
+
+def smallest_drop(before: Sequence[float], now: Sequence[float], alpha: float) -> float:
+    """The smallest drop of the mean, in points, at which `rank_test` would put `now` too low, moved as it stands.
+
+    Args:
+        before: n accuracies.
+        now: m accuracies.
+        alpha: probability that counts as too low; complete separation has a smaller one.
+    """
+    shifts = sorted({new - old for new in now for old in before})  # between two of these no rank changes
+    first = bisect.bisect_left(
+        shifts, True, key=lambda shift: rank_test(before, [new - shift - TIE for new in now])[0] <= alpha
+    )
+    return shifts[first] - float(np.mean(now) - np.mean(before))
 
 
 def paired(old: Group, new: Group) -> Seeds:

@@ -128,7 +128,9 @@ def report(
 @app.command()
 def compare(
     baseline: Annotated[str, typer.Option(help="The committed file of accuracies.")],
-    grid: Annotated[str | None, typer.Option(help="Compare the cells of this grid alone.")] = None,
+    grid: Annotated[
+        str | None, typer.Option(help="Look at the records of this grid alone; the whole baseline counts.")
+    ] = None,
     store: StoreRoot = None,
     write: Annotated[bool, typer.Option("--write", help="Write the baseline from the store instead.")] = False,
     summary: Annotated[
@@ -136,7 +138,10 @@ def compare(
         typer.Option("--summary", "--markdown", help="Also write a Markdown summary, for a comment, to this file."),
     ] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with 1 also where a cell of the baseline has no record.")
+        bool, typer.Option("--strict", help="Exit with 1 also where a cell or a seed is not in the baseline.")
+    ] = False,
+    partial: Annotated[
+        bool, typer.Option("--partial", help="A partial run: cells and seeds of the baseline may be missing.")
     ] = False,
     minimum_effect: Annotated[
         float, typer.Option(min=0, help="Points of accuracy below which a difference never counts.")
@@ -145,12 +150,12 @@ def compare(
     plugin: Plugins = None,
     config: ConfigFile = None,
 ) -> int:
-    """Hold the records of a store against a baseline; exit code 1 where anything is worse or failed."""
+    """Hold the records of a store against a baseline; exit code 1 where anything is worse, failed or missing."""
     from bench.commands import Selection
     from bench.compare_command import Gate, compare_records
 
     selection = Selection(grid, [], store, config, plugin or [])
-    return compare_records(selection, Gate(baseline, write, summary, strict, minimum_effect, json))
+    return compare_records(selection, Gate(baseline, write, summary, strict, partial, minimum_effect, json))
 
 
 @app.command()

@@ -5,7 +5,8 @@
     bench run --grid ci --set seed=1,2,...,20 --store results/seeds
     bench compare --write --baseline tests/ci_seeds.json --store results/seeds
 
-Baseline and rerun are drawn from these seeds, over and over: with the same seeds, or with none in common.
+Baseline and rerun are drawn from these seeds, over and over: with the same seeds, or with none in common. With the same
+seeds also as a change that draws one method's random numbers anew: its accuracies are then those of other seeds.
 
 Usage: python scripts/gate_power.py
 """
@@ -23,17 +24,23 @@ from bench.cell import Cell, Record
 from bench.compare import Comparison, compare, write_baseline
 
 MEASURED = Path(__file__).parent.parent / "tests" / "ci_seeds.json"
+# seeds of the baseline, of the rerun, and whether they are the same
+DESIGNS = (
+    (3, 3, True), (2, 2, False), (3, 3, False), (5, 5, False), (10, 3, False), (2, 2, True), (5, 5, True),
+)  # fmt: skip
 METHODS, DROPS, DRAWS = ("coop", "gce-coop", "visprompt"), (2, 3, 5), 100
 
 
-def records(groups: list[Group], seeds: list[int], method: str = "", drop: float = 0.0) -> list[Record]:
-    """Records with the measured accuracies, of one method `drop` points less."""
+def records(
+    groups: list[Group], seeds: list[int], method: str = "", drop: float = 0.0, drawn: list[int] | None = None
+) -> list[Record]:
+    """Records with the measured accuracies; of one method `drop` points less, or those of the seeds in `drawn`."""
     found = []
     for group in groups:
-        less = drop if group.cell["method"] == method and group.cell["subset"] == "all" else 0.0
-        for seed in seeds:
+        mine = group.cell["method"] == method and group.cell["subset"] == "all"
+        for seed, other in zip(seeds, drawn if mine and drawn else seeds, strict=True):
             cell = Cell(**group.cell, seed=seed)
-            accuracy = {"last": (group.accuracy[seed] - less) / 100}
+            accuracy = {"last": (group.accuracy[other] - drop * mine) / 100}
             found.append(Record(schema=1, key=cell.key({}), status="done", cell=cell, accuracy=accuracy))
     return found
 
@@ -49,20 +56,23 @@ def main() -> None:
     known = sorted(set.intersection(*(set(group.accuracy) for group in groups)))
     generator, path = np.random.default_rng(0), Path(tempfile.mkdtemp()) / "baseline.json"
     print(f"{len(known)} seeds of {len(groups)} cells, {DRAWS} draws each")
-    for before, now, same in ((3, 3, True), (2, 2, False), (3, 3, False), (5, 5, False), (len(known) - 3, 3, False)):
-        alarms, hits = 0, Counter[tuple[str, int]]()
+    for before, now, same in DESIGNS:
+        alarms, hits, anew = 0, Counter[tuple[str, int]](), Counter[str]()
         for _ in range(DRAWS):
             drawn = [int(seed) for seed in generator.permutation(known)]
             write_baseline(records(groups, drawn[:before]), path)
             seeds = drawn[:before] if same else drawn[before : before + now]
             alarms += compare(records(groups, seeds), path).exit_code
             for method in METHODS:
+                if same:
+                    other = records(groups, seeds, method, drawn=drawn[before : 2 * before])
+                    anew[method] += compare(other, path).exit_code
                 for drop in DROPS:
                     hits[method, drop] += caught(compare(records(groups, seeds, method, drop), path), method)
         shares = ", ".join(f"{method} -{drop}: {hits[method, drop] / DRAWS:.0%}" for method, drop in sorted(hits))
-        print(
-            f"{before} and {now} seeds, {'the same' if same else 'others'}: {alarms} false alarms; {shares}", flush=True
-        )
+        told = [shares, *(f"{method} drawn anew {anew[method] / DRAWS:.0%}" for method in METHODS if same)]
+        which = "the same" if same else "others"
+        print(f"{before} and {now} seeds, {which}: {alarms} false alarms; {', '.join(told)}", flush=True)
 
 
 if __name__ == "__main__":

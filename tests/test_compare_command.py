@@ -82,19 +82,27 @@ def test_a_torn_baseline_exits_2_and_so_says_the_summary(tmp_path: Path, baselin
     assert invoke(["compare", "--baseline", baseline, "--store", str(tmp_path / "no")]) == 2
 
 
-def test_missing_cells_pass_unless_strict(tmp_path: Path, baseline: str) -> None:
+def test_missing_cells_fail_unless_the_run_is_partial(tmp_path: Path, baseline: str, capsys: Any) -> None:
     store = filled(tmp_path / "now", grid(METHODS[:2], seeds=(1, 2, 3), oracle=False))
     arguments, summary = ["compare", "--baseline", baseline, "--store", store], tmp_path / "s.md"
-    assert invoke([*arguments, "--summary", str(summary)]) == 0
-    assert "passed, with cells of the baseline missing" in summary.read_text().splitlines()[0]
-    assert invoke([*arguments, "--strict"]) == 1
+    assert invoke([*arguments, "--summary", str(summary)]) == 1
+    assert summary.read_text().startswith("### Regression gate: cells of the baseline are missing\n")
+    assert "`--partial`" in summary.read_text()
+    capsys.readouterr()
+    assert invoke([*arguments, "--partial", "--strict", "--summary", str(summary)]) == 0
+    headline = "passed, a partial run: 10 of the baseline's 15 cells"
+    assert capsys.readouterr().out.splitlines()[-1] == f"regression gate: {headline}"
+    assert summary.read_text().startswith(f"### Regression gate: {headline}\n")
+    assert "--write" not in summary.read_text()  # which would forget the rest
 
 
 @pytest.mark.parametrize(
     ("more", "message"),
     [
         (["--write", "--summary", "s.md"], "--write makes the baseline and compares nothing"),
+        (["--write", "--partial"], "--write makes the baseline and compares nothing"),
         (["--minimum-effect", "inf"], "expected a finite number of points"),
+        (["--minimum-effect", "1000"], "expected a finite number of points of accuracy below 100"),
         (["--summary", "."], "cannot be written"),
     ],
 )

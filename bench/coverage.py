@@ -1,0 +1,134 @@
+"""Lists cells and seeds that only one side of a comparison with a baseline has, and says why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bench.baseline import Group, Seeds
+from bench.cell import Cell
+from bench.findings import Finding
+from bench.gate import Pair, paired
+
+NAMED = 4  # differences in a line
+PLACE = ("dataset", "noise", "rate", "method", "subset")
+
+
+class Coverage:
+    """Holds the groups that are on one side of a comparison alone.
+
+    Args:
+        before: the baseline's groups by identity.
+        now: today's, likewise.
+        planned: the cells of today's grid, or None where none was named.
+        skipped: reasons by identity of what is skipped today.
+    """
+
+    def __init__(
+        self,
+        before: Mapping[str, Group],
+        now: Mapping[str, Group],
+        planned: Collection[Cell] | None = None,
+        skipped: Mapping[str, str] | None = None,
+    ) -> None:
+        self.skipped = skipped or {}
+        self.missing = {name: group for name, group in before.items() if name not in now}
+        self.new = {name: group for name, group in now.items() if name not in before}
+        cells = None if planned is None else [_fields(cell.model_dump()) for cell in planned if not cell.fold]
+        self.planned = None if cells is None else {_text(fields) for fields in cells}
+        known = {_text(_fields(group.cell)) for group in before.values()}
+        today = [*(_fields(group.cell) for group in self.new.values()), *(cells or ())]
+        self.others = [fields for text, fields in {_text(f): f for f in today}.items() if text not in known]
+
+    def findings(self) -> list[Finding]:
+        """List the missing groups, then the new ones."""
+        missing = [
+            Finding("cell", group.label, "missing", before=mean(group.accuracy), note=self._why(name, group))
+            for name, group in self.missing.items()
+        ]
+        return missing + [
+            Finding(
+                "cell", group.label, "new", after=mean(group.accuracy), seeds=len(group.accuracy),
+                note="; ".join(failures(group)),
+            )
+            for group in self.new.values()
+        ]  # fmt: skip
+
+    def nearest(self) -> str:
+        """Name a missing group and what differs in its nearest cell of today; "" where none is near."""
+        near = ((group.label, self._differs(group)) for group in self.missing.values())
+        return next((f"{label}: {text}" for label, text in near if text), "")
+
+    def _why(self, name: str, group: Group) -> str:
+        if name in self.skipped:
+            return f"skipped now: {' '.join(self.skipped[name].split())}"
+        if self.planned is None:
+            return self._differs(group)
+        if _text(_fields(group.cell)) in self.planned:
+            return "in the baseline and in today's grid, no record of it now"
+        return self._differs(group) or "in the baseline, not in today's grid"
+
+    def _differs(self, group: Group) -> str:
+        """Say what differs from the nearest cell of today that the baseline does not have; "" where none is near."""
+        fields = _fields(group.cell)
+        near = [(names, other) for other in self.others if (names := _apart(fields, other))]
+        if not near:
+            return ""
+        names, other = min(near, key=lambda one: len(one[0]))
+        return f"in the baseline with {_told(fields, names)}; today's cell has {_told(other, names)}"
+
+
+def seed_findings(pairs: Sequence[Pair]) -> Iterator[Finding]:
+    """List seeds that one side of a group has beyond the shared ones; where none is shared, none is missed."""
+    for old, new in pairs:
+        if not paired(old, new):
+            continue
+        gone = {s: value for s, value in old.accuracy.items() if s not in new.accuracy and s not in new.failed}
+        more = {s: value for s, value in new.accuracy.items() if s not in old.accuracy}
+        if gone:
+            note = f"in the baseline, no record now: {_seeds(gone)}"
+            yield Finding("seed", old.label, "missing", before=mean(gone), seeds=len(gone), note=note)
+        broken = [seed for seed in new.failed if seed not in old.accuracy]
+        if more or broken:
+            note = "; ".join([*([_seeds(more)] if more else []), *failures(new, broken)])
+            yield Finding("seed", old.label, "new", after=mean(more), seeds=len(more), note=note)
+
+
+def failures(group: Group, seeds: Collection[int] | None = None) -> list[str]:
+    """List the seeds that did not finish, or those among `seeds`, with their reasons."""
+    failed = sorted(group.failed.items())
+    return [f"seed {seed}: {' '.join(why.split())}" for seed, why in failed if seeds is None or seed in seeds]
+
+
+def _fields(cell: Mapping[str, Any]) -> dict[str, Any]:
+    """A cell as one level of fields and options, without its seed."""
+    plain = {name: value for name, value in cell.items() if name not in ("options", "seed")}
+    return plain | {f"option {name}" if name in plain else name: value for name, value in cell["options"].items()}
+
+
+def _text(fields: Mapping[str, Any]) -> str:
+    return json.dumps(fields, sort_keys=True)
+
+
+def _apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Names of what differs between two cells that are near: of one place, or apart in one field alone; else none."""
+    missing = object()
+    names = [name for name in {**one, **other} if one.get(name, missing) != other.get(name, missing)]
+    return names if len(names) == 1 or not set(names) & set(PLACE) else []
+
+
+def _told(fields: Mapping[str, Any], names: Sequence[str]) -> str:
+    shown = [f"{n} = {json.dumps(fields[n], ensure_ascii=False)}" if n in fields else f"no {n}" for n in names[:NAMED]]
+    return ", ".join(shown) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+
+
+def _seeds(seeds: Collection[int]) -> str:
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, sorted(seeds)))}"
+
+
+def mean(values: Seeds) -> float:
+    """Mean over the seeds; NaN of none."""
+    return float(np.mean(list(values.values()))) if values else float("nan")
