@@ -13,6 +13,7 @@ import numpy as np
 
 from bench.cell import Cell, Record, noise_text
 from bench.errors import BenchError
+from bench.naming import UNKNOWN, Content, Origin, newest
 from bench.resolve import told
 from bench.variants import variant_text
 from methods import METHODS
@@ -33,6 +34,7 @@ class Group:
         keys: the records' keys by seed, which change with plugin versions and weights.
         failed: reason by seed, of the records that did not finish.
         written: the label in the file that the group was read from; it stands for a method that is not known here.
+        content: digests of data, weights and files; a group of other contents is another experiment.
     """
 
     cell: dict[str, Any]
@@ -41,6 +43,7 @@ class Group:
     keys: dict[int, str]
     failed: dict[int, str]
     written: str = ""
+    content: Content = UNKNOWN
 
     @property
     def column(self) -> str:
@@ -63,17 +66,10 @@ class Group:
         return json.dumps({k: v for k, v in self.cell.items() if k not in ("noise", "rate")}, sort_keys=True)
 
 
-def newest(records: Iterable[Record]) -> list[Record]:
-    """Of several records of one cell (other plugin versions) the one written last, in the order of the keys."""
-    chosen: dict[str, Record] = {}
-    for record in sorted(records, key=lambda r: (str(r.provenance.get("finished", "")), r.key)):
-        chosen[record.cell.model_dump_json()] = record
-    return sorted(chosen.values(), key=lambda record: record.key)
-
-
-def identity(cell: Cell) -> str:
-    """The name of a cell's group: every field but the seed, as JSON."""
-    return json.dumps(cell.model_dump(exclude={"seed"}), sort_keys=True)
+def identity(cell: Cell, content: Content = UNKNOWN) -> str:
+    """The name of a cell's group: every field but the seed, and its known contents, as JSON."""
+    told = {name: value for name, value in content._asdict().items() if value}
+    return json.dumps([cell.model_dump(exclude={"seed"}), told], sort_keys=True)
 
 
 def write_baseline(records: Iterable[Record], path: Path) -> int:
@@ -123,8 +119,8 @@ def grouped(records: Iterable[Record]) -> dict[str, Group]:
     for record in newest(records):
         if record.status == "skipped" or record.cell.fold is not None:
             continue
-        cell = record.cell.model_dump(exclude={"seed"})
-        group = groups.setdefault(identity(record.cell), Group(cell, {}, {}, {}, {}))
+        cell, content = record.cell.model_dump(exclude={"seed"}), Origin(record).content
+        group = groups.setdefault(identity(record.cell, content), Group(cell, {}, {}, {}, {}, content=content))
         accuracy, seed = record.accuracy.get("last"), record.cell.seed
         if record.status != "done" or accuracy is None or not math.isfinite(accuracy):
             group.failed[seed] = record.reason or ("no final accuracy" if record.status == "done" else record.status)
@@ -170,10 +166,11 @@ def read_baseline(path: Path) -> Baseline:
                 _keys(row["keys"]),
                 {},
                 str(row["label"]),
+                Content(**row.get("content", {})),
             )
             for row in content["groups"]
         ]
-        named = {identity(Cell(**group.cell, seed=0)): group for group in groups}
+        named = {identity(Cell(**group.cell, seed=0), group.content): group for group in groups}
         if len(named) < len(groups) or not all(group.accuracy for group in groups):
             raise ValueError("a group twice, or without accuracies")
         return Baseline(named, {name: list(values) for name, values in content["environment"].items()})
@@ -206,6 +203,7 @@ def _row(group: Group) -> dict[str, Any]:
     return {
         "label": group.label,
         "cell": group.cell,
+        "content": {name: value for name, value in group.content._asdict().items() if value},
         "keys": {str(s): key for s, key in sorted(group.keys.items())},
         "accuracy": {str(s): _short(v) for s, v in sorted(group.accuracy.items())},
         "mean": _short(float(np.mean(values))),

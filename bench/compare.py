@@ -18,12 +18,13 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.baseline import Group, environment, grouped, identity, newest, read_baseline, write_baseline
+from bench.baseline import Group, environment, grouped, identity, read_baseline, write_baseline
 from bench.cell import Cell, Record
 from bench.coverage import Coverage, failures, mean, seed_findings
 from bench.errors import NothingCompared
 from bench.findings import Change, Comparison, Finding, Level, Verdict
 from bench.gate import Noise, Pair, paired
+from bench.naming import newest
 
 __all__ = ["Comparison", "Finding", "compare", "write_baseline"]
 
@@ -39,6 +40,7 @@ def compare(
     minimum_effect: float = MINIMUM_EFFECT,
     strict: bool = False,
     partial: bool = False,
+    stale: Sequence[str] = (),
 ) -> Comparison:
     """Hold records against a whole baseline.
 
@@ -49,6 +51,7 @@ def compare(
         minimum_effect: percentage points below which a difference is never called worse or better.
         strict: whether groups and seeds that the baseline does not have fail.
         partial: whether groups and seeds of the baseline may be missing.
+        stale: lines on records that were not made by the code and data that are here.
 
     Raises:
         BenchError: the baseline is missing or torn (exit code 2).
@@ -56,7 +59,8 @@ def compare(
     """
     records = newest(records)
     base = read_baseline(baseline)
-    before, now = _ordered(base.groups), _ordered(grouped(records))
+    now = _ordered(grouped(records))
+    before = _ordered(_aligned(base.groups, now))
     skipped = {identity(record.cell): record.reason or "" for record in records if record.status == "skipped"}
     coverage = Coverage(before, now, planned, skipped)
     pairs = [(group, now[name]) for name, group in before.items() if name in now]
@@ -71,7 +75,17 @@ def compare(
     found = [*_judge("cell", pairs, minimum_effect, share), *coverage.findings(), *seed_findings(pairs)]
     found += _judge("method", methods, minimum_effect, share)
     changed = _changes(base.environment, environment(records))
-    return Comparison(tuple(found), changed, minimum_effect, ALPHA, strict, partial)
+    return Comparison(tuple(found), changed, minimum_effect, ALPHA, strict, partial, tuple(stale))
+
+
+def _aligned(before: Mapping[str, Group], now: Mapping[str, Group]) -> dict[str, Group]:
+    """The baseline's groups under the names of today's, also where one of the two does not say its contents."""
+    found = {name: group for name, group in before.items() if name in now}
+    for name, group in before.items():
+        alike = [other for other, one in now.items() if one.cell == group.cell and one.content.may_be(group.content)]
+        free = [other for other in alike if other not in found]
+        found.setdefault(free[0] if len(alike) == len(free) == 1 else name, group)
+    return found
 
 
 def _ordered(groups: Mapping[str, Group]) -> dict[str, Group]:

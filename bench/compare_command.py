@@ -9,14 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import console
-from bench.baseline import grouped, newest, read_baseline, write_baseline
+from bench.baseline import grouped, read_baseline, write_baseline
 from bench.cell import Record
 from bench.commands import Selection
 from bench.compare import compare
 from bench.compare_text import lines, markdown, stopped
+from bench.data.library import Library
 from bench.errors import BenchError
 from bench.files import LocalFiles
+from bench.freshness import stale_parts, told
 from bench.grid import expand
+from bench.naming import newest
 
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
 NAMED = 5  # lost groups in a line
@@ -79,9 +82,11 @@ def _compare(selection: Selection, gate: Gate) -> int:
     planned = expand(config, selection.grid).cells if selection.grid else None
     # by key: a record of other plugin versions or weights is none of today's grid
     records = list(store.records(None if planned is None else [one.key for one in planned]))
+    stale = stale_parts((one for one in records if one.status == "done"), Library.of(config.settings.dataset))
     result = compare(
         records, Path(gate.baseline), planned=None if planned is None else [one.cell for one in planned],
         minimum_effect=gate.minimum_effect, strict=gate.strict, partial=gate.partial,
+        stale=told(stale),
     )  # fmt: skip
     for text in (*store.problems.values(), *_doubled(records)):
         console.warn(text)

@@ -24,7 +24,7 @@ def lines(comparison: Comparison) -> list[str]:
     text = [_line(finding.verdict, finding) for finding in shown]
     text += [_line("changed", finding) for finding in _unproven(comparison)]
     verdict = [f"{_counts(comparison)} ({_rule(comparison)})", f"regression gate: {_headline(comparison)}"]
-    return [*text, *comparison.environment, *_power(comparison), *verdict]
+    return [*text, *comparison.environment, *comparison.stale, *_power(comparison), *verdict]
 
 
 def _line(word: str, finding: Finding) -> str:
@@ -59,6 +59,7 @@ def markdown(comparison: Comparison, baseline: str, store: str, grid: str | None
         table = _table if comparison.strict else _folded
         parts.append(table("New: not in the baseline", ("what", "now", "seeds", "note"), new))
     parts += [_largest(comparison), " ".join(map(_escape, _power(comparison)))]
+    parts += map(_escape, comparison.stale)
     if comparison.environment:
         parts.append("Not the baseline's:\n" + "\n".join(f"- {_escape(line)}" for line in comparison.environment))
     parts.append("What to do next:\n" + "\n".join(f"- {line}" for line in _advice(comparison, baseline, store, grid)))
@@ -82,6 +83,8 @@ def _headline(comparison: Comparison) -> str:
         return f"{_units(missing)} of the baseline are missing"
     if new and comparison.strict:
         return f"{_units(new)} are not in the baseline"
+    if comparison.stale and comparison.strict:
+        return "records of other code or data stand for the present ones"
     if comparison.powerless:
         return "no drop could have counted, this is no pass"
     if missing:

@@ -14,6 +14,7 @@ from bench.findings import Finding
 from bench.gate import Pair, paired
 
 NAMED = 4  # differences in a line
+DIGITS = 12
 PLACE = ("dataset", "noise", "rate", "method", "subset")
 
 
@@ -39,9 +40,12 @@ class Coverage:
         self.new = {name: group for name, group in now.items() if name not in before}
         cells = None if planned is None else [_fields(cell.model_dump()) for cell in planned if not cell.fold]
         self.planned = None if cells is None else {_text(fields) for fields in cells}
-        known = {_text(_fields(group.cell)) for group in before.values()}
-        today = [*(_fields(group.cell) for group in self.new.values()), *(cells or ())]
-        self.others = [fields for text, fields in {_text(f): f for f in today}.items() if text not in known]
+        known = {_text(_fields(group.cell)) for group in (*before.values(), *self.new.values())}
+        today = [
+            *(_described(group) for group in self.new.values()),
+            *(c for c in cells or () if _text(c) not in known),
+        ]
+        self.others = list({_text(fields): fields for fields in today}.values())
 
     def findings(self) -> list[Finding]:
         """List the missing groups, then the new ones."""
@@ -67,13 +71,13 @@ class Coverage:
             return f"skipped now: {' '.join(self.skipped[name].split())}"
         if self.planned is None:
             return self._differs(group)
-        if _text(_fields(group.cell)) in self.planned:
+        if _text(_fields(group.cell)) in self.planned and not any(group.cell == one.cell for one in self.new.values()):
             return "in the baseline and in today's grid, no record of it now"
         return self._differs(group) or "in the baseline, not in today's grid"
 
     def _differs(self, group: Group) -> str:
         """Say what differs from the nearest cell of today that the baseline does not have; "" where none is near."""
-        fields = _fields(group.cell)
+        fields = _described(group)
         near = [(names, other) for other in self.others if (names := _apart(fields, other))]
         if not near:
             return ""
@@ -107,6 +111,11 @@ def _fields(cell: Mapping[str, Any]) -> dict[str, Any]:
     """A cell as one level of fields and options, without its seed."""
     plain = {name: value for name, value in cell.items() if name not in ("options", "seed")}
     return plain | {f"option {name}" if name in plain else name: value for name, value in cell["options"].items()}
+
+
+def _described(group: Group) -> dict[str, Any]:
+    """The fields of a group's cell, and the beginnings of the digests of its contents."""
+    return _fields(group.cell) | {f"digest of {n}": v[:DIGITS] for n, v in group.content._asdict().items() if v}
 
 
 def _text(fields: Mapping[str, Any]) -> str:

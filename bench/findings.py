@@ -77,6 +77,7 @@ class Comparison:
         partial: whether what the baseline has and the records have not is allowed.
         counts: cells by verdict.
         changes: cells of verdict "same" by what has changed.
+        stale: lines on records that were not made by the code and data that are here.
     """
 
     findings: tuple[Finding, ...]
@@ -85,6 +86,7 @@ class Comparison:
     alpha: float
     strict: bool = False
     partial: bool = False
+    stale: tuple[str, ...] = ()
     counts: Mapping[str, int] = field(init=False)
     changes: Mapping[Change, int] = field(init=False)
 
@@ -102,9 +104,9 @@ class Comparison:
 
     @property
     def exit_code(self) -> int:
-        """1 where anything is worse, failed, missing unless `partial`, or new if `strict`; 3 if `powerless`; else 0."""
+        """1 where anything is worse, failed, missing unless `partial`, new or stale if `strict`; 3 if `powerless`."""
         bad = {"worse", "failed", *(() if self.partial else ("missing",)), *(("new",) if self.strict else ())}
-        if any(finding.verdict in bad for finding in self.findings):
+        if any(finding.verdict in bad for finding in self.findings) or (self.strict and self.stale):
             return EXIT_WORSE
         return EXIT_NOTHING if self.powerless else 0
 
@@ -128,6 +130,7 @@ class Comparison:
             "alpha": self.alpha,
             "strict": self.strict,
             "partial": self.partial,
+            "stale": list(self.stale),
             "environment": list(self.environment),
             "findings": [finding.as_json() for finding in self.findings],
         }

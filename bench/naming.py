@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from bench.cell import Record
 from bench.data.named import shown
@@ -28,6 +28,21 @@ MADE_WITH: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("torch", ("versions", "torch")),
     ("processor", ("processor",)),
 )
+
+
+class Content(NamedTuple):
+    """Digests of what the names of a cell stood for, empty where unknown."""
+
+    dataset: str = ""
+    backbone: str = ""
+    noise: str = ""
+
+    def may_be(self, other: Content) -> bool:
+        """Whether nothing that is known of both differs."""
+        return all(not mine or not theirs or mine == theirs for mine, theirs in zip(self, other, strict=True))
+
+
+UNKNOWN: Final = Content()
 
 
 @dataclass(frozen=True)
@@ -56,9 +71,9 @@ class Origin:
         }
 
     @property
-    def content(self) -> tuple[str, ...]:
+    def content(self) -> Content:
         """Digests of what the cell was given; records that differ here are different experiments."""
-        return tuple(self.facets[field][CONTENT] for field in ("dataset", "backbone", "noise"))
+        return Content(*(self.facets[field][CONTENT] for field in ("dataset", "backbone", "noise")))
 
     @property
     def sources(self) -> Mapping[str, str]:
@@ -93,7 +108,7 @@ def newest(records: Iterable[Record]) -> list[Record]:
     not finish and does not say its contents is superseded by any later one of its cell.
     """
     order = sorted(records, key=lambda one: (str(one.provenance.get("finished", "")), one.key))
-    chosen: dict[str, dict[tuple[str, ...], Record]] = defaultdict(dict)
+    chosen: dict[str, dict[Content, Record]] = defaultdict(dict)
     for record in order:
         known, content = chosen[record.cell.model_dump_json()], Origin(record).content
         for other in [other for other, held in known.items() if "" in other and held.status != "done"]:
@@ -159,7 +174,9 @@ def mixture(records: Sequence[Record]) -> str:
     for name, path in MADE_WITH:
         counts = Counter(_at(record.provenance, path) for record in records if record.status == "done")
         if len(counts) > 1:
-            told = [f"{value[:DIGITS] if name == 'engine' else value} ({count})" for value, count in counts.items()]
+            told = [
+                f"{value[:DIGITS] if name == 'engine' else value} ({count})" for value, count in sorted(counts.items())
+            ]
             parts.append(f"{name} {', '.join(told)}")
     return f"Not all records were made alike: {'; '.join(parts)}." if parts else ""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,10 +59,13 @@ def build(
 
     store = store_root if isinstance(store_root, Store) else Store(store_root)
     records = list(store.records())
-    problems = store.problems.values()  # a view: outcomes that do not fit are found while figures are drawn
+    outcomes = store.outcomes_of(records)
+    for record in records if figures else ():  # here, since figures are drawn by other processes
+        outcomes(record.key)
+    problems = list(store.problems.values())
     return build_report(
         records, out, formats,
-        where=store.root, problems=problems, published=published, outcomes=store.outcomes_of(records), figures=figures,
+        where=store.root, problems=problems, published=published, outcomes=outcomes, figures=figures,
     )  # fmt: skip
 
 
@@ -73,7 +76,7 @@ def build_report(
     *,
     where: str = "the store",
     defaults: Defaults | None = None,
-    problems: Collection[str] = (),
+    problems: Sequence[str] = (),
     published: bool = False,
     outcomes: Outcomes | None = None,
     figures: int = MOST,
@@ -130,7 +133,7 @@ def _write(
     frame: pd.DataFrame,
     folder: Path,
     formats: frozenset[str],
-    problems: Collection[str],
+    problems: Sequence[str],
     extra: Part,
     outcomes: Outcomes | None,
     most: int,

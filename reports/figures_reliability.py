@@ -113,10 +113,11 @@ def _diagram(axes: Axes, bins: pd.DataFrame, chosen_look: Look) -> None:
     axes.plot(full["confidence"], full["accuracy"], color=color, linewidth=0.9)
     few = full["samples"] < FEW * full["seeds"]
     for rows, face in ((full[~few], color), (full[few], "white")):
-        axes.plot(
-            rows["confidence"], rows["accuracy"], linestyle="none", marker=marker, markersize=3.6, color=color,
-            markerfacecolor=face, clip_on=False,
-        )  # fmt: skip
+        if len(rows):  # without a point it would have no extent, and the layout no room for anything
+            axes.plot(
+                rows["confidence"], rows["accuracy"], linestyle="none", marker=marker, markersize=3.6, color=color,
+                markerfacecolor=face, clip_on=False,
+            )  # fmt: skip
     axes.set(xlim=(0, 100), ylim=(0, 100), xticks=TICKS, yticks=TICKS)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from itertools import product
 
 import pandas as pd
@@ -60,7 +60,7 @@ def index(
     tables: Sequence[Table],
     figures: Sequence[Drawn],
     formats: frozenset[str],
-    problems: Collection[str] = (),
+    problems: Sequence[str] = (),
     published: Sequence[str] = (),
     left_out: Sequence[str] = (),
 ) -> str:
@@ -105,7 +105,7 @@ def _image(figure: Drawn) -> list[str]:
     return [f"![{figure.kind} figure](figures/{figure.name}.png)", "", f"{caption} ({links})", ""]
 
 
-def _unfinished_lines(frame: pd.DataFrame, problems: Collection[str]) -> list[str]:
+def _unfinished_lines(frame: pd.DataFrame, problems: Sequence[str]) -> list[str]:
     """One line per row of a table, status and reason, with the cells it holds for."""
     missing = unfinished(frame)
     skipped = set(missing["status"]) == {"skipped"} and not problems

@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.baseline import newest, pooled, read_baseline
+from bench.baseline import pooled, read_baseline
 from bench.cell import Cell, Record
 from bench.compare import Comparison, compare, write_baseline
 from bench.compare_text import lines, markdown
 from bench.errors import BenchError, NothingCompared
 from bench.gate import rank_test, smallest_drop
+from bench.naming import newest
 from tests.reports.factory import cell, grid, record
 
 METHODS = ("zero-shot", "coop", "gce-coop", "joapr")

@@ -172,3 +172,150 @@ def test_ten_thousand_records_are_read_in_seconds(tmp_path: Path) -> None:
 def test_numbers_that_are_not_finite_are_refused() -> None:
     with pytest.raises(ValueError, match="JSON"):
         Record.to_json(record(KEY, CELL, accuracy={"last": float("nan")}))
+
+
+NOT_OURS: dict[str, bytes] = {
+    "newer": DONE.to_json().replace('"schema": 1', '"schema": 2, "invention": {}').encode(),
+    "unknown field": DONE.to_json().replace('"schema": 1', '"schema": 1, "invention": {}').encode(),
+    "another key": DONE.to_json().replace(KEY, "0" * 16).encode(),
+    "cut short": DONE.to_json().encode()[:100],
+    "empty": b"",
+}
+
+
+@pytest.mark.parametrize("what", NOT_OURS)
+def test_what_is_no_record_of_ours_is_set_aside_and_never_written_over(store: Store, what: str) -> None:
+    store.files.write(f"{KEY}.json", NOT_OURS[what], replace=True)
+    store.files.write(f"{KEY}.safetensors", b"its own", replace=True)
+    assert store.publish(DONE, ARRAYS)
+    assert store.read(KEY) == DONE
+    assert store.files.read(f"{KEY}.json.1.aside") == NOT_OURS[what]
+    assert store.files.read(f"{KEY}.safetensors.1.aside") == b"its own"
+    store.files.write(f"{KEY}.json", NOT_OURS[what], replace=True)
+    store.read(KEY)
+    assert store.set_aside(KEY) == f"{KEY}.json.2.aside"
+    assert (store.keys(), store.problems) == ([], {})
+
+
+def test_the_schema_is_told_before_fields_that_only_a_newer_version_knows(store: Store) -> None:
+    store.files.write(f"{KEY}.json", NOT_OURS["newer"], replace=True)
+    assert store.read(KEY) is None
+    assert "schema 2 is newer than 1, which this version reads" in store.problems[KEY]
+
+
+WRONG = {
+    "accuracy NaN": ('"last": ', '"last": NaN, "x": '),
+    "accuracy in percent": ('"last": ', '"last": 93.5, "x": '),
+    "infinite curve": ('"memorized": [\n   ', '"memorized": [Infinity, '),
+    "text for a number": ('"seconds": ', '"seconds": "fast", "x": '),
+    "too large for a number": ('"seconds": ', '"seconds": 1e999, "x": '),
+    "list for a mapping": ('"noise": {}', '"noise": []'),
+    "number for a name": ('"noise": {}', '"noise": {"digest": 5}'),
+    "names that are none": ('"data": {}', '"data": {"class_names": [1, 2]}'),
+    "a digest that is none": ('"provenance": {}', '"provenance": {"sources": {"engine": null}}'),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_numbers_and_types_that_no_run_writes_are_named_and_left_out(store: Store, what: str) -> None:
+    old, new = WRONG[what]
+    text = DONE.to_json()
+    assert old in text
+    store.files.write(f"{KEY}.json", text.replace(old, new, 1).encode(), replace=True)
+    assert list(store.records()) == []
+    assert f"{KEY}.json is not a record" in store.problems[KEY]
+
+
+def test_other_records_are_read_where_one_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, other = Store(tmp_path), cell(2)
+    key = other.key(VERSIONS)
+    store.publish(record(key, other), {})
+    for number, make in enumerate((os.mkfifo, os.mkdir, lambda path: Path(path).symlink_to("/dev/zero"))):
+        make(tmp_path / f"{number:016d}.json")
+    read = LocalFiles.read
+
+    def refused(self: LocalFiles, name: str) -> bytes | None:
+        if name == f"{KEY}.json":
+            raise PermissionError(13, "Permission denied")
+        return read(self, name)
+
+    monkeypatch.setattr(LocalFiles, "read", refused)
+    (tmp_path / f"{KEY}.json").write_text(DONE.to_json())
+    assert [one.key for one in store.records()] == [key]
+    assert len(store.problems) == 4
+    assert all("it is no regular file" in text for name, text in store.problems.items() if name != KEY)
+    assert "Permission denied" in store.problems[KEY]
+
+
+def test_a_done_record_gives_way_to_a_rerun_of_other_code_and_is_kept_whole(store: Store) -> None:
+    def by(code: str, last: float) -> Record:
+        return record(KEY, CELL, accuracy={"last": last}, provenance={"sources": {"method": code}})
+
+    store.publish(FAILED, {})
+    store.publish(by("one", 0.25), ARRAYS)
+    assert not store.publish(by("two", 0.5), {}), "without being asked for"
+    assert not store.publish(by("one", 0.5), {}, rerun=True), "of the same code"
+    assert store.publish(by("two", 0.5), {}, rerun=True)
+    assert not store.publish(by("two", 0.75), {}, rerun=True), "it is of that code by now"
+    found = store.read(KEY)
+    assert found is not None
+    assert found.accuracy == {"last": 0.5}
+    failed, done = found.attempts
+    assert (failed["status"], done["status"], done["reason"]) == ("failed", "done", "")
+    kept = Record.model_validate({**done["record"], "attempts": [failed]})
+    assert kept.accuracy == {"last": 0.25}
+
+
+def outcomes() -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]:
+    """Of four samples of three classes, two evaluated epochs, fifty test images."""
+    return {
+        "positions": np.arange(4), "true": np.array([0, 1, 2, -1]), "observed": np.array([0, 1, 2, 0]),
+        "visible": np.array([0, 2]), "losses": np.ones((2, 4), np.float32), "predictions": np.zeros((2, 4), np.int16),
+        "unseen": np.array([1, 3]), "probabilities": np.full((2, 3), 1 / 3, np.float32),
+        "selected": np.array([1, -1, 0, -1], np.int8), "foreign": np.array([-1, -1, -1, 7]),
+        "test_confidence": np.linspace(0.4, 1, 50, dtype=np.float32), "test_predicted": np.zeros(50, np.int16),
+        "test_correct": np.arange(50) % 3 > 0,
+    }  # fmt: skip
+
+
+MISFITS = {
+    "missing": ("observed", None),
+    "too long": ("observed", np.zeros(5, np.int64)),
+    "a class that is not there": ("observed", np.array([0, 1, 3, 0])),
+    "not whole": ("predictions", np.zeros((2, 4), np.float32)),
+    "not a number": ("losses", np.full((2, 4), np.nan, np.float32)),
+    "of one epoch": ("losses", np.ones(4, np.float32)),
+    "no such sample": ("visible", np.array([0, 4])),
+    "no probability": ("probabilities", np.full((2, 3), 2.0, np.float32)),
+    "of other classes": ("probabilities", np.full((2, 2), 0.5, np.float32)),
+    "of other images": ("test_correct", np.ones(60, bool)),
+}
+
+
+@pytest.mark.parametrize("what", MISFITS)
+def test_outcomes_that_are_not_of_the_record_are_named_and_left_out(store: Store, what: str) -> None:
+    one = record(KEY, CELL, data={"class_names": ["a", "b", "c"]})
+    name, array = MISFITS[what]
+    changed = {**outcomes(), name: array} if array is not None else {k: v for k, v in outcomes().items() if k != name}
+    store.publish(one, changed)  # type: ignore[arg-type]
+    assert store.outcomes_of([one])(KEY) == {}
+    assert f"{KEY}.safetensors holds no outcomes of this record ({name} " in store.problems[KEY]
+
+
+def test_outcomes_of_the_record_are_all_there(store: Store) -> None:
+    one = record(KEY, CELL, data={"class_names": ["a", "b", "c"]})
+    store.publish(one, outcomes())
+    assert store.outcomes_of([one])(KEY).keys() == outcomes().keys()
+    assert store.problems == {}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff" * 7, b"\xff" * 64, (2**40).to_bytes(8, "little") + b"{}", b"\x02" + bytes(7) + b"{]" + bytes(9)],
+)
+def test_a_sidecar_that_is_none_is_named_and_left_out(store: Store, content: bytes) -> None:
+    store.publish(DONE, ARRAYS)
+    store.files.write(f"{KEY}.safetensors", content, replace=True)
+    assert store.sidecar(KEY) == {}
+    assert store.outcomes_of([DONE])(KEY) == {}
+    assert f"{KEY}.safetensors holds no outcomes of this record" in store.problems[KEY]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ def page(
     frame: pd.DataFrame,
     records: Sequence[Record],
     tables: Sequence[Table],
-    problems: Collection[str] = (),
+    problems: Sequence[str] = (),
     chapters: Sequence[Chapter] = (),
 ) -> str:
     """The report as the text of one HTML file without outside resources.

@@ -1,0 +1,62 @@
+"""Data sets that are no longer the recorded ones are noticed before their records count."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.cli import invoke
+from bench.config import load_config
+from bench.data.library import Library
+from bench.freshness import stale_parts
+from bench.grid import expand
+from bench.sources import code_of
+from bench.store import Store
+from tests.data.layouts import coop_layout, picture
+from tests.reports.factory import record
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store of three done cells of the pets, made from the files that are there."""
+    monkeypatch.chdir(tmp_path)
+    Path("bench.toml").write_text(
+        f'[dataset.oxford_pets]\nroot = "{tmp_path}/pets"\n'
+        '[grid.mine]\ndataset = ["oxfordpets"]\nmethod = ["coop"]\nreference = []\nnoise = ["none"]\n'
+    )
+    coop_layout(tmp_path / "pets", "oxfordpets", monkeypatch)
+    digest = library().open("oxfordpets").digest
+    for planned in expand(load_config(), "mine").cells:
+        one = record(planned.cell)
+        one.data["digest"] = digest
+        one.provenance["sources"] = code_of(planned.cell)
+        Store("results").publish(one.model_copy(update={"key": planned.key}), {})
+    return tmp_path
+
+
+def library() -> Library:
+    return Library.of(load_config().settings.dataset)
+
+
+def test_files_that_changed_are_told_by_plan_and_run(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["plan", "--grid", "mine"]) == 0
+    assert capsys.readouterr().err == ""
+    changed = next((here / "pets").rglob("*.jpg"))
+    picture(here / "pets", f"other/{changed.name}")
+    (here / "pets" / "other" / changed.name).replace(changed)
+    from bench.data import named
+
+    named.open_dataset.cache_clear()
+    for verb in ("plan", "run"):
+        assert invoke([verb, "--grid", "mine"]) == 0
+        told = capsys.readouterr().err
+        assert "3 done cells were not made by the code and data that are here now: other files of oxfordpets" in told
+        assert "--rerun runs them anew" in told
+    assert invoke(["plan", "--grid", "mine", "--rerun", "--json"]) == 0
+    assert '"todo": 3' in capsys.readouterr().out
+
+
+def test_a_data_set_that_is_not_here_says_nothing(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    records = list(Store("results").records())
+    assert stale_parts(records, Library(roots={"oxfordpets": "nowhere"})) == {}
