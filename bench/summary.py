@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from statistics import fmean
+from typing import Any
 
 from bench.cell import Cell, Record, noise_text
 from bench.data.named import folder_of, shown
 from bench.resolve import told
 from bench.variants import variant_text
+from methods import METHODS
+from noise import NOISE
 
 MEMORIZED, AGREES, SKIPPED = "memorized %", "agrees with given %", "skipped"
 COLUMNS = ["dataset", "noise", "method", "seeds", "accuracy %", MEMORIZED, AGREES, "seconds", "unfinished", SKIPPED]
@@ -26,13 +30,8 @@ def summary_rows(records: Iterable[Record]) -> tuple[list[str], list[list[str]]]
     """
     groups: dict[Row, list[Record]] = defaultdict(list)
     records = list(records)
-    varying = _varying(records)
-    for record, dataset in zip(records, dataset_names(records), strict=True):
-        cell = record.cell
-        method = variant_text(cell.method, told(cell.method, cell.options)) + _suffix(cell)
-        others = [f"{name} {getattr(cell, name)}" for name in ("backbone", "shots", "epochs") if name in varying]
-        others += ["agreement with given test labels"] if record.data.get("test_truth") is False else []
-        groups[" · ".join((dataset, *others)), noise_text(cell.noise, cell.rate), method].append(record)
+    for record, name in zip(records, row_names(records), strict=True):
+        groups[name].append(record)
     known = {record.noise["truth"] for record in records if "truth" in record.noise}
     hidden = {
         *([MEMORIZED] if known == {False} else []),
@@ -42,6 +41,34 @@ def summary_rows(records: Iterable[Record]) -> tuple[list[str], list[list[str]]]
     kept = [index for index, column in enumerate(COLUMNS) if column not in hidden]
     rows = [[*name, *_numbers(group)] for name, group in groups.items()]
     return [COLUMNS[index] for index in kept], [[row[index] for index in kept] for row in rows]
+
+
+def row_names(records: Sequence[Record]) -> list[Row]:
+    """What each record's row is told apart by: data set with the settings that differ, noise, method."""
+    varying = _varying(records)
+    names: list[Row] = []
+    for record, dataset in zip(records, dataset_names(records), strict=True):
+        cell = record.cell
+        method = variant_text(cell.method, told(cell.method, cell.options)) + suffix(cell)
+        others = [f"{name} {getattr(cell, name)}" for name in ("backbone", "shots", "epochs") if name in varying]
+        others += ["agreement with given test labels"] if record.data.get("test_truth") is False else []
+        names.append((" · ".join((dataset, *others)), noise_text(cell.noise, cell.rate), method))
+    return names
+
+
+def in_order(records: Iterable[Record]) -> list[Record]:
+    """Records as a grid would have them: by data set, setting, noise and rate, method (registered ones first), seed."""
+    noises, methods = ({name: place for place, name in enumerate(registry)} for registry in (NOISE, METHODS))
+
+    def place(record: Record) -> tuple[Any, ...]:
+        cell = record.cell
+        kind = cell.noise.partition("[")[0]
+        return (
+            cell.dataset, cell.backbone, cell.shots, cell.epochs, noises.get(kind, len(noises)), cell.noise, cell.rate,
+            methods.get(cell.method, len(methods)), cell.method, cell.suffix, str(cell.options), cell.seed, record.key,
+        )  # fmt: skip
+
+    return sorted(records, key=place)
 
 
 def dataset_names(records: Sequence[Record]) -> list[str]:
@@ -75,7 +102,7 @@ def _numbers(group: list[Record]) -> list[str]:
     ]
 
 
-def _suffix(cell: Cell) -> str:
+def suffix(cell: Cell) -> str:
     """The cell's own; all folds of a method are one row."""
     return f"@folds{cell.fold[1]}" if cell.fold else cell.suffix
 
@@ -85,11 +112,11 @@ def _last(records: list[Record], name: str) -> list[float | int | None]:
 
 
 def _mean(values: list[float | int | None], scale: float) -> str:
-    known = [value for value in values if value is not None]
+    known = [value for value in values if isinstance(value, int | float) and math.isfinite(value)]
     return f"{scale * fmean(known):.1f}" if known else "–"
 
 
-def _varying(records: list[Record]) -> set[str]:
+def _varying(records: Sequence[Record]) -> set[str]:
     """Fields of the cell that differ between the records."""
     seen: dict[str, set[object]] = defaultdict(set)
     for record in records:
