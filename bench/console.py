@@ -47,13 +47,13 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = ""
     """A table, see `bench.layout`."""
     if title:
         line(title)
-    for text in table_lines(columns, rows, _room()):
+    for text in table_lines(columns, [[*map(_visible, row)] for row in rows], _room()):
         line(text)
 
 
 def facts(found: Sequence[tuple[str, str]]) -> None:
     """Names and what is to be said of them, see `bench.layout`."""
-    for text in fact_lines(found, _room()):
+    for text in fact_lines([(name, _visible(text)) for name, text in found], _room()):
         line(text)
 
 
@@ -168,6 +168,11 @@ def _plain_listener(labels: dict[str, str]) -> Callable[[Outcome, Progress], Non
 
 def _complaint(outcome: Outcome, labels: dict[str, str]) -> str:
     return f"{outcome.status}: {labels.get(outcome.key, outcome.key)}: {outcome.reason}"
+
+
+def _visible(text: str) -> str:
+    """Breaks and control characters, of a file's or a class's name, as escapes: they must not break a table."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _room() -> int | None:

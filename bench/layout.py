@@ -115,18 +115,16 @@ def _set(columns: Row, rows: Sequence[Row], widths: Sequence[int], gap: str, rul
 
 def _pairs(columns: Row, row: Row, room: int) -> list[str]:
     """A row as "column: value", in lines that are indented behind the first; empty cells are left out."""
-    lines = [""]
+    lines: list[str] = []
     for column, cell in zip(columns, row, strict=True):
         if not cell:
             continue
         pair = f"{column}: {cell}"
-        if not lines[-1]:
-            first, *more = wrapped(pair, room)
-            lines = [first, *(INDENT + line for line in more)]
-        elif width(lines[-1] + PAIR + pair) <= room:
+        if lines and width(lines[-1] + PAIR + pair) <= room:
             lines[-1] += PAIR + pair
         else:
-            lines += [INDENT + line for line in wrapped(pair, room - len(INDENT))]
+            parts = wrapped(pair, room - len(INDENT))
+            lines += [INDENT + part for part in parts] if lines else [parts[0], *(INDENT + part for part in parts[1:])]
     return [line.rstrip() for line in lines]
 
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench import console
 from bench.layout import LONGEST, fact_lines, table_lines, width, wrapped
 
 COLUMNS = ["dataset", "noise", "method", "seeds", "accuracy %", "memorized %", "seconds", "unfinished"]
@@ -80,6 +81,12 @@ def test_wide_characters_take_two_places() -> None:
     lines = table_lines(["class", "n"], [["猫", "1"], ["dog", "2"]], 40)
     assert [width(line) for line in lines] == [8, 8, 8, 8]
     assert width("e\u0301") == 1
+
+
+def test_breaks_and_control_characters_are_shown_and_break_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    console.table(["class", "n"], [["a\nb\x1b[2J", "1"]])
+    console.facts([("note", "one\ttwo · 猫")])
+    assert capsys.readouterr().out == "class        n\na\\nb\\x1b[2J  1\nnote  one\\ttwo · 猫\n"
 
 
 def test_facts_hang_beside_their_names() -> None:
