@@ -94,8 +94,14 @@ def value_text(value: Value) -> str:
         short = f"{value:g}"
         return short if float(short) == value else repr(value)
     text = str(value)
-    plain = isinstance(value, int) or (not any(mark in text for mark in ',[]"=') and parse_value(text) == text)
-    return text if plain else _quoted(text)
+    if isinstance(value, str) and (any(mark in text for mark in ',[]"=') or _no_text(parse_value(text), text)):
+        return _quoted(text)
+    return text
+
+
+def _no_text(read: Value, text: str) -> bool:
+    """Whether a text is read as something else; the words true and false are what options say that have such values."""
+    return read != text and not isinstance(read, bool)
 
 
 def entry_text(text: str) -> str:
