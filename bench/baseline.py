@@ -148,7 +148,7 @@ def read_baseline(path: Path) -> Baseline:
     """
     advice = "restore it, or write a new one."
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise BenchError(
             f'baseline "{path}" cannot be read: {error.strerror}; give an existing file, or {advice}'

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 
-from bench import console
+from bench import console, streams
 from bench.errors import BenchError
 
 EXIT_USAGE = 2
@@ -19,7 +20,9 @@ def main() -> None:
     """The console script: runs the command line on the process's arguments and exits."""
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
-    sys.exit(invoke(sys.argv[1:]))
+    streams.prepare()
+    os.environ["MPLBACKEND"] = "agg"  # figures go to files; a notebook's own backend may not even be importable here
+    sys.exit(streams.finished(invoke(sys.argv[1:])))
 
 
 def invoke(arguments: list[str]) -> int:
@@ -33,6 +36,10 @@ def invoke(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         console.error("interrupted; what was finished is kept, the same command goes on from there.")
         return EXIT_INTERRUPTED
+    except streams.OutputLost as lost:
+        if lost.reason:
+            console.error(lost.reason)
+        return lost.exit_code
 
 
 def _listed(arguments: list[str]) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +17,7 @@ from bench.data.library import Library
 from bench.errors import BenchError
 from bench.execute import Progress, Request, execute, make_ready, set_up, unfinished
 from bench.freshness import told
-from bench.grid import Grid, expand
+from bench.grid import expand
 from bench.machine import WORKER_BYTES, this_machine
 from bench.overrides import override
 from bench.plan import Plan, make_plan
@@ -60,9 +63,9 @@ class Selection:
         return store
 
     def flags(self) -> str:
-        """The options that lead another verb to the same store."""
-        parts = [f" --store {self.store}" if self.store else "", f" --config {self.config}" if self.config else ""]
-        return "".join([*parts, *(f" --plugin {plugin}" for plugin in self.plugins)])
+        """The options that lead another verb to the same store, as a shell takes them."""
+        given = [("store", self.store), ("config", self.config), *(("plugin", plugin) for plugin in self.plugins)]
+        return "".join(f" --{name} {shlex.quote(value)}" for name, value in given if value)
 
 
 def run_grid(selection: Selection, request: Request) -> int:
@@ -110,9 +113,8 @@ def _end(selection: Selection, plan: Plan, store: Store, progress: Progress | No
         console.line(f"{len(left)} of {len(plan.grid.cells)} cells did not finish:")
         for label, reason in left:
             console.line(f"  {label}: {reason}")
-        console.line(
-            f"to run them again: bench run --grid {plan.grid.name}{_sets(selection)} --retry all{selection.flags()}"
-        )
+        chosen = f"--grid {shlex.quote(plan.grid.name)}{_sets(selection)}"
+        console.line(f"to run them again: bench run {chosen} --retry all{selection.flags()}")
     console.line(f"next: bench report{selection.flags()}")
     if any(planned.cell.fold for planned in plan.grid.cells):
         console.line(f"labels that are probably wrong: bench suspects{selection.flags()}")
@@ -120,7 +122,7 @@ def _end(selection: Selection, plan: Plan, store: Store, progress: Progress | No
 
 
 def _sets(selection: Selection) -> str:
-    return "".join(f" --set '{text}'" for text in selection.sets)
+    return "".join(f" --set {shlex.quote(text)}" for text in selection.sets)
 
 
 def _skipped(counts: Mapping[str, Any]) -> str:
@@ -167,69 +169,6 @@ def show_plan(selection: Selection, workers: int | None, as_json: bool, rerun: b
     return 0
 
 
-def show_status(selection: Selection, as_json: bool) -> int:
-    """`bench status`: the grids of the settings that the store has a record of, and all its records."""
-    config = selection.load()
-    store = selection.existing(config)
-    statuses = store.statuses()
-    if selection.grid:
-        plans = [make_plan(expand(config, selection.grid), store)]
-    else:
-        plans = [make_plan(grid, store) for grid in _begun(config, set(statuses))]
-    counts = [plan.counts() for plan in plans]
-    total = {"store": store.root, **_total(plans, len(statuses)), "grids": counts}
-    if as_json:
-        console.as_json(total)
-        return 0
-    for problem in store.problems.values():
-        console.warn(problem)
-    ended = f"{total['done']} done, {total['failed']} failed{_skipped(total)}"
-    console.line(f"{store.root}: {total['records']} records, {ended}.")
-    columns = ["grid", "cells", "done", "failed", "todo"]
-    console.table(columns, [[str(count[column]) for column in columns] for count in counts])
-    for plan in plans:
-        for record in plan.unfinished:
-            console.line(f"  {plan.grid.name}: {record.cell.label()}: {record.status}: {record.reason}")
-    return 0
-
-
-def _total(plans: Sequence[Plan], records: int) -> dict[str, Any]:
-    """Counts over the distinct cells of all plans."""
-    statuses = {key: status for plan in plans for key, status in plan.statuses.items()}
-    todo = {planned.key: plan.estimate.seconds[planned.key] for plan in plans for planned in plan.todo}
-    done = sum(status == "done" for status in statuses.values())
-    skipped = sum(status == "skipped" for status in statuses.values())
-    return {
-        "records": records,
-        "cells": len(statuses) + len(todo),
-        "done": done,
-        "failed": len(statuses) - done - skipped,
-        "skipped": skipped,
-        "todo": len(todo),
-        "estimate_seconds": round(sum(todo.values()), 1),
-    }
-
-
-def _begun(config: Config, keys: set[str]) -> list[Grid]:
-    """The smallest grids of the settings that account for the records of a store.
-
-    A large grid shares cells with a small one; it counts only where it has a record that no smaller one has.
-    """
-    grids = []
-    for name in config.settings.grid:
-        try:
-            grids.append(expand(config, name))
-        except BenchError:  # it needs a plugin that is not here, and nobody asked for it by name
-            continue
-    begun, left = [], set(keys)
-    for grid in sorted(grids, key=lambda grid: len(grid.cells)):
-        own = {planned.key for planned in grid.cells} & left
-        if own:
-            begun.append(grid)
-            left -= own
-    return begun
-
-
 def write_report(selection: Selection, formats: set[str], out: str | None, published: bool, figures: int | None) -> int:
     """`bench report`."""
     from reports.build import FORMATS, build
@@ -248,21 +187,26 @@ def write_report(selection: Selection, formats: set[str], out: str | None, publi
 
 
 def show_config(selection: Selection, as_json: bool) -> int:
-    """`bench config`."""
-    entries = selection.load().entries()
+    """`bench config`: as TOML, which can be copied into a settings file."""
+    config = selection.load()
     if as_json:
-        console.as_json(entries)
-    else:
-        console.table(["key", "value", "origin"], [[e["key"], _toml(e["value"]), e["origin"]] for e in entries])
+        console.as_json(config.entries())
+        return 0
+    for place, value, origin in config.layers.flat():
+        console.line(f"{'.'.join(map(_key, place))} = {_toml(value)}  # {origin}")
     return 0
 
 
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name)
+
+
 def _toml(value: Any) -> str:
-    """A value as it is written in TOML, near enough to be read."""
+    """A value in one line, as TOML; its strings are escaped as those of JSON."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{key} = {_toml(item)}" for key, item in value.items()) + " }"
+        return "{ " + ", ".join(f"{_key(name)} = {_toml(item)}" for name, item in value.items()) + " }"
     if isinstance(value, list):
         return "[" + ", ".join(map(_toml, value)) + "]"
-    return f'"{value}"' if isinstance(value, str) else str(value)
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else str(value)

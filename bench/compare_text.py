@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Sequence
 
 from bench.findings import Change, Comparison, Finding, Level, Verdict
@@ -171,7 +172,8 @@ def _seeds(findings: Sequence[Finding]) -> str:
 
 def _advice(comparison: Comparison, baseline: str, store: str, grid: str | None) -> list[str]:
     counts, advice = comparison.counts, []
-    chosen = f" --grid {grid}" if grid else ""
+    baseline, store = shlex.quote(baseline), shlex.quote(store)
+    chosen = f" --grid {shlex.quote(grid)}" if grid else ""
     worse = [f for f in comparison.of("worse") if f.key]
     if worse:
         advice.append(f"See whether a drop repeats to the bit: `bench reproduce {worse[0].key} --store {store}`.")

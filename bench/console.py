@@ -1,15 +1,19 @@
 """The only module that prints: lines, tables, errors and the progress of a run.
 
-On a terminal, tables and progress are rich's; elsewhere they are plain lines that a log can hold.
+On a terminal, tables keep to its width and progress is rich's; elsewhere both are plain lines that a log can hold.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from bench.layout import fact_lines, table_lines
 
 if TYPE_CHECKING:
     from bench.execute import Progress
@@ -40,17 +44,17 @@ def as_json(value: Any) -> None:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
-    """A table; columns whose every cell is a number are set to the right."""
-    right = [bool(rows) and all(_numeric(row[index]) for row in rows) for index in range(len(columns))]
-    if sys.stdout.isatty():
-        _rich_table(columns, rows, title, right)
-        return
-    widths = [max(len(row[index]) for row in [columns, *rows]) for index in range(len(columns))]
+    """A table, see `bench.layout`."""
     if title:
         line(title)
-    for row in [columns, *rows]:
-        cells = [cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(row, widths, right, strict=True)]
-        line("  ".join(cells).rstrip())
+    for text in table_lines(columns, [[*map(_visible, row)] for row in rows], _room()):
+        line(text)
+
+
+def facts(found: Sequence[tuple[str, str]]) -> None:
+    """Names and what is to be said of them, see `bench.layout`."""
+    for text in fact_lines([(name, _visible(text)) for name, text in found], _room()):
+        line(text)
 
 
 def duration(seconds: float) -> str:
@@ -70,7 +74,7 @@ def duration(seconds: float) -> str:
 @contextmanager
 def progress(total: int, labels: dict[str, str]) -> Iterator[Callable[[Outcome, Progress], None]]:
     """A listener for `bench.execute.execute`: a bar on a terminal, else a line per tenth and per unfinished cell."""
-    if not sys.stdout.isatty():
+    if not _live():
         yield _plain_listener(labels)
         return
     from rich.console import Console
@@ -85,7 +89,7 @@ def progress(total: int, labels: dict[str, str]) -> Iterator[Callable[[Outcome, 
 
         def listen(outcome: Outcome, state: Progress) -> None:
             if outcome.status != "done":
-                console.print(_complaint(outcome, labels), markup=False, highlight=False)
+                console.print(_complaint(outcome, labels), markup=False, highlight=False, soft_wrap=True)
             bar.update(task, completed=len(state.done), left=f"{duration(state.left())} left")
 
         yield listen
@@ -99,7 +103,7 @@ def amount(label: str, unit: str) -> Iterator[Callable[[int, int | None], None]]
         label: what is being done.
         unit: what is counted; "bytes" are shown as MiB.
     """
-    if not sys.stdout.isatty():
+    if not _live():
         yield _plain_amount(label, unit)
         return
     from rich.console import Console
@@ -166,19 +170,16 @@ def _complaint(outcome: Outcome, labels: dict[str, str]) -> str:
     return f"{outcome.status}: {labels.get(outcome.key, outcome.key)}: {outcome.reason}"
 
 
-def _numeric(text: str) -> bool:
-    return text.replace(".", "", 1).replace("-", "", 1).replace("–", "").isdigit() or text in ("", "–")
+def _visible(text: str) -> str:
+    """Breaks and control characters, of a file's or a class's name, as escapes: they must not break a table."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str, right: Sequence[bool]) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+def _room() -> int | None:
+    """Characters of a line of the terminal; None where there is none, and lines may be as long as they are."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
-    shown = Table(title=title or None, box=SIMPLE_HEAD, title_justify="left")
-    for column, to_right in zip(columns, right, strict=True):
-        shown.add_column(column, justify="right" if to_right else "left")
-    for row in rows:
-        shown.add_row(*map(Text, row))
-    Console().print(shown)
+
+def _live() -> bool:
+    """Whether a bar can be drawn and drawn again."""
+    return sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")

@@ -46,7 +46,7 @@ def told(stale: Mapping[str, tuple[str, ...]], rerun: bool = False) -> list[str]
 def _code(record: Record) -> list[str]:
     noted = Origin(record).sources
     if not noted:
-        return [NOT_NOTED] if record.provenance else []
+        return [NOT_NOTED] if "versions" in record.provenance or "code" in record.provenance else []
     try:
         now = code_of(record.cell)
     except BenchError:  # a plugin that is not here

@@ -74,20 +74,30 @@ def expand(config: Config, name: str) -> Grid:
         METHODS.row(method)
     library = Library.of(config.settings.dataset)
     _check_files(library, table)
-    methods = [one for text in table.reference for one in _resolved(config, text, reference=True)]
-    methods += [one for text in table.method for one in _resolved(config, text, reference=False)]
-    excludes = [_Excluder(config, exclude) for exclude in table.exclude]
     versions = Versions(library)
     found: dict[str, PlannedCell] = {}
-    for cell, reference in _product(config, name, table, methods):
-        if any(exclude.matches(cell) for exclude in excludes):
-            continue
+    for cell, reference in cells(config, name):
         key = cell.key(versions.of(cell))
         if key not in found or (found[key].reference and not reference):
             found[key] = PlannedCell(key, cell, reference)
     if not found:
         raise BenchError(f"grid {name} has no cell left after its excludes; remove one of them.")
     return Grid(name, tuple(found.values()), tuple(inherited_rates(config, name)))
+
+
+def cells(config: Config, name: str) -> Iterator[tuple[Cell, bool]]:
+    """The cells of a grid without their keys, some perhaps twice, and whether a reference row asks for each.
+
+    Raises:
+        BenchError: as `expand`, except for folders and files that only keys need.
+    """
+    table = grid_table(config, name)
+    methods = [one for text in table.reference for one in _resolved(config, text, reference=True)]
+    methods += [one for text in table.method for one in _resolved(config, text, reference=False)]
+    excludes = [_Excluder(config, exclude) for exclude in table.exclude]
+    for cell, reference in _product(config, name, table, methods):
+        if not any(exclude.matches(cell) for exclude in excludes):
+            yield cell, reference
 
 
 def _product(config: Config, name: str, table: GridTable, methods: list[Resolved]) -> Iterator[tuple[Cell, bool]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from bench.config import Config
 from bench.data import named
 from bench.errors import BenchError
 from bench.grid import expand
-from bench.variants import shown
+from bench.variants import axis_text, shown, variant_text
 from noise.base import OUTSIDE
 
 DETAILED = 3  # combinations at most that are shown class by class
@@ -67,7 +68,8 @@ def export_mask(selection: Selection, out: str) -> int:
     masks.write(path, header, rows)
     count = {split: sum(row[0] == split for row in rows) for split in masks.SPLITS}
     console.line(f"{combination.label}: {count['train']} training and {count['validation']} validation labels in {out}")
-    console.line(f"to replay it: --set 'noise=mask[file={out}]' --set shots={cells[0].shots}")
+    replay = variant_text("mask", {"file": out})
+    console.line(f"to replay it: --set {shlex.quote(f'noise={replay}')} --set shots={cells[0].shots}")
     return 0
 
 
@@ -79,12 +81,9 @@ def _selected(selection: Selection) -> tuple[Config, list[Cell]]:
 def _narrow(cells: Sequence[Cell]) -> str:
     """The options that lead to the last of these combinations alone."""
     values = {axis: list(dict.fromkeys(getattr(cell, axis) for cell in cells)) for axis in AXES}
-    last, parts = cells[-1], []
-    for axis in AXES:
-        if len(values[axis]) > 1 and not (axis == "rate" and not last.rate):
-            value = shown([getattr(last, axis)])
-            parts.append(f"--set '{axis}={value}'" if "[" in value else f"--set {axis}={value}")
-    return " ".join(parts)
+    last = cells[-1]
+    named = [axis for axis in AXES if len(values[axis]) > 1 and not (axis == "rate" and not last.rate)]
+    return " ".join(f"--set {shlex.quote(f'{axis}={axis_text(getattr(last, axis))}')}" for axis in named)
 
 
 def _table(found: Sequence[Combination]) -> None:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import itertools
+import os
+import shlex
+from collections.abc import Collection, Sequence
+from pathlib import Path
 from typing import Any
 
 from bench.config import SET, Config, GridTable, NoiseEntry, Protocol, validated
+from bench.data import named
 from bench.errors import BenchError, did_you_mean
 from bench.resolve import noise_kind, noise_variant, takes_rate
-from bench.variants import parse_value, shown, split_list
+from bench.variants import entry_text, parse_value, shown, split_list, unquoted
 
 AXES = ("dataset", "shots", "noise", "rate", "method", "backbone", "epochs", "seed")
 LISTS = (*AXES, "reference")
 TEXTS = ("dataset", "noise", "method", "backbone", "reference")
+PATHS = ("dataset", "backbone")  # whose values may be paths as a whole
 
 
 def override(config: Config, grid: str, sets: Sequence[str]) -> Config:
@@ -31,7 +37,7 @@ def override(config: Config, grid: str, sets: Sequence[str]) -> Config:
         BenchError: the grid, a key or a value is unknown or out of range, or a key is given twice.
     """
     table = grid_table(config, grid)
-    values = _parsed(sets)
+    values = {key: _one_or_list(key, found) for key, found in assigned(sets, Protocol.model_fields).items()}
     layer: dict[str, Any] = {key: value for key, value in values.items() if key != "noise"}
     if "method" in values:
         layer.setdefault("reference", [])
@@ -73,32 +79,58 @@ def inherited_rates(config: Config, grid: str) -> list[str]:
     ]
 
 
-def _parsed(sets: Sequence[str]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
+def assigned(sets: Sequence[str], keys: Collection[str]) -> dict[str, list[Any]]:
+    """The values of each key: texts for the axes that have names, else what `parse_value` makes of them.
+
+    Args:
+        sets: texts "key=value1,value2".
+        keys: that are known.
+
+    Raises:
+        BenchError: a text is of another form, a key is unknown or given twice, or a value is empty or a split path.
+    """
+    values: dict[str, list[Any]] = {}
     for text in sets:
         key, equals, right = text.partition("=")
         key = key.strip()
         if not equals:
             raise BenchError(f'--set "{text}" is not of the form axis=value; for example --set seed=1,2.')
-        if key not in Protocol.model_fields:
-            raise BenchError(f'--set: unknown axis "{key}"; {did_you_mean(key, Protocol.model_fields)}')
+        if key not in keys:
+            raise BenchError(f'--set: unknown axis "{key}"; {did_you_mean(key, keys)}')
         if key in values:
             raise BenchError(f"--set {key} is given twice; write --set {key}=value1,value2.")
-        values[key] = _value(key, right)
+        values[key] = _values(key, right)
     return values
 
 
-def _value(key: str, text: str) -> Any:
-    parts: list[Any] = split_list(text)
+def _values(key: str, text: str) -> list[Any]:
+    parts = split_list(text)
     if (not parts and key != "reference") or "" in parts:
         raise BenchError(f"--set {key}={text} has an empty value; expected --set {key}=value1,value2.")
-    if key not in TEXTS:
-        parts = [parse_value(part) for part in parts]
+    if key in PATHS:
+        _check_commas(key, parts)
+    return [unquoted(part) if key in TEXTS else parse_value(part) for part in parts]
+
+
+def _one_or_list(key: str, values: list[Any]) -> Any:
     if key in LISTS:
-        return parts
-    if len(parts) > 1:
-        raise BenchError(f"--set {key}={text} has {len(parts)} values; {key} is no axis and takes one.")
-    return parts[0]
+        return values
+    if len(values) > 1:
+        raise BenchError(f"--set {key}={shown(values)} has {len(values)} values; {key} is no axis and takes one.")
+    return values[0]
+
+
+def _check_commas(key: str, parts: Sequence[str]) -> None:
+    """Tell of a path that the commas in it have split, where there is one of that name."""
+    for first, last in itertools.combinations(range(len(parts) + 1), 2):
+        for comma in (",", ", ") if last - first > 1 else ():
+            text = comma.join(parts[first:last])
+            path = named.folder_of(text) if key == "dataset" else Path(text).expanduser()
+            if '"' not in text and path is not None and os.path.exists(path):  # noqa: PTH110 - no error on any name
+                raise BenchError(
+                    f'--set {key}: commas split values, and "{path}" is here; in double quotes it is one value: '
+                    f"--set {shlex.quote(f'{key}={entry_text(text)}')}"
+                )
 
 
 def _kinds(table: GridTable, kinds: Sequence[str]) -> list[NoiseEntry]:

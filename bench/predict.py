@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,7 +168,7 @@ def _kept(store: Store, record: Record) -> bytes:
         raise BenchError(f"the prompts of {record.key} ({method}) cannot be kept: {record.cost['prompts_not_kept']}.")
     raise BenchError(
         f"record {record.key} was run without keeping its prompts; run its cell again into another store, its grid "
-        f"with --set keep_prompts=true --set 'method={method}' --set seed={cell.seed} --store OTHER."
+        f"with --set keep_prompts=true --set {shlex.quote(f'method={method}')} --set seed={cell.seed} --store OTHER."
     )
 
 

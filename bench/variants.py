@@ -15,6 +15,7 @@ from bench.errors import BenchError
 
 _FORM = re.compile(r"(?P<name>[^\[\]@=,\s]+)(\[(?P<options>.*)\])?(?P<subset>@[^\[\]]*)?", re.DOTALL)
 _FOLDS = re.compile(r"folds(?P<all>[1-9]\d*)|fold(?P<one>[1-9]\d*)of(?P<of>[1-9]\d*)")
+_QUOTED = re.compile(r'(?P<before>(\w+:)?)"(?P<inside>([^"]|"")*)"')
 SUBSETS = '"@clean", "@folds4" or "@fold2of4"'
 
 
@@ -49,7 +50,8 @@ def parse_variant(text: str, kind: str = "method") -> Variant:
     for part in split_list(match["options"] or ""):
         name, equals, value = part.partition("=")
         if not equals or not name.strip():
-            raise BenchError(f'{kind} "{text}": "{part}" is not of the form option=value.')
+            quote = "; a value with a comma in it stands in double quotes" if options else ""
+            raise BenchError(f'{kind} "{text}": "{part}" is not of the form option=value{quote}.')
         if name.strip() in options:
             raise BenchError(f'{kind} "{text}" gives option "{name.strip()}" twice; keep one of the two.')
         options[name.strip()] = parse_value(value)
@@ -76,17 +78,60 @@ def variant_text(method: str, options: Mapping[str, Value]) -> str:
     >>> variant_text("gce-coop", {"q": 0.5})
     'gce-coop[q=0.5]'
     """
-    inside = ",".join(f"{name}={_plain(value)}" for name, value in sorted(options.items()))
+    inside = ",".join(f"{name}={value_text(value)}" for name, value in sorted(options.items()))
     return f"{method}[{inside}]" if inside else method
 
 
-def _plain(value: Value) -> str:
+def value_text(value: Value) -> str:
+    """A value as it is written in place: what `parse_value` reads, to the last digit.
+
+    >>> value_text(0.1 + 0.2), value_text("a,b"), value_text("5")
+    ('0.30000000000000004', '"a,b"', '"5"')
+    """
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
-        return f"{value:g}"
+        short = f"{value:g}"
+        return short if float(short) == value else repr(value)
     text = str(value)
-    return f'"{text}"' if text != text.strip() or any(mark in text for mark in ',[]"=') else text
+    if isinstance(value, str) and (any(mark in text for mark in ',[]"=') or _no_text(parse_value(text), text)):
+        return _quoted(text)
+    return text
+
+
+def _no_text(read: Value, text: str) -> bool:
+    """Whether a text is read as something else; the words true and false are what options say that have such values."""
+    return read != text and not isinstance(read, bool)
+
+
+def entry_text(text: str) -> str:
+    """A text of an axis as one entry of a list that `split_list` and `unquoted` take apart.
+
+    >>> entry_text("gce-coop[q=0.5,loss=mae]"), entry_text("folder:a,b")
+    ('gce-coop[q=0.5,loss=mae]', '"folder:a,b"')
+    """
+    alone = split_list(f"{text},x") == [text, "x"] and unquoted(text) == text
+    return text if alone else _quoted(text)
+
+
+def axis_text(value: Value) -> str:
+    """A value of an axis as one entry behind `--set axis=`."""
+    return entry_text(value) if isinstance(value, str) else value_text(value)
+
+
+def unquoted(text: str) -> str:
+    """An entry of a list without the double quotes around it, or around all behind a first colon.
+
+    >>> unquoted('"folder:a,b"'), unquoted('folder:"a,b"')
+    ('folder:a,b', 'folder:a,b')
+    """
+    match = _QUOTED.fullmatch(text)
+    return text if match is None else match["before"] + match["inside"].replace('""', '"')
+
+
+def _quoted(text: str) -> str:
+    inside = text.replace('"', '""')
+    return f'"{inside}"'
 
 
 def split_list(text: str) -> list[str]:
@@ -109,12 +154,15 @@ def split_list(text: str) -> list[str]:
 
 
 def parse_value(text: str) -> Value:
-    """true, false, a whole number, a number, or else text, in double quotes where it has commas or edge spaces."""
+    """true, false, a whole number, a number, or else text.
+
+    In double quotes it is text whatever it looks like, with commas and blanks; a double quote in it is written twice.
+    """
     text = text.strip()
     if text in ("true", "false"):
         return text == "true"
     if len(text) > 1 and text[0] == text[-1] == '"':
-        return text[1:-1]
+        return text[1:-1].replace('""', '"')
     for kind in (int, float):
         try:
             return kind(text)

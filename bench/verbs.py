@@ -93,10 +93,44 @@ def status(
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> int:
-    """Count what a store holds, by grid, with the reasons of cells that did not finish."""
-    from bench.commands import Selection, show_status
+    """Count what a store holds, by data set, noise and method, and how far the grids are that were begun."""
+    from bench.commands import Selection
+    from bench.status_command import show_status
 
     return show_status(Selection(grid, [], store, config, plugin or []), json)
+
+
+@app.command()
+def show(
+    key: Annotated[str, typer.Argument(help="A record of the store, by the beginning of its key.")],
+    store: StoreRoot = None,
+    plugin: Plugins = None,
+    config: ConfigFile = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the record itself.")] = False,
+) -> int:
+    """Tell what a record holds: cell, accuracies, curve, labels, provenance, and how to make it again."""
+    from bench.commands import Selection
+    from bench.record_command import show_record
+
+    return show_record(Selection(None, [], store, config, plugin or []), key, json)
+
+
+@app.command()
+def table(
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="axis=value1,value2; only records with one of these values. Repeatable."),
+    ] = None,
+    grid: Annotated[str | None, typer.Option(help="Only records of cells of this grid.")] = None,
+    store: StoreRoot = None,
+    plugin: Plugins = None,
+    config: ConfigFile = None,
+) -> int:
+    """Show the table that `run` ends with, of the records that a store holds."""
+    from bench.commands import Selection
+    from bench.record_command import show_table
+
+    return show_table(Selection(grid, [], store, config, plugin or []), sets or [])
 
 
 @app.command()

@@ -212,7 +212,7 @@ def _variants(records: Sequence[Record], settings: Sequence[str], defaults: Defa
         }
         options = json.dumps(cell.options, sort_keys=True)
         shown.update({n: getattr(cell, n) for n in _own(cell) if len(own[setting, cell.method, options, n]) > 1})
-        texts.append(variant_text(cell.method, {**shown, **mark}))
+        texts.append(_with_options(variant_text(cell.method, shown), mark))
     return texts
 
 
@@ -224,6 +224,7 @@ def _noises(records: Sequence[Record], settings: Sequence[str]) -> list[str]:
 
 
 def _with_options(variant: str, more: Mapping[str, str]) -> str:
+    """A variant with marks behind its options, as they are."""
     name, _, inside = variant.removesuffix("]").partition("[")
     options = [*filter(None, [inside]), *(f"{key}={value}" for key, value in more.items())]
     return f"{name}[{','.join(options)}]" if options else variant

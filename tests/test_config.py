@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import codecs
+import json
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from bench.cli import invoke
 from bench.config import Config, load_config, validated
 from bench.errors import BenchError
 from bench.layers import PACKAGED, Layers, packaged_file, read_layers
+from bench.overrides import override
 
 
 def overlaid(text: str) -> Config:
@@ -120,6 +124,45 @@ def test_malformed_files_name_their_line(tmp_path: Path) -> None:
         load_config()
     with pytest.raises(BenchError, match=r'"none\.toml" does not exist'):
         load_config("none.toml")
+
+
+def test_a_byte_order_mark_is_no_part_of_a_user_s_file(tmp_path: Path) -> None:
+    from bench.baseline import read_baseline, write_baseline
+    from bench.clip.checkpoint import find_config
+    from bench.data.lists import lines_of
+    from tests.reports.factory import cell, record
+
+    mark = codecs.BOM_UTF8
+    (tmp_path / "bench.toml").write_bytes(mark + b"[protocol]\nepochs = 7\n")
+    assert load_config().settings.protocol.epochs == [7]
+    assert load_config(str(tmp_path / "bench.toml")).settings.protocol.epochs == [7]
+    (tmp_path / "list.txt").write_bytes(mark + b"a.jpg\n")
+    assert lines_of(tmp_path / "list.txt") == ["a.jpg"]
+    model = b'{"embed_dim": 8, "vision_cfg": {}, "text_cfg": {}}'
+    (tmp_path / "open_clip.json").write_bytes(mark + model)
+    assert find_config(tmp_path / "w.pt") == {"model_cfg": json.loads(model), "preprocess_cfg": {}}
+    write_baseline([record(cell())], tmp_path / "baseline.json")
+    plain = read_baseline(tmp_path / "baseline.json")
+    (tmp_path / "baseline.json").write_bytes(mark + (tmp_path / "baseline.json").read_bytes())
+    assert read_baseline(tmp_path / "baseline.json") == plain
+
+
+def test_the_settings_are_shown_as_a_file_that_says_the_same(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.toml").write_text(
+        '[grid."my grid"]\nsummary = "a \\"b\\"\\tc \U0001f408"\ntimeout = inf\n', encoding="utf-8"
+    )
+    assert invoke(["config", "--config", "mine.toml", "--set", "noise=symmetric"]) == 0
+    text = capsys.readouterr().out
+    assert "\nprotocol.epochs = 50  # packaged\n" in text
+    assert '\ngrid."my grid".timeout = inf  # mine.toml\n' in text
+    assert '\ngrid.quick.noise = [{ kind = "symmetric", rate = [0.25, 0.5] }]  # --set\n' in text
+    assert not any(line.endswith(" ") for line in text.splitlines())
+    (tmp_path / "again.toml").write_text(text, encoding="utf-8")
+    assert (
+        load_config("again.toml").settings == override(load_config("mine.toml"), "quick", ["noise=symmetric"]).settings
+    )
 
 
 def test_layers_tell_the_origin_of_the_nearest_value() -> None:

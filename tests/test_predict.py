@@ -220,7 +220,7 @@ MISTAKES: dict[str, tuple[Callable[[Path], list[str]], str]] = {
     "several keys": (lambda root: ["1abc", str(root)], '"1abc" begins 2 keys'),
     "not kept": (
         lambda root: ["1abcf", str(root / "images")],
-        "with --set keep_prompts=true --set 'method=coop' --set seed=1 --store OTHER.",
+        "with --set keep_prompts=true --set method=coop --set seed=1 --store OTHER.",
     ),
     "not done": (lambda root: ["333", str(root)], "is failed (as ordered), so it has learned nothing"),
     "no path": (lambda root: ["0", str(root / "nowhere")], 'nowhere" does not exist; give images'),

@@ -132,7 +132,7 @@ def find_config(path: Path) -> dict[str, Any] | None:
     if found is None:
         return None
     try:
-        content = json.loads(found.read_text(encoding="utf-8"))
+        content = json.loads(found.read_text(encoding="utf-8-sig"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise BenchError(f'"{found}" is not JSON ({error}); correct or remove it.') from error
     model = content.get("model_cfg", content) if isinstance(content, dict) else None

@@ -14,7 +14,7 @@ def lines_of(file: Path) -> list[str]:
         BenchError: the file cannot be read.
     """
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
         raise BenchError(f'"{file}" cannot be read: {reason}; fetch it again.') from error

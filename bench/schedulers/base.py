@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from bench import streams
 from bench.cell import Cell, Record, Status
 from bench.provenance import Clock, provenance
 from bench.registry import load_plugin_file
@@ -141,6 +142,7 @@ class Work:
 
     def begin(self) -> None:
         """Prepare a worker process: one thread, no warnings on its output, plugins, and an eye on the driver."""
+        streams.prepare(ends=False)
         os.environ.update(THREADS)
         if self.settings.get("device") == "cpu":
             os.environ["CUDA_VISIBLE_DEVICES"] = ""

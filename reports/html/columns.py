@@ -16,7 +16,7 @@ import pandas as pd
 
 from bench.cell import Cell, Record
 from bench.data.named import shown
-from bench.variants import variant_text
+from bench.variants import entry_text, variant_text
 from reports.names import column_name
 
 Encoded: TypeAlias = dict[str, list[Any]]
@@ -53,9 +53,14 @@ def settings(cell: Cell) -> dict[str, str]:
     alone.
     """
     values = cell.model_dump()
-    method = f"{variant_text(cell.method, cell.options)}{cell.suffix}"
+    method = entry_text(f"{variant_text(cell.method, cell.options)}{cell.suffix}")
     rate = {"rate": repr(cell.rate)} if cell.rate else {}
-    texts = {**{name: _written(values[name]) for name in SET}, "noise": cell.noise, **rate, "method": method}
+    texts = {
+        **{name: _written(values[name]) for name in SET},
+        "noise": entry_text(cell.noise),
+        **rate,
+        "method": entry_text(method),
+    }
     return {name: f"{name}={text}" for name, text in texts.items()}
 
 
@@ -136,4 +141,4 @@ def _in_short(values: list[Any]) -> str:
 
 
 def _written(value: Any) -> str:
-    return shown(value) if isinstance(value, str) else repr(value)
+    return entry_text(shown(value)) if isinstance(value, str) else repr(value)

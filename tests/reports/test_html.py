@@ -150,6 +150,7 @@ def test_the_command_of_a_cell_asks_for_exactly_this_cell(method: str):
     wanted = expand(override(config, "quick", sets), "quick").cells[0]
     found = expand(override(config, "quick", list(settings(wanted.cell).values())), "quick").cells
     assert [(planned.key, planned.cell) for planned in found] == [(wanted.key, wanted.cell)]
+    assert settings(cell(dataset="folder:a/my, birds"))["dataset"] == 'dataset="folder:my, birds"'
 
 
 def test_a_users_folder_stands_by_its_name():
