@@ -31,7 +31,7 @@ test: $(READY)  ## style, types and tests
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+	@$(BIN)/python -m pytest -n auto --dist loadfile
 
 fast: $(READY)  ## the tests that take no time
 	@$(BIN)/python -m pytest -m "not slow" -x
