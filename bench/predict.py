@@ -17,10 +17,10 @@ from bench.cell import Record
 from bench.clip.backbone import Backbone
 from bench.clip.load import load_backbone
 from bench.commands import EXIT_UNFINISHED, Selection
-from bench.data.images import read_image, reason
+from bench.data.images import UNDECODABLE, read_image, reason
 from bench.data.loader import CHUNK, one_intra_op_thread
 from bench.data.pixels import Evaluation
-from bench.data.tree import SUFFIXES
+from bench.data.walk import Walk, check_name
 from bench.errors import BenchError
 from bench.files import LocalFiles
 from bench.keep import restore
@@ -124,8 +124,8 @@ def _chunks(classifier: Classifier, files: Sequence[Path]) -> Iterator[list[tupl
     chunk: list[tuple[Path, Tensor]] = []
     for file in files:
         try:
-            chunk.append((file, classifier.decoded(read_image(file))))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            chunk.append((file, classifier.decoded(read_image(file, upright=True))))
+        except UNDECODABLE as error:
             console.warn(f'"{file}" cannot be decoded: {reason(error)}')
         if len(chunk) == CHUNK:
             yield chunk
@@ -172,18 +172,24 @@ def _kept(store: Store, record: Record) -> bytes:
 
 
 def _images(paths: Sequence[str]) -> list[Path]:
-    """Files as named, and in folders every file with an image's ending, sorted.
+    """Files as named, and in folders every image, sorted; what is left out is said on the standard error.
 
     Raises:
-        BenchError: a path does not exist, or there is no image.
+        BenchError: a path does not exist or is not UTF-8, or there is no image.
     """
     files: list[Path] = []
     for text in paths:
         path = Path(text).expanduser()
+        check_name(path)
         if not path.exists():
             raise BenchError(f'"{text}" does not exist; give images or folders of images.')
-        inside = sorted(file for file in path.rglob("*") if file.suffix.casefold() in SUFFIXES and file.is_file())
-        files += inside if path.is_dir() else [path]
+        if not path.is_dir():
+            files.append(path)
+            continue
+        walk = Walk(path)
+        files += sorted(walk.images(path))
+        for said in walk.left_out:
+            console.warn(f'"{text}": {said}')
     if not files:
         raise BenchError(f"there is no image in {', '.join(paths)}; expected files such as .jpg or .png.")
     return files

@@ -244,7 +244,8 @@ def _numbers(record: Record) -> dict[str, Any]:
     row |= {"reason": SIGNS["no_number"][1] if unusable else record.reason or "", **accuracy}
     row["truth"] = record.noise.get("truth", True) is not False
     row["test_truth"] = record.data.get("test_truth", True) is not False
-    row["notes"] = " ".join([*map(str, record.data.get("notes", [])), *_left_out(record)])
+    said = [*record.data.get("notes", []), *record.data.get("left_out", []), *_left_out(record)]
+    row["notes"] = " ".join(map(str, said))
     if cell.noise == "none" and not row["truth"]:
         row["noise"] = AS_IS
     row["mask"] = str(record.noise.get("digest") or "")
