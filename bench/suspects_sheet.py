@@ -17,6 +17,7 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from bench.data.images import in_colour
+from reports.fonts import fit
 from reports.style import BLACK, BLUE, GREY, RC, VERMILLION
 
 COLUMNS, ROWS = 8, 6
@@ -88,6 +89,7 @@ def _page(tiles: Sequence[Tile], title: str) -> Figure:
     _legend(axes, tiles)
     for place, tile in enumerate(tiles):
         _draw(axes, tile, place % COLUMNS * TILE[0], HEAD + place // COLUMNS * TILE[1])
+    fit(figure)
     return figure
 
 

@@ -25,6 +25,7 @@ from bench.data import named
 from bench.errors import BenchError
 from bench.variants import parse_variant
 from reports.figures import Drawn, save
+from reports.fonts import class_texts
 from reports.names import noise_name, percent
 from reports.style import BLUE, COLUMN_WIDTH, GREY, RC, TEXT_WIDTH, VERMILLION
 
@@ -181,7 +182,7 @@ def _class_ticks(axes: Axes, one: Combination, rows: int, columns: bool = True) 
     """Names where there are few classes, else numbers."""
     classes = len(one.class_names)
     if classes <= NAMED:
-        names = [name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}…" for name in one.class_names]
+        names = [name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}…" for name in class_texts(one.class_names)]
         size = 7 if classes <= NUMBERED else 6.5
         axes.set_yticks(range(rows), [*names, "outside"][:rows], fontsize=size)
         if columns:
