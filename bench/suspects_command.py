@@ -22,7 +22,7 @@ from bench.label_sets import LabelSet, label_sets, usable
 from bench.suspects import Ranking, cleanlab_orders, precision, rank
 from bench.suspects_sheet import Tile, draw_sheets
 from bench.suspects_source import Source, Sources
-from reports.fonts import class_texts
+from reports.fonts import class_texts, tell
 
 NAME = "suspects"
 SHEET = re.compile(rf"{NAME}(-.+)?(-\d+\.png|\.pdf)")
@@ -67,6 +67,7 @@ def show_suspects(selection: Selection, asked: Asked) -> int:
     oracles = sum(record.status == "done" and not usable(record) for record in records)
     if oracles:
         console.line(f"{oracles} records of oracles are left out: a user has no such methods.")
+    tell(text for labels in sets for text in (*labels.class_names, _title(labels)))
     tables: list[pd.DataFrame] = []
     files: dict[str, bytes] = {}
     for labels, stem in zip(sets, _stems(sets), strict=True):

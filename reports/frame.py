@@ -6,6 +6,7 @@ Under the paper budget each method brings its own optimizer and epochs, so these
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -166,7 +167,14 @@ def _settings(records: Sequence[Record], datasets: Sequence[str]) -> list[str]:
     for stem, fields in zip(stems, fixed, strict=True):
         extra = [_part(k, fields[k]) for k, values in sorted(seen[stem].items()) if len(values) > 1]
         names.append("-".join([stem, *extra]))
-    return names
+    texts = [json.dumps(fields, sort_keys=True, default=str) for fields in fixed]
+    alike: dict[str, set[str]] = defaultdict(set)
+    for name, text in zip(names, texts, strict=True):
+        alike[name].add(text)
+    return [
+        name if len(alike[name]) == 1 else f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+        for name, text in zip(names, texts, strict=True)  # of values that differ in what no file name holds alone
+    ]
 
 
 def _part(field: str, value: Any) -> str:
