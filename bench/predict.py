@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,7 +182,7 @@ def _images(paths: Sequence[str]) -> list[Path]:
     for text in paths:
         path = Path(text).expanduser()
         check_name(path)
-        if not path.exists():
+        if not os.access(path, os.F_OK):
             raise BenchError(f'"{text}" does not exist; give images or folders of images.')
         if not path.is_dir():
             files.append(path)

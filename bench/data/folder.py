@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tomllib
 from collections import Counter
 from functools import cached_property
@@ -74,10 +75,14 @@ class Folder(Dataset):
     """
 
     def missing(self) -> list[str]:
-        """One line where the path is not there."""
+        """One line where the path is not there or cannot be read."""
         if self.root is None:
             return ["dataset folder needs a path; write folder:PATH."]
-        return [] if self.root.exists() else [f"dataset folder:{self.root} does not exist; change the path."]
+        if not os.access(self.root, os.F_OK):  # which a name that is too long does not trouble
+            return [f"dataset folder:{self.root} does not exist; change the path."]
+        if not os.access(self.root, os.R_OK | os.X_OK if self.root.is_dir() else os.R_OK):
+            return [f"dataset folder:{self.root} cannot be read; change its permissions."]
+        return []
 
     def load(self, split: SplitName) -> Split:
         """One split, in the order of the images' paths."""
@@ -131,7 +136,7 @@ class Folder(Dataset):
     @cached_property
     def notes(self) -> tuple[str, ...]:  # type: ignore[override] # as above
         """How splits came about that the user did not give, and which images are scaled or turned."""
-        names = [name for part in self._whole.values() for name in part.names]
+        names = [name for part in self._parts.values() for name in part.names]
         held_out = [
             f"The {split} split is {HELD_OUT[split]} % of the training images of every class, held out by a hash of "
             "their paths."
@@ -175,10 +180,16 @@ class Folder(Dataset):
         """The splits that are no part of the files and are held out of the training images."""
         return tuple(split for split in SPLITS if split not in self._listed)
 
-    @property
+    @cached_property
     def _folder(self) -> Path:
-        root = self.root or Path()
-        return root if root.is_dir() else root.parent
+        """The folder of images and lists.
+
+        Raises:
+            BenchError: it is missing or cannot be read.
+        """
+        if (missing := self.missing()) or self.root is None:
+            raise BenchError(missing[0])
+        return self.root if self.root.is_dir() else self.root.parent
 
     @cached_property
     def _walk(self) -> Walk:
@@ -197,9 +208,8 @@ class Folder(Dataset):
     @cached_property
     def _listed(self) -> dict[SplitName, Part]:
         """The splits that are in the files."""
-        if (missing := self.missing()) or self.root is None:
-            raise BenchError(missing[0])
-        table = table_of(self.root)
+        folder = self._folder
+        table = table_of(self.root or folder)
         if table is None:
             return read_tree(self._walk, self._fixed or ())
         parts = read_table(table, self._fixed)

@@ -73,7 +73,7 @@ def scaled(image: Image.Image) -> Image.Image:
     low, high = depth.range or _range_of(values, depth)
     levels: NDArray[np.float64] = values.astype(np.float64)  # changed in place: images may be large
     levels -= low
-    levels *= 255 / (high - low) if high > low else 0
+    levels *= 255 / (high - low) if high > low else 1
     np.rint(np.clip(np.nan_to_num(levels, copy=False), 0, 255, out=levels), out=levels)
     found = levels.astype(np.uint8)
     return Image.fromarray(255 - found if depth.inverted else found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -157,12 +158,16 @@ def _names(file: Path, rows: Sequence[_Row]) -> list[str]:
         if name in lines:
             raise BenchError(f'"{file}" line {row.line}: path "{name}" is in line {lines[name]} too; remove one.')
         lines[name] = row.line
-    if absent := [name for name in lines if not (file.parent / name).is_file()]:
+    if absent := [name for name in lines if not _is_file(file.parent / name)]:
         raise BenchError(
             f'"{file}" names {len(absent)} of {len(lines)} images that are not there, first "{absent[0]}" in line '
             f"{lines[absent[0]]}; paths are relative to the folder of the CSV."
         )
     return list(lines)
+
+
+def _is_file(path: Path) -> bool:
+    return os.access(path, os.F_OK) and path.is_file()  # the first is not troubled by a name that is too long
 
 
 def _splits(file: Path, rows: Sequence[_Row], names: Sequence[str], columns: _Columns) -> list[SplitName]:

@@ -86,7 +86,7 @@ class Walk:
         return [entry.name for entry in self._entries(folder) if self._is_image(entry)]
 
     def images(self, folder: Path) -> Iterator[Path]:
-        """All images below a folder, through links too; a folder that is reached twice counts once.
+        """All images below a folder, through links too; of a folder that is reached twice the first way counts.
 
         Raises:
             BenchError: a file or folder has a name that is not UTF-8.
@@ -101,7 +101,7 @@ class Walk:
             seen.add(real)
             entries = self._entries(here)
             yield from (Path(entry) for entry in entries if self._is_image(entry))
-            waiting += [Path(entry) for entry in entries if self._is_folder(entry, hidden=True)]
+            waiting += [Path(entry) for entry in reversed(entries) if self._is_folder(entry, hidden=True)]
 
     def _entries(self, folder: Path) -> list[os.DirEntry[str]]:
         try:
