@@ -90,7 +90,7 @@ def _may_be_turned(image: Image.Image, file: Path) -> bool:
     """Whether to ask for the orientation: that decodes PNG, so its bytes are looked at; TIFF is turned anyway."""
     if image.format == "PNG":
         content = file.read_bytes()
-        return any(mark in content for mark in (b"eXIf", b"xif", b"xmp"))
+        return any(mark in content for mark in (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp"))
     return image.format != "TIFF"
 
 
