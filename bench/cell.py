@@ -130,6 +130,8 @@ class _Data(_Open, total=False):
     mode: str
     skipped_images: list[str]
     notes: list[str]
+    left_out: list[str]
+    class_labels: list[str]
     digest: str
 
 

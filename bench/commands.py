@@ -15,7 +15,7 @@ from bench import console
 from bench.config import Config, load_config
 from bench.data.library import Library
 from bench.errors import BenchError
-from bench.execute import Progress, Request, execute, make_ready, set_up, unfinished
+from bench.execute import Progress, Request, execute, left_out, make_ready, set_up, unfinished
 from bench.freshness import told
 from bench.grid import expand
 from bench.machine import WORKER_BYTES, this_machine
@@ -88,6 +88,8 @@ def run_grid(selection: Selection, request: Request) -> int:
         f"grid {plan.grid.name}: {len(plan.todo)} of {len(plan.grid.cells)} cells to run, {_plural(setup.workers)} "
         f"({setup.name}, {setup.device}), about {console.duration(plan.estimate.total / setup.workers)}{_on_top(plan)}."
     )
+    for text in left_out(plan, config):
+        console.warn(text)
     began = time.monotonic()
     with console.amount("image features", "images") as report:
         images = make_ready(plan, config, setup, request, report)

@@ -109,8 +109,11 @@ def _verified(place: Place) -> bool:
             f"{place.name}: {found.classes} classes, {parts} images, {decoded:,} decoded in {found.seconds:.1f} s "
             f"({found.rate:,.0f} images/s)."
         )
+    for text in (*found.notes, *found.left_out):
+        console.line(f"{place.name}: {text}")
     sound = not found.problems and not found.broken
-    console.line(f"{place.name}: is {'as it should be' if sound else 'NOT as it should be'}.")
+    but = ", but for what is left out" if found.left_out else ""
+    console.line(f"{place.name}: is {f'as it should be{but}' if sound else 'NOT as it should be'}.")
     return sound
 
 

@@ -54,3 +54,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         return "none is known here."
     more = f" and {len(known) - 20} more" if len(known) > 20 else ""
     return f"known: {', '.join(known[:20])}{more}."
+
+
+def legible(text: str) -> str:
+    r"""The text with the bytes of a path that are no UTF-8 written out, so that any stream takes it.
+
+    >>> legible("caf\udce9.png")
+    'caf\\xe9.png'
+    """
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

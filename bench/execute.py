@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +12,7 @@ from typing import Any, Literal
 from bench import preflight
 from bench.config import Config
 from bench.data.library import Library
-from bench.data.named import embedded
+from bench.data.named import embedded, shown
 from bench.errors import BenchError
 from bench.machine import cpus, this_machine
 from bench.plan import Plan
@@ -150,6 +151,16 @@ def make_ready(
     if setup.workers > 1:
         release()
     return done
+
+
+def left_out(plan: Plan, config: Config) -> list[str]:
+    """What lies among the images of a plan's data sets and is none of them, a line each; of those that are there."""
+    library, lines = Library.of(config.settings.dataset), []
+    for name in dict.fromkeys(planned.cell.dataset for planned in plan.todo if not embedded(planned.cell.dataset)):
+        with suppress(BenchError):  # what is missing is said by `make_ready`
+            found = library.open(name).left_out
+            lines += [f"{shown(name)}: {' '.join(found)}"] if found else []
+    return lines
 
 
 def execute(

@@ -26,7 +26,7 @@ def stale_parts(records: Iterable[Record], library: Library) -> dict[str, tuple[
     now = cache(lambda name: _digest(name, library))
     found = {}
     for record in records:
-        parts = (*_code(record), *_data(record, now))
+        parts = (*other_code(record), *_data(record, now))
         if parts:
             found[record.key] = parts
     return found
@@ -43,7 +43,8 @@ def told(stale: Mapping[str, tuple[str, ...]], rerun: bool = False) -> list[str]
     return [f"{many} not made by the code and data that are here now: {parts}. {done[0].upper()}{done[1:]}."]
 
 
-def _code(record: Record) -> list[str]:
+def other_code(record: Record) -> list[str]:
+    """What of the code that made a record is not the code that is here now, in words."""
     noted = Origin(record).sources
     if not noted:
         return [NOT_NOTED] if "versions" in record.provenance or "code" in record.provenance else []

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bench.cell import Record
-from bench.naming import Origin
+from bench.data.named import shown
+from bench.naming import Facets, Origin, marked, marks
 from noise.base import Labels
 
 Outcomes: TypeAlias = Mapping[str, NDArray[Any]]
@@ -53,6 +55,7 @@ class LabelSet:
         given: [n].
         true: [n], None where unknown.
         told: the records.
+        mark: what tells its data set and its noise from those of other sets that are called alike; mostly nothing.
     """
 
     name: Name
@@ -62,6 +65,17 @@ class LabelSet:
     given: Labels
     true: Labels | None
     told: tuple[Told, ...]
+    mark: tuple[Facets, Facets] = ({}, {})
+
+    @property
+    def dataset(self) -> str:
+        """The data set for people."""
+        return marked(shown(self.name.dataset), self.mark[0])
+
+    @property
+    def noise(self) -> str:
+        """The kind of noise, of a file its name alone."""
+        return marked(re.sub(r"=[^,\]]*/", "=", self.name.noise), self.mark[1])
 
 
 def usable(record: Record) -> bool:
@@ -92,7 +106,14 @@ def label_sets(records: Iterable[Record], outcomes: Callable[[str], Outcomes]) -
             sets.append(_label_set(name, None, [pair for part in by_seed.values() for pair in part]))
         else:
             sets += [_label_set(name, seed, part) for seed, part in sorted(by_seed.items())]
-    return sets
+    return _told_apart(sets)
+
+
+def _told_apart(sets: Sequence[LabelSet]) -> list[LabelSet]:
+    records = [labels.told[0].record for labels in sets]
+    datasets = marks(records, "dataset", lambda number: shown(sets[number].name.dataset))
+    noises = marks(records, "noise", lambda number: (sets[number].name.digest, sets[number].noise))
+    return [replace(labels, mark=pair) for labels, pair in zip(sets, zip(datasets, noises, strict=True), strict=True)]
 
 
 def images_of(outcomes: Outcomes) -> Labels:

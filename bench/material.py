@@ -21,6 +21,7 @@ from bench.clip.load import load_backbone
 from bench.data import named
 from bench.data.augment import View
 from bench.data.base import Dataset, SplitName
+from bench.data.images import in_colour
 from bench.data.library import Library
 from bench.encoding import Origin
 from bench.inputs import Views, features_of, inputs_from
@@ -208,5 +209,5 @@ def encoder_texts(dataset: Dataset, encoder: str, settings: Settings) -> NDArray
 
 
 def _thumbnail(image: Image.Image) -> NDArray[Any]:
-    small = image.convert("RGB").resize((THUMBNAIL_SIZE, THUMBNAIL_SIZE), Image.Resampling.BOX)
+    small = in_colour(image).resize((THUMBNAIL_SIZE, THUMBNAIL_SIZE), Image.Resampling.BOX)
     return np.asarray(small, dtype=np.float64).reshape(-1) / 255

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,12 +19,13 @@ from bench.cell import Record
 from bench.clip.backbone import Backbone
 from bench.clip.load import load_backbone
 from bench.commands import EXIT_UNFINISHED, Selection
-from bench.data.images import read_image, reason
+from bench.data.images import UNDECODABLE, read_image, reason
 from bench.data.loader import CHUNK, one_intra_op_thread
 from bench.data.pixels import Evaluation
-from bench.data.tree import SUFFIXES
+from bench.data.walk import Walk, check_name
 from bench.errors import BenchError
 from bench.files import LocalFiles
+from bench.freshness import NOT_NOTED, other_code
 from bench.keep import restore
 from bench.lookup import find_record
 from bench.machine import this_machine
@@ -101,6 +103,8 @@ def predict(selection: Selection, question: Question) -> int:
         classifier = Classifier(*restore(content, record.cell, backbone), backbone)
         rows, skipped = _rows(classifier, files, question.top)
     _written(rows, question.out)
+    if parts := [part for part in other_code(record) if part != NOT_NOTED]:
+        console.warn(f"record {record.key} was made by other code than is here now: {', '.join(parts)}.")
     if skipped:
         console.warn(f"{skipped} of {len(files)} images were skipped, since they cannot be decoded.")
     return EXIT_UNFINISHED if skipped else 0
@@ -125,8 +129,8 @@ def _chunks(classifier: Classifier, files: Sequence[Path]) -> Iterator[list[tupl
     chunk: list[tuple[Path, Tensor]] = []
     for file in files:
         try:
-            chunk.append((file, classifier.decoded(read_image(file))))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            chunk.append((file, classifier.decoded(read_image(file, upright=True))))
+        except UNDECODABLE as error:
             console.warn(f'"{file}" cannot be decoded: {reason(error)}')
         if len(chunk) == CHUNK:
             yield chunk
@@ -173,18 +177,24 @@ def _kept(store: Store, record: Record) -> bytes:
 
 
 def _images(paths: Sequence[str]) -> list[Path]:
-    """Files as named, and in folders every file with an image's ending, sorted.
+    """Files as named, and in folders every image, sorted; what is left out is said on the standard error.
 
     Raises:
-        BenchError: a path does not exist, or there is no image.
+        BenchError: a path does not exist or is not UTF-8, or there is no image.
     """
     files: list[Path] = []
     for text in paths:
         path = Path(text).expanduser()
-        if not path.exists():
+        check_name(path)
+        if not os.access(path, os.F_OK):
             raise BenchError(f'"{text}" does not exist; give images or folders of images.')
-        inside = sorted(file for file in path.rglob("*") if file.suffix.casefold() in SUFFIXES and file.is_file())
-        files += inside if path.is_dir() else [path]
+        if not path.is_dir():
+            files.append(path)
+            continue
+        walk = Walk(path)
+        files += sorted(walk.images(path))
+        for said in walk.left_out:
+            console.warn(f'"{text}": {said}')
     if not files:
         raise BenchError(f"there is no image in {', '.join(paths)}; expected files such as .jpg or .png.")
     return files

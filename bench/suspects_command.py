@@ -7,20 +7,22 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from bench import console
 from bench.cell import noise_text
 from bench.commands import DEFAULT_GRID, Selection
-from bench.data import named
 from bench.errors import BenchError
 from bench.files import LocalFiles
 from bench.grid import expand
 from bench.label_sets import LabelSet, label_sets, usable
+from bench.naming import marked
 from bench.suspects import Ranking, cleanlab_orders, precision, rank
 from bench.suspects_sheet import Tile, draw_sheets
 from bench.suspects_source import Source, Sources
+from reports.fonts import class_texts, tell
 
 NAME = "suspects"
 SHEET = re.compile(rf"{NAME}(-.+)?(-\d+\.png|\.pdf)")
@@ -32,8 +34,10 @@ WEAKER = (
 )
 COLUMNS = [
     "dataset", "noise", "rate", "shots", "seed", "rank", "path", "given", "proposed", "score", "loss", "contradicted",
-    "left_out", "probability", "margin", "methods", "predictions", "splits", "out_of_sample", "true",
+    "left_out", "probability", "margin", "methods", "predictions", "splits", "out_of_sample", "true", "given_label",
+    "proposed_label", "true_label",
 ]  # fmt: skip
+NAMED = ("given", "proposed", "true")
 
 
 @dataclass(frozen=True)
@@ -65,13 +69,14 @@ def show_suspects(selection: Selection, asked: Asked) -> int:
     oracles = sum(record.status == "done" and not usable(record) for record in records)
     if oracles:
         console.line(f"{oracles} records of oracles are left out: a user has no such methods.")
+    tell(text for labels in sets for text in (*labels.class_names, _title(labels)))
     tables: list[pd.DataFrame] = []
     files: dict[str, bytes] = {}
     for labels, stem in zip(sets, _stems(sets), strict=True):
         ranking, source = rank(labels), sources.of(labels)
         table = _table(ranking, source)
         _tell(ranking, table)
-        sheets = _sheets(table.head(asked.top), source, _title(labels))
+        sheets = _sheets(table.head(asked.top), source, labels)
         files |= {f"{stem}{ending}": content for ending, content in sheets.items()}
         tables.append(table)
     files[f"{NAME}.csv"] = _csv(tables)
@@ -112,35 +117,43 @@ def _csv(tables: Sequence[pd.DataFrame]) -> bytes:
 
 
 def _table(ranking: Ranking, source: Source) -> pd.DataFrame:
-    """The ranking with names for numbers."""
+    """The ranking with names for numbers, and with the labels as they are written where somebody has."""
     name = ranking.labels.name
     names = (*ranking.labels.class_names, NONE_OF_THEM)  # a true label of -1 is the last
+    written = _written(ranking.labels, source)
     table = ranking.table.copy()
-    for column in ("given", "proposed", "true"):
-        if column in table:
-            table[column] = [names[label] for label in table[column]]
+    for column in (column for column in NAMED if column in table):
+        if written:
+            table[f"{column}_label"] = [(*written, "")[label] for label in table[column]]
+        table[column] = [names[label] for label in table[column]]
     return table.assign(
-        dataset=named.shown(name.dataset), noise=name.noise, rate=name.rate, shots=name.shots,
+        dataset=ranking.labels.dataset, noise=marked(name.noise, ranking.labels.mark[1]), rate=name.rate,
+        shots=name.shots,
         seed="" if ranking.labels.seed is None else ranking.labels.seed, rank=range(1, len(table) + 1),
         out_of_sample=ranking.out_of_sample, path=[source.path(image) for image in table["image"]],
     )  # fmt: skip
 
 
-def _sheets(table: pd.DataFrame, source: Source, title: str) -> dict[str, bytes]:
+def _written(labels: LabelSet, source: Source) -> tuple[str, ...]:
+    """The classes as they are written in folders or CSV, from the records, else the images; empty where nobody says."""
+    recorded = (told.record.data.get("class_labels") for told in labels.told)
+    return tuple(next(filter(None, recorded), source.class_labels))
+
+
+def _sheets(table: pd.DataFrame, source: Source, labels: LabelSet) -> dict[str, bytes]:
     """Pages of the images that are at hand."""
     tiles = []
+    drawn = dict(zip(labels.class_names, class_texts(labels.class_names), strict=True)) | {NONE_OF_THEM: NONE_OF_THEM}
     for row in table.to_dict("records"):
         image = source.image(row["image"])
         if image is not None:
-            known = {"true": row["true"], "wrong": bool(row["wrong"])} if "true" in row else {}
-            tiles.append(Tile(row["rank"], image, row["given"], row["proposed"], **known))
-    return draw_sheets(tiles, f"Labels that are probably wrong: {title}") if tiles else {}
+            known: dict[str, Any] = {"true": drawn[row["true"]], "wrong": bool(row["wrong"])} if "true" in row else {}
+            tiles.append(Tile(row["rank"], image, drawn[row["given"]], drawn[row["proposed"]], **known))
+    return draw_sheets(tiles, f"Labels that are probably wrong: {_title(labels)}") if tiles else {}
 
 
 def _title(labels: LabelSet) -> str:
-    name = labels.name
-    noise = re.sub(r"=[^,\]]*/", "=", name.noise)  # of a file its name alone
-    parts = [named.shown(name.dataset), noise_text(noise, name.rate), f"{name.shots} shots"]
+    parts = [labels.dataset, noise_text(labels.noise, labels.name.rate), f"{labels.name.shots} shots"]
     return " · ".join(parts + ([] if labels.seed is None else [f"seed {labels.seed}"]))
 
 

@@ -16,6 +16,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from PIL import Image
 
+from bench.data.images import in_colour
+from reports.fonts import fit
 from reports.style import BLACK, BLUE, GREY, RC, VERMILLION
 
 COLUMNS, ROWS = 8, 6
@@ -87,6 +89,7 @@ def _page(tiles: Sequence[Tile], title: str) -> Figure:
     _legend(axes, tiles)
     for place, tile in enumerate(tiles):
         _draw(axes, tile, place % COLUMNS * TILE[0], HEAD + place // COLUMNS * TILE[1])
+    fit(figure)
     return figure
 
 
@@ -114,7 +117,7 @@ def _draw(axes: Axes, tile: Tile, left: float, top: float) -> None:
     scale = side / max(small.size)
     wide, high = small.width * scale, small.height * scale
     x, y = left + margin + (side - wide) / 2, top + (side - high) / 2
-    shown = np.asarray(small.convert("RGB"))
+    shown = np.asarray(small)
     axes.imshow(shown, extent=(x, x + wide, y + high, y), aspect="auto", interpolation=smooth, zorder=1)
     axes.add_patch(Rectangle((x, y), wide, high, fill=False, zorder=2, **_frame(tile.wrong)))
     mark = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.8}
@@ -129,10 +132,10 @@ def _draw(axes: Axes, tile: Tile, left: float, top: float) -> None:
 
 
 def _thumbnail(image: Image.Image) -> tuple[Image.Image, str]:
-    """At most `PIXELS` on the longer side, and how matplotlib should enlarge it: a small one stays as it is."""
-    if max(image.size) <= PIXELS:
-        return image, "nearest"
-    copy = image.convert("RGB")
+    """In colour, at most `PIXELS` on the longer side, and how matplotlib enlarges it: a small one stays as it is."""
+    copy = in_colour(image)
+    if max(copy.size) <= PIXELS:
+        return copy, "nearest"
     copy.thumbnail((PIXELS, PIXELS), Image.Resampling.LANCZOS)
     return copy, "antialiased"
 

@@ -25,10 +25,12 @@ class Source:
     Attributes:
         own: the training split, None where it is not at hand.
         guests: name and training split of the data set that foreign images are from.
+        class_labels: of the data set, see `bench.data.base.Dataset`.
     """
 
     own: Split | None
     guests: tuple[str, Split | None] = ("", None)
+    class_labels: tuple[str, ...] = ()
 
     def path(self, image: int) -> str:
         """What the data set calls an image, "NAME:path" of a foreign one; its position where the split is not there."""
@@ -74,7 +76,7 @@ class Sources:
             (str(told.record.noise["foreign"]) for told in labels.told if "foreign" in told.record.noise), ""
         )
         if self.instead is not None and self.instead.digest == labels.name.digest:
-            return Source(self.instead.splits["train"], self._guests(foreign))
+            return Source(self.instead.splits["train"], self._guests(foreign), self.instead.class_labels)
         try:
             dataset = self.library.open(labels.name.dataset)
             same = dataset.digest == labels.name.digest
@@ -86,7 +88,7 @@ class Sources:
                 f"{named.shown(labels.name.dataset)} has changed since; images are named by position, not drawn."
             )
             return Source(None)
-        return Source(dataset.splits["train"], self._guests(foreign))
+        return Source(dataset.splits["train"], self._guests(foreign), dataset.class_labels)
 
     def _guests(self, name: str) -> tuple[str, Split | None]:
         try:

@@ -227,6 +227,7 @@ class Run:
         self.data = {
             "classes": len(dataset.class_names),
             "class_names": list(dataset.class_names),
+            "class_labels": list(dataset.class_labels),
             "templates": list(dataset.templates),
             "train": len(train.positions),
             "validation": len(validation.positions),
@@ -236,6 +237,7 @@ class Run:
             "mode": dataset.mode,
             "skipped_images": list(dataset.skipped),
             "notes": list(dataset.notes),
+            "left_out": list(dataset.left_out),
             "digest": dataset.digest,
         }
         return train, validation

@@ -16,6 +16,7 @@ from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from reports.fonts import fit
 from reports.names import NOISE, SECTIONS, UNCHANGED, order
 from reports.style import RC, TEXT_WIDTH, Look, look
 from reports.tables import Column, evenly, summarize
@@ -201,6 +202,7 @@ def _filled(pieces: Sequence[list[Column]], size: int) -> list[list[Column]]:
 
 def save(figure: Figure, data: pd.DataFrame, name: str, caption: str, setting: str, folder: Path) -> Drawn:
     """Write a figure as PDF, SVG and PNG with its data as CSV; `name` begins with the figure's kind and a hyphen."""
+    fit(figure)
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # laid out once for all formats
     files = [folder / f"{name}.{suffix}" for suffix in FORMATS]

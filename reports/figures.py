@@ -17,6 +17,7 @@ from reports.figures_gates import gates
 from reports.figures_levels import accuracy, gap, overview
 from reports.figures_losses import losses
 from reports.figures_reliability import reliability
+from reports.fonts import tell
 from reports.frame import truth_known
 from reports.names import FAMILIES, FAMILY_WORDS, family
 from reports.processes import perform
@@ -84,6 +85,7 @@ def draw(
         if left_out is not None:
             left_out.append("no figure was drawn, because of --figures 0; without it they are drawn")
         return []
+    tell([*frame["label"], *map(str, frame["noise"])])  # once, before there are several processes
     materials = list(_materials(frame, curves, folder, outcomes))
     wanted = [(kind, material) for kind in KINDS for material in materials if _wanted(kind, material)]
     drawn, done = perform([partial(_make, *pair) for pair in wanted], most, processes)

@@ -6,6 +6,7 @@ Under the paper budget each method brings its own optimizer and epochs, so these
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import re
@@ -175,7 +176,14 @@ def _settings(records: Sequence[Record], datasets: Sequence[str], backbones: Seq
     for stem, fields in zip(stems, fixed, strict=True):
         extra = [_part(k, fields[k]) for k, values in sorted(seen[stem].items()) if len(values) > 1]
         names.append("-".join([stem, *extra]))
-    return names
+    texts = [json.dumps(fields, sort_keys=True, default=str) for fields in fixed]
+    alike: dict[str, set[str]] = defaultdict(set)
+    for name, text in zip(names, texts, strict=True):
+        alike[name].add(text)
+    return [
+        name if len(alike[name]) == 1 else f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+        for name, text in zip(names, texts, strict=True)  # of values that differ in what no file name holds alone
+    ]
 
 
 def _part(field: str, value: Any) -> str:
@@ -276,7 +284,8 @@ def _numbers(record: Record) -> dict[str, Any]:
     row |= {"reason": SIGNS["no_number"][1] if unusable else record.reason or "", **accuracy}
     row["truth"] = record.noise.get("truth", True) is not False
     row["test_truth"] = record.data.get("test_truth", True) is not False
-    row["notes"] = " ".join([*map(str, record.data.get("notes", [])), *_left_out(record)])
+    said = [*record.data.get("notes", []), *record.data.get("left_out", []), *_left_out(record)]
+    row["notes"] = " ".join(map(str, said))
     if cell.noise == "none" and not row["truth"]:
         row["noise"] = AS_IS
     row["mask"] = str(record.noise.get("digest") or "")

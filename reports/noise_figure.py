@@ -25,6 +25,7 @@ from bench.data import named
 from bench.errors import BenchError
 from bench.variants import parse_variant
 from reports.figures import Drawn, save
+from reports.fonts import class_texts, tell
 from reports.names import noise_name, percent
 from reports.style import BLUE, COLUMN_WIDTH, GREY, RC, TEXT_WIDTH, VERMILLION
 
@@ -56,6 +57,7 @@ def draw_noise(combinations: Sequence[Combination], folder: Path) -> list[Path]:
         fresh = Path(tempfile.mkdtemp(prefix=".noise-", suffix=".tmp", dir=folder))
     except OSError as error:
         raise BenchError(f'"{folder}" cannot be written: {error.strerror}; give --out a writable folder.') from error
+    tell(text for one in combinations for text in (*one.class_names, named.shown(one.cell.dataset), one.cell.noise))
     try:
         with style.context(["default", RC]):
             files = [file for drawn in _figures(combinations, fresh) for file in drawn.files]
@@ -71,13 +73,7 @@ def _figures(combinations: Sequence[Combination], folder: Path) -> Iterator[Draw
     for one in combinations:
         if one.noisy.truth and not one.noisy.mislabeled.any():
             continue
-        name = base = _name(one)
-        number = 1
-        while name in names:  # files of one name in several folders
-            number += 1
-            name = f"{base}-{number}"
-        names.add(name)
-        yield _combination(one, name, folder)
+        yield _combination(one, _free(_name(one), names), folder)
     seeds: dict[tuple[str, int], int] = {}
     for one in combinations:
         seeds.setdefault((one.cell.dataset, one.cell.shots), one.cell.seed)
@@ -89,7 +85,7 @@ def _figures(combinations: Sequence[Combination], folder: Path) -> Iterator[Draw
                 rates.setdefault(cell.noise, []).append(one)
         kinds = {kind: sorted(found, key=lambda one: one.cell.rate) for kind, found in rates.items() if len(found) > 1}
         if kinds:
-            yield _nesting(kinds, folder)
+            yield _nesting(kinds, names, folder)
 
 
 def _combination(one: Combination, name: str, folder: Path) -> Drawn:
@@ -181,7 +177,7 @@ def _class_ticks(axes: Axes, one: Combination, rows: int, columns: bool = True) 
     """Names where there are few classes, else numbers."""
     classes = len(one.class_names)
     if classes <= NAMED:
-        names = [name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}…" for name in one.class_names]
+        names = [name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}…" for name in class_texts(one.class_names)]
         size = 7 if classes <= NUMBERED else 6.5
         axes.set_yticks(range(rows), [*names, "outside"][:rows], fontsize=size)
         if columns:
@@ -219,7 +215,7 @@ def _data(one: Combination) -> pd.DataFrame:
     return pd.concat([counts, shares], ignore_index=True)
 
 
-def _nesting(kinds: dict[str, list[Combination]], folder: Path) -> Drawn:
+def _nesting(kinds: dict[str, list[Combination]], names: set[str], folder: Path) -> Drawn:
     """A row per rate, a column per sample in the order in which they become wrong; red where the order is not kept."""
     first = next(iter(kinds.values()))[0].cell
     setting = f"{named.shown(first.dataset)}, {first.shots} shots, seed {first.seed}"
@@ -252,7 +248,8 @@ def _nesting(kinds: dict[str, list[Combination]], folder: Path) -> Drawn:
     if broken:
         words = f"changed: wrong at a lower rate, and now correct or wrong in another way ({broken} labels)"
     caption = f"{setting}. Training samples by noise rate; {words}."
-    return save(figure, pd.concat(data, ignore_index=True), f"nesting-{_slug(setting)}", caption, setting, folder)
+    name = _free(f"nesting-{_slug(setting)}", names)
+    return save(figure, pd.concat(data, ignore_index=True), name, caption, setting, folder)
 
 
 def nesting(found: Sequence[Combination]) -> tuple[NDArray[np.int64], list[str]]:
@@ -306,6 +303,16 @@ def _short(noise: str) -> str:
     variant = parse_variant(noise, "noise")
     options = [f"{name}={Path(v).name if isinstance(v, str) else v}" for name, v in variant.options.items()]
     return f"{variant.name}[{','.join(options)}]" if options else variant.name
+
+
+def _free(base: str, names: set[str]) -> str:
+    """The name, with a number behind it where it is taken: by a file or folder called alike; it is taken then."""
+    name, number = base, 1
+    while name in names:
+        number += 1
+        name = f"{base}-{number}"
+    names.add(name)
+    return name
 
 
 def _slug(text: str) -> str:

@@ -23,9 +23,10 @@ PALETTE = (ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE)
 OTHER_MARKERS = ("P", "X", "h", "p", "<", ">", "d", "*")
 RATE_MARKERS = ("*", "o", "s", "^", "D", "v", "P")
 DASHES: tuple[Dash, ...] = ((0, (5.0, 1.5)), (0, (3.0, 1.2, 1.0, 1.2)), (0, (5.0, 1.0, 1.0, 1.0, 1.0, 1.0)))
+FONT = "DejaVu Sans"  # comes with matplotlib; `reports.fonts` adds others for what it does not have
 RC: Any = {
     "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],
+    "font.sans-serif": [FONT],
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,

@@ -180,6 +180,6 @@ def outcomes(_: str) -> dict[str, np.ndarray[Any, Any]]:
 @pytest.mark.parametrize(("what", "sets"), [("data", 2), ("file", 2), ("weights", 1), ("code", 1)])
 def test_suspects_pool_only_what_saw_the_same_labels(what: str, sets: int) -> None:
     found = label_sets(two(what), outcomes)
-    assert len(found) == sets
+    assert len(found) == len({(one.dataset, one.noise) for one in found}) == sets
     if sets == 1:
         assert rank(found[0]).table["methods"].max() == 2, "other weights or code are another method"

@@ -267,6 +267,22 @@ def test_figures_of_few_and_many_classes_of_foreign_images_and_of_unknown_truth(
     assert "observed,,bee,1" in Path("figures/noise-toy-4shots-seed1-given.csv").read_text()
 
 
+def test_figures_of_data_sets_that_are_called_alike_are_all_there() -> None:
+    from reports.noise_figure import draw_noise
+
+    some = [
+        combination([0, 1, 2], observed, dataset=f"folder:{name}", noise="symmetric", rate=rate)
+        for name in ("x/mine", "y/mine", "写真", "画像")
+        for rate, observed in ((0.3, [1, 1, 2]), (0.6, [1, 2, 2]))
+    ]
+    stems = sorted({file.stem for file in draw_noise(some, Path("figures"))})
+    assert [stem for stem in stems if stem.startswith("nesting")] == [
+        "nesting-folder_4_shots_seed_1", "nesting-folder_4_shots_seed_1-2",
+        "nesting-folder_mine_4_shots_seed_1", "nesting-folder_mine_4_shots_seed_1-2",
+    ]  # fmt: skip
+    assert len(stems) == 4 + len(some)
+
+
 def test_showing_labels_needs_no_torch() -> None:
     assert invoke(["noise", "show", *ONE]) == 0  # the options of the grid's methods are remembered from here on
     program = (

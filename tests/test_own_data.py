@@ -111,6 +111,31 @@ def test_labels_that_are_true_take_synthetic_noise_and_others_only_on_top(capsys
     assert {record.status for record in Store("two").records()} == {"done"}
 
 
+def test_what_is_left_out_is_said_at_the_start_in_the_record_and_in_the_report(
+    capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("photos", "none", "noise=given", methods=["zero-shot"]) == 0
+    assert capsys.readouterr().err == ""
+    Path("photos/train/one/phone.heic").write_bytes(b"x")
+    Path("photos/train/one/gone.png").symlink_to("nowhere")
+    pictures(Path("photos"), "more/one")
+    named.open_dataset.cache_clear()
+    assert run("photos", "one", "noise=given", methods=["zero-shot", "coop"]) == 0
+    left_out = [
+        'Left out: 1 file of a kind that is not read (.heic 1), "train/one/phone.heic".',
+        'Left out: 1 link that leads nowhere, "train/one/gone.png".',
+        'Left out: 1 folder of images that is no split with folders of classes, "more".',
+    ]
+    captured = capsys.readouterr()
+    assert captured.err == f"note: folder:photos: {' '.join(left_out)}\n"
+    records = list(Store("one").records())
+    assert [record.data["left_out"] for record in records] == [left_out] * 2
+    assert {record.key for record in Store("none").records()} < {record.key for record in records}
+    monkeypatch.setattr(build, "draw", lambda *_: [])
+    assert invoke(["report", "--store", "one"]) == 0
+    assert 'Left out: 1 link that leads nowhere, "train/one/gone.png"' in Path("one/report/report.md").read_text()
+
+
 def test_a_folder_that_is_not_there_is_one_line(capsys: Output) -> None:
     assert run("nowhere", "one", "noise=given") == 2
     assert capsys.readouterr().err == "error: dataset folder:nowhere does not exist; change the path.\n"

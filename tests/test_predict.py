@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load, load_file, save_file
 
 from bench import trial
@@ -215,6 +216,51 @@ def test_images_that_cannot_be_decoded_are_named_and_skipped(shop: Shop, capsys:
     assert "Traceback" not in captured.err
 
 
+def test_folders_are_searched_by_the_rules_of_a_users_own_images(
+    shop: Shop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, _, root = shop
+    whole, folder = root / "images" / "more" / "000.png", root / "messy"
+    for name in ("b.PNG", "a.png", "deep/c.png", ".ipynb_checkpoints/a-checkpoint.png", ".hidden.png", "@eaDir/b.png"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(whole.read_bytes())
+    (folder / "notes.txt").write_text("no image")
+    (folder / "phone.heic").write_bytes(b"x")
+    (folder / "linked").symlink_to(root / "images" / "more")
+    (folder / "gone.png").symlink_to(root / "nowhere.png")
+    assert invoke(["predict", "0abc", str(folder), "--store", store.root]) == 0
+    captured = capsys.readouterr()
+    found = [row["path"].removeprefix(f"{folder}/") for row in csv.DictReader(io.StringIO(captured.out))]
+    linked = [f"linked/{index:03d}.png" for index in range(len(FEW.splits["test"]))]
+    assert found == ["a.png", "b.PNG", "deep/c.png", *linked]
+    assert captured.err.splitlines() == [
+        f'note: "{folder}": Left out: 1 file of a kind that is not read (.heic 1), "phone.heic".',
+        f'note: "{folder}": Left out: 1 link that leads nowhere, "gone.png".',
+        f'note: "{folder}": Left out: 2 hidden files or folders, first ".hidden.png".',
+        f'note: "{folder}": Left out: 1 folder of a system\'s own files, "@eaDir".',
+    ]
+
+
+def test_deep_and_turned_images_are_read_as_in_a_run(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    store, _, root = shop
+    folder = root / "forms"
+    folder.mkdir()
+    plain = FEW.splits["test"].images[0].convert("L")
+    plain.putpixel((0, 0), 255)  # floats of no declared range are scaled by their own
+    pixels = np.asarray(plain)
+    plain.save(folder / "0.png")
+    Image.fromarray(pixels.astype(np.uint16) * 257).save(folder / "1.png")
+    Image.fromarray(pixels.astype(np.uint16) * 257).save(folder / "2.tif")
+    Image.fromarray((pixels / 255).astype(np.float32)).save(folder / "3.tif")
+    exif = Image.Exif()
+    exif[0x112] = 6
+    plain.transpose(Image.Transpose.ROTATE_90).save(folder / "4.png", exif=exif)
+    assert invoke(["predict", "0abc", str(folder), "--store", store.root, "--top", "3"]) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    answers = [[(row["label"], row["probability"]) for row in rows[start : start + 3]] for start in range(0, 15, 3)]
+    assert answers == [answers[0]] * 5
+
+
 MISTAKES: dict[str, tuple[Callable[[Path], list[str]], str]] = {
     "unknown key": (lambda root: ["ffff", str(root)], 'has no record "ffff"'),
     "several keys": (lambda root: ["1abc", str(root)], '"1abc" begins 2 keys'),
@@ -224,6 +270,8 @@ MISTAKES: dict[str, tuple[Callable[[Path], list[str]], str]] = {
     ),
     "not done": (lambda root: ["333", str(root)], "is failed (as ordered), so it has learned nothing"),
     "no path": (lambda root: ["0", str(root / "nowhere")], 'nowhere" does not exist; give images'),
+    "no UTF-8": (lambda root: ["0", str(root / "caf\udce9.png")], r'caf\xe9.png" has a name that is not UTF-8'),
+    "too long": (lambda root: ["0", "x" * 300], "does not exist; give images"),
     "no image": (lambda root: ["0", str(root / "store")], "there is no image in"),
     "other weights": (
         lambda root: ["0", str(root / "images"), "--backbone", str(root / "other.safetensors")],

@@ -468,6 +468,53 @@ def test_a_users_own_images_are_named_by_their_path_and_found_where_they_went(
     assert "the records were made of" in capsys.readouterr().err
 
 
+def test_labels_are_given_as_they_are_written_so_that_a_correction_maps_back(
+    own: Path,
+) -> None:
+    """Under [names] prompts call a class otherwise than its folder, here even by the name of another one."""
+    assert invoke(["suspects", "--top", "0", "--out", "plain"]) == 0
+    plain = rows_of(Path("plain/suspects.csv"))
+    assert [row["given_label"] for row in plain] == [row["given"] for row in plain]
+    assert [row["proposed_label"] for row in plain] == [row["proposed"] for row in plain]
+    assert "true_label" not in plain[0]
+    (own / "dataset.toml").write_text('[names]\none = "two"\ntwo = "one"\n')
+    open_dataset.cache_clear()
+    methods = "method=linear-probe[search=false]@folds2"
+    run = ["run", "--set", f"dataset=folder:{own}", "--set", methods, "--set", "noise=given", *SMALL[:2]]
+    assert invoke([*run, "--set", "seed=1", "--workers", "1", "--store", "renamed"]) == 0
+    called = {"one": "two", "two": "one"}
+
+    def check(out: str) -> None:
+        rows = rows_of(Path(out) / "suspects.csv")
+        assert {"one", "two"} <= {row["given"] for row in rows}
+        for row in rows:
+            for column in ("given", "proposed"):
+                assert row[column] == called.get(row[f"{column}_label"], row[f"{column}_label"])
+        assert {row["given_label"] for row in rows} == {row["given_label"] for row in plain}
+        if rows[0]["path"].endswith(".png"):
+            assert all(Path(row["path"]).parent.name == row["given_label"] for row in rows)
+
+    assert invoke(["suspects", "--top", "0", "--store", "renamed", "--out", "here"]) == 0
+    check("here")
+    for record in Store("renamed").records():
+        assert set(called) <= set(record.data["class_labels"])
+        old = record.model_copy(update={"data": {k: v for k, v in record.data.items() if k != "class_labels"}})
+        Store("old").publish(old, Store("renamed").sidecar(record.key))
+    assert invoke(["suspects", "--top", "0", "--store", "old", "--out", "from_images"]) == 0
+    check("from_images")
+    own.rename(own.with_name("elsewhere"))
+    open_dataset.cache_clear()
+    assert invoke(["suspects", "--top", "0", "--store", "renamed", "--out", "moved"]) == 0
+    check("moved")
+    assert invoke(["suspects", "--top", "0", "--store", "old", "--out", "unknown"]) == 0
+    assert "given_label" not in rows_of(Path("unknown/suspects.csv"))[0]
+
+
+def test_data_sets_whose_labels_nobody_has_written_have_no_such_columns(store: str, folder: Path) -> None:
+    assert invoke(["suspects", "--top", "0", "--store", store, "--out", "here"]) == 0
+    assert not {"given_label", "proposed_label", "true_label"} & rows_of(Path("here/suspects.csv"))[0].keys()
+
+
 def test_mistakes_are_one_line(store: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def refused(*arguments: str) -> str:
         assert invoke(["suspects", *arguments]) == 2

@@ -15,6 +15,7 @@ from PIL import Image
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
+from bench.data.images import in_colour
 from bench.seeds import Stream
 
 RATIOS: Final = (3 / 4, 4 / 3)
@@ -95,7 +96,7 @@ class Augmented(Sequence[Image.Image]):
         return len(self.images)
 
     def __getitem__(self, index: int) -> Image.Image:  # type: ignore[override] # slices are never asked for
-        image = self.images[index].convert("RGB")
+        image = in_colour(self.images[index])
         view = self.view
         stream = Stream(view.seed, "augment", view.dataset, self.split, self.names[index], view.number)
         crop = random_crop(stream, *image.size, view.crop)

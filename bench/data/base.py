@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from bench.data.grey import depth_of
 from bench.seeds import Stream
 
 SplitName = Literal["train", "validation", "test"]
@@ -79,7 +80,10 @@ class Dataset(ABC):
         embedded: whether the images come with the package or are made by it.
         superclasses: for every class the number of the group of similar classes it belongs to, or None.
         skipped: names of images that were left out because they cannot be decoded.
-        notes: sentences on how the splits came about, for records and reports.
+        notes: sentences on how the splits came about and how images are read, for records and reports.
+        left_out: sentences on what lies among the images and is none of the data set, one for each reason.
+        class_labels: the C classes as a user has written them beside the images, in the order of `class_names`; empty
+            where nobody has.
     """
 
     class_names: tuple[str, ...]
@@ -91,6 +95,8 @@ class Dataset(ABC):
     superclasses: tuple[int, ...] | None = None
     skipped: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    class_labels: tuple[str, ...] = ()
 
     def __init__(self, root: Path | None = None, mode: str | None = None, skip_broken: bool = False) -> None:
         self.root = root
@@ -132,7 +138,9 @@ class Dataset(ABC):
             state.update(split.labels.astype("<i8").tobytes())
             for index in range(len(split)):
                 image = split.images[index]
-                state.update(f"{image.mode} {image.size}".encode() + image.tobytes())
+                depth = depth_of(image)
+                read = f", {depth.code}" if depth else ""
+                state.update(f"{image.mode} {image.size}{read}".encode() + image.tobytes())
         return state.hexdigest()
 
 

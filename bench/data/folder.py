@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tomllib
 from collections import Counter
 from functools import cached_property
@@ -15,10 +16,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from bench.data.base import SPLITS, Dataset, Split, SplitName
 from bench.data.images import FileImages
-from bench.data.listing import broken, listing_digest
+from bench.data.listing import broken, listing_digest, reading_notes, readings
 from bench.data.parts import TRUE, Part, hold_out, read_classes, text_of, unknown_class
 from bench.data.table import read_table
 from bench.data.tree import read_beside, read_tree
+from bench.data.walk import Walk
 from bench.errors import BenchError, did_you_mean
 
 CLASSES, ABOUT, TABLE = "classes.txt", "dataset.toml", "labels.csv"
@@ -57,12 +59,14 @@ class About(BaseModel):
 class Folder(Dataset):
     """A user's own images with labels that nobody needs to have checked.
 
-    Two layouts. Folders: `train/CLASS/`, optional `validation/CLASS/` (or val, valid) and `test/CLASS/`, or `CLASS/`
-    alone. A CSV: its path, or a folder with `labels.csv` or a single file whose name ends so. `classes.txt`, one name
-    a line, fixes the classes and their order. A split that is missing is held out of the training images.
+    Two layouts. Folders: `train/CLASS/`, optional `validation/CLASS/` and `test/CLASS/` (for other names see
+    `bench.data.parts.split_of`), or `CLASS/` alone. A CSV: its path, or a folder with `labels.csv` or a single file
+    whose name ends so. `classes.txt`, one name a line, fixes the classes and their order. A split that is missing is
+    held out of the training images.
 
     The truth of training and validation labels is unknown unless the CSV has `true_label` or `dataset.toml` says
-    `labels = "true"`. Labels of a test split that the user gives are taken as true.
+    `labels = "true"`. Labels of a test split that the user gives are taken as true. Images are turned upright as their
+    EXIF orientation says.
 
     Args:
         root: the folder or the CSV.
@@ -71,10 +75,14 @@ class Folder(Dataset):
     """
 
     def missing(self) -> list[str]:
-        """One line where the path is not there."""
+        """One line where the path is not there or cannot be read."""
         if self.root is None:
             return ["dataset folder needs a path; write folder:PATH."]
-        return [] if self.root.exists() else [f"dataset folder:{self.root} does not exist; change the path."]
+        if not os.access(self.root, os.F_OK):  # which a name that is too long does not trouble
+            return [f"dataset folder:{self.root} does not exist; change the path."]
+        if not os.access(self.root, os.R_OK | os.X_OK if self.root.is_dir() else os.R_OK):
+            return [f"dataset folder:{self.root} cannot be read; change its permissions."]
+        return []
 
     def load(self, split: SplitName) -> Split:
         """One split, in the order of the images' paths."""
@@ -83,7 +91,7 @@ class Folder(Dataset):
         labels = sets.pop(part.known)
         checked = part.known == TRUE or self._about.labels == "true"
         return Split(
-            images=FileImages(self._folder, part.names),
+            images=FileImages(self._folder, part.names, upright=True),
             labels=labels,
             names=part.names,
             annotations=sets,
@@ -127,18 +135,31 @@ class Folder(Dataset):
 
     @cached_property
     def notes(self) -> tuple[str, ...]:  # type: ignore[override] # as above
-        """How splits came about that the user did not give."""
-        return tuple(
+        """How splits came about that the user did not give, and which images are scaled or turned."""
+        names = [name for part in self._parts.values() for name in part.names]
+        held_out = [
             f"The {split} split is {HELD_OUT[split]} % of the training images of every class, held out by a hash of "
             "their paths."
             for split in self.held_out
-        )
+        ]
+        return (*held_out, *reading_notes(readings(self._folder, names, upright=True)))
+
+    @cached_property
+    def left_out(self) -> tuple[str, ...]:  # type: ignore[override] # as above
+        """What lies among the images and is none of the data set, a sentence for each reason."""
+        self._listed  # noqa: B018 - the walk counts
+        return self._walk.left_out
+
+    @cached_property
+    def class_labels(self) -> tuple[str, ...]:  # type: ignore[override] # as above
+        """The C classes as they are written in folders or CSV, in the order of `class_names`."""
+        return self._classes
 
     @cached_property
     def images_digest(self) -> str:
         """sha256 over the bytes and paths of the images of each split."""
         parts = {name: (part.names, np.zeros(len(part.names), np.int64)) for name, part in self._parts.items()}
-        return listing_digest(self._folder, parts)
+        return listing_digest(self._folder, parts, upright=True)
 
     @cached_property
     def digest(self) -> str:
@@ -159,10 +180,20 @@ class Folder(Dataset):
         """The splits that are no part of the files and are held out of the training images."""
         return tuple(split for split in SPLITS if split not in self._listed)
 
-    @property
+    @cached_property
     def _folder(self) -> Path:
-        root = self.root or Path()
-        return root if root.is_dir() else root.parent
+        """The folder of images and lists.
+
+        Raises:
+            BenchError: it is missing or cannot be read.
+        """
+        if (missing := self.missing()) or self.root is None:
+            raise BenchError(missing[0])
+        return self.root if self.root.is_dir() else self.root.parent
+
+    @cached_property
+    def _walk(self) -> Walk:
+        return Walk(self._folder)
 
     @cached_property
     def _about(self) -> About:
@@ -177,17 +208,20 @@ class Folder(Dataset):
     @cached_property
     def _listed(self) -> dict[SplitName, Part]:
         """The splits that are in the files."""
-        if (missing := self.missing()) or self.root is None:
-            raise BenchError(missing[0])
-        table = table_of(self.root)
+        folder = self._folder
+        table = table_of(self.root or folder)
         if table is None:
-            return read_tree(self._folder)
+            return read_tree(self._walk, self._fixed or ())
         parts = read_table(table, self._fixed)
         if self._about.labels == "true" and parts["train"].known == TRUE:
             raise BenchError(
                 f'"{table}" has true labels, and {ABOUT} beside it says labels = "true"; remove one of them.'
             )
-        return {**read_beside(self._folder), **parts}
+        beside, named = read_beside(self._walk), {name for part in parts.values() for name in part.names}
+        for name in (name for split, part in beside.items() if split in parts for name in part.names):
+            if name not in named:
+                self._walk.leave("unlisted", self._folder / name)
+        return {**beside, **parts}
 
     @cached_property
     def _whole(self) -> dict[SplitName, Part]:

@@ -1,36 +1,97 @@
-"""Images in files: decoded when indexed, and a file that cannot be decoded is named."""
+"""Images in files: decoded when indexed, in colour, and a file that cannot be decoded is named."""
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from PIL import Image
+from PIL.ExifTags import Base
 
+from bench.data.grey import depth_of, scaled
 from bench.errors import BenchError
 
 HOW_TO_SKIP = "put it right, or leave such images out with skip_broken = true under [dataset.NAME] in bench.toml"
 # What Pillow raises for files that it cannot decode.
-UNDECODABLE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+UNDECODABLE = (
+    OSError, ValueError, SyntaxError, TypeError, LookupError, ArithmeticError, EOFError, struct.error,
+    Image.DecompressionBombError,
+)  # fmt: skip
+TURNED: Final = "turned"
+TURNS: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def reason(error: Exception) -> str:
     """What Pillow says of a file, in one line without the path, which the caller names."""
     text = " ".join(str(error).split()) or type(error).__name__
-    return "not an image" if text.startswith("cannot identify image file") else text
+    unknown = text.startswith("cannot identify image file")
+    return "not an image, or none of a kind that Pillow reads" if unknown else text
 
 
-def read_image(file: Path) -> Image.Image:
+def in_colour(image: Image.Image) -> Image.Image:
+    """An image in RGB, grey of more than 8 bits scaled to 256 levels (`bench.data.grey`)."""
+    # Pillow warns where it would drop a palette's transparency; the detour over RGBA gives the same colours.
+    whole = image.convert("RGBA") if isinstance(image.info.get("transparency"), bytes) else scaled(image)
+    return whole.convert("RGB")
+
+
+def read_image(file: Path, upright: bool = False) -> Image.Image:
     """A file decoded whole, in RGB.
+
+    Args:
+        file: of any kind that Pillow opens.
+        upright: whether it is turned as its EXIF orientation says. (TIFF files Pillow itself turns, always.)
 
     Raises:
         FileNotFoundError: the file is missing.
         One of UNDECODABLE: it is cut short or not an image.
     """
     with Image.open(file) as image:
-        # Pillow warns where it would drop a palette's transparency; the detour over RGBA gives the same colours.
-        whole = image.convert("RGBA") if isinstance(image.info.get("transparency"), bytes) else image
-        return whole.convert("RGB")
+        found = in_colour(image)
+        turn = TURNS.get(orientation(image)) if upright else None
+        return found if turn is None else found.transpose(turn)
+
+
+def orientation(image: Image.Image) -> int:
+    """The EXIF orientation of an opened image, 1 to 8; 1 where there is none that can be read."""
+    try:
+        found = image.getexif().get(Base.Orientation, 1)
+    except UNDECODABLE:  # torn EXIF hides no image
+        return 1
+    return found if isinstance(found, int) else 1
+
+
+def reading(file: Path, upright: bool) -> str:
+    """How an image is read otherwise than by Pillow's own conversion, from its header alone.
+
+    Returns:
+        A code of `bench.data.grey.SCALED`, "turned", both with a space between, or empty.
+    """
+    try:
+        with Image.open(file) as image:
+            depth = depth_of(image)
+            turned = upright and _may_be_turned(image, file) and orientation(image) in TURNS
+    except UNDECODABLE:
+        return ""
+    return " ".join([*([depth.code] if depth else []), *([TURNED] if turned else [])])
+
+
+def _may_be_turned(image: Image.Image, file: Path) -> bool:
+    """Whether to ask for the orientation: that decodes PNG, so its bytes are looked at; TIFF is turned anyway."""
+    if image.format == "PNG":
+        content = file.read_bytes()
+        return any(mark in content for mark in (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp"))
+    return image.format != "TIFF"
 
 
 class FileImages(Sequence[Image.Image]):
@@ -39,10 +100,11 @@ class FileImages(Sequence[Image.Image]):
     Args:
         root: the folder that the names are relative to.
         names: paths with forward slashes, N of them.
+        upright: whether they are turned as their EXIF orientation says.
     """
 
-    def __init__(self, root: Path, names: Sequence[str]) -> None:
-        self.root, self.names = Path(root), names
+    def __init__(self, root: Path, names: Sequence[str], upright: bool = False) -> None:
+        self.root, self.names, self.upright = Path(root), names, upright
 
     def __len__(self) -> int:
         return len(self.names)
@@ -55,7 +117,7 @@ class FileImages(Sequence[Image.Image]):
         """
         file = self.root / self.names[index]
         try:
-            return read_image(file)
+            return read_image(file, self.upright)
         except FileNotFoundError as error:
             raise BenchError(f'image "{file}" is not there; restore it, or prepare the data set again.') from error
         except UNDECODABLE as error:

@@ -1,6 +1,6 @@
-"""What stands for images in files without decoding them: a digest, and which of them cannot be decoded.
+"""What stands for images in files: a digest, how their headers say they are read, and which cannot be decoded.
 
-Both take a pass over all files, so both are remembered in the user's cache (or where NOISY_PROMPT_BENCH_CACHE says),
+Each takes a pass over all files, so all are remembered in the user's cache (or where NOISY_PROMPT_BENCH_CACHE says),
 under a stamp of the listing: the folder, and of every file its name, size and time of change. A file that is touched is
 looked at again.
 """
@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import numpy as np
+import PIL
 from numpy.typing import NDArray
 
 from bench.data.base import SplitName
-from bench.data.images import UNDECODABLE, read_image
+from bench.data.grey import SCALED
+from bench.data.images import TURNED, UNDECODABLE, read_image, reading
 from bench.errors import BenchError
 
 Labels = NDArray[np.int64]
@@ -30,16 +32,20 @@ LIMIT: Final = 100_000
 SIZES_ONLY: Final = "sizes-"
 CACHE: Final = "NOISY_PROMPT_BENCH_CACHE"
 _SHARE: Final = 256
+_READING: Final = 1  # of `bench.data.images.reading`; another one where it says something else of the same file
+_JPEG: Final = (".jpg", ".jpeg", ".jpe", ".jfif")
 
 
-def listing_digest(root: Path, parts: Mapping[SplitName, tuple[Sequence[str], Labels]]) -> str:
+def listing_digest(root: Path, parts: Mapping[SplitName, tuple[Sequence[str], Labels]], upright: bool = False) -> str:
     """sha256 over the names, labels and bytes of the files of all splits, 64 hexadecimal digits.
 
-    Above 100,000 files the sizes stand for the bytes, and the digest begins with "sizes-".
+    Above 100,000 files the sizes stand for the bytes, and the digest begins with "sizes-". How images are read enters
+    where it is not Pillow's own conversion (`readings`).
 
     Args:
         root: the folder that the names are relative to.
         parts: of every split the N names, with forward slashes, and the labels [N].
+        upright: whether images are turned as their EXIF orientation says.
 
     Raises:
         BenchError: a file is not there or cannot be read.
@@ -49,6 +55,8 @@ def listing_digest(root: Path, parts: Mapping[SplitName, tuple[Sequence[str], La
     state = hashlib.sha256()
     for split, (own, labels) in parts.items():
         state.update(f"{split} {len(own)}\n".encode() + labels.astype("<i8").tobytes())
+    found = zip(names, readings(root, names, upright), strict=True)
+    state.update("".join(f"{name}\tis {how}\n" for name, how in found if how).encode())
     if len(names) > LIMIT:
         state.update("".join(f"{name}\t{size}\n" for name, (size, _) in zip(names, stats, strict=True)).encode())
         return SIZES_ONLY + state.hexdigest()
@@ -64,6 +72,39 @@ def broken(root: Path, names: Sequence[str]) -> list[str]:
         BenchError: a file is not there.
     """
     return _remembered("broken", root, names, _stats(root, names), lambda: _undecodable(root, names))
+
+
+def readings(root: Path, names: Sequence[str], upright: bool = False) -> list[str]:
+    """How the header of each image says that it is read, see `bench.data.images.reading`; nothing is decoded.
+
+    Args:
+        root: the folder that the names are relative to.
+        names: N paths.
+        upright: whether images are turned as their EXIF orientation says; else JPEG holds nothing of interest.
+
+    Raises:
+        BenchError: a file is not there.
+    """
+    asked = [name for name in names if upright or not name.casefold().endswith(_JPEG)]
+    if not asked:
+        return [""] * len(names)
+    what = f"readings-{_READING}-{'upright' if upright else 'plain'}-{PIL.__version__}"
+    stats = _stats(root, asked)
+    found = _remembered(what, root, asked, stats, lambda: _each(lambda name: reading(root / name, upright), asked))
+    known = dict(zip(asked, found, strict=True))
+    return [known.get(name, "") for name in names]
+
+
+def reading_notes(found: Sequence[str]) -> list[str]:
+    """Sentences on the images that are not read by Pillow's own conversion, from their `readings` [N]."""
+    counts = {code: sum(code in how.split() for how in found) for code in (*SCALED, TURNED)}
+    said = {code: f"greyscale {text}" for code, text in SCALED.items()}
+    said[TURNED] = "turned upright, as EXIF says"
+    return [
+        f"{count:,} images are {said[code]}." if count > 1 else f"One image is {said[code]}."
+        for code, count in counts.items()
+        if count
+    ]
 
 
 def _stats(root: Path, names: Sequence[str]) -> list[tuple[int, int]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.data import DATASETS
-from bench.errors import BenchError, did_you_mean
+from bench.errors import BenchError, did_you_mean, legible
 from bench.variants import Variant, parse_variant, variant_text
 
 if TYPE_CHECKING:
@@ -26,8 +26,10 @@ def canonical(name: str) -> str:
     """The name as cells carry it: the registered name, with the mode where it is not the first; `folder:PATH` as it is.
 
     Raises:
-        BenchError: data set or mode is unknown.
+        BenchError: data set or mode is unknown, or the path is not UTF-8.
     """
+    if legible(name) != name:
+        raise BenchError(f'dataset "{legible(name)}" has a path that is not UTF-8; rename its folders.')
     if folder_of(name) is not None:
         return name.strip()
     if name.strip().rstrip(":") == FOLDER:

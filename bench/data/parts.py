@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.data.base import SPLITS, SplitName
+from bench.data.base import SplitName
 from bench.errors import BenchError, did_you_mean
 
 GIVEN, TRUE = "given", "true"
-SPLIT_NAMES: dict[str, SplitName] = {**{name: name for name in SPLITS}, "val": "validation", "valid": "validation"}
+SPLIT_NAMES: dict[str, SplitName] = {
+    "train": "train", "training": "train",
+    "validation": "validation", "val": "validation", "valid": "validation", "dev": "validation",
+    "test": "test", "testing": "test", "eval": "test", "evaluation": "test",
+}  # fmt: skip
+_BESIDE = r"images?|imgs?|pictures?|pics?|photos?|data|datasets?|sets?|splits?|samples?|files?"
+_SPLIT = re.compile(rf"(?:(?:{_BESIDE})[-_ .]?)*({'|'.join(SPLIT_NAMES)})(?:[-_ .]?(?:{_BESIDE}))*")
+UNDERSTOOD = (
+    "train or training, validation, val, valid or dev, test, testing, eval or evaluation, each alone or with a word "
+    'such as "images" or "set" ("train_images", "TestSet")'
+)
 
 
 @dataclass(frozen=True)
@@ -44,6 +55,26 @@ class Part:
         order = sorted(positions, key=lambda position: self.names[position])
         labels = {name: [values[i] for i in order] for name, values in self.labels.items()}
         return Part([self.names[i] for i in order], labels, [self.where[i] for i in order])
+
+
+def split_of(name: str) -> SplitName | None:
+    """The split that a folder or a column calls so, in any case: "val", "Training", "test_images"; None for others.
+
+    >>> [split_of(name) for name in ("Training", "images-test", "ValSet", "train station")]
+    ['train', 'test', 'validation', None]
+    """
+    found = _SPLIT.fullmatch(name.strip().casefold())
+    return SPLIT_NAMES[found[1]] if found else None
+
+
+def like_split(name: str) -> SplitName | None:
+    """The split that a name ends in, perhaps with a number or letter behind it, where `split_of` does not know it.
+
+    >>> [like_split(name) for name in ("train2017", "my_train", "testA", "train", "train station")]
+    ['train', 'train', 'test', None, None]
+    """
+    words = [word for word in re.findall(r"[^\W\d_]+", re.sub(r"([a-z])([A-Z])", r"\1 \2", name)) if len(word) > 1]
+    return split_of(words[-1]) if words and split_of(name) is None else None
 
 
 def hold_out(part: Part, shares: Mapping[SplitName, int]) -> dict[SplitName, Part]:

@@ -13,6 +13,8 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
+from bench.data.grey import scaled
+from bench.data.images import UNDECODABLE
 from bench.errors import BenchError
 
 Transform: TypeAlias = Callable[[Image.Image], Tensor]
@@ -37,7 +39,7 @@ class Evaluation:
 
     def decoded(self, image: Image.Image) -> Tensor:
         """An image before scaling, [3, H, W] uint8 (float32 where the transform could not be cut)."""
-        found: Any = image
+        found: Any = scaled(image)
         for step in self._geometry:
             found = step(found)
         return F.pil_to_tensor(found) if self.in_bytes else found  # type: ignore[no-any-return] # untyped
@@ -58,7 +60,7 @@ def read(images: Sequence[Image.Image], index: int, evaluation: Evaluation) -> T
     """
     try:
         return evaluation.decoded(images[index])
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except UNDECODABLE as error:
         text = " ".join(str(error).split()) or "no reason given"
         raise BenchError(
             f"image {index} of {len(images)} cannot be decoded: {type(error).__name__}: {text}; put it right."

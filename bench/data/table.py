@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from bench.data.base import SPLITS, SplitName
-from bench.data.parts import GIVEN, SPLIT_NAMES, TRUE, Part, text_of, unknown_class
+from bench.data.parts import GIVEN, SPLIT_NAMES, TRUE, UNDERSTOOD, Part, like_split, split_of, text_of, unknown_class
 from bench.errors import BenchError, did_you_mean
 
 PATH, SPLIT = "path", "split"
@@ -67,25 +68,43 @@ def read_table(file: Path, classes: Sequence[str] | None) -> dict[SplitName, Par
 
 
 def _read(file: Path) -> tuple[list[str], list[_Row]]:
-    """The names of the columns and the rows below them, blank lines left out."""
+    """The names of the columns and the rows below them, without blank lines and columns, which spreadsheets leave."""
     reader = csv.reader(io.StringIO(text_of(file), newline=""), strict=True)
     header: list[str] = []
     rows = []
     try:
-        for values in filter(None, reader):
-            if not header:
-                header = [name.strip().casefold() for name in values]
-            elif len(values) != len(header):
-                raise BenchError(
-                    f'"{file}" line {reader.line_num}: found {len(values)} values, expected {len(header)} as in the '
-                    "first line; put a value that has a comma in double quotes."
-                )
+        for line in reader:
+            values = [value.strip() for value in line]
+            if not any(values):
+                continue
+            if header:
+                rows.append(_Row(reader.line_num, _named(file, reader.line_num, header, values)))
             else:
-                stripped = (value.strip() for value in values)
-                rows.append(_Row(reader.line_num, dict(zip(header, stripped, strict=True))))
+                header = [name.casefold() for name in values]
     except csv.Error as error:
         raise BenchError(f'"{file}" line {reader.line_num} is not CSV: {error}; put it right.') from error
-    return header, rows
+    return [name for name in header if name], rows
+
+
+def _named(file: Path, line: int, header: Sequence[str], values: Sequence[str]) -> dict[str, str]:
+    """The values of a row by column.
+
+    Raises:
+        BenchError: there are more values than columns, or fewer; or one in a column without a name.
+    """
+    least = max(index for index, name in enumerate(header, 1) if name)
+    if len(values) < least or any(values[len(header) :]):
+        raise BenchError(
+            f'"{file}" line {line}: found {len(values)} values, expected {len(header)} as in the first line; put a '
+            "value that has a comma in double quotes."
+        )
+    pairs = list(zip(header, values, strict=False))
+    if lost := [(place, value) for place, (name, value) in enumerate(pairs, 1) if value and not name]:
+        raise BenchError(
+            f'"{file}" line {line}: column {lost[0][0]} holds "{lost[0][1]}" and has no name in the first line; name '
+            "it, or empty it."
+        )
+    return {name: value for name, value in pairs if name}
 
 
 def _columns(file: Path, header: Sequence[str]) -> _Columns:
@@ -139,12 +158,16 @@ def _names(file: Path, rows: Sequence[_Row]) -> list[str]:
         if name in lines:
             raise BenchError(f'"{file}" line {row.line}: path "{name}" is in line {lines[name]} too; remove one.')
         lines[name] = row.line
-    if absent := [name for name in lines if not (file.parent / name).is_file()]:
+    if absent := [name for name in lines if not _is_file(file.parent / name)]:
         raise BenchError(
             f'"{file}" names {len(absent)} of {len(lines)} images that are not there, first "{absent[0]}" in line '
             f"{lines[absent[0]]}; paths are relative to the folder of the CSV."
         )
     return list(lines)
+
+
+def _is_file(path: Path) -> bool:
+    return os.access(path, os.F_OK) and path.is_file()  # the first is not troubled by a name that is too long
 
 
 def _splits(file: Path, rows: Sequence[_Row], names: Sequence[str], columns: _Columns) -> list[SplitName]:
@@ -154,25 +177,25 @@ def _splits(file: Path, rows: Sequence[_Row], names: Sequence[str], columns: _Co
         BenchError: a split is unknown, or only some paths begin with the folder of a split.
     """
     if SPLIT in rows[0].values:
-        found = [row.values[SPLIT].casefold() for row in rows]
-        for row, name in zip(rows, found, strict=True):
-            if name not in SPLIT_NAMES:
-                hint = did_you_mean(name, SPLIT_NAMES)
-                raise BenchError(f'"{file}" line {row.line}: split "{name}" is unknown; {hint}')
-        return [SPLIT_NAMES[name] for name in found]
+        found = [split_of(row.values[SPLIT]) for row in rows]
+        if None in found:
+            row = rows[found.index(None)]
+            hint = did_you_mean(row.values[SPLIT].casefold(), SPLIT_NAMES)
+            raise BenchError(f'"{file}" line {row.line}: split "{row.values[SPLIT]}" is unknown; {hint}')
+        return [split for split in found if split]
     label = columns.labels.get(GIVEN) or columns.labels[TRUE]
-    folders = [name.partition("/")[0] for name in names]
+    folders = [name.partition("/")[0] if "/" in name else "" for name in names]
     # A folder that is called like its own class is the class's.
-    inside = [
-        None if folder == row.values[label] else SPLIT_NAMES.get(folder.casefold())
-        for folder, row in zip(folders, rows, strict=True)
-    ]
+    own = [folder == row.values[label] for folder, row in zip(folders, rows, strict=True)]
+    inside = [None if mine else split_of(folder) for folder, mine in zip(folders, own, strict=True)]
     splits = [split for split in inside if split]
-    if splits and None in inside:
-        row = rows[inside.index(None)]
+    strange = [i for i in range(len(rows)) if not inside[i] and (splits or (like_split(folders[i]) and not own[i]))]
+    if strange:
+        row = rows[strange[0]]
+        others = ", as others are" if splits else f"; splits are called {UNDERSTOOD}"
         raise BenchError(
-            f'"{file}" line {row.line}: "{row.values[PATH]}" is in no folder of a split, as others are; add a column '
-            "split with train, validation or test."
+            f'"{file}" line {row.line}: "{row.values[PATH]}" is in no folder of a split{others}; add a column split '
+            "with train, validation or test."
         )
     return splits or ["train"] * len(rows)
 

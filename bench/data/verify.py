@@ -28,6 +28,8 @@ class Verified:
         seconds: that decoding them took, with the start of the worker processes.
         problems: what is not as it should be, one line each; without broken images.
         broken: one line for each image that cannot be decoded.
+        notes: how the splits came about and how images are read.
+        left_out: what lies among the images and is none of the data set, one line for each reason.
     """
 
     classes: int = 0
@@ -35,6 +37,8 @@ class Verified:
     seconds: float = 0.0
     problems: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def rate(self) -> float:
@@ -55,6 +59,7 @@ def verify(at: Place, report: Report) -> Verified:
     try:
         found.classes = len(at.dataset.class_names)
         splits = [at.dataset.splits[name] for name in SPLITS]
+        found.notes, found.left_out = at.dataset.notes, at.dataset.left_out
     except BenchError as error:
         found.problems += error.lines
         return found

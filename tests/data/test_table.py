@@ -64,6 +64,45 @@ def test_cifar_n_as_it_comes_with_test_images_in_folders(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "path,label,,\n{}",
+        ",path,,label,\n{}",
+        "path,label\n{},,,\n,,,\n,\n",
+        "path,label,,\n{},,\n",
+    ],
+)
+def test_empty_columns_and_rows_of_a_spreadsheet_say_nothing(text: str, tmp_path: Path) -> None:
+    head, _, tail = text.partition("{}")
+    columns = head.splitlines()[0].split(",")
+    values = {"path": [f"{i}.png" for i in range(8)], "label": list("abababab")}
+    rows = [",".join(values[name][i] if name else "" for name in columns) for i in range(8)]
+    for i in range(8):
+        picture(tmp_path / f"{i}.png")
+    (tmp_path / "labels.csv").write_text(head + "\n".join(row + tail.partition("\n")[0] for row in rows) + "\n" + tail)
+    dataset = Folder(tmp_path)
+    assert dataset.class_names == ("a", "b")
+    assert sizes(dataset) == [4, 2, 2]
+    assert dict(dataset.splits["train"].annotations) == {}
+
+
+@pytest.mark.parametrize(
+    ("split", "expected"),
+    [
+        (("Training", "Dev", "Testing"), [4, 4, 4]),
+        (("train_set", "VAL", "evaluation"), [4, 4, 4]),
+        (("trainset", "valid", "test data"), [4, 4, 4]),
+    ],
+)
+def test_splits_are_called_as_folders_are(split: tuple[str, ...], expected: list[int], tmp_path: Path) -> None:
+    rows = [(f"{name}/{i}.png", "ab"[i % 2], name) for name in split for i in range(4)]
+    column = listed(tmp_path / "column", "path,label,split\n" + "".join(f"i{a},{b},{c}\n" for a, b, c in rows))
+    assert sizes(Folder(column)) == expected
+    prefix = listed(tmp_path / "prefix", "path,label\n" + "".join(f"{a},{b}\n" for a, b, _ in rows))
+    assert sizes(Folder(prefix)) == expected
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", 'has no column "path"; found none'),
@@ -75,7 +114,12 @@ def test_cifar_n_as_it_comes_with_test_images_in_folders(tmp_path: Path) -> None
         ("path,label\n", "lists no image"),
         ("path,label\n1.png,a\n2.png,b,c\n", "line 3: found 3 values, expected 2"),
         ('path,label\n1.png,"a\n', "line 2 is not CSV: unexpected end of data"),
+        ("path,label,,\n1.png,a,,x\n", 'line 2: column 4 holds "x" and has no name in the first line; name it'),
+        ("path,,label\n1.png,b,a\n", 'line 2: column 2 holds "b" and has no name'),
+        ("path,label,,\n1.png\n", "line 2: found 1 values, expected 4"),
+        (",,\n", 'has no column "path"; found none'),
         ("path,label\n1.png,a\n,b\n", "line 3: path is empty"),
+        (f"path,label\n1.png,a\n{'x' * 300}.png,b\n", "names 1 of 2 images that are not there"),
         ("path,label\n1.png,a\n../2.png,b\n", 'line 3: path "../2.png" leads out of the folder'),
         ("path,label\n/etc/2.png,b\n", 'line 2: path "/etc/2.png" leads out of the folder'),
         ("path,label\n1.png,a\n./1.png,b\n", 'line 3: path "1.png" is in line 2 too'),
@@ -89,6 +133,11 @@ def test_cifar_n_as_it_comes_with_test_images_in_folders(tmp_path: Path) -> None
         ("path,label,split\n1.png,a,tran\n2.png,b,test\n", 'line 2: split "tran" is unknown; did you mean "train"?'),
         ("path,label,split\n1.png,a,test\n2.png,b,test\n", "lists no training image"),
         ("path,label\ntrain/1.png,a\nrest/2.png,b\n", 'line 3: "rest/2.png" is in no folder of a split'),
+        ("path,label\ntrain/1.png,a\n2.png,b\n", 'line 3: "2.png" is in no folder of a split, as others are'),
+        (
+            "path,label\ntrain2017/1.png,a\nval2017/2.png,b\n",
+            'line 2: "train2017/1.png" is in no folder of a split; splits are called train or training',
+        ),
         (
             "path,label,split\n1.png,cat,train\n2.png,dog,train\n3.png,cta,test\n",
             'line 4: label "cta" is none of the 2',
@@ -102,7 +151,7 @@ def test_cifar_n_as_it_comes_with_test_images_in_folders(tmp_path: Path) -> None
 )
 def test_mistakes_in_a_table(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "labels.csv").write_text(text)
-    for name in ("1.png", "2.png", "3.png", "train/1.png", "rest/2.png"):
+    for name in ("1.png", "2.png", "3.png", "train/1.png", "rest/2.png", "train2017/1.png", "val2017/2.png"):
         picture(tmp_path / name)
     fails(tmp_path, message)
 

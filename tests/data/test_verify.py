@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from bench.cli import invoke
 from bench.data import named, verify
@@ -14,6 +15,7 @@ from bench.data.catalogue import Download
 from tests.data import miniature
 from tests.data.loopback import Loopback
 from tests.data.miniature import SPLIT
+from tests.data.own import pictures
 
 IMAGES = "101_ObjectCategories"
 pytestmark = pytest.mark.usefixtures("root")
@@ -58,6 +60,39 @@ def test_verify_in_worker_processes_finds_the_same(
     named.open_dataset.cache_clear()
     assert invoke(["data", "verify", f"folder:{tmp_path}/mine"]) == 2
     assert 'mine/one/image_0001.jpg" cannot be decoded: not an image' in capsys.readouterr().err
+
+
+def test_verify_says_how_images_are_read_and_what_is_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = pictures(tmp_path / "mine", "train/a", "train/b", "test/a", "test/b", count=4)
+    assert invoke(["data", "verify", f"folder:{root}"]) == 0
+    assert capsys.readouterr().out.endswith(": is as it should be.\n")
+    Image.new("I;16", (4, 4), 9).save(root / "train" / "a" / "deep.png")
+    (root / "train" / "a" / "phone.heic").write_bytes(b"x")
+    (root / "test" / "b" / "gone.png").symlink_to(root / "nowhere")
+    named.open_dataset.cache_clear()
+    assert invoke(["data", "verify", f"folder:{root}"]) == 0
+    lines = [line.removeprefix(f"folder:{root}: ") for line in capsys.readouterr().out.splitlines()]
+    assert lines[-5:] == [
+        "The validation split is 20 % of the training images of every class, held out by a hash of their paths.",
+        "One image is greyscale of 16 bits: 0 to 65,535 is scaled to 0 to 255.",
+        'Left out: 1 file of a kind that is not read (.heic 1), "train/a/phone.heic".',
+        'Left out: 1 link that leads nowhere, "test/b/gone.png".',
+        "is as it should be, but for what is left out.",
+    ]
+
+
+@pytest.mark.parametrize("names", [("my_train", "my_test"), ("entrenamiento", "prueba"), ("train", "test")])
+def test_a_tree_that_is_no_data_set_is_not_as_it_should_be(
+    names: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inner = [""] if names == ("train", "test") else ["/cat", "/dog"]
+    root = pictures(tmp_path / "mine", *(f"{name}{more}" for name in names for more in inner))
+    assert invoke(["data", "verify", f"folder:{root}"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    assert "is NOT as it should be" in captured.out
 
 
 def test_verify_tells_what_differs_from_the_record(

@@ -46,6 +46,14 @@ def test_settings_never_mix_protocols():
     assert frame.groupby("setting")["seed"].nunique().tolist() == [2, 2]
 
 
+@pytest.mark.parametrize("folders", [("写真", "画像"), ("a-b", "a b")])
+def test_data_sets_whose_names_no_file_name_tells_apart_are_not_mixed(folders: tuple[str, str]):
+    frame = tidy([record(cell(dataset=f"folder:x/{name}", seed=s)) for s in (1, 2) for name in folders])
+    assert frame.groupby("setting")["dataset"].nunique().tolist() == [1, 1]
+    assert frame.groupby("setting")["seed"].nunique().tolist() == [2, 2]
+    assert frame["setting"].str.fullmatch(r"[A-Za-z0-9_.-]+").all()
+
+
 def test_options_that_a_paper_sets_by_rate_do_not_split_its_row():
     def joapr(rate: float, warmup: int) -> Record:
         return record(cell("joapr", "symmetric", rate, budget="paper", options={"warmup": warmup}))
