@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from bench.clip.architectures import check_square
 from bench.clip.image import image_tower
 from bench.clip.text import Position, TextTower
 from bench.clip.tokens import ClassTokens, encode, tokenise
@@ -67,6 +68,7 @@ class Backbone:
         self.text_layers = len(self._text.blocks)
         self.embed_dim = int(frozen.visual.output_dim)
         size = frozen.visual.image_size
+        check_square(size, "image_size", f"backbone {name}")
         self.image_size = int(size if isinstance(size, int) else size[0])
         self.num_tokens = self._image.num_tokens
         self.preprocess_id = json.dumps(self._preprocess_cfg, sort_keys=True)
