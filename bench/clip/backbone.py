@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from bench.clip.architectures import check_square
 from bench.clip.image import image_tower
 from bench.clip.text import Position, TextTower
-from bench.clip.tokens import ClassTokens, encode, tokenise
+from bench.clip.tokens import ClassTokens, Vocabulary, encode, tokenise
 from bench.errors import BenchError
 
 __all__ = ["Backbone", "ClassTokens", "ImageFeatures", "Position"]
@@ -81,6 +81,11 @@ class Backbone:
     def parameters(self) -> Iterator[nn.Parameter]:
         """The frozen weights of both towers."""
         return self._model.parameters()  # type: ignore[no-any-return] # open_clip is untyped
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Which words have an embedding, and the positions of the text tower."""
+        return Vocabulary(self._rows, self.context_length)
 
     @property
     def vision_width(self) -> int:
