@@ -18,7 +18,7 @@ import pytest
 import torch
 from PIL import Image
 
-from bench.clip import place
+from bench.clip import features, place
 from bench.clip.backbone import Backbone
 from bench.clip.features import CHUNK, FeatureKey, Features, FeatureStore
 from bench.data import loader
@@ -189,7 +189,7 @@ def test_a_disk_that_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(features, "write_array_header_1_0", full)
-    with pytest.raises(BenchError, match="cannot be written to .*No space left on device.; name another folder"):
+    with pytest.raises(BenchError, match=r"cannot be written to .*No space left on device\); name another folder"):
         FeatureStore(tmp_path).get(key(), Pictures(), backbone())
 
 
