@@ -242,7 +242,11 @@ def _started(folder: Path, part: Part, kind: str, shape: tuple[int, ...]) -> Bin
     """A file with the header of an array, open for its rows; written, not mapped, so that a full disk is an error."""
     folder.mkdir()
     stream = (folder / f"{part}.npy").open("wb")
-    write_array_header_1_0(stream, {"descr": kind, "fortran_order": False, "shape": shape})
+    try:
+        write_array_header_1_0(stream, {"descr": kind, "fortran_order": False, "shape": shape})
+    except OSError:
+        stream.close()
+        raise
     return stream
 
 
