@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bench.data.base import Dataset
 
 
-def check(plan: Plan, settings: Mapping[str, Any], here: bool = True) -> None:
+def check(plan: Plan, settings: Mapping[str, Any], here: bool = True, texts: bool = True) -> None:
     """Look for every data set, load every backbone once, and see whether features can be kept.
 
     Every class name, and every text that a method says it encodes, is held against the backbone's vocabulary.
@@ -34,6 +34,7 @@ def check(plan: Plan, settings: Mapping[str, Any], here: bool = True) -> None:
         plan: with the cells to run.
         settings: keyword arguments of `bench.material.Settings`.
         here: whether this machine's feature folder is the one that trials write in.
+        texts: whether these count; not where a failure is to be seen again.
 
     Raises:
         Several: something is missing or cannot be encoded; one line each, and which data sets to prepare.
@@ -49,7 +50,8 @@ def check(plan: Plan, settings: Mapping[str, Any], here: bool = True) -> None:
     loaded = {name: _loaded(name) for name in dict.fromkeys(backbones)}
     lines += [line for found in loaded.values() if isinstance(found, tuple) for line in found]
     there = [cell for cell in cells if not missing[cell.dataset]]
-    lines += [*_unspeakable(there, loaded, settings), *(_unkept(there, settings) if here else ())]
+    lines += _unspeakable(there, loaded, settings) if texts else []
+    lines += _unkept(there, settings) if here else []
     prepare = [name for name, found in missing.items() if found and named.folder_of(name) is None]
     if prepare:
         lines.append(f"nothing was run; for the data sets: bench data prepare {shlex.join(prepare)}")
@@ -143,12 +145,13 @@ def _embedded() -> Vocabulary:
     return load_backbone(TINY).vocabulary
 
 
-def _unkept(cells: Sequence[Cell], settings: Mapping[str, Any]) -> Iterator[str]:
+def _unkept(cells: Sequence[Cell], settings: Mapping[str, Any]) -> list[str]:
     """One line where features have to be written and cannot be."""
     folder = features_root(settings["cache"])
     reason = unwritable(folder)
-    if reason is not None and not (folder.is_dir() and _complete(cells, settings)):
-        yield f'the feature folder "{folder}" cannot be written ({reason}); {ELSEWHERE}'
+    if reason is None or (folder.is_dir() and _complete(cells, settings)):
+        return []
+    return [f'the feature folder "{folder}" cannot be written ({reason}); {ELSEWHERE}']
 
 
 def _complete(cells: Sequence[Cell], settings: Mapping[str, Any]) -> bool:
