@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from bench.cell import Cell
-from bench.clip import BACKBONES, identity
+from bench.clip import identity
 from bench.clip.place import ELSEWHERE, features_root, unwritable
 from bench.data import DATASETS, named
 from bench.errors import BenchError, Several
 from bench.plan import Plan
 from bench.registry import BUILT_IN
-from bench.resolve import noise_options, noise_roles, takes_weights, told
+from bench.resolve import noise_kind, noise_options, noise_roles, takes_weights, told
 from methods import METHODS
-
-TINY = "tiny"
+from noise import NOISE
 
 if TYPE_CHECKING:
     from bench.clip.tokens import Vocabulary
     from bench.data.base import Dataset
+
+TINY = "tiny"
+Texts: TypeAlias = "Callable[[Dataset], tuple[tuple[str, int], ...]]"
 
 
 def check(plan: Plan, settings: Mapping[str, Any], here: bool = True, texts: bool = True) -> None:
@@ -96,11 +99,13 @@ def _unspeakable(
     cells: Iterable[Cell], loaded: Mapping[str, Vocabulary | tuple[str, ...] | None], settings: Mapping[str, Any]
 ) -> list[str]:
     """Class names that CLIP cannot tell apart, words without an embedding, and prompts that are too long."""
-    asked: dict[tuple[str, str], dict[str, Cell]] = {}
+    asked: dict[tuple[str, str], dict[str, Texts]] = {}
     for cell in cells:
         if not _fits(cell):
             like = json.dumps([cell.method, dict(cell.options)], sort_keys=True)
-            asked.setdefault((cell.dataset, cell.backbone), {})[like] = cell
+            asked.setdefault((cell.dataset, cell.backbone), {})[like] = partial(_texts, cell)
+        for encoder in _encoders(cell):
+            asked.setdefault((cell.dataset, encoder), {})[cell.noise] = _filled
     lines: dict[str, None] = {}
     for (name, backbone), some in asked.items():
         vocabulary = _embedded() if backbone == TINY else loaded[backbone]
@@ -109,9 +114,9 @@ def _unspeakable(
 
 
 def _problems(
-    name: str, backbone: str, vocabulary: Any, cells: Iterable[Cell], settings: Mapping[str, Any]
+    name: str, backbone: str, vocabulary: Any, asked: Iterable[Texts], settings: Mapping[str, Any]
 ) -> Iterator[str]:
-    """What is wrong with the texts of the cells of one data set under one backbone."""
+    """What is wrong with the texts that are encoded of one data set by one backbone."""
     from bench.clip.tokens import Vocabulary, indistinct
 
     try:
@@ -119,7 +124,7 @@ def _problems(
         dataset = named.open_dataset(name, settings["roots"].get(base), base in settings["skip_broken"])
         yield from (f"dataset {named.shown(name)}: {one}" for one in indistinct(dataset.class_names, dataset.homonyms))
         if isinstance(vocabulary, Vocabulary):
-            texts = dict.fromkeys(text for cell in cells for text in _texts(cell, dataset))
+            texts = dict.fromkeys(text for some in asked for text in some(dataset))
             yield from (
                 f"backbone {backbone}, dataset {named.shown(name)}: {one}" for one in vocabulary.problems(texts)
             )
@@ -129,14 +134,35 @@ def _problems(
 
 def _texts(cell: Cell, dataset: Dataset) -> tuple[tuple[str, int], ...]:
     method = METHODS.get(cell.method)
-    return method.texts(method.Options(**cell.options), dataset.class_names, dataset.templates)
+    try:
+        return method.texts(method.Options(**cell.options), dataset.class_names, dataset.templates)
+    except BenchError:
+        raise
+    except Exception:  # noqa: BLE001 - a plugin's own mistake is for the record of its cell to tell
+        return ()
+
+
+def _filled(dataset: Dataset) -> tuple[tuple[str, int], ...]:
+    """The texts of kinds of noise that ask an encoder about classes."""
+    return tuple((template.format(name), 0) for template in dataset.templates for name in dataset.class_names)
+
+
+def _encoders(cell: Cell) -> list[str]:
+    """Backbones whose text tower the noise of a cell asks, about class names that are not known to fit."""
+    names = [name for role, name in _named_by(cell.noise) if role == "backbone"]
+    names = [name for name in names if not (name == TINY and _own(cell))]
+    return names if names and NOISE.get(noise_kind(cell.noise)).reads_texts else []
 
 
 def _fits(cell: Cell) -> bool:
     """Whether it is known without importing torch that the texts can be encoded: of what comes with the package."""
-    rows = METHODS.row(cell.method), DATASETS.row(named.base(cell.dataset)), BACKBONES.row(TINY)
-    own = cell.backbone == TINY and all(row.origin == BUILT_IN for row in rows) and named.embedded(cell.dataset)
+    own = _own(cell) and cell.backbone == TINY and METHODS.row(cell.method).origin == BUILT_IN
     return own and not any(isinstance(value, str) for value in told(cell.method, cell.options).values())
+
+
+def _own(cell: Cell) -> bool:
+    """Whether the images come with the package."""
+    return DATASETS.row(named.base(cell.dataset)).origin == BUILT_IN and named.embedded(cell.dataset)
 
 
 def _embedded() -> Vocabulary:

@@ -25,6 +25,8 @@ from bench.plan import Plan, make_plan
 from bench.schedulers.base import Work
 from bench.schedulers.local import Local
 from bench.store import Store
+from methods import METHODS
+from methods.base import Method, Text
 
 RUN = ["run", "--set", "method=coop", "--set", "seed=1", "--set", "rate=0.5", "--scheduler", "local", "--workers", "1"]
 
@@ -159,7 +161,8 @@ def mine(*classes: str, about: str = "") -> str:
 def problems(*sets: str, here: bool = True) -> list[str]:
     """What is said before a run over given labels."""
     named.open_dataset.cache_clear()
-    common = ("noise=given", "shots=2", "seed=1", "epochs=1") if any("folder" in text for text in sets) else ("seed=1",)
+    noise = () if any("noise=" in text for text in sets) else ("noise=given",)
+    common = (*noise, "shots=2", "seed=1", "epochs=1")
     config = Selection("quick", [*common, *sets], None, None, ()).load()
     plan = make_plan(expand(config, "quick"), Store("store"))
     try:
@@ -210,6 +213,27 @@ def test_texts_of_methods_count_on_embedded_data_too() -> None:
     assert 'dataset digits: no embedding for the word "portrait"' in line
 
 
+def test_texts_that_a_kind_of_noise_asks_about() -> None:
+    name = mine("lion", "dog", about='labels = "true"\n')
+    lines = problems(name, "method=linear-probe", "noise=confusion", "rate=0.5")
+    assert lines == problems(name, "method=linear-probe,zero-shot", "noise=confusion", "rate=0.5")
+    assert lines[0].startswith('backbone tiny, dataset folder:mine: no embedding for the word "lion"')
+    assert problems("dataset=digits", "method=linear-probe", "noise=confusion", "rate=0.5") == []
+
+
+class Stumbling(Method):
+    """Fails where it is asked for its texts."""
+
+    @classmethod
+    def texts(cls, *_: Any) -> tuple[Text, ...]:
+        raise ZeroDivisionError
+
+
+def test_a_plugin_that_cannot_say_its_texts_is_left_to_its_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(METHODS.get("coop"), "texts", Stumbling.texts)
+    assert problems(mine("lion", "dog"), "method=coop") == []
+
+
 def test_embedded_data_under_tiny_are_known_to_fit_without_torch() -> None:
     program = (
         "import sys; from bench import execute, preflight; from bench.commands import Selection\n"
@@ -245,10 +269,10 @@ def test_a_feature_folder_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch
     (tmp_path / "file").write_text("")
     monkeypatch.setenv(ENVIRONMENT, str(tmp_path / "file" / "below"))
     for dataset in (name, "dataset=digits"):
-        (line,) = problems(dataset, "method=coop")
+        (line,) = problems(dataset, "method=coop", "noise=none")
         assert f'the feature folder "{tmp_path}/file/below/features" cannot be written (Not a directory); name' in line
         assert ENVIRONMENT in line
-        assert problems(dataset, "method=coop", here=False) == []  # a cluster's machines have their own
+        assert problems(dataset, "method=coop", "noise=none", here=False) == []  # a cluster's machines have their own
     Path("bench.toml").write_text(f'[paths]\ncache = "{tmp_path}/other"\n')
     assert problems(name, "method=coop") == []
     assert not (tmp_path / "other").exists()
