@@ -79,7 +79,7 @@ class _Object:
 
     def __setstate__(self, state: Any) -> None:
         if not isinstance(state, dict) or not all(type(name) is str for name in state):
-            raise Refused("an object whose attributes have no names")
+            raise Refused("an object that sets its own state")
         self.attributes = state
 
 

@@ -180,7 +180,7 @@ def refused(file: Path, reason: str) -> None:
 def test_the_code_of_an_archive_is_not_run(tmp_path: Path, sprung: Path) -> None:
     file = tmp_path / "evil.pt"
     torch.jit.script(Awakening(str(sprung))).save(str(file))
-    refused(file, "it holds an object whose attributes have no names; save its state dict alone, as safetensors")
+    refused(file, "it holds an object that sets its own state; save its state dict alone, as safetensors")
     torch.jit.load(str(file))
     assert sprung.exists()  # the trap is one
     sprung.unlink()
