@@ -141,7 +141,7 @@ def make_ready(
         BenchError: an image cannot be decoded, or features cannot be written.
     """
     settings = trial_settings(config, plan.grid.name, setup.device)
-    preflight.check(plan, settings["library"])
+    preflight.check(plan, settings, here=request.address is None)
     if request.address is not None or all(embedded(planned.cell.dataset) for planned in plan.todo):
         return 0
     from bench.material import Settings

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from bench.cell import Cell
 from bench.clip.backbone import Backbone
 from bench.clip.features import FeatureStore, Listen
 from bench.clip.load import load_backbone
+from bench.clip.place import features_root
 from bench.data import named
 from bench.data.augment import View
 from bench.data.base import Dataset, SplitName
@@ -68,7 +68,7 @@ def open_backbone(name: str, device: str) -> Backbone:
 
 def store_of(settings: Settings) -> FeatureStore:
     """The feature store that the settings name."""
-    return FeatureStore(Path(settings.cache) / "features" if settings.cache else None, settings.processors)
+    return FeatureStore(features_root(settings.cache), settings.processors)
 
 
 def split_features(dataset: Dataset, split: SplitName, backbone: Backbone, tokens: bool, settings: Settings) -> Inputs:

@@ -123,7 +123,7 @@ def reproduce(store: Store, record: Record, config: Config, asked: Asked) -> Rep
     cell = _moved(record.cell, asked)
     settings = _settings(config, record)
     stands_for = resolved(cell, settings.library)
-    preflight.check(_plan(record.key, cell), settings.library)
+    preflight.check(_plan(record.key, cell), vars(settings), here=asked.cached, texts=False)
     now, outcomes = _again(record.key, cell, settings, asked.cached)
     then = record.provenance
     changed = changes(then, {**now.provenance, "resolved": stands_for})

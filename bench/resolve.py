@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from bench.cell import Value
-from bench.clip import BACKBONES, identity
+from bench.clip import identity
 from bench.data import named
 from bench.data.library import Library
 from bench.errors import BenchError, did_you_mean
@@ -142,9 +142,8 @@ def _roles(kind: str) -> dict[str, str]:
 
 
 def takes_weights(encoder: str) -> bool:
-    """Whether an encoder of a kind of noise is a backbone; "thumbnail" stands for itself."""
-    registered = any(encoder in (row.name, *row.aliases) for row in BACKBONES.rows())
-    return registered or any(mark in encoder for mark in "/@.")
+    """Whether an encoder of a kind of noise is a backbone; "thumbnail" stands for itself, and "" for none."""
+    return encoder not in ("", "thumbnail")
 
 
 def _stands_for(kind: str, name: str, value: Value, role: str) -> Value:

@@ -63,6 +63,19 @@ def warm(cells: Iterable[Cell], settings: Settings, report: Report) -> int:
     return count.done
 
 
+def complete(cells: Iterable[Cell], settings: Settings) -> bool:
+    """Whether all that the cells read is in the feature store; nothing is computed for it but noise that asks images.
+
+    Raises:
+        BenchError: a data set or a backbone cannot be opened.
+    """
+    by_backbone: dict[str, list[Cell]] = {}
+    for cell in cells:
+        by_backbone.setdefault(cell.backbone, []).append(cell)
+    store, count = store_of(settings), _Count(lambda _done, _total: None)
+    return not any(True for some in by_backbone.values() for _ in _missing(some, settings, store, count))
+
+
 def release() -> None:
     """Give back the memory of the backbones that were used."""
     open_backbone.cache_clear()

@@ -8,9 +8,9 @@ classes, D embedding width, T patch tokens, W width of the text tower.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, Protocol, TypeAlias
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -54,6 +54,19 @@ class Needs:
     oracle: tuple[str, ...] = ()
     trains_backbone: bool = False
     packable: bool = True
+
+
+class Text(NamedTuple):
+    """A text as the text tower gets it, behind a number of context vectors."""
+
+    text: str
+    context: int = 0
+
+
+def filled(templates: Sequence[str], names: Sequence[str]) -> tuple[Text, ...]:
+    """Every template with every class name in the place of `{}`, template by template; `_` becomes a space."""
+    spoken = [name.replace("_", " ") for name in names]
+    return tuple(Text(template.replace("{}", name)) for template in templates for name in spoken)
 
 
 def structural(default: Any, description: str, **limits: Any) -> Any:
@@ -275,6 +288,17 @@ class Method(nn.Module):
     def needs(cls, options: AnyOptions) -> Needs:  # noqa: ARG003 - overridden by methods whose needs depend on options
         """What the method must be given under these options."""
         return Needs()
+
+    @classmethod
+    def texts(cls, options: AnyOptions, names: Sequence[str], templates: Sequence[str]) -> tuple[Text, ...]:  # noqa: ARG003
+        """Texts that will be encoded, where they are known before a run, which is then refused if one cannot be.
+
+        Args:
+            options: of the method.
+            names: C class names.
+            templates: of the data set.
+        """
+        return ()
 
     def setup(self, context: Context) -> None:
         """Create parameters and buffers. Training-free methods do their work here."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from methods import base
 from methods.objective import Objective
-from methods.zero_shot import zero_shot_text
+from methods.zero_shot import zero_shot_text, zero_shot_texts
 
 
 class CLIPAdapter(Objective):
@@ -42,6 +42,11 @@ class CLIPAdapter(Objective):
     ratio: Tensor
     text: Tensor
     scale: Tensor
+
+    @classmethod
+    def texts(cls, options: base.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[base.Text, ...]:
+        """The data set's templates with every class name."""
+        return (*super().texts(options, names, templates), *zero_shot_texts(names, templates))
 
     def setup(self, context: base.Context) -> None:
         """Register `down` [D/4, D] and `up` [D, D/4], from the stream `init`, and the class texts `text` [C, D]."""

@@ -37,6 +37,15 @@ class PromptLearner(base.Method):
     backbone: Backbone
     classes: ClassTokens
 
+    @classmethod
+    def texts(cls, options: base.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[base.Text, ...]:
+        """The class names behind the context, or behind the phrase that starts it; and what the split needs."""
+        assert isinstance(options, PromptLearner.Options)  # noqa: S101 - narrows the type
+        phrase = options.init.replace("_", " ")
+        context = 0 if phrase else options.context
+        prompts = [base.Text(f"{phrase} {name}.".replace("_", " ").strip(), context) for name in names]
+        return (*prompts, *super().texts(options, names, templates))
+
     def setup(self, context: base.Context) -> None:
         """Register `context` [M, W] or [C, M, W], N(0, 0.02²) from the stream `init`, and `observed` [N]."""
         object.__setattr__(self, "backbone", context.backbone)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from methods import base
 from methods.coop import CoOp
-from methods.zero_shot import zero_shot_text
+from methods.zero_shot import zero_shot_text, zero_shot_texts
 
 
 class KgCoOp(CoOp):
@@ -42,6 +44,12 @@ class KgCoOp(CoOp):
     options: KgCoOp.Options
     anchor: Tensor
     w: Tensor
+
+    @classmethod
+    def texts(cls, options: base.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[base.Text, ...]:
+        """CoOp's prompts, and the texts that they are kept near."""
+        assert isinstance(options, KgCoOp.Options)  # noqa: S101 - narrows the type
+        return (*super().texts(options, names, templates), *zero_shot_texts(names, templates, options.template))
 
     def setup(self, context: base.Context) -> None:
         """CoOp's set-up; registers `anchor` [C, D], normalised.

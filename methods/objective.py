@@ -6,13 +6,14 @@ their own. A learner brings logits (and perhaps further terms), the objective br
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
 from methods import base, losses, partition
-from methods.zero_shot import zero_shot_logits
+from methods.zero_shot import zero_shot_logits, zero_shot_texts
 
 Loss: TypeAlias = Literal["ce", "gce", "mae", "sce", "double-softmax"]
 SplitBy: TypeAlias = Literal["none", "ot", "argmax", "mixture", "small-loss", "zero-shot"]
@@ -54,6 +55,13 @@ class Objective(base.Method):
         assert isinstance(options, Objective.Options)  # noqa: S101 - narrows the type
         oracle = ("noise_rate",) if options.split == "small-loss" else ()
         return base.Needs(full_pass=options.split in FULL_PASS, oracle=oracle)
+
+    @classmethod
+    def texts(cls, options: base.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[base.Text, ...]:
+        """The data set's templates, where zero-shot CLIP splits."""
+        assert isinstance(options, Objective.Options)  # noqa: S101 - narrows the type
+        splits = options.split == "zero-shot"
+        return (*super().texts(options, names, templates), *(zero_shot_texts(names, templates) if splits else ()))
 
     def prepare_split(self, context: base.Context) -> None:
         """What the split needs from the set-up; learners call it at the end of theirs."""

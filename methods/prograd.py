@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -12,7 +12,7 @@ from bench.errors import BenchError
 from methods import base
 from methods.coop import CoOp
 from methods.losses import masked_mean, soft_cross_entropy
-from methods.zero_shot import zero_shot_text
+from methods.zero_shot import zero_shot_text, zero_shot_texts
 
 GUIDE = "kl"
 
@@ -84,6 +84,15 @@ class ProGrad(CoOp):
     def needs(cls, options: base.Options) -> base.Needs:
         """The gradient of each term, and what the split needs."""
         return replace(super().needs(options), separate_gradients=True)
+
+    @classmethod
+    def texts(cls, options: base.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[base.Text, ...]:
+        """CoOp's prompts, the words that start their context, and the teacher's texts."""
+        assert isinstance(options, ProGrad.Options)  # noqa: S101 - narrows the type
+        words = class_last(templates[0] if options.template == "dataset" else options.template)
+        start = words if options.init == "template" else options.init
+        plain = super().texts(options.model_copy(update={"init": ""}), names, templates)
+        return (*plain, *([base.Text(start)] if start else []), *zero_shot_texts(names, (f"{words} {{}}.",)))
 
     def setup(self, context: base.Context) -> None:
         """CoOp's set-up from the words; registers `teacher`, the normalised zero-shot class features [C, D].

@@ -18,16 +18,20 @@ TEMPLATES = 60
 WIDE = ("positional_embedding", "class_embedding", "ln_", "logit_scale")  # what CLIP keeps in float32
 
 
+def teacher_texts(names: Sequence[str], count: int = TEMPLATES) -> tuple[base.Text, ...]:
+    """The first of CLIP's templates for ImageNet with every class name."""
+    from open_clip import OPENAI_IMAGENET_TEMPLATES
+
+    return base.filled([template("{}") for template in OPENAI_IMAGENET_TEMPLATES[:count]], names)
+
+
 def teacher_text(context: base.Context, count: int = TEMPLATES) -> Tensor:
     """Frozen class features [C, D]: the mean encoding over templates, normalised after the mean and not before.
 
     The reference's 60 templates are the first 60 of CLIP's 80 for ImageNet, in another order.
     """
-    from open_clip import OPENAI_IMAGENET_TEMPLATES
-
-    names = [name.replace("_", " ") for name in context.class_names]
-    texts = [template(name) for template in OPENAI_IMAGENET_TEMPLATES[:count] for name in names]
-    encoded = context.backbone.text_templates(texts).view(count, len(names), -1)
+    texts = [text for text, _ in teacher_texts(context.class_names, count)]
+    encoded = context.backbone.text_templates(texts).view(count, len(context.class_names), -1)
     return F.normalize(encoded.mean(0), dim=-1)
 
 
@@ -96,6 +100,11 @@ class PromptSRC(DeepPromptLearner):
     image_weight: Tensor
     mean: Tensor
     deviation: Tensor
+
+    @classmethod
+    def texts(cls, options: base.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[base.Text, ...]:
+        """CoOp's prompts, and the teacher's texts."""
+        return (*super().texts(options, names, templates), *teacher_texts(names))
 
     def build(self, context: base.Context, generator: torch.Generator) -> None:
         """Deep text prompts; `visual_prompts` [J, P, Wv]; the teacher's class features and the epochs' weights."""

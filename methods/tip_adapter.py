@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from bench.errors import BenchError
 from methods import base
-from methods.zero_shot import zero_shot_text
+from methods.zero_shot import zero_shot_text, zero_shot_texts
 
 SCALE = 100.0  # written out in the reference, whatever the weights' own temperature: alpha is measured against it
 CROP = 0.5  # least share of the area in the reference's views; CoOp's is 0.08
@@ -73,6 +73,11 @@ class TipCache(base.Method):
         """The validation twin for the search, and views of at least half an image, beside what stands behind this."""
         assert isinstance(options, TipCache.Options)  # noqa: S101 - narrows the type
         return replace(super().needs(options), validation=options.search, views=True, crop=CROP)
+
+    @classmethod
+    def texts(cls, options: base.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[base.Text, ...]:
+        """The data set's templates with every class name."""
+        return (*super().texts(options, names, templates), *zero_shot_texts(names, templates))
 
     def setup(self, context: base.Context) -> None:
         """Register `values` [N, C], the class texts `text` [C, D], and the keys [N, D] by `keep`.

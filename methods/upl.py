@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal
 
 import torch
@@ -14,7 +14,7 @@ from bench.errors import BenchError
 from methods import base
 from methods.coop import CoOp
 from methods.losses import masked_mean
-from methods.zero_shot import zero_shot_text
+from methods.zero_shot import zero_shot_text, zero_shot_texts
 
 
 def pseudo_labels(logits: Tensor, per_class: int) -> tuple[Tensor, Tensor]:
@@ -74,6 +74,11 @@ class UPL(CoOp):
     def needs(cls, options: base.Options) -> base.Needs:  # noqa: ARG003
         """The unlabelled training split."""
         return base.Needs(pool=True)
+
+    @classmethod
+    def texts(cls, options: base.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[base.Text, ...]:
+        """CoOp's prompts, and the data set's templates with every class name."""
+        return (*super().texts(options, names, templates), *zero_shot_texts(names, templates))
 
     def setup(self, context: base.Context) -> None:
         """The contexts, [E, M, W] or [E, C, M, W], and the pseudo-labels of the pool.

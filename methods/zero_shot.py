@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import torch
@@ -22,12 +22,16 @@ def zero_shot_text(context: base.Context, template: str = "dataset") -> Tensor:
     templates = context.templates if template == "dataset" else (template,)
     if any("{}" not in text for text in templates):
         raise BenchError(f'the template "{template}" has no "{{}}"; write {{}} where the class name belongs.')
-    names = [name.replace("_", " ") for name in context.class_names]
-    texts = [text.replace("{}", name) for text in templates for name in names]
+    texts = [text for text, _ in base.filled(templates, context.class_names)]
     with torch.no_grad():
         encoded = F.normalize(context.backbone.text_templates(texts), dim=-1)
-        mean = encoded.view(len(templates), len(names), -1).mean(0)
+        mean = encoded.view(len(templates), len(context.class_names), -1).mean(0)
     return F.normalize(mean, dim=-1)
+
+
+def zero_shot_texts(names: Sequence[str], templates: Sequence[str], template: str = "dataset") -> tuple[base.Text, ...]:
+    """The texts that `zero_shot_text` encodes."""
+    return base.filled(templates if template == "dataset" else (template,), names)
 
 
 def zero_shot_logits(context: base.Context) -> Tensor:
@@ -57,6 +61,12 @@ class ZeroShot(base.Method):
     options: ZeroShot.Options
     reads_labels: ClassVar[bool] = False
     text: Tensor
+
+    @classmethod
+    def texts(cls, options: base.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[base.Text, ...]:
+        """Every template with every class name."""
+        assert isinstance(options, ZeroShot.Options)  # noqa: S101 - narrows the type
+        return zero_shot_texts(names, templates, options.template)
 
     def setup(self, context: base.Context) -> None:
         """Encode every template and average; registers `text` [C, D].

@@ -225,11 +225,13 @@ class Noise(ABC):
         kind: the name in the registry, which keys the stream.
         takes_rate: whether the kind has a nominal rate; one without is as it is in the data.
         on_true: whether the kind starts from true labels, so that it is refused where only given ones are known.
+        reads_texts: whether it asks an encoder about the class names; these are then checked before a run.
     """
 
     kind: ClassVar[str]
     takes_rate: ClassVar[bool] = True
     on_true: ClassVar[bool] = True
+    reads_texts: ClassVar[bool] = False
     Options: ClassVar[type[Options]] = Options
 
     def __init__(self, options: AnyOptions | None = None) -> None:

@@ -44,6 +44,7 @@ class Confusion(Noise):
         top_share: float = Field(default=0.4, gt=0, lt=1, description="mean share of the likeliest wrong class")
 
     options: Confusion.Options
+    reads_texts: ClassVar[bool] = True
 
     def draw(self, scene: Scene, rate: float) -> Sampled:
         """The shots of every kind, some of them with a confused label."""

@@ -13,9 +13,10 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from bench.clip.architectures import check_square
 from bench.clip.image import image_tower
 from bench.clip.text import Position, TextTower
-from bench.clip.tokens import ClassTokens, encode, tokenise
+from bench.clip.tokens import ClassTokens, Vocabulary, encode, tokenise
 from bench.errors import BenchError
 
 __all__ = ["Backbone", "ClassTokens", "ImageFeatures", "Position"]
@@ -67,6 +68,7 @@ class Backbone:
         self.text_layers = len(self._text.blocks)
         self.embed_dim = int(frozen.visual.output_dim)
         size = frozen.visual.image_size
+        check_square(size, "image_size", f"backbone {name}")
         self.image_size = int(size if isinstance(size, int) else size[0])
         self.num_tokens = self._image.num_tokens
         self.preprocess_id = json.dumps(self._preprocess_cfg, sort_keys=True)
@@ -79,6 +81,11 @@ class Backbone:
     def parameters(self) -> Iterator[nn.Parameter]:
         """The frozen weights of both towers."""
         return self._model.parameters()  # type: ignore[no-any-return] # open_clip is untyped
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """Which words have an embedding, and the positions of the text tower."""
+        return Vocabulary(self._rows, self.context_length)
 
     @property
     def vision_width(self) -> int:

@@ -7,6 +7,7 @@ did. For prompts in the image tower the store also keeps decoded images, as byte
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import logging
@@ -29,12 +30,13 @@ from torch import Tensor
 
 from bench.clip.backbone import Backbone
 from bench.clip.encode import Part, encoded
+from bench.clip.place import ELSEWHERE, features_root
 from bench.data.loader import CHUNK, one_intra_op_thread
 from bench.data.pixels import Evaluation, Transform
 from bench.errors import BenchError
 
-ENVIRONMENT: Final = "NOISY_PROMPT_BENCH_CACHE"
 FORMAT: Final = 1
+UNWRITABLE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 PLAIN: Final = "plain"
 
 Listen = Callable[[int], None]
@@ -91,24 +93,16 @@ class Features(NamedTuple):
     tokens: Tensor | None
 
 
-def default_root() -> Path:
-    """`features` in the folder named by the environment variable NOISY_PROMPT_BENCH_CACHE, or in the user's cache."""
-    import platformdirs
-
-    named = os.environ.get(ENVIRONMENT)
-    return Path(named or platformdirs.user_cache_dir("noisy-prompt-bench")).expanduser() / "features"
-
-
 class FeatureStore:
     """Features by key in one folder.
 
     Args:
-        root: the folder, or None for `default_root`.
+        root: the folder, or None for `features_root`.
         processors: that computing may use, or None for what this process may use.
     """
 
     def __init__(self, root: Path | str | None = None, processors: int | None = None) -> None:
-        self.root = default_root() if root is None else Path(root).expanduser()
+        self.root = features_root() if root is None else Path(root).expanduser()
         self.processors = processors
 
     def get(
@@ -158,11 +152,20 @@ class FeatureStore:
             with self._locked(key):
                 missing = [part for part in wanted if self.lacks(key, part, len(images))]
                 if missing:
-                    self._compute(key, missing, images, backbone, transform or backbone.preprocess, listen)
+                    self._computed(key, missing, images, backbone, transform or backbone.preprocess, listen)
         arrays = {part: self._open(key, part, len(images)) for part in wanted}
         if any(array is None for array in arrays.values()):
-            raise BenchError(f'features in "{self.root}" were removed while in use; run again, or set {ENVIRONMENT}.')
+            raise BenchError(f'features in "{self.root}" were removed while in use; run again, or {ELSEWHERE}')
         return {part: torch.from_numpy(array) for part, array in arrays.items() if array is not None}
+
+    def _computed(self, *given: Any) -> None:
+        """As `_compute`; a disk that is full, or closed on the way, is told in one line."""
+        try:
+            self._compute(*given)
+        except OSError as error:
+            if error.errno not in UNWRITABLE:
+                raise
+            raise BenchError(f'features cannot be written to "{self.root}" ({error.strerror}); {ELSEWHERE}') from error
 
     def _folder(self, key: FeatureKey, part: Part) -> Path:
         return self.root / f"{key.digest}-{part}"
@@ -193,7 +196,7 @@ class FeatureStore:
             lock.acquire()
         except OSError as error:
             raise BenchError(
-                f'the feature folder "{self.root}" cannot be written ({error.strerror}); name another in {ENVIRONMENT}.'
+                f'the feature folder "{self.root}" cannot be written ({error.strerror or error}); {ELSEWHERE}'
             ) from error
         try:
             yield
@@ -239,7 +242,11 @@ def _started(folder: Path, part: Part, kind: str, shape: tuple[int, ...]) -> Bin
     """A file with the header of an array, open for its rows; written, not mapped, so that a full disk is an error."""
     folder.mkdir()
     stream = (folder / f"{part}.npy").open("wb")
-    write_array_header_1_0(stream, {"descr": kind, "fortran_order": False, "shape": shape})
+    try:
+        write_array_header_1_0(stream, {"descr": kind, "fortran_order": False, "shape": shape})
+    except OSError:
+        stream.close()
+        raise
     return stream
 
 

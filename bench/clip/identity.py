@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from bench.clip import BACKBONES
+from bench.clip.architectures import check_named, clean_tag, proposed
 from bench.clip.spec import parse
 from bench.errors import BenchError, did_you_mean
 from bench.registry import BUILT_IN
@@ -22,43 +23,54 @@ def identity(name: str) -> str:
     it and the architecture it is loaded as; "ARCH/TAG" for open_clip's own; "NAME VERSION" for a third party's row.
 
     Raises:
-        BenchError: the name is none of these, or the file is missing or unreadable.
+        BenchError: the name is none of these, open_clip has no such architecture or tag, or the file is missing or
+            unreadable.
     """
-    if _registered(name):
+    if registered(name):
         row = BACKBONES.row(name)
         own = row.origin == BUILT_IN and row.name == "tiny"
         return f"sha256:{_digest(TINY)}" if own else f"{row.name} {row.version}"
     spec = parse(name)
+    check_named(name, spec)
+    tag = clean_tag(spec.tag) if spec.tag else None
     if spec.path is not None:
-        named = "/".join(part for part in (spec.arch, spec.tag) if part)
+        named = "/".join(part for part in (spec.arch, tag) if part)
         return f"{named}@sha256:{_digest(spec.path)}" if named else _checkpoint(spec.path)
-    if spec.arch and spec.tag:
-        return f"{spec.arch}/{spec.tag}"
+    if spec.arch and tag:
+        return f"{spec.arch}/{tag}"
+    raise unknown(name)
+
+
+def unknown(name: str) -> BenchError:
+    """The error of a name that is neither registered, nor an architecture with a tag, nor a checkpoint."""
     known = [*BACKBONES, *(alias for row in BACKBONES.rows() for alias in row.aliases)]
-    raise BenchError(
-        f'unknown backbone "{name}"; {did_you_mean(name, known)} Or give ARCH/TAG of open_clip (ViT-B-16/openai), or '
-        "the path of a checkpoint."
+    proposal = proposed(name)
+    near = f'did you mean "{proposal}"?' if proposal else did_you_mean(name, known)
+    return BenchError(
+        f'unknown backbone "{name}"; {near} Or give ARCH/TAG (for example ViT-B-16/openai), PATH, ARCH@PATH or '
+        "ARCH/TAG@PATH."
     )
 
 
 def canonical(name: str) -> str:
-    """The registered name of an alias, and ARCH/TAG with dashes in ARCH; every other name as it is.
+    """The registered name of an alias, and ARCH/TAG as open_clip spells both; every other name as it is.
 
     Raises:
         BenchError: as `identity` does.
     """
     told = identity(name)
-    if _registered(name):
+    if registered(name):
         return BACKBONES.row(name).name
     return name if "sha256:" in told else told
 
 
 def embedded(name: str) -> bool:
     """Whether the backbone is registered, so that nothing about its file or download can be wrong."""
-    return _registered(name)
+    return registered(name)
 
 
-def _registered(name: str) -> bool:
+def registered(name: str) -> bool:
+    """Whether a name, or an alias, stands in the registry."""
     return any(name == row.name or name in row.aliases for row in BACKBONES.rows())
 
 

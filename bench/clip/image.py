@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bench.clip.architectures import check_square
 from bench.clip.attention import finish
 from bench.errors import BenchError
 
@@ -54,6 +55,7 @@ class TransformerTower(ImageTower):
 
     def __init__(self, visual: Any) -> None:
         self.visual = visual
+        check_square(visual.conv1.kernel_size, "patch_size", "an image tower")
         rows, columns = visual.grid_size
         self.num_tokens = rows * columns
         self.blocks: nn.ModuleList = visual.transformer.resblocks

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import copy
 import logging
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 import torch
+from PIL import Image
 from torch import nn
 
 from bench.clip import BACKBONES
+from bench.clip.architectures import check_named, check_towers
 from bench.clip.backbone import Backbone
 from bench.clip.checkpoint import Checkpoint, find_config, infer_config, read_checkpoint
+from bench.clip.identity import registered, unknown
 from bench.clip.spec import Spec, parse
-from bench.errors import BenchError, did_you_mean
+from bench.errors import BenchError
 
 TINY: Final = "tiny"
 TINY_DIR: Final = Path(__file__).parent / "tiny"
 TINY_WEIGHTS: Final = TINY_DIR / "weights.safetensors"
-FORMS: Final = "ARCH/TAG (for example ViT-B-16/openai), PATH, ARCH@PATH or ARCH/TAG@PATH"
 
 logger = logging.getLogger(__name__)
 
@@ -56,10 +59,10 @@ def load_tiny() -> Backbone:
 def _load(name: str) -> Backbone:
     spec = parse(name)
     if spec.arch is None and spec.path is None:
-        known = [*BACKBONES, *(alias for row in BACKBONES.rows() for alias in row.aliases)]
-        if name not in known:
-            raise BenchError(f'unknown backbone "{name}"; {did_you_mean(name, known)} Or give {FORMS}.')
+        if not registered(name):
+            raise unknown(name)
         return BACKBONES.get(name)()
+    check_named(name, spec)
     if spec.arch is None:
         assert spec.path is not None  # noqa: S101 - the other case was the registry's
         return _from_file(spec.path, spec.path.name)
@@ -87,23 +90,14 @@ def _from_file(path: Path, name: str) -> Backbone:
 
 
 def _named_config(arch: str, tag: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Model and preprocessing configuration; the tag decides on quick-gelu.
-
-    Raises:
-        BenchError: architecture or tag is unknown.
-    """
+    """Model and preprocessing configuration of a known architecture and tag; the tag decides on quick-gelu."""
     import open_clip
     from open_clip.pretrained import get_pretrained_cfg
 
-    if arch not in open_clip.list_models():
-        raise BenchError(f'unknown architecture "{arch}"; {did_you_mean(arch, open_clip.list_models())}')
     config: dict[str, Any] = open_clip.get_model_config(arch)
     if tag is None:
         return config, {}
     settings = get_pretrained_cfg(arch, tag)
-    if not settings:
-        tags = open_clip.list_pretrained_tags_by_model(arch)
-        raise BenchError(f'unknown pretrained tag "{tag}" of {arch}; {did_you_mean(tag, tags)}')
     config["quick_gelu"] = bool(settings.get("quick_gelu", False))
     return config, dict(settings)
 
@@ -139,58 +133,70 @@ def _assemble(
     config.pop("custom_text", None)
     if checkpoint.openai:
         config["quick_gelu"] = True
+    check_towers(config, origin)
+    _check_layers(config, len(checkpoint.state), origin)
+    with torch.device("meta"):  # so that a configuration of any size is held against the weights before it costs memory
+        state = _fitting(_build(config, origin), checkpoint.state, origin)
     model: Any = _build(config, origin)
-    _fit(model, checkpoint.state, origin)
+    model.load_state_dict(state)
     settings = {**merge_preprocess_dict(PreprocessCfg(), preprocess), "size": model.visual.image_size}
-    return Backbone(model, name, settings, checkpoint.rows)
+    backbone = Backbone(model, name, settings, checkpoint.rows)
+    try:
+        backbone.preprocess(Image.new("RGB", (backbone.image_size, backbone.image_size)))
+    except Exception as error:  # whatever torchvision raises, some of it when an image comes
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise BenchError(f"the preprocess_cfg of {origin} is malformed: {reason}; correct it.") from error
+    return backbone
+
+
+def _check_layers(config: Mapping[str, Any], weights: int, origin: str) -> None:
+    """Refuse more layers than there are weights, each of which would be an object in memory."""
+    for tower in ("vision_cfg", "text_cfg"):
+        layers = config[tower].get("layers")
+        count = sum(n for n in (layers if isinstance(layers, list | tuple) else [layers]) if isinstance(n, int))
+        if count > weights:
+            raise BenchError(f"{origin} is configured with {count} layers and has {weights} weights; correct it.")
 
 
 def _build(config: dict[str, Any], origin: str) -> nn.Module:
     """An open_clip model with random weights, without touching the global random state.
 
     Raises:
-        BenchError: the configuration is of a kind the facade cannot serve, or malformed.
+        BenchError: the configuration is malformed.
     """
     import open_clip
 
-    vision, text = config["vision_cfg"], config["text_cfg"]
-    foreign = {
-        "multimodal_cfg": config.get("multimodal_cfg"),
-        "a timm image tower": vision.get("timm_model_name"),
-        "a Hugging Face text tower": text.get("hf_model_name"),
-        "another tokenizer": text.get("hf_tokenizer_name"),
-    }
-    for what, present in foreign.items():
-        if present:
-            raise BenchError(
-                f"{origin} is configured with {what}; expected CLIP's own towers and tokenizer: choose a backbone such "
-                "as ViT-B-16/openai."
-            )
     with torch.random.fork_rng(devices=[]):
         try:
             model: nn.Module = open_clip.CLIP(**config)
-        except (TypeError, ValueError, RuntimeError, ZeroDivisionError, AssertionError) as error:
-            reason = " ".join(str(error).split())
+        except Exception as error:  # whatever open_clip and torch raise at a size, a name or a type
+            reason = " ".join(str(error).split()) or type(error).__name__
             raise BenchError(f"the open_clip configuration of {origin} is malformed: {reason}; correct it.") from error
     return model
 
 
-def _fit(model: nn.Module, state: dict[str, torch.Tensor], origin: str) -> None:
-    """Load the weights; nothing is resized, left out or ignored.
+def _fitting(model: nn.Module, state: Mapping[str, torch.Tensor], origin: str) -> dict[str, torch.Tensor]:
+    """The weights as the model takes them; nothing is resized, left out or ignored.
 
     Raises:
-        BenchError: names the first key that differs, with the shape found and the shape expected.
+        BenchError: names the first key that differs, with what was found and what was expected.
     """
     state = dict(state)
     expected = model.state_dict()
-    if "logit_scale" in state:
+    if "logit_scale" in state and state["logit_scale"].numel() == 1:
         state["logit_scale"] = state["logit_scale"].reshape(expected["logit_scale"].shape)
     for key in [*expected, *state]:
-        found = f"shape {list(state[key].shape)}" if key in state else "no such key"
-        wanted = f"shape {list(expected[key].shape)}" if key in expected else "no such key"
+        found, wanted = (_told(tensors.get(key)) for tensors in (state, expected))
         if found != wanted:
             raise BenchError(
                 f"{origin} is of another architecture: {key} has {found}, expected {wanted}; name the right one as "
                 "ARCH@PATH or put its open_clip JSON beside it."
             )
-    model.load_state_dict(state)
+    return state
+
+
+def _told(tensor: torch.Tensor | None) -> str:
+    """Shape, and whether a weight that should be a fraction is one."""
+    if tensor is None:
+        return "no such key"
+    return f"shape {list(tensor.shape)}" + ("" if tensor.is_floating_point() else " of whole numbers")

@@ -6,7 +6,7 @@ The convention is CoOp's (arXiv 2109.01134): `_` becomes a space and the prompt 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 VOCABULARY = 49408
 START, END = 49406, 49407
+SHOWN = 100  # characters of a prompt in a message
+MOST_WORDS = 40  # in a message
+OWN = "(own images: [names] in dataset.toml)"
+RENAME = f"; rename one {OWN}."
 
 
 @dataclass(frozen=True)
@@ -77,13 +81,30 @@ class ClassTokens:
             BenchError: names the longest class.
         """
         longest = max(range(len(self)), key=lambda index: self.lengths[index])
-        needed = 1 + context + self.lengths[longest]
-        if needed > positions:
-            raise BenchError(
-                f'the prompt of class "{self.names[longest]}" takes {needed} tokens with {context} context vectors and '
-                f"the text tower has {positions}; shorten the name or use at most "
-                f"{max(positions - needed + context, 0)} context vectors."
-            )
+        problem = too_long(f'the prompt of class "{self.names[longest]}"', self.lengths[longest], context, positions)
+        if problem:
+            raise BenchError(problem)
+
+
+def too_long(what: str, length: int, context: int, positions: int) -> str | None:
+    """What to change about a prompt that the text tower has no room for, as a sentence; None where it fits.
+
+    Args:
+        what: names the prompt.
+        length: its tokens behind [SOS], context vectors not counted.
+        context: how many of these go with it.
+        positions: of the text tower.
+    """
+    beyond = 1 + context + length - positions
+    if beyond <= 0:
+        return None
+    vectors = f" with {context} context vectors" if context else ""
+    fewer = f", or use at most {context - beyond} context vectors" if context > beyond else ""
+    what = what if len(what) <= SHOWN else f'{what[:SHOWN]}…"'
+    return (
+        f"{what} takes {1 + context + length} tokens{vectors} and the text tower has {positions}: shorten the name by "
+        f"{beyond} {OWN}{fewer}."
+    )
 
 
 @lru_cache(maxsize=1)
@@ -102,17 +123,108 @@ def encode(text: str, rows: frozenset[int] | None = None) -> tuple[int, ...]:
         rows: the token ids that the weights have an embedding for; None is all.
 
     Raises:
-        BenchError: a token has no embedding; names the word.
+        BenchError: a token has no embedding; names the words.
     """
-    ids = tuple(int(token) for token in tokenizer().encode(text))
-    missing = () if rows is None else tuple(token for token in ids if token not in rows)
-    if missing:
-        word = next((word for word in text.split() if missing[0] in tokenizer().encode(word)), text)
+    check_words([text], rows)
+    return tuple(int(token) for token in tokenizer().encode(text))
+
+
+def unknown_words(texts: Iterable[str], rows: frozenset[int] | None) -> list[str]:
+    """Words of some texts, each once, of which a token has no embedding, as the tokenizer divides and spells them."""
+    if rows is None:
+        return []
+    split, clean = tokenizer().pat, tokenizer().clean_fn
+    words = dict.fromkeys(word for text in texts for word in split.findall(clean(text)))
+    return [word for word in words if not rows.issuperset(tokenizer().encode(word))]
+
+
+def check_words(texts: Sequence[str], rows: frozenset[int] | None) -> None:
+    """Refuse words without an embedding.
+
+    Raises:
+        BenchError: names all of them, and the first text with one.
+    """
+    words = unknown_words(texts, rows)
+    if words:
+        text = next(text for text in texts if unknown_words([text], rows))
         raise BenchError(
-            f'the backbone has no embedding for the word "{word}" in "{text}": its {len(rows or ())} token rows are '
+            f'the backbone has no embedding for the {listed("word", words)} in "{text[:SHOWN]}"'
+            f"{' and other texts' if len(words) > 1 and len(texts) > 1 else ''}: its {len(rows or ())} token rows are "
             "those of its own pretraining; use other words or a backbone with the whole vocabulary."
         )
-    return ids
+
+
+def listed(noun: str, words: Sequence[str]) -> str:
+    """`word "a"` or `words "a", "b" and 3 more`."""
+    shown = ", ".join(f'"{word}"' for word in words[:MOST_WORDS])
+    more = f" and {len(words) - MOST_WORDS} more" if len(words) > MOST_WORDS else ""
+    return f"{noun}{'s' if len(words) > 1 else ''} {shown}{more}"
+
+
+def indistinct(names: Sequence[str], homonyms: Collection[str] = ()) -> list[str]:
+    """What makes class names unfit for prompts, a sentence for each: no token, or the same tokens as another's.
+
+    Compared is what the text tower is given, the name with the period that follows it: CLIP's tokenizer knows no upper
+    case, unescapes HTML, mends Unicode and leaves out spaces, and `_` is one.
+
+    Args:
+        names: the C class names.
+        homonyms: names that several classes may share, since those who published the data set gave them so.
+    """
+    lines: list[str] = []
+    first: dict[tuple[int, ...], str] = {}
+    for name in names:
+        spoken = name.replace("_", " ")
+        ids = encode(f"{spoken}.")
+        if not encode(spoken):
+            lines.append(f'class "{_written(name)}" has no word that a prompt could hold{RENAME}')
+        elif ids in first and not (first[ids] == name and name in homonyms):
+            both = f'"{_written(first[ids])}" and "{_written(name)}"'
+            lines.append(f"the classes {both} are the same tokens to CLIP, in any prompt{RENAME}")
+        first.setdefault(ids, name)
+    return lines
+
+
+def _written(name: str) -> str:
+    """A name in a message, in which spaces that would not be seen stand as `_`."""
+    return name if name == " ".join(name.split()) and name else name.replace(" ", "_")
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What the text tower of a backbone takes.
+
+    Attributes:
+        rows: the token ids that have an embedding; None is all.
+        positions: of the tower, [SOS] and [EOT] included.
+    """
+
+    rows: frozenset[int] | None
+    positions: int
+
+    def problems(self, prompts: Collection[tuple[str, int]]) -> list[str]:
+        """All unknown words of some prompts in one sentence, and the longest prompt where there is no room for it.
+
+        Args:
+            prompts: texts, each with the number of context vectors that go with it.
+        """
+        words = unknown_words((text for text, _ in prompts), self.rows)
+        lines: list[str] = []
+        if words:
+            lines.append(
+                f"no embedding for the {listed('word', words)}; use other words {OWN}, or a backbone with the whole "
+                "vocabulary, such as ViT-B-16/openai."
+            )
+        lengths = {
+            (text, context): len(encode(text)) + 1
+            for text, context in prompts
+            if len(text.encode()) + context + 2 > self.positions  # else it fits, since no token is less than a byte
+        }
+        if lengths:
+            text, context = max(lengths, key=lambda prompt: lengths[prompt] + prompt[1])
+            problem = too_long(f'the prompt "{text}"', lengths[text, context], context, self.positions)
+            lines += [problem] if problem else []
+        return lines
 
 
 def tokenise(
@@ -127,18 +239,21 @@ def tokenise(
         suffix: usually ".".
         table: token embeddings, [49408, W].
         rows: the token ids that have an embedding; None is all.
-        underscores: whether `_` becomes a space.
+        underscores: whether these are names of classes, in which `_` becomes a space; else whole texts.
 
     Raises:
-        BenchError: no name, or a word without an embedding.
+        BenchError: no name, words without an embedding, or two different names of classes that are the same tokens.
     """
     if not names:
         raise BenchError("no class name was given; at least one is needed.")
+    texts = [name.replace("_", " ") if underscores else name for name in names]
+    check_words([text + suffix for text in texts], rows)
+    if underscores and (problems := indistinct(names, homonyms=names)):
+        raise BenchError(problems[0])
     ids, tails = [], []
-    for name in names:
-        text = name.replace("_", " ") if underscores else name
-        length = len(encode(text, rows))
-        whole = encode(text + suffix, rows)
+    for text in texts:
+        length = len(encode(text))
+        whole = encode(text + suffix)
         ids.append(whole[:length])
         tails.append((*whole[length:], END))
     groups, order = _grouped(ids, tails, table.detach())

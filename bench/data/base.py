@@ -77,6 +77,7 @@ class Dataset(ABC):
         source: where the images come from.
         modes: names of the ways in which the files are split, the default first; empty where there is only one. Two
             modes are two data sets to every table, because their test sets differ.
+        homonyms: names that several classes have in the list that was published, which no prompt can tell apart.
         embedded: whether the images come with the package or are made by it.
         superclasses: for every class the number of the group of similar classes it belongs to, or None.
         skipped: names of images that were left out because they cannot be decoded.
@@ -91,6 +92,7 @@ class Dataset(ABC):
     licence: str
     source: str
     modes: ClassVar[tuple[str, ...]] = ()
+    homonyms: ClassVar[tuple[str, ...]] = ()
     embedded: ClassVar[bool] = False
     superclasses: tuple[int, ...] | None = None
     skipped: tuple[str, ...] = ()

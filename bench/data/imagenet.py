@@ -20,6 +20,7 @@ SUFFIXES = (".jpeg", ".jpg", ".png")
 
 class ImageNet(Indexed):
     """ImageNet, 1,000 classes under the names that CLIP's authors gave them (CoOp's `classnames.txt`).
+    Two pairs of classes share a name there, which bounds the accuracy of all that read names: 2 of 1,000 classes.
 
     CoOp reports on the official validation images and chooses on them too. Here they are the test split alone, and
     50 images of every class are taken from the training images for validation. Labels follow the sorted WordNet
@@ -27,6 +28,7 @@ class ImageNet(Indexed):
     """
 
     name = "imagenet"
+    homonyms = ("missile", "sunglasses")
 
     def base(self, path: str) -> Path | None:
         """As everywhere; the folders `train` and `val` may also lie beside `images`."""

@@ -63,6 +63,7 @@ def verify(at: Place, report: Report) -> Verified:
     except BenchError as error:
         found.problems += error.lines
         return found
+    found.problems += _alike(at)
     found.images = tuple(len(split) for split in splits)
     found.problems += _unlike(at, found)
     began = time.monotonic()
@@ -107,6 +108,13 @@ def _unlike(at: Place, found: Verified) -> list[str]:
         for what, expected in sizes.model_dump().items()
         if expected and counts[what] != expected
     ]
+
+
+def _alike(at: Place) -> list[str]:
+    """Class names that no prompt can tell apart."""
+    from bench.clip.tokens import indistinct
+
+    return [f"dataset {at.name}: {one}" for one in indistinct(at.dataset.class_names, at.dataset.homonyms)]
 
 
 def _altered(at: Place) -> list[str]:

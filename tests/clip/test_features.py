@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import multiprocessing
@@ -17,9 +18,9 @@ import pytest
 import torch
 from PIL import Image
 
-from bench.clip import features
+from bench.clip import features, place
 from bench.clip.backbone import Backbone
-from bench.clip.features import CHUNK, FeatureKey, Features, FeatureStore, default_root
+from bench.clip.features import CHUNK, FeatureKey, Features, FeatureStore
 from bench.data import loader
 from bench.data.images import FileImages
 from bench.data.pixels import Evaluation
@@ -183,11 +184,20 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
         FeatureStore(tmp_path / "file" / "cache").get(key(), Pictures(), backbone())
 
 
+def test_a_disk_that_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(features, "write_array_header_1_0", full)
+    with pytest.raises(BenchError, match=r"cannot be written to .*No space left on device\); name another folder"):
+        FeatureStore(tmp_path).get(key(), Pictures(), backbone())
+
+
 def test_where_features_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(features.ENVIRONMENT, str(tmp_path))
-    assert FeatureStore().root == default_root() == tmp_path / "features"
-    monkeypatch.delenv(features.ENVIRONMENT)
-    assert default_root().parent.name == "noisy-prompt-bench"
+    monkeypatch.setenv(place.ENVIRONMENT, str(tmp_path))
+    assert FeatureStore().root == place.features_root() == tmp_path / "features"
+    monkeypatch.delenv(place.ENVIRONMENT)
+    assert place.features_root().parent.name == "noisy-prompt-bench"
 
 
 @torch.inference_mode()

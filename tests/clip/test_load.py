@@ -173,7 +173,7 @@ def test_compact_token_rows(tmp_path: Path) -> None:
     for call in (lambda: backbone.class_tokens(["dog", "sea lion"]), lambda: backbone.phrase("a lion")):
         with pytest.raises(BenchError, match='no embedding for the word "lion"'):
             call()
-    with pytest.raises(BenchError, match='the word "photo" in "a photo'):
+    with pytest.raises(BenchError, match='the words "photo", "of" in "a photo'):
         backbone.text_templates(["a photo of a dog."])
 
 

@@ -55,7 +55,7 @@ def test_a_run_and_the_list_of_data_sets_agree(config: Config, capsys: pytest.Ca
     from bench.store import Store
 
     plan = make_plan(expand(config, "mine"), Store("results"))
-    preflight.check(plan, Library.of(config.settings.dataset))
+    preflight.check(plan, trial_settings(config, "mine", "cpu"), texts=False)
 
 
 def test_two_tables_of_one_data_set_are_an_error() -> None:

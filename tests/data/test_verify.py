@@ -119,3 +119,12 @@ def test_verify_tells_what_differs_from_the_record(
     named.open_dataset.cache_clear()
     assert invoke(["data", "verify", "caltech101"]) == 2
     assert "bench data prepare caltech101" in capsys.readouterr().err
+
+
+def test_verify_names_classes_that_no_prompt_tells_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pictures(tmp_path / "mine", "Cat", "cat", "dog", count=8)
+    assert invoke(["data", "verify", f"folder:{tmp_path}/mine"]) == 2
+    printed = capsys.readouterr()
+    (line,) = [line for line in printed.err.splitlines() if "same tokens" in line]
+    assert 'the classes "Cat" and "cat" are the same tokens to CLIP' in line
+    assert "24 decoded" in printed.out

@@ -1,0 +1,31 @@
+"""Where frozen features are kept, and whether anything can be written there; known without importing torch."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Final
+
+ENVIRONMENT: Final = "NOISY_PROMPT_BENCH_CACHE"
+ELSEWHERE: Final = f"name another folder in {ENVIRONMENT}, or as cache under [paths] of bench.toml, which comes first."
+
+
+def features_root(cache: str | Path | None = None) -> Path:
+    """The folder `features`, in `cache`, or in what NOISY_PROMPT_BENCH_CACHE names, or in the user's cache folder."""
+    import platformdirs
+
+    named = cache or os.environ.get(ENVIRONMENT) or platformdirs.user_cache_dir("noisy-prompt-bench")
+    return Path(named).expanduser() / "features"
+
+
+def unwritable(folder: Path) -> str | None:
+    """Why nothing can be written in a folder, or why it cannot be made; None where it can. Leaves nothing behind."""
+    place = folder
+    while not os.path.lexists(place) and place != place.parent:
+        place = place.parent
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            return None
+    except OSError as error:
+        return error.strerror or str(error)
