@@ -17,6 +17,7 @@ Schedule: TypeAlias = Literal["cosine", "cosine-step", "constant"]
 UNFINISHED: tuple[Status, ...] = ("diverged", "timeout", "out_of_memory", "failed")
 MOST_FOLDS = 1000
 MOST_EPOCHS = 100_000
+LARGEST = 1e30  # a float32 ends at 3.4e38, and torch refuses a larger step with a traceback
 
 
 def _number(when: str = "", **limits: Any) -> Any:
@@ -31,14 +32,14 @@ Seed: TypeAlias = Annotated[int, _number(ge=0, le=2**63 - 1)]
 Epochs: TypeAlias = Annotated[int, _number(ge=1, le=MOST_EPOCHS)]
 BatchSize: TypeAlias = Annotated[int, _number(ge=1, le=100_000)]
 LearningRate: TypeAlias = Annotated[
-    float, _number("schedule!=cosine or epochs>warmup_epochs", gt=0, le=1e6, allow_inf_nan=False)
+    float, _number("schedule!=cosine or epochs>warmup_epochs", gt=0, le=LARGEST, allow_inf_nan=False)
 ]
-Epsilon: TypeAlias = Annotated[float, _number("optimizer!=sgd", gt=0, le=1e6, allow_inf_nan=False)]
+Epsilon: TypeAlias = Annotated[float, _number("optimizer!=sgd", gt=0, le=LARGEST, allow_inf_nan=False)]
 Momentum: TypeAlias = Annotated[float, _number("optimizer=sgd", ge=0, lt=1)]
-Decay: TypeAlias = Annotated[float, _number(ge=0, le=1e6, allow_inf_nan=False)]
+Decay: TypeAlias = Annotated[float, _number(ge=0, le=LARGEST, allow_inf_nan=False)]
 WarmupEpochs: TypeAlias = Annotated[int, _number("schedule=cosine", ge=0, le=MOST_EPOCHS)]
 WarmupRate: TypeAlias = Annotated[
-    float, _number("schedule=cosine and warmup_epochs>0", gt=0, le=1e6, allow_inf_nan=False)
+    float, _number("schedule=cosine and warmup_epochs>0", gt=0, le=LARGEST, allow_inf_nan=False)
 ]
 Views: TypeAlias = Annotated[int, _number(ge=0, le=10_000)]
 EvalEvery: TypeAlias = Annotated[int, _number("epochs>1", ge=1, le=1_000_000)]

@@ -278,7 +278,8 @@ def expectation(error: Any) -> str:
     if error["type"] == "too_short":
         return "expected at least one value"
     if error["type"] == "less_than_equal":
-        return f"expected at most {error['ctx']['le']:,}".removesuffix(".0")
+        most = error["ctx"]["le"]
+        return f"expected at most {most:,}" if isinstance(most, int) else f"expected at most {most:,.15g}"
     text = str(error["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
     return f"expected {text[:1].lower()}{text[1:]}"
 

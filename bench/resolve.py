@@ -32,6 +32,7 @@ from noise import NOISE
 
 T = TypeVar("T")
 PACKAGES = ("methods", "noise")
+DECIDING = ("cell.py", "conditions.py", "variants.py")  # files of the harness that answers depend on
 
 
 Layer: TypeAlias = tuple[str, Mapping[str, Value]]  # where options are set, as a table's name or "" in place; and these
@@ -210,6 +211,8 @@ def _validated(where: str, model: type[BaseModel], given: Mapping[str, Value]) -
     for name, value in chosen:
         if isinstance(value, float) and not math.isfinite(value):
             raise BenchError(f"{where}: option {name} = {value!r}: expected a finite number.")
+        if isinstance(given.get(name), bool) and type(value) in (int, float):
+            raise BenchError(f"{where}: option {name} = {given[name]!r}: expected a number.")
     return chosen
 
 
@@ -264,6 +267,7 @@ def _sources() -> str:
     state = hashlib.sha256(version("pydantic").encode())
     for file in sorted(path for package in PACKAGES for path in (root / package).rglob("*.py")):
         state.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes())
-    for file in (Path(__file__), Path(conditions.__file__)):
-        state.update(file.read_bytes())
+    state.update(Path(__file__).read_bytes())
+    for name in DECIDING:
+        state.update(Path(conditions.__file__).with_name(name).read_bytes())
     return state.hexdigest()[:16]

@@ -93,7 +93,7 @@ def _option(role: str, default: Any, description: str, notes: Mapping[str, str],
 class Options(BaseModel):
     """The options of a method, validated and frozen; an unknown option is an error, and so is an infinite number."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def scalar_options(options: type[Options]) -> tuple[str, ...]:

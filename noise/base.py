@@ -34,7 +34,7 @@ class Options(BaseModel):
     `bench.conditions`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     on_top: bool = Field(default=False, description="allow labels whose truth is unknown, and change them further")
 

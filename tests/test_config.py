@@ -112,7 +112,7 @@ def test_zero_is_a_value_and_not_unset() -> None:
             "timeout = 1e+300: expected at most 31,536,000 seconds, a year, or inf for no limit.",
         ),
         ("[grid.q]\ntimeout = nan", "timeout = nan: expected greater than 0."),
-        ("[grid.q]\nlearning_rate = 1e300", "learning_rate = 1e+300: expected at most 1,000,000."),
+        ("[grid.q]\nlearning_rate = 1e300", "learning_rate = 1e+300: expected at most 1e+30."),
         ("[grid.q]\nweight_decay = inf", "weight_decay = inf: expected a finite number."),
         ("[[method.coop.paper.when]]\nshots = 1000001", "shots = 1000001: expected at most 1,000,000."),
         ("[grid.q]\nexclude = [{epochs = 100001}]", "epochs = 100001: expected at most 100,000."),

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from bench.conditions import idle
-from bench.config import Config, load_config, validated
+from bench.config import Config, Optimizer, load_config, validated
 from bench.errors import BenchError
 from bench.grid import expand
 from bench.layers import packaged_file, read_layers
@@ -60,7 +60,7 @@ def fails(message: str, config: Config, *sets: str, grid: str = "quick") -> None
         ("promptsrc[mean=nan]", "mean = nan: expected a finite number."),
         ("visprompt[gate_bias=inf]", "gate_bias = inf: expected 'form' or a finite number."),
         ("coop-split[alpha=nan]", "alpha = nan: expected 'certain' or a finite number."),
-        ("gce-coop[q=true]", "q = True: expected a valid number."),
+        ("gce-coop[q=true]", "q = True: expected a number."),
         ("plot[iterations=1000000000]", "iterations = 1000000000: expected at most 10,000."),
         ("upl[per_class=100000000000000000000]", "per_class = 100000000000000000000: expected at most 1,000,000."),
     ],
@@ -135,6 +135,16 @@ def test_the_packaged_settings_hold_no_idle_option() -> None:
             layers = [table.options, paper.options, part]
             for given, whole in zip(layers, accumulate(layers, lambda a, b: {**a, **b}), strict=True):
                 assert not given.keys() & idle(model.model_validate(whole)).keys(), name
+
+
+def test_the_packaged_papers_name_no_key_that_the_loop_does_not_heed() -> None:
+    for name, table in load_config().settings.method.items():
+        own = table.paper.model_dump(exclude_unset=True, exclude={"when", "options"})
+        for part in ({}, *(when.model_dump(exclude_unset=True) for when in table.paper.when)):
+            budget = Optimizer(
+                **{key: value for key, value in {**own, **part}.items() if key in Optimizer.model_fields}
+            )
+            assert not budget.model_fields_set & idle(budget).keys(), name
 
 
 class Foreign(Toy):

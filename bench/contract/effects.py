@@ -52,13 +52,19 @@ class Runs:
     known: dict[str, Trace | None] = field(default_factory=dict)
 
     def trace(self, options: Options) -> Trace | None:
-        """What a run with these options leaves behind; None where the method refuses them or its numbers diverge."""
+        """What a run with these options leaves behind; None where the method refuses them or its numbers diverge.
+
+        Raises:
+            AssertionError: the run ends in any other error.
+        """
         name = options.model_dump_json()
         if name not in self.known:
             try:
                 self.known[name] = self._trace(options)
             except (BenchError, ArithmeticError):
                 self.known[name] = None
+            except Exception as error:
+                raise AssertionError(f"{_given(options)}: {type(error).__name__}: {error}") from error
         return self.known[name]
 
     def differ(self, options: Options, others: Iterable[Options], reports: bool = False) -> bool:
@@ -102,14 +108,19 @@ def differences(method: type[Method], options: Options, names: Iterable[str] | N
 
 def _difference(runs: Runs, options: Options, name: str) -> Iterator[str]:
     others = list(variants(options, name))
-    given = ", ".join(f"{n}={v}" for n, v in options if n != name and v != type(options).model_fields[n].default)
-    where = f"beside {given or 'the defaults'}"
+    where = f"beside {_given(options, name)}"
     if name in idle(options):
         if runs.differ(options, others[:2], reports=True):
             yield f"option {name} counts {where}, where it is declared to do nothing"
     elif others and not any(runs.differ(beside, variants(beside, name)) for beside in _around(options, name)):
         tried = ", ".join(str(getattr(other, name)) for other in others)
         yield f"option {name} does nothing {where}, tried {tried}; declare when it counts, or why it is unseen"
+
+
+def _given(options: Options, but: str = "") -> str:
+    """The options that are not at their defaults."""
+    fields = type(options).model_fields
+    return ", ".join(f"{n}={v}" for n, v in options if n != but and v != fields[n].default) or "the defaults"
 
 
 def _around(options: Options, name: str) -> Iterator[Options]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal, get_args, get_origin
 
 import pytest
+from torch import Tensor
 
 from bench.contract import checks, effects
 from methods import METHODS, base
@@ -78,6 +79,13 @@ class Lost(Toy):
         weight: float = base.scalar(1.0, "a weight", "los=gce", ge=0)
 
 
+class Breaks(Toy):
+    """Knows one loss alone, and offers all of them."""
+
+    def objective(self, logits: Tensor, batch: base.Batch) -> dict[str, Tensor]:
+        return {"half": super().objective(logits, batch)["ce"] / 2}
+
+
 @pytest.mark.parametrize(
     ("method", "message"),
     [
@@ -96,3 +104,8 @@ def test_a_wrong_declaration_is_noticed(method: type[base.Method], message: str)
 def test_a_condition_on_no_option_is_noticed() -> None:
     with pytest.raises(ValueError, match='option weight counts beside "los", which is no option'):
         checks.does_what_options_say(Lost, Lost.Options())
+
+
+def test_an_option_that_breaks_the_method_is_named() -> None:
+    with pytest.raises(AssertionError, match=r"loss=gce: KeyError: 'ce'"):
+        checks.does_what_options_say(Breaks, Breaks.Options())
