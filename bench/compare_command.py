@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections import Counter
 from collections.abc import Iterable
@@ -20,6 +19,7 @@ from bench.files import LocalFiles
 from bench.grid import expand
 
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
+MOST_POINTS = 100
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,9 @@ def compare_records(selection: Selection, gate: Gate) -> int:
     """
     if gate.write and (gate.summary is not None or gate.as_json):
         raise BenchError("--write makes the baseline and compares nothing; leave out --summary and --json, or --write.")
-    if not math.isfinite(gate.minimum_effect):
-        raise BenchError(f"--minimum-effect {gate.minimum_effect}: expected a finite number of points, such as 1.")
+    if not gate.minimum_effect <= MOST_POINTS:
+        asked = f"--minimum-effect {gate.minimum_effect}"
+        raise BenchError(f"{asked}: expected a finite number of points up to {MOST_POINTS}, such as 1.")
     if gate.write:
         return _write(selection, gate)
     try:

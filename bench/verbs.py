@@ -136,7 +136,7 @@ def compare(
         bool, typer.Option("--strict", help="Exit with 1 also where a cell of the baseline has no record.")
     ] = False,
     minimum_effect: Annotated[
-        float, typer.Option(min=0, max=100, help="Points of accuracy below which a difference never counts.")
+        float, typer.Option(min=0, help="Points of accuracy below which a difference never counts.")
     ] = 1.0,
     json: AsJson = False,
     plugin: Plugins = None,
