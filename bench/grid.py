@@ -44,7 +44,7 @@ class Grid:
     Attributes:
         name: of the grid.
         cells: unique cells in a stable order: by data set, backbone, shots and seed, then noise, then method.
-        notes: lines for the user, on values that were inherited where that may surprise.
+        notes: lines for the user, on values that were inherited where that may surprise, or that do nothing.
     """
 
     name: str
@@ -94,23 +94,26 @@ def expand(config: Config, name: str) -> Grid:
             found[key] = PlannedCell(key, cell, reference)
     if not found:
         raise BenchError(f"grid {name} has no cell left after its excludes; remove one of them.")
-    _check_budget(config, name, [planned.cell for planned in found.values()])
-    return Grid(name, tuple(found.values()), tuple(inherited_rates(config, name)))
+    idle = unheeded(config, name, [planned.cell for planned in found.values()])
+    return Grid(name, tuple(found.values()), (*inherited_rates(config, name), *idle))
 
 
-def _check_budget(config: Config, name: str, cells: Sequence[Cell]) -> None:
-    """Refuse what the user's table of the grid or `--set` names for the training loop, and no cell of the grid heeds.
+def unheeded(config: Config, name: str, cells: Sequence[Cell]) -> list[str]:
+    """A line for each key of the training loop that the user names for a grid and that none of its cells heeds.
 
-    What a table names and `--set` then puts out of action is no mistake.
+    What a table names and `--set` then puts out of action is not told of. Nothing is refused: the command that a report
+    gives for a cell names every key.
     """
     named = {key: config.layers.origin(("grid", name, key)) for key in sorted(config.named(name))}
     last = {key for key, origin in named.items() if origin == SET}
+    lines = []
     for key, origin in named.items():
         if origin == PACKAGED or (origin != SET and last & conditions.deciding(Cell, key)):
             continue
         if all(reason := conditions.idle(cell).get(key, "") for cell in cells):
             where = f"--set {key}" if origin == SET else f"{origin}: grid.{name}.{key}"
-            raise BenchError(f"{where} = {getattr(cells[0], key)!r} does nothing in grid {name}; {reason}.")
+            lines.append(f"{where} = {getattr(cells[0], key)!r} does nothing in grid {name}; {reason}.")
+    return lines
 
 
 def _product(config: Config, name: str, table: GridTable, methods: list[Resolved]) -> Iterator[tuple[Cell, bool]]:

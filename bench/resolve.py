@@ -51,7 +51,7 @@ def layered(method: str, layers: Sequence[Layer]) -> dict[str, Value]:
     """Every option of a method from layers of them, each laid over the one before; what does nothing has its default.
 
     An option that does nothing both beside the layers up to its own and in the end is a mistake. One that a later layer
-    puts out of action is not.
+    puts out of action is not, and neither is one that says what holds anyway: reports write every option of a cell.
 
     Raises:
         BenchError: as `options`.
@@ -185,11 +185,12 @@ def _options(what: str, plugin: str, registry: Registry[Any], layers: Sequence[L
             stages.append((layer, conditions.idle(chosen)))
     except ValueError as error:
         raise BenchError(f'{what} "{plugin}": {error}; correct its declaration.') from error
-    in_the_end = stages[-1][1]
+    in_the_end, fields = stages[-1][1], model.model_fields
     for (place, own), idle in stages:
-        if named := next((name for name in own if name in idle and name in in_the_end), None):
-            where = place or f'{what} "{plugin}"'
-            raise BenchError(f"{where}: option {named} = {own[named]!r} does nothing here; {in_the_end[named]}.")
+        for name in (name for name in own if name in idle and name in in_the_end):
+            if own[name] != fields[name].default:
+                where = place or f'{what} "{plugin}"'
+                raise BenchError(f"{where}: option {name} = {own[name]!r} does nothing here; {in_the_end[name]}.")
     return conditions.settled(chosen)
 
 

@@ -62,7 +62,6 @@ def fails(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
         (["plan", "--set", "method=elr[lambda_elr=inf]"], "option lambda_elr = inf: expected a finite number."),
         (["plan", "--set", "method=coop@folds1000000"], "asks for 1,000,000 folds; expected at most 1,000."),
         (["plan", "--set", f"method=coop@fold1of{'9' * 5000}"], 'only "@clean", "@folds4"'),
-        (["plan", "--set", "epsilon=1"], "--set epsilon = 1.0 does nothing in grid quick"),
         (["run", "--workers", "1000000000"], "--workers"),
         (["suspects", "--top", "1000000000"], "--top"),
         (["predict", "0", "x.png", "--top", "1000000000"], "--top"),

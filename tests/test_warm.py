@@ -135,7 +135,7 @@ def test_a_run_says_how_many_images_it_encoded(
     out = capsys.readouterr().out
     assert f"encoded {IMAGES} images" in out
     assert "ran 1 cells" in out
-    again = ["--set", "weight_decay=0.02"]
+    again = ["--set", "learning_rate=0.02"]
     assert invoke(["run", "--scheduler", "local", "--set", f"dataset=folder:{folder}", *settled, *again]) == 0
     assert "encoded" not in capsys.readouterr().out
 
