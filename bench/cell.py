@@ -16,6 +16,34 @@ Status: TypeAlias = Literal["done", "diverged", "timeout", "out_of_memory", "fai
 OptimizerName: TypeAlias = Literal["sgd", "adam", "adamw"]
 Schedule: TypeAlias = Literal["cosine", "cosine-step", "constant"]
 UNFINISHED: tuple[Status, ...] = ("diverged", "timeout", "out_of_memory", "failed")
+MOST_FOLDS = 1000
+MOST_EPOCHS = 100_000
+LARGEST = 1e30  # a float32 ends at 3.4e38, and torch refuses a larger step with a traceback
+
+
+def _number(when: str = "", **limits: Any) -> Any:
+    """Limits of a number that is no truth value, and the condition under which it counts (`bench.conditions`)."""
+    return Field(strict=True, json_schema_extra={"when": when} if when else None, **limits)
+
+
+# The numbers of a cell, with their limits: settings, `--set` and cells share them.
+Shots: TypeAlias = Annotated[int, _number(ge=1, le=1_000_000)]
+Rate: TypeAlias = Annotated[float, _number(ge=0, lt=1)]
+Seed: TypeAlias = Annotated[int, _number(ge=0, le=2**63 - 1)]
+Epochs: TypeAlias = Annotated[int, _number(ge=1, le=MOST_EPOCHS)]
+BatchSize: TypeAlias = Annotated[int, _number(ge=1, le=100_000)]
+LearningRate: TypeAlias = Annotated[
+    float, _number("schedule!=cosine or epochs>warmup_epochs", gt=0, le=LARGEST, allow_inf_nan=False)
+]
+Epsilon: TypeAlias = Annotated[float, _number("optimizer!=sgd", gt=0, le=LARGEST, allow_inf_nan=False)]
+Momentum: TypeAlias = Annotated[float, _number("optimizer=sgd", ge=0, lt=1)]
+Decay: TypeAlias = Annotated[float, _number(ge=0, le=LARGEST, allow_inf_nan=False)]
+WarmupEpochs: TypeAlias = Annotated[int, _number("schedule=cosine", ge=0, le=MOST_EPOCHS)]
+WarmupRate: TypeAlias = Annotated[
+    float, _number("schedule=cosine and warmup_epochs>0", gt=0, le=LARGEST, allow_inf_nan=False)
+]
+Views: TypeAlias = Annotated[int, _number(ge=0, le=10_000)]
+EvalEvery: TypeAlias = Annotated[int, _number("epochs>1", ge=1, le=1_000_000)]
 
 
 class Cell(BaseModel):
@@ -32,29 +60,29 @@ class Cell(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     dataset: str
-    shots: int = Field(ge=1)
+    shots: Shots
     noise: str
-    rate: float = Field(ge=0, lt=1)
+    rate: Rate
     method: str
     options: dict[str, Value] = Field(default_factory=dict)
     subset: str = Field(default="all", pattern=r"^(all|clean|fold[1-9]\d*of[1-9]\d*)$")
     backbone: str
-    seed: int = Field(ge=0)
-    epochs: int = Field(ge=1)
+    seed: Seed
+    epochs: Epochs
     budget: Literal["equal", "paper"] = "equal"
-    batch_size: int = Field(ge=1)
+    batch_size: BatchSize
     optimizer: OptimizerName = "sgd"
-    learning_rate: float = Field(gt=0)
+    learning_rate: LearningRate
     schedule: Schedule = "cosine"
-    epsilon: float = Field(default=1e-8, gt=0)
-    momentum: float = Field(ge=0, lt=1)
-    weight_decay: float = Field(ge=0)
-    warmup_epochs: int = Field(ge=0)
-    warmup_learning_rate: float = Field(gt=0)
+    epsilon: Epsilon = 1e-8
+    momentum: Momentum
+    weight_decay: Decay
+    warmup_epochs: WarmupEpochs
+    warmup_learning_rate: WarmupRate
     precision: Literal["float32"] = "float32"
     validation: Literal["noisy", "clean"] = "noisy"
-    views: int = Field(ge=0)
-    eval_every: int = Field(ge=1)
+    views: Views
+    eval_every: EvalEvery
 
     @property
     def fold(self) -> tuple[int, int] | None:

@@ -6,13 +6,31 @@ value ever stands for "unset".
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from bench.cell import OptimizerName, Schedule
+from bench.cell import (
+    BatchSize,
+    Decay,
+    Epochs,
+    Epsilon,
+    EvalEvery,
+    LearningRate,
+    Momentum,
+    OptimizerName,
+    Rate,
+    Schedule,
+    Seed,
+    Shots,
+    Views,
+    WarmupEpochs,
+    WarmupRate,
+)
+from bench.console import YEAR
 from bench.errors import BenchError, did_you_mean
 from bench.layers import NAME, PACKAGED, Layers, Place, read_layers
 
@@ -24,17 +42,17 @@ def _listed(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
+def _within_a_year(seconds: float) -> float:
+    if YEAR < seconds < math.inf:
+        raise ValueError(f"at most {YEAR:,} seconds, a year, or inf for no limit")
+    return seconds
+
+
 def _entry(value: Any) -> Any:
     return {"kind": value} if isinstance(value, str) else value
 
 
-Count: TypeAlias = Annotated[int, Field(ge=1, strict=True)]
-Natural: TypeAlias = Annotated[int, Field(ge=0, strict=True)]
-Rate: TypeAlias = Annotated[float, Field(ge=0, lt=1, strict=True)]
-Positive: TypeAlias = Annotated[float, Field(gt=0, strict=True, allow_inf_nan=False)]
-Share: TypeAlias = Annotated[float, Field(ge=0, lt=1, strict=True)]
-Decay: TypeAlias = Annotated[float, Field(ge=0, strict=True, allow_inf_nan=False)]
-Seconds: TypeAlias = Annotated[float, Field(gt=0, strict=True)]
+Seconds: TypeAlias = Annotated[float, Field(gt=0, strict=True), AfterValidator(_within_a_year)]
 Name: TypeAlias = Annotated[str, Field(min_length=1)]
 Axis: TypeAlias = Annotated[list[T], BeforeValidator(_listed), Field(min_length=1)]
 Rows: TypeAlias = Annotated[list[Name], BeforeValidator(_listed)]
@@ -64,16 +82,16 @@ Entry: TypeAlias = Annotated[NoiseEntry, BeforeValidator(_entry)]
 class Optimizer(Table):
     """What a paper trains with; each key counts only where it is given, and only under `budget = "paper"`."""
 
-    epochs: Count = 50
-    batch_size: Count = 32
+    epochs: Epochs = 50
+    batch_size: BatchSize = 32
     optimizer: OptimizerName = "sgd"
-    learning_rate: Positive = 0.002
+    learning_rate: LearningRate = 0.002
     schedule: Schedule = "cosine"
-    epsilon: Positive = 1e-8
-    momentum: Share = 0.9
+    epsilon: Epsilon = 1e-8
+    momentum: Momentum = 0.9
     weight_decay: Decay = 5e-4
-    warmup_epochs: Natural = 1
-    warmup_learning_rate: Positive = 1e-5
+    warmup_epochs: WarmupEpochs = 1
+    warmup_learning_rate: WarmupRate = 1e-5
 
 
 class PaperPart(Optimizer):
@@ -91,7 +109,7 @@ class When(PaperPart):
     dataset: Axis[Name] = Field(default_factory=list)
     noise: Axis[Name] = Field(default_factory=list)
     rate: Axis[Rate] = Field(default_factory=list)
-    shots: Axis[Count] = Field(default_factory=list)
+    shots: Axis[Shots] = Field(default_factory=list)
 
     def matches(self, **axes: Any) -> bool:
         """Whether these values of the axes are among those given."""
@@ -114,23 +132,23 @@ class Protocol(Table):
     noise: Axis[Entry]
     rate: Axis[Rate]
     reference: Rows
-    shots: Axis[Count]
-    seed: Axis[Natural]
-    epochs: Axis[Count]
+    shots: Axis[Shots]
+    seed: Axis[Seed]
+    epochs: Axis[Epochs]
     budget: Literal["equal", "paper"]
-    batch_size: Count
+    batch_size: BatchSize
     optimizer: OptimizerName
-    learning_rate: Positive
+    learning_rate: LearningRate
     schedule: Schedule
-    epsilon: Positive
-    momentum: Share
+    epsilon: Epsilon
+    momentum: Momentum
     weight_decay: Decay
-    warmup_epochs: Natural
-    warmup_learning_rate: Positive
+    warmup_epochs: WarmupEpochs
+    warmup_learning_rate: WarmupRate
     precision: Literal["float32"]
     validation: Literal["noisy", "clean"]
-    views: Natural
-    eval_every: Count
+    views: Views
+    eval_every: EvalEvery
     timeout: Seconds
     keep_prompts: bool
     device: Literal["auto", "cpu", "cuda"]
@@ -144,9 +162,9 @@ class Exclude(Table):
     method: Axis[Name] = Field(default_factory=list)
     noise: Axis[Name] = Field(default_factory=list)
     rate: Axis[Rate] = Field(default_factory=list)
-    shots: Axis[Count] = Field(default_factory=list)
-    seed: Axis[Natural] = Field(default_factory=list)
-    epochs: Axis[Count] = Field(default_factory=list)
+    shots: Axis[Shots] = Field(default_factory=list)
+    seed: Axis[Seed] = Field(default_factory=list)
+    epochs: Axis[Epochs] = Field(default_factory=list)
 
 
 class GridTable(Protocol):
@@ -259,6 +277,9 @@ def expectation(error: Any) -> str:
     """What pydantic wanted, as the end of a sentence: "expected ..."."""
     if error["type"] == "too_short":
         return "expected at least one value"
+    if error["type"] == "less_than_equal":
+        most = error["ctx"]["le"]
+        return f"expected at most {most:,}" if isinstance(most, int) else f"expected at most {most:,.15g}"
     text = str(error["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
     return f"expected {text[:1].lower()}{text[1:]}"
 

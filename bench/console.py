@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bench.schedulers.base import Outcome
 
 PARTS = 10
+YEAR = 365 * 24 * 3600
 
 
 def line(text: str = "") -> None:
@@ -60,9 +61,11 @@ def facts(found: Sequence[tuple[str, str]]) -> None:
 def duration(seconds: float) -> str:
     """Seconds for people.
 
-    >>> duration(200)
-    '3 min 20 s'
+    >>> duration(200), duration(3e8)
+    ('3 min 20 s', '10 years')
     """
+    if seconds >= YEAR:
+        return f"{seconds / YEAR:,.0f} years" if seconds >= 2 * YEAR else "a year"
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

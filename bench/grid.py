@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
+from bench import conditions
 from bench.cell import Cell, Value
 from bench.clip import identity
-from bench.config import Config, Exclude, GridTable, MethodTable, Paper, PaperPart
+from bench.config import SET, Config, Exclude, GridTable, MethodTable, Paper, PaperPart
 from bench.data import named
 from bench.data.library import Library
 from bench.errors import BenchError, Several
+from bench.layers import PACKAGED
 from bench.overrides import grid_table, inherited_rates
-from bench.resolve import noise_identity, noise_kind, noise_variant, options, takes_rate
+from bench.resolve import Layer, layered, noise_identity, noise_kind, noise_variant, takes_rate
 from bench.resolved import Versions
 from bench.variants import parse_variant, shown
 from methods import METHODS
@@ -44,7 +46,7 @@ class Grid:
     Attributes:
         name: of the grid.
         cells: unique cells in a stable order: by data set, backbone, shots and seed, then noise, then method.
-        notes: lines for the user, on values that were inherited where that may surprise.
+        notes: lines for the user, on values that were inherited where that may surprise, or that do nothing.
     """
 
     name: str
@@ -54,13 +56,22 @@ class Grid:
 
 @dataclass(frozen=True)
 class Resolved:
-    """A variant with its canonical name, every option, and those that were given in place."""
+    """A variant with its canonical name, the layers of its options but for a paper's, and its part of the samples."""
 
     method: str
-    options: Mapping[str, Value]
+    layers: tuple[Layer, Layer]
     subset: str
     reference: bool
-    given: Mapping[str, Value]
+
+    @cached_property
+    def options(self) -> dict[str, Value]:
+        """Every option, where no paper has a say."""
+        return layered(self.method, self.layers)
+
+    def under(self, paper: Iterable[Mapping[str, Value]]) -> dict[str, Value]:
+        """Every option, with the parts of a paper over the settings' and under those given in place."""
+        table, in_place = self.layers
+        return layered(self.method, [table, *((f"[method.{self.method}.paper]", part) for part in paper), in_place])
 
 
 def expand(config: Config, name: str) -> Grid:
@@ -82,7 +93,26 @@ def expand(config: Config, name: str) -> Grid:
             found[key] = PlannedCell(key, cell, reference)
     if not found:
         raise BenchError(f"grid {name} has no cell left after its excludes; remove one of them.")
-    return Grid(name, tuple(found.values()), tuple(inherited_rates(config, name)))
+    idle = unheeded(config, name, [planned.cell for planned in found.values()])
+    return Grid(name, tuple(found.values()), (*inherited_rates(config, name), *idle))
+
+
+def unheeded(config: Config, name: str, cells: Sequence[Cell]) -> list[str]:
+    """A line for each key of the training loop that the user names for a grid and that none of its cells heeds.
+
+    What a table names and `--set` then puts out of action is not told of. Nothing is refused: the command that a report
+    gives for a cell names every key.
+    """
+    named = {key: config.layers.origin(("grid", name, key)) for key in sorted(config.named(name))}
+    last = {key for key, origin in named.items() if origin == SET}
+    lines = []
+    for key, origin in named.items():
+        if origin == PACKAGED or (origin != SET and last & conditions.deciding(Cell, key)):
+            continue
+        if all(reason := conditions.idle(cell).get(key, "") for cell in cells):
+            where = f"--set {key}" if origin == SET else f"{origin}: grid.{name}.{key}"
+            lines.append(f"{where} = {getattr(cells[0], key)!r} does nothing in grid {name}; {reason}.")
+    return lines
 
 
 def cells(config: Config, name: str) -> Iterator[tuple[Cell, bool]]:
@@ -134,38 +164,40 @@ def _budgets(
     config: Config, name: str, table: GridTable, method: Resolved, axes: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """Options, optimizer, epochs and evaluation of a method at these axes, one entry per number of epochs."""
-    values: dict[str, Any] = {**table.model_dump(include={*BUDGET, *FIXED}), "options": dict(method.options)}
+    values: dict[str, Any] = table.model_dump(include={*BUDGET, *FIXED})
     epochs = table.epochs
+    paper: list[dict[str, Value]] = []
     if table.budget == "paper":
         named = config.named(name)
-        own, chosen = _paper(_table(config, method.method).paper, axes)
+        own, paper = _paper(_table(config, method.method)[1].paper, axes)
         values |= {key: value for key, value in own.items() if key in BUDGET and key not in named}
-        values["options"] = options(method.method, {**method.options, **chosen, **method.given})
         if "epochs" in own and "epochs" not in named:
             epochs = [own["epochs"]]
-    return [{**values, "epochs": count} for count in epochs]
+    given = method.under(paper) if paper else method.options
+    return [{**values, "options": dict(given), "epochs": count} for count in epochs]
 
 
-def _paper(paper: Paper, axes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Value]]:
-    """What a paper sets at these axes: its optimizer, and options of the method."""
+def _paper(paper: Paper, axes: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, Value]]]:
+    """What a paper sets at these axes: its optimizer, and options of the method, a later part over an earlier one."""
     plain = {**axes, "dataset": named.base(axes["dataset"]), "noise": noise_kind(axes["noise"])}
     parts: list[PaperPart] = [paper, *(when for when in paper.when if when.matches(**plain))]
     own = {key: value for part in parts for key, value in part.model_dump(exclude_unset=True).items()}
-    chosen = {key: value for part in parts for key, value in part.options.items()}
-    return own, chosen
+    return own, [part.options for part in parts]
 
 
-def _table(config: Config, method: str) -> MethodTable:
-    """The settings of a method, under whichever of its names they stand."""
-    return next((t for n, t in config.settings.method.items() if METHODS.row(n).name == method), MethodTable())
+def _table(config: Config, method: str) -> tuple[str, MethodTable]:
+    """The settings of a method, and under which of its names they stand."""
+    tables = config.settings.method.items()
+    return next(((name, table) for name, table in tables if METHODS.row(name).name == method), (method, MethodTable()))
 
 
 def _resolved(config: Config, text: str, reference: bool) -> list[Resolved]:
     """One for each subset that a variant asks for."""
     variant = parse_variant(text)
     method = METHODS.row(variant.name).name
-    resolved = options(method, {**_table(config, method).options, **variant.options})
-    return [Resolved(method, resolved, subset, reference, variant.options) for subset in variant.subsets]
+    name, table = _table(config, method)
+    layers = (f"[method.{name}]", table.options), ("", variant.options)
+    return [Resolved(method, layers, subset, reference) for subset in variant.subsets]
 
 
 def _check_files(library: Library, table: GridTable) -> None:

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
+from bench import conditions
 from bench.cell import Value
 from bench.clip import identity
+from bench.config import expectation
 from bench.data import named
 from bench.data.library import Library
 from bench.errors import BenchError, did_you_mean
@@ -30,16 +33,32 @@ from noise import NOISE
 
 T = TypeVar("T")
 PACKAGES = ("methods", "noise")
+DECIDING = ("cell.py", "conditions.py", "variants.py")  # files of the harness that answers depend on
+
+
+Layer: TypeAlias = tuple[str, Mapping[str, Value]]  # where options are set, as a table's name or "" in place; and these
 
 
 def options(method: str, given: Mapping[str, Value]) -> dict[str, Value]:
-    """Every option of a method: `given`, and the defaults of its code for the rest.
+    """Every option of a method: `given` in place, and the defaults of its code for the rest.
 
     Raises:
-        BenchError: the method is unknown or does not import, an option is unknown or out of range.
+        BenchError: the method is unknown or does not import, an option is unknown, out of range or does nothing.
     """
-    question = json.dumps(["options", method, dict(given)], sort_keys=True)
-    return dict(_remembered(METHODS, method, question, lambda: _options("method", method, METHODS, given)))
+    return layered(method, [("", given)])
+
+
+def layered(method: str, layers: Sequence[Layer]) -> dict[str, Value]:
+    """Every option of a method from layers of them, each laid over the one before; what does nothing has its default.
+
+    An option that does nothing both beside the layers up to its own and in the end is a mistake. One that a later layer
+    puts out of action is not, and neither is one that says what holds anyway: reports write every option of a cell.
+
+    Raises:
+        BenchError: as `options`.
+    """
+    question = json.dumps(["options", method, layers], sort_keys=True, default=repr)
+    return dict(_remembered(METHODS, method, question, lambda: _options("method", method, METHODS, layers)))
 
 
 def defaults(method: str) -> dict[str, Value]:
@@ -80,7 +99,7 @@ def noise_variant(noise: str) -> str:
     """A kind of noise as cells carry it: the registered name, with the options that are not its defaults.
 
     Raises:
-        BenchError: the kind is unknown or does not import, an option is unknown or out of range.
+        BenchError: the kind is unknown or does not import, an option is unknown, out of range or does nothing.
     """
     given, kind = parse_variant(noise, "noise").options, noise_kind(noise)
     if not given:
@@ -93,11 +112,11 @@ def noise_options(noise: str) -> dict[str, Value]:
     """Every option of a kind of noise or a variant of it.
 
     Raises:
-        BenchError: the kind is unknown or does not import, an option is unknown or out of range.
+        BenchError: the kind is unknown or does not import, an option is unknown, out of range or does nothing.
     """
     given, kind = parse_variant(noise, "noise").options, noise_kind(noise)
     question = json.dumps(["noise options", kind, given], sort_keys=True)
-    return dict(_remembered(NOISE, kind, question, lambda: _options("noise", kind, NOISE, given)))
+    return dict(_remembered(NOISE, kind, question, lambda: _options("noise", kind, NOISE, [("", given)])))
 
 
 def noise_identity(noise: str, library: Library | None = None) -> dict[str, Any]:
@@ -162,25 +181,47 @@ def _stands_for(kind: str, name: str, value: Value, role: str) -> Value:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
-def _options(what: str, plugin: str, registry: Registry[Any], given: Mapping[str, Value]) -> dict[str, Value]:
-    model = registry.get(plugin).Options
-    unknown = [name for name in given if name not in model.model_fields]
-    if unknown:
-        if not model.model_fields:
-            raise BenchError(f'{what} "{plugin}" has no option "{unknown[0]}"; it has none, write {plugin} alone.')
-        raise BenchError(
-            f'{what} "{plugin}" has no option "{unknown[0]}"; {did_you_mean(unknown[0], model.model_fields)}'
-        )
+def _options(what: str, plugin: str, registry: Registry[Any], layers: Sequence[Layer]) -> dict[str, Value]:
+    model: type[BaseModel] = registry.get(plugin).Options
+    given: dict[str, Value] = {}
+    stages: list[tuple[Layer, Mapping[str, str]]] = []  # layers, with what is idle once they are laid
     try:
-        resolved: dict[str, Value] = model.model_validate(dict(given)).model_dump(mode="json")
+        for layer in layers:
+            given |= layer[1]
+            chosen = _validated(f'{what} "{plugin}"', model, given)
+            stages.append((layer, conditions.idle(chosen)))
+    except ValueError as error:
+        raise BenchError(f'{what} "{plugin}": {error}; correct its declaration.') from error
+    in_the_end, fields = stages[-1][1], model.model_fields
+    for (place, own), idle in stages:
+        for name in (name for name in own if name in idle and name in in_the_end):
+            if own[name] != fields[name].default:
+                where = place or f'{what} "{plugin}"'
+                raise BenchError(f"{where}: option {name} = {own[name]!r} does nothing here; {in_the_end[name]}.")
+    return conditions.settled(chosen)
+
+
+def _validated(where: str, model: type[BaseModel], given: Mapping[str, Value]) -> BaseModel:
+    unknown = [name for name in given if name not in model.model_fields]
+    if unknown and not model.model_fields:
+        raise BenchError(f'{where} has no option "{unknown[0]}"; it has none, leave out the brackets.')
+    if unknown:
+        raise BenchError(f'{where} has no option "{unknown[0]}"; {did_you_mean(unknown[0], model.model_fields)}')
+    try:
+        chosen = model.model_validate(dict(given))
     except ValidationError as error:
         first = error.errors()[0]
-        name = ".".join(map(str, first["loc"])) or shown(given)
-        text = str(first["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
-        raise BenchError(
-            f'{what} "{plugin}": option {name} = {first["input"]!r}: expected {text[:1].lower()}{text[1:]}.'
-        ) from error
-    return resolved
+        name = str(first["loc"][0]) if first["loc"] else shown(given)
+        either = [
+            expectation(one).removeprefix("expected ") for one in error.errors() if one["loc"][:1] == first["loc"][:1]
+        ]
+        raise BenchError(f"{where}: option {name} = {first['input']!r}: expected {' or '.join(either)}.") from error
+    for name, value in chosen:
+        if isinstance(value, float) and not math.isfinite(value):
+            raise BenchError(f"{where}: option {name} = {value!r}: expected a finite number.")
+        if isinstance(given.get(name), bool) and type(value) in (int, float):
+            raise BenchError(f"{where}: option {name} = {given[name]!r}: expected a number.")
+    return chosen
 
 
 def _remembered(registry: Registry[Any], name: str, question: str, ask: Callable[[], T]) -> T:
@@ -235,4 +276,6 @@ def _sources() -> str:
     for file in sorted(path for package in PACKAGES for path in (root / package).rglob("*.py")):
         state.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes())
     state.update(Path(__file__).read_bytes())
+    for name in DECIDING:
+        state.update(Path(conditions.__file__).with_name(name).read_bytes())
     return state.hexdigest()[:16]

@@ -123,7 +123,8 @@ class Store:
         try:
             content = self.files.read(key + RECORD)
         except OSError as error:
-            self.keys()  # says whether it is the store that cannot be read, or this file alone
+            if key not in self.keys():  # it is not this file alone that cannot be read
+                raise self._unreadable(error) from error
             self._complain(key, error.strerror or type(error).__name__)
             return None
         return self._parse(key, content)

@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from bench.cell import Value
+from bench.cell import MOST_FOLDS, Value
 from bench.errors import BenchError
 
 _FORM = re.compile(r"(?P<name>[^\[\]@=,\s]+)(\[(?P<options>.*)\])?(?P<subset>@[^\[\]]*)?", re.DOTALL)
-_FOLDS = re.compile(r"folds(?P<all>[1-9]\d*)|fold(?P<one>[1-9]\d*)of(?P<of>[1-9]\d*)")
+_FOLDS = re.compile(r"folds(?P<all>[1-9]\d{0,17})|fold(?P<one>[1-9]\d{0,17})of(?P<of>[1-9]\d{0,17})")
 _QUOTED = re.compile(r'(?P<before>(\w+:)?)"(?P<inside>([^"]|"")*)"')
 SUBSETS = '"@clean", "@folds4" or "@fold2of4"'
 
@@ -69,6 +69,8 @@ def _subsets(text: str, suffix: str | None) -> tuple[str, ...]:
     count = int(folds["all"] or folds["of"])
     if count < 2 or int(folds["one"] or 1) > count:
         raise BenchError(f'method "{text}": {suffix} is no fold; write 2 folds or more, and one of these.')
+    if count > MOST_FOLDS:
+        raise BenchError(f'method "{text}": {suffix} asks for {count:,} folds; expected at most {MOST_FOLDS:,}.')
     return tuple(f"fold{n}of{count}" for n in range(1, count + 1)) if folds["all"] else (suffix[1:],)
 
 

@@ -40,7 +40,7 @@ Retry = Annotated[
 Rerun = Annotated[
     bool, typer.Option("--rerun", help="Also run done cells anew that other code, or other files, have made.")
 ]
-Workers = Annotated[int | None, typer.Option(min=1, help="Cells at a time.  [default: what fits]")]
+Workers = Annotated[int | None, typer.Option(min=1, max=10_000, help="Cells at a time.  [default: what fits]")]
 
 
 @app.command()
@@ -144,7 +144,9 @@ def report(
     ] = False,
     figures: Annotated[
         int | None,
-        typer.Option(min=0, help="About how many figures at most; 0 for none, which is quick.  [default: 100]"),
+        typer.Option(
+            min=0, max=100_000, help="About how many figures at most; 0 for none, which is quick.  [default: 100]"
+        ),
     ] = None,
     out: Annotated[str | None, typer.Option(help="Folder of the report.  [default: report/ in the store]")] = None,
     store: StoreRoot = None,
@@ -217,7 +219,7 @@ def predict(
     key: Annotated[str, typer.Argument(help="A record of the store, by the beginning of its key.")],
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Images, and folders of images.")],
     store: StoreRoot = None,
-    top: Annotated[int, typer.Option(min=1, help="Labels for each image.")] = 1,
+    top: Annotated[int, typer.Option(min=1, max=1_000_000, help="Labels for each image.")] = 1,
     out: Annotated[str | None, typer.Option(help="File of the CSV.  [default: the standard output]")] = None,
     backbone: Annotated[str | None, typer.Option(help="The record's weights, where they have moved.")] = None,
     plugin: Plugins = None,
@@ -239,7 +241,7 @@ def suspects(
     out: Annotated[
         str | None, typer.Option(help="Folder of the CSV and sheets.  [default: suspects/ in the store]")
     ] = None,
-    top: Annotated[int, typer.Option(min=0, help="Images on contact sheets; the CSV has all.")] = 48,
+    top: Annotated[int, typer.Option(min=0, max=100_000, help="Images on contact sheets; the CSV has all.")] = 48,
     data: Annotated[str | None, typer.Option(help="Where the images are now, for example folder:PATH.")] = None,
     plugin: Plugins = None,
     config: ConfigFile = None,

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bench.cell import MOST_EPOCHS
 from bench.clip.backbone import Backbone
 from bench.seeds import Stream
 
@@ -69,20 +70,43 @@ def filled(templates: Sequence[str], names: Sequence[str]) -> tuple[Text, ...]:
     return tuple(Text(template.replace("{}", name)) for template in templates for name in spoken)
 
 
-def structural(default: Any, description: str, **limits: Any) -> Any:
-    """An option that is equal within a pack: it changes shapes or code paths. `limits` are pydantic's (ge, le …)."""
-    return Field(default=default, description=description, json_schema_extra={"role": "structural"}, **limits)
+EPOCHS: Mapping[str, Any] = {"le": MOST_EPOCHS}  # of a number of epochs
+WEIGHT: Mapping[str, Any] = {"ge": 0, "le": 1e6}  # limits of what multiplies a loss
+Q: Mapping[str, Any] = {"ge": 1e-3, "le": 1}  # of the exponent of GCE: below, (1 - p^q) / q is float32's rounding
+ENTROPY: Mapping[str, Any] = {"ge": 1e-6, "le": 1e6}  # of the entropy's weight in a transport
 
 
-def scalar(default: float, description: str, **limits: Any) -> Any:
-    """An option that the members of a pack may differ in; the method keeps it as a 0-dimensional buffer."""
-    return Field(default=default, description=description, json_schema_extra={"role": "scalar"}, **limits)
+def structural(default: Any, description: str, when: str = "", unseen: str = "", **limits: Any) -> Any:
+    """An option that is equal within a pack: it changes shapes or code paths.
+
+    Args:
+        default: its value where none is given.
+        description: one line.
+        when: the condition under which it counts, such as "loss=gce or rest=gce and split!=none" (`bench.conditions`);
+            empty where it always does.
+        unseen: why the short run of `bench test` does not show what it does; empty where it does.
+        limits: pydantic's (ge, le …).
+    """
+    return _option("structural", default, description, {"when": when, "unseen": unseen}, limits)
+
+
+def scalar(default: float, description: str, when: str = "", unseen: str = "", **limits: Any) -> Any:
+    """An option that the members of a pack may differ in; the method keeps it as a 0-dimensional buffer.
+
+    Arguments as for `structural`.
+    """
+    return _option("scalar", default, description, {"when": when, "unseen": unseen}, limits)
+
+
+def _option(role: str, default: Any, description: str, notes: Mapping[str, str], limits: Mapping[str, Any]) -> Any:
+    extra: Any = {"role": role} | {name: note for name, note in notes.items() if note}
+    return Field(default=default, description=description, json_schema_extra=extra, **limits)
 
 
 class Options(BaseModel):
-    """The options of a method, validated and frozen; an unknown option is an error."""
+    """The options of a method, validated and frozen; an unknown option is an error, and so is an infinite number."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def scalar_options(options: type[Options]) -> tuple[str, ...]:

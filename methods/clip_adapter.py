@@ -35,7 +35,9 @@ class CLIPAdapter(Objective):
     class Options(Objective.Options):
         """The adapter, and the objective."""
 
-        reduction: int = base.structural(4, "width of the features over that of the bottleneck; the authors' 4", ge=1)
+        reduction: int = base.structural(
+            4, "width of the features over that of the bottleneck; the authors' 4", "ratio>0", ge=1, le=10_000
+        )
         ratio: float = base.scalar(0.2, "share of the adapted in the new feature; the authors' code 0.2", ge=0, le=1)
 
     options: CLIPAdapter.Options

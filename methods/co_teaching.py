@@ -45,7 +45,9 @@ class CoTeaching(CoOp):
 
         init: Literal[""] = base.structural("", "always random: two networks of one start would stay one network")
         split: Literal["none"] = base.structural("none", "always none: the selection is made in every step")
-        gradual: int = base.structural(10, "epochs until R is the whole noise rate; the authors' 10", ge=1)
+        gradual: int = base.structural(
+            10, "epochs until R is the whole noise rate; the authors' 10", ge=1, **base.EPOCHS
+        )
         faithful: bool = base.structural(False, "the reference's second division and its rounding")
 
     options: CoTeaching.Options

@@ -37,7 +37,9 @@ class CoCoOp(CoOp):
     class Options(CoOp.Options):
         """CoOp's options; the context starts from a phrase."""
 
-        context: int = base.structural(4, "context vectors M where no phrase starts them; CoCoOp's 4", ge=1, le=64)
+        context: int = base.structural(
+            4, "context vectors M where no phrase starts them; CoCoOp's 4", "init=", ge=1, le=64
+        )
         init: str = base.structural("a photo of a", "words that start the context, CoCoOp's; empty: random")
 
     meta_net: nn.Sequential

@@ -26,7 +26,7 @@ class PromptLearner(base.Method):
     class Options(base.Options):
         """Shape and start of the context; CoOp's defaults."""
 
-        context: int = base.structural(16, "context vectors M; CoOp's default 16", ge=1, le=64)
+        context: int = base.structural(16, "context vectors M; CoOp's default 16", "init=", ge=1, le=64)
         class_specific: bool = base.structural(False, "one context per class instead of a shared one")
         init: str = base.structural("", "words whose embeddings start the context (M is then their count)")
         position: Literal["end", "middle", "front"] = base.structural("end", "where the class name stands")

@@ -14,6 +14,7 @@ from methods.losses import cross_entropy, generalised_cross_entropy, masked_mean
 from methods.partition import Split, argmax_split, batch_transport_certain, optimal_transport_split
 
 CERTAIN, UNCERTAIN = 0, 1
+TRANSPORT = "loss=split and split=ot"
 
 
 class CoOpSplit(PromptLearner):
@@ -37,16 +38,22 @@ class CoOpSplit(PromptLearner):
         """CoOp's options; the split and the loss."""
 
         split: Literal["ot", "argmax", "none"] = base.structural(
-            "ot", "who is certain: transport, arg-max, or everyone"
+            "ot", "who is certain: transport, arg-max, or everyone", "loss=split"
         )
         ot_scope: Literal["set", "batch"] = base.structural(
-            "set", "transport over the whole set, or batch by batch (V3)"
+            "set", "transport over the whole set, or batch by batch (V3)", TRANSPORT
         )
-        ot_reg: float = base.scalar(0.1, "entropy weight of the transport (authors .01, plain domain)", gt=0)
-        delta: float = base.scalar(0.5, "confidence threshold; the authors' config value .5", ge=0, le=1)
-        q: float = base.scalar(0.7, "exponent of GCE; authors' .7", gt=0, le=1)
+        ot_reg: float = base.scalar(
+            0.1, "entropy weight of the transport (authors .01, plain domain)", TRANSPORT, **base.ENTROPY
+        )
+        delta: float = base.scalar(0.5, "confidence threshold; the authors' config value .5", TRANSPORT, ge=0, le=1)
+        q: float = base.scalar(
+            0.7, "exponent of GCE; authors' .7", "loss=gce or loss=split and split!=none and alpha!=1", **base.Q
+        )
         alpha: Literal["certain"] | Annotated[float, Field(ge=0, le=1)] = base.structural(
-            "certain", "weight of CE: the certain fraction, or a constant in [0, 1] (the authors' is not stated)"
+            "certain",
+            "weight of CE: the certain fraction, or a constant in [0, 1] (the authors' is not stated)",
+            "loss=split",
         )
         loss: Literal["split", "ce", "gce"] = base.structural("split", "both losses, or one of them on every sample")
 
@@ -120,4 +127,6 @@ class CoOpSplit(PromptLearner):
     def diagnostics(self) -> dict[str, float]:
         """Share of certain samples, alpha, and the transport's residual, iterations and share rejected by delta."""
         alpha = self.numbers.get("certain_share") if self.options.alpha == "certain" else self.options.alpha
-        return dict(self.numbers) if alpha is None else {**self.numbers, "alpha": float(alpha)}
+        if alpha is None or self.options.loss != "split":
+            return dict(self.numbers)
+        return {**self.numbers, "alpha": float(alpha)}

@@ -15,9 +15,11 @@ from bench.seeds import Stream
 from methods import base
 from methods.image_prompts import ImagePromptLearner
 from methods.losses import cross_entropy, masked_mean
+from methods.objective import Loss
 
 LEAST = 1e-5  # probabilities are clamped to it before the logarithm
 TUNED = ("head", "layers.")
+SCE = "loss=sce or real=true and warmup>0"
 
 
 def yes_probability(positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:
@@ -61,11 +63,20 @@ class DeFT(ImagePromptLearner):
 
         init: Literal[""] = base.structural("", "always random: two equal contexts would never disagree")
         split: Literal["none"] = base.structural("none", "always none: the selection is made in every step")
+        loss: Loss = base.structural(
+            "ce", "loss of the selected, and in warm-up unless real", "real=false or warmup!=10"
+        )
+        a: float = base.scalar(1.0, "weight of CE in sce; the authors' 1", SCE, **base.WEIGHT)
+        b: float = base.scalar(1.0, "weight of reverse CE in sce; the authors' 1", SCE, **base.WEIGHT)
         visual_context: int = base.structural(20, "visual prompts P of each layer; the authors' 20", ge=1, le=256)
         warmup: int = base.structural(1, "warm-up epochs in every ten; the authors' 1, for real noise 5", ge=0, le=10)
         real: bool = base.structural(False, "the authors' script for real noise")
-        fine_tune: int = base.structural(0, "epochs at the end that train a copy of the image tower; authors' 10", ge=0)
-        fine_tune_rate: float = base.structural(1 / 60, "factor of the learning rate in them", gt=0)
+        fine_tune: int = base.structural(
+            0, "epochs at the end that train a copy of the image tower; authors' 10", ge=0, **base.EPOCHS
+        )
+        fine_tune_rate: float = base.structural(
+            1 / 60, "factor of the learning rate in them", "fine_tune>0", gt=0, le=1e6
+        )
 
     norm = False
     options: DeFT.Options

@@ -98,14 +98,18 @@ class DivideMix(PromptLearner):
         """CoOp's options and DivideMix's; defaults of its code."""
 
         init: Literal[""] = base.structural("", "always random: the two networks must differ")
-        warmup: int = base.structural(10, "warm-up epochs, capped at a fifth of all epochs", ge=0)
-        penalty: float = base.scalar(0.0, "weight of -entropy in warm-up; authors: 1 for asymmetric noise", ge=0)
-        window: int = base.structural(1, "epochs whose losses are averaged; authors: 5 at a rate of 90 %", ge=1)
+        warmup: int = base.structural(10, "warm-up epochs, capped at a fifth of all epochs", ge=0, **base.EPOCHS)
+        penalty: float = base.scalar(
+            0.0, "weight of -entropy in warm-up; authors: 1 for asymmetric noise", "warmup>0", **base.WEIGHT
+        )
+        window: int = base.structural(
+            1, "epochs whose losses are averaged; authors: 5 at a rate of 90 %", ge=1, **base.EPOCHS
+        )
         threshold: float = base.structural(0.5, "membership above which a sample is clean", ge=0, le=1)
         temperature: float = base.scalar(0.5, "T of the sharpening", ge=0.1, le=1)
-        beta: float = base.structural(4.0, "parameter of the mix-up's Beta distribution; 0 for no mix-up", ge=0)
-        lambda_u: float = base.scalar(25.0, "weight of the noisy half's loss", ge=0)
-        rampup: int = base.structural(16, "epochs over which that weight rises", ge=1)
+        beta: float = base.structural(4.0, "parameter of the mix-up's Beta distribution; 0 for no mix-up", ge=0, le=1e6)
+        lambda_u: float = base.scalar(25.0, "weight of the noisy half's loss", **base.WEIGHT)
+        rampup: int = base.structural(16, "epochs over which that weight rises", "lambda_u>0", ge=1, **base.EPOCHS)
 
     options: DivideMix.Options
     context_b: nn.Parameter

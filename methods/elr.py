@@ -32,9 +32,11 @@ class ELR(CoOp):
     class Options(CoOp.Options):
         """CoOp's options and ELR's."""
 
-        beta: float = base.scalar(0.3, "momentum of the memory; DeFT's .3, the authors' .7 (CIFAR-10)", ge=0, lt=1)
-        lambda_elr: float = base.scalar(5.0, "weight of the pull; DeFT's 5, the authors' 3 (CIFAR-10)", ge=0)
-        faithful: bool = base.structural(False, "probabilities in half precision, as DeFT takes them")
+        beta: float = base.scalar(
+            0.3, "momentum of the memory; DeFT's .3, the authors' .7 (CIFAR-10)", "lambda_elr>0", ge=0, lt=1
+        )
+        lambda_elr: float = base.scalar(5.0, "weight of the pull; DeFT's 5, the authors' 3 (CIFAR-10)", **base.WEIGHT)
+        faithful: bool = base.structural(False, "probabilities in half precision, as DeFT takes them", "lambda_elr>0")
 
     options: ELR.Options
     memory: Tensor

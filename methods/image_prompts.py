@@ -65,7 +65,7 @@ class DeepPromptLearner(ImagePromptLearner):
         class_specific: Literal[False] = base.structural(False, "always false: deep prompts are shared")
         position: Literal["end"] = base.structural("end", "always end: deep prompts replace the first positions")
         depth: int = base.structural(
-            9, "layers J of each tower with prompts, at most as many as it has; the authors' 9", ge=1
+            9, "layers J of each tower with prompts, at most as many as it has; the authors' 9", ge=1, le=1000
         )
 
     options: DeepPromptLearner.Options

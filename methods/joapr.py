@@ -113,11 +113,17 @@ class JoAPR(PromptLearner):
     class Options(PromptLearner.Options):
         """CoOp's options and JoAPR's."""
 
-        warmup: int = base.structural(10, "warm-up epochs; the authors' for EuroSAT, theirs run from 1 to 150", ge=0)
-        warmup_cap: float = base.structural(0.2, "largest share of the epochs that is warm-up", ge=0, le=1)
-        alpha1: float = base.scalar(0.5, "weight of the negative entropy in warm-up; authors: .1 to .5", ge=0)
-        alpha2: float = base.scalar(1.0, "weight of KL(uniform || mean p); authors: .5 or 1", ge=0)
-        beta: float = base.structural(0.001, "parameter of the mix-up's Beta distribution; 0 for no mix-up", ge=0)
+        warmup: int = base.structural(
+            10, "warm-up epochs; the authors' for EuroSAT, theirs run from 1 to 150", ge=0, **base.EPOCHS
+        )
+        warmup_cap: float = base.structural(0.2, "largest share of the epochs that is warm-up", "warmup>0", ge=0, le=1)
+        alpha1: float = base.scalar(
+            0.5, "weight of the negative entropy in warm-up; authors: .1 to .5", "warmup>0", **base.WEIGHT
+        )
+        alpha2: float = base.scalar(1.0, "weight of KL(uniform || mean p); authors: .5 or 1", **base.WEIGHT)
+        beta: float = base.structural(
+            0.001, "parameter of the mix-up's Beta distribution; 0 for no mix-up", ge=0, le=1e6
+        )
         targets: Literal["step", "epoch"] = base.structural("step", "soft targets from each step or the epoch's start")
         faithful: bool = base.structural(False, "the reference's defects J1 and J3")
 

@@ -36,10 +36,16 @@ class KgCoOp(CoOp):
     class Options(CoOp.Options):
         """CoOp's options, the weight of the pull, and where it pulls to."""
 
-        context: int = base.structural(4, "context vectors M where no phrase starts them; KgCoOp's 4", ge=1, le=64)
+        context: int = base.structural(
+            4, "context vectors M where no phrase starts them; KgCoOp's 4", "init=", ge=1, le=64
+        )
         init: str = base.structural("a photo of a", "words that start the context, KgCoOp's; empty: random")
-        w: float = base.scalar(8.0, "weight of the pull; 8 in the paper and the scripts, 1 in the configuration", ge=0)
-        template: str = base.structural("dataset", 'a text with {} for the class name, or "dataset" for the set\'s own')
+        w: float = base.scalar(
+            8.0, "weight of the pull; 8 in the paper and the scripts, 1 in the configuration", **base.WEIGHT
+        )
+        template: str = base.structural(
+            "dataset", 'a text with {} for the class name, or "dataset" for the set\'s own', "w>0"
+        )
 
     options: KgCoOp.Options
     anchor: Tensor

@@ -100,7 +100,9 @@ class LinearProbe(base.Method):
         """Penalty and its search."""
 
         search: bool = base.structural(True, "whether C is chosen on the noisy validation twin")
-        strength: float = base.structural(1.0, "C where it is not searched for; scikit-learn's default 1", gt=0)
+        strength: float = base.structural(
+            1.0, "C where it is not searched for; scikit-learn's default 1", "search=false", ge=1e-6, le=1e6
+        )
         faithful: bool = base.structural(False, "the reference's features, not normalised, and its choice of equals")
 
     options: LinearProbe.Options

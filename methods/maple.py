@@ -32,7 +32,12 @@ class MaPLe(DeepPromptLearner):
         """Context, objective, depth and start."""
 
         context: int = base.structural(2, "prompts M of each layer; the authors' 2", ge=1, le=64)
-        faithful: bool = base.structural(False, "start all deep projections as copies of one draw")
+        faithful: bool = base.structural(
+            False,
+            "start all deep projections as copies of one draw",
+            "depth>2",
+            unseen="shows on towers of three layers",
+        )
 
     options: MaPLe.Options
     weight: nn.Parameter

@@ -50,10 +50,14 @@ class NLPrompt(CoOp):
         rest: Literal["mae", "ce", "gce", "sce", "double-softmax", "drop"] = base.structural(
             "mae", "loss of what the split rejects; drop: left out"
         )
-        curriculum: int = base.structural(0, "epochs T of the curriculum; the authors' 0 for none", ge=0)
-        begin: float = base.structural(0.3, "confident share at its start; the authors' .3", gt=0, le=1)
-        growth: Literal["linear", "exp"] = base.structural("linear", "shape of the curriculum")
-        faithful: bool = base.structural(False, "the reference's defects N1, N2 and N4")
+        curriculum: int = base.structural(
+            0, "epochs T of the curriculum; the authors' 0 for none", "split=ot", ge=0, **base.EPOCHS
+        )
+        begin: float = base.structural(0.3, "confident share at its start; the authors' .3", "curriculum>0", gt=0, le=1)
+        growth: Literal["linear", "exp"] = base.structural(
+            "linear", "shape of the curriculum", "curriculum>0 and begin!=1"
+        )
+        faithful: bool = base.structural(False, "the reference's defects N1, N2 and N4", "split=ot")
 
     options: NLPrompt.Options
 

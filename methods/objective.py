@@ -21,6 +21,11 @@ CLEAN, REST = 0, 1
 FULL_PASS = ("ot", "argmax", "mixture", "small-loss")
 
 
+def _uses(loss: str) -> str:
+    """The condition under which some sample gets a loss."""
+    return f"loss={loss} or rest={loss} and split!=none"
+
+
 class Objective(base.Method):
     """A loss per sample, and who gets it: a base for learners, beside the class that makes their logits.
 
@@ -36,11 +41,17 @@ class Objective(base.Method):
 
         loss: Loss = base.structural("ce", "loss of every sample, or of those that the split takes for clean")
         split: SplitBy = base.structural("none", "who is clean; none: everyone")
-        rest: Loss | Literal["drop"] = base.structural("mae", "loss of what the split rejects; drop: left out")
-        q: float = base.scalar(0.7, "exponent of gce; 0.7 in the loss's paper, 0.5 in PTNL's trainer", gt=0, le=1)
-        a: float = base.scalar(1.0, "weight of CE in sce; DeFT's 1", ge=0)
-        b: float = base.scalar(1.0, "weight of reverse CE in sce; DeFT's 1", ge=0)
-        ot_reg: float = base.structural(0.01, "entropy weight of the transport; NLPrompt's 0.01", gt=0)
+        rest: Loss | Literal["drop"] = base.structural(
+            "mae", "loss of what the split rejects; drop: left out", "split!=none"
+        )
+        q: float = base.scalar(
+            0.7, "exponent of gce; 0.7 in the loss's paper, 0.5 in PTNL's trainer", _uses("gce"), **base.Q
+        )
+        a: float = base.scalar(1.0, "weight of CE in sce; DeFT's 1", _uses("sce"), **base.WEIGHT)
+        b: float = base.scalar(1.0, "weight of reverse CE in sce; DeFT's 1", _uses("sce"), **base.WEIGHT)
+        ot_reg: float = base.structural(
+            0.01, "entropy weight of the transport; NLPrompt's 0.01", "split=ot", **base.ENTROPY
+        )
 
     options: Objective.Options
     observed: Tensor

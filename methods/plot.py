@@ -93,10 +93,12 @@ class PLOT(CoOp):
 
         init: Literal[""] = base.structural("", "always empty: equal prompts would stay equal")
         prompts: int = base.structural(4, "prompts N per class; PLOT's 4", ge=1, le=64)
-        epsilon: float = base.scalar(0.1, "weight of the entropy; PLOT's 0.1", ge=0.025)
-        iterations: int = base.structural(100, "Sinkhorn's iterations; PLOT's cap", ge=1)
+        epsilon: float = base.scalar(0.1, "weight of the entropy; PLOT's 0.1", "prompts>1", ge=0.025, le=1e6)
+        iterations: int = base.structural(100, "Sinkhorn's iterations; PLOT's cap", "prompts>1", ge=1, le=10_000)
         pooled: bool = base.structural(False, "whether the pooled feature's logit is added, as PLOT does on ImageNet")
-        faithful: bool = base.structural(False, "stop the transport by the mean over the batch")
+        faithful: bool = base.structural(
+            False, "stop the transport by the mean over the batch", "prompts>1 and iterations>1"
+        )
 
     options: PLOT.Options
     epsilon: Tensor

@@ -72,9 +72,16 @@ class ProGrad(CoOp):
         """CoOp's options, the share of the conflict that is removed, and the start."""
 
         init: str = base.structural("template", 'words at the end of the context; "template": the text\'s; "": random')
-        template: str = base.structural("dataset", 'a text with {} for the class name; "dataset": the set\'s first')
-        projection: float = base.scalar(1.0, "lambda, the share of the conflicting part that is removed; 1", ge=0)
-        faithful: bool = base.structural(False, "as many tokens of the start as it has words")
+        context: int = base.structural(16, "context vectors M; CoOp's default 16", ge=1, le=64)
+        template: str = base.structural(
+            "dataset",
+            'a text with {} for the class name; "dataset": the set\'s first',
+            "init=template or projection>0",
+        )
+        projection: float = base.scalar(
+            1.0, "lambda, the share of the conflicting part that is removed; 1", **base.WEIGHT
+        )
+        faithful: bool = base.structural(False, "as many tokens of the start as it has words", "init!=")
 
     options: ProGrad.Options
     projection: Tensor

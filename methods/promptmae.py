@@ -28,7 +28,7 @@ class PromptMAE(CoOp):
         """CoOp's options and the factor."""
 
         loss: Literal["mae"] = base.structural("mae", "always mae")
-        factor: float = base.scalar(1.0, "1 as NLPrompt computes it, 2 for the textbook's L1 distance", gt=0)
+        factor: float = base.scalar(1.0, "1 as NLPrompt computes it, 2 for the textbook's L1 distance", gt=0, le=1e6)
 
     factor: Tensor
 

@@ -86,10 +86,12 @@ class PromptSRC(DeepPromptLearner):
 
         context: int = base.structural(4, "text prompts M of each layer; the authors' 4", ge=1, le=64)
         visual_context: int = base.structural(4, "visual prompts P of each layer; the authors' 4", ge=1, le=256)
-        text_weight: float = base.scalar(25.0, "weight of the text features' distance; the authors' 25", ge=0)
-        image_weight: float = base.scalar(10.0, "weight of the image features' distance; the authors' 10", ge=0)
-        mean: float = base.scalar(30.0, "centre of the average in epochs; the authors' 30 or 45 of 50")
-        deviation: float = base.scalar(30.0, "width of the average in epochs; the authors' 30 or 5", gt=0)
+        text_weight: float = base.scalar(25.0, "weight of the text features' distance; the authors' 25", **base.WEIGHT)
+        image_weight: float = base.scalar(
+            10.0, "weight of the image features' distance; the authors' 10", **base.WEIGHT
+        )
+        mean: float = base.scalar(30.0, "centre of the average in epochs; the authors' 30 or 45 of 50", ge=-1e6, le=1e6)
+        deviation: float = base.scalar(30.0, "width of the average in epochs; the authors' 30 or 5", ge=0.01, le=1e6)
         faithful: bool = base.structural(False, "average CLIP's own weights too, in half precision")
 
     options: PromptSRC.Options

@@ -27,7 +27,7 @@ class SCE(CoOp):
         """CoOp's options; the loss is fixed."""
 
         loss: Literal["sce"] = base.structural("sce", "always sce")
-        faithful: bool = base.structural(False, "VisPrompt's 1e-6 / C for the zeros of the label")
+        faithful: bool = base.structural(False, "VisPrompt's 1e-6 / C for the zeros of the label", "b>0")
 
     options: SCE.Options
 

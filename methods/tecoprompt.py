@@ -13,6 +13,7 @@ from methods.nlprompt import NLPrompt
 from methods.partition import Split
 
 CLEAN, UNCERTAIN, NOISY = range(3)
+CONFIDENT = "split=ot and threshold>0"  # arg-max knows no confidence
 
 
 class Memory:
@@ -66,11 +67,20 @@ class TecoPrompt(NLPrompt):
     class Options(NLPrompt.Options):
         """NLPrompt's options and the memory's."""
 
+        curriculum: Literal[0] = base.structural(0, "always 0: it bounds whom NLPrompt trusts, which is not asked here")
         rest: Literal["mae"] = base.structural("mae", "always mae, on what the plan contradicts")
-        q: float = base.scalar(0.5, "exponent of GCE on the uncertain; the authors' .5", gt=0, le=1)
-        smoothing: float = base.structural(0.8, "share of the old confidence; the authors' .8, 0 for none", ge=0, lt=1)
-        patience: int = base.structural(8, "epochs K that a label must be steady; the authors' 8", ge=1)
-        threshold: float = base.structural(0.5, "smoothed confidence that counts as sure; our guess", ge=0, le=1)
+        q: float = base.scalar(
+            0.5, "exponent of GCE on the uncertain; the authors' .5", f"loss=gce or {CONFIDENT}", **base.Q
+        )
+        smoothing: float = base.structural(
+            0.8, "share of the old confidence; the authors' .8, 0 for none", CONFIDENT, ge=0, lt=1
+        )
+        patience: int = base.structural(
+            8, "epochs K that a label must be steady; the authors' 8", "rewrite=true", ge=1, **base.EPOCHS
+        )
+        threshold: float = base.structural(
+            0.5, "smoothed confidence that counts as sure; our guess", "split=ot", ge=0, le=1
+        )
         rewrite: bool = base.structural(True, "whether labels are rewritten at all")
 
     options: TecoPrompt.Options

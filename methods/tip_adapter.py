@@ -16,6 +16,8 @@ from methods.zero_shot import zero_shot_text, zero_shot_texts
 SCALE = 100.0  # written out in the reference, whatever the weights' own temperature: alpha is measured against it
 CROP = 0.5  # least share of the area in the reference's views; CoOp's is 0.08
 LOWEST = 0.1  # where both of the reference's grids begin
+SEARCH = "search=true"
+FINE = "shows where another step of the grid has more hits on the validation twin"
 
 
 def cache_keys(views: Tensor) -> Tensor:
@@ -52,14 +54,26 @@ class TipCache(base.Method):
     class Options(base.Options):
         """Strength of the cache, and the search for it."""
 
-        alpha: float = base.scalar(1.17, "weight of the cache before the search; the authors' for ImageNet", ge=0)
-        beta: float = base.scalar(1.0, "sharpness of the cache before the search; the authors' 1", ge=0)
+        alpha: float = base.scalar(
+            1.17, "weight of the cache before the search; the authors' for ImageNet", **base.WEIGHT
+        )
+        beta: float = base.scalar(
+            1.0, "sharpness of the cache before the search; the authors' 1", "alpha>0", **base.WEIGHT
+        )
         search: bool = base.structural(True, "whether alpha and beta are chosen on the noisy validation twin")
-        search_beta: float = base.structural(7.0, "end of the grid of beta; the authors' for ImageNet and Pets", gt=0.1)
-        search_alpha: float = base.structural(3.0, "end of the grid of alpha; the authors' as above", gt=0.1)
-        steps_beta: int = base.structural(200, "values of beta tried; the authors' 200", ge=1)
-        steps_alpha: int = base.structural(20, "values of alpha tried; the authors' 20", ge=1)
-        faithful: bool = base.structural(False, "the reference's one-hot without class count, its search without a hit")
+        search_beta: float = base.structural(
+            7.0, "end of the grid of beta; the authors' for ImageNet and Pets", SEARCH, FINE, gt=0.1, le=1e6
+        )
+        search_alpha: float = base.structural(
+            3.0, "end of the grid of alpha; the authors' as above", SEARCH, gt=0.1, le=1e6
+        )
+        steps_beta: int = base.structural(200, "values of beta tried; the authors' 200", SEARCH, FINE, ge=1, le=10_000)
+        steps_alpha: int = base.structural(20, "values of alpha tried; the authors' 20", SEARCH, FINE, ge=1, le=10_000)
+        faithful: bool = base.structural(
+            False,
+            "the reference's one-hot without class count, its search without a hit",
+            unseen="shows where the last class has no sample, or the search no hit",
+        )
 
     options: TipCache.Options
     alpha: Tensor
@@ -158,7 +172,14 @@ class TipAdapter(TipCache):
     """
 
     class Options(TipCache.Options):
-        """Strength of the cache, and the search for it."""
+        """Strength of the cache, or the search for it."""
+
+        alpha: float = base.scalar(
+            1.17, "weight of the cache; the authors' for ImageNet", "search=false", **base.WEIGHT
+        )
+        beta: float = base.scalar(
+            1.0, "sharpness of the cache; the authors' 1", "search=false and alpha>0", **base.WEIGHT
+        )
 
     options: TipAdapter.Options
 

@@ -60,10 +60,10 @@ class UPL(CoOp):
         """CoOp's options, the pseudo-labels and the ensemble."""
 
         split: Literal["none"] = base.structural("none", "always none: there is no given label to trust or not")
-        per_class: int = base.structural(16, "images K of each predicted class; the authors' 16", ge=1)
+        per_class: int = base.structural(16, "images K of each predicted class; the authors' 16", ge=1, le=1_000_000)
         members: int = base.structural(1, "contexts E whose predictions are averaged; the paper's 16", ge=1, le=64)
         average: Literal["logits", "probabilities"] = base.structural(
-            "logits", "what the members' mean is taken of; the authors' script averages logits"
+            "logits", "what the members' mean is taken of; the authors' script averages logits", "members>1"
         )
 
     options: UPL.Options

@@ -17,6 +17,11 @@ from methods.coop_split import CoOpSplit
 from methods.visprompt_head import HeadShape, VisualPromptHead
 
 WITHOUT_IMAGE = ("image-free", "coop")
+# C^ = C whatever the gate where FiLM leaves C alone, which the identity form does without an image or without FiLM
+SEEN = " or ".join(
+    f"control!=coop and control!=image-free and {further}" for further in ("form=literal", "control!=no-film")
+)
+GATED = "control!=coop and form=literal or control!=coop and control!=image-free and control!=no-film"
 GATE_BIAS = {"literal": 0.0, "identity": -2.0}
 Predict: TypeAlias = Callable[[base.Inputs, Mapping[str, Tensor]], Tensor]
 CHUNK = 64  # images whose class texts are computed at a time
@@ -68,15 +73,19 @@ class VisPrompt(CoOpSplit):
         """The split's options and the visual path's."""
 
         class_specific: Literal[False] = base.structural(False, "always shared, as in the released configuration")
-        form: Literal["literal", "identity"] = base.structural("literal", "FiLM on LN(C), or on C starting as identity")
-        evidence: Literal["tokens", "pooled"] = base.structural("tokens", "patch tokens, or the one pooled feature")
+        form: Literal["literal", "identity"] = base.structural(
+            "literal", "FiLM on LN(C), or on C starting as identity", "control!=coop"
+        )
+        evidence: Literal["tokens", "pooled"] = base.structural(
+            "tokens", "patch tokens, or the one pooled feature", SEEN
+        )
         control: Literal["none", "image-free", "shuffled", "constant-gate", "no-film", "coop"] = base.structural(
             "none", "which part is taken away"
         )
-        heads: int = base.structural(8, "attention heads; must divide the text width", ge=1)
-        ffn: int = base.structural(0, "width of the FFN; 0 is the text tower's width", ge=0)
-        gate_bias: Literal["form"] | Annotated[float, Field(allow_inf_nan=False)] = base.structural(
-            "form", "start of the gate before the sigmoid; form: 0 (literal), -2 (identity)"
+        heads: int = base.structural(8, "attention heads; must divide the text width", "evidence=tokens", ge=1, le=1024)
+        ffn: int = base.structural(0, "width of the FFN; 0 is the text tower's width", "form=literal", ge=0, le=65_536)
+        gate_bias: Literal["form"] | Annotated[float, Field(ge=-100, le=100)] = base.structural(
+            "form", "start of the gate before the sigmoid; form: 0 (literal), -2 (identity)", GATED
         )
         prompt_dropout: float = base.structural(0.0, "dropout on C^; the authors' config names .1", ge=0, lt=1)
 

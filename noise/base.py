@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,11 +28,21 @@ OUTSIDE = -1  # the "true label" of an image that belongs to none of the classes
 
 
 class Options(BaseModel):
-    """The options of a kind, validated and frozen; an unknown option is an error."""
+    """The options of a kind, validated and frozen; an unknown option is an error, and so is an infinite number.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    One that counts beside some values of others alone says so: `Field(…, json_schema_extra={"when": "by=text"})`, see
+    `bench.conditions`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     on_top: bool = Field(default=False, description="allow labels whose truth is unknown, and change them further")
+
+
+class AsStored(Options):
+    """The options of a kind that takes the labels as they are stored, whose truth it need not know."""
+
+    on_top: Literal[False] = Field(default=False, description="always false: nothing is changed")
 
 
 def from_file(default: str, description: str) -> Any:

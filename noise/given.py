@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from bench.errors import BenchError
-from noise.base import Noise, NoisyLabels, Sampled, Scene
+from noise.base import AsStored, Noise, NoisyLabels, Sampled, Scene
 
 GIVEN = "given"
 
@@ -25,6 +25,7 @@ class Given(Noise):
     kind: ClassVar[str] = "given"
     takes_rate: ClassVar[bool] = False
     on_true: ClassVar[bool] = False
+    Options = AsStored
 
     def draw(self, scene: Scene, rate: float) -> Sampled:
         """Shots with the labels they came with."""

@@ -7,7 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, field_validator
 
 from bench.errors import BenchError, did_you_mean
-from noise.base import AnyOptions, Labels, Noise, NoisyLabels, Sampled, Scene
+from noise.base import AsStored, Labels, Noise, NoisyLabels, Sampled, Scene
 
 
 class Human(Noise):
@@ -28,7 +28,7 @@ class Human(Noise):
     takes_rate: ClassVar[bool] = False
     on_true: ClassVar[bool] = False
 
-    class Options(AnyOptions):
+    class Options(AsStored):
         """Which annotation, and by which label the shots are balanced."""
 
         labels: str = Field(default="worst", description="name of the annotation set")

@@ -44,8 +44,10 @@ class Instance(Noise):
         """The generator's."""
 
         encoder: str = from_backbone("thumbnail", "frozen encoder of the images; not the evaluated one")
-        temperature: float = Field(default=1.0, gt=0, description="what logits of unit deviation are divided by")
-        sd: float = Field(default=0.1, gt=0, description="standard deviation of the flip rates")
+        temperature: float = Field(
+            default=1.0, ge=1e-6, le=1e6, description="what logits of unit deviation are divided by"
+        )
+        sd: float = Field(default=0.1, ge=1e-6, le=10, description="standard deviation of the flip rates")
 
     options: Instance.Options
 

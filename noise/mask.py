@@ -11,8 +11,7 @@ import numpy as np
 from bench import masks
 from bench.data.base import Split
 from bench.errors import BenchError, did_you_mean
-from noise import base
-from noise.base import OUTSIDE, Foreign, Labels, Noise, NoisyLabels, Sampled, Scene, from_file
+from noise.base import OUTSIDE, AsStored, Foreign, Labels, Noise, NoisyLabels, Sampled, Scene, from_file
 from noise.reading import class_number
 
 
@@ -33,7 +32,7 @@ class Mask(Noise):
     takes_rate: ClassVar[bool] = False
     on_true: ClassVar[bool] = False
 
-    class Options(base.Options):
+    class Options(AsStored):
         """The file."""
 
         file: str = from_file("", "CSV of paths and labels, as `bench noise export` writes it")

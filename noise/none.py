@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from noise.base import Labels, Relabel, Scene
+from noise.base import AsStored, Labels, Relabel, Scene
 
 
 class NoNoise(Relabel):
@@ -16,6 +16,7 @@ class NoNoise(Relabel):
     kind: ClassVar[str] = "none"
     takes_rate: ClassVar[bool] = False
     on_true: ClassVar[bool] = False
+    Options = AsStored
 
     def corrupt(self, true: Labels, positions: Labels, scene: Scene, rate: float) -> Labels:
         """A copy of the labels."""

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.cell import Cell
 from bench.cli import invoke
-from bench.config import Config, load_config, validated
+from bench.config import Config, Protocol, load_config, validated
 from bench.errors import BenchError
 from bench.layers import PACKAGED, Layers, packaged_file, read_layers
 from bench.overrides import override
@@ -102,6 +103,23 @@ def test_zero_is_a_value_and_not_unset() -> None:
         ("[grid.q]\nnoise = [{kind = 'symmetric', rate = -0.1}]", "rate = -0.1: expected greater than or equal to 0."),
         ("[grid.q]\nrate = nan", "grid.q.rate = nan: expected"),
         ("[grid.q]\nlearning_rate = inf", "grid.q.learning_rate = inf: expected a finite number."),
+        ("[grid.q]\nepochs = 100000000000000000000", "epochs = 100000000000000000000: expected at most 100,000."),
+        ("[grid.q]\nbatch_size = 100001", "batch_size = 100001: expected at most 100,000."),
+        ("[grid.q]\nshots = [1, 1000001]", "shots = 1000001: expected at most 1,000,000."),
+        ("[grid.q]\nviews = 10001", "views = 10001: expected at most 10,000."),
+        ("[grid.q]\nseed = 9223372036854775808", "expected at most 9,223,372,036,854,775,807."),
+        ("[grid.q]\nseed = -1", "seed = -1: expected greater than or equal to 0."),
+        ("[grid.q]\nwarmup_epochs = 100001", "warmup_epochs = 100001: expected at most 100,000."),
+        ("[grid.q]\neval_every = 1000001", "eval_every = 1000001: expected at most 1,000,000."),
+        (
+            "[grid.q]\ntimeout = 1e300",
+            "timeout = 1e+300: expected at most 31,536,000 seconds, a year, or inf for no limit.",
+        ),
+        ("[grid.q]\ntimeout = nan", "timeout = nan: expected greater than 0."),
+        ("[grid.q]\nlearning_rate = 1e300", "learning_rate = 1e+300: expected at most 1e+30."),
+        ("[grid.q]\nweight_decay = inf", "weight_decay = inf: expected a finite number."),
+        ("[[method.coop.paper.when]]\nshots = 1000001", "shots = 1000001: expected at most 1,000,000."),
+        ("[grid.q]\nexclude = [{epochs = 100001}]", "epochs = 100001: expected at most 100,000."),
         ("[grid.q]\nbudget = 'fair'", "grid.q.budget = 'fair': expected 'equal' or 'paper'."),
         ("[grid.q]\nmethod = []", "grid.q.method = []: expected at least one value."),
         ("grid = 3", "my.toml: grid = 3: expected a valid dictionary."),
@@ -113,6 +131,21 @@ def test_a_wrong_key_or_value_is_one_line_that_names_file_and_place(text: str, m
         overlaid(text)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_the_limits_of_a_cell_are_those_of_the_settings() -> None:
+    """A field that stands in both has one type, so a plan never makes a cell that its record could not hold."""
+    shared = {"learning_rate", "batch_size", "momentum", "epsilon", "weight_decay", "warmup_epochs", "views"}
+    assert shared | {"warmup_learning_rate", "eval_every"} <= Cell.model_fields.keys() & Protocol.model_fields.keys()
+    for name in Cell.model_fields.keys() & Protocol.model_fields.keys():
+        own, settings = Cell.model_fields[name], Protocol.model_fields[name]
+        if own.annotation in (int, float) and settings.annotation in (int, float):
+            assert own.metadata == settings.metadata, name
+
+
+@pytest.mark.parametrize("timeout", ["inf", "31536000.0"])
+def test_a_cell_may_take_a_year_or_have_no_limit(timeout: str) -> None:
+    assert overlaid(f"[grid.q]\ntimeout = {timeout}\n").settings.grid["q"].timeout == float(timeout)
 
 
 def test_malformed_files_name_their_line(tmp_path: Path) -> None:

@@ -169,7 +169,8 @@ def test_a_paper_sets_options_too_and_changes_them_by_cell() -> None:
 
 
 def joapr(dataset: str, noise: str, rate: float) -> tuple[object, ...]:
-    own, chosen = _paper(settings().settings.method["joapr"].paper, {"dataset": dataset, "noise": noise, "rate": rate})
+    own, parts = _paper(settings().settings.method["joapr"].paper, {"dataset": dataset, "noise": noise, "rate": rate})
+    chosen = {name: value for part in parts for name, value in part.items()}
     return chosen["warmup"], chosen["alpha1"], chosen["alpha2"], own["epochs"]
 
 
@@ -198,6 +199,10 @@ def test_every_method_says_what_its_paper_does(name: str) -> None:
     assert "epochs" in table.paper.model_fields_set
     for part in (table.paper, *table.paper.when):
         resolve.options(name, part.options)  # raises where an option is unknown or out of range
+
+
+def test_a_number_may_be_written_as_in_toml() -> None:
+    assert {planned.cell.seed for planned in cells(SMALL, "seed=1_000").cells} == {1000}
 
 
 def test_excludes_drop_cells_that_match_every_entry() -> None:
@@ -234,7 +239,7 @@ def test_excludes_drop_cells_that_match_every_entry() -> None:
         (SMALL, ["backbone=tinny"], 'unknown backbone "tinny"; did you mean "tiny"?'),
         (SMALL, ["backbone=none.safetensors"], '"none.safetensors" cannot be read'),
         (SMALL, ["method=gce-coop[qq=1]"], 'method "gce-coop" has no option "qq"; did you mean "q"?'),
-        (SMALL, ["method=gce-coop[q=2]"], 'method "gce-coop": option q = 2: expected less than or equal to 1.'),
+        (SMALL, ["method=gce-coop[q=2]"], 'method "gce-coop": option q = 2: expected at most 1.'),
         (SMALL, ["method=gce-coop[q]"], '"q" is not of the form option=value'),
         (SMALL, ["method=gce-coop[q=1,q=1]"], 'gives option "q" twice'),
         (SMALL, ["method=coop@dirty"], 'only "@clean", "@folds4"'),

@@ -6,6 +6,7 @@ import pytest
 
 from bench.cell import Cell
 from bench.commands import _on_top
+from bench.console import duration
 from bench.errors import BenchError
 from bench.grid import Grid, PlannedCell
 from bench.machine import WORKER_BYTES, Machine, cpus, this_machine
@@ -34,6 +35,10 @@ def store(tmp_path: Path) -> Store:
 
 def todo(store: Store, retry: str | None) -> list[int]:
     return [KEYS.index(planned.key) for planned in make_plan(grid(*CELLS), store, retry).todo]
+
+
+def test_an_estimate_of_years_is_said_in_years() -> None:
+    assert [duration(seconds) for seconds in (86400.0, 365 * 86400.0, 1e10)] == ["24 h 0 min", "a year", "317 years"]
 
 
 def test_a_plain_run_does_what_has_no_record_and_retry_adds_by_status(store: Store) -> None:

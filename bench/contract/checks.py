@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 
+from bench.contract.effects import differences
 from bench.contract.material import (
     CLASSES,
     DIMENSIONS,
@@ -49,6 +50,12 @@ def is_documented(method: type[Method], options: Options) -> None:
         assert extra.get("role") in ("structural", "scalar"), f"option {name}: declare it with structural() or scalar()"
         assert spec.description, f"option {name} has no description"
         assert isinstance(getattr(options, name), bool | int | float | str), f"option {name} does not fit into a record"
+
+
+def does_what_options_say(method: type[Method], options: Options) -> None:
+    """Every option changes a short run exactly where it is declared to count, see `methods.base.structural`."""
+    found = list(differences(method, options))
+    assert not found, "; ".join(found)
 
 
 def has_finite_gradients(method: type[Method], options: Options) -> None:
@@ -343,6 +350,7 @@ def _untensors(tensors: dict[str, Tensor], number: int) -> Batch:
 
 CHECKS: tuple[Check, ...] = (
     is_documented,
+    does_what_options_say,
     has_finite_gradients,
     is_reproducible,
     leaks_nothing,

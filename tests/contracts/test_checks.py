@@ -317,7 +317,7 @@ def test_bench_test_reports_and_exits(
     for part in ("_rows", "_aliases", "_objects"):  # what the file registers is gone after this test
         monkeypatch.setattr(METHODS, part, dict(getattr(METHODS, part)))
     assert invoke(["test", "coop-split[split=none]"]) == 0
-    assert "10 of 10 checks passed" in capsys.readouterr().out
+    assert "11 of 11 checks passed" in capsys.readouterr().out
     file = tmp_path / "planted.py"
     file.write_text(
         "from methods import METHODS\nfrom tests.contracts.test_checks import BatchNorm\n"
@@ -327,7 +327,7 @@ def test_bench_test_reports_and_exits(
     assert invoke(["test", str(file)]) == 1
     out = capsys.readouterr().out
     assert "depends on the batch's size" in out
-    assert "9 of 10 checks passed" in out
+    assert "10 of 11 checks passed" in out
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,14 @@ def test_the_search_ends_at_the_authors_setting() -> None:
     assert error(found, golden["tip_logits_test_at_best"]) < TOLERANCE
 
 
+@pytest.mark.parametrize("method", [TipAdapter, TipAdapterF])
+@pytest.mark.parametrize("change", [{"search_beta": 0.2}, {"search_alpha": 0.2}, {"steps_beta": 1}, {"steps_alpha": 1}])
+def test_the_grid_and_its_steps_decide_what_is_found(method: type[TipCache], change: dict[str, Any]) -> None:
+    golden = Item("tip")
+    validation = Inputs(golden["val_features"]), golden["val_labels"]
+    assert golden_method(golden, method, **change).best(*validation) != golden_method(golden, method).best(*validation)
+
+
 def test_the_trajectory_of_the_keys() -> None:
     """Nine steps of AdamW with the cosine over all steps, through the engine's optimizer and rate."""
     golden = Item("tip")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from bench.data.base import Split
 from bench.errors import BenchError
-from bench.resolve import noise_identity, noise_kind, noise_variant, takes_rate
+from bench.resolve import noise_identity, noise_kind, noise_roles, noise_variant, takes_rate
+from bench.variants import variant_text
 from noise import NOISE
-from noise.base import Foreign, NoisyLabels, Sampled, floor_share, leading
+from noise.base import Foreign, NoisyLabels, Sampled, Scene, floor_share, leading
 from reports.names import NOISE as SHOWN
 from tests.noise.kinds import SETTINGS, SPLITS, Setting, digest, sampled
 from tests.noise.scenes import balanced, drawn, scene
@@ -100,6 +103,33 @@ def test_nothing_but_seed_data_shots_and_kind_matters(setting: Setting, tmp_path
     with ThreadPoolExecutor(4) as workers:
         assert set(workers.map(lambda _: digest(sampled(setting, tmp_path, cache)), range(4))) == {first}
     assert (digest(sampled(setting, tmp_path, cache, seed=2)) != first) == setting.seeded
+
+
+OTHER = {
+    "per_class": True, "by": "zero-shot", "top_share": 0.6, "pattern": "pair", "shape": "half", "temperature": 0.01,
+    "sd": 0.5, "labels": "given", "balance": "true",
+}  # fmt: skip
+
+
+def _two_annotations(place: Scene) -> Scene:
+    """Two sets of annotations that differ."""
+    labels = place.split.labels
+    sets = {
+        name: np.where(labels % each == 0, (labels + 1) % 10, labels) for name, each in (("worst", 2), ("given", 3))
+    }
+    return replace(place, split=Split(place.split.images, labels, annotations=sets))
+
+
+@pytest.mark.parametrize("kind", list(NOISE))
+def test_every_option_of_every_kind_changes_what_is_drawn(kind: str, tmp_path: Path, cache: Path) -> None:
+    """But for names, which a key holds by what they stand for, and `on_top`, which allows a draw or refuses it."""
+    plain = next(setting for setting in SETTINGS if setting.noise == kind)
+    if kind == "human":
+        plain = replace(plain, change=_two_annotations)
+    first = digest(sampled(plain, tmp_path, cache, rate=0.4 * takes_rate(kind)))
+    for option in NOISE.get(kind).Options.model_fields.keys() - noise_roles(kind).keys() - {"on_top"}:
+        other = replace(plain, noise=variant_text(kind, {option: OTHER[option]}))
+        assert digest(sampled(other, tmp_path, cache, rate=0.4 * takes_rate(kind))) != first, option
 
 
 @everything
