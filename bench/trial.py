@@ -10,6 +10,7 @@ import gc
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from bench.audit import Audit
 from bench.cell import Cell, Record, Status
 from bench.data import named
-from bench.data.base import SPLITS, Dataset
+from bench.data.base import SPLITS, Dataset, SplitName
 from bench.errors import BenchError
 from bench.keep import Given, NotKept, context_of, keep
 from bench.labels import left_out
@@ -30,7 +31,7 @@ from bench.resolved import resolved
 from bench.seeds import Stream
 from bench.sidecar import Sidecar, outcomes
 from bench.store import PROMPTS
-from bench.train import Diverged, Loop, Material, TimedOut, Work
+from bench.train import Diverged, Loop, Material, TimedOut, Work, check_time
 from methods import METHODS
 from methods.base import Inputs, Method
 from noise.base import NoisyLabels, Sampled
@@ -154,6 +155,7 @@ class Run:
         """Everything up to the first evaluation: data, noise, features, and the method after its set-up."""
         cell, settings = self.cell, self.settings
         deadline = None if settings.timeout is None else time.monotonic() + settings.timeout
+        in_time = partial(check_time, deadline, "before the training")
         dataset = opened(cell.dataset, settings)
         train, validation = self._label(dataset)
         method_class = METHODS.get(cell.method)
@@ -168,7 +170,10 @@ class Run:
             raise Skipped("the method is told the noise rate, which is unknown here")
         backbone = open_backbone(cell.backbone, settings.device)
         few = {"train": train, "validation": validation}
-        inputs = {split: inputs_of(dataset, split, backbone, needs, settings, few.get(split)) for split in SPLITS}
+        inputs: dict[SplitName, Inputs] = {}
+        for split in SPLITS:
+            in_time()
+            inputs[split] = inputs_of(dataset, split, backbone, needs, settings, few.get(split))
         self.visible = np.flatnonzero(self._shown(train.noisy))
         material = Material(
             train=inputs["train"].to(settings.device),
@@ -179,6 +184,7 @@ class Run:
                 torch.from_numpy(validation.noisy.observed).to(settings.device),
             ),
             test=inputs["test"].to(settings.device),
+            classes=len(dataset.class_names),
             views=views_of(dataset, cell, backbone, needs, settings, train),
         )
         self.audit = Audit(
@@ -190,13 +196,16 @@ class Run:
             truth=train.noisy.truth,
         )
         self.method = method_class(options)
+        self.method.check_time = in_time
         pool = None
         if needs.pool:
             whole = split_features(dataset, "train", backbone, needs.tokens, settings)
             pool = self._pool(whole, train).to(settings.device)
         shown = material.train.only(material.visible)
         views = tuple(view.only(material.visible) for view in material.views) if needs.views else ()
+        in_time()
         self.method.setup(context_of(cell, self._given(material), backbone, shown, pool, views))
+        in_time()
         self.method.to(settings.device)
         loop = Loop(self.method, cell, material, self.audit, deadline)
         self.work = loop.work
