@@ -9,7 +9,9 @@ import sys
 import warnings
 
 from bench import console
-from bench.errors import BenchError
+from bench.errors import BenchError, escape
+from bench.registry import changed
+from bench.supervision import supervised
 
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
@@ -19,7 +21,7 @@ def main() -> None:
     """The console script: runs the command line on the process's arguments and exits."""
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
-    sys.exit(invoke(sys.argv[1:]))
+    sys.exit(supervised(lambda: invoke(sys.argv[1:])))
 
 
 def invoke(arguments: list[str]) -> int:
@@ -33,6 +35,21 @@ def invoke(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         console.error("interrupted; what was finished is kept, the same command goes on from there.")
         return EXIT_INTERRUPTED
+    except SystemExit as error:  # of a plugin: click and argparse raise none that comes so far
+        console.error(
+            f"{escape(error)} in the midst of the command; a plugin must not end the process, raise an error."
+        )
+        return EXIT_USAGE
+    finally:
+        _tell_changes()
+
+
+def _tell_changes() -> None:
+    for origin, names in changed.items():
+        console.warn(
+            f"{origin} changed {', '.join(names)} when it was imported; it was put back, for it is everybody's."
+        )
+    changed.clear()
 
 
 def _listed(arguments: list[str]) -> int:

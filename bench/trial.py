@@ -14,18 +14,23 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
+import open_clip  # noqa: F401 - the first import changes the environment, which would be laid to the first cell
+import sklearn.datasets  # noqa: F401 - likewise
 import torch
 from numpy.typing import NDArray
 
 from bench.audit import Audit
 from bench.cell import Cell, Record, Status
+from bench.clip.backbone import Backbone
 from bench.data import named
 from bench.data.base import SPLITS, Dataset, SplitName
 from bench.errors import BenchError
+from bench.global_state import note, put_back
 from bench.keep import Given, NotKept, context_of, keep
 from bench.labels import left_out
 from bench.material import Settings, inputs_of, labelled, open_backbone, opened, split_features, views_of
 from bench.provenance import Clock, provenance
+from bench.registry import BUILT_IN
 from bench.resolve import takes_rate
 from bench.resolved import resolved
 from bench.seeds import Stream
@@ -92,6 +97,7 @@ def run_cell(key: str, cell: Cell, settings: Settings) -> tuple[Record, Sidecar]
         status, reason = "out_of_memory", _one_line(error)
     except Exception as error:  # noqa: BLE001 - a failing cell must never stop the grid; its reason is recorded
         status, reason = "failed", _one_line(error)
+    run.check_weights()
     record = Record(
         schema=1, key=key, status=status, reason=reason, cell=cell,
         provenance=provenance(clock, settings.device) | _resolved(cell, settings), **run.entries(clock.seconds()),
@@ -105,6 +111,14 @@ def _resolved(cell: Cell, settings: Settings) -> dict[str, Any]:
         return {"resolved": resolved(cell, settings.skip_broken)}
     except Exception:  # noqa: BLE001 - the record counts, also of a cell whose files have gone
         return {}
+
+
+def _sums(backbone: Backbone) -> list[int]:
+    """The sum over the bits of each weight, by which a weight that was written to is told."""
+    whole = {2: torch.int16, 4: torch.int32}
+    flat = [weights.detach().reshape(-1) for weights in backbone.parameters()]
+    bits = [values.view(whole.get(values.element_size(), torch.uint8)) for values in flat]
+    return [int(total) for total in torch.stack([values.sum(dtype=torch.int64) for values in bits])]
 
 
 def _one_line(error: Exception) -> str:
@@ -125,6 +139,7 @@ class Run:
         self.data: dict[str, Any] = {}
         self.visible = np.empty(0, dtype=np.int64)
         self.oracle: list[str] = []
+        self.weights: list[int] = []
         self.kept = b""
         self.not_kept = ""
 
@@ -168,7 +183,10 @@ class Run:
         ]
         if "noise_rate" in needs.oracle and not train.noisy.truth:
             raise Skipped("the method is told the noise rate, which is unknown here")
+        put_back()  # what a plugin has changed so far, for features are shared by all cells
         backbone = open_backbone(cell.backbone, settings.device)
+        if METHODS.row(cell.method).origin != BUILT_IN:
+            self.weights = _sums(backbone)
         few = {"train": train, "validation": validation}
         inputs: dict[SplitName, Inputs] = {}
         for split in SPLITS:
@@ -210,6 +228,12 @@ class Run:
         loop = Loop(self.method, cell, material, self.audit, deadline)
         self.work = loop.work
         return loop
+
+    def check_weights(self) -> None:
+        """Forget the backbone, which later cells share, where a method that is not ours has written to its weights."""
+        if self.weights and _sums(open_backbone(self.cell.backbone, self.settings.device)) != self.weights:
+            open_backbone.cache_clear()
+            note("weights of the backbone")
 
     def _pool(self, whole: Inputs, train: Sampled) -> Inputs:
         """The whole training split, less what a fold leaves out, in an order that says nothing of the labels."""

@@ -1,0 +1,138 @@
+"""The command line in a child of its own process, so that nothing a plugin does can end it without a word.
+
+`os._exit(0)` in a plugin file, or a crash in the code below it, would end the command with whatever exit code comes of
+it. The parent has imported nothing that is not Python's: it waits, passes signals and the exit code on, and knows
+whether the command came to its end, because the child says so over a pipe.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any
+
+EXIT_CUT_OFF = 2
+PASSED_ON = ("SIGINT", "SIGTERM", "SIGHUP")
+LINUX: bool = sys.platform == "linux"
+TWICE_SECONDS = 1.0  # the terminal sends Ctrl-C to both processes, and the parent passes it on
+PR_SET_PDEATHSIG = 1
+POLL_SECONDS = 1.0
+
+
+def supervised(command: Callable[[], int]) -> int:
+    """Run a command in a child process where the system can fork, and return its exit code.
+
+    A signal that ends the child by the hand of a user ends this process too. Where anything else ends it before the
+    command does, one line says so and the exit code is 2.
+    """
+    if not hasattr(os, "fork"):
+        return command()
+    answer, word = os.pipe()
+    parent = os.getpid()
+    with _held_back():
+        child = os.fork()
+        if child:
+            _pass_on(child)
+        else:
+            die_with(parent)
+            _take_once()
+    if not child:
+        return _answering(command, word)
+    os.close(word)
+    _, status = os.waitpid(child, 0)
+    return _exit_code(os.read(answer, 1), status)
+
+
+def die_with(parent: int) -> None:
+    """End this process as soon as `parent`, whose child it is, has ended, in whatever way either of them does."""
+    if LINUX:
+        import ctypes
+
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(POLL_SECONDS)
+        os._exit(EXIT_CUT_OFF)
+
+    threading.Thread(target=watch, name="watch of the parent", daemon=True).start()
+
+
+def _answering(command: Callable[[], int], word: int) -> int:
+    """Run the command in the child and say over the pipe that it has come to an end, an exception being one."""
+    code, own = 1, os.getpid()
+    try:
+        code = command()
+    finally:
+        if os.getpid() == own:  # and not a copy that a plugin has forked
+            with suppress(OSError):
+                os.write(word, bytes([code & 0xFF]))
+    return code
+
+
+def _exit_code(word: bytes, status: int) -> int:
+    """The exit code of the child, or a line on why it has none."""
+    if word:
+        return word[0]
+    if os.WIFSIGNALED(status):
+        number = signal.Signals(os.WTERMSIG(status))
+        if number.name in PASSED_ON:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return 128 + number  # process 1 of a container is not ended by its own signal
+        how = f"signal {int(number)}, {number.name}"
+    else:
+        how = f"exit code {os.WEXITSTATUS(status)}"
+    sys.stderr.write(
+        f"error: a plugin, or code below it, ended the process ({how}) before the command was done; what was finished "
+        "is kept.\n"
+    )
+    return EXIT_CUT_OFF
+
+
+@contextmanager
+def _held_back() -> Iterator[None]:
+    """Keep signals waiting until both processes are ready for them."""
+    numbers = {number for name in PASSED_ON if (number := getattr(signal, name, None)) is not None}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _pass_on(child: int) -> None:
+    """Hand the signals of a user to the child; one that this process was told to ignore (nohup) stays ignored."""
+
+    def hand(number: int, _: FrameType | None) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(child, number)
+
+    for name in PASSED_ON:
+        if signal.getsignal(getattr(signal, name)) != signal.SIG_IGN:
+            signal.signal(getattr(signal, name), hand)
+
+
+def _take_once() -> None:
+    """Let Ctrl-C interrupt as ever, but once where it comes twice: a second one would break into the cleaning up."""
+    if signal.getsignal(signal.SIGINT) != signal.default_int_handler:
+        return
+    last = -TWICE_SECONDS
+
+    def interrupt(number: int, frame: Any) -> None:
+        nonlocal last
+        now, before = time.monotonic(), last
+        if now - before >= TWICE_SECONDS:
+            last = now
+            signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, interrupt)
