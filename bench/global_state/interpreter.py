@@ -65,6 +65,10 @@ def _set_logging(before: tuple[Any, ...]) -> None:
     logging.disable(before[2])
 
 
+def _set_path(before: list[str]) -> None:
+    sys.path[:] = before
+
+
 def _set_filters(before: list[Any]) -> None:
     warnings.resetwarnings()  # the public call that also forgets what was decided by the filters of before
     warnings.filters[:] = before  # type: ignore[index] # a list, whatever it is declared as
@@ -99,7 +103,7 @@ INTERPRETER: tuple[Item, ...] = (
     attributes("streams and hooks", "sys", "stdin", "stdout", "stderr", "excepthook", "unraisablehook", "displayhook"),
     attributes("exception hook of threads", "threading", "excepthook"),
     attributes("compiled modules", "sys", "dont_write_bytecode"),
-    Item("sys.path", lambda: list(sys.path), lambda before: sys.path.__setitem__(slice(None), before)),
+    Item("sys.path", lambda: list(sys.path), _set_path, quiet=True),
     Item("warning filters", lambda: list(warnings.filters), _set_filters, quiet=True),
     attributes("warnings", "warnings", "showwarning"),
     Item("logging", _logging, _set_logging),

@@ -12,6 +12,7 @@ from typing import Any
 from bench.global_state.item import Item
 
 FILES = {0: "standard input", 1: "standard output", 2: "standard error"}
+ALIASES = ("RLIMIT_OFILE",)
 TIMERS = ("ITIMER_REAL", "ITIMER_VIRTUAL", "ITIMER_PROF")
 
 
@@ -60,7 +61,7 @@ def _mask() -> set[int]:
 def _limits() -> dict[str, tuple[int, int]]:
     import resource
 
-    names = [name for name in dir(resource) if name.startswith("RLIMIT_")]
+    names = [name for name in dir(resource) if name.startswith("RLIMIT_") and name not in ALIASES]
     return {name: resource.getrlimit(getattr(resource, name)) for name in names}
 
 

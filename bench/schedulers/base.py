@@ -100,7 +100,7 @@ class Work:
         Returns:
             The outcomes, and whether the worker is spent: a cell has left it in another state than it found it in.
         """
-        store = Store(self.store)
+        store, run, settings_type = Store(self.store), loaded(self.run_pack), loaded(self.settings_type)
         outcomes: dict[str, Outcome] = {}
         reason = "the trial ended without a record"
         with Guard() as guard:
@@ -113,8 +113,7 @@ class Work:
                 outcomes[record.key] = outcome_of(record)
 
             try:
-                settings = loaded(self.settings_type)(**self.settings)
-                loaded(self.run_pack)(pack, publish, settings)
+                run(pack, publish, settings_type(**self.settings))
             except Exception as error:  # noqa: BLE001 - the grid goes on; the reason is recorded by the driver
                 reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
             except BaseException as error:  # noqa: BLE001 - sys.exit() and its like: no user asks for it in a worker
