@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import Any
 
 EXIT_CUT_OFF = 2
 PASSED_ON = ("SIGINT", "SIGTERM", "SIGHUP")
@@ -28,22 +27,23 @@ POLL_SECONDS = 1.0
 def supervised(command: Callable[[], int]) -> int:
     """Run a command in a child process where the system can fork, and return its exit code.
 
-    A signal that ends the child by the hand of a user ends this process too. Where anything else ends it before the
-    command does, one line says so and the exit code is 2.
+    Signals are passed on; SIGTERM and SIGHUP interrupt the command as Ctrl-C does and then end both processes. Where
+    anything else ends the child before the command does, one line says so and the exit code is 2.
     """
     if not hasattr(os, "fork"):
         return command()
     answer, word = os.pipe()
     parent = os.getpid()
+    interrupts = _Interrupts()
     with _held_back():
         child = os.fork()
         if child:
             _pass_on(child)
         else:
             die_with(parent)
-            _take_once()
+            interrupts.take()
     if not child:
-        return _answering(command, word)
+        return _answering(command, word, interrupts)
     os.close(word)
     _, status = os.waitpid(child, 0)
     return _exit_code(os.read(answer, 1), status)
@@ -67,16 +67,45 @@ def die_with(parent: int) -> None:
     threading.Thread(target=watch, name="watch of the parent", daemon=True).start()
 
 
-def _answering(command: Callable[[], int], word: int) -> int:
+class _Interrupts:
+    """Signals of a user as they come to the child: each interrupts it, as Ctrl-C does, so that it can tidy up.
+
+    One that comes twice interrupts once: a second time would break into the tidying up.
+    """
+
+    def __init__(self) -> None:
+        self.number, self._last = 0, -TWICE_SECONDS
+
+    def take(self) -> None:
+        """Handle all that the process was not told to ignore."""
+        for name in PASSED_ON:
+            if signal.getsignal(getattr(signal, name)) in (signal.SIG_DFL, signal.default_int_handler):
+                signal.signal(getattr(signal, name), self._interrupt)
+
+    def _interrupt(self, number: int, _: FrameType | None) -> None:
+        if time.monotonic() - self._last >= TWICE_SECONDS:
+            self.number, self._last = number, time.monotonic()
+            raise KeyboardInterrupt
+
+
+def _answering(command: Callable[[], int], word: int, interrupts: _Interrupts) -> int:
     """Run the command in the child and say over the pipe that it has come to an end, an exception being one."""
     code, own = 1, os.getpid()
     try:
         code = command()
     finally:
         if os.getpid() == own:  # and not a copy that a plugin has forked
+            if interrupts.number not in (0, signal.SIGINT):
+                _end_by(interrupts.number)
             with suppress(OSError):
                 os.write(word, bytes([code & 0xFF]))
     return code
+
+
+def _end_by(number: int) -> None:
+    """End this process by a signal, as if it had not been handled."""
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
 
 
 def _exit_code(word: bytes, status: int) -> int:
@@ -86,8 +115,7 @@ def _exit_code(word: bytes, status: int) -> int:
     if os.WIFSIGNALED(status):
         number = signal.Signals(os.WTERMSIG(status))
         if number.name in PASSED_ON:
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
+            _end_by(number)
             return 128 + number  # process 1 of a container is not ended by its own signal
         how = f"signal {int(number)}, {number.name}"
     else:
@@ -120,19 +148,3 @@ def _pass_on(child: int) -> None:
     for name in PASSED_ON:
         if signal.getsignal(getattr(signal, name)) != signal.SIG_IGN:
             signal.signal(getattr(signal, name), hand)
-
-
-def _take_once() -> None:
-    """Let Ctrl-C interrupt as ever, but once where it comes twice: a second one would break into the cleaning up."""
-    if signal.getsignal(signal.SIGINT) != signal.default_int_handler:
-        return
-    last = -TWICE_SECONDS
-
-    def interrupt(number: int, frame: Any) -> None:
-        nonlocal last
-        now, before = time.monotonic(), last
-        if now - before >= TWICE_SECONDS:
-            last = now
-            signal.default_int_handler(number, frame)
-
-    signal.signal(signal.SIGINT, interrupt)

@@ -22,7 +22,8 @@ BUSY = """
 def command():
     try:
         print(os.getpid(), flush=True)
-        time.sleep(60)
+        for _ in range(600):  # a signal just before a long sleep would wait for its end, in any Python
+            time.sleep(0.1)
     except KeyboardInterrupt:
         time.sleep(0.5)
         print("tidied up", flush=True)
@@ -78,12 +79,19 @@ def test_ctrl_c_interrupts_once_and_leaves_time_to_tidy_up(group: bool) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_that_ends_the_child_ends_the_parent(number: signal.Signals) -> None:
+@pytest.mark.parametrize("group", [False, True], ids=["to the parent alone", "to both"])
+def test_other_signals_leave_time_to_tidy_up_and_end_both(number: signal.Signals, group: bool) -> None:
     process = start(BUSY)
     child = int(line(process))
-    process.send_signal(number)
-    assert ended(process) == (-number, "", "")
+    (os.killpg if group else os.kill)(process.pid, number)
+    assert ended(process) == (-number, "tidied up\n", "")
     assert gone(child)
+
+
+def test_a_signal_to_the_child_alone_ends_both() -> None:
+    process = start(BUSY)
+    os.kill(int(line(process)), signal.SIGTERM)
+    assert ended(process) == (-signal.SIGTERM, "tidied up\n", "")
 
 
 def test_what_was_to_be_ignored_is_ignored() -> None:

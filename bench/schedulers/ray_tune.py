@@ -7,6 +7,7 @@ import logging
 import os
 import secrets
 import shutil
+import signal
 import socket
 import tempfile
 import threading
@@ -122,7 +123,8 @@ class RayTune:
         import ray
 
         try:
-            ray.init(**options)
+            with _own_signals():
+                ray.init(**options)
         except Exception as error:
             text = " ".join(str(error).split())
             raise BenchError(f"Ray did not start: {text[:300]}; check --address, or use --scheduler local.") from error
@@ -256,6 +258,15 @@ def _stopper(stop: Callable[[], bool]) -> Any:
             return stop()
 
     return Stopper()
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep our handler of SIGTERM, where there is one: Ray's calls sys.exit(1)."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if callable(before) and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
