@@ -12,9 +12,10 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
+from typing import Any
 
 EXIT_CUT_OFF = 2
 PASSED_ON = ("SIGINT", "SIGTERM", "SIGHUP")
@@ -33,19 +34,19 @@ def supervised(command: Callable[[], int]) -> int:
     if not hasattr(os, "fork"):
         return command()
     answer, word = os.pipe()
-    parent = os.getpid()
-    interrupts = _Interrupts()
-    with _held_back():
-        child = os.fork()
-        if child:
-            _pass_on(child)
-        else:
-            die_with(parent)
-            interrupts.take()
+    parent, interrupts = os.getpid(), _Interrupts()
+    heard = {number for number in _passed_on() if signal.getsignal(number) != signal.SIG_IGN}  # nohup has some ignored
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {*heard, signal.SIGCHLD})
+    child = os.fork()
     if not child:
-        return _answering(command, word, interrupts)
+        die_with(parent)
+        interrupts.take()
+        return _answering(command, word, interrupts, before)
     os.close(word)
-    _, status = os.waitpid(child, 0)
+    status = _awaited(child, heard)
+    for number in heard:  # one that came too late
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return _exit_code(os.read(answer, 1), status)
 
 
@@ -78,9 +79,9 @@ class _Interrupts:
 
     def take(self) -> None:
         """Handle all that the process was not told to ignore."""
-        for name in PASSED_ON:
-            if signal.getsignal(getattr(signal, name)) in (signal.SIG_DFL, signal.default_int_handler):
-                signal.signal(getattr(signal, name), self._interrupt)
+        for number in _passed_on():
+            if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+                signal.signal(number, self._interrupt)
 
     def _interrupt(self, number: int, _: FrameType | None) -> None:
         if time.monotonic() - self._last >= TWICE_SECONDS:
@@ -88,10 +89,11 @@ class _Interrupts:
             raise KeyboardInterrupt
 
 
-def _answering(command: Callable[[], int], word: int, interrupts: _Interrupts) -> int:
+def _answering(command: Callable[[], int], word: int, interrupts: _Interrupts, mask: set[Any]) -> int:
     """Run the command in the child and say over the pipe that it has come to an end, an exception being one."""
     code, own = 1, os.getpid()
     try:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         code = command()
     finally:
         if os.getpid() == own:  # and not a copy that a plugin has forked
@@ -114,7 +116,7 @@ def _exit_code(word: bytes, status: int) -> int:
         return word[0]
     if os.WIFSIGNALED(status):
         number = signal.Signals(os.WTERMSIG(status))
-        if number.name in PASSED_ON:
+        if number in _passed_on():
             _end_by(number)
             return 128 + number  # process 1 of a container is not ended by its own signal
         how = f"signal {int(number)}, {number.name}"
@@ -127,24 +129,20 @@ def _exit_code(word: bytes, status: int) -> int:
     return EXIT_CUT_OFF
 
 
-@contextmanager
-def _held_back() -> Iterator[None]:
-    """Keep signals waiting until both processes are ready for them."""
-    numbers = {number for name in PASSED_ON if (number := getattr(signal, name, None)) is not None}
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+def _passed_on() -> set[signal.Signals]:
+    return {getattr(signal, name) for name in PASSED_ON if hasattr(signal, name)}
 
 
-def _pass_on(child: int) -> None:
-    """Hand the signals of a user to the child; one that this process was told to ignore (nohup) stays ignored."""
+def _awaited(child: int, heard: set[signal.Signals]) -> int:
+    """The status of the child once it has ended; the signals `heard`, which are blocked, are passed on until then.
 
-    def hand(number: int, _: FrameType | None) -> None:
-        with suppress(ProcessLookupError):
+    They are waited for one by one: a handler would not be called while the system waits for the child.
+    """
+    signal.signal(signal.SIGCHLD, lambda *_: None)  # some systems drop what nobody handles, though it is blocked
+    while True:
+        number = signal.sigwait({*heard, signal.SIGCHLD})
+        if number in heard:
             os.kill(child, number)
-
-    for name in PASSED_ON:
-        if signal.getsignal(getattr(signal, name)) != signal.SIG_IGN:
-            signal.signal(getattr(signal, name), hand)
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return status

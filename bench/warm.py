@@ -65,8 +65,12 @@ def warm(cells: Iterable[Cell], settings: Settings, report: Report) -> int:
 
 def release() -> None:
     """Give back the memory of the backbones that were used."""
+    import torch
+
     open_backbone.cache_clear()
     gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def _missing(cells: Iterable[Cell], settings: Settings, store: FeatureStore, count: _Count) -> Iterator[Wanted]:
