@@ -106,7 +106,8 @@ class Record(BaseModel):
         diagnostics: what the method reports, one list per name, one entry per row of the curve.
         oracle: facts the run was given that a user would not have.
         attempts: status and reason of earlier tries of the same cell.
-        provenance: versions, machine, code state and when; never part of the key.
+        provenance: versions, machine, code state and when; never part of the key. "changed_state" names what the cell
+            changed of its process, which was put back.
     """
 
     model_config = ConfigDict(extra="forbid")

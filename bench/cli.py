@@ -47,7 +47,7 @@ def invoke(arguments: list[str]) -> int:
 def _tell_changes() -> None:
     for origin, names in changed.items():
         console.warn(
-            f"{origin} changed {', '.join(names)} when it was imported; it was put back, for it is everybody's."
+            f"{origin} changed {', '.join(names)} when it was imported, which is everybody's; it was put back."
         )
     changed.clear()
 
