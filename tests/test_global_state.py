@@ -197,6 +197,14 @@ def test_the_innermost_guard_is_asked_and_told() -> None:
     assert inner.spent
 
 
+def test_a_guard_may_take_what_is_now_for_what_is_to_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Guard() as guard:
+        monkeypatch.setenv("KEPT", "1")
+        guard.renew()
+    assert os.environ["KEPT"] == "1"
+    assert guard.changed == []
+
+
 def test_a_working_directory_that_is_gone_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "gone").mkdir()

@@ -35,6 +35,10 @@ class Guard:
     def __init__(self) -> None:
         self.changed: list[str] = []
         self.spent = False
+        self.renew()
+
+    def renew(self) -> None:
+        """Take the state as it is now for what is to be kept."""
         self._before = [(item, _read(item)) for item in ITEMS if item.module in sys.modules]
 
     def put_back(self) -> None:

@@ -110,6 +110,7 @@ class Work:
                 if guard.changed:
                     record.provenance["changed_state"] = list(guard.changed)
                 store.publish(record, sidecar)
+                guard.renew()  # a file system may have started threads
                 outcomes[record.key] = outcome_of(record)
 
             try:
