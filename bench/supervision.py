@@ -47,7 +47,7 @@ def supervised(command: Callable[[], int]) -> int:
     for number in heard:  # one that came too late
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    return _exit_code(os.read(answer, 1), status)
+    return _exit_code(_read(answer), status)
 
 
 def die_with(parent: int) -> None:
@@ -114,19 +114,35 @@ def _exit_code(word: bytes, status: int) -> int:
     """The exit code of the child, or a line on why it has none."""
     if word:
         return word[0]
-    if os.WIFSIGNALED(status):
-        number = signal.Signals(os.WTERMSIG(status))
-        if number in _passed_on():
-            _end_by(number)
-            return 128 + number  # process 1 of a container is not ended by its own signal
-        how = f"signal {int(number)}, {number.name}"
-    else:
-        how = f"exit code {os.WEXITSTATUS(status)}"
+    number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+    if number in _passed_on():
+        _end_by(number)
+        return 128 + number  # process 1 of a container is not ended by its own signal
+    how = signal_text(number) if number else f"exit code {os.WEXITSTATUS(status)}"
     sys.stderr.write(
-        f"error: a plugin, or code below it, ended the process ({how}) before the command was done; what was finished "
+        f"error: a plugin, or code below it, ended the process by {how} before the command was done; what was finished "
         "is kept.\n"
     )
     return EXIT_CUT_OFF
+
+
+def signal_text(number: int) -> str:
+    """A signal for people.
+
+    >>> signal_text(11)
+    'signal 11 (SIGSEGV)'
+    """
+    known = number in {int(one) for one in signal.Signals}
+    return f"signal {number} ({signal.Signals(number).name})" if known else f"signal {number}"
+
+
+def _read(answer: int) -> bytes:
+    """What the child has said, if anything; a process that a plugin has started may hold the pipe open."""
+    os.set_blocking(answer, False)
+    try:
+        return os.read(answer, 1)
+    except BlockingIOError:
+        return b""
 
 
 def _passed_on() -> set[signal.Signals]:

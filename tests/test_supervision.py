@@ -14,9 +14,13 @@ import pytest
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 ROOT = Path(__file__).parent.parent
 CUT_OFF = (
-    "error: a plugin, or code below it, ended the process ({}) before the command was done; what was finished is kept."
+    "error: a plugin, or code below it, ended the process by {} before the command was done; what was finished is kept."
     "\n"
 )
+UNNAMED = [  # a signal that has a number and no name, where the system has such
+    (f"os.kill(os.getpid(), {number})", (2, CUT_OFF.format(f"signal {number}")))
+    for number in range(getattr(signal, "SIGRTMIN", 0) + 3, getattr(signal, "SIGRTMIN", -9) + 4)
+]
 # Waits, and tidies up for half a second when it is interrupted; says on its output what it does.
 BUSY = """
 def command():
@@ -52,10 +56,12 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
         ("return 4", (4, "")),
         ("os._exit(0)", (2, CUT_OFF.format("exit code 0"))),
         ("os._exit(4)", (2, CUT_OFF.format("exit code 4"))),
-        ("ctypes.string_at(0)", (2, CUT_OFF.format("signal 11, SIGSEGV"))),
-        ("os.kill(os.getpid(), signal.SIGKILL)", (2, CUT_OFF.format("signal 9, SIGKILL"))),
+        ("ctypes.string_at(0)", (2, CUT_OFF.format("signal 11 (SIGSEGV)"))),
+        ("os.kill(os.getpid(), signal.SIGKILL)", (2, CUT_OFF.format("signal 9 (SIGKILL)"))),
         ("atexit.register(os._exit, 7); return 4", (4, "")),
         ("os.fork() or os._exit(0); return 4", (4, "")),
+        *UNNAMED,
+        ("os.fork() or [os.close(1), os.close(2), time.sleep(5)]; os._exit(0)", (2, CUT_OFF.format("exit code 0"))),
     ],
 )
 def test_the_exit_code_is_the_commands_or_a_line_says_why_there_is_none(body: str, expected: tuple[int, str]) -> None:

@@ -20,7 +20,7 @@ from types import ModuleType
 from bench.cell import Status
 from bench.errors import BenchError, escape
 from bench.schedulers.base import THREADS, Outcome, Pack, Work
-from bench.supervision import die_with
+from bench.supervision import die_with, signal_text
 
 POLL_SECONDS = 0.25
 START_SECONDS = 300.0  # at least, that a worker may take before it is ready, on a busy machine
@@ -118,7 +118,7 @@ def _how(code: int | None) -> str:
         return "closed its connection"
     if code >= 0:
         return f"ended with exit code {code}"
-    return f"was ended by signal {-code} ({signal.Signals(-code).name})"
+    return f"was ended by {signal_text(-code)}"
 
 
 def _serve(work: Work, pipe: Connection, parent: int) -> None:
