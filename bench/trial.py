@@ -14,8 +14,8 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
-import open_clip  # noqa: F401 - the first import changes the environment, which would be laid to the first cell
-import sklearn.datasets  # noqa: F401 - likewise
+import open_clip  # noqa: F401 - its import changes the environment, which would be laid to the first cell
+import rich.style  # noqa: F401 - its import, by scikit-learn, draws from Python's random generator
 import torch
 from numpy.typing import NDArray
 

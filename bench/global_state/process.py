@@ -13,6 +13,7 @@ from bench.global_state.item import Item
 
 FILES = {0: "standard input", 1: "standard output", 2: "standard error"}
 ALIASES = ("RLIMIT_OFILE",)
+BY_LIBRARIES = ("KMP_DUPLICATE_LIB_OK", "KMP_INIT_AT_FORK")  # scikit-learn sets them when it is imported
 TIMERS = ("ITIMER_REAL", "ITIMER_VIRTUAL", "ITIMER_PROF")
 
 
@@ -22,8 +23,12 @@ def _umask() -> int:
     return mask
 
 
-def _environment(before: dict[str, str]) -> None:
-    for name in [name for name in os.environ if name not in before]:
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in BY_LIBRARIES}
+
+
+def _set_environment(before: dict[str, str]) -> None:
+    for name in [name for name in _environment() if name not in before]:
         del os.environ[name]
     os.environ.update(before)
     if hasattr(time, "tzset"):
@@ -92,7 +97,7 @@ def _threads() -> dict[str, Any]:
 PROCESS: tuple[Item, ...] = (
     Item("working directory", os.getcwd, os.chdir),
     Item("umask", _umask, os.umask),
-    Item("environment variables", lambda: dict(os.environ), _environment),
+    Item("environment variables", _environment, _set_environment),
     Item("open standard streams", _files),
     Item("threads", _threads, entries="new"),
 )
