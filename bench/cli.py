@@ -10,7 +10,9 @@ import sys
 import warnings
 
 from bench import console, streams
-from bench.errors import BenchError
+from bench.errors import BenchError, escape
+from bench.registry import changed
+from bench.supervision import supervised
 
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
@@ -22,7 +24,7 @@ def main() -> None:
         warnings.simplefilter("ignore")
     streams.prepare()
     os.environ["MPLBACKEND"] = "agg"  # figures go to files; a notebook's own backend may not even be importable here
-    sys.exit(streams.finished(invoke(sys.argv[1:])))
+    sys.exit(supervised(lambda: streams.finished(invoke(sys.argv[1:]))))
 
 
 def invoke(arguments: list[str]) -> int:
@@ -40,6 +42,21 @@ def invoke(arguments: list[str]) -> int:
         if lost.reason:
             console.error(lost.reason)
         return lost.exit_code
+    except SystemExit as error:  # of a plugin: click and argparse raise none that comes so far
+        console.error(
+            f"{escape(error)} in the midst of the command; a plugin must not end the process, raise an error."
+        )
+        return EXIT_USAGE
+    finally:
+        _tell_changes()
+
+
+def _tell_changes() -> None:
+    for origin, names in changed.items():
+        console.warn(
+            f"{origin} changed {', '.join(names)} when it was imported, which is everybody's; it was put back."
+        )
+    changed.clear()
 
 
 def _listed(arguments: list[str]) -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import traceback
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 
 class BenchError(Exception):
@@ -38,6 +40,16 @@ class NothingCompared(BenchError):
     """Both sides of a comparison are readable, and nothing matches (exit code 3)."""
 
     exit_code = 3
+
+
+def escape(error: BaseException) -> str:
+    """How foreign code left, where it raised what is no error of its own: "mine.py, line 3, called sys.exit(0)"."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "_sitebuiltins" not in frame.filename]
+    where = f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}, " if frames else ""
+    if isinstance(error, SystemExit):
+        return f"{where}called sys.exit({'' if error.code is None else repr(error.code)})"
+    text = " ".join(str(error).split())
+    return f"{where}raised {type(error).__name__}{f': {text}' if text else ''}"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

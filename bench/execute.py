@@ -148,8 +148,7 @@ def make_ready(
     from bench.warm import release, warm
 
     done = warm([planned.cell for planned in plan.todo], Settings(**settings), report)
-    if setup.workers > 1:
-        release()
+    release()
     return done
 
 

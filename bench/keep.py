@@ -108,6 +108,7 @@ def keep(method: Method, cell: Cell, given: Given, backbone: Backbone, inputs: I
     except Exception as error:
         text = " ".join(str(error).split()) or "no reason given"
         raise NotKept(f"its set-up fails without training images: {type(error).__name__}: {text}") from error
+    twin.check_time = method.check_time
     fresh = {name: value.clone() for name, value in twin.state_dict().items()}
     learned = {name: value for name, value in method.state_dict().items() if not _same(value, fresh.get(name))}
     if any(name not in fresh or value.shape != fresh[name].shape for name, value in learned.items()):
@@ -187,8 +188,8 @@ def _zeros(count: int, needs: Needs, backbone: Backbone) -> Inputs:
 
 @torch.no_grad()
 def _predicts(method: Method, inputs: Inputs, logits: Tensor) -> bool:
-    chunk = chunk_of(method.needs(method.options))
-    return torch.equal(collect(method.predict, inputs, method.prepare(), chunk), logits)
+    chunk = chunk_of(method.needs(method.options), logits.shape[1])
+    return torch.equal(collect(method.predict, inputs, method.prepare(), chunk, method.check_time), logits)
 
 
 def _same(value: Tensor, other: Tensor | None) -> bool:

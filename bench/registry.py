@@ -14,14 +14,17 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
-from bench.errors import BenchError, did_you_mean
+from bench.errors import BenchError, did_you_mean, escape
 
 T = TypeVar("T")
 BUILT_IN = "built-in"
+WATCHED = ("numpy", "torch", "PIL.ImageFile")  # imported before foreign code, which may change their global state
+changed: dict[str, list[str]] = {}  # global state that foreign code changed when it was imported, by its origin
 
 
 @dataclass(frozen=True)
@@ -130,13 +133,14 @@ class Registry(Generic[T]):
 
     def _import(self, row: Row) -> Any:
         module, _, attribute = row.target.partition(":")
+        what = f'{self.kind} "{row.name}" ({row.origin}) does not load from {row.target}'
+        if row.origin != BUILT_IN:
+            with _foreign(row.origin, what):
+                return getattr(importlib.import_module(module), attribute)
         try:
             return getattr(importlib.import_module(module), attribute)
         except (ImportError, AttributeError, SyntaxError) as error:
-            raise BenchError(
-                f'{self.kind} "{row.name}" ({row.origin}) does not load from {row.target}: {error}; '
-                "install what it needs or correct its target."
-            ) from error
+            raise BenchError(f"{what}: {error}; install what it needs or correct its target.") from error
 
     def _checked(self, row: Row, obj: Any) -> T:
         if self._base is not None:
@@ -179,13 +183,41 @@ def load_plugin_file(path: str) -> None:
     sys.modules[name] = module
     kept, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # nothing is left beside the user's file
     try:
-        spec.loader.exec_module(module)
-    except BenchError:
+        with _foreign(f"file {file.name}", f'plugin file "{path}" does not import'):
+            spec.loader.exec_module(module)
+    except BaseException:
         del sys.modules[name]
         raise
-    except Exception as error:  # whatever the user's file raises is the user's to read, in one line
-        del sys.modules[name]
-        text = " ".join(str(error).split())
-        raise BenchError(f'plugin file "{path}" does not import: {type(error).__name__}: {text}') from error
     finally:
         sys.dont_write_bytecode = kept
+
+
+@contextmanager
+def _foreign(origin: str, what: str) -> Iterator[None]:
+    """Import foreign code; global state that it changes is put back, and its origin noted in `changed`.
+
+    Where it looks for modules stays as it is, at the end of `sys.path`: it may import its neighbours later.
+
+    Raises:
+        BenchError: whatever it raises, also where it calls sys.exit(), is the user's to read, in one line.
+    """
+    from bench.global_state import Guard
+
+    for library in WATCHED:
+        importlib.import_module(library)
+    guard, path = Guard(), list(sys.path)
+    try:
+        yield
+    except (BenchError, KeyboardInterrupt):
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split())
+        raise BenchError(f"{what}: {type(error).__name__}: {text}") from error
+    except BaseException as error:
+        raise BenchError(f"{what}: {escape(error)}; a plugin must not end the process, raise an error.") from error
+    finally:
+        added = [folder for folder in sys.path if folder not in path]
+        guard.put_back()
+        sys.path += added
+        if guard.changed:
+            changed[origin] = guard.changed

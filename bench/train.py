@@ -23,11 +23,10 @@ from bench.audit import Audit, Number
 from bench.cell import Cell
 from bench.data.named import stream_name
 from bench.seeds import Stream
-from methods.base import Batch, Inputs, Method, Needs, Phase
+from methods.base import IMAGES, Batch, CheckTime, Inputs, Method, Needs, Phase, images_at_a_time, no_limit
 
 Ask: TypeAlias = Callable[[Inputs, Mapping[str, Tensor]], Tensor]
 POOLED_CHUNK = 4096
-PER_IMAGE_CHUNK = 64
 VIEWS = ("plain", "augmented")
 
 
@@ -49,6 +48,7 @@ class Material:
         visible: positions that the method is given, [M]; fewer than N for the oracle row.
         validation: features and observed labels of the validation twin.
         test: features of the test set.
+        classes: C.
         views: features of the same training samples under augmented views; epoch e trains on number e - 1, counted
             round, or on `train` where there are none.
     """
@@ -58,6 +58,7 @@ class Material:
     visible: Tensor
     validation: tuple[Inputs, Tensor]
     test: Inputs
+    classes: int
     views: Sequence[Inputs] = ()
 
     def seen(self, epoch: int) -> Inputs:
@@ -98,16 +99,30 @@ def optimizer_of(cell: Cell, parameters: Sequence[Tensor]) -> torch.optim.Optimi
     return adaptive(parameters, lr=1.0, eps=cell.epsilon, weight_decay=cell.weight_decay)
 
 
-def chunk_of(needs: Needs) -> int:
-    """Samples that a prediction is made for at a time."""
-    return PER_IMAGE_CHUNK if needs.per_image_text or needs.pixels else POOLED_CHUNK
+def chunk_of(needs: Needs, classes: int) -> int:
+    """Samples that a prediction is made for at a time: with a text per image and class, fewer where classes are many.
+
+    A chunk is the longest that a deadline waits for.
+    """
+    if needs.per_image_text:
+        return images_at_a_time(classes)
+    return IMAGES if needs.pixels else POOLED_CHUNK
 
 
 @torch.no_grad()
-def collect(ask: Ask, inputs: Inputs, prepared: Mapping[str, Tensor], chunk: int) -> Tensor:
-    """A method's `predict` or `scores` for all inputs, [..., N, C], computed `chunk` samples at a time."""
-    parts = (inputs.take(slice(start, start + chunk)) for start in range(0, len(inputs), chunk))
-    return torch.cat([ask(part, prepared).float() for part in parts], dim=-2)
+def collect(
+    ask: Ask, inputs: Inputs, prepared: Mapping[str, Tensor], chunk: int, check_time: CheckTime = no_limit
+) -> Tensor:
+    """A method's `predict` or `scores` for all inputs, [..., N, C], computed `chunk` samples at a time.
+
+    Raises:
+        TimedOut: `check_time`, asked before every chunk, raised it.
+    """
+    parts = []
+    for start in range(0, len(inputs), chunk):
+        check_time()
+        parts.append(ask(inputs.take(slice(start, start + chunk)), prepared).float())
+    return torch.cat(parts, dim=-2)
 
 
 @torch.no_grad()
@@ -116,9 +131,11 @@ def collect_samples(method: Method, inputs: Inputs, chunk: int) -> dict[str, Ten
 
     Raises:
         ValueError: a number is not one for each sample.
+        TimedOut: the method's deadline has passed.
     """
     parts: list[Mapping[str, Tensor]] = []
     for start in range(0, len(inputs) if type(method).per_sample is not Method.per_sample else 0, chunk):
+        method.check_time()
         part = inputs.take(slice(start, start + chunk))
         parts.append(method.per_sample(part))
         if not parts[0]:
@@ -150,8 +167,9 @@ class Loop:
         self.work = Work()
         self.parameters = [p for p in method.parameters() if p.requires_grad]
         self.needs = method.needs(method.options)
-        self.chunk = chunk_of(self.needs)
+        self.chunk = chunk_of(self.needs, material.classes)
         self.epoch = 0
+        method.check_time = self._check_time
         self._evaluated: tuple[Tensor, dict[str, Tensor]] | None = None  # until the parameters move again
 
     def run(self) -> Work:
@@ -163,10 +181,12 @@ class Loop:
                 self._evaluate(epoch - 1, phases, tested=(epoch - 1) % self.cell.eval_every == 0)
                 self.epoch = epoch
                 phases = self.method.begin_epoch(epoch, self._full_pass)
+                self._check_time()
                 self._evaluated = None
                 for number, phase in enumerate(phases):
                     self._train_phase(optimizer, epoch, number, phase)
                 self.method.end_epoch(epoch)
+        self._check_time()
         self.method.finalize(self.material.validation if self.needs.validation else None)
         prepared = self._evaluate(self.cell.epochs if self.parameters else 0, phases)
         self._probe(prepared)
@@ -183,7 +203,12 @@ class Loop:
         if plain and full is not None and type(self.method).scores is Method.scores:
             return full[visible]
         inputs = self.material.train if plain else self.material.seen(self.epoch)
-        return collect(self.method.scores, inputs.only(visible), prepared, self.chunk)
+        scores = self._collect(self.method.scores, inputs.only(visible), prepared)
+        self._check_time()
+        return scores
+
+    def _collect(self, ask: Ask, inputs: Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
+        return collect(ask, inputs, prepared, self.chunk, self._check_time)
 
     @torch.no_grad()
     def _prepare(self) -> dict[str, Tensor]:
@@ -192,10 +217,10 @@ class Loop:
     def _evaluate(self, epoch: int, phases: tuple[Phase, ...], tested: bool = True) -> dict[str, Tensor]:
         self._check_time()
         prepared, data = self._prepare(), self.material
-        full = collect(self.method.predict, data.train, prepared, self.chunk)
+        full = self._collect(self.method.predict, data.train, prepared)
         self._evaluated = full, prepared
         held_out = (data.test, data.validation[0]) if tested else ()
-        predicted = [collect(self.method.predict, part, prepared, self.chunk) for part in held_out]
+        predicted = [self._collect(self.method.predict, part, prepared) for part in held_out]
         test, validation = predicted or (None, None)
         if not all(bool(values.isfinite().all()) for values in (full, validation, test) if values is not None):
             raise Diverged(f"predictions after epoch {epoch} are not finite")
@@ -207,6 +232,7 @@ class Loop:
     @torch.no_grad()
     def _probe(self, prepared: dict[str, Tensor]) -> None:
         for name, predict in self.method.probes().items():
+            self._check_time()
             guess = predict(self.material.test, prepared).argmax(1)
             self.work.diagnostics[-1][f"{name}_test_accuracy"] = float((guess == self.audit.test).double().mean())
 
@@ -278,8 +304,13 @@ class Loop:
             trained[name].grad = gradient.detach()
 
     def _check_time(self) -> None:
-        if self.deadline is not None and time.monotonic() > self.deadline:
-            raise TimedOut(f"used up its time after {self.work.steps['all']} steps")
+        check_time(self.deadline, f"after {self.work.steps['all']} steps")
+
+
+def check_time(deadline: float | None, when: str) -> None:
+    """Raise TimedOut where a deadline, of `time.monotonic()`, has passed; `when` says how far the run is."""
+    if deadline is not None and time.monotonic() > deadline:
+        raise TimedOut(f"used up its time {when}")
 
 
 def _batches(phase: Phase, size: int, order: Stream) -> Iterator[NDArray[np.int64]]:

@@ -10,27 +10,33 @@ import gc
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
+import open_clip  # noqa: F401 - its import changes the environment, which would be laid to the first cell
+import rich.style  # noqa: F401 - its import, by scikit-learn, draws from Python's random generator
 import torch
 from numpy.typing import NDArray
 
 from bench.audit import Audit
 from bench.cell import Cell, Record, Status
+from bench.clip.backbone import Backbone
 from bench.data import named
-from bench.data.base import SPLITS, Dataset
+from bench.data.base import SPLITS, Dataset, SplitName
 from bench.errors import BenchError
+from bench.global_state import note, put_back
 from bench.keep import Given, NotKept, context_of, keep
 from bench.labels import left_out
 from bench.material import Settings, inputs_of, labelled, open_backbone, opened, split_features, views_of
 from bench.provenance import Clock, provenance
+from bench.registry import BUILT_IN
 from bench.resolve import takes_rate
 from bench.resolved import origin_of
 from bench.seeds import Stream
 from bench.sidecar import Sidecar, outcomes
 from bench.store import PROMPTS
-from bench.train import Diverged, Loop, Material, TimedOut, Work
+from bench.train import Diverged, Loop, Material, TimedOut, Work, check_time
 from methods import METHODS
 from methods.base import Inputs, Method
 from noise.base import NoisyLabels, Sampled
@@ -91,11 +97,20 @@ def run_cell(key: str, cell: Cell, settings: Settings) -> tuple[Record, Sidecar]
         status, reason = "out_of_memory", _one_line(error)
     except Exception as error:  # noqa: BLE001 - a failing cell must never stop the grid; its reason is recorded
         status, reason = "failed", _one_line(error)
+    run.check_weights()
     record = Record(
         schema=1, key=key, status=status, reason=reason, cell=cell,
-        provenance=provenance(clock, settings.device) | origin | run.weights, **run.entries(clock.seconds()),
+        provenance=provenance(clock, settings.device) | origin | run.loaded, **run.entries(clock.seconds()),
     )  # fmt: skip
     return record, run.sidecar() if status == "done" else {}
+
+
+def _sums(backbone: Backbone) -> list[int]:
+    """The sum over the bits of each weight, by which a weight that was written to is told."""
+    whole = {2: torch.int16, 4: torch.int32}
+    flat = [weights.detach().reshape(-1) for weights in backbone.parameters()]
+    bits = [values.view(whole.get(values.element_size(), torch.uint8)) for values in flat]
+    return [int(total) for total in torch.stack([values.sum(dtype=torch.int64) for values in bits])]
 
 
 def _one_line(error: Exception) -> str:
@@ -116,7 +131,8 @@ class Run:
         self.data: dict[str, Any] = {}
         self.visible = np.empty(0, dtype=np.int64)
         self.oracle: list[str] = []
-        self.weights: dict[str, str] = {}
+        self.loaded: dict[str, str] = {}
+        self.weights: list[int] = []
         self.kept = b""
         self.not_kept = ""
 
@@ -147,6 +163,7 @@ class Run:
         """Everything up to the first evaluation: data, noise, features, and the method after its set-up."""
         cell, settings = self.cell, self.settings
         deadline = None if settings.timeout is None else time.monotonic() + settings.timeout
+        in_time = partial(check_time, deadline, "before the training")
         dataset = opened(cell.dataset, settings)
         train, validation = self._label(dataset)
         method_class = METHODS.get(cell.method)
@@ -159,10 +176,16 @@ class Run:
         ]
         if "noise_rate" in needs.oracle and not train.noisy.truth:
             raise Skipped("the method is told the noise rate, which is unknown here")
+        put_back()  # what a plugin has changed so far, for features are shared by all cells
         backbone = open_backbone(cell.backbone, settings.device)
-        self.weights = {"weights": backbone.digest}
+        self.loaded = {"weights": backbone.digest}
+        if METHODS.row(cell.method).origin != BUILT_IN:
+            self.weights = _sums(backbone)
         few = {"train": train, "validation": validation}
-        inputs = {split: inputs_of(dataset, split, backbone, needs, settings, few.get(split)) for split in SPLITS}
+        inputs: dict[SplitName, Inputs] = {}
+        for split in SPLITS:
+            in_time()
+            inputs[split] = inputs_of(dataset, split, backbone, needs, settings, few.get(split))
         self.visible = np.flatnonzero(self._shown(train.noisy))
         material = Material(
             train=inputs["train"].to(settings.device),
@@ -173,6 +196,7 @@ class Run:
                 torch.from_numpy(validation.noisy.observed).to(settings.device),
             ),
             test=inputs["test"].to(settings.device),
+            classes=len(dataset.class_names),
             views=views_of(dataset, cell, backbone, needs, settings, train),
         )
         self.audit = Audit(
@@ -184,17 +208,26 @@ class Run:
             truth=train.noisy.truth,
         )
         self.method = method_class(options)
+        self.method.check_time = in_time
         pool = None
         if needs.pool:
             whole = split_features(dataset, "train", backbone, needs.tokens, settings)
             pool = self._pool(whole, train).to(settings.device)
         shown = material.train.only(material.visible)
         views = tuple(view.only(material.visible) for view in material.views) if needs.views else ()
+        in_time()
         self.method.setup(context_of(cell, self._given(material), backbone, shown, pool, views))
+        in_time()
         self.method.to(settings.device)
         loop = Loop(self.method, cell, material, self.audit, deadline)
         self.work = loop.work
         return loop
+
+    def check_weights(self) -> None:
+        """Forget the backbone, which later cells share, where a method that is not ours has written to its weights."""
+        if self.weights and _sums(open_backbone(self.cell.backbone, self.settings.device)) != self.weights:
+            open_backbone.cache_clear()
+            note("weights of the backbone")
 
     def _pool(self, whole: Inputs, train: Sampled) -> Inputs:
         """The whole training split, less what a fold leaves out, in an order that says nothing of the labels."""

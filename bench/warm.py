@@ -78,8 +78,11 @@ def complete(cells: Iterable[Cell], settings: Settings) -> bool:
 
 def release() -> None:
     """Give back the memory of the backbones that were used."""
+    import torch
+
     open_backbone.cache_clear()
     gc.collect()
+    torch.cuda.empty_cache()  # nothing where there is no GPU
 
 
 def _missing(cells: Iterable[Cell], settings: Settings, store: FeatureStore, count: _Count) -> Iterator[Wanted]:

@@ -21,6 +21,10 @@ from bench.cell import MOST_EPOCHS
 from bench.clip.backbone import Backbone
 from bench.seeds import Stream
 
+IMAGES = 64  # that are seen at a time where each has class texts of its own, or goes through the image tower
+TEXTS = 2048  # of images and classes that are computed at a time, so that a deadline does not wait long for them
+CheckTime: TypeAlias = Callable[[], None]
+
 
 @dataclass(frozen=True)
 class Needs:
@@ -113,6 +117,15 @@ def scalar_options(options: type[Options]) -> tuple[str, ...]:
     """Names of the options that the members of a pack may differ in."""
     extras = {name: field.json_schema_extra for name, field in options.model_fields.items()}
     return tuple(name for name, extra in extras.items() if isinstance(extra, dict) and extra.get("role") == "scalar")
+
+
+def images_at_a_time(classes: int) -> int:
+    """Images whose class texts are computed at a time, at least one: `IMAGES`, fewer where classes are many."""
+    return max(1, min(IMAGES, TEXTS // classes))
+
+
+def no_limit() -> None:
+    """The clock of a method that nobody has given a deadline."""
 
 
 class Pixels(Protocol):
@@ -295,7 +308,13 @@ AnyOptions: TypeAlias = Options  # inside `Method` the name `Options` is the cla
 
 
 class Method(nn.Module):
-    """Base class of all methods; see the module's docstring for the division of labour."""
+    """Base class of all methods; see the module's docstring for the division of labour.
+
+    Attributes:
+        options: the method's own.
+        check_time: raises where the cell's time is used up. The loop asks it between its own parts; a method asks it
+            between the parts of long work of its own.
+    """
 
     Options: ClassVar[type[Options]] = Options
     random_start: ClassVar[bool] = True  # whether two seeds start from different parameters, where there are any
@@ -305,6 +324,7 @@ class Method(nn.Module):
         """Keep the options, and every scalar one as a float32 buffer of its name."""
         super().__init__()
         self.options = options
+        self.check_time: CheckTime = no_limit
         for name in scalar_options(type(options)):
             self.register_buffer(name, torch.tensor(float(getattr(options, name))))
 

@@ -146,6 +146,10 @@ class PLOT(CoOp):
         tokens = 1 if inputs.tokens is None else inputs.tokens.shape[1]
         prompts, width = prepared["text"].shape[:2].numel(), prepared["text"].shape[2]
         size = max(ENTRIES // (tokens * max(prompts, width)), 1)
-        chunks = [inputs.take(slice(start, start + size)) for start in range(0, len(inputs), size)]
         everyone = torch.ones(size, dtype=torch.bool, device=inputs.pooled.device)
-        return torch.cat([self.matched(chunk, prepared, everyone[: len(chunk)]) for chunk in chunks])
+        logits = []
+        for start in range(0, len(inputs), size):
+            self.check_time()
+            chunk = inputs.take(slice(start, start + size))
+            logits.append(self.matched(chunk, prepared, everyone[: len(chunk)]))
+        return torch.cat(logits)

@@ -24,7 +24,6 @@ SEEN = " or ".join(
 GATED = "control!=coop and form=literal or control!=coop and control!=image-free and control!=no-film"
 GATE_BIAS = {"literal": 0.0, "identity": -2.0}
 Predict: TypeAlias = Callable[[base.Inputs, Mapping[str, Tensor]], Tensor]
-CHUNK = 64  # images whose class texts are computed at a time
 LOOKED_AT = 8  # images whose class texts are compared for the record
 
 
@@ -209,13 +208,14 @@ class VisPrompt(CoOpSplit):
             return self.predict(inputs, prepared)
         visual = self._visual(inputs)
         assert visual is not None  # noqa: S101 - narrows the type
-        others = visual.roll(1, 0)
-        chunks = [slice(start, start + CHUNK) for start in range(0, len(others), CHUNK)]
-        texts = (self.encode(self.conditioned(others[chunk])[0]) for chunk in chunks)
-        scale = self.backbone.scale
-        return torch.cat(
-            [base.cosine_logits(scale, inputs.pooled[chunk], t) for chunk, t in zip(chunks, texts, strict=True)]
-        )
+        others, size = visual.roll(1, 0), base.images_at_a_time(len(self.classes))
+        logits = []
+        for start in range(0, len(others), size):
+            self.check_time()
+            chunk = slice(start, start + size)
+            text = self.encode(self.conditioned(others[chunk])[0])
+            logits.append(base.cosine_logits(self.backbone.scale, inputs.pooled[chunk], text))
+        return torch.cat(logits)
 
     def probes(self) -> Mapping[str, Predict]:
         """`foreign_image`: `predict_foreign`, where the image has a part in the prompt."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from bench.cli import invoke
+from methods import METHODS
 
 
 @pytest.fixture(autouse=True)
@@ -108,6 +110,39 @@ def test_a_plugin_that_does_not_import(capsys: pytest.CaptureFixture[str]) -> No
     Path("broken.py").write_text("import nothing_of_this_name\n")
     fails(capsys, ["run", "--plugin", "broken.py"], "does not import: ModuleNotFoundError")
     fails(capsys, ["list", "methods", "--plugin", "broken.py"], "does not import: ModuleNotFoundError")
+
+
+EXITS = {
+    "at import": "import sys\nsys.exit(0)\n",
+    "in its options": (
+        "import sys\nfrom methods import METHODS\nfrom methods.coop import CoOp\nclass Exits(CoOp):\n"
+        "    class Options(CoOp.Options):\n        def __init__(self, **_): sys.exit(0)\n"
+        "METHODS.register('exits', Exits)\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("where", EXITS)
+def test_a_plugin_that_exits_is_no_success(where: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("exits.py").write_text(EXITS[where])
+    try:
+        fails(capsys, ["plan", "--plugin", "exits.py", "--set", "method=exits"], "called sys.exit(0)")
+    finally:
+        sys.modules.pop("bench_plugin_exits", None)
+        METHODS._rows.pop("exits", None)
+        METHODS._objects.pop("exits", None)
+
+
+def test_a_plugin_is_told_what_it_changed_for_everybody(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("changing.py").write_text("import numpy\nnumpy.seterr(over='raise')\n")
+    try:
+        for notes in (1, 0):
+            assert invoke(["list", "methods", "--json", "--plugin", "changing.py"]) == 0
+            error = capsys.readouterr().err
+            assert error.count("note: file changing.py changed numpy's error mode (over) when it was imported") == notes
+            assert error.count("\n") == notes
+    finally:
+        sys.modules.pop("bench_plugin_changing", None)
 
 
 def test_a_store_that_cannot_be_written_is_found_before_anything_is_trained(

@@ -48,3 +48,37 @@ def test_a_method_from_a_file(tmp_path: Path) -> None:
     report = bench(tmp_path, "report", "--markdown", "--plugin", "mine.py")
     assert report.returncode == 0, report.stderr
     assert "halved-coop" in (tmp_path / "results" / "report" / "report.md").read_text(encoding="utf-8")
+
+
+EXITING = """
+import os, sys
+from methods import METHODS
+from methods.coop import CoOp
+
+
+class Exits(CoOp):
+    def setup(self, context):
+        sys.exit(0)
+
+
+METHODS.register("exits", Exits)
+if os.environ.get("END_AT_IMPORT"):
+    os._exit(0)
+"""
+
+
+@pytest.mark.slow
+def test_a_method_that_ends_its_process_costs_its_cells_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "exiting.py").write_text(EXITING, encoding="utf-8")
+    small = ["--set", "noise=none", "--set", "seed=1", "--set", "epochs=1", "--set", "shots=2", "--workers", "1"]
+    arguments = ["run", "--plugin", "exiting.py", "--set", "method=exits,coop", *small]
+    run = bench(tmp_path, *arguments)
+    assert run.returncode == 4, run.stdout + run.stderr
+    assert "failed: digits · none · exits · seed 1: exiting.py, line 9, called sys.exit(0)\n" in run.stdout
+    records = [json.loads(file.read_text(encoding="utf-8")) for file in (tmp_path / "results").glob("*.json")]
+    assert sorted(record["status"] for record in records) == ["done", "failed"]
+    assert not any("changed_state" in record["provenance"] for record in records)
+    monkeypatch.setenv("END_AT_IMPORT", "1")
+    run = bench(tmp_path, *arguments)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert run.stderr.startswith("error: a plugin, or code below it, ended the process by exit code 0 before")

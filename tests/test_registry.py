@@ -5,12 +5,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bench.clip import BACKBONES
 from bench.data import DATASETS
 from bench.errors import BenchError
-from bench.registry import Registry, Row, load_plugin_file
+from bench.registry import Registry, Row, changed, load_plugin_file
 from methods import METHODS
 from noise import NOISE
 
@@ -97,6 +98,10 @@ def test_a_plugin_file_registers_and_is_imported_once(tmp_path: Path) -> None:
         ("import no_such_module", "ModuleNotFoundError: No module named"),
         ("def f(:", "SyntaxError"),
         ("raise ValueError('two\\nlines')", "ValueError: two lines"),
+        ("import sys\nsys.exit(0)", r"broken\.py, line 2, called sys\.exit\(0\); a plugin must not end the process"),
+        ("exit()", r"broken\.py, line 1, called sys\.exit\(\)"),
+        ("raise GeneratorExit", r"broken\.py, line 1, raised GeneratorExit"),
+        ("class Own(BaseException): pass\nraise Own('mine')", r"broken\.py, line 2, raised Own: mine"),
     ],
 )
 def test_a_plugin_file_that_does_not_import_is_one_line(tmp_path: Path, text: str, message: str) -> None:
@@ -114,3 +119,37 @@ def test_a_missing_plugin_file_or_one_that_is_not_python_is_said(tmp_path: Path)
     (tmp_path / "a.txt").write_text("")
     with pytest.raises(BenchError, match=r"must end in \.py"):
         load_plugin_file(str(tmp_path / "a.txt"))
+
+
+def test_a_user_may_interrupt_the_import_of_a_plugin(tmp_path: Path) -> None:
+    file = tmp_path / "broken.py"
+    file.write_text("raise KeyboardInterrupt")
+    with pytest.raises(KeyboardInterrupt):
+        load_plugin_file(str(file))
+    assert "bench_plugin_broken" not in sys.modules
+
+
+def test_an_installed_plugin_that_exits_at_import_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "exits_at_import.py").write_text("import sys\nsys.exit(0)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    known = registry(Row("a", "exits_at_import:Thing", origin="package exits 1.0"))
+    with pytest.raises(BenchError, match=r"does not load from .*: exits_at_import\.py, line 2, called sys\.exit\(0\)"):
+        known.get("a")
+
+
+def test_what_a_plugin_changes_at_import_is_put_back_and_its_neighbours_stay_in_reach(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "changing.py"
+    file.write_text("import sys, numpy\nnumpy.seterr(all='ignore')\nsys.path.insert(0, '/of/its/own')\n")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = list(sys.path)
+    try:
+        load_plugin_file(str(file))
+        assert np.geterr()["over"] == "warn"
+        assert sys.path == [*before, "/of/its/own"]
+        assert list(changed) == ["file changing.py"]
+        assert changed["file changing.py"][0].startswith("numpy's error mode")
+    finally:
+        sys.modules.pop("bench_plugin_changing", None)
+        changed.clear()

@@ -41,7 +41,16 @@ def test_plugins_do_not_reach_up(folder: str, forbidden: tuple[str, ...]) -> Non
 @pytest.mark.parametrize("file", ["errors", "registry", "seeds"])
 def test_the_ground_floor_stands_on_nothing(file: str) -> None:
     inner = {name for name in imported(ROOT / "bench" / f"{file}.py") if name.startswith(("bench", "methods", "noise"))}
-    assert inner <= {"bench.errors", "bench.errors.BenchError", "bench.errors.did_you_mean"}
+    errors = {f"bench.errors.{name}" for name in ("BenchError", "did_you_mean", "escape")}
+    assert inner <= {"bench.errors", *errors, "bench.global_state", "bench.global_state.Guard"}
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "bench" / "global_state").glob("*.py")), ids=lambda file: file.stem)
+def test_what_watches_global_state_is_part_of_the_ground_floor(file: Path) -> None:
+    names = {
+        name for name in imported(file) if name.partition(".")[0] in ("bench", "methods", "noise", "torch", "numpy")
+    }
+    assert {name for name in names if not name.startswith("bench.global_state")} <= {"torch"}  # inside a function
 
 
 @pytest.mark.parametrize("registry", [METHODS, NOISE, DATASETS, BACKBONES], ids=lambda registry: registry.kind)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from bench import train as engine
 from bench.audit import Audit
 from bench.cell import Cell
 from bench.seeds import Stream
-from bench.train import Diverged, Loop, Material, TimedOut, collect_samples, learning_rate
+from bench.train import Diverged, Loop, Material, TimedOut, chunk_of, collect_samples, learning_rate
 from methods.base import Batch, FullPass, Inputs, Losses, Method, Needs, Options, Phase
 from tests.cells import make_cell
 from tests.golden_data import Item
@@ -62,7 +63,7 @@ def make_loop(method: Toy, cell: Cell, visible: list[int] | None = None, deadlin
     features = Inputs(torch.randn(total, 2, generator=generator))
     labels = torch.arange(total) % 3
     shown = torch.arange(total) if visible is None else torch.tensor(visible)
-    material = Material(features, labels, shown, (features, labels), features)
+    material = Material(features, labels, shown, (features, labels), features, classes=3)
     return Loop(method, cell, material, Audit(labels, labels, labels, labels, shown), deadline)
 
 
@@ -161,6 +162,68 @@ def test_a_loss_that_is_not_finite_is_divergence() -> None:
 def test_a_deadline_is_kept() -> None:
     with pytest.raises(TimedOut):
         make_loop(Toy(10), make_cell(), deadline=time.monotonic() - 1).run()
+
+
+class Slow(Toy):
+    """The same; each part of its work takes a second of a clock of its own, and the parts are many."""
+
+    now = 0
+
+    def work(self) -> None:
+        self.now += 1
+
+    def begin_epoch(self, epoch: int, full_pass: FullPass) -> tuple[Phase, ...]:
+        full_pass()
+        self.work()
+        return Method.begin_epoch(self, epoch, full_pass)
+
+    def forward(self, batch: Batch) -> Losses:
+        self.work()
+        return super().forward(batch)
+
+    def finalize(self, validation: tuple[Inputs, Tensor] | None) -> None:
+        self.work()
+
+    def predict(self, inputs: Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
+        self.work()
+        return super().predict(inputs, prepared)
+
+    def scores(self, inputs: Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
+        return self.predict(inputs, prepared)
+
+    def per_sample(self, inputs: Inputs) -> Mapping[str, Tensor]:
+        self.work()
+        return {"sum": inputs.pooled.sum(1)}
+
+    def probes(self) -> Mapping[str, Callable[[Inputs, Mapping[str, Tensor]], Tensor]]:
+        return dict.fromkeys(("one", "other"), self.predict)
+
+
+def test_a_deadline_waits_for_one_part_of_the_work_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "POOLED_CHUNK", 4)
+
+    def parts(deadline: float | None) -> int:
+        method = Slow(10)
+        monkeypatch.setattr(engine, "time", SimpleNamespace(monotonic=lambda: method.now))
+        loop = make_loop(method, make_cell(epochs=2), deadline=deadline)
+        if deadline is None:
+            loop.run()
+        else:
+            with pytest.raises(TimedOut, match="used up its time after"):
+                loop.run()
+        return method.now
+
+    whole = parts(None)
+    assert whole == 3 * (4 * 3) + 2 * (3 + 1 + 3) + 1 + 2  # evaluations, epochs, finalize, probes
+    assert [parts(allowed + 0.5) for allowed in range(whole - 1)] == list(range(1, whole))
+
+
+def test_a_chunk_of_class_texts_is_short_however_many_classes_there_are() -> None:
+    texts = Needs(per_image_text=True)
+    assert [chunk_of(texts, classes) for classes in (2, 10, 26, 32, 33, 100, 1000, 5000)] == [
+        64, 64, 64, 64, 62, 20, 2, 1
+    ]  # fmt: skip
+    assert (chunk_of(Needs(pixels=True), 1000), chunk_of(Needs(), 1000)) == (64, 4096)
 
 
 def test_an_undeclared_full_pass_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

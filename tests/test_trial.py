@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from bench.cell import Cell, Record
+from bench.global_state import Guard
 from bench.trial import Run, Settings, one_thread, run_cell, run_pack
 from methods import METHODS
 from methods.base import Method
@@ -58,7 +59,9 @@ def test_no_true_label_reaches_a_method(method: str, settings: Settings) -> None
 def test_a_record_says_everything_and_repeats_bit_for_bit(method: str, settings: Settings) -> None:
     cell = small(method)
     published: list[tuple[Record, dict[str, Any]]] = []
-    run_pack([("key", cell)], lambda record, sidecar: published.append((record, dict(sidecar))), settings)
+    with Guard() as guard:
+        run_pack([("key", cell)], lambda record, sidecar: published.append((record, dict(sidecar))), settings)
+    assert guard.changed == [], "a cell leaves its process as it was"
     record, sidecar = published[0]
     assert record.status == "done", record.reason
     again, _ = run_cell("key", cell, settings)

@@ -82,7 +82,7 @@ def watched(views: int, epochs: int = 3) -> tuple[Watching, Loop]:
     plain, *others = (Inputs(torch.randn(10, 2, generator=generator)) for _ in range(1 + views))
     labels, shown = torch.arange(10) % 3, torch.tensor([7, 1, 4, 8, 0, 2, 3, 5, 6, 9])
     method = Watching()
-    material = Material(plain, labels, shown, (plain, labels), plain, others)
+    material = Material(plain, labels, shown, (plain, labels), plain, 3, others)
     cell = make_cell(epochs=epochs, batch_size=10, views=views, learning_rate=1e-3)
     loop = Loop(method, cell, material, Audit(labels, labels, labels, labels, shown))
     loop.run()

@@ -257,6 +257,7 @@ def train(
         visible=torch.arange(SAMPLES),
         validation=(validation, answers),
         test=watched(inputs_for(needs, HELD_OUT, 8), used),
+        classes=len(CLASSES),
     )
     audit = Audit(observed if true is None else true, observed, answers, answers, material.visible)
     Loop(method, cell(seed, rate), material, audit).run()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench import console
 from bench.contract.checks import CHECKS, Check
-from bench.errors import BenchError
+from bench.errors import BenchError, escape
 from bench.registry import load_plugin_file
 from bench.resolve import options
 from bench.variants import parse_variant
@@ -37,6 +37,8 @@ def _reason(check: Check, method: type[Method], chosen: Options) -> str:
     except Exception as error:  # noqa: BLE001 - whatever a plugin does wrong is what the user wants to read
         text = " ".join(str(error).split()) or "no reason given"
         return text if isinstance(error, AssertionError | BenchError) else f"{type(error).__name__}: {text}"
+    except SystemExit as error:
+        return escape(error)
     return ""
 
 

@@ -9,9 +9,6 @@ from __future__ import annotations
 import importlib
 import math
 import os
-import socket
-import threading
-import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from bench import streams
 from bench.cell import Cell, Record, Status
+from bench.errors import escape
+from bench.global_state import Guard
 from bench.provenance import Clock, provenance
 from bench.registry import load_plugin_file
 from bench.store import Store
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
 Pack: TypeAlias = tuple[tuple[str, Cell], ...]
 THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 GRACE_SECONDS = 30.0
-POLL_SECONDS = 1.0
-EXPIRED = 75
 
 
 @dataclass(frozen=True)
@@ -67,34 +64,6 @@ class Scheduler(Protocol):
 
 
 @dataclass(frozen=True)
-class Driver:
-    """The process that started the workers, by host, process id and start time."""
-
-    host: str
-    pid: int
-    created: float
-
-    @staticmethod
-    def here() -> Driver:
-        """This process."""
-        import psutil
-
-        return Driver(socket.gethostname(), os.getpid(), psutil.Process().create_time())
-
-    def alive(self) -> bool:
-        """Whether it still runs; always true as seen from another host, where it cannot be asked."""
-        import psutil
-
-        if socket.gethostname() != self.host:
-            return True
-        try:
-            process = psutil.Process(self.pid)
-            return process.create_time() == self.created and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return False
-
-
-@dataclass(frozen=True)
 class Work:
     """What a worker does with a pack; plain values only, so that it travels between processes.
 
@@ -104,7 +73,6 @@ class Work:
         run_pack: "module:object", called as run_pack(pack, publish, settings).
         settings_type: "module:object".
         plugins: plugin files to import first.
-        driver: stop when this process is gone; None where the work runs in the driver itself.
         grace: seconds beyond a cell's time limit, which its own loop keeps, after which a hanging worker is ended.
         rerun: whether done records of other code or data give way.
     """
@@ -114,65 +82,55 @@ class Work:
     run_pack: str = "bench.trial:run_pack"
     settings_type: str = "bench.trial:Settings"
     plugins: tuple[str, ...] = ()
-    driver: Driver | None = None
     grace: float = GRACE_SECONDS
     rerun: bool = False
 
-    def __call__(self, pack: Pack) -> list[Outcome]:
-        """Run a pack and publish its records; never raises for what happens in a cell."""
-        store = Store(self.store)
-        outcomes: dict[str, Outcome] = {}
-
-        def publish(record: Record, sidecar: Mapping[str, NDArray[Any]]) -> None:
-            store.publish(record, sidecar, rerun=self.rerun)
-            outcomes[record.key] = outcome_of(record)
-
-        watchdog = self._watchdog(pack, store, outcomes)
-        try:
-            settings = loaded(self.settings_type)(**self.settings)
-            loaded(self.run_pack)(pack, publish, settings)
-        except Exception as error:  # noqa: BLE001 - the grid goes on; the reason is recorded by the driver
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        else:
-            reason = "the trial ended without a record"
-        finally:
-            if watchdog is not None:
-                watchdog.cancel()
-        return [outcomes.get(key) or Outcome(key, "failed", reason, lost=True) for key, _ in pack]
-
     def begin(self) -> None:
-        """Prepare a worker process: one thread, no warnings on its output, plugins, and an eye on the driver."""
+        """Prepare a worker process: one thread, no warnings on its output, libraries and plugins."""
         streams.prepare(ends=False)
         os.environ.update(THREADS)
         if self.settings.get("device") == "cpu":
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         warnings.simplefilter("ignore")
+        loaded(self.run_pack)
         for plugin in self.plugins:
             load_plugin_file(plugin)
-        if self.driver is not None:
-            threading.Thread(target=_watch, args=(self.driver,), daemon=True).start()
+
+    def __call__(self, pack: Pack) -> tuple[list[Outcome], bool]:
+        """Run a pack and publish its records; never raises for what happens in a cell.
+
+        Global state that a cell changes is put back before its record is published, and named in it.
+
+        Returns:
+            The outcomes, and whether the worker is spent: a cell has left it in another state than it found it in.
+        """
+        store, run, settings_type = Store(self.store), loaded(self.run_pack), loaded(self.settings_type)
+        outcomes: dict[str, Outcome] = {}
+        reason = "the trial ended without a record"
+        with Guard() as guard:
+
+            def publish(record: Record, sidecar: Mapping[str, NDArray[Any]]) -> None:
+                guard.put_back()
+                if guard.changed:
+                    record.provenance["changed_state"] = list(guard.changed)
+                store.publish(record, sidecar, rerun=self.rerun)
+                guard.renew()  # a file system may have started threads
+                outcomes[record.key] = outcome_of(record)
+
+            try:
+                run(pack, publish, settings_type(**self.settings))
+            except Exception as error:  # noqa: BLE001 - the grid goes on; the reason is recorded by the driver
+                reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            except BaseException as error:  # noqa: BLE001 - sys.exit() and its like: no user asks for it in a worker
+                reason = escape(error)
+        found = [outcomes.get(key) or Outcome(key, "failed", reason, lost=True) for key, _ in pack]
+        return found, guard.spent
 
     @property
     def limit(self) -> float | None:
         """Seconds that a cell may take, or None."""
         limit = self.settings.get("timeout")
         return None if limit is None or math.isinf(limit) else float(limit)
-
-    def _watchdog(self, pack: Pack, store: Store, outcomes: Mapping[str, Outcome]) -> threading.Timer | None:
-        """The loop asks for its deadline at every step; this ends a worker that hangs inside one."""
-        if self.limit is None or self.driver is None:
-            return None
-
-        def expire() -> None:
-            left = [(key, cell) for key, cell in pack if key not in outcomes]
-            for key, cell in left:
-                store.publish(lost_record(key, cell, "timeout", f"no step ended within {self.limit:g} s"), {})
-            os._exit(EXPIRED)
-
-        timer = threading.Timer(self.limit * len(pack) + self.grace, expire)
-        timer.daemon = True
-        timer.start()
-        return timer
 
 
 def outcome_of(record: Record) -> Outcome:
@@ -189,9 +147,3 @@ def loaded(target: str) -> Any:
     """The object at "module:object"."""
     module, _, name = target.partition(":")
     return getattr(importlib.import_module(module), name)
-
-
-def _watch(driver: Driver) -> None:
-    while driver.alive():
-        time.sleep(POLL_SECONDS)
-    os._exit(EXPIRED)

@@ -7,17 +7,23 @@ import logging
 import os
 import secrets
 import shutil
+import signal
+import socket
 import tempfile
+import threading
+import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.cell import Cell, Status
 from bench.errors import BenchError
-from bench.schedulers.base import Driver, Outcome, Pack, Report, Work
+from bench.schedulers.base import Outcome, Pack, Report, Work
+from bench.schedulers.worker import POLL_SECONDS, Worker
 
 if TYPE_CHECKING:
     from ray.tune.experiment import Trial
@@ -38,7 +44,45 @@ QUIET = {
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
 }
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-_begun: set[int] = set()
+ORPHANED = 75
+
+
+@dataclass(frozen=True)
+class Driver:
+    """The process that asked for the work, by host, process id and start time."""
+
+    host: str
+    pid: int
+    created: float
+
+    @staticmethod
+    def here() -> Driver:
+        """This process."""
+        import psutil
+
+        return Driver(socket.gethostname(), os.getpid(), psutil.Process().create_time())
+
+    def alive(self) -> bool:
+        """Whether it still runs; always true as seen from another host, where it cannot be asked."""
+        import psutil
+
+        if socket.gethostname() != self.host:
+            return True
+        try:
+            process = psutil.Process(self.pid)
+            return process.create_time() == self.created and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+    def watch(self) -> None:
+        """End this process, and with it its worker, once the driver is gone."""
+
+        def look() -> None:
+            while self.alive():
+                time.sleep(POLL_SECONDS)
+            os._exit(ORPHANED)
+
+        threading.Thread(target=look, daemon=True).start()
 
 
 @dataclass(frozen=True)
@@ -57,7 +101,6 @@ class RayTune:
 
     def run(self, packs: Sequence[Pack], work: Work, workers: int, report: Report, stop: Callable[[], bool]) -> None:
         """Run every pack once; see the contract in `bench.schedulers.base`."""
-        work = replace(work, driver=Driver.here())
         with self._started(workers), _scratch(work.store if self.address else None) as folder:
             self._check()
             for start in range(0, len(packs), CHUNK):
@@ -80,7 +123,8 @@ class RayTune:
         import ray
 
         try:
-            ray.init(**options)
+            with _own_signals():
+                ray.init(**options)
         except Exception as error:
             text = " ".join(str(error).split())
             raise BenchError(f"Ray did not start: {text[:300]}; check --address, or use --scheduler local.") from error
@@ -112,7 +156,8 @@ class RayTune:
         from ray import tune
 
         request = {"cpu": 1.0} | ({"gpu": self.fraction} if self.fraction else {})
-        trainable = tune.with_resources(tune.with_parameters(trial, work=work), request)
+        trial = tune.with_parameters(_trial(), work=work, driver=Driver.here())
+        trainable = tune.with_resources(trial, request)
         tune.Tuner(
             trainable,
             param_space={"pack": tune.grid_search([packed(pack) for pack in packs])},
@@ -128,16 +173,40 @@ class RayTune:
                 callbacks=[_reporter(report)],
                 stop=_stopper(stop),
                 failure_config=tune.FailureConfig(max_failures=0),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         ).fit()
 
 
-def trial(config: Mapping[str, str], work: Work) -> dict[str, str]:
-    """What Ray calls in a worker process: never raises, returns the outcomes as text."""
-    if os.getpid() not in _begun:
-        work.begin()
-        _begun.add(os.getpid())
-    return {"outcomes": json.dumps([asdict(outcome) for outcome in work(unpacked(config["pack"]))])}
+def _trial() -> Any:
+    """What runs in a process of Ray's, for one pack after the other: it hands them to a worker of its own."""
+    from ray import tune
+
+    class Trial(tune.Trainable):
+        """Never raises; returns the outcomes as text."""
+
+        def setup(self, config: dict[str, Any], work: Work, driver: Driver) -> None:  # type: ignore[override]
+            driver.watch()
+            self.work, self.worker = work, Worker(work)
+            self.reset_config(config)
+
+        def reset_config(self, new_config: dict[str, Any]) -> bool:
+            self.pack = unpacked(new_config["pack"])
+            return True
+
+        def step(self) -> dict[str, Any]:
+            if not self.worker.usable:
+                self.worker.end()
+                self.worker = Worker(self.work)
+            self.worker.give(self.pack)
+            while (outcomes := self.worker.collected()) is None:
+                wait([self.worker.pipe], timeout=POLL_SECONDS)
+            return {"outcomes": json.dumps([asdict(outcome) for outcome in outcomes]), "done": True}
+
+        def cleanup(self) -> None:
+            self.worker.end()
+
+    return Trial
 
 
 def packed(pack: Pack) -> str:
@@ -189,6 +258,15 @@ def _stopper(stop: Callable[[], bool]) -> Any:
             return stop()
 
     return Stopper()
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep our handler of SIGTERM, where there is one: Ray's calls sys.exit(1)."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if callable(before) and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -18,11 +18,13 @@ from bench.data.catalogue import Download, default_root
 from bench.data.fetch import LOCK
 from bench.data.prepare import FETCHED
 from bench.registry import Row
+from bench.schedulers.local import Local
 from bench.store import Store
 from tests.data import miniature
 from tests.data.archives import tar_of
 from tests.data.loopback import Loopback
 from tests.data.miniature import ARCHIVE, SPLIT
+from tests.schedulers.fakes import in_this_process
 
 IMAGES = "101_ObjectCategories"
 ONE = f"{IMAGES}/one/image_0001.jpg"
@@ -284,7 +286,10 @@ def test_two_that_prepare_at_once_fetch_and_unpack_once(server: Loopback, folder
     assert contents(folder) == {IMAGES, SPLIT, "show.m"}
 
 
-def test_from_nothing_to_a_record(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_from_nothing_to_a_record(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Local, "run", in_this_process)  # the miniature catalogue is known here alone
     run = ["run", "--set", "dataset=caltech101", "--set", "method=coop", "--set", "noise=symmetric",
            "--set", "rate=0.5",
            "--set", "shots=2", "--set", "epochs=1", "--set", "seed=1", "--set", "backbone=tiny",

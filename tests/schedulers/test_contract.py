@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +43,61 @@ def numbers(store: Path) -> dict[str, Any]:
     return {r.key: (r.curve, r.accuracy, r.status) for r in Store(store).records()}
 
 
-def test_one_worker_runs_in_the_driver_itself(tmp_path: Path) -> None:
+def test_one_worker_is_a_process_of_its_own_and_goes_on(tmp_path: Path) -> None:
     mishaps = {"1": "raise", "2": "silent", "3": "fail"}
-    outcomes = drive("local", 1, tmp_path, count=4, mishaps=mishaps)
-    assert list(outcomes) == KEYS[:4]
+    outcomes = drive("local", 1, tmp_path, count=5, mishaps=mishaps)
+    assert list(outcomes) == KEYS[:5]
     assert outcomes[KEYS[0]] == ("failed", "OSError: no space left", True)
     assert outcomes[KEYS[1]] == ("failed", "the trial ended without a record", True)
     assert outcomes[KEYS[2]] == ("failed", "as ordered", False)
-    assert outcomes[KEYS[3]] == ("done", None, False)
+    assert outcomes[KEYS[3]] == outcomes[KEYS[4]] == ("done", None, False)
+    first, second = (record.provenance for record in Store(tmp_path).records(KEYS[3:5]))
+    assert first["pid"] == second["pid"]
+
+
+def test_whatever_ends_a_cell_costs_that_cell_alone(tmp_path: Path) -> None:
+    mishaps = {"1": "exit", "2": "exit at once", "3": "crash", "4": "interrupt", "5": "end the generator"}
+    outcomes = drive("local", 1, tmp_path, count=7, mishaps=mishaps)
+    assert [outcomes[key][::2] for key in KEYS[:5]] == [("failed", True)] * 5
+    assert [outcomes[key] for key in KEYS[5:7]] == [("done", None, False)] * 2
+    reasons = [outcomes[key][1] or "" for key in KEYS[:5]]
+    assert re.fullmatch(r"fakes\.py, line \d+, called sys\.exit\(0\)", reasons[0])
+    assert reasons[1] == "the worker ended with exit code 0 before it left a record"
+    assert reasons[2] == "the worker was ended by signal 11 (SIGSEGV) before it left a record"
+    assert reasons[3].endswith(", raised KeyboardInterrupt")
+    assert reasons[4].endswith(", raised GeneratorExit")
+
+
+def test_a_worker_that_hangs_is_ended_and_nothing_is_left_of_it(tmp_path: Path) -> None:
+    mishaps = {"1": "hold", "2": "stop", "3": "hang", "4": "leave a child and hang"}
+    outcomes = drive("local", 1, tmp_path, count=5, mishaps=mishaps, timeout=1.0, grace=1.0)
+    assert [outcomes[key] for key in KEYS[:4]] == [("timeout", "no step ended within 1 s", True)] * 4
+    assert outcomes[KEYS[4]] == ("done", None, False)
+    left = Store(tmp_path).read(KEYS[3])
+    assert left is not None
+    assert not runs(int(left.reason or 0))
+
+
+def test_a_worker_that_a_cell_has_changed_is_not_used_again(tmp_path: Path) -> None:
+    outcomes = drive("local", 1, tmp_path, count=3, mishaps={"2": "leave the folder"})
+    assert [outcomes[key] for key in KEYS[:3]] == [("done", None, False)] * 3
+    first, second, third = Store(tmp_path).records(KEYS[:3])
+    assert "changed_state" not in first.provenance
+    assert second.provenance["changed_state"] == ["working directory"]
+    assert first.provenance["pid"] != third.provenance["pid"]
+
+
+def test_ray_runs_its_packs_in_workers_of_the_same_kind(tmp_path: Path) -> None:
+    mishaps = {"1": "hold", "2": "stop", "3": "hang", "4": "exit at once", "5": "crash", "6": "leave the folder"}
+    outcomes = drive("ray", 1, tmp_path, count=8, mishaps=mishaps, timeout=1.0, grace=1.0)
+    assert [outcomes[key] for key in KEYS[:3]] == [("timeout", "no step ended within 1 s", True)] * 3
+    how = ["ended with exit code 0", "was ended by signal 11 (SIGSEGV)"]
+    reasons = [f"the worker {text} before it left a record" for text in how]
+    assert [outcomes[key] for key in KEYS[3:5]] == [("failed", reason, True) for reason in reasons]
+    assert [outcomes[key] for key in KEYS[5:8]] == [("done", None, False)] * 3
+    changed, *after = (record.provenance for record in Store(tmp_path).records(KEYS[5:8]))
+    assert changed["changed_state"] == ["working directory"]
+    assert changed["pid"] != after[0]["pid"] == after[1]["pid"]
 
 
 @pytest.mark.parametrize(("scheduler", "workers"), MANY)
@@ -64,9 +113,7 @@ def test_every_pack_once_quietly_and_a_mishap_costs_its_pack_alone(
     assert (status, lost, "before it left a record" in (reason or "")) == ("failed", True, True)
     assert outcomes[KEYS[2]] == ("failed", "as ordered", False)
     assert outcomes[KEYS[3]] == ("failed", "OSError: no space left", True)
-    hung = Store(tmp_path / "a").read(KEYS[4])
-    assert hung is not None
-    assert (hung.status, hung.reason) == ("timeout", "no step ended within 8 s")
+    assert outcomes[KEYS[4]] == ("timeout", "no step ended within 8 s", True)
 
     drive("local", 1, tmp_path / "b", count=8, step=-1)
     many, one = numbers(tmp_path / "a"), numbers(tmp_path / "b")
@@ -100,8 +147,9 @@ def test_ctrl_c_ends_the_workers_and_keeps_the_records(scheduler: str, workers: 
 def test_workers_stop_when_their_driver_is_killed(scheduler: str, workers: int, tmp_path: Path) -> None:
     process, children = busy(scheduler, workers, tmp_path)
     titles = {child: " ".join(child.cmdline()) for child in children}
-    ours = [c for c, title in titles.items() if scheduler == "local" or ("ray::" in title and "Agent" not in title)]
-    assert ours
+    own = [c for c, title in titles.items() if "multiprocessing.spawn" in title]
+    assert len(own) == workers
+    ours = [*own, *(c for c, title in titles.items() if "ray::" in title and "Agent" not in title)]
     process.kill()
     process.communicate(timeout=60)
     stopped = gone(ours)
@@ -111,7 +159,7 @@ def test_workers_stop_when_their_driver_is_killed(scheduler: str, workers: int, 
 
 def busy(scheduler: str, workers: int, store: Path) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
     """A driver of which two packs are done and two hang, and the processes under it."""
-    process = start(scheduler, workers, store, count=4, mishaps={"2": "hang", "4": "hang"})
+    process = start(scheduler, workers, store, count=4, mishaps={"2": "hold", "4": "stop"})
     assert process.stdout is not None
     for _ in range(2):
         process.stdout.readline()
@@ -123,5 +171,14 @@ def gone(processes: list[psutil.Process], within: float = 30) -> bool:
     """Whether these processes end by themselves; what is left over is killed."""
     _, alive = psutil.wait_procs(processes, timeout=within)
     for process in alive:
-        process.kill()
+        with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            process.kill()
     return not alive
+
+
+def runs(number: int) -> bool:
+    """Whether there is such a process; one that has ended and waits to be asked for its exit code is none."""
+    try:
+        return psutil.Process(number).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,204 @@
+"""State of numpy, torch, Pillow and scikit-learn, and and which names of theirs and ours are bound to what."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any, Final
+
+from bench.global_state.item import Item, attributes
+
+OURS = ("bench", "methods", "noise", "reports")
+PATCHABLE = ("torch", "torch.nn.functional", "torch.optim", "torch.linalg", "torch.autograd", "numpy", "numpy.linalg",
+             "os", "math", "random", "time", "json", "pathlib", "shutil")  # fmt: skip
+CLASSES = (("torch", "Tensor"), ("torch.nn", "Module"), ("torch.optim", "Optimizer"))
+DERIVED = ("Storage",)  # torch binds it by the default dtype
+BINDINGS = (staticmethod, classmethod, property, int, float)
+KERNELS = ("flash", "mem_efficient", "math", "cudnn")
+HOOKS = ("_global_forward_hooks", "_global_forward_pre_hooks", "_global_backward_hooks", "_global_backward_pre_hooks",
+         "_global_module_registration_hooks", "_global_parameter_registration_hooks",
+         "_global_buffer_registration_hooks")  # fmt: skip
+
+
+def _torch() -> Any:
+    return sys.modules["torch"]
+
+
+def _numpy() -> Any:
+    return sys.modules["numpy"]
+
+
+def _sklearn() -> Any:
+    return sys.modules["sklearn"]
+
+
+def torch_item(
+    name: str, read: Callable[[Any], Any], write: Callable[[Any, Any], object] | None = None, draws: bool = False
+) -> Item:
+    """An item whose functions are given the module torch."""
+    put = None if write is None else lambda before: write(_torch(), before)
+    return Item(name, lambda: read(_torch()), put, "torch", draws=draws)
+
+
+def _set_device(torch: Any, before: Any) -> None:
+    torch.set_default_device(None)
+    if torch.get_default_device() != before:
+        torch.set_default_device(before)
+
+
+def _autocast(torch: Any) -> dict[str, Any]:
+    kinds = ("cpu", "cuda")
+    found = {kind: (torch.is_autocast_enabled(kind), torch.get_autocast_dtype(kind)) for kind in kinds}
+    return {**found, "cache": torch.is_autocast_cache_enabled()}
+
+
+def _set_autocast(torch: Any, before: Mapping[str, Any]) -> None:
+    for kind in ("cpu", "cuda"):
+        torch.set_autocast_enabled(kind, before[kind][0])
+        torch.set_autocast_dtype(kind, before[kind][1])
+    torch.set_autocast_cache_enabled(before["cache"])
+
+
+def _deterministic(torch: Any) -> tuple[bool, bool]:
+    return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+
+
+def _kernels(torch: Any) -> dict[str, bool]:
+    return {name: getattr(torch.backends.cuda, f"{name}_sdp_enabled")() for name in KERNELS}
+
+
+def _set_kernels(torch: Any, before: Mapping[str, bool]) -> None:
+    for name, on in before.items():
+        getattr(torch.backends.cuda, f"enable_{name}_sdp")(on)
+
+
+def _hooks() -> dict[str, tuple[Any, ...]]:
+    module = sys.modules["torch.nn.modules.module"]
+    return {name: tuple(getattr(module, name, ())) for name in HOOKS}
+
+
+def _set_hooks(before: Mapping[str, tuple[Any, ...]]) -> None:
+    for name, known in before.items():
+        hooks = getattr(sys.modules["torch.nn.modules.module"], name, {})
+        for number in [number for number in hooks if number not in known]:
+            del hooks[number]
+
+
+def _devices(torch: Any) -> tuple[Any, ...]:
+    """The current GPU and the states of the generators of all; nothing before CUDA is in use."""
+    if not torch.cuda.is_initialized():
+        return ()
+    return torch.cuda.current_device(), *(state.numpy().tobytes() for state in torch.cuda.get_rng_state_all())
+
+
+def _set_devices(torch: Any, before: tuple[Any, ...]) -> None:
+    if before:
+        torch.cuda.set_device(before[0])
+        states = [torch.frombuffer(bytearray(state), dtype=torch.uint8) for state in before[1:]]
+        torch.cuda.set_rng_state_all(states)
+
+
+def _set_generator(torch: Any, before: bytes) -> None:
+    torch.set_rng_state(torch.frombuffer(bytearray(before), dtype=torch.uint8))
+
+
+def _numpy_generator() -> tuple[Any, ...]:
+    state = _numpy().random.get_state()
+    return state[0], state[1].tobytes(), *state[2:]
+
+
+def _set_numpy_generator(before: tuple[Any, ...]) -> None:
+    kind, key, *rest = before
+    _numpy().random.set_state((kind, _numpy().frombuffer(key, dtype=_numpy().uint32), *rest))
+
+
+def _namespaces() -> dict[str, Any]:
+    """Modules and classes whose names everybody computes with: of torch and numpy, and all of ours."""
+    modules: dict[str, Any] = {
+        name: module
+        for name, module in list(sys.modules.items())
+        if name in PATCHABLE or (isinstance(module, ModuleType) and name.partition(".")[0] in OURS)
+    }
+    classes = {f"{name}.{one}": getattr(sys.modules[name], one) for name, one in CLASSES if name in sys.modules}
+    for name, module in modules.items():
+        if name.partition(".")[0] in OURS:
+            own = [one for one in vars(module).values() if isinstance(one, type) and one.__module__ == name]
+            classes.update({f"{name}.{one.__qualname__}": one for one in own})
+    return modules | classes
+
+
+def _bound() -> dict[str, Any]:
+    """What the functions, classes and numbers of these namespaces are, by "namespace:name"."""
+    return {
+        f"{where}:{name}": value
+        for where, namespace in _namespaces().items()
+        for name, value in vars(namespace).items()
+        if (callable(value) or isinstance(value, BINDINGS)) and name not in DERIVED
+    }
+
+
+def _bind(before: Mapping[str, Any]) -> None:
+    namespaces = _namespaces()
+    for place, value in before.items():
+        where, _, name = place.partition(":")
+        if where in namespaces and vars(namespaces[where]).get(name, _bind) is not value:
+            setattr(namespaces[where], name, value)
+
+
+LIBRARIES: Final[tuple[Item, ...]] = (
+    Item("rebound names", _bound, _bind, entries="old"),
+    Item("numpy's error mode", lambda: _numpy().geterr(), lambda before: _numpy().seterr(**before), "numpy"),
+    Item("numpy's error function", lambda: _numpy().geterrcall(), lambda b: _numpy().seterrcall(b), "numpy"),
+    Item("numpy's buffer size", lambda: _numpy().getbufsize(), lambda b: _numpy().setbufsize(b), "numpy"),
+    Item("numpy's random generator", _numpy_generator, _set_numpy_generator, "numpy", draws=True),
+    torch_item("torch's default dtype", lambda t: t.get_default_dtype(), lambda t, b: t.set_default_dtype(b)),
+    torch_item("torch's default device", lambda t: t.get_default_device(), _set_device),
+    torch_item("torch's gradient mode", lambda t: t.is_grad_enabled(), lambda t, b: t.set_grad_enabled(b)),
+    torch_item("torch's inference mode", lambda t: t.is_inference_mode_enabled()),
+    torch_item(
+        "torch's anomaly detection",
+        lambda t: (t.is_anomaly_enabled(), t.is_anomaly_check_nan_enabled()),
+        lambda t, b: t.autograd.set_detect_anomaly(*b),
+    ),
+    torch_item("torch's autocast", _autocast, _set_autocast),
+    torch_item(
+        "torch's deterministic algorithms",
+        _deterministic,
+        lambda t, b: t.use_deterministic_algorithms(b[0], warn_only=b[1]),
+    ),
+    torch_item(
+        "torch's matmul precision",
+        lambda t: t.get_float32_matmul_precision(),
+        lambda t, b: t.set_float32_matmul_precision(b),
+    ),
+    torch_item("torch's threads", lambda t: t.get_num_threads(), lambda t, b: t.set_num_threads(b)),
+    torch_item("torch's threads between operations", lambda t: t.get_num_interop_threads()),
+    torch_item("torch's attention kernels", _kernels, _set_kernels),
+    torch_item(
+        "torch's fast path of attention",
+        lambda t: t.backends.mha.get_fastpath_enabled(),
+        lambda t, b: t.backends.mha.set_fastpath_enabled(b),
+    ),
+    torch_item(
+        "torch's sharing of tensors",
+        lambda t: t.multiprocessing.get_sharing_strategy(),
+        lambda t, b: t.multiprocessing.set_sharing_strategy(b),
+    ),
+    attributes("torch's cuDNN flags", "torch.backends.cudnn", "enabled", "benchmark", "benchmark_limit",
+               "deterministic", "allow_tf32"),
+    attributes("torch's oneDNN flags", "torch.backends.mkldnn", "enabled", "deterministic", "allow_tf32"),
+    attributes("torch's einsum flags", "torch.backends.opt_einsum", "enabled", "strategy"),
+    attributes("torch's filling of memory", "torch.utils.deterministic", "fill_uninitialized_memory"),
+    Item("torch's hooks of all modules", _hooks, _set_hooks, "torch.nn.modules.module"),
+    torch_item("torch's random generator", lambda t: t.get_rng_state().numpy().tobytes(), _set_generator, draws=True),
+    torch_item("torch's GPU and its random generators", _devices, _set_devices, draws=True),
+    attributes("Pillow's limits", "PIL.Image", "MAX_IMAGE_PIXELS"),
+    attributes("Pillow's reading of files", "PIL.ImageFile", "LOAD_TRUNCATED_IMAGES", "MAXBLOCK"),
+    Item(
+        "scikit-learn's settings",
+        lambda: _sklearn().get_config(),
+        lambda before: _sklearn().set_config(**before),
+        "sklearn",
+    ),
+)  # fmt: skip

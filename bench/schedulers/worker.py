@@ -1,0 +1,169 @@
+"""A worker: a process of its own that runs one pack after the other, watched from outside.
+
+What a cell does to its process, it does to a worker: one that dies costs its pack, one that hangs is killed when its
+time is over, one that a cell has left in another state is not used again. Both schedulers run packs in such processes,
+so cells run neither in the driver nor in a process of Ray's.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Connection
+from types import ModuleType
+
+from bench.cell import Status
+from bench.errors import BenchError, escape
+from bench.schedulers.base import THREADS, Outcome, Pack, Work
+from bench.supervision import die_with, signal_text
+
+POLL_SECONDS = 0.25
+START_SECONDS = 300.0  # at least, that a worker may take before it is ready, on a busy machine
+END_SECONDS = 5.0
+READY = "ready"
+TRACKER = "multiprocessing.resource_tracker"  # ends by itself, once it has tidied up
+
+
+class Worker:
+    """A process that runs packs.
+
+    Args:
+        work: what it does with a pack.
+
+    Attributes:
+        pipe: to it; something can be read there when `collected` has news.
+        pack: in hand, empty where it is free.
+        usable: whether it may be given another pack.
+    """
+
+    def __init__(self, work: Work) -> None:
+        self.work, self.usable = work, True
+        self.pack: Pack = ()
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(work, theirs, os.getpid()), name="bench worker")
+        with _environment(THREADS), _without_main():
+            self._process.start()
+        theirs.close()
+        self._since, self._ready = time.monotonic(), False
+
+    def give(self, pack: Pack) -> None:
+        """Hand it a pack; it may be on its way still, or dead by now, which `collected` finds out."""
+        self.pack, self._since = pack, time.monotonic()
+        with suppress(OSError):
+            self.pipe.send(pack)
+
+    def collected(self) -> list[Outcome] | None:
+        """What came of the pack in hand; None while it runs. A worker whose time is over is killed."""
+        outcomes = self._received() or self._missed()
+        if outcomes is not None:
+            self.pack = ()
+        return outcomes
+
+    def end(self) -> None:
+        """Kill it, and whatever it has started."""
+        import psutil
+
+        if self._process.is_alive():  # otherwise its number may be another's by now
+            with suppress(psutil.Error):
+                below = psutil.Process(self._process.pid).children(recursive=True)
+                self._process.kill()
+                for process in below:
+                    with suppress(psutil.Error):
+                        if TRACKER not in " ".join(process.cmdline()):
+                            process.kill()
+        self._process.kill()
+        self._process.join()
+        self.pipe.close()
+        self.usable = False
+
+    def _received(self) -> list[Outcome] | None:
+        try:
+            while self.pipe.poll():
+                said = self.pipe.recv()
+                if said != READY:
+                    outcomes, spent = said
+                    self.usable = not spent
+                    return list(outcomes)
+                self._since, self._ready = time.monotonic(), True
+        except (EOFError, OSError):
+            self._process.join(END_SECONDS)
+            return self._lost("failed", f"the worker {_how(self._process.exitcode)} before it left a record")
+        return None
+
+    def _missed(self) -> list[Outcome] | None:
+        """The outcomes of a worker that will send none."""
+        if not self._process.is_alive():  # a process that it has forked holds the pipe open
+            return self._lost("failed", f"the worker {_how(self._process.exitcode)} before it left a record")
+        if self.work.limit is None:
+            return None
+        passed, allowed = time.monotonic() - self._since, self.work.limit * len(self.pack) + self.work.grace
+        if not self._ready:
+            allowed = max(allowed, START_SECONDS)
+            return self._lost("failed", f"the worker was not ready after {allowed:g} s") if passed > allowed else None
+        return self._lost("timeout", f"no step ended within {self.work.limit:g} s") if passed > allowed else None
+
+    def _lost(self, status: Status, reason: str) -> list[Outcome]:
+        self.end()
+        return [Outcome(key, status, reason, lost=True) for key, _ in self.pack]
+
+
+def _how(code: int | None) -> str:
+    if code is None:
+        return "closed its connection"
+    if code >= 0:
+        return f"ended with exit code {code}"
+    return f"was ended by {signal_text(-code)}"
+
+
+def _serve(work: Work, pipe: Connection, parent: int) -> None:
+    """A worker's life; Ctrl-C is the driver's to handle."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    die_with(parent)
+    broken = ""
+    try:
+        work.begin()
+    except BenchError as error:
+        broken = str(error)
+    except BaseException as error:  # noqa: BLE001 - whatever it is, it is the reason why no cell can run
+        broken = escape(error)
+    pipe.send(READY)
+    while True:
+        try:
+            pack = pipe.recv()
+        except EOFError:
+            return
+        answer = ([Outcome(key, "failed", broken, lost=True) for key, _ in pack], False) if broken else work(pack)
+        with suppress(Exception):  # a cell may have closed it
+            sys.stdout.flush()
+        pipe.send(answer)
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Keep a new process from running the main module again: a user's script, or the process of Ray's."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
