@@ -17,7 +17,7 @@ from bench.overrides import override
 from bench.schedulers.base import Work
 from bench.store import Store
 from tests.reports.factory import grid, record
-from tests.test_store import outcomes
+from tests.test_store import of_these, outcomes
 
 KEYS = ["torn", "nan", "newer", "fifo", "folder"]
 
@@ -29,7 +29,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     store = Store("results")
     records = grid(methods=("coop", "zero-shot"), oracle=False)
     for one in records:
-        one.noise["truth"] = True
+        one.noise.clear()
+        one.noise |= of_these().noise | {"truth": True}
+        one.accuracy["last"] = of_these().accuracy["last"]
         one.data |= {"class_names": ["a", "b", "c"], "digest": "d" * 64}
         store.publish(one, outcomes())
     text = records[0].to_json()
