@@ -60,7 +60,7 @@ def other_code(record: Record) -> list[str]:
 
 def _data(record: Record, now: Callable[[str], str]) -> list[str]:
     name, noted = record.cell.dataset, Origin(record).facets["dataset"][CONTENT]
-    if not noted or named.folder_of(name) is not None or named.embedded(name):
+    if not noted or named.folder_of(name) is not None:
         return []
     digest = now(name)
     same = not digest or digest == noted
@@ -68,8 +68,10 @@ def _data(record: Record, now: Callable[[str], str]) -> list[str]:
 
 
 def _digest(name: str, library: Library) -> str:
-    """Of a data set whose files are here; else empty."""
+    """Of a data set that is known, and whose files are here; else empty."""
     try:
+        if named.embedded(name):
+            return ""
         dataset = library.open(name)
         return "" if dataset.missing() else dataset.digest
     except BenchError:

@@ -96,7 +96,7 @@ def label_sets(records: Iterable[Record], outcomes: Callable[[str], Outcomes]) -
     groups: dict[Name, dict[int, list[Pair]]] = defaultdict(lambda: defaultdict(list))
     for record in filter(usable, records):
         cell, found = record.cell, outcomes(record.key)
-        if found:
+        if found and record.data.get("class_names"):
             drawn = json.dumps(Origin(record).facets["noise"], sort_keys=True)
             name = Name(cell.dataset, str(record.data.get("digest")), cell.shots, cell.noise, cell.rate, drawn)
             groups[name][cell.seed].append((record, found))

@@ -58,6 +58,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
         (["suspects"], 2),
         (["status"], 0),
         (["compare", "--baseline", "baseline.json"], 0),
+        (["compare", "--baseline", "new.json", "--write"], 0),
+        (["table"], 0),
         (["plan"], 0),
     ],
 )

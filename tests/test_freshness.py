@@ -14,7 +14,7 @@ from bench.grid import expand
 from bench.sources import code_of
 from bench.store import Store
 from tests.data.layouts import coop_layout, picture
-from tests.reports.factory import record
+from tests.reports.factory import cell, record
 
 
 @pytest.fixture
@@ -60,3 +60,10 @@ def test_files_that_changed_are_told_by_plan_and_run(here: Path, capsys: pytest.
 def test_a_data_set_that_is_not_here_says_nothing(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     records = list(Store("results").records())
     assert stale_parts(records, Library(roots={"oxfordpets": "nowhere"})) == {}
+
+
+def test_a_data_set_that_is_not_known_here_says_nothing() -> None:
+    theirs = record(cell(dataset="theirs"))
+    theirs.data["digest"] = "d" * 64
+    theirs.provenance["sources"] = {"engine": "e" * 12}
+    assert stale_parts([theirs], Library()) == {}

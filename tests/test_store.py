@@ -215,6 +215,9 @@ WRONG = {
     "number for a name": ('"noise": {}', '"noise": {"digest": 5}'),
     "names that are none": ('"data": {}', '"data": {"class_names": [1, 2]}'),
     "a digest that is none": ('"provenance": {}', '"provenance": {"sources": {"engine": null}}'),
+    "an identity without options": ('"provenance": {}', '"provenance": {"resolved": {"noise": {"kind": "mask"}}}'),
+    "a curve in percent": ('"memorized": [\n   ', '"memorized": [57.5, '),
+    "a curve of other epochs": ('"memorized": [\n   ', '"memorized": [0.5, '),
 }
 
 
