@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import pandas as pd
@@ -64,14 +64,16 @@ def tidy(records: Iterable[Record], defaults: Defaults | None = None) -> pd.Data
     method, oracle), status, reason, accuracies and shares in percent, `<share>_start` at epoch 0 and `<share>_excess`
     above it in points, `split_share` (taken as clean, percent), `mask` (digest of the observed labels: equal where two
     cells were trained on the same wrong labels), `steps` ({loss term: optimizer steps}), costs (seconds, bytes),
-    `truth` and `test_truth` (whether training and test labels are known to be right), `notes` on the data and
-    `mixture`, a sentence on records of the setting that were not all made alike.
+    `truth` and `test_truth` (whether training and test labels are known to be right), `notes` on the data, `by_noise`
+    (options that differ from column to column of a row) and `mixture`, a sentence on records of the setting that were
+    not all made alike.
     Absent and non-finite numbers are NaN; a finished record without a finite accuracy has status "no_number".
     """
     chosen = [record for record in newest(records) if record.cell.fold is None]
     datasets, backbones = dataset_names(chosen), backbone_names(chosen)
     settings = _settings(chosen, datasets, backbones)
-    variants = _variants(chosen, settings, defaults or {})
+    by_noise = _by_noise(chosen, settings)
+    variants = _variants(chosen, settings, defaults or {}, by_noise)
     noises = _noises(chosen, settings)
     told = {(r.cell.method, v) for r, v in zip(chosen, variants, strict=True) if r.oracle and r.cell.subset == "all"}
     rows = []
@@ -79,6 +81,7 @@ def tidy(records: Iterable[Record], defaults: Defaults | None = None) -> pd.Data
         label, section = _label(record.cell, variant, (record.cell.method, variant) in told)
         names = {"setting": setting, "variant": variant, "label": label, "section": section}
         row = {**names, **_numbers(record), "dataset": datasets[number], "backbone": backbones[number]}
+        row["by_noise"] = ", ".join(o for s, m, o in sorted(by_noise) if (s, m) == (setting, record.cell.method))
         rows.append(row | ({} if row["noise"] in UNCHANGED else {"noise": noises[number]}))
     frame = pd.DataFrame(rows)
     if frame.empty:
@@ -197,11 +200,12 @@ def _part(field: str, value: Any) -> str:
             return f"{field}_{text}"
 
 
-def _variants(records: Sequence[Record], settings: Sequence[str], defaults: Defaults) -> list[str]:
+def _variants(
+    records: Sequence[Record], settings: Sequence[str], defaults: Defaults, by_noise: Collection[tuple[str, str, str]]
+) -> list[str]:
     """Per record the method with the options, and where they vary its own optimizer settings, that tell it apart."""
     values: dict[tuple[str, str], set[str]] = defaultdict(set)
     own: dict[tuple[str, str, str, str], set[str]] = defaultdict(set)
-    by_noise = _by_noise(records, settings)
     for record, setting in zip(records, settings, strict=True):
         cell = record.cell
         for name, value in cell.options.items():
@@ -247,15 +251,15 @@ def _mixtures(records: Sequence[Record], settings: Sequence[str]) -> dict[str, s
 
 
 def _by_noise(records: Sequence[Record], settings: Sequence[str]) -> set[tuple[str, str, str]]:
-    """Setting, method and option where cells of the paper budget differ with their noise and never beside each other.
+    """Setting, method and option where cells of the paper budget differ with their noise, and in no column of one.
 
-    A paper may set options by noise and rate: such cells are one row all the same.
+    A paper may set options by noise and rate: such cells are one row all the same, and a note names the options.
     """
     seen: dict[tuple[str, str, str], dict[Any, set[str]]] = defaultdict(lambda: defaultdict(set))
     for record, setting in zip(records, settings, strict=True):
         cell = record.cell
         for name, value in cell.options.items() if cell.budget == "paper" else ():
-            place = (cell.noise, cell.rate, cell.subset, cell.seed)
+            place = (cell.noise, cell.rate, cell.subset)
             seen[setting, cell.method, name][place].add(json.dumps(value))
     return {
         option

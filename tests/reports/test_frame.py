@@ -8,6 +8,7 @@ import pytest
 from bench.cell import Record
 from bench.variants import variant_text
 from reports.frame import anchored, curves, tidy
+from reports.tables import accuracy_tables, summarize
 from tests.reports.factory import cell, grid, record
 
 
@@ -64,6 +65,26 @@ def test_options_that_a_paper_sets_by_rate_do_not_split_its_row():
     assert set(two["variant"]) == {"joapr[warmup=20]", "joapr[warmup=1]", "joapr[warmup=7]"}
     constant = tidy([joapr(0.25, 20), joapr(0.5, 20)], {"joapr": {"warmup": 10}})
     assert set(constant["variant"]) == {"joapr[warmup=20]"}
+
+
+def test_options_of_one_seed_and_of_another_are_never_one_row_under_the_paper_budget():
+    two = [
+        record(cell("coop", seed=s, budget="paper", options={"context": c}), a)
+        for s, c, a in ((1, 4, 0.9), (2, 16, 0.4))
+    ]
+    found = summarize(tidy(two, {"coop": {"context": 16}}))
+    assert sorted(zip(found["label"], found["n"], strict=True)) == [("CoOp", 1), ("CoOp[context=4]", 1)]
+
+
+def test_a_table_says_which_options_a_row_sets_by_noise():
+    told = "Options that a row sets by noise: JoAPR: warmup."
+    by_rate = [
+        record(cell("joapr", "symmetric", r, budget="paper", options={"warmup": w})) for r, w in ((0.25, 20), (0.5, 1))
+    ]
+    (table,) = accuracy_tables(tidy(by_rate, {"joapr": {"warmup": 10}}))
+    assert told in table.notes
+    (table,) = accuracy_tables(tidy(by_rate[:1], {"joapr": {"warmup": 10}}))
+    assert told not in table.notes
 
 
 def test_under_the_paper_budget_methods_bring_their_own_epochs():
