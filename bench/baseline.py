@@ -63,7 +63,8 @@ class Group:
     @property
     def family(self) -> str:
         """What the groups of one method under all noise have in common."""
-        return json.dumps({k: v for k, v in self.cell.items() if k not in ("noise", "rate")}, sort_keys=True)
+        cell = {name: value for name, value in self.cell.items() if name not in ("noise", "rate")}
+        return json.dumps([cell, self.content.dataset, self.content.backbone], sort_keys=True)
 
 
 def identity(cell: Cell, content: Content = UNKNOWN) -> str:

@@ -16,6 +16,7 @@ from bench.sources import code_of
 
 NOT_NOTED: Final = "code that was not noted"
 DIGITS: Final = 6
+TABLES: Final = "tables tell them apart or say so"
 
 
 def stale_parts(records: Iterable[Record], library: Library) -> dict[str, tuple[str, ...]]:
@@ -39,7 +40,7 @@ def told(stale: Mapping[str, tuple[str, ...]], rerun: bool = False) -> list[str]
     counts = Counter(part for parts in stale.values() for part in parts)
     parts = "; ".join(f"{part} ({count})" for part, count in counts.items())
     many = f"{len(stale)} done cells were" if len(stale) > 1 else "1 done cell was"
-    done = "they are run anew" if rerun else "they count as done, and tables tell them apart; --rerun runs them anew"
+    done = "they are run anew" if rerun else f"they count as done, and {TABLES}; --rerun runs them anew"
     return [f"{many} not made by the code and data that are here now: {parts}. {done[0].upper()}{done[1:]}."]
 
 

@@ -32,7 +32,7 @@ class Told:
 
 class Name(NamedTuple):
     """What the records of a label set have in common; `digest` is that of the data set's content, `drawn` of the noise:
-    its version, code and the contents of files that it reads.
+    its version, code and the contents of files that it reads, and of what prompts say of the classes.
     """
 
     dataset: str
@@ -97,7 +97,8 @@ def label_sets(records: Iterable[Record], outcomes: Callable[[str], Outcomes]) -
     for record in filter(usable, records):
         cell, found = record.cell, outcomes(record.key)
         if found and record.data.get("class_names"):
-            drawn = json.dumps(Origin(record).facets["noise"], sort_keys=True)
+            facets = Origin(record).facets
+            drawn = json.dumps([facets["noise"], facets["dataset"]["prompts"]], sort_keys=True)
             name = Name(cell.dataset, str(record.data.get("digest")), cell.shots, cell.noise, cell.rate, drawn)
             groups[name][cell.seed].append((record, found))
     sets: list[LabelSet] = []

@@ -14,7 +14,7 @@ from bench.filters import filtered
 from bench.grid import expand
 from bench.invocation import invocation
 from bench.lookup import find_record
-from bench.naming import mixture
+from bench.naming import made_with, mixture
 from bench.summary import in_order, summary_rows
 
 OTHER = "OTHER"  # for the user to put in
@@ -57,7 +57,7 @@ def show_table(selection: Selection, sets: Sequence[str]) -> int:
         raise BenchError(f"{where} has no record{of}; run `bench run` first, or change --store or --grid.")
     chosen = filtered(records, sets, where)
     console.table(*summary_rows(chosen))
-    if told := mixture(chosen):
+    if told := mixture(map(made_with, chosen)):
         console.line(told)
     return 0
 

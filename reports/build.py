@@ -167,7 +167,8 @@ def _write(
 def _data(frame: pd.DataFrame, folder: Path, extra: Part) -> None:
     """The numbers: one row per record, and one file per kind of table over all settings."""
     steps = ["; ".join(f"{term} {n:g}" for term, n in sorted(terms.items())) for terms in frame["steps"]]
-    records = frame.drop(columns="steps").assign(optimizer_steps=steps, noise=frame["noise"].replace(AS_IS, "none"))
+    ours = ["steps", "made", "named", "by_noise"]
+    records = frame.drop(columns=ours).assign(optimizer_steps=steps, noise=frame["noise"].replace(AS_IS, "none"))
     noisy = frame["truth"] & ~frame["noise"].isin(UNCHANGED)
     files = {
         "records": records,

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from bench.cell import Cell, Record, Value
-from bench.naming import backbone_names, dataset_names, marks, mixture, newest
+from bench.naming import backbone_names, dataset_names, made_with, marks, newest
 from bench.variants import variant_text
 from reports.names import AS_IS, DAGGER, DISPLAY, NOISE, REFERENCE, SIGNS, UNCHANGED, method_name, order
 
@@ -65,8 +65,8 @@ def tidy(records: Iterable[Record], defaults: Defaults | None = None) -> pd.Data
     above it in points, `split_share` (taken as clean, percent), `mask` (digest of the observed labels: equal where two
     cells were trained on the same wrong labels), `steps` ({loss term: optimizer steps}), costs (seconds, bytes),
     `truth` and `test_truth` (whether training and test labels are known to be right), `notes` on the data, `by_noise`
-    (options that differ from column to column of a row) and `mixture`, a sentence on records of the setting that were
-    not all made alike.
+    (options that differ from column to column of a row), `made` (what it was made by and on, `bench.naming.made_with`)
+    and `named`, the data set as the cell names it.
     Absent and non-finite numbers are NaN; a finished record without a finite accuracy has status "no_number".
     """
     chosen = [record for record in newest(records) if record.cell.fold is None]
@@ -81,6 +81,7 @@ def tidy(records: Iterable[Record], defaults: Defaults | None = None) -> pd.Data
         label, section = _label(record.cell, variant, (record.cell.method, variant) in told)
         names = {"setting": setting, "variant": variant, "label": label, "section": section}
         row = {**names, **_numbers(record), "dataset": datasets[number], "backbone": backbones[number]}
+        row |= {"named": record.cell.dataset, "made": made_with(record)}
         row["by_noise"] = ", ".join(o for s, m, o in sorted(by_noise) if (s, m) == (setting, record.cell.method))
         rows.append(row | ({} if row["noise"] in UNCHANGED else {"noise": noises[number]}))
     frame = pd.DataFrame(rows)
@@ -88,10 +89,7 @@ def tidy(records: Iterable[Record], defaults: Defaults | None = None) -> pd.Data
         return frame
     methods = {name: i for i, name in enumerate(order([r.cell.method for r in chosen], DISPLAY))}
     kinds = {name: i for i, name in enumerate(order([str(kind) for kind in frame["noise"]], NOISE))}
-    made = _mixtures(chosen, settings)
-    frame = frame.assign(
-        _m=frame["method"].map(methods), _k=frame["noise"].map(kinds), mixture=frame["setting"].map(made)
-    )
+    frame = frame.assign(_m=frame["method"].map(methods), _k=frame["noise"].map(kinds))
     by = ["setting", "_m", "variant", "subset", "_k", "rate", "seed"]
     return frame.sort_values(by, kind="stable").drop(columns=["_m", "_k"]).reset_index(drop=True)
 
@@ -213,7 +211,7 @@ def _variants(
         for name in _own(cell):
             own[setting, cell.method, json.dumps(cell.options, sort_keys=True), name].add(str(getattr(cell, name)))
     texts = []
-    told = marks(records, "method", lambda number: (settings[number], records[number].cell.method))
+    told = marks(records, "method", lambda number: records[number].cell.method)
     for record, setting, mark in zip(records, settings, told, strict=True):
         cell, known = record.cell, defaults.get(record.cell.method, {})
         shown = {
@@ -231,8 +229,8 @@ def _variants(
 def _noises(records: Sequence[Record], settings: Sequence[str]) -> list[str]:
     """Per record its kind of noise, as a variant that also names files, versions or code in which columns differ."""
     cells = [record.cell for record in records]
-    found = zip(cells, marks(records, "noise", lambda number: (settings[number], cells[number].noise)), strict=True)
-    return [_with_options(cell.noise, mark) for cell, mark in found]
+    found = marks(records, "noise", lambda number: cells[number].noise, settings.__getitem__)
+    return [_with_options(cell.noise, mark) for cell, mark in zip(cells, found, strict=True)]
 
 
 def _with_options(variant: str, more: Mapping[str, str]) -> str:
@@ -240,14 +238,6 @@ def _with_options(variant: str, more: Mapping[str, str]) -> str:
     name, _, inside = variant.removesuffix("]").partition("[")
     options = [*filter(None, [inside]), *(f"{key}={value}" for key, value in more.items())]
     return f"{name}[{','.join(options)}]" if options else variant
-
-
-def _mixtures(records: Sequence[Record], settings: Sequence[str]) -> dict[str, str]:
-    """By setting a sentence on records that were not all made alike."""
-    groups: dict[str, list[Record]] = defaultdict(list)
-    for record, setting in zip(records, settings, strict=True):
-        groups[setting].append(record)
-    return {setting: mixture(group) for setting, group in groups.items()}
 
 
 def _by_noise(records: Sequence[Record], settings: Sequence[str]) -> set[tuple[str, str, str]]:

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import pandas as pd
 
+from bench.naming import mixture
 from reports.frame import anchored
 from reports.names import (
     DAGGER,
@@ -248,7 +249,7 @@ def legend(part: pd.DataFrame, summary: pd.DataFrame, n: int) -> tuple[str, ...]
         notes.append("–: no number; without a letter the cell has not been run.")
     if (part["section"] == "oracle").any():
         notes.append(f"{DAGGER}: {ORACLE}.")
-    return (*notes, *_by_column(part), *filter(None, part["mixture"].drop_duplicates()))
+    return (*notes, *_by_column(part), *filter(None, [mixture(part["made"])]))
 
 
 def _by_column(part: pd.DataFrame) -> Iterator[str]:

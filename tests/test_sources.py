@@ -172,7 +172,7 @@ def test_records_of_other_code_and_of_code_that_was_not_noted_are_told() -> None
     }
     (line,) = told(found)
     assert line.startswith("3 done cells were not made by the code and data that are here now: other code of method")
-    assert line.endswith("They count as done, and tables tell them apart; --rerun runs them anew.")
+    assert line.endswith("They count as done, and tables tell them apart or say so; --rerun runs them anew.")
     assert told(found, rerun=True)[0].endswith("They are run anew.")
     assert told({}) == []
 
