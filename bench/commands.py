@@ -23,6 +23,7 @@ from bench.naming import made_with, mixture
 from bench.overrides import override
 from bench.plan import Plan, make_plan
 from bench.registry import load_plugin_file
+from bench.sources import read_plugins
 from bench.store import Store
 from bench.summary import summary_rows
 
@@ -45,6 +46,7 @@ class Selection:
         """The settings, with plugins imported and `--set` laid over the grid."""
         for plugin in self.plugins:
             load_plugin_file(plugin)
+        read_plugins()
         config = load_config(self.config)
         return override(config, self.grid or DEFAULT_GRID, self.sets) if self.sets or self.grid else config
 
