@@ -12,6 +12,7 @@ from bench.data import named
 from bench.data.library import Library
 from bench.errors import BenchError
 from bench.naming import CONTENT, Origin
+from bench.resolved import Versions
 from bench.sources import code_of
 
 NOT_NOTED: Final = "code that was not noted"
@@ -22,12 +23,13 @@ TABLES: Final = "tables tell them apart or say so"
 def stale_parts(records: Iterable[Record], library: Library) -> dict[str, tuple[str, ...]]:
     """By key what a record was made by or from that is not as it is now, in words; only of records with such a part.
 
-    Data are looked at where their files are here and no digest of them is in the key.
+    Data are looked at where their files are here and no digest of them is in the key. Files of which one is in the key
+    may have changed between the plan and the run.
     """
-    now = cache(lambda name: _digest(name, library))
+    now, versions = cache(lambda name: _digest(name, library)), Versions(library)
     found = {}
     for record in records:
-        parts = (*other_code(record), *_data(record, now))
+        parts = (*other_code(record), *_data(record, now), *_meanwhile(record, versions))
         if parts:
             found[record.key] = parts
     return found
@@ -57,6 +59,20 @@ def other_code(record: Record) -> list[str]:
     names = {"method": cell.method, "noise": cell.noise, "dataset": named.base(cell.dataset), "backbone": cell.backbone}
     parts = [part for part in now if now[part] != noted.get(part, "")]
     return [f"other code of {part} {names[part]}" if part in names else f"another {part}" for part in parts]
+
+
+def _meanwhile(record: Record, versions: Versions) -> list[str]:
+    """Which files were no longer those of the record's key when its cell was run."""
+    cell, noted = record.cell, record.provenance.get("resolved")
+    try:
+        now = versions.of(cell)
+    except BenchError:  # a plugin or a file that is not here
+        return []
+    if not noted or noted == now or cell.key(now) != record.key:
+        return []
+    names = {"dataset": named.shown(cell.dataset), "noise": cell.noise, "backbone": cell.backbone}
+    changed = [names.get(part, part) for part in now if noted.get(part) != now[part]]
+    return [f"files of {name} that changed before it was run" for name in changed]
 
 
 def _data(record: Record, now: Callable[[str], str]) -> list[str]:

@@ -11,6 +11,7 @@ from bench.config import load_config
 from bench.data.library import Library
 from bench.freshness import stale_parts
 from bench.grid import expand
+from bench.resolved import Versions
 from bench.sources import code_of
 from bench.store import Store
 from tests.data.layouts import coop_layout, picture
@@ -67,3 +68,20 @@ def test_a_data_set_that_is_not_known_here_says_nothing() -> None:
     theirs.data["digest"] = "d" * 64
     theirs.provenance["sources"] = {"engine": "e" * 12}
     assert stale_parts([theirs], Library()) == {}
+
+
+def test_a_file_that_changed_between_plan_and_run_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key holds the digest that the plan saw, the record what the worker read."""
+    monkeypatch.chdir(tmp_path)
+    one = record(cell("coop", "mask[file=mask.csv]", 0.0))
+    texts = ["path,label\n1,zero\n", "path,label\n1,one\n"]
+    planned, ran = ((Path("mask.csv").write_text(text), Versions(Library()).of(one.cell))[1] for text in texts)
+    one = one.model_copy(update={"key": one.cell.key(planned)})
+    one.provenance |= {"sources": code_of(one.cell), "resolved": ran}
+    Path("mask.csv").write_text(texts[0])
+    told = "files of mask[file=mask.csv] that changed before it was run"
+    assert stale_parts([one], Library()) == {one.key: (told,)}
+    one.provenance["resolved"] = planned
+    assert stale_parts([one], Library()) == {}
+    Path("mask.csv").write_text(texts[1])
+    assert stale_parts([one], Library()) == {}, "it is the record of the other file, which has another key"
