@@ -9,6 +9,7 @@ import pytest
 from bench.cli import invoke
 from bench.config import load_config
 from bench.data.library import Library
+from bench.errors import BenchError
 from bench.freshness import stale_parts
 from bench.grid import expand
 from bench.resolved import Versions
@@ -85,3 +86,14 @@ def test_a_file_that_changed_between_plan_and_run_is_told(tmp_path: Path, monkey
     assert stale_parts([one], Library()) == {}
     Path("mask.csv").write_text(texts[1])
     assert stale_parts([one], Library()) == {}, "it is the record of the other file, which has another key"
+
+
+def test_an_image_of_a_catalogued_data_set_that_changes_in_use_is_not_read(here: Path) -> None:
+    dataset = library().open("oxfordpets")
+    images = dataset.splits["test"].images
+    assert dataset.digest
+    assert len([images[i] for i in range(len(images))]) == len(images)
+    for file in (here / "pets").rglob("*.jpg"):
+        file.write_bytes(file.read_bytes() + b"more")
+    with pytest.raises(BenchError, match="was changed while its data set was in use"):
+        images[0]
