@@ -10,7 +10,7 @@ from bench.cell import UNFINISHED, Record
 from bench.commands import DEFAULT_GRID, Selection
 from bench.config import Config
 from bench.errors import BenchError
-from bench.filters import filtered
+from bench.filters import filtered, unmatched
 from bench.grid import expand
 from bench.invocation import invocation
 from bench.lookup import find_record
@@ -56,6 +56,8 @@ def show_table(selection: Selection, sets: Sequence[str]) -> int:
         of = f" of a cell of grid {selection.grid}" if selection.grid else ""
         raise BenchError(f"{where} has no record{of}; run `bench run` first, or change --store or --grid.")
     chosen = filtered(records, sets, where)
+    for line in unmatched(records, sets, where):
+        console.warn(line)
     console.table(*summary_rows(chosen))
     if told := mixture(map(made_with, chosen)):
         console.line(told)

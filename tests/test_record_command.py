@@ -160,8 +160,10 @@ def test_the_table_is_the_summary_of_a_run_in_the_order_of_a_grid(capsys: Output
     names = [" ".join(line.split()[1:4]) for line in lines[1:]]
     assert names[0].startswith("none coop")
     assert names[-2:] == ["symmetric 0.5 coop@clean", "symmetric 0.5 gce-coop"]
-    assert invoke(["table", "--set", "method=gce", "--set", "rate=0.5"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    assert invoke(["table", "--set", "method=gce,copo", "--set", "rate=0.5"]) == 0
+    told = capsys.readouterr()
+    assert "has no record with method=copo" in told.err
+    lines = told.out.splitlines()
     assert [line.split()[:4] for line in lines[1:]] == [["digits", "symmetric", "0.5", "gce-coop"]]
 
 

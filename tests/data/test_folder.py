@@ -170,7 +170,7 @@ def test_an_image_that_changes_after_the_digest_was_taken_is_not_read(tmp_path: 
     assert images[0].size == (5, 6)
     picture(tmp_path / "other.png")
     shutil.copy(tmp_path / "other.png", tmp_path / "test" / "a" / "0.png")
-    with pytest.raises(BenchError, match='test/a/0.png" was changed while its data set was in use; run again'):
+    with pytest.raises(BenchError, match=r'test/a/0\.png" was changed while its data set was in use; run again'):
         images[0]
     assert images[1].size == (5, 6)
     (tmp_path / "other.png").unlink()
