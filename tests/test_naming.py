@@ -255,3 +255,11 @@ def test_suspects_pool_only_what_saw_the_same_labels(what: str, sets: int) -> No
     assert len(found) == len({(one.dataset, one.noise) for one in found}) == sets
     if sets == 1:
         assert rank(found[0]).table["methods"].max() == 2, "other weights or code are another method"
+
+
+def test_suspects_pool_records_that_do_not_say_their_code_with_those_that_do() -> None:
+    old = [made(s, 0.9) for s in SEEDS[:2]]
+    for one in old:
+        one.provenance.clear()
+    (one,) = label_sets([*old, *(made(s, 0.9) for s in SEEDS[2:])], outcomes)
+    assert (len(one.told), rank(one).table["methods"].max()) == (4, 1)
