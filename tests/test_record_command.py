@@ -16,6 +16,7 @@ from bench.config import load_config
 from bench.grid import expand
 from bench.overrides import override
 from bench.record_text import ROWS, curve, facts
+from bench.resolved import resolved
 from bench.store import Store
 from bench.summary import summary_rows
 from tests.reports.factory import cell, grid, record
@@ -66,6 +67,7 @@ def test_a_record_of_a_real_run_in_words_and_how_to_make_it_again(capsys: Output
     assert "trained parameters" in said(lines, "cost")
     assert "torch " in said(lines, "with")
     assert said(lines, "resolved").startswith("method 1, noise kind symmetric")
+    assert not any("makes another record" in line for line in lines)
     table = lines[lines.index("") + 1 :]
     assert table[0].split()[:3] == ["epoch", "test", "%"]
     assert [row.split()[0] for row in table[1:3]] == ["0", "2"]
@@ -113,6 +115,17 @@ def test_old_records_and_those_of_what_is_not_here_are_shown(capsys: Output) -> 
     assert told["options"] == "of = it, gone is not known here, so these may be its defaults"
     assert invoke(["table"]) == 0
     assert "gone" in capsys.readouterr().out
+
+
+def test_a_command_that_makes_another_record_by_now_says_so(capsys: Output) -> None:
+    Path("mask.csv").write_text("path,label\n")
+    made = cell("coop", "mask[file=mask.csv]", 0.0)
+    one = record(made).model_copy(update={"key": made.key(resolved(made))})
+    published(one)
+    told = "  which makes another record here: files or versions behind its names are others now"
+    assert told not in shown(capsys, one.key)
+    Path("mask.csv").write_text("path,label\n1,one\n")
+    assert told in shown(capsys, one.key)
 
 
 def test_a_long_curve_is_thinned_and_keeps_its_ends() -> None:
