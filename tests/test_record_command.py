@@ -16,7 +16,6 @@ from bench.config import load_config
 from bench.grid import expand
 from bench.overrides import override
 from bench.record_text import ROWS, curve, facts
-from bench.resolved import resolved
 from bench.store import Store
 from bench.summary import summary_rows
 from tests.reports.factory import cell, grid, record
@@ -119,8 +118,9 @@ def test_old_records_and_those_of_what_is_not_here_are_shown(capsys: Output) -> 
 
 def test_a_command_that_makes_another_record_by_now_says_so(capsys: Output) -> None:
     Path("mask.csv").write_text("path,label\n")
-    made = cell("coop", "mask[file=mask.csv]", 0.0)
-    one = record(made).model_copy(update={"key": made.key(resolved(made))})
+    sets = ["method=coop", "noise=mask[file=mask.csv]", "seed=1"]
+    (planned,) = expand(override(load_config(), "quick", sets), "quick").cells
+    one = record(planned.cell).model_copy(update={"key": planned.key})
     published(one)
     told = "  which makes another record here: files or versions behind its names are others now"
     assert told not in shown(capsys, one.key)
