@@ -78,9 +78,7 @@ def _again(selection: Selection, record: Record, config: Config) -> None:
     if found.doubt:
         console.line(f"  which may not be this cell here: {found.doubt}")
     elif _moved_on(record, config):
-        console.line(
-            "  which makes another record here: files or versions behind its names are not those it was made with"
-        )
+        console.line("  which makes another record here: files or versions behind its names are others now")
     console.line(f"to compare the bits:  bench reproduce {record.key}{selection.flags()}")
 
 
