@@ -225,6 +225,18 @@ def test_a_skipped_cell_is_missing_with_its_reason_whatever_its_contents(tmp_pat
     assert missing.note == "skipped now: no truth"
 
 
+@pytest.mark.parametrize("partial", [True, False])
+def test_a_seed_that_fails_before_it_says_its_contents_is_a_seed_of_the_baseline_that_fails(
+    partial: bool, tmp_path: Path
+) -> None:
+    file = tmp_path / "baseline.json"
+    write_baseline([made(s, 0.91) for s in SEEDS], file)
+    broken = made(1, 0.91).model_copy(update={"status": "failed", "reason": "boom", "data": {}, "accuracy": {}})
+    found = compare([broken, *(made(s, 0.91) for s in SEEDS[1:])], file, partial=partial)
+    assert (found.counts["failed"], found.counts["new"], found.exit_code) == (1, 0, 1)
+    assert "seed 1: boom" in found.of("failed")[0].note
+
+
 def test_a_baseline_that_does_not_say_its_contents_is_compared_by_name(tmp_path: Path) -> None:
     file = tmp_path / "baseline.json"
     write_baseline([made(s, 0.91) for s in SEEDS], file)
