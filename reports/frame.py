@@ -19,7 +19,7 @@ import pandas as pd
 from bench.cell import Cell, Record, Value
 from bench.naming import backbone_names, dataset_names, made_with, marks, newest
 from bench.variants import variant_text
-from reports.names import AS_IS, DAGGER, DISPLAY, NOISE, REFERENCE, SIGNS, UNCHANGED, method_name, order
+from reports.names import AS_IS, DAGGER, DISPLAY, NOISE, REFERENCE, SIGNS, UNCHANGED, method_name, noise_name, order
 
 Defaults: TypeAlias = Mapping[str, Mapping[str, Value]]
 SPANNED = frozenset({"noise", "rate", "method", "options", "subset", "seed"})
@@ -229,7 +229,7 @@ def _variants(
 def _noises(records: Sequence[Record], settings: Sequence[str]) -> list[str]:
     """Per record its kind of noise, as a variant that also names files, versions or code in which columns differ."""
     cells = [record.cell for record in records]
-    found = marks(records, "noise", lambda number: cells[number].noise, settings.__getitem__)
+    found = marks(records, "noise", lambda number: noise_name(cells[number].noise), settings.__getitem__)
     return [_with_options(cell.noise, mark) for cell, mark in zip(cells, found, strict=True)]
 
 

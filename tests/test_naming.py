@@ -97,6 +97,16 @@ def test_a_column_names_the_file_by_its_content() -> None:
     assert all(name.startswith("Mask (file a.csv, content ") for name in columns)
 
 
+def test_files_of_one_name_in_two_folders_are_two_columns_by_name_too() -> None:
+    both = [made(1, 0.9), made(1, 0.9, file="3" * 64)]
+    both = [
+        one.model_copy(update={"cell": one.cell.model_copy(update={"noise": f"mask[file={folder}/a.csv]"})})
+        for one, folder in zip(both, "xy", strict=True)
+    ]
+    columns = {column_name(noise, rate) for noise, rate in tidy(both)[["noise", "rate"]].to_numpy()}
+    assert len(columns) == 2
+
+
 def test_seeds_that_are_rerun_supersede_those_of_an_older_version_and_others_stay_apart() -> None:
     old, new = [made(s, 0.2) for s in SEEDS[:3]], [made(s, 0.9, version=2) for s in SEEDS[:2]]
     for one in new:
