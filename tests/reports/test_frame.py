@@ -8,6 +8,7 @@ import pytest
 from bench.cell import Record
 from bench.variants import variant_text
 from reports.frame import anchored, curves, tidy
+from reports.names import noise_name
 from reports.tables import accuracy_tables, summarize
 from tests.reports.factory import cell, grid, record
 
@@ -139,3 +140,10 @@ def test_curves_are_long_and_keep_the_row_after_finalize():
 def test_the_order_of_records_does_not_matter():
     records = grid(seeds=(1, 2))
     pd.testing.assert_frame_equal(tidy(records), tidy(records[::-1]))
+
+
+def test_a_plugin_that_is_called_as_a_method_is_shown_does_not_stand_in_its_row():
+    (table,) = accuracy_tables(tidy([record(cell("coop"), 0.9), record(cell("CoOp"), 0.1)]))
+    rows = {row.label: row.entries[0].printed for section in table.sections for row in section.rows}
+    assert rows == {"CoOp": "90.0", "CoOp (plugin)": "10.0"}
+    assert {noise_name("symmetric"), noise_name("Symmetric")} == {"Symmetric", "Symmetric (plugin)"}
