@@ -112,12 +112,12 @@ class Cell(BaseModel):
 
 
 def noise_text(kind: str, rate: float) -> str:
-    """A kind of noise with its rate, which a kind without rates does not have.
+    """A kind of noise with its rate to the last digit, which a kind without rates does not have.
 
-    >>> noise_text("symmetric", 0.5)
-    'symmetric 0.5'
+    >>> noise_text("symmetric", 0.5), noise_text("symmetric", 1 / 3)
+    ('symmetric 0.5', 'symmetric 0.3333333333333333')
     """
-    return f"{kind} {rate:.4g}" if rate else kind
+    return f"{kind} {rate}" if rate else kind
 
 
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 
@@ -154,8 +155,9 @@ def column_name(kind: str, rate: float) -> str:
 
 
 def percent(rate: float) -> str:
-    """A fraction as a percentage without trailing zeros."""
-    return f"{rate * 100:.4g} %"
+    """A fraction as a percentage without trailing zeros, with as many digits as it has."""
+    short = f"{rate * 100:.4g}"
+    return f"{short if math.isclose(float(short), rate * 100, rel_tol=1e-12) else f'{rate * 100:.14g}'} %"
 
 
 def file_part(text: str) -> str:

@@ -200,6 +200,15 @@ def test_rows_of_the_summary_differ_in_every_field_that_a_cell_has() -> None:
     ]  # fmt: skip
 
 
+def test_rates_that_begin_alike_are_rows_and_columns_of_their_own() -> None:
+    records = [record(cell("coop", "symmetric", rate), last) for rate, last in ((0.5, 0.9), (0.50001, 0.1))]
+    _, rows = summary_rows(records)
+    assert sorted(row[1:5:2] for row in rows) == [["symmetric 0.5", "1"], ["symmetric 0.50001", "1"]]
+    assert [column_name("symmetric", rate) for rate in (0.5, 0.125, 1 / 3, 0.50001)] == [
+        "Symmetric 50 %", "Symmetric 12.5 %", "Symmetric 33.333333333333 %", "Symmetric 50.001 %",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("what", ["data", "weights", "file"])
 def test_the_gate_never_holds_one_experiment_against_another(what: str, tmp_path: Path) -> None:
     file = tmp_path / "baseline.json"
