@@ -48,6 +48,7 @@ DIAGNOSTICS = frozenset(
     {"gate_mean", "gate_sd_images", "image_share"}
     | {f"{name}_{ending}" for name in ("gate", "context_shift") for ending in BY_TRUTH}
 )  # what methods say of themselves and figures show
+WHOLE = 1e15  # below, floats hold every whole number
 IDENTITY = ("key", "setting", "label", "section", "method", "noise", "rate", "seed")
 
 
@@ -155,6 +156,16 @@ def number(value: Any) -> float:
     if isinstance(value, (int, float)) and math.isfinite(value):
         return float(value)
     return math.nan
+
+
+def written(value: Any) -> str:
+    """A number of a CSV file: six digits, of a count all.
+
+    >>> written(1 / 3), written(2637824.0), written(1e-8)
+    ('0.333333', '2637824', '1e-08')
+    """
+    whole = abs(value) < WHOLE and float(value).is_integer()
+    return f"{value:.0f}" if whole else f"{value:.6g}"
 
 
 def _own(cell: Cell) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import pytest
 
 from bench.cell import Record
 from bench.variants import variant_text
-from reports.frame import anchored, curves, tidy
+from reports.frame import anchored, curves, tidy, written
 from reports.names import noise_name
 from reports.tables import accuracy_tables, summarize
 from tests.reports.factory import cell, grid, record
@@ -147,3 +147,9 @@ def test_a_plugin_that_is_called_as_a_method_is_shown_does_not_stand_in_its_row(
     rows = {row.label: row.entries[0].printed for section in table.sections for row in section.rows}
     assert rows == {"CoOp": "90.0", "CoOp (plugin)": "10.0"}
     assert {noise_name("symmetric"), noise_name("Symmetric")} == {"Symmetric", "Symmetric (plugin)"}
+
+
+def test_counts_are_written_to_the_last_digit_and_other_numbers_with_six():
+    assert [written(value) for value in (2637824.0, 1 / 3, 93.50649, 0.005, 1e-8, 1e300, -2.0)] == [
+        "2637824", "0.333333", "93.5065", "0.005", "1e-08", "1e+300", "-2",
+    ]  # fmt: skip
