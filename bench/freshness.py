@@ -8,10 +8,11 @@ from functools import cache
 from typing import Final
 
 from bench.cell import Record
-from bench.data import named
+from bench.data import DATASETS, named
 from bench.data.library import Library
 from bench.errors import BenchError
 from bench.naming import CONTENT, Origin
+from bench.registry import BUILT_IN
 from bench.resolved import Versions
 from bench.sources import code_of
 
@@ -87,7 +88,7 @@ def _data(record: Record, now: Callable[[str], str]) -> list[str]:
 def _digest(name: str, library: Library) -> str:
     """Of a data set that is known, and whose files are here; else empty."""
     try:
-        if named.embedded(name):
+        if named.embedded(name) and DATASETS.row(named.base(name)).origin == BUILT_IN:
             return ""
         dataset = library.open(name)
         return "" if dataset.missing() else dataset.digest

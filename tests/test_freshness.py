@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from bench.cli import invoke
 from bench.config import load_config
+from bench.data import DATASETS, named
 from bench.data.library import Library
 from bench.errors import BenchError
 from bench.freshness import stale_parts
@@ -16,6 +18,7 @@ from bench.resolved import Versions
 from bench.sources import code_of
 from bench.store import Store
 from tests.data.layouts import coop_layout, picture
+from tests.data.test_grey import Deep
 from tests.reports.factory import cell, record
 
 
@@ -47,8 +50,6 @@ def test_files_that_changed_are_told_by_plan_and_run(here: Path, capsys: pytest.
     changed = next((here / "pets").rglob("*.jpg"))
     picture(here / "pets", f"other/{changed.name}")
     (here / "pets" / "other" / changed.name).replace(changed)
-    from bench.data import named
-
     named.open_dataset.cache_clear()
     for verb in ("plan", "run"):
         assert invoke([verb, "--grid", "mine"]) == 0
@@ -97,3 +98,20 @@ def test_an_image_of_a_catalogued_data_set_that_changes_in_use_is_not_read(here:
         file.write_bytes(file.read_bytes() + b"more")
     with pytest.raises(BenchError, match="was changed while its data set was in use"):
         images[0]
+
+
+def test_a_plugins_data_set_that_is_made_from_other_pixels_now_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It counts as embedded where it is made of one of ours, and may read a file all the same."""
+    monkeypatch.setattr(DATASETS, "_rows", dict(DATASETS._rows))
+    monkeypatch.setattr(DATASETS, "_objects", dict(DATASETS._objects))
+    monkeypatch.setattr(Deep, "embedded", True)
+    DATASETS.register("theirs", Deep)
+    assert named.embedded("theirs")
+    one = record(cell(dataset="theirs"))
+    one.data["digest"] = library().open("theirs").digest
+    one.provenance["sources"] = code_of(one.cell)
+    assert stale_parts([one], Library()) == {}
+    monkeypatch.setattr(Deep, "image", Image.new("L", (4, 4), 7))
+    named.open_dataset.cache_clear()
+    (told,) = stale_parts([one], Library())[one.key]
+    assert told.startswith("other files of theirs (digest ")

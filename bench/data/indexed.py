@@ -132,7 +132,7 @@ class Indexed(Catalogued):
         return tuple(found)
 
     @cached_property
-    def digest(self) -> str:
+    def images_digest(self) -> str:
         """sha256 over names, labels and bytes; "sizes-" and sha256 with sizes for bytes above 100,000 files."""
         self._stamps  # noqa: B018 - taken before any byte is read
         roots = dict.fromkeys(part.root for part in self.index.parts.values())
