@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +64,8 @@ class Group:
     @property
     def family(self) -> str:
         """What the groups of one method under all noise have in common."""
-        return json.dumps({k: v for k, v in self.cell.items() if k not in ("noise", "rate")}, sort_keys=True)
+        cell = {name: value for name, value in self.cell.items() if name not in ("noise", "rate")}
+        return json.dumps([cell, self.content.dataset, self.content.backbone], sort_keys=True)
 
 
 def identity(cell: Cell, content: Content = UNKNOWN) -> str:
@@ -114,13 +116,23 @@ def pooled(groups: Iterable[Seeds]) -> tuple[float, int]:
 
 
 def grouped(records: Iterable[Record]) -> dict[str, Group]:
-    """The groups by `identity`; skipped records, and folds, which are no experiments of their own, are left out."""
+    """The groups by `identity`; skipped records, and folds, which are no experiments of their own, are left out.
+
+    A record that did not finish, and so may not say its contents, goes with those of its cell that may be the same.
+    """
     groups: dict[str, Group] = {}
-    for record in newest(records):
-        if record.status == "skipped" or record.cell.fold is not None:
-            continue
-        cell, content = record.cell.model_dump(exclude={"seed"}), Origin(record).content
-        group = groups.setdefault(identity(record.cell, content), Group(cell, {}, {}, {}, {}, content=content))
+    alike: dict[str, list[Group]] = defaultdict(list)
+    chosen = [record for record in newest(records) if record.status != "skipped" and record.cell.fold is None]
+    for record in sorted(chosen, key=lambda record: record.status != "done"):
+        cell, content, plain = record.cell.model_dump(exclude={"seed"}), Origin(record).content, identity(record.cell)
+        if record.status != "done":
+            same = [group.content for group in alike[plain] if group.content.may_be(content)]
+            content = same[-1] if same else content
+        name = identity(record.cell, content)
+        if name not in groups:
+            groups[name] = Group(cell, {}, {}, {}, {}, content=content)
+            alike[plain].append(groups[name])
+        group = groups[name]
         accuracy, seed = record.accuracy.get("last"), record.cell.seed
         if record.status != "done" or accuracy is None or not math.isfinite(accuracy):
             group.failed[seed] = record.reason or ("no final accuracy" if record.status == "done" else record.status)

@@ -112,25 +112,46 @@ class Cell(BaseModel):
 
 
 def noise_text(kind: str, rate: float) -> str:
-    """A kind of noise with its rate, which a kind without rates does not have.
+    """A kind of noise with its rate to the last digit, which a kind without rates does not have.
 
-    >>> noise_text("symmetric", 0.5)
-    'symmetric 0.5'
+    >>> noise_text("symmetric", 0.5), noise_text("symmetric", 1 / 3)
+    ('symmetric 0.5', 'symmetric 0.3333333333333333')
     """
-    return f"{kind} {rate:.4g}" if rate else kind
+    return f"{kind} {rate}" if rate else kind
 
 
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 
 
 _Rows: TypeAlias = dict[str, list[Annotated[float, Field(allow_inf_nan=False)] | None]]
+_Shares: TypeAlias = list[Share | None]
 T = TypeVar("T")
+
+
+def _even(rows: _Rows) -> _Rows:
+    if len({len(values) for values in rows.values()}) > 1:
+        raise ValueError("its lists are not of one length")
+    return rows
 
 
 class _Open(TypedDict, total=False):
     """A part of a record: what is named here has these types where it is there, more may be there."""
 
     __pydantic_config__ = ConfigDict(extra="allow", allow_inf_nan=False)  # type: ignore[misc] # pydantic reads it
+
+
+class _Curve(_Open, total=False):
+    test_accuracy: _Shares
+    validation_accuracy: _Shares
+    train_clean_accuracy: _Shares
+    train_given_accuracy: _Shares
+    test_calibration_error: list[Annotated[float, Field(ge=0, le=1.001)] | None]  # confidences round
+    memorized: _Shares
+    recovered: _Shares
+    neither: _Shares
+    split_precision: _Shares
+    split_recall: _Shares
+    pseudo_label_accuracy: _Shares
 
 
 class _Noise(_Open, total=False):
@@ -179,10 +200,21 @@ class _Cost(_Open, total=False):
     prompts_not_kept: str
 
 
+class _NoiseIdentity(_Open):
+    options: dict[str, Any]
+
+
+class _Resolved(_Open, total=False):
+    method: int
+    noise: _NoiseIdentity
+    dataset: str
+    backbone: str
+
+
 class _Provenance(_Open, total=False):
     versions: dict[str, str]
     code: dict[str, Any]
-    resolved: dict[str, Any]
+    resolved: _Resolved
     sources: dict[str, str]
     weights: str
     device: str
@@ -238,7 +270,9 @@ class Record(BaseModel):
     cell: Cell
     noise: Annotated[dict[str, Any], _of(_Noise)] = Field(default_factory=dict)
     data: Annotated[dict[str, Any], _of(_Data)] = Field(default_factory=dict)
-    curve: Annotated[dict[str, list[float | int | None]], _of(_Rows)] = Field(default_factory=dict)
+    curve: Annotated[dict[str, list[float | int | None]], _of(_Curve), _of(Annotated[_Rows, AfterValidator(_even)])] = (
+        Field(default_factory=dict)
+    )
     accuracy: Annotated[dict[str, float | int | None], _of(_Accuracy)] = Field(default_factory=dict)
     cost: Annotated[dict[str, Any], _of(_Cost)] = Field(default_factory=dict)
     diagnostics: Annotated[dict[str, list[float | None]], _of(_Rows)] = Field(default_factory=dict)

@@ -19,9 +19,11 @@ from bench.execute import Progress, Request, execute, left_out, make_ready, set_
 from bench.freshness import told
 from bench.grid import expand
 from bench.machine import WORKER_BYTES, this_machine
+from bench.naming import made_with, mixture
 from bench.overrides import override
 from bench.plan import Plan, make_plan
 from bench.registry import load_plugin_file
+from bench.sources import read_plugins
 from bench.store import Store
 from bench.summary import summary_rows
 
@@ -44,6 +46,7 @@ class Selection:
         """The settings, with plugins imported and `--set` laid over the grid."""
         for plugin in self.plugins:
             load_plugin_file(plugin)
+        read_plugins()
         config = load_config(self.config)
         return override(config, self.grid or DEFAULT_GRID, self.sets) if self.sets or self.grid else config
 
@@ -108,8 +111,10 @@ def run_grid(selection: Selection, request: Request) -> int:
 def _end(selection: Selection, plan: Plan, store: Store, progress: Progress | None) -> int:
     """Summary, unfinished cells with their reasons, and the next command; returns the exit code."""
     if progress is not None:
-        records = store.records(planned.key for planned in plan.grid.cells)
+        records = list(store.records(planned.key for planned in plan.grid.cells))
         console.table(*summary_rows(records))
+        if told_apart := mixture(map(made_with, records)):
+            console.line(told_apart)
     left = unfinished(plan, progress or Progress(0, {}, 1))
     if left:
         console.line(f"{len(left)} of {len(plan.grid.cells)} cells did not finish:")

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.baseline import Group, environment, grouped, identity, read_baseline, write_baseline
+from bench.baseline import Group, environment, grouped, read_baseline, write_baseline
 from bench.cell import Cell, Record
 from bench.coverage import Coverage, failures, mean, seed_findings
 from bench.errors import NothingCompared
@@ -61,7 +61,7 @@ def compare(
     base = read_baseline(baseline)
     now = _ordered(grouped(records))
     before = _ordered(_aligned(base.groups, now))
-    skipped = {identity(record.cell): record.reason or "" for record in records if record.status == "skipped"}
+    skipped = [(record.cell.model_dump(), record.reason or "") for record in records if record.status == "skipped"]
     coverage = Coverage(before, now, planned, skipped)
     pairs = [(group, now[name]) for name, group in before.items() if name in now]
     if not pairs:

@@ -108,7 +108,8 @@ def _write(selection: Selection, gate: Gate) -> int:
     before = _labels(gate.baseline)
     count = write_baseline(records, Path(gate.baseline))
     console.line(f"wrote {count} groups of cells to {gate.baseline}, {_seeds(records)}.")
-    for text in (*_doubled(records), *_lost(before, _labels(gate.baseline))):
+    stale = told(stale_parts((one for one in records if one.status == "done"), Library.of(config.settings.dataset)))
+    for text in (*store.problems.values(), *_doubled(records), *stale, *_lost(before, _labels(gate.baseline))):
         console.warn(text)
     absent = sum(record.status not in ("done", "skipped") for record in records)
     absent += 0 if keys is None else len(keys) - len(records)

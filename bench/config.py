@@ -7,7 +7,7 @@ value ever stands for "unset".
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
@@ -111,10 +111,10 @@ class When(PaperPart):
     rate: Axis[Rate] = Field(default_factory=list)
     shots: Axis[Shots] = Field(default_factory=list)
 
-    def matches(self, **axes: Any) -> bool:
-        """Whether these values of the axes are among those given."""
+    def matches(self, **axes: Collection[Any]) -> bool:
+        """Whether of every axis one of its names, or its value, is among those given."""
         given = self.model_fields_set & set(axes)
-        return all(axes[axis] in getattr(self, axis) for axis in given)
+        return all(any(name in getattr(self, axis) for name in axes[axis]) for axis in given)
 
 
 class Paper(PaperPart):

@@ -25,7 +25,7 @@ class Coverage:
         before: the baseline's groups by identity.
         now: today's, likewise.
         planned: the cells of today's grid, or None where none was named.
-        skipped: reasons by identity of what is skipped today.
+        skipped: cells that are skipped today, with the reasons.
     """
 
     def __init__(
@@ -33,9 +33,9 @@ class Coverage:
         before: Mapping[str, Group],
         now: Mapping[str, Group],
         planned: Collection[Cell] | None = None,
-        skipped: Mapping[str, str] | None = None,
+        skipped: Sequence[tuple[Mapping[str, Any], str]] = (),
     ) -> None:
-        self.skipped = skipped or {}
+        self.skipped = {_text(_fields(cell)): reason for cell, reason in skipped}
         self.missing = {name: group for name, group in before.items() if name not in now}
         self.new = {name: group for name, group in now.items() if name not in before}
         cells = None if planned is None else [_fields(cell.model_dump()) for cell in planned if not cell.fold]
@@ -50,8 +50,8 @@ class Coverage:
     def findings(self) -> list[Finding]:
         """List the missing groups, then the new ones."""
         missing = [
-            Finding("cell", group.label, "missing", before=mean(group.accuracy), note=self._why(name, group))
-            for name, group in self.missing.items()
+            Finding("cell", group.label, "missing", before=mean(group.accuracy), note=self._why(group))
+            for group in self.missing.values()
         ]
         return missing + [
             Finding(
@@ -66,12 +66,13 @@ class Coverage:
         near = ((group.label, self._differs(group)) for group in self.missing.values())
         return next((f"{label}: {text}" for label, text in near if text), "")
 
-    def _why(self, name: str, group: Group) -> str:
-        if name in self.skipped:
-            return f"skipped now: {' '.join(self.skipped[name].split())}"
+    def _why(self, group: Group) -> str:
+        place = _text(_fields(group.cell))
+        if place in self.skipped:
+            return f"skipped now: {' '.join(self.skipped[place].split())}"
         if self.planned is None:
             return self._differs(group)
-        if _text(_fields(group.cell)) in self.planned and not any(group.cell == one.cell for one in self.new.values()):
+        if place in self.planned and not any(group.cell == one.cell for one in self.new.values()):
             return "in the baseline and in today's grid, no record of it now"
         return self._differs(group) or "in the baseline, not in today's grid"
 

@@ -30,6 +30,9 @@ class Files(Protocol):
     def rename(self, name: str, new: str) -> bool:
         """Give a file, whatever it is, another name; False where it is not there, or the new name is taken."""
 
+    def remove(self, name: str) -> None:
+        """Remove a file, where there is one."""
+
     def write(self, name: str, content: bytes, *, replace: bool) -> bool:
         """Publish a file whole. Without `replace`, False where one of this name is there, which is then untouched."""
 
@@ -82,6 +85,10 @@ class LocalFiles:
             return False
         (self.root / name).rename(self.root / new)
         return True
+
+    def remove(self, name: str) -> None:
+        """Remove a file, where there is one."""
+        (self.root / name).unlink(missing_ok=True)
 
     def write(self, name: str, content: bytes, *, replace: bool) -> bool:
         """Write to a temporary name, flush to the disk, then rename, or link where nothing may be replaced."""
@@ -176,6 +183,11 @@ class UrlFiles:
             return False
         self.system.mv(self._path(name), self._path(new), recursive=True)
         return True
+
+    def remove(self, name: str) -> None:
+        """Remove a file, where there is one."""
+        if self.system.exists(self._path(name)):
+            self.system.rm_file(self._path(name))
 
     def write(self, name: str, content: bytes, *, replace: bool) -> bool:
         """Write to a temporary name, then move."""

@@ -49,6 +49,16 @@ def filtered(records: Sequence[Record], sets: Sequence[str], where: str) -> list
     raise BenchError(f"{where} has no record with {asked}; among its {len(records)} records there are {there}.")
 
 
+def unmatched(records: Sequence[Record], sets: Sequence[str], where: str) -> list[str]:
+    """A line for each value of the filters that none of the records has, as a name that is misspelt."""
+    return [
+        f"{where} has no record with {key}={shown([value])}; there are {key} {_listed(key, records)}."
+        for key, values in assigned(sets, FIELDS).items()
+        for value in values
+        if not any(map(_test(key, value), (record.cell for record in records)))
+    ]
+
+
 def _test(key: str, value: Any) -> Matches:
     match key:
         case "method":

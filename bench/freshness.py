@@ -8,26 +8,30 @@ from functools import cache
 from typing import Final
 
 from bench.cell import Record
-from bench.data import named
+from bench.data import DATASETS, named
 from bench.data.library import Library
 from bench.errors import BenchError
 from bench.naming import CONTENT, Origin
+from bench.registry import BUILT_IN
+from bench.resolved import Versions
 from bench.sources import code_of
 
 NOT_NOTED: Final = "code that was not noted"
 DIGITS: Final = 6
 NAMED: Final = 4  # parts in a line
+TABLES: Final = "tables tell them apart or say so"
 
 
 def stale_parts(records: Iterable[Record], library: Library) -> dict[str, tuple[str, ...]]:
     """By key what a record was made by or from that is not as it is now, in words; only of records with such a part.
 
-    Data are looked at where their files are here and no digest of them is in the key.
+    Data are looked at where their files are here and no digest of them is in the key. Files of which one is in the key
+    may have changed between the plan and the run.
     """
-    now = cache(lambda name: _digest(name, library))
+    now, versions = cache(lambda name: _digest(name, library)), Versions(library)
     found = {}
     for record in records:
-        parts = (*other_code(record), *_data(record, now))
+        parts = (*other_code(record), *_data(record, now), *_meanwhile(record, versions))
         if parts:
             found[record.key] = parts
     return found
@@ -41,7 +45,7 @@ def told(stale: Mapping[str, tuple[str, ...]], rerun: bool = False) -> list[str]
     parts = "; ".join(f"{part} ({count})" for part, count in counts.most_common(NAMED))
     parts += f"; and {len(counts) - NAMED} more" if len(counts) > NAMED else ""
     many = f"{len(stale)} done cells were" if len(stale) > 1 else "1 done cell was"
-    done = "they are run anew" if rerun else "they count as done, and tables tell them apart; --rerun runs them anew"
+    done = "they are run anew" if rerun else f"they count as done, and {TABLES}; --rerun runs them anew"
     return [f"{many} not made by the code and data that are here now: {parts}. {done[0].upper()}{done[1:]}."]
 
 
@@ -60,9 +64,23 @@ def other_code(record: Record) -> list[str]:
     return [f"other code of {part} {names[part]}" if part in names else f"another {part}" for part in parts]
 
 
+def _meanwhile(record: Record, versions: Versions) -> list[str]:
+    """Which files were no longer those of the record's key when its cell was run."""
+    cell, noted = record.cell, record.provenance.get("resolved")
+    try:
+        now = versions.of(cell)
+    except BenchError:  # a plugin or a file that is not here
+        return []
+    if not noted or noted == now or cell.key(now) != record.key:
+        return []
+    names = {"dataset": named.shown(cell.dataset), "noise": cell.noise, "backbone": cell.backbone}
+    changed = [names.get(part, part) for part in now if noted.get(part) != now[part]]
+    return [f"files of {name} that changed before it was run" for name in changed]
+
+
 def _data(record: Record, now: Callable[[str], str]) -> list[str]:
     name, noted = record.cell.dataset, Origin(record).facets["dataset"][CONTENT]
-    if not noted or named.folder_of(name) is not None or named.embedded(name):
+    if not noted or named.folder_of(name) is not None:
         return []
     digest = now(name)
     same = not digest or digest == noted
@@ -70,8 +88,10 @@ def _data(record: Record, now: Callable[[str], str]) -> list[str]:
 
 
 def _digest(name: str, library: Library) -> str:
-    """Of a data set whose files are here; else empty."""
+    """Of a data set that is known, and whose files are here; else empty."""
     try:
+        if named.embedded(name) and DATASETS.row(named.base(name)).origin == BUILT_IN:
+            return ""
         dataset = library.open(name)
         return "" if dataset.missing() else dataset.digest
     except BenchError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -12,7 +12,7 @@ from bench import conditions
 from bench.cell import Cell, Value
 from bench.clip import identity
 from bench.config import SET, Config, Exclude, GridTable, MethodTable, Paper, PaperPart
-from bench.data import named
+from bench.data import DATASETS, named
 from bench.data.library import Library
 from bench.errors import BenchError, Several
 from bench.layers import PACKAGED
@@ -21,6 +21,7 @@ from bench.resolve import Layer, layered, noise_identity, noise_kind, noise_vari
 from bench.resolved import Versions
 from bench.variants import parse_variant, shown
 from methods import METHODS
+from noise import NOISE
 
 NO_NOISE = "none"
 BUDGET = (
@@ -81,8 +82,7 @@ def expand(config: Config, name: str) -> Grid:
         BenchError: the grid, or a plugin, option or rate in it, is unknown or out of range, or nothing is left.
     """
     table = grid_table(config, name)
-    for method in config.settings.method:
-        METHODS.row(method)
+    _check_methods(config)
     library = Library.of(config.settings.dataset)
     _check_files(library, table)
     versions = Versions(library)
@@ -179,8 +179,11 @@ def _budgets(
 
 def _paper(paper: Paper, axes: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, Value]]]:
     """What a paper sets at these axes: its optimizer, and options of the method, a later part over an earlier one."""
-    plain = {**axes, "dataset": named.base(axes["dataset"]), "noise": noise_kind(axes["noise"])}
-    parts: list[PaperPart] = [paper, *(when for when in paper.when if when.matches(**plain))]
+    dataset, kind = DATASETS.row(named.base(axes["dataset"])), NOISE.row(noise_kind(axes["noise"]))
+    names: dict[str, Collection[Any]] = {axis: (value,) for axis, value in axes.items()}
+    for axis, row in (("dataset", dataset), ("noise", kind)):
+        names[axis] = axes[axis], row.name, *row.aliases
+    parts: list[PaperPart] = [paper, *(when for when in paper.when if when.matches(**names))]
     own = {key: value for part in parts for key, value in part.model_dump(exclude_unset=True).items()}
     return own, [part.options for part in parts]
 
@@ -198,6 +201,17 @@ def _resolved(config: Config, text: str, reference: bool) -> list[Resolved]:
     name, table = _table(config, method)
     layers = (f"[method.{name}]", table.options), ("", variant.options)
     return [Resolved(method, layers, subset, reference) for subset in variant.subsets]
+
+
+def _check_methods(config: Config) -> None:
+    """See that no method has two tables, of which one would count for nothing."""
+    found: dict[str, str] = {}
+    for name in config.settings.method:
+        registered = METHODS.row(name).name
+        if other := found.get(registered):
+            alias = name if other == registered else other
+            raise BenchError(f"[method.{alias}]: {alias} is {registered}; write [method.{registered}], which is there.")
+        found[registered] = name
 
 
 def _check_files(library: Library, table: GridTable) -> None:
@@ -240,6 +254,8 @@ class _Excluder:
         self.axes: dict[str, list[Any]] = exclude.model_dump(exclude_unset=True, exclude={"method", "noise", "dataset"})
         self.noise = [noise_variant(kind) for kind in exclude.noise]
         self.datasets = [named.canonical(name) for name in exclude.dataset]
+        if exclude.backbone:
+            self.axes["backbone"] = [identity.canonical(name) for name in exclude.backbone]
         self.methods = [(one, "[" in text) for text in exclude.method for one in _resolved(config, text, False)]
 
     def matches(self, cell: Cell) -> bool:

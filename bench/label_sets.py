@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bench.cell import Record
 from bench.data.named import shown
-from bench.naming import Facets, Origin, marked, marks
+from bench.naming import Facets, marked, marks
 from noise.base import Labels
 
 Outcomes: TypeAlias = Mapping[str, NDArray[Any]]
@@ -31,8 +31,10 @@ class Told:
 
 
 class Name(NamedTuple):
-    """What the records of a label set have in common; `digest` is that of the data set's content, `drawn` of the noise:
-    its version, code and the contents of files that it reads.
+    """What the records of a label set have in common.
+
+    `digest` is that of the data set's content, `drawn` what tells its noise (version, code, contents of files) and what
+    prompts say of its classes from those of others that are called alike.
     """
 
     dataset: str
@@ -41,6 +43,12 @@ class Name(NamedTuple):
     noise: str
     rate: float
     drawn: str = ""
+
+    @classmethod
+    def of(cls, record: Record) -> Name:
+        """The name of a record's labels, without what tells it apart."""
+        cell = record.cell
+        return cls(cell.dataset, str(record.data.get("digest")), cell.shots, cell.noise, cell.rate)
 
 
 @dataclass(frozen=True)
@@ -93,13 +101,16 @@ def label_sets(records: Iterable[Record], outcomes: Callable[[str], Outcomes]) -
         records: of any kind.
         outcomes: per-sample outcomes by key, empty where there are none.
     """
+    chosen = [record for record in records if usable(record)]
+    names = [Name.of(record) for record in chosen]
+    drawn = marks(chosen, "noise", names.__getitem__)
+    spoken = marks(chosen, "dataset", names.__getitem__)
     groups: dict[Name, dict[int, list[Pair]]] = defaultdict(lambda: defaultdict(list))
-    for record in filter(usable, records):
-        cell, found = record.cell, outcomes(record.key)
-        if found:
-            drawn = json.dumps(Origin(record).facets["noise"], sort_keys=True)
-            name = Name(cell.dataset, str(record.data.get("digest")), cell.shots, cell.noise, cell.rate, drawn)
-            groups[name][cell.seed].append((record, found))
+    for record, name, noise, dataset in zip(chosen, names, drawn, spoken, strict=True):
+        found = outcomes(record.key)
+        if found and record.data.get("class_names"):
+            told = json.dumps([noise, dataset.get("prompts", "")], sort_keys=True)
+            groups[name._replace(drawn=told)][record.cell.seed].append((record, found))
     sets: list[LabelSet] = []
     for name, by_seed in groups.items():
         if _agree([part[0][1] for part in by_seed.values()]):

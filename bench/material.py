@@ -26,6 +26,7 @@ from bench.data.library import Library
 from bench.encoding import Origin
 from bench.inputs import Views, features_of, inputs_from
 from bench.labels import draw, scene_of
+from bench.sources import backbone_code
 from methods.base import Inputs, Needs
 from noise.base import Labels, Sampled
 
@@ -63,7 +64,9 @@ def opened(name: str, settings: Settings) -> Dataset:
 @lru_cache(maxsize=2)
 def open_backbone(name: str, device: str) -> Backbone:
     """The backbone of a name on a device; the last two are kept."""
-    return load_backbone(name).to(device)
+    backbone = load_backbone(name).to(device)
+    backbone.code = backbone_code(name)
+    return backbone
 
 
 def store_of(settings: Settings) -> FeatureStore:

@@ -49,7 +49,8 @@ UNKNOWN: Final = Content()
 class Origin:
     """What the names of one record's cell stood for: by field its facets, empty texts where the record does not say.
 
-    Facets are "content" (a digest of data, weights, or of a noise kind's options and files), "version" and "code".
+    Facets are "content" (a digest of data, weights, or of a noise kind's options and files), "version", "code", and of
+    a data set "prompts" (a digest of class names and templates, which a plugin may change without its images).
     """
 
     record: Record
@@ -60,8 +61,12 @@ class Origin:
         noted, sources = self._part("resolved"), self.sources
         noise: Mapping[str, Any] = noted.get("noise") or {}
         return {
-            "dataset": {CONTENT: self._data(), "version": _version(str(noted.get("dataset", "")))},
-            "backbone": {CONTENT: self._weights()},
+            "dataset": {
+                CONTENT: self._data(),
+                "version": _version(str(noted.get("dataset", ""))),
+                "prompts": self._prompts(),
+            },
+            "backbone": {CONTENT: self._weights(), "code": str(sources.get("backbone", ""))},
             "noise": {
                 CONTENT: _short([noise["options"], self.record.noise.get("foreign_digest")]) if noise else "",
                 "version": str(noise.get("version", "")),
@@ -84,6 +89,10 @@ class Origin:
         digest = str(self.record.data.get("digest") or "")
         kind, _, rest = str(self._part("resolved").get("dataset", "")).partition(" ")
         return digest or (rest.partition(" ")[2] if kind == "folder" else "")
+
+    def _prompts(self) -> str:
+        told = [self.record.data.get(name) for name in ("class_names", "templates")]
+        return _short(told) if all(told) else ""
 
     def _weights(self) -> str:
         """The noted digest of a file; else, of a name, the weights that were loaded."""
@@ -117,29 +126,39 @@ def newest(records: Iterable[Record]) -> list[Record]:
     return sorted((record for known in chosen.values() for record in known.values()), key=lambda record: record.key)
 
 
-def marks(records: Sequence[Record], field: Field, within: Callable[[int], Hashable]) -> list[Facets]:
+def marks(
+    records: Sequence[Record],
+    field: Field,
+    name: Callable[[int], Hashable],
+    place: Callable[[int], Hashable] = lambda _: None,
+) -> list[Facets]:
     """What must be added to the names of a field so that no two different things share one.
 
     Args:
         records: any.
         field: of the cell.
-        within: the name of record number i, with all that is told apart already.
+        name: the name of record number i, with all that is told apart already.
+        place: where its content is compared with others', since a file may be another one for each data set.
 
     Returns:
         For each record the facets in which records of its name differ, shortened; mostly none. A finished record that
         does not say what it stood for is `UNRECORDED` there; an unfinished one goes with the last that does.
     """
     facets = [Origin(record).facets[field] for record in records]
-    known: dict[tuple[Hashable, str], dict[str, None]] = defaultdict(dict)
+    known: dict[Hashable, dict[str, None]] = defaultdict(dict)
+
+    def where(number: int, facet: str) -> Hashable:
+        return name(number), facet, place(number) if facet == CONTENT else None
+
     for number, found in enumerate(facets):
         for facet, value in found.items():
             if value:
-                known[within(number), facet][value] = None
+                known[where(number, facet)][value] = None
     marked: list[Facets] = []
     for number, found in enumerate(facets):
         done, mine = records[number].status == "done", {}
         for facet, value in found.items():
-            values = known[within(number), facet]
+            values = known[where(number, facet)]
             if len(values) > 1:
                 mine[facet] = _mark(facet, value or (UNRECORDED if done else next(reversed(values))), values)
         marked.append(mine)
@@ -168,17 +187,34 @@ def backbone_names(records: Sequence[Record]) -> list[str]:
     return [marked(*pair) for pair in zip(names, marks(records, "backbone", names.__getitem__), strict=True)]
 
 
-def mixture(records: Sequence[Record]) -> str:
-    """A sentence on finished records that were not all made by one engine, torch and processor; else empty."""
-    parts = []
-    for name, path in MADE_WITH:
-        counts = Counter(_at(record.provenance, path) for record in records if record.status == "done")
-        if len(counts) > 1:
-            told = [
-                f"{value[:DIGITS] if name == 'engine' else value} ({count})" for value, count in sorted(counts.items())
-            ]
-            parts.append(f"{name} {', '.join(told)}")
+def made_with(record: Record) -> dict[str, str]:
+    """What a finished record was made by and on, where tables do not tell it apart; nothing of one that did not finish.
+
+    Also the code of its data set, under a name of its own.
+    """
+    if record.status != "done":
+        return {}
+    code = Origin(record).sources.get("dataset", "")
+    made = {name: _at(record.provenance, path) for name, path in MADE_WITH}
+    return made | ({f"code of {shown(record.cell.dataset).partition('[')[0]}": code} if code else {})
+
+
+def mixture(made: Iterable[Mapping[str, str]]) -> str:
+    """A sentence on records (`made_with`) that were not all made by one engine, torch and processor; else empty."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for one in made:
+        for name, value in one.items():
+            counts[name][value] += 1
+    parts = [
+        f"{name} {', '.join(f'{_brief(name, value)} ({count})' for value, count in sorted(found.items()))}"
+        for name, found in counts.items()
+        if len(found) > 1
+    ]
     return f"Not all records were made alike: {'; '.join(parts)}." if parts else ""
+
+
+def _brief(name: str, value: str) -> str:
+    return value[:DIGITS] if value != UNRECORDED and name.startswith(("engine", "code of")) else value
 
 
 def _at(provenance: Mapping[str, Any], path: Iterable[str]) -> str:

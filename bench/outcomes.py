@@ -1,4 +1,4 @@
-"""What per-sample outcomes must look like (`bench.sidecar` makes them), told without importing torch."""
+"""What per-sample outcomes must look like (`bench.sidecar` makes them), and whose they are, without importing torch."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from bench.cell import Record
+from noise.base import Foreign, NoisyLabels, Sampled
 
 
 class Form(NamedTuple):
@@ -35,11 +38,13 @@ FORMS: Final = {
     "test_correct": Form("n", "b", 0, 1),
 }
 ALWAYS: Final = ("positions", "true", "observed", "visible", "losses", "predictions")
+HALF: Final = 0.5  # of a test image
 PLACES: Final = ("visible", "unseen")  # positions among the N
 
 
-def misfit(arrays: Mapping[str, NDArray[Any]], classes: int) -> str:
-    """What keeps arrays from being the outcomes of a record with so many classes, 0 where unknown; else empty."""
+def misfit(arrays: Mapping[str, NDArray[Any]], record: Record) -> str:
+    """What keeps arrays from being the outcomes of a record: shapes, ranges, or those of another run; else empty."""
+    classes = len(record.data.get("class_names", ()))
     lengths = {"C": classes} if classes else {}
     for name in ALWAYS:
         if name not in arrays:
@@ -48,7 +53,21 @@ def misfit(arrays: Mapping[str, NDArray[Any]], classes: int) -> str:
         if name in arrays and (wrong := _wrong(arrays[name], form, lengths)):
             return f"{name} {wrong}"
     beyond = next((name for name in PLACES if arrays.get(name, np.empty(0)).max(initial=-1) >= lengths["N"]), None)
-    return f"{beyond} names samples that are not there" if beyond else ""
+    return f"{beyond} names samples that are not there" if beyond else _of_another(arrays, record)
+
+
+def _of_another(arrays: Mapping[str, NDArray[Any]], record: Record) -> str:
+    """What tells arrays of a sound form from those of the record's run, as far as the record notes it."""
+    noisy = NoisyLabels(arrays["true"], arrays["observed"], 0)
+    foreign = Foreign(str(record.noise.get("foreign")), arrays["foreign"]) if "foreign" in arrays else None
+    sampled = Sampled(arrays["positions"], noisy, foreign=foreign)
+    if record.noise.get("digest", noisy.digest) != noisy.digest:
+        return "observed are not its labels"
+    if record.noise.get("images_digest", sampled.images_digest) != sampled.images_digest:
+        return "positions are not its images"
+    right, last = arrays.get("test_correct", np.empty(0)), record.accuracy.get("last")
+    apart = len(right) > 0 and last is not None and abs(float(right.mean()) - last) * len(right) > HALF
+    return "test_correct have another accuracy" if apart else ""
 
 
 def _wrong(array: NDArray[Any], form: Form, lengths: dict[str, int]) -> str:

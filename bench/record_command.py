@@ -9,12 +9,14 @@ from bench import console, record_text
 from bench.cell import UNFINISHED, Record
 from bench.commands import DEFAULT_GRID, Selection
 from bench.config import Config
+from bench.data.library import Library
 from bench.errors import BenchError
-from bench.filters import filtered
+from bench.filters import filtered, unmatched
 from bench.grid import expand
 from bench.invocation import invocation
 from bench.lookup import find_record
-from bench.naming import mixture
+from bench.naming import made_with, mixture
+from bench.resolved import resolved
 from bench.summary import in_order, summary_rows
 
 OTHER = "OTHER"  # for the user to put in
@@ -56,8 +58,10 @@ def show_table(selection: Selection, sets: Sequence[str]) -> int:
         of = f" of a cell of grid {selection.grid}" if selection.grid else ""
         raise BenchError(f"{where} has no record{of}; run `bench run` first, or change --store or --grid.")
     chosen = filtered(records, sets, where)
+    for line in unmatched(records, sets, where):
+        console.warn(line)
     console.table(*summary_rows(chosen))
-    if told := mixture(chosen):
+    if told := mixture(map(made_with, chosen)):
         console.line(told)
     return 0
 
@@ -73,4 +77,14 @@ def _again(selection: Selection, record: Record, config: Config) -> None:
         console.line(f"in another store:     {found.command()}{kept}{elsewhere}")
     if found.doubt:
         console.line(f"  which may not be this cell here: {found.doubt}")
+    elif _moved_on(record, config):
+        console.line("  which makes another record here: files or versions behind its names are others now")
     console.line(f"to compare the bits:  bench reproduce {record.key}{selection.flags()}")
+
+
+def _moved_on(record: Record, config: Config) -> bool:
+    """Whether what the cell's names stand for here makes another key; not where that cannot be told."""
+    try:
+        return record.cell.key(resolved(record.cell, Library.of(config.settings.dataset))) != record.key
+    except BenchError:
+        return False

@@ -5,9 +5,9 @@ a plugin's version where a number may change. The digests stand beside the key, 
 net under that promise: a record made by other code is told, never reused or averaged in silence.
 
 A digest is over a file and the files that it imports, transitively, from `methods`, `noise` and its own package, or of
-a single file the folder it lies in. Comment lines, blank lines and docstrings do not count; nor do registry rows, since
-versions are noted by themselves. What a plugin imports from elsewhere is not seen, but for the version of its own
-distribution.
+a single file the folder it lies in and wherever else no installed distribution lies. Comment lines, blank lines and
+docstrings do not count; nor do registry rows, since versions are noted by themselves. What a plugin imports from
+distributions is not seen, but for the version of its own.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.util
-from collections.abc import Iterable, Iterator
+import sysconfig
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 from bench.cell import Cell
-from bench.clip import BACKBONES
+from bench.clip import BACKBONES, identity
 from bench.data import DATASETS, named
 from bench.registry import BUILT_IN, Registry, Row
 from bench.resolve import noise_kind
@@ -46,6 +47,7 @@ def code_of(cell: Cell) -> dict[str, str]:
     12 hexadecimal digits each, empty where there is no source to be read. A file is read once in a process: what is
     written to it later has not been run.
     """
+    read_plugins()
     rows = [row for row in BACKBONES.rows() if row.name == cell.backbone and row.origin != BUILT_IN]
     return {
         "engine": _engine(),
@@ -54,6 +56,21 @@ def code_of(cell: Cell) -> dict[str, str]:
         "dataset": plugin_digest(DATASETS, named.base(cell.dataset)),
         **({"backbone": _plugin(rows[0])} if rows else {}),
     }
+
+
+@cache
+def read_plugins() -> None:
+    """Read all code that files have registered, before anything is run: what is written to them later is not run."""
+    for registry in (METHODS, NOISE, DATASETS, BACKBONES):
+        for row in registry.rows():
+            if row.files:
+                _plugin(row)
+
+
+def backbone_code(name: str) -> str:
+    """What features depend on beside weights and preprocessing: version and code of a third party's backbone, or ""."""
+    row = BACKBONES.row(name) if identity.registered(name) else None
+    return f"{row.version} {_plugin(row)}" if row is not None and row.origin != BUILT_IN else ""
 
 
 def plugin_digest(registry: Registry[Any], name: str) -> str:
@@ -70,8 +87,8 @@ def _engine() -> str:
 def _plugin(row: Row) -> str:
     module = row.target.partition(":")[0]
     if row.files:
-        first = Path(row.files[0])
-        return _digest(_closure([Path(file) for file in row.files], _Scope(("methods", "noise"), first.parent)))
+        own = [Path(file) for file in row.files]
+        return _digest(_closure(own, _Scope(("methods", "noise"), own[0].parent)), nameless=own)
     top = module.partition(".")[0]
     if row.origin == BUILT_IN:
         ours = ("methods", "noise", *(["bench"] if top == "bench" else []))
@@ -80,13 +97,13 @@ def _plugin(row: Row) -> str:
     if spec is None or spec.origin is None:
         return ""
     folder = Path(spec.origin).parents[1 if spec.submodule_search_locations else 0]
-    own = _Scope(("methods", "noise"), folder, top)
-    return _digest(_closure([*_under(folder, top), *_under(folder, module)], own), row.origin)
+    scope = _Scope(("methods", "noise"), folder, top)
+    return _digest(_closure(_whole(folder, module), scope), row.origin)
 
 
 @dataclass(frozen=True)
 class _Scope:
-    """Which absolute imports are followed: packages of ours, and from a folder everything or one package."""
+    """Which absolute imports are followed: of ours; of a folder one package, without one all that is not installed."""
 
     ours: tuple[str, ...]
     folder: Path | None = None
@@ -96,8 +113,9 @@ class _Scope:
         top = module.partition(".")[0]
         if top in self.ours:
             return [file for file in _under(ROOT, module) if file not in NEUTRAL and file.name != "__init__.py"]
-        own = self.folder is not None and top not in ("bench", "methods", "noise") and self.package in ("", top)
-        return _under(self.folder, module) if own and self.folder is not None else []
+        if self.folder is None or top in ("bench", "methods", "noise") or self.package not in ("", top):
+            return []
+        return _whole(self.folder, module) or ([] if self.package else _elsewhere(module))
 
 
 def _closure(files: Iterable[Path], scope: _Scope) -> set[Path]:
@@ -129,6 +147,34 @@ def _under(folder: Path, module: str) -> list[Path]:
     return [file for file in (path.with_name(f"{path.name}.py"), path / "__init__.py") if file.is_file()][:1]
 
 
+def _whole(folder: Path, module: str) -> list[Path]:
+    """The source of a module below a folder, and of the packages that it lies in, which run before it."""
+    steps = module.split(".")
+    return [file for end in range(1, len(steps) + 1) for file in _under(folder, ".".join(steps[:end]))]
+
+
+def _elsewhere(module: str) -> list[Path]:
+    """The source of a module that lies anywhere else on the path and belongs to no installed distribution."""
+    folder = _uninstalled(module.partition(".")[0])
+    return _whole(folder, module) if folder is not None else []
+
+
+@cache
+def _uninstalled(top: str) -> Path | None:
+    """The folder in which a module lies; None where that is Python's own or one of installed distributions."""
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return None
+    if spec is None or not spec.has_location or spec.origin is None:
+        return None
+    folder = Path(spec.origin).parents[1 if spec.submodule_search_locations else 0]
+    own = any(
+        folder.is_relative_to(place) for place in (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
+    )
+    return None if own or {"site-packages", "dist-packages"} & {*folder.parts} or folder == ROOT else folder
+
+
 @cache
 def _source(file: Path) -> str:
     return file.read_text(encoding="utf-8", errors="replace")
@@ -143,11 +189,16 @@ def _tree(file: Path) -> ast.Module:
         return ast.Module([], [])
 
 
-def _digest(files: Iterable[Path], more: str = "") -> str:
-    contents = sorted(_content(file) for file in files)
+def _digest(files: Iterable[Path], more: str = "", nameless: Collection[Path] = ()) -> str:
+    """Of the contents of files, each under the name that it is imported by, but for the `nameless`."""
+    contents = sorted(f"{'' if file in nameless else _name(file)}\n{_content(file)}" for file in files)
     if not contents:
         return ""
     return hashlib.sha256("\0".join([more, *contents]).encode()).hexdigest()[:DIGITS]
+
+
+def _name(file: Path) -> str:
+    return file.parent.name if file.stem == "__init__" else file.stem
 
 
 @cache
@@ -156,7 +207,7 @@ def _content(file: Path) -> str:
     docstrings: set[int] = set()
     texts: set[int] = set()
     for node in ast.walk(_tree(file)):
-        if isinstance(node, DOCUMENTED) and ast.get_docstring(node) is not None:
+        if isinstance(node, DOCUMENTED) and ast.get_docstring(node) is not None and _alone(node.body[0], file):
             text = node.body[0]
             docstrings.update(range(text.lineno, (text.end_lineno or text.lineno) + 1))
         elif isinstance(node, ast.Constant | ast.JoinedStr) and node.end_lineno != node.lineno:
@@ -167,3 +218,11 @@ def _content(file: Path) -> str:
         if number not in docstrings and (number in texts or (line.strip() and not line.lstrip().startswith("#")))
     ]
     return "\n".join(kept)
+
+
+def _alone(text: ast.stmt, file: Path) -> bool:
+    """Whether nothing that is run shares the lines of a docstring."""
+    lines = _source(file).split("\n")
+    before = lines[text.lineno - 1].encode()[: text.col_offset]
+    behind = lines[(text.end_lineno or text.lineno) - 1].encode()[text.end_col_offset or 0 :]
+    return not before.strip() and not behind.partition(b"#")[0].strip()

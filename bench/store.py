@@ -71,7 +71,8 @@ class Store:
     def publish(self, record: Record, sidecar: Mapping[str, NDArray[Any]], *, rerun: bool = False) -> bool:
         """Publish a record after its per-sample outcomes; an unfinished record before it becomes one of its attempts.
 
-        An entry "prompts" of the outcomes, the bytes of a safetensors file, is published beside them as it is.
+        An entry "prompts" of the outcomes, the bytes of a safetensors file, is published beside them as it is. What an
+        earlier record has left of either, and this one has not, is removed.
 
         Args:
             record: to publish.
@@ -90,11 +91,15 @@ class Store:
             elif record.key in self.problems:
                 self.set_aside(record.key)
             outcomes = {name: array for name, array in sidecar.items() if name != PROMPTS}
-            if outcomes:
-                self.files.write(record.key + SIDECAR, _packed(outcomes), replace=True)
-            if PROMPTS in sidecar:
-                self.files.write(record.key + KEPT, sidecar[PROMPTS].tobytes(), replace=True)
+            self._beside(record.key + SIDECAR, _packed(outcomes) if outcomes else None)
+            self._beside(record.key + KEPT, sidecar[PROMPTS].tobytes() if PROMPTS in sidecar else None)
             return self.files.write(record.key + RECORD, record.to_json().encode(), replace=before is not None)
+
+    def _beside(self, name: str, content: bytes | None) -> None:
+        if content is None:
+            self.files.remove(name)
+        else:
+            self.files.write(name, content, replace=True)
 
     def set_aside(self, key: str) -> str:
         """Give the file of a key that is no record another name, with what lies beside it; returns the new name.
@@ -144,11 +149,11 @@ class Store:
         """A reader by key of the per-sample outcomes of these records, which must fit them, else are left out."""
         from bench.outcomes import misfit
 
-        classes = {record.key: len(record.data.get("class_names", ())) for record in records}
+        known = {record.key: record for record in records}
 
         def read(key: str) -> Mapping[str, NDArray[Any]]:
             arrays = self.sidecar(key)
-            wrong = misfit(arrays, classes[key]) if arrays else ""
+            wrong = misfit(arrays, known[key]) if arrays else ""
             return self._leave_out(key, wrong) if wrong else arrays
 
         return read

@@ -27,8 +27,9 @@ def summary_rows(records: Iterable[Record]) -> tuple[list[str], list[list[str]]]
 
     Accuracy is the mean over seeds of the last test accuracy, memorized that of the last share of mislabeled samples
     predicted as their given label, agreement that of all training samples predicted so, in percent; seconds are a
-    cell's mean. Memorized is shown where the truth of some records is known, agreement where that of some is not. The
-    folds of a method are one row, each of its means over them.
+    cell's mean. What has finished without an accuracy counts as unfinished. Memorized is shown where the truth of some
+    records is known, agreement where that of some is not. The folds of a method are one row, each of its means over
+    them.
     """
     groups: dict[Row, list[Record]] = defaultdict(list)
     records = list(records)
@@ -92,7 +93,7 @@ def in_order(records: Iterable[Record]) -> list[Record]:
 
 
 def _numbers(group: list[Record]) -> list[str]:
-    done = [record for record in group if record.status == "done"]
+    done = [record for record in group if record.status == "done" and record.accuracy.get("last") is not None]
     skipped = sum(record.status == "skipped" for record in group)
     left = len(group) - len(done) - skipped
     return [

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -28,9 +28,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.cell import Record
 from bench.label_sets import LabelSet, Outcomes, Told
-from bench.naming import Origin
+from bench.naming import marks
 from noise.base import Labels
 
 Numbers: TypeAlias = NDArray[np.float64]
@@ -152,18 +151,16 @@ def _said(outcomes: Outcomes, classes: int, unseen: bool) -> Said:
     return Said(np.arange(len(given)), losses, (predicted != given).mean(0), votes)
 
 
-def _by_method(told: Iterable[Told]) -> list[list[Told]]:
+def _by_method(told: Sequence[Told]) -> list[list[Told]]:
+    """The records of each method: of one cell but for seed and fold, of one version, code and weights."""
+    records = [one.record for one in told]
+    cells = [record.cell.model_dump(exclude=NO_PART) for record in records]
+    codes = marks(records, "method", lambda number: records[number].cell.method)
+    weights = marks(records, "backbone", lambda number: records[number].cell.backbone)
     found: dict[str, list[Told]] = defaultdict(list)
-    for one in told:
-        found[_method(one.record)].append(one)
+    for one, *apart in zip(told, cells, codes, weights, strict=True):
+        found[json.dumps(apart, sort_keys=True)].append(one)
     return list(found.values())
-
-
-def _method(record: Record) -> str:
-    """What makes two records the same method: the cell's fields, weights, version and code."""
-    facets = Origin(record).facets
-    same = [record.cell.model_dump(exclude=NO_PART), facets["backbone"], facets["method"]]
-    return json.dumps(same, sort_keys=True)
 
 
 def mean(values: Sequence[Numbers]) -> Numbers:

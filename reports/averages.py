@@ -50,6 +50,7 @@ class Group:
             labels cannot identify the truth, are left out.
         partial: the columns that are not on every data set.
         beyond: the columns in which labels cannot identify the truth.
+        twice: data sets that are no part of it, since several contents of one name were run.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Group:
     rows: pd.DataFrame
     partial: tuple[Column, ...]
     beyond: tuple[Column, ...]
+    twice: tuple[str, ...] = ()
 
     @cached_property
     def seeds(self) -> pd.DataFrame:
@@ -110,24 +112,30 @@ class Group:
 
 
 def groups(frame: pd.DataFrame) -> Iterator[Group]:
-    """The groups of at least two data sets, of one mode of splits, shots, backbone, budget and all else."""
+    """The groups of at least two data sets, of one mode of splits, shots, backbone, budget and all else.
+
+    What was run under one name with several contents is no data set more for each, and left out.
+    """
     alike: dict[tuple[Any, ...], list[str]] = defaultdict(list)
     for setting, row in frame.drop_duplicates("setting").set_index("setting").sort_index().iterrows():
         fields = [f for f in FIXED if f in row.index and not (row["budget"] == "paper" and f in OPTIMIZER)]
         mode = str(row["dataset"]).partition("[")[2]
         alike[(mode, row["test_truth"], *(str(row[f]) for f in fields))].append(str(setting))
     taken: Counter[str] = Counter()
-    for settings in alike.values():
-        rows = frame[frame["setting"].isin(settings)]
+    for found in alike.values():
+        both = frame[frame["setting"].isin(found)]
+        contents = both.groupby("named")["dataset"].transform("nunique")
+        rows, twice = both[contents == 1], tuple(dict.fromkeys(map(str, both.loc[contents > 1, "dataset"])))
+        settings = [setting for setting in found if setting in set(rows["setting"])]
         if len(settings) > 1:
             first = rows[rows["setting"] == settings[0]]
             rest = settings[0].removeprefix(file_part(str(first["dataset"].iloc[0]))).strip("_-")
             taken[rest] += 1
             name = f"{rest}-{taken[rest]}" if taken[rest] > 1 else rest
-            yield _group(name, describe(first).partition(", ")[2], rows)
+            yield _group(name, describe(first).partition(", ")[2], rows, twice)
 
 
-def _group(name: str, words: str, rows: pd.DataFrame) -> Group:
+def _group(name: str, words: str, rows: pd.DataFrame, twice: tuple[str, ...]) -> Group:
     datasets = tuple(dict.fromkeys(map(str, rows["dataset"])))
     counts = rows.groupby(["noise", "rate"])["dataset"].nunique()
     everywhere = {column for column, count in counts.items() if count == len(datasets)}
@@ -135,7 +143,7 @@ def _group(name: str, words: str, rows: pd.DataFrame) -> Group:
     beyond = tuple(column for column in columns if not identifiable(*column))
     partial = tuple(column for column in columns if column not in everywhere and column not in beyond)
     kept = [column for column in columns if column not in {*beyond, *partial}]
-    return Group(name, words, datasets, only(anchored(rows), kept), partial, beyond)
+    return Group(name, words, datasets, only(anchored(rows), kept), partial, beyond, twice)
 
 
 def average_tables(group: Group) -> list[Table]:
@@ -204,8 +212,9 @@ def _left_out(group: Group) -> list[str]:
         "not run on every data set": group.partial,
         "labels cannot identify the truth there": group.beyond,
     }
-    return [
+    told = [
         f"Left out, because {why}: {', '.join(column_name(*column) for column in columns)}."
         for why, columns in texts.items()
         if columns
     ]
+    return told + ([f"Left out, because one data set counts once: {', '.join(group.twice)}."] if group.twice else [])

@@ -16,7 +16,7 @@ from bench.machine import cpus
 from reports.costs import cost_frame, cost_tables
 from reports.drawing import Outcomes
 from reports.figures import MOST, Drawn, draw
-from reports.frame import Defaults, curves, tidy
+from reports.frame import Defaults, curves, tidy, written
 from reports.html import page
 from reports.index import index, unfinished
 from reports.names import AS_IS, UNCHANGED
@@ -167,7 +167,8 @@ def _write(
 def _data(frame: pd.DataFrame, folder: Path, extra: Part) -> None:
     """The numbers: one row per record, and one file per kind of table over all settings."""
     steps = ["; ".join(f"{term} {n:g}" for term, n in sorted(terms.items())) for terms in frame["steps"]]
-    records = frame.drop(columns="steps").assign(optimizer_steps=steps, noise=frame["noise"].replace(AS_IS, "none"))
+    ours = ["steps", "made", "named", "by_noise"]
+    records = frame.drop(columns=ours).assign(optimizer_steps=steps, noise=frame["noise"].replace(AS_IS, "none"))
     noisy = frame["truth"] & ~frame["noise"].isin(UNCHANGED)
     files = {
         "records": records,
@@ -180,7 +181,7 @@ def _data(frame: pd.DataFrame, folder: Path, extra: Part) -> None:
     }
     for name, table in files.items():
         if name not in ("memorization", "agreement") or len(table):
-            table.to_csv(folder / f"{name}.csv", index=False, float_format="%.6g", lineterminator="\n")
+            table.to_csv(folder / f"{name}.csv", index=False, float_format=written, lineterminator="\n")
 
 
 def _measures(rows: pd.DataFrame, measures: Iterable[str]) -> pd.DataFrame:

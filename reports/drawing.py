@@ -17,6 +17,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from reports.fonts import fit
+from reports.frame import written
 from reports.names import NOISE, SECTIONS, UNCHANGED, order
 from reports.style import RC, TEXT_WIDTH, Look, look
 from reports.tables import Column, evenly, summarize
@@ -209,7 +210,7 @@ def save(figure: Figure, data: pd.DataFrame, name: str, caption: str, setting: s
     for path, metadata in zip(files, FORMATS.values(), strict=True):
         _write(figure, path, metadata)
     files.append(folder / f"{name}.csv")
-    data.to_csv(files[-1], index=False, float_format="%.6g", lineterminator="\n")
+    data.to_csv(files[-1], index=False, float_format=written, lineterminator="\n")
     return Drawn(name.partition("-")[0], setting, name, caption, tuple(files))
 
 

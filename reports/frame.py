@@ -11,15 +11,15 @@ import json
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import pandas as pd
 
 from bench.cell import Cell, Record, Value
-from bench.naming import backbone_names, dataset_names, marks, mixture, newest
+from bench.naming import backbone_names, dataset_names, made_with, marks, newest
 from bench.variants import variant_text
-from reports.names import AS_IS, DAGGER, DISPLAY, NOISE, REFERENCE, SIGNS, UNCHANGED, method_name, order
+from reports.names import AS_IS, DAGGER, DISPLAY, NOISE, REFERENCE, SIGNS, UNCHANGED, method_name, noise_name, order
 
 Defaults: TypeAlias = Mapping[str, Mapping[str, Value]]
 SPANNED = frozenset({"noise", "rate", "method", "options", "subset", "seed"})
@@ -48,6 +48,7 @@ DIAGNOSTICS = frozenset(
     {"gate_mean", "gate_sd_images", "image_share"}
     | {f"{name}_{ending}" for name in ("gate", "context_shift") for ending in BY_TRUTH}
 )  # what methods say of themselves and figures show
+WHOLE = 1e15  # below, floats hold every whole number
 IDENTITY = ("key", "setting", "label", "section", "method", "noise", "rate", "seed")
 
 
@@ -64,14 +65,16 @@ def tidy(records: Iterable[Record], defaults: Defaults | None = None) -> pd.Data
     method, oracle), status, reason, accuracies and shares in percent, `<share>_start` at epoch 0 and `<share>_excess`
     above it in points, `split_share` (taken as clean, percent), `mask` (digest of the observed labels: equal where two
     cells were trained on the same wrong labels), `steps` ({loss term: optimizer steps}), costs (seconds, bytes),
-    `truth` and `test_truth` (whether training and test labels are known to be right), `notes` on the data and
-    `mixture`, a sentence on records of the setting that were not all made alike.
+    `truth` and `test_truth` (whether training and test labels are known to be right), `notes` on the data, `by_noise`
+    (options that differ from column to column of a row), `made` (what it was made by and on, `bench.naming.made_with`)
+    and `named`, the data set as the cell names it.
     Absent and non-finite numbers are NaN; a finished record without a finite accuracy has status "no_number".
     """
     chosen = [record for record in newest(records) if record.cell.fold is None]
     datasets, backbones = dataset_names(chosen), backbone_names(chosen)
     settings = _settings(chosen, datasets, backbones)
-    variants = _variants(chosen, settings, defaults or {})
+    by_noise = _by_noise(chosen, settings)
+    variants = _variants(chosen, settings, defaults or {}, by_noise)
     noises = _noises(chosen, settings)
     told = {(r.cell.method, v) for r, v in zip(chosen, variants, strict=True) if r.oracle and r.cell.subset == "all"}
     rows = []
@@ -79,16 +82,15 @@ def tidy(records: Iterable[Record], defaults: Defaults | None = None) -> pd.Data
         label, section = _label(record.cell, variant, (record.cell.method, variant) in told)
         names = {"setting": setting, "variant": variant, "label": label, "section": section}
         row = {**names, **_numbers(record), "dataset": datasets[number], "backbone": backbones[number]}
+        row |= {"named": record.cell.dataset, "made": made_with(record)}
+        row["by_noise"] = ", ".join(o for s, m, o in sorted(by_noise) if (s, m) == (setting, record.cell.method))
         rows.append(row | ({} if row["noise"] in UNCHANGED else {"noise": noises[number]}))
     frame = pd.DataFrame(rows)
     if frame.empty:
         return frame
     methods = {name: i for i, name in enumerate(order([r.cell.method for r in chosen], DISPLAY))}
     kinds = {name: i for i, name in enumerate(order([str(kind) for kind in frame["noise"]], NOISE))}
-    made = _mixtures(chosen, settings)
-    frame = frame.assign(
-        _m=frame["method"].map(methods), _k=frame["noise"].map(kinds), mixture=frame["setting"].map(made)
-    )
+    frame = frame.assign(_m=frame["method"].map(methods), _k=frame["noise"].map(kinds))
     by = ["setting", "_m", "variant", "subset", "_k", "rate", "seed"]
     return frame.sort_values(by, kind="stable").drop(columns=["_m", "_k"]).reset_index(drop=True)
 
@@ -156,6 +158,16 @@ def number(value: Any) -> float:
     return math.nan
 
 
+def written(value: Any) -> str:
+    """A number of a CSV file: six digits, of a count all.
+
+    >>> written(1 / 3), written(2637824.0), written(1e-8)
+    ('0.333333', '2637824', '1e-08')
+    """
+    whole = abs(value) < WHOLE and float(value).is_integer()
+    return f"{value:.0f}" if whole else f"{value:.6g}"
+
+
 def _own(cell: Cell) -> tuple[str, ...]:
     return ("views", *OPTIMIZER) if cell.budget == "paper" else ("views",)
 
@@ -197,11 +209,12 @@ def _part(field: str, value: Any) -> str:
             return f"{field}_{text}"
 
 
-def _variants(records: Sequence[Record], settings: Sequence[str], defaults: Defaults) -> list[str]:
+def _variants(
+    records: Sequence[Record], settings: Sequence[str], defaults: Defaults, by_noise: Collection[tuple[str, str, str]]
+) -> list[str]:
     """Per record the method with the options, and where they vary its own optimizer settings, that tell it apart."""
     values: dict[tuple[str, str], set[str]] = defaultdict(set)
     own: dict[tuple[str, str, str, str], set[str]] = defaultdict(set)
-    by_noise = _by_noise(records, settings)
     for record, setting in zip(records, settings, strict=True):
         cell = record.cell
         for name, value in cell.options.items():
@@ -209,7 +222,7 @@ def _variants(records: Sequence[Record], settings: Sequence[str], defaults: Defa
         for name in _own(cell):
             own[setting, cell.method, json.dumps(cell.options, sort_keys=True), name].add(str(getattr(cell, name)))
     texts = []
-    told = marks(records, "method", lambda number: (settings[number], records[number].cell.method))
+    told = marks(records, "method", lambda number: records[number].cell.method)
     for record, setting, mark in zip(records, settings, told, strict=True):
         cell, known = record.cell, defaults.get(record.cell.method, {})
         shown = {
@@ -227,8 +240,8 @@ def _variants(records: Sequence[Record], settings: Sequence[str], defaults: Defa
 def _noises(records: Sequence[Record], settings: Sequence[str]) -> list[str]:
     """Per record its kind of noise, as a variant that also names files, versions or code in which columns differ."""
     cells = [record.cell for record in records]
-    found = zip(cells, marks(records, "noise", lambda number: (settings[number], cells[number].noise)), strict=True)
-    return [_with_options(cell.noise, mark) for cell, mark in found]
+    found = marks(records, "noise", lambda number: noise_name(cells[number].noise), settings.__getitem__)
+    return [_with_options(cell.noise, mark) for cell, mark in zip(cells, found, strict=True)]
 
 
 def _with_options(variant: str, more: Mapping[str, str]) -> str:
@@ -238,24 +251,16 @@ def _with_options(variant: str, more: Mapping[str, str]) -> str:
     return f"{name}[{','.join(options)}]" if options else variant
 
 
-def _mixtures(records: Sequence[Record], settings: Sequence[str]) -> dict[str, str]:
-    """By setting a sentence on records that were not all made alike."""
-    groups: dict[str, list[Record]] = defaultdict(list)
-    for record, setting in zip(records, settings, strict=True):
-        groups[setting].append(record)
-    return {setting: mixture(group) for setting, group in groups.items()}
-
-
 def _by_noise(records: Sequence[Record], settings: Sequence[str]) -> set[tuple[str, str, str]]:
-    """Setting, method and option where cells of the paper budget differ with their noise and never beside each other.
+    """Setting, method and option where cells of the paper budget differ with their noise, and in no column of one.
 
-    A paper may set options by noise and rate: such cells are one row all the same.
+    A paper may set options by noise and rate: such cells are one row all the same, and a note names the options.
     """
     seen: dict[tuple[str, str, str], dict[Any, set[str]]] = defaultdict(lambda: defaultdict(set))
     for record, setting in zip(records, settings, strict=True):
         cell = record.cell
         for name, value in cell.options.items() if cell.budget == "paper" else ():
-            place = (cell.noise, cell.rate, cell.subset, cell.seed)
+            place = (cell.noise, cell.rate, cell.subset)
             seen[setting, cell.method, name][place].add(json.dumps(value))
     return {
         option

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Mapping
 
 # Families in the order of the tables; where there are many rows, each has a figure of its own.
 FAMILIES: dict[str, dict[str, str]] = {
@@ -91,8 +93,12 @@ DAGGER = "†"
 
 
 def method_name(method: str) -> str:
-    """The name in tables and figures; an unknown method keeps its registry name."""
-    return DISPLAY.get(method, method)
+    """The name in tables and figures; an unknown method keeps its registry name, told from the names of known ones.
+
+    >>> method_name("coop"), method_name("mine"), method_name("CoOp")
+    ('CoOp', 'mine', 'CoOp (plugin)')
+    """
+    return DISPLAY.get(method, _apart(method, DISPLAY))
 
 
 def family(method: str) -> str:
@@ -123,7 +129,12 @@ def noise_parts(kind: str) -> tuple[str, str]:
         (option.replace("_", " "), "" if value == "true" else value.rpartition("/")[2]) for option, _, value in pairs
     ]
     words = ", ".join(" ".join(pair).strip() for pair in told)
-    return NOISE.get(name, name[:1].upper() + name[1:]), words
+    return NOISE.get(name, _apart(name[:1].upper() + name[1:], NOISE)), words
+
+
+def _apart(name: str, known: Mapping[str, str]) -> str:
+    """The name of a plugin, which must not stand for one of ours in a table."""
+    return f"{name} (plugin)" if name in known.values() else name
 
 
 def identifiable(kind: str, rate: float) -> bool:
@@ -144,8 +155,9 @@ def column_name(kind: str, rate: float) -> str:
 
 
 def percent(rate: float) -> str:
-    """A fraction as a percentage without trailing zeros."""
-    return f"{rate * 100:.4g} %"
+    """A fraction as a percentage without trailing zeros, with as many digits as it has."""
+    short = f"{rate * 100:.4g}"
+    return f"{short if math.isclose(float(short), rate * 100, rel_tol=1e-12) else f'{rate * 100:.14g}'} %"
 
 
 def file_part(text: str) -> str:

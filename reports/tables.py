@@ -11,6 +11,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import pandas as pd
 
+from bench.naming import mixture
 from reports.frame import anchored
 from reports.names import (
     DAGGER,
@@ -248,7 +249,14 @@ def legend(part: pd.DataFrame, summary: pd.DataFrame, n: int) -> tuple[str, ...]
         notes.append("–: no number; without a letter the cell has not been run.")
     if (part["section"] == "oracle").any():
         notes.append(f"{DAGGER}: {ORACLE}.")
-    return (*notes, *filter(None, part["mixture"].drop_duplicates()))
+    return (*notes, *_by_column(part), *filter(None, [mixture(part["made"])]))
+
+
+def _by_column(part: pd.DataFrame) -> Iterator[str]:
+    """What rows set by column, as papers do by kind and rate of the noise."""
+    told = part.loc[part["by_noise"] != "", ["label", "by_noise"]].drop_duplicates()
+    if len(told):
+        yield f"Options that a row sets by noise: {'; '.join(f'{label}: {names}' for label, names in told.to_numpy())}."
 
 
 def _skipped(part: pd.DataFrame) -> str:

@@ -17,7 +17,7 @@ from bench.overrides import override
 from bench.schedulers.base import Work
 from bench.store import Store
 from tests.reports.factory import grid, record
-from tests.test_store import outcomes
+from tests.test_store import of_these, outcomes
 
 KEYS = ["torn", "nan", "newer", "fifo", "folder"]
 
@@ -29,7 +29,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     store = Store("results")
     records = grid(methods=("coop", "zero-shot"), oracle=False)
     for one in records:
-        one.noise["truth"] = True
+        one.noise.clear()
+        one.noise |= of_these().noise | {"truth": True}
+        one.accuracy["last"] = of_these().accuracy["last"]
         one.data |= {"class_names": ["a", "b", "c"], "digest": "d" * 64}
         store.publish(one, outcomes())
     text = records[0].to_json()
@@ -56,6 +58,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
         (["suspects"], 2),
         (["status"], 0),
         (["compare", "--baseline", "baseline.json"], 0),
+        (["compare", "--baseline", "new.json", "--write"], 0),
+        (["table"], 0),
         (["plan"], 0),
     ],
 )
@@ -91,3 +95,18 @@ def test_a_run_sets_aside_what_stands_in_its_way(
     found = Store("results").read(planned.key)
     assert found is not None
     assert found.status == "done"
+
+
+def test_the_table_of_a_run_says_which_records_were_not_made_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    work = partial(Work, run_pack="tests.schedulers.fakes:run_pack", settings_type="builtins:dict")
+    monkeypatch.setattr(execute, "_work", lambda plan, store, *_: work(store.root))
+    small = ["--set", "method=coop", "--set", "noise=none", "--set", "seed=1,2", "--scheduler", "local"]
+    first, _ = expand(override(load_config(), "quick", [text for text in small if "=" in text]), "quick").cells
+    one = record(first.cell).model_copy(update={"key": first.key})
+    one.provenance["sources"] = {"engine": "e" * 12}
+    Store("results").publish(one, {})
+    assert invoke(["run", *small]) == 0
+    assert "Not all records were made alike: engine eeeeee (1), unrecorded (1)" in capsys.readouterr().out

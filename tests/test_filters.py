@@ -6,7 +6,7 @@ import pytest
 
 from bench.cell import Record
 from bench.errors import BenchError
-from bench.filters import filtered
+from bench.filters import filtered, unmatched
 from tests.reports.factory import cell, record
 
 WHERE = 'store "s"'
@@ -99,3 +99,13 @@ def test_a_long_list_of_values_is_cut() -> None:
     many: list[Record] = [record(cell(seed=seed)) for seed in range(30)]
     with pytest.raises(BenchError, match=r"there are seed 0, 1, .*, 19 and 10 more"):
         filtered(many, ["seed=99"], WHERE)
+
+
+def test_a_value_that_no_record_has_is_told_where_others_of_its_key_are_found() -> None:
+    sets = ("method=coop,gce_coop", "seed=1,9", "rate=0.25")
+    lines = unmatched(RECORDS, sets, WHERE)
+    assert found(*sets) == [1]
+    assert [line.partition(";")[0] for line in lines] == [
+        'store "s" has no record with method=gce_coop', 'store "s" has no record with seed=9',
+    ]  # fmt: skip
+    assert "gce-coop" in lines[0].partition(";")[2]

@@ -5,16 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from bench.cli import invoke
 from bench.config import load_config
+from bench.data import DATASETS, named
 from bench.data.library import Library
+from bench.errors import BenchError
 from bench.freshness import stale_parts
 from bench.grid import expand
+from bench.resolved import Versions
 from bench.sources import code_of
 from bench.store import Store
 from tests.data.layouts import coop_layout, picture
-from tests.reports.factory import record
+from tests.data.test_grey import Deep
+from tests.reports.factory import cell, record
 
 
 @pytest.fixture
@@ -45,8 +50,6 @@ def test_files_that_changed_are_told_by_plan_and_run(here: Path, capsys: pytest.
     changed = next((here / "pets").rglob("*.jpg"))
     picture(here / "pets", f"other/{changed.name}")
     (here / "pets" / "other" / changed.name).replace(changed)
-    from bench.data import named
-
     named.open_dataset.cache_clear()
     for verb in ("plan", "run"):
         assert invoke([verb, "--grid", "mine"]) == 0
@@ -60,3 +63,55 @@ def test_files_that_changed_are_told_by_plan_and_run(here: Path, capsys: pytest.
 def test_a_data_set_that_is_not_here_says_nothing(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     records = list(Store("results").records())
     assert stale_parts(records, Library(roots={"oxfordpets": "nowhere"})) == {}
+
+
+def test_a_data_set_that_is_not_known_here_says_nothing() -> None:
+    theirs = record(cell(dataset="theirs"))
+    theirs.data["digest"] = "d" * 64
+    theirs.provenance["sources"] = {"engine": "e" * 12}
+    assert stale_parts([theirs], Library()) == {}
+
+
+def test_a_file_that_changed_between_plan_and_run_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The key holds the digest that the plan saw, the record what the worker read."""
+    monkeypatch.chdir(tmp_path)
+    one = record(cell("coop", "mask[file=mask.csv]", 0.0))
+    texts = ["path,label\n1,zero\n", "path,label\n1,one\n"]
+    planned, ran = ((Path("mask.csv").write_text(text), Versions(Library()).of(one.cell))[1] for text in texts)
+    one = one.model_copy(update={"key": one.cell.key(planned)})
+    one.provenance |= {"sources": code_of(one.cell), "resolved": ran}
+    Path("mask.csv").write_text(texts[0])
+    told = "files of mask[file=mask.csv] that changed before it was run"
+    assert stale_parts([one], Library()) == {one.key: (told,)}
+    one.provenance["resolved"] = planned
+    assert stale_parts([one], Library()) == {}
+    Path("mask.csv").write_text(texts[1])
+    assert stale_parts([one], Library()) == {}, "it is the record of the other file, which has another key"
+
+
+def test_an_image_of_a_catalogued_data_set_that_changes_in_use_is_not_read(here: Path) -> None:
+    dataset = library().open("oxfordpets")
+    images = dataset.splits["test"].images
+    assert dataset.digest
+    assert len([images[i] for i in range(len(images))]) == len(images)
+    for file in (here / "pets").rglob("*.jpg"):
+        file.write_bytes(file.read_bytes() + b"more")
+    with pytest.raises(BenchError, match="was changed while its data set was in use"):
+        images[0]
+
+
+def test_a_plugins_data_set_that_is_made_from_other_pixels_now_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It counts as embedded where it is made of one of ours, and may read a file all the same."""
+    monkeypatch.setattr(DATASETS, "_rows", dict(DATASETS._rows))
+    monkeypatch.setattr(DATASETS, "_objects", dict(DATASETS._objects))
+    monkeypatch.setattr(Deep, "embedded", True)
+    DATASETS.register("theirs", Deep)
+    assert named.embedded("theirs")
+    one = record(cell(dataset="theirs"))
+    one.data["digest"] = library().open("theirs").digest
+    one.provenance["sources"] = code_of(one.cell)
+    assert stale_parts([one], Library()) == {}
+    monkeypatch.setattr(Deep, "image", Image.new("L", (4, 4), 7))
+    named.open_dataset.cache_clear()
+    (told,) = stale_parts([one], Library())[one.key]
+    assert told.startswith("other files of theirs (digest ")

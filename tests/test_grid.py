@@ -201,6 +201,20 @@ def test_every_method_says_what_its_paper_does(name: str) -> None:
         resolve.options(name, part.options)  # raises where an option is unknown or out of range
 
 
+@pytest.mark.parametrize(
+    "match", ["noise = 'sym'", "noise = 'symmetric'", "dataset = 'pets'", "dataset = ['oxfordpets', 'oxford_pets']"]
+)
+def test_what_a_paper_changes_is_found_under_every_name_of_an_axis(match: str) -> None:
+    grid = SMALL.replace("'none'", "{kind='symmetric', rate=0.5}") + "dataset = 'oxfordpets'\nbudget = 'paper'\n"
+    epochs = cells(f"[[method.coop.paper.when]]\n{match}\nepochs = 7\n{grid}").cells[0].cell.epochs
+    assert epochs == (200 if "'pets'" in match else 7)
+
+
+def test_a_method_has_one_table() -> None:
+    with pytest.raises(BenchError, match=r"\[method.gce\]: gce is gce-coop; write \[method.gce-coop\], which is there"):
+        cells("[method.gce]\nq = 0.3\n" + SMALL)
+
+
 def test_a_number_may_be_written_as_in_toml() -> None:
     assert {planned.cell.seed for planned in cells(SMALL, "seed=1_000").cells} == {1000}
 
@@ -215,6 +229,7 @@ def test_excludes_drop_cells_that_match_every_entry() -> None:
     assert len(cells(text + "[{method='gce[q=0.5]'}]").cells) == whole - 2 * 3
     assert len(cells(text + "[{noise='sym', rate=0.5, seed=2}]").cells) == whole - 3
     assert len(cells(text + "[{seed=1}, {method='coop'}]").cells) == 2 * 3
+    assert len(cells(text + "[{backbone='ViT-B-16/OpenAI'}]", "backbone=tiny,ViT-B-16/openai").cells) == whole
     with pytest.raises(BenchError, match="no cell left"):
         cells(text + "[{dataset='digits'}]")
 

@@ -66,6 +66,7 @@ def test_a_record_of_a_real_run_in_words_and_how_to_make_it_again(capsys: Output
     assert "trained parameters" in said(lines, "cost")
     assert "torch " in said(lines, "with")
     assert said(lines, "resolved").startswith("method 1, noise kind symmetric")
+    assert not any("makes another record" in line for line in lines)
     table = lines[lines.index("") + 1 :]
     assert table[0].split()[:3] == ["epoch", "test", "%"]
     assert [row.split()[0] for row in table[1:3]] == ["0", "2"]
@@ -115,6 +116,18 @@ def test_old_records_and_those_of_what_is_not_here_are_shown(capsys: Output) -> 
     assert "gone" in capsys.readouterr().out
 
 
+def test_a_command_that_makes_another_record_by_now_says_so(capsys: Output) -> None:
+    Path("mask.csv").write_text("path,label\n")
+    sets = ["method=coop", "noise=mask[file=mask.csv]", "seed=1"]
+    (planned,) = expand(override(load_config(), "quick", sets), "quick").cells
+    one = record(planned.cell).model_copy(update={"key": planned.key})
+    published(one)
+    told = "  which makes another record here: files or versions behind its names are others now"
+    assert told not in shown(capsys, one.key)
+    Path("mask.csv").write_text("path,label\n1,one\n")
+    assert told in shown(capsys, one.key)
+
+
 def test_a_long_curve_is_thinned_and_keeps_its_ends() -> None:
     columns, rows = curve(record(cell("coop", "symmetric", 0.5, epochs=200)))
     assert columns[:2] == ["epoch", "test %"]
@@ -160,8 +173,10 @@ def test_the_table_is_the_summary_of_a_run_in_the_order_of_a_grid(capsys: Output
     names = [" ".join(line.split()[1:4]) for line in lines[1:]]
     assert names[0].startswith("none coop")
     assert names[-2:] == ["symmetric 0.5 coop@clean", "symmetric 0.5 gce-coop"]
-    assert invoke(["table", "--set", "method=gce", "--set", "rate=0.5"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    assert invoke(["table", "--set", "method=gce,copo", "--set", "rate=0.5"]) == 0
+    told = capsys.readouterr()
+    assert "has no record with method=copo" in told.err
+    lines = told.out.splitlines()
     assert [line.split()[:4] for line in lines[1:]] == [["digits", "symmetric", "0.5", "gce-coop"]]
 
 

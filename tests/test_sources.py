@@ -10,8 +10,12 @@ from pathlib import Path
 import pytest
 
 from bench import sources
+from bench.clip import BACKBONES
+from bench.clip.features import FeatureKey
+from bench.clip.load import load_tiny
 from bench.data.library import Library
 from bench.freshness import NOT_NOTED, stale_parts, told
+from bench.material import open_backbone
 from bench.registry import Row, load_plugin_file
 from methods import METHODS
 from tests.cells import make_cell
@@ -86,6 +90,88 @@ def test_what_a_plugin_imports_from_its_folder_counts_and_what_lies_beside_it_do
     assert digest(tmp_path, helper="SCALE = 3\n") != first
     (tmp_path / "stranger.py").write_text("SCALE = 4\n")
     assert digest(tmp_path) == first
+
+
+@pytest.mark.parametrize("text", ['"""D."""; K = {}', 'class A: "D."; K = {}', 'def f(): "D."; return {}'])
+def test_code_that_shares_a_line_with_a_docstring_counts(tmp_path: Path, text: str) -> None:
+    assert digest(tmp_path, text.format(1)) != digest(tmp_path, text.format(2))
+
+
+@pytest.mark.parametrize("line", ["import pack.part.code", "from pack.part import code", "import pack.part.code as c"])
+def test_the_packages_of_a_module_count_with_it(tmp_path: Path, line: str) -> None:
+    (tmp_path / "pack" / "part").mkdir(parents=True)
+    (tmp_path / "pack" / "part" / "code.py").write_text("A = 1\n")
+    (tmp_path / "pack" / "__init__.py").write_text("A = 1\n")
+    first = digest(tmp_path, line)
+    (tmp_path / "pack" / "__init__.py").write_text("A = 2\n")
+    assert digest(tmp_path, line) != first
+
+
+def test_what_a_plugin_imports_from_a_users_own_folder_on_the_path_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, plugins = tmp_path / "library", tmp_path / "plugins"
+    own.mkdir()
+    plugins.mkdir()
+    monkeypatch.syspath_prepend(str(own))
+    (own / "my_losses.py").write_text("A = 1\n")
+    line = "def f():\n    import my_losses, numpy, json\n"
+    first = digest(plugins, line)
+    (own / "my_losses.py").write_text("A = 2\n")
+    assert digest(plugins, line) != first
+    assert [sources._elsewhere(name) for name in ("numpy", "json", "sys", "not_there", "bench")] == [[]] * 5
+
+
+def test_helpers_that_exchange_their_names_count_and_the_name_of_a_plugin_does_not(tmp_path: Path) -> None:
+    line = "import helper, other\n"
+    (tmp_path / "other.py").write_text("SCALE = 3\n")
+    first = digest(tmp_path, line)
+    (tmp_path / "other.py").write_text("SCALE = 2\n")
+    assert digest(tmp_path, line, "SCALE = 3\n") != first
+    (tmp_path / "renamed.py").write_text(line)
+    row = Row("mine", "renamed:Mine", origin="file renamed.py", files=(str(tmp_path / "renamed.py"),))
+    assert sources._plugin(row) == digest(tmp_path, line, "SCALE = 3\n")
+
+
+def test_a_plugin_is_read_before_anything_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written to a file while another cell trains is not what its plugin runs."""
+    for kept in ("_rows", "_objects"):
+        monkeypatch.setattr(METHODS, kept, dict(getattr(METHODS, kept)))
+    file = tmp_path / "early_plugin.py"
+    text = "from methods import METHODS\nfrom methods.coop import CoOp\nclass Mine(CoOp): A = 1\n"
+    file.write_text(text + "METHODS.register('early', Mine)\n")
+    load_plugin_file(str(file))
+    sources.read_plugins.cache_clear()
+    sources.code_of(cell("zero-shot"))
+    first = sources._content(file)
+    file.write_text(text.replace("A = 1", "A = 2") + "METHODS.register('early', Mine)\n")
+    before = sources.plugin_digest(METHODS, "early")
+    assert "A = 1" in first
+    sources._plugin.cache_clear()
+    assert sources.plugin_digest(METHODS, "early") == before
+
+
+def test_features_of_other_code_of_a_backbone_are_other_features(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BACKBONES, "_rows", dict(BACKBONES._rows))
+    monkeypatch.setattr(BACKBONES, "_objects", dict(BACKBONES._objects))
+    file = tmp_path / "my_tower.py"
+
+    def key(code: str, version: int = 1) -> FeatureKey:
+        file.write_text(code)
+        for one in (sources._plugin, sources._source, sources._tree, sources._content, open_backbone):
+            one.cache_clear()
+        BACKBONES._rows.pop("mine", None)
+        BACKBONES.add(Row("mine", "my_tower:load", "x", version, (), "file my_tower.py", (str(file),)), load_tiny)
+        return FeatureKey.of("digest", "train", open_backbone("mine", "cpu"))
+
+    first = key("A = 1\n")
+    assert first.digest == key("A = 1\n").digest
+    assert first.backbone == key("A = 2\n").backbone, "of one weights"
+    assert len({first.digest, key("A = 2\n").digest, key("A = 1\n", 2).digest}) == 3
+    ours = FeatureKey.of("digest", "train", open_backbone("tiny", "cpu"))
+    assert "code" not in ours.entries, "the key it always was"
 
 
 def test_a_file_that_is_no_python_of_this_version_counts_as_it_is(tmp_path: Path) -> None:
@@ -172,7 +258,7 @@ def test_records_of_other_code_and_of_code_that_was_not_noted_are_told() -> None
     }
     (line,) = told(found)
     assert line.startswith("3 done cells were not made by the code and data that are here now: other code of method")
-    assert line.endswith("They count as done, and tables tell them apart; --rerun runs them anew.")
+    assert line.endswith("They count as done, and tables tell them apart or say so; --rerun runs them anew.")
     assert told(found, rerun=True)[0].endswith("They are run anew.")
     assert told({}) == []
 

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from bench.cell import Record
 from bench.errors import BenchError
 from bench.files import LocalFiles
 from bench.store import Store
+from noise.base import Foreign, NoisyLabels, Sampled
 from tests.schedulers.fakes import VERSIONS, cell, record
 
 CELL = cell()
@@ -213,6 +215,9 @@ WRONG = {
     "number for a name": ('"noise": {}', '"noise": {"digest": 5}'),
     "names that are none": ('"data": {}', '"data": {"class_names": [1, 2]}'),
     "a digest that is none": ('"provenance": {}', '"provenance": {"sources": {"engine": null}}'),
+    "an identity without options": ('"provenance": {}', '"provenance": {"resolved": {"noise": {"kind": "mask"}}}'),
+    "a curve in percent": ('"memorized": [\n   ', '"memorized": [57.5, '),
+    "a curve of other epochs": ('"memorized": [\n   ', '"memorized": [0.5, '),
 }
 
 
@@ -264,6 +269,18 @@ def test_a_done_record_gives_way_to_a_rerun_of_other_code_and_is_kept_whole(stor
     assert (failed["status"], done["status"], done["reason"]) == ("failed", "done", "")
     kept = Record.model_validate({**done["record"], "attempts": [failed]})
     assert kept.accuracy == {"last": 0.25}
+    assert store.sidecar(KEY) == {}, "what the earlier one left is none of the new one's"
+
+
+def test_prompts_of_an_earlier_record_do_not_stay_beside_a_new_one(store: Store) -> None:
+    kept = {**ARRAYS, "prompts": np.frombuffer(b"learned", np.uint8)}
+    store.publish(record(KEY, CELL, provenance={"sources": {"method": "one"}}), kept)
+    assert store.prompts(KEY) == b"learned"
+    store.publish(record(KEY, CELL, provenance={"sources": {"method": "two"}}), ARRAYS)
+    assert store.prompts(KEY) == b"learned", "a done record stays, with all that is beside it"
+    store.publish(record(KEY, CELL, provenance={"sources": {"method": "two"}}), ARRAYS, rerun=True)
+    assert store.prompts(KEY) is None
+    assert store.sidecar(KEY).keys() == ARRAYS.keys()
 
 
 def outcomes() -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]:
@@ -278,6 +295,18 @@ def outcomes() -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]:
     }  # fmt: skip
 
 
+def of_these(**changes: Any) -> Record:
+    """The record of a run that left `outcomes`."""
+    arrays = outcomes()
+    noisy = NoisyLabels(arrays["true"], arrays["observed"], 3)
+    sampled = Sampled(arrays["positions"], noisy, foreign=Foreign("letters", arrays["foreign"]))
+    told = {
+        "data": {"class_names": ["a", "b", "c"]}, "accuracy": {"last": float(arrays["test_correct"].mean())},
+        "noise": {"digest": noisy.digest, "images_digest": sampled.images_digest, "foreign": "letters"},
+    }  # fmt: skip
+    return record(KEY, CELL, **{**told, **changes})
+
+
 MISFITS = {
     "missing": ("observed", None),
     "too long": ("observed", np.zeros(5, np.int64)),
@@ -289,12 +318,15 @@ MISFITS = {
     "no probability": ("probabilities", np.full((2, 3), 2.0, np.float32)),
     "of other classes": ("probabilities", np.full((2, 2), 0.5, np.float32)),
     "of other images": ("test_correct", np.ones(60, bool)),
+    "of another run": ("test_correct", np.arange(50) % 3 > 1),
+    "labels of another run": ("observed", np.array([0, 1, 2, 1])),
+    "images of another run": ("positions", np.array([0, 2, 1, 3])),
 }
 
 
 @pytest.mark.parametrize("what", MISFITS)
 def test_outcomes_that_are_not_of_the_record_are_named_and_left_out(store: Store, what: str) -> None:
-    one = record(KEY, CELL, data={"class_names": ["a", "b", "c"]})
+    one = of_these()
     name, array = MISFITS[what]
     changed = {**outcomes(), name: array} if array is not None else {k: v for k, v in outcomes().items() if k != name}
     store.publish(one, changed)  # type: ignore[arg-type]
@@ -302,8 +334,9 @@ def test_outcomes_that_are_not_of_the_record_are_named_and_left_out(store: Store
     assert f"{KEY}.safetensors holds no outcomes of this record ({name} " in store.problems[KEY]
 
 
-def test_outcomes_of_the_record_are_all_there(store: Store) -> None:
-    one = record(KEY, CELL, data={"class_names": ["a", "b", "c"]})
+@pytest.mark.parametrize("told", [of_these().noise, {}])
+def test_outcomes_of_the_record_are_all_there(store: Store, told: dict[str, Any]) -> None:
+    one = of_these(noise=told)
     store.publish(one, outcomes())
     assert store.outcomes_of([one])(KEY).keys() == outcomes().keys()
     assert store.problems == {}

@@ -41,3 +41,11 @@ def test_both_beside_each_other() -> None:
 def test_folders_are_told_apart_by_content_and_named_without_their_path() -> None:
     two = [*unknown(("given",)), *unknown(("given",), "folder:other/photos", digest="f" * 64)]
     assert {row[0] for row in summary_rows(two)[1]} == {"folder:photos (abcdef)", "folder:photos (ffffff)"}
+
+
+def test_a_seed_without_an_accuracy_is_none_of_those_that_are_averaged() -> None:
+    without = known().model_copy(update={"accuracy": {"last": None}})
+    without = without.model_copy(update={"cell": without.cell.model_copy(update={"seed": 2})})
+    columns, (row,) = summary_rows([known(), without])
+    told = dict(zip(columns, row, strict=True))
+    assert (told["seeds"], told["accuracy %"], told["unfinished"]) == ("1", "75.0", "1")

@@ -51,10 +51,13 @@ class Backbone:
         context_length: positions of the text tower, [SOS] and [EOT] included.
         text_layers: number of its layers.
         preprocess_id: the preprocessing settings as sorted JSON, for keys.
+        code: what stands for the code of a third party's backbone in keys of features; empty for ours.
 
     Raises:
         BenchError: a tower is of a kind that the facade cannot serve.
     """
+
+    code: str = ""
 
     def __init__(
         self, model: nn.Module, name: str, preprocess_cfg: Mapping[str, Any], rows: frozenset[int] | None = None

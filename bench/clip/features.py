@@ -56,6 +56,7 @@ class FeatureKey:
         view: "plain", or which augmented view.
         device: kind of processor, another kind rounds differently; empty for decoded images.
         positions: digest of the positions where only some of the part are encoded, empty for all.
+        code: version and code of a third party's backbone, empty for ours.
     """
 
     dataset: str
@@ -65,6 +66,7 @@ class FeatureKey:
     view: str = PLAIN
     device: str = "cpu"
     positions: str = ""
+    code: str = ""
 
     @classmethod
     def of(
@@ -72,12 +74,12 @@ class FeatureKey:
     ) -> FeatureKey:
         """The key under a backbone's own evaluation transform; with `pixels`, of the images it decodes."""
         weights, device = ("", "") if pixels else (backbone.digest, backbone.device.type)
-        return cls(dataset, split, weights, backbone.preprocess_id, view, device, positions)
+        return cls(dataset, split, weights, backbone.preprocess_id, view, device, positions, backbone.code)
 
     @property
     def entries(self) -> dict[str, str]:
-        """All attributes by name, `positions` only where there are any."""
-        return {name: value for name, value in asdict(self).items() if value or name != "positions"}
+        """All attributes by name, `positions` and `code` only where there are any."""
+        return {name: value for name, value in asdict(self).items() if value or name not in ("positions", "code")}
 
     @property
     def digest(self) -> str:

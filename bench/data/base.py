@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -125,14 +126,21 @@ class Dataset(ABC):
         """All three splits."""
         return {name: self.load(name) for name in SPLITS}
 
-    @property
-    def images_digest(self) -> str:
-        """What stands for the images and their order alone, so that features outlive a change of labels."""
-        return self.digest
-
     @cached_property
     def digest(self) -> str:
-        """sha256 over the pixels and labels of all splits."""
+        """`images_digest`, and where a split has further labels sha256 over it and these."""
+        further = {
+            name: {label: values.tolist() for label, values in sorted(split.annotations.items())}
+            for name, split in self.splits.items()
+        }
+        if not any(further.values()):
+            return self.images_digest
+        state = hashlib.sha256(json.dumps([self.images_digest, further]).encode())
+        return self.images_digest[: -len(state.hexdigest())] + state.hexdigest()
+
+    @cached_property
+    def images_digest(self) -> str:
+        """sha256 over the pixels and labels of all splits; features are kept under it, whatever further labels say."""
         state = hashlib.sha256()
         for name in SPLITS:
             split = self.splits[name]

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from bench.data.base import SPLITS, Dataset, Split, SplitName
 from bench.data.images import FileImages
-from bench.data.listing import broken, listing_digest, reading_notes, readings
+from bench.data.listing import broken, listing_digest, reading_notes, readings, stamps
 from bench.data.parts import TRUE, Part, hold_out, read_classes, text_of, unknown_class
 from bench.data.table import read_table
 from bench.data.tree import read_beside, read_tree
@@ -91,7 +92,7 @@ class Folder(Dataset):
         labels = sets.pop(part.known)
         checked = part.known == TRUE or self._about.labels == "true"
         return Split(
-            images=FileImages(self._folder, part.names, upright=True),
+            images=FileImages(self._folder, part.names, upright=True, stamps=self._stamps[split]),
             labels=labels,
             names=part.names,
             annotations=sets,
@@ -158,6 +159,7 @@ class Folder(Dataset):
     @cached_property
     def images_digest(self) -> str:
         """sha256 over the bytes and paths of the images of each split."""
+        self._stamps  # noqa: B018 - taken before any byte is read
         parts = {name: (part.names, np.zeros(len(part.names), np.int64)) for name, part in self._parts.items()}
         return listing_digest(self._folder, parts, upright=True)
 
@@ -174,6 +176,11 @@ class Folder(Dataset):
         }
         said = [self.images_digest, self.class_names, self.templates, labels]
         return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+
+    @cached_property
+    def _stamps(self) -> dict[SplitName, NDArray[np.int64]]:
+        """What tells that a file is no longer the one that the digest was taken of."""
+        return {split: stamps(self._folder, part.names) for split, part in self._parts.items()}
 
     @cached_property
     def held_out(self) -> tuple[SplitName, ...]:

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from PIL.ExifTags import Base
 
@@ -101,10 +103,13 @@ class FileImages(Sequence[Image.Image]):
         root: the folder that the names are relative to.
         names: paths with forward slashes, N of them.
         upright: whether they are turned as their EXIF orientation says.
+        stamps: size and time of change of every file when the data set's digest was taken, [N, 2]; None for any.
     """
 
-    def __init__(self, root: Path, names: Sequence[str], upright: bool = False) -> None:
-        self.root, self.names, self.upright = Path(root), names, upright
+    def __init__(
+        self, root: Path, names: Sequence[str], upright: bool = False, stamps: NDArray[np.int64] | None = None
+    ) -> None:
+        self.root, self.names, self.upright, self.stamps = Path(root), names, upright, stamps
 
     def __len__(self) -> int:
         return len(self.names)
@@ -113,11 +118,15 @@ class FileImages(Sequence[Image.Image]):
         """One image.
 
         Raises:
-            BenchError: the file is missing or cannot be decoded.
+            BenchError: the file is missing, cannot be decoded, or is not the one that the digest was taken of.
         """
         file = self.root / self.names[index]
         try:
-            return read_image(file, self.upright)
+            image = read_image(file, self.upright)
+            found = file.stat()  # after it was read, so that no change goes unseen
+            if self.stamps is not None and [found.st_size, found.st_mtime_ns] != self.stamps[index].tolist():
+                raise BenchError(f'image "{file}" was changed while its data set was in use; run again.')
+            return image
         except FileNotFoundError as error:
             raise BenchError(f'image "{file}" is not there; restore it, or prepare the data set again.') from error
         except UNDECODABLE as error:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bench.data.base import SPLITS, Split, SplitName
 from bench.data.catalogued import Catalogued
 from bench.data.images import FileImages
-from bench.data.listing import SIZES_ONLY, broken, listing_digest
+from bench.data.listing import SIZES_ONLY, broken, listing_digest, stamps
 from bench.errors import BenchError
 
 Labels = NDArray[np.int64]
@@ -132,8 +132,9 @@ class Indexed(Catalogued):
         return tuple(found)
 
     @cached_property
-    def digest(self) -> str:
+    def images_digest(self) -> str:
         """sha256 over names, labels and bytes; "sizes-" and sha256 with sizes for bytes above 100,000 files."""
+        self._stamps  # noqa: B018 - taken before any byte is read
         roots = dict.fromkeys(part.root for part in self.index.parts.values())
         digests = []
         for root in roots:
@@ -158,7 +159,13 @@ class Indexed(Catalogued):
     def load(self, split: SplitName) -> Split:
         """One split."""
         part = self.index.parts[split]
-        return Split(FileImages(part.root, part.names), part.labels, part.shown(), part.annotations, part.truth)
+        images = FileImages(part.root, part.names, stamps=self._stamps[split])
+        return Split(images, part.labels, part.shown(), part.annotations, part.truth)
+
+    @cached_property
+    def _stamps(self) -> dict[SplitName, Labels]:
+        """What tells that a file is no longer the one that the digest was taken of."""
+        return {split: stamps(part.root, part.names) for split, part in self.index.parts.items()}
 
     @cached_property
     def _sound(self) -> dict[SplitName, list[int]]:

@@ -65,6 +65,15 @@ def listing_digest(root: Path, parts: Mapping[SplitName, tuple[Sequence[str], La
     return state.hexdigest()
 
 
+def stamps(root: Path, names: Sequence[str]) -> NDArray[np.int64]:
+    """Size and time of change in nanoseconds of every file, [N, 2].
+
+    Raises:
+        BenchError: a file is not there.
+    """
+    return np.array(_stats(root, names), np.int64).reshape(-1, 2)
+
+
 def broken(root: Path, names: Sequence[str]) -> list[str]:
     """The names of the files that cannot be decoded, in the order given; every file is decoded once.
 

@@ -95,6 +95,22 @@ def test_human_labels_follow_the_images(
     assert dataset.splits["test"].annotations == {}
 
 
+def test_other_human_labels_are_another_data_set_of_the_same_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, _ = made(tmp_path, monkeypatch)
+    found = [DATASETS.get("cifar10")(tmp_path)]
+    assert found[0].splits["train"].annotations == {}
+    content = labels_of(train, CIFAR10N, 10)
+    for worse in (content["worse_label"], (content["worse_label"] + 1) % 10):
+        written(tmp_path / "CIFAR-10_human.pt", {**content, "worse_label": worse})
+        found.append(DATASETS.get("cifar10")(tmp_path))
+        assert "worst" in found[-1].splits["train"].annotations
+    assert len({one.digest for one in found}) == 3
+    assert len({one.images_digest for one in found}) == 1, "features outlive them"
+    assert found[0].digest == found[0].images_digest
+
+
 def test_the_hundred_classes_have_superclasses_and_one_label_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

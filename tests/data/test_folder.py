@@ -161,6 +161,22 @@ def test_whatever_changes_a_number_changes_the_digest(tmp_path: Path) -> None:
     assert len(images) == 2
 
 
+@pytest.mark.parametrize("first", ["digest", "splits"])
+def test_an_image_that_changes_after_the_digest_was_taken_is_not_read(tmp_path: Path, first: str) -> None:
+    """Features are kept under the digest: those of other bytes would stand for these images ever after."""
+    dataset = Folder(pictures(tmp_path, "train/a", "train/b", "test/a", "test/b", "val/a", "val/b"))
+    getattr(dataset, first)
+    digest, images = dataset.digest, dataset.splits["test"].images
+    assert images[0].size == (5, 6)
+    picture(tmp_path / "other.png")
+    shutil.copy(tmp_path / "other.png", tmp_path / "test" / "a" / "0.png")
+    with pytest.raises(BenchError, match=r'test/a/0\.png" was changed while its data set was in use; run again'):
+        images[0]
+    assert images[1].size == (5, 6)
+    (tmp_path / "other.png").unlink()
+    assert Folder(tmp_path).digest != digest
+
+
 def test_a_file_of_classes_fixes_their_order(tmp_path: Path) -> None:
     pictures(tmp_path, "a", "b", "c")
     (tmp_path / "classes.txt").write_text("\ufeffc\r\na\r\n\r\nb\r\n", encoding="utf-8")

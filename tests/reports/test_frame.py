@@ -7,7 +7,9 @@ import pytest
 
 from bench.cell import Record
 from bench.variants import variant_text
-from reports.frame import anchored, curves, tidy
+from reports.frame import anchored, curves, tidy, written
+from reports.names import noise_name
+from reports.tables import accuracy_tables, summarize
 from tests.reports.factory import cell, grid, record
 
 
@@ -66,6 +68,26 @@ def test_options_that_a_paper_sets_by_rate_do_not_split_its_row():
     assert set(constant["variant"]) == {"joapr[warmup=20]"}
 
 
+def test_options_of_one_seed_and_of_another_are_never_one_row_under_the_paper_budget():
+    two = [
+        record(cell("coop", seed=s, budget="paper", options={"context": c}), a)
+        for s, c, a in ((1, 4, 0.9), (2, 16, 0.4))
+    ]
+    found = summarize(tidy(two, {"coop": {"context": 16}}))
+    assert sorted(zip(found["label"], found["n"], strict=True)) == [("CoOp", 1), ("CoOp[context=4]", 1)]
+
+
+def test_a_table_says_which_options_a_row_sets_by_noise():
+    told = "Options that a row sets by noise: JoAPR: warmup."
+    by_rate = [
+        record(cell("joapr", "symmetric", r, budget="paper", options={"warmup": w})) for r, w in ((0.25, 20), (0.5, 1))
+    ]
+    (table,) = accuracy_tables(tidy(by_rate, {"joapr": {"warmup": 10}}))
+    assert told in table.notes
+    (table,) = accuracy_tables(tidy(by_rate[:1], {"joapr": {"warmup": 10}}))
+    assert told not in table.notes
+
+
 def test_under_the_paper_budget_methods_bring_their_own_epochs():
     records = [record(cell("coop", budget="paper")), record(cell("joapr", budget="paper", epochs=30))]
     assert len(set(tidy(records)["setting"])) == 1
@@ -118,3 +140,16 @@ def test_curves_are_long_and_keep_the_row_after_finalize():
 def test_the_order_of_records_does_not_matter():
     records = grid(seeds=(1, 2))
     pd.testing.assert_frame_equal(tidy(records), tidy(records[::-1]))
+
+
+def test_a_plugin_that_is_called_as_a_method_is_shown_does_not_stand_in_its_row():
+    (table,) = accuracy_tables(tidy([record(cell("coop"), 0.9), record(cell("CoOp"), 0.1)]))
+    rows = {row.label: row.entries[0].printed for section in table.sections for row in section.rows}
+    assert rows == {"CoOp": "90.0", "CoOp (plugin)": "10.0"}
+    assert {noise_name("symmetric"), noise_name("Symmetric")} == {"Symmetric", "Symmetric (plugin)"}
+
+
+def test_counts_are_written_to_the_last_digit_and_other_numbers_with_six():
+    assert [written(value) for value in (2637824.0, 1 / 3, 93.50649, 0.005, 1e-8, 1e300, -2.0)] == [
+        "2637824", "0.333333", "93.5065", "0.005", "1e-08", "1e+300", "-2",
+    ]  # fmt: skip
