@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from bench import streams
 from bench.cell import Cell, Record, Status
-from bench.errors import escape
+from bench.errors import escape, named
 from bench.global_state import Guard
 from bench.provenance import Clock, provenance
 from bench.registry import load_plugin_file
@@ -106,10 +106,11 @@ class Work:
         """
         store, run, settings_type = Store(self.store), loaded(self.run_pack), loaded(self.settings_type)
         outcomes: dict[str, Outcome] = {}
-        reason = "the trial ended without a record"
+        own, reason = os.getpid(), "the trial ended without a record"
         with Guard() as guard:
 
             def publish(record: Record, sidecar: Mapping[str, NDArray[Any]]) -> None:
+                end_copy(own)
                 guard.put_back()
                 if guard.changed:
                     record.provenance["changed_state"] = list(guard.changed)
@@ -120,9 +121,10 @@ class Work:
             try:
                 run(pack, publish, settings_type(**self.settings))
             except Exception as error:  # noqa: BLE001 - the grid goes on; the reason is recorded by the driver
-                reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+                reason = named(error)
             except BaseException as error:  # noqa: BLE001 - sys.exit() and its like: no user asks for it in a worker
                 reason = escape(error)
+            end_copy(own)
         found = [outcomes.get(key) or Outcome(key, "failed", reason, lost=True) for key, _ in pack]
         return found, guard.spent
 
@@ -131,6 +133,12 @@ class Work:
         """Seconds that a cell may take, or None."""
         limit = self.settings.get("timeout")
         return None if limit is None or math.isinf(limit) else float(limit)
+
+
+def end_copy(own: int) -> None:
+    """End this process where it is a copy that foreign code has forked of the process `own`: it has no say here."""
+    if os.getpid() != own:
+        os._exit(0)
 
 
 def outcome_of(record: Record) -> Outcome:
