@@ -48,7 +48,7 @@ def escape(error: BaseException) -> str:
     where = f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}, " if frames else ""
     if isinstance(error, SystemExit):
         return f"{where}called sys.exit({'' if error.code is None else repr(error.code)})"
-    return f"{where}raised {named(error)}"
+    return f"{where}raised {described(error)}"
 
 
 def text_of(error: BaseException, most: int = 2000) -> str:
@@ -60,7 +60,7 @@ def text_of(error: BaseException, most: int = 2000) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def named(error: BaseException) -> str:
+def described(error: BaseException) -> str:
     """The kind of an error and what it says: "OSError: no space left", or "MemoryError"."""
     text = text_of(error)
     return f"{type(error).__name__}{f': {text}' if text else ''}"

@@ -24,7 +24,7 @@ from bench.cell import Cell, Record, Status
 from bench.clip.backbone import Backbone
 from bench.data import named
 from bench.data.base import SPLITS, Dataset, SplitName
-from bench.errors import BenchError, named, text_of
+from bench.errors import BenchError, described, text_of
 from bench.global_state import note, put_back
 from bench.keep import Given, NotKept, context_of, keep
 from bench.labels import left_out
@@ -114,7 +114,7 @@ def _sums(backbone: Backbone) -> list[int]:
 
 
 def _one_line(error: Exception) -> str:
-    return text_of(error) if isinstance(error, BenchError) else named(error)
+    return text_of(error) if isinstance(error, BenchError) else described(error)
 
 
 class Run:

@@ -46,7 +46,7 @@ class Depth:
 
 
 def depth_of(image: Image.Image) -> Depth | None:
-    """What the header of an image says of its depth; None where it has 8 bits without a sign, or colour. Nothing is decoded."""
+    """What the header of an image says of its depth; None for 8 bits without a sign, or colour."""
     mode = image.mode.partition(";")[0]
     tags: Mapping[int, Any] = getattr(image, "tag_v2", {})
     if mode == "L" and _first(tags, Base.SampleFormat) == SIGNED:  # Pillow shows those below 0 as above 127

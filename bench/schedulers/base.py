@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from bench import streams
 from bench.cell import Cell, Record, Status
-from bench.errors import escape, named
+from bench.errors import described, escape
 from bench.global_state import Guard
 from bench.provenance import Clock, provenance
 from bench.registry import load_plugin_file
@@ -121,7 +121,7 @@ class Work:
             try:
                 run(pack, publish, settings_type(**self.settings))
             except Exception as error:  # noqa: BLE001 - the grid goes on; the reason is recorded by the driver
-                reason = named(error)
+                reason = described(error)
             except BaseException as error:  # noqa: BLE001 - sys.exit() and its like: no user asks for it in a worker
                 reason = escape(error)
             end_copy(own)
