@@ -188,11 +188,22 @@ def test_what_libraries_change_at_import_is_put_back_without_a_word() -> None:
 
 def test_the_first_use_of_an_optimizer_changes_nothing() -> None:
     """Torch wraps the step of each kind then, for its profiler."""
-    kind = type("Own", (torch.optim.Adagrad,), {})
+    torch.optim.SGD([torch.zeros(1, requires_grad=True)])  # imports more of torch
     with Guard() as guard:
-        for one in (kind, torch.optim.SGD, torch.optim.Adadelta):
+        for one in (torch.optim.Adagrad, torch.optim.Adadelta):
             one([torch.zeros(1, requires_grad=True)])
     assert guard.changed == []
+
+
+def test_a_worker_with_plugins_knows_every_method_before_its_first_cell(tmp_path: Path) -> None:
+    """What a cell itself would import first could not be compared."""
+    (tmp_path / "mine.py").write_text("", encoding="utf-8")
+    found = alone(
+        "import json, os, sys\nfrom bench.schedulers.base import Work\n"
+        f"Work('s', run_pack='os:getcwd', plugins=({str(tmp_path / 'mine.py')!r},)).begin()\n"
+        "os.write(2, json.dumps([name for name in sys.modules if name.startswith('methods.')]).encode())\nos._exit(0)"
+    )
+    assert {"methods.coop", "methods.visprompt", "methods.linear_probe"} <= set(found)
 
 
 def test_the_innermost_guard_is_asked_and_told() -> None:

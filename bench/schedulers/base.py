@@ -19,7 +19,7 @@ from bench.cell import Cell, Record, Status
 from bench.errors import described, escape
 from bench.global_state import Guard
 from bench.provenance import Clock, provenance
-from bench.registry import load_plugin_file
+from bench.registry import BUILT_IN, load_plugin_file
 from bench.store import Store
 
 if TYPE_CHECKING:
@@ -95,6 +95,8 @@ class Work:
         loaded(self.run_pack)
         for plugin in self.plugins:
             load_plugin_file(plugin)
+        if self.plugins:  # what a plugin's cell would import first could not be put back
+            _import_methods()
 
     def __call__(self, pack: Pack) -> tuple[list[Outcome], bool]:
         """Run a pack and publish its records; never raises for what happens in a cell.
@@ -133,6 +135,15 @@ class Work:
         """Seconds that a cell may take, or None."""
         limit = self.settings.get("timeout")
         return None if limit is None or math.isinf(limit) else float(limit)
+
+
+def _import_methods() -> None:
+    """Import every method that comes with the package."""
+    from methods import METHODS
+
+    for row in METHODS.rows():
+        if row.origin == BUILT_IN:
+            METHODS.get(row.name)
 
 
 def end_copy(own: int) -> None:
