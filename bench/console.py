@@ -31,12 +31,12 @@ def line(text: str = "") -> None:
 
 def error(text: str) -> None:
     """One line on the standard error, whatever breaks are in the text."""
-    sys.stderr.write(f"error: {' '.join(text.split())}\n")
+    sys.stderr.write(f"error: {_visible(' '.join(text.split()))}\n")
 
 
 def warn(text: str) -> None:
     """One line on the standard error."""
-    sys.stderr.write(f"note: {' '.join(text.split())}\n")
+    sys.stderr.write(f"note: {_visible(' '.join(text.split()))}\n")
 
 
 def as_json(value: Any) -> None:
@@ -170,7 +170,7 @@ def _plain_listener(labels: dict[str, str]) -> Callable[[Outcome, Progress], Non
 
 
 def _complaint(outcome: Outcome, labels: dict[str, str]) -> str:
-    return f"{outcome.status}: {labels.get(outcome.key, outcome.key)}: {outcome.reason}"
+    return _visible(f"{outcome.status}: {labels.get(outcome.key, outcome.key)}: {outcome.reason}")
 
 
 def _visible(text: str) -> str:

@@ -48,8 +48,22 @@ def escape(error: BaseException) -> str:
     where = f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}, " if frames else ""
     if isinstance(error, SystemExit):
         return f"{where}called sys.exit({'' if error.code is None else repr(error.code)})"
-    text = " ".join(str(error).split())
-    return f"{where}raised {type(error).__name__}{f': {text}' if text else ''}"
+    return f"{where}raised {described(error)}"
+
+
+def text_of(error: BaseException, most: int = 2000) -> str:
+    """What an error says, in one line of at most `most` characters; empty where it says nothing, or fails to."""
+    try:
+        text = " ".join(str(error).split())
+    except BaseException:  # noqa: BLE001 - foreign code's own, whose way to fail must not become ours
+        return ""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def described(error: BaseException) -> str:
+    """The kind of an error and what it says: "OSError: no space left", or "MemoryError"."""
+    text = text_of(error)
+    return f"{type(error).__name__}{f': {text}' if text else ''}"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

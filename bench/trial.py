@@ -24,7 +24,7 @@ from bench.cell import Cell, Record, Status
 from bench.clip.backbone import Backbone
 from bench.data import named
 from bench.data.base import SPLITS, Dataset, SplitName
-from bench.errors import BenchError
+from bench.errors import BenchError, described, text_of
 from bench.global_state import note, put_back
 from bench.keep import Given, NotKept, context_of, keep
 from bench.labels import left_out
@@ -90,7 +90,7 @@ def run_cell(key: str, cell: Cell, settings: Settings) -> tuple[Record, Sidecar]
     except Skipped as reason_:
         status, reason = "skipped", str(reason_)
     except (Diverged, FloatingPointError) as error:
-        status, reason = "diverged", str(error)
+        status, reason = "diverged", text_of(error)
     except TimedOut as error:
         status, reason = "timeout", f"{error} ({settings.timeout:g} s allowed)"
     except (torch.OutOfMemoryError, MemoryError) as error:
@@ -114,8 +114,7 @@ def _sums(backbone: Backbone) -> list[int]:
 
 
 def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if isinstance(error, BenchError) else f"{type(error).__name__}: {text}"
+    return text_of(error) if isinstance(error, BenchError) else described(error)
 
 
 class Run:

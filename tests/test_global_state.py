@@ -84,6 +84,9 @@ CHANGES = {
     "torch.manual_seed(1)": "torch's random generator",
     "torch.nn.functional.cross_entropy = torch.nn.functional.mse_loss": "rebound names",
     "bench.train.POOLED_CHUNK = 3": "rebound names (bench.train:POOLED_CHUNK)",
+    "torch.optim.SGD.step = lambda self: None": "rebound names (torch.optim.SGD:step)",
+    "torch.nn.LayerNorm.forward = lambda self, x: x": "rebound names (torch.nn.LayerNorm:forward)",
+    "bench.train.Loop.__bool__ = lambda self: False": "added methods (bench.train.Loop)",
     "bench.train.Loop.run = None": "rebound names (bench.train.Loop:run)",
     "del torch.Tensor.backward": "rebound names (torch.Tensor:backward)",
     "PIL.ImageFile.LOAD_TRUNCATED_IMAGES = True": "Pillow's reading of files (LOAD_TRUNCATED_IMAGES)",
@@ -181,6 +184,26 @@ def test_what_libraries_change_at_import_is_put_back_without_a_word() -> None:
         warnings.simplefilter("error", BytesWarning)
     assert (sys.path, warnings.filters) == (path, filters)
     assert (guard.changed, guard.spent) == ([], False)
+
+
+def test_the_first_use_of_an_optimizer_changes_nothing() -> None:
+    """Torch wraps the step of each kind then, for its profiler."""
+    torch.optim.SGD([torch.zeros(1, requires_grad=True)])  # imports more of torch
+    with Guard() as guard:
+        for one in (torch.optim.Adagrad, torch.optim.Adadelta):
+            one([torch.zeros(1, requires_grad=True)])
+    assert guard.changed == []
+
+
+def test_a_worker_with_plugins_knows_every_method_before_its_first_cell(tmp_path: Path) -> None:
+    """What a cell itself would import first could not be compared."""
+    (tmp_path / "mine.py").write_text("", encoding="utf-8")
+    found = alone(
+        "import json, os, sys\nfrom bench.schedulers.base import Work\n"
+        f"Work('s', run_pack='os:getcwd', plugins=({str(tmp_path / 'mine.py')!r},)).begin()\n"
+        "os.write(2, json.dumps([name for name in sys.modules if name.startswith('methods.')]).encode())\nos._exit(0)"
+    )
+    assert {"methods.coop", "methods.visprompt", "methods.linear_probe"} <= set(found)
 
 
 def test_the_innermost_guard_is_asked_and_told() -> None:

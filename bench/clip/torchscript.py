@@ -71,6 +71,9 @@ class _Listed(NamedTuple):
     stride: tuple[int, ...]
 
 
+_IN_PYTHON: Any = pickle._Unpickler  # noqa: SLF001 - has no public name; its methods are declared nowhere
+
+
 class _Object:
     """An object of one of the archive's own classes: attributes by name, and nothing that could be called."""
 
@@ -121,12 +124,35 @@ _KNOWN: Final = {
 }
 
 
-class _Unpickler(pickle.Unpickler):
-    """Makes what this module's first lines say, and asks nobody for anything."""
+class _Unpickler(_IN_PYTHON):  # type: ignore[misc] # Any
+    """Makes what this module's first lines say, and asks nobody for anything.
+
+    In Python, so that keys can be looked at before they are hashed: of tuples within tuples that would never end.
+    """
 
     def __init__(self, stream: bytes) -> None:
         super().__init__(io.BytesIO(stream))
         self.classes: dict[str, type[_Object]] = {}
+
+    def load_setitem(self) -> None:
+        """A pair of a dictionary, its key a text or a number."""
+        self._check_keys(self.stack[-2:-1])
+        super().load_setitem()
+
+    def load_setitems(self) -> None:
+        """As `load_setitem`, for all pairs since the last mark."""
+        self._check_keys(self.stack[::2])
+        super().load_setitems()
+
+    dispatch: ClassVar = {
+        **_IN_PYTHON.dispatch,
+        pickle.SETITEM[0]: load_setitem,
+        pickle.SETITEMS[0]: load_setitems,
+    }
+
+    def _check_keys(self, keys: list[Any]) -> None:
+        if not all(type(key) in (str, int, float, bool) for key in keys):
+            raise Refused("a dictionary whose keys are no texts or numbers")
 
     def find_class(self, module: str, name: str) -> Any:
         """A class that does nothing for one of the archive's own, a number format, or a function of `_KNOWN`."""

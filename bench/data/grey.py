@@ -1,4 +1,4 @@
-"""Grey images of more than 8 bits scaled to 256 levels; Pillow's own conversion cuts off what is above 255."""
+"""Grey images of more than 8 bits, or with a sign, in 256 levels; Pillow's conversion cuts off what is above 255."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from PIL.ExifTags import Base
 SIGNED: Final = 2  # as TIFF's SampleFormat
 UNSIGNED: Final = (0, 2**16 - 1)
 SHORT: Final = (-(2**15), 2**15 - 1)
+TINY: Final = (-(2**7), 2**7 - 1)
 # By code: what is said of greyscale images that are scaled so.
 SCALED: Final = {
+    "s8": "of 8 bits with a sign: -128 to 127 is scaled to 0 to 255",
     "u12": "of 12 bits: 0 to 4,095 is scaled to 0 to 255",
     "u16": "of 16 bits: 0 to 65,535 is scaled to 0 to 255",
     "s16": "of 16 bits with a sign: -32,768 to 32,767 is scaled to 0 to 255",
@@ -44,11 +46,13 @@ class Depth:
 
 
 def depth_of(image: Image.Image) -> Depth | None:
-    """What the header of an image says of its depth; None where it has 8 bits or colour. Nothing is decoded."""
+    """What the header of an image says of its depth; None for 8 bits without a sign, or colour."""
     mode = image.mode.partition(";")[0]
+    tags: Mapping[int, Any] = getattr(image, "tag_v2", {})
+    if mode == "L" and _first(tags, Base.SampleFormat) == SIGNED:  # Pillow shows those below 0 as above 127
+        return Depth("s8", TINY, signed=True)
     if mode not in ("I", "F"):
         return None
-    tags: Mapping[int, Any] = getattr(image, "tag_v2", {})
     inverted = tags.get(Base.PhotometricInterpretation) == 0
     signed = not tags or _first(tags, Base.SampleFormat) == SIGNED
     code = _code(image, mode, _first(tags, Base.BitsPerSample))
@@ -59,7 +63,7 @@ def depth_of(image: Image.Image) -> Depth | None:
 
 
 def scaled(image: Image.Image) -> Image.Image:
-    """The image in mode "L" where it is grey of more than 8 bits, else itself.
+    """The image in mode "L" where it is grey of more than 8 bits or with a sign, else itself.
 
     Integers go by their depth and floats by their declared range, else by the range of the image; what is outside is
     cut off. NaN is black, and so is an image of one single value whose range nobody declares.
@@ -70,6 +74,8 @@ def scaled(image: Image.Image) -> Image.Image:
     values: NDArray[Any] = np.asarray(image)
     if values.dtype == np.int32 and not depth.signed:
         values = values.view(np.uint32)  # Pillow shows those above 2^31 as negative
+    elif depth.code == "s8":
+        values = values.view(np.int8)
     low, high = depth.range or _range_of(values, depth)
     levels: NDArray[np.float64] = values.astype(np.float64)  # changed in place: images may be large
     levels -= low

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, Final
 
 from bench.global_state.item import Item, attributes
@@ -13,6 +13,7 @@ OURS = ("bench", "methods", "noise", "reports")
 PATCHABLE = ("torch", "torch.nn.functional", "torch.optim", "torch.linalg", "torch.autograd", "numpy", "numpy.linalg",
              "os", "math", "random", "time", "json", "pathlib", "shutil")  # fmt: skip
 CLASSES = (("torch", "Tensor"), ("torch.nn", "Module"), ("torch.optim", "Optimizer"))
+FAMILIES = ("torch.nn", "torch.optim")  # all classes of these
 DERIVED = ("Storage",)  # torch binds it by the default dtype
 BINDINGS = (staticmethod, classmethod, property, int, float)
 KERNELS = ("flash", "mem_efficient", "math", "cudnn")
@@ -120,34 +121,64 @@ def _namespaces() -> dict[str, Any]:
         for name, module in list(sys.modules.items())
         if name in PATCHABLE or (isinstance(module, ModuleType) and name.partition(".")[0] in OURS)
     }
+    return modules | _classes(modules)
+
+
+def _classes(modules: Mapping[str, Any]) -> dict[str, type]:
+    """Classes that everybody computes with: torch's tensors, layers and optimizers, and all of ours."""
     classes = {f"{name}.{one}": getattr(sys.modules[name], one) for name, one in CLASSES if name in sys.modules}
+    for name in FAMILIES:
+        members = vars(sys.modules[name]).values() if name in sys.modules else ()
+        classes.update({f"{name}.{one.__qualname__}": one for one in members if isinstance(one, type)})
     for name, module in modules.items():
         if name.partition(".")[0] in OURS:
             own = [one for one in vars(module).values() if isinstance(one, type) and one.__module__ == name]
             classes.update({f"{name}.{one.__qualname__}": one for one in own})
-    return modules | classes
+    return classes
 
 
 def _bound() -> dict[str, Any]:
     """What the functions, classes and numbers of these namespaces are, by "namespace:name"."""
     return {
-        f"{where}:{name}": value
+        f"{where}:{name}": _unhooked(value)
         for where, namespace in _namespaces().items()
         for name, value in vars(namespace).items()
         if (callable(value) or isinstance(value, BINDINGS)) and name not in DERIVED
     }
 
 
+def _unhooked(value: Any) -> Any:
+    """A function itself, where torch has wrapped an optimizer's step for its profiler, as it does at the first use."""
+    return value.__wrapped__ if getattr(value, "hooked", False) is True else value
+
+
+def _methods() -> dict[str, frozenset[str]]:
+    """Names of the functions of every class of these namespaces."""
+    return {
+        where: frozenset(name for name, value in vars(one).items() if isinstance(value, FunctionType))
+        for where, one in _namespaces().items()
+        if isinstance(one, type)
+    }
+
+
+def _remove_methods(before: Mapping[str, frozenset[str]]) -> None:
+    namespaces = _namespaces()
+    for where, names in _methods().items():
+        for name in names - before.get(where, names):
+            delattr(namespaces[where], name)
+
+
 def _bind(before: Mapping[str, Any]) -> None:
     namespaces = _namespaces()
     for place, value in before.items():
         where, _, name = place.partition(":")
-        if where in namespaces and vars(namespaces[where]).get(name, _bind) is not value:
+        if where in namespaces and _unhooked(vars(namespaces[where]).get(name, _bind)) is not value:
             setattr(namespaces[where], name, value)
 
 
 LIBRARIES: Final[tuple[Item, ...]] = (
     Item("rebound names", _bound, _bind, entries="old"),
+    Item("added methods", _methods, _remove_methods, entries="old"),
     Item("numpy's error mode", lambda: _numpy().geterr(), lambda before: _numpy().seterr(**before), "numpy"),
     Item("numpy's error function", lambda: _numpy().geterrcall(), lambda b: _numpy().seterrcall(b), "numpy"),
     Item("numpy's buffer size", lambda: _numpy().getbufsize(), lambda b: _numpy().setbufsize(b), "numpy"),

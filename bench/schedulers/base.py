@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from bench import streams
 from bench.cell import Cell, Record, Status
-from bench.errors import escape
+from bench.errors import described, escape
 from bench.global_state import Guard
 from bench.provenance import Clock, provenance
-from bench.registry import load_plugin_file
+from bench.registry import BUILT_IN, load_plugin_file
 from bench.store import Store
 
 if TYPE_CHECKING:
@@ -95,6 +95,8 @@ class Work:
         loaded(self.run_pack)
         for plugin in self.plugins:
             load_plugin_file(plugin)
+        if self.plugins:  # what a plugin's cell would import first could not be put back
+            _import_methods()
 
     def __call__(self, pack: Pack) -> tuple[list[Outcome], bool]:
         """Run a pack and publish its records; never raises for what happens in a cell.
@@ -106,10 +108,11 @@ class Work:
         """
         store, run, settings_type = Store(self.store), loaded(self.run_pack), loaded(self.settings_type)
         outcomes: dict[str, Outcome] = {}
-        reason = "the trial ended without a record"
+        own, reason = os.getpid(), "the trial ended without a record"
         with Guard() as guard:
 
             def publish(record: Record, sidecar: Mapping[str, NDArray[Any]]) -> None:
+                end_copy(own)
                 guard.put_back()
                 if guard.changed:
                     record.provenance["changed_state"] = list(guard.changed)
@@ -120,9 +123,10 @@ class Work:
             try:
                 run(pack, publish, settings_type(**self.settings))
             except Exception as error:  # noqa: BLE001 - the grid goes on; the reason is recorded by the driver
-                reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+                reason = described(error)
             except BaseException as error:  # noqa: BLE001 - sys.exit() and its like: no user asks for it in a worker
                 reason = escape(error)
+            end_copy(own)
         found = [outcomes.get(key) or Outcome(key, "failed", reason, lost=True) for key, _ in pack]
         return found, guard.spent
 
@@ -131,6 +135,21 @@ class Work:
         """Seconds that a cell may take, or None."""
         limit = self.settings.get("timeout")
         return None if limit is None or math.isinf(limit) else float(limit)
+
+
+def _import_methods() -> None:
+    """Import every method that comes with the package."""
+    from methods import METHODS
+
+    for row in METHODS.rows():
+        if row.origin == BUILT_IN:
+            METHODS.get(row.name)
+
+
+def end_copy(own: int) -> None:
+    """End this process where it is a copy that foreign code has forked of the process `own`: it has no say here."""
+    if os.getpid() != own:
+        os._exit(0)
 
 
 def outcome_of(record: Record) -> Outcome:

@@ -19,7 +19,7 @@ from types import ModuleType
 
 from bench.cell import Status
 from bench.errors import BenchError, escape
-from bench.schedulers.base import THREADS, Outcome, Pack, Work
+from bench.schedulers.base import THREADS, Outcome, Pack, Work, end_copy
 from bench.supervision import die_with, signal_text
 
 POLL_SECONDS = 0.25
@@ -88,6 +88,8 @@ class Worker:
                 said = self.pipe.recv()
                 if said != READY:
                     outcomes, spent = said
+                    if [outcome.key for outcome in outcomes] != [key for key, _ in self.pack]:
+                        continue  # of nobody who was asked
                     self.usable = not spent
                     return list(outcomes)
                 self._since, self._ready = time.monotonic(), True
@@ -125,13 +127,14 @@ def _serve(work: Work, pipe: Connection, parent: int) -> None:
     """A worker's life; Ctrl-C is the driver's to handle."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with(parent)
-    broken = ""
+    broken, own = "", os.getpid()
     try:
         work.begin()
     except BenchError as error:
         broken = str(error)
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is the reason why no cell can run
         broken = escape(error)
+    end_copy(own)
     pipe.send(READY)
     while True:
         try:

@@ -214,6 +214,11 @@ def pair(first: int, second: int) -> bytes:
     return number(first) + number(second) + b"\x86"
 
 
+def nested(depth: int) -> bytes:
+    """A tuple of twice the same tuple, and so on: entry `depth` of the memo has 2^depth ends."""
+    return b")q\x00" + b"".join(b"h%ch%c\x86q%c" % (one, one, one + 1) for one in range(depth))
+
+
 def test_the_streams_below_differ_in_one_thing_from_one_that_is_read(tmp_path: Path) -> None:
     archive(tmp_path / "w.pt", HEAD + text("x") + tensor(6, number(0), pair(2, 3), pair(3, 1)) + TAIL, **{"0": NUMBERS})
     with zipfile.ZipFile(tmp_path / "w.pt") as opened:
@@ -249,6 +254,8 @@ STREAMS: dict[str, tuple[bytes, str]] = {
     "has absurd sizes": (
         HEAD + text("x") + tensor(6, number(0), pair(2**40, 2**20), pair(0, 0)) + TAIL, "describes weights of",
     ),
+    "hashes without an end": (b"\x80\x02" + nested(99) + b"}h\x63Ns.", "texts or numbers"),
+    "hashes many without an end": (b"\x80\x02" + nested(99) + b"}(h\x63Nu.", "texts or numbers"),
     "overflows": (HEAD + text("x") + tensor(6, number(0), pair(2**61, 2**61), pair(0, 0)) + TAIL, "not readable"),
 }  # fmt: skip
 

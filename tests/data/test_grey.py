@@ -74,6 +74,7 @@ FILES: dict[str, tuple[str, Writer]] = {
     "12 bits of 16": ("declared", tiff(np.round(LEVELS * (4095 / 255)).astype("<u2"), most=4095)),
     "a statistic": ("u16", tiff(WIDE.astype("<u2"), most=54321)),
     "a range of integers": ("declared", tiff((LEVELS.astype(np.uint16) * 10 + 7).astype(">u2"), smin=7, smax=2557)),
+    "signed, 8 bits": ("s8", tiff((LEVELS.astype(np.int16) - 128).astype("i1"))),
     "signed, 16 bits": ("s16", tiff((WIDE.astype(np.int32) - 32768).astype(">i2"))),
     "32 bits": ("i32", tiff(FULL.astype("<u4"))),
     "signed, 32 bits": ("i32", tiff((FULL.astype(np.int64) - 2**31).astype("<i4"))),

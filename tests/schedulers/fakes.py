@@ -49,6 +49,13 @@ def record(key: str, of: Cell, **changes: Any) -> Record:
     return Record(**(values | changes))
 
 
+class Speechless(BaseException):
+    """Has no text."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
 def _raise(error: BaseException) -> None:
     raise error
 
@@ -59,6 +66,7 @@ MISHAPS: dict[str, Callable[[], object]] = {
     "exit": lambda: sys.exit(0),
     "exit at once": lambda: os._exit(0),
     "crash": lambda: ctypes.string_at(0),
+    "say nothing": lambda: _raise(Speechless()),
     "raise": lambda: _raise(OSError("no space\nleft")),
     "interrupt": lambda: _raise(KeyboardInterrupt()),
     "end the generator": lambda: _raise(GeneratorExit()),
@@ -88,6 +96,9 @@ def run_pack(pack: Pack, publish: Callable[[Record, Mapping[str, Any]], None], s
                 child = subprocess.Popen(["sleep", "600"])
                 publish(record(key, one, status="failed", reason=str(child.pid)), {})
                 time.sleep(600)
+            case "fork":  # the copy goes on as if it were the worker
+                os.fork()
+                publish(record(key, one, provenance=provenance), {})
             case "leave the folder":
                 os.chdir("/")
                 publish(record(key, one, provenance=provenance), {})

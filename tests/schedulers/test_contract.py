@@ -68,6 +68,19 @@ def test_whatever_ends_a_cell_costs_that_cell_alone(tmp_path: Path) -> None:
     assert reasons[4].endswith(", raised GeneratorExit")
 
 
+def test_a_copy_that_a_cell_forks_of_its_worker_has_no_say(tmp_path: Path) -> None:
+    outcomes = drive("local", 1, tmp_path, count=6, mishaps={"1": "fork", "2": "fork", "4": "say nothing"})
+    assert list(outcomes) == KEYS[:6]
+    assert outcomes.pop(KEYS[3])[1] == "fakes.py, line N, raised Speechless".replace("N", str(raising_line()))
+    assert set(outcomes.values()) == {("done", None, False)}
+    assert [len(record.attempts) for record in Store(tmp_path).records()] == [0] * 5
+
+
+def raising_line() -> int:
+    lines = (ROOT / "tests" / "schedulers" / "fakes.py").read_text(encoding="utf-8").splitlines()
+    return lines.index("    raise error") + 1
+
+
 def test_a_worker_that_hangs_is_ended_and_nothing_is_left_of_it(tmp_path: Path) -> None:
     mishaps = {"1": "hold", "2": "stop", "3": "hang", "4": "leave a child and hang"}
     outcomes = drive("local", 1, tmp_path, count=5, mishaps=mishaps, timeout=1.0, grace=1.0)
