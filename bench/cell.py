@@ -282,4 +282,13 @@ class Record(BaseModel):
 
     def to_json(self) -> str:
         """The record as text: keys in a fixed order, non-finite numbers refused."""
-        return json.dumps(self.model_dump(by_alias=True), indent=1, allow_nan=False) + "\n"
+        return json.dumps(_encodable(self.model_dump(by_alias=True)), indent=1, allow_nan=False) + "\n"
+
+
+def _encodable(value: Any) -> Any:
+    """A value of JSON in which halves of characters, which no reader takes, are written out."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_encodable(key): _encodable(inner) for key, inner in value.items()}
+    return [_encodable(inner) for inner in value] if isinstance(value, list) else value

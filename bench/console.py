@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from bench.errors import printable
 from bench.layout import fact_lines, table_lines
 
 if TYPE_CHECKING:
@@ -31,12 +32,12 @@ def line(text: str = "") -> None:
 
 def error(text: str) -> None:
     """One line on the standard error, whatever breaks are in the text."""
-    sys.stderr.write(f"error: {_visible(' '.join(text.split()))}\n")
+    sys.stderr.write(f"error: {printable(' '.join(text.split()))}\n")
 
 
 def warn(text: str) -> None:
     """One line on the standard error."""
-    sys.stderr.write(f"note: {_visible(' '.join(text.split()))}\n")
+    sys.stderr.write(f"note: {printable(' '.join(text.split()))}\n")
 
 
 def as_json(value: Any) -> None:
@@ -48,13 +49,13 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = ""
     """A table, see `bench.layout`."""
     if title:
         line(title)
-    for text in table_lines(columns, [[*map(_visible, row)] for row in rows], _room()):
+    for text in table_lines(columns, [[*map(printable, row)] for row in rows], _room()):
         line(text)
 
 
 def facts(found: Sequence[tuple[str, str]]) -> None:
     """Names and what is to be said of them, see `bench.layout`."""
-    for text in fact_lines([(name, _visible(text)) for name, text in found], _room()):
+    for text in fact_lines([(name, printable(text)) for name, text in found], _room()):
         line(text)
 
 
@@ -170,12 +171,7 @@ def _plain_listener(labels: dict[str, str]) -> Callable[[Outcome, Progress], Non
 
 
 def _complaint(outcome: Outcome, labels: dict[str, str]) -> str:
-    return _visible(f"{outcome.status}: {labels.get(outcome.key, outcome.key)}: {outcome.reason}")
-
-
-def _visible(text: str) -> str:
-    """Breaks and control characters, of a file's or a class's name, as escapes: they must not break a table."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return printable(f"{outcome.status}: {labels.get(outcome.key, outcome.key)}: {outcome.reason}")
 
 
 def _room() -> int | None:

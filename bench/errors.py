@@ -52,12 +52,25 @@ def escape(error: BaseException) -> str:
 
 
 def text_of(error: BaseException, most: int = 2000) -> str:
-    """What an error says, in one line of at most `most` characters; empty where it says nothing, or fails to."""
+    """What an error says, in one line of at most `most` characters that any file and terminal takes.
+
+    Empty where it says nothing, or fails to.
+    """
     try:
         text = " ".join(str(error).split())
     except BaseException:  # noqa: BLE001 - foreign code's own, whose way to fail must not become ours
         return ""
+    text = printable(text[: most + 1])
     return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def printable(text: str) -> str:
+    r"""The text with control characters, and halves of characters that no file takes, written out.
+
+    >>> printable("a\x1b[31mb\udcff")
+    'a\\x1b[31mb\\udcff'
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def described(error: BaseException) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from bench.cell import Record
-from bench.errors import BenchError
+from bench.errors import BenchError, text_of
 from bench.files import LocalFiles
 from bench.store import Store
 from noise.base import Foreign, NoisyLabels, Sampled
@@ -40,6 +40,15 @@ def test_a_record_and_its_sidecar_come_back_as_they_were(store: Store) -> None:
         assert back[name].dtype == array.dtype
         np.testing.assert_array_equal(back[name], array)
     assert not store.files.names(".tmp") or store.files.names(".tmp") == [".lock.tmp"]
+
+
+def test_texts_that_no_file_takes_are_written_out(store: Store) -> None:
+    failed = FAILED.model_copy(update={"reason": text_of(ValueError("bad \udcff \x1b[31m"))})
+    notes = {"data": {"notes": ["half of a \ud83d character"]}}
+    store.publish(failed.model_copy(update=notes), {})
+    (read,) = store.records()
+    assert read.reason == r"bad \udcff \x1b[31m"
+    assert read.data["notes"] == [r"half of a \ud83d character"]
 
 
 def test_a_done_record_is_never_replaced(store: Store) -> None:
