@@ -10,7 +10,7 @@ TORCH_BACKEND ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fast perf golden ci clean
+.PHONY: help demo test fast perf golden ci wheel clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -27,10 +27,11 @@ demo: $(READY)  ## run the quick grid on the embedded data and write the report
 	@$(BIN)/bench run
 	@$(BIN)/bench report
 
-test: $(READY)  ## style, types and tests
+test: $(READY)  ## style, types, imports and tests
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo --no-cache
 	@$(BIN)/python -m pytest -n auto --dist loadfile
 
 fast: $(READY)  ## the tests that take no time
@@ -48,5 +49,13 @@ ci: $(READY)  ## the regression gate: the ci grid against the committed baseline
 	@$(BIN)/bench run --grid ci --store results/ci
 	@$(BIN)/bench compare --grid ci --store results/ci --baseline tests/baseline.json --strict
 
+wheel: $(READY)  ## build the wheel, install it into an empty environment, and use it outside the checkout
+	@rm -rf build
+	@$(BIN)/uv build --quiet --wheel --python $(BIN)/python --out-dir build/wheel
+	@$(BIN)/uv venv --quiet --python $(BIN)/python build/venv
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python build/venv/bin/python --constraint constraints.txt \
+		$(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) build/wheel/*.whl
+	@$(BIN)/python scripts/try_wheel.py $(CURDIR)/build/venv/bin/python
+
 clean:  ## remove the environment and every cache (results stay)
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis

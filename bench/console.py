@@ -11,14 +11,10 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench.errors import printable
 from bench.layout import fact_lines, table_lines
-
-if TYPE_CHECKING:
-    from bench.execute import Progress
-    from bench.schedulers.base import Outcome
 
 PARTS = 10
 YEAR = 365 * 24 * 3600
@@ -76,30 +72,6 @@ def duration(seconds: float) -> str:
 
 
 @contextmanager
-def progress(total: int, labels: dict[str, str]) -> Iterator[Callable[[Outcome, Progress], None]]:
-    """A listener for `bench.execute.execute`: a bar on a terminal, else a line per tenth and per unfinished cell."""
-    if not _live():
-        yield _plain_listener(labels)
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-    from rich.progress import Progress as Bar
-
-    console = Console()
-    bar = Bar(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"),
-              console=console, transient=True)  # fmt: skip
-    with bar:
-        task = bar.add_task("cells", total=total, left="")
-
-        def listen(outcome: Outcome, state: Progress) -> None:
-            if outcome.status != "done":
-                console.print(_complaint(outcome, labels), markup=False, highlight=False, soft_wrap=True)
-            bar.update(task, completed=len(state.done), left=f"{duration(state.left())} left")
-
-        yield listen
-
-
-@contextmanager
 def amount(label: str, unit: str) -> Iterator[Callable[[int, int | None], None]]:
     """A report of how much is done, given the amount so far and the whole, None where unknown.
 
@@ -107,7 +79,7 @@ def amount(label: str, unit: str) -> Iterator[Callable[[int, int | None], None]]
         label: what is being done.
         unit: what is counted; "bytes" are shown as MiB.
     """
-    if not _live():
+    if not live():
         yield _plain_amount(label, unit)
         return
     from rich.console import Console
@@ -152,33 +124,11 @@ def size(count: int) -> str:
     return f"{count} B"
 
 
-def _plain_listener(labels: dict[str, str]) -> Callable[[Outcome, Progress], None]:
-    shown = -1
-
-    def listen(outcome: Outcome, state: Progress) -> None:
-        nonlocal shown
-        if outcome.status != "done":
-            line(_complaint(outcome, labels))
-        part = len(state.done) * PARTS // state.total
-        if part > shown:
-            shown = part
-            line(
-                f"{len(state.done)} of {state.total} cells, {duration(state.elapsed)} passed, "
-                f"about {duration(state.left())} left"
-            )
-
-    return listen
-
-
-def _complaint(outcome: Outcome, labels: dict[str, str]) -> str:
-    return printable(f"{outcome.status}: {labels.get(outcome.key, outcome.key)}: {outcome.reason}")
-
-
 def _room() -> int | None:
     """Characters of a line of the terminal; None where there is none, and lines may be as long as they are."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def _live() -> bool:
+def live() -> bool:
     """Whether a bar can be drawn and drawn again."""
     return sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")

@@ -57,17 +57,15 @@ class Registry(Generic[T]):
         kind: the word used in messages, for example "method".
         group: the entry-point group of third-party packages.
         base: the class that a loaded object must be an instance or a subclass of, as "module:object", or None.
-        rows: the built-in rows.
+        rows: the built-in rows, or where they are as "module:name", which is imported at the first use.
     """
 
-    def __init__(self, kind: str, group: str, base: str | None, rows: tuple[Row, ...] = ()) -> None:
-        self.kind, self.group, self._base = kind, group, base
+    def __init__(self, kind: str, group: str, base: str | None, rows: str | tuple[Row, ...] = ()) -> None:
+        self.kind, self.group, self._base, self._own = kind, group, base, rows
         self._rows: dict[str, Row] = {}
         self._aliases: dict[str, str] = {}
         self._objects: dict[str, T] = {}
         self._scanned = False
-        for row in rows:
-            self.add(row)
 
     def add(self, row: Row, obj: T | None = None) -> None:
         """Add a row, with its object where it is already at hand.
@@ -75,6 +73,7 @@ class Registry(Generic[T]):
         Raises:
             BenchError: a name or an alias is taken.
         """
+        self._read_own_rows()
         for name in (row.name, *row.aliases):
             taken = self._rows.get(self._aliases.get(name, name))
             if taken is not None:
@@ -153,7 +152,16 @@ class Registry(Generic[T]):
                 )
         return cast("T", obj)
 
+    def _read_own_rows(self) -> None:
+        own, self._own = self._own, ()
+        if isinstance(own, str):
+            module, _, name = own.partition(":")
+            own = getattr(importlib.import_module(module), name)
+        for row in own:
+            self.add(row)
+
     def _scan_entry_points(self) -> None:
+        self._read_own_rows()
         if self._scanned:
             return
         self._scanned = True

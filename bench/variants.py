@@ -10,8 +10,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from bench.cell import MOST_FOLDS, Value
 from bench.errors import BenchError
+from bench.limits import MOST_FOLDS, Value
 
 _FORM = re.compile(r"(?P<name>[^\[\]@=,\s]+)(\[(?P<options>.*)\])?(?P<subset>@[^\[\]]*)?", re.DOTALL)
 _FOLDS = re.compile(r"folds(?P<all>[1-9]\d{0,17})|fold(?P<one>[1-9]\d{0,17})of(?P<of>[1-9]\d{0,17})")

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from methods import base
-from methods.objective import Objective
-from methods.zero_shot import zero_shot_text, zero_shot_texts
+from bench.contracts import method
+from bench.methods.parts.objective import Objective
+from bench.methods.parts.templates import zero_shot_text, zero_shot_texts
 
 
 class CLIPAdapter(Objective):
@@ -35,10 +35,10 @@ class CLIPAdapter(Objective):
     class Options(Objective.Options):
         """The adapter, and the objective."""
 
-        reduction: int = base.structural(
+        reduction: int = method.structural(
             4, "width of the features over that of the bottleneck; the authors' 4", "ratio>0", ge=1, le=10_000
         )
-        ratio: float = base.scalar(0.2, "share of the adapted in the new feature; the authors' code 0.2", ge=0, le=1)
+        ratio: float = method.scalar(0.2, "share of the adapted in the new feature; the authors' code 0.2", ge=0, le=1)
 
     options: CLIPAdapter.Options
     ratio: Tensor
@@ -46,11 +46,11 @@ class CLIPAdapter(Objective):
     scale: Tensor
 
     @classmethod
-    def texts(cls, options: base.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[base.Text, ...]:
+    def texts(cls, options: method.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
         """The data set's templates with every class name."""
         return (*super().texts(options, names, templates), *zero_shot_texts(names, templates))
 
-    def setup(self, context: base.Context) -> None:
+    def setup(self, context: method.Context) -> None:
         """Register `down` [D/4, D] and `up` [D, D/4], from the stream `init`, and the class texts `text` [C, D]."""
         width = context.train.pooled.shape[-1]
         hidden = max(width // self.options.reduction, 1)
@@ -67,13 +67,13 @@ class CLIPAdapter(Objective):
         change = F.linear(F.linear(pooled, self.down).relu(), self.up).relu()
         return self.ratio * change + (1 - self.ratio) * pooled
 
-    def batch_logits(self, batch: base.Batch) -> Tensor:
+    def batch_logits(self, batch: method.Batch) -> Tensor:
         """Training logits of a batch, [B, C]."""
         return self.predict(batch.inputs, {})
 
-    def predict(self, inputs: base.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
+    def predict(self, inputs: method.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
         """Logits [B, C]."""
-        return base.cosine_logits(self.scale, self.adapted(inputs.pooled), self.text)
+        return method.cosine_logits(self.scale, self.adapted(inputs.pooled), self.text)
 
 
 def _uniform(rows: int, columns: int, generator: torch.Generator) -> Tensor:

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bench.contracts import method
+from bench.methods.coop import CoOp
+from bench.methods.parts.losses import masked_mean
+from bench.methods.parts.splits import ROUNDING, forget_rate, small_loss_selection
 from bench.seeds import Stream
-from methods import base
-from methods.coop import CoOp
-from methods.losses import masked_mean
-from methods.partition import ROUNDING, forget_rate, small_loss_selection
 
 
 class CoTeaching(CoOp):
@@ -43,25 +43,25 @@ class CoTeaching(CoOp):
     class Options(CoOp.Options):
         """CoOp's options and co-teaching's."""
 
-        init: Literal[""] = base.structural("", "always random: two networks of one start would stay one network")
-        split: Literal["none"] = base.structural("none", "always none: the selection is made in every step")
-        gradual: int = base.structural(
-            10, "epochs until R is the whole noise rate; the authors' 10", ge=1, **base.EPOCHS
+        init: Literal[""] = method.structural("", "always random: two networks of one start would stay one network")
+        split: Literal["none"] = method.structural("none", "always none: the selection is made in every step")
+        gradual: int = method.structural(
+            10, "epochs until R is the whole noise rate; the authors' 10", ge=1, **method.EPOCHS
         )
-        faithful: bool = base.structural(False, "the reference's second division and its rounding")
+        faithful: bool = method.structural(False, "the reference's second division and its rounding")
 
     options: CoTeaching.Options
 
     @classmethod
-    def needs(cls, options: base.Options) -> base.Needs:  # noqa: ARG003
+    def needs(cls, options: method.Options) -> method.Needs:  # noqa: ARG003
         """The noise rate."""
-        return base.Needs(oracle=("noise_rate",))
+        return method.Needs(oracle=("noise_rate",))
 
-    def _initial_context(self, context: base.Context, generator: torch.Generator) -> Tensor:
+    def _initial_context(self, context: method.Context, generator: torch.Generator) -> Tensor:
         """[2, M, W] or [2, C, M, W]."""
         return torch.stack([super(CoTeaching, self)._initial_context(context, generator) for _ in range(2)])
 
-    def prepare_split(self, context: base.Context) -> None:
+    def prepare_split(self, context: method.Context) -> None:
         """The noise rate r."""
         super().prepare_split(context)
         self.noise_rate = context.oracle["noise_rate"]
@@ -70,7 +70,7 @@ class CoTeaching(CoOp):
         """R(e), 0-dimensional, in float64 for the count of samples kept."""
         return forget_rate(torch.tensor(epoch, dtype=torch.float64), self.noise_rate, self.options.gradual)
 
-    def begin_epoch(self, epoch: int, full_pass: base.FullPass) -> tuple[base.Phase, ...]:
+    def begin_epoch(self, epoch: int, full_pass: method.FullPass) -> tuple[method.Phase, ...]:
         """One phase of all samples."""
         self.numbers = {"forget_rate": float(self.forget_rate(epoch))}
         return super().begin_epoch(epoch, full_pass)
@@ -79,11 +79,11 @@ class CoTeaching(CoOp):
         """`forget`, R(e): it differs between the cells of a pack. Nothing is random."""
         return {"forget": self.forget_rate(epoch)}
 
-    def batch_logits(self, batch: base.Batch) -> Tensor:
+    def batch_logits(self, batch: method.Batch) -> Tensor:
         """Training logits of both networks, [2, B, C]."""
         return self.scores(batch.inputs, self.prepare())
 
-    def objective(self, logits: Tensor, batch: base.Batch) -> dict[str, Tensor]:
+    def objective(self, logits: Tensor, batch: method.Batch) -> dict[str, Tensor]:
         """Terms LOSS_a and LOSS_b: each network's mean loss on what the other keeps. Logits [2, B, C]."""
         name: str = self.options.loss
         first, second = self.sample_loss(name, logits, batch.observed.expand(2, -1))
@@ -96,11 +96,11 @@ class CoTeaching(CoOp):
             f"{name}_b": masked_mean(second, by_first, batch.weight) / divisor,
         }
 
-    def scores(self, inputs: base.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
+    def scores(self, inputs: method.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
         """Logits of both networks, [2, B, C]."""
         return self.backbone.scale * F.normalize(inputs.pooled, dim=-1) @ prepared["text"].mT
 
-    def predict(self, inputs: base.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
+    def predict(self, inputs: method.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
         """Log of the mean probability, [B, C]; finite."""
         both = self.scores(inputs, prepared).log_softmax(-1)
         return both.logsumexp(0) - math.log(2)

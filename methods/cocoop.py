@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from methods import base
-from methods.coop import CoOp
-from methods.layers import linear
+from bench.contracts import method
+from bench.methods.coop import CoOp
+from bench.methods.parts.linear import linear
 
 REDUCTION = 16
 
@@ -37,19 +37,19 @@ class CoCoOp(CoOp):
     class Options(CoOp.Options):
         """CoOp's options; the context starts from a phrase."""
 
-        context: int = base.structural(
+        context: int = method.structural(
             4, "context vectors M where no phrase starts them; CoCoOp's 4", "init=", ge=1, le=64
         )
-        init: str = base.structural("a photo of a", "words that start the context, CoCoOp's; empty: random")
+        init: str = method.structural("a photo of a", "words that start the context, CoCoOp's; empty: random")
 
     meta_net: nn.Sequential
 
     @classmethod
-    def needs(cls, options: base.Options) -> base.Needs:
+    def needs(cls, options: method.Options) -> method.Needs:
         """Texts per image, and what the split needs."""
         return replace(super().needs(options), per_image_text=True)
 
-    def build(self, context: base.Context, generator: torch.Generator) -> None:
+    def build(self, context: method.Context, generator: torch.Generator) -> None:
         """The network D -> D // 16 -> W, drawn after the context with torch's default initialisation."""
         visual, width = context.train.pooled.shape[-1], context.backbone.width
         hidden = max(visual // REDUCTION, 1)
@@ -65,15 +65,15 @@ class CoCoOp(CoOp):
         shift: Tensor = self.meta_net(F.normalize(pooled, dim=-1))
         return self.context + shift.view(len(shift), *[1] * (self.context.ndim - 1), -1)
 
-    def logits(self, inputs: base.Inputs) -> Tensor:
+    def logits(self, inputs: method.Inputs) -> Tensor:
         """Logits [B, C], every image with its own class features."""
         text = self.encode(self.shifted(inputs.pooled))
-        return base.cosine_logits(self.backbone.scale, inputs.pooled, text)
+        return method.cosine_logits(self.backbone.scale, inputs.pooled, text)
 
     def prepare(self) -> dict[str, Tensor]:
         """Nothing: no prediction shares its texts with another."""
         return {}
 
-    def predict(self, inputs: base.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
+    def predict(self, inputs: method.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
         """Logits [B, C]."""
         return self.logits(inputs)

@@ -2,106 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
-
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
-
-from bench.clip.backbone import Backbone, ClassTokens
-from methods import base
-from methods.objective import Objective
-
-CONTEXT_STD = 0.02
+from bench.methods.parts.prompt_learner import ObjectivePromptLearner
 
 
-class PromptLearner(base.Method):
-    """What methods with learned context vectors share: the vectors, the text features, the prediction.
-
-    Subclasses bring the loss: `forward`, or the class `Objective` beside this one. The backbone is kept outside
-    the module's parameters and buffers, so it is neither trained, nor copied into a pack.
-    """
-
-    class Options(base.Options):
-        """Shape and start of the context; CoOp's defaults."""
-
-        context: int = base.structural(16, "context vectors M; CoOp's default 16", "init=", ge=1, le=64)
-        class_specific: bool = base.structural(False, "one context per class instead of a shared one")
-        init: str = base.structural("", "words whose embeddings start the context (M is then their count)")
-        position: Literal["end", "middle", "front"] = base.structural("end", "where the class name stands")
-
-    options: PromptLearner.Options
-    context: nn.Parameter
-    observed: Tensor
-    backbone: Backbone
-    classes: ClassTokens
-
-    @classmethod
-    def texts(cls, options: base.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[base.Text, ...]:
-        """The class names behind the context, or behind the phrase that starts it; and what the split needs."""
-        assert isinstance(options, PromptLearner.Options)  # noqa: S101 - narrows the type
-        phrase = options.init.replace("_", " ")
-        context = 0 if phrase else options.context
-        prompts = [base.Text(f"{phrase} {name}.".replace("_", " ").strip(), context) for name in names]
-        return (*prompts, *super().texts(options, names, templates))
-
-    def setup(self, context: base.Context) -> None:
-        """Register `context` [M, W] or [C, M, W], N(0, 0.02²) from the stream `init`, and `observed` [N]."""
-        object.__setattr__(self, "backbone", context.backbone)
-        object.__setattr__(self, "classes", context.backbone.class_tokens(context.class_names))
-        self.register_buffer("observed", context.observed.clone())
-        generator = context.init.torch()
-        self.context = nn.Parameter(self._initial_context(context, generator))
-        self.build(context, generator)
-
-    def build(self, context: base.Context, generator: torch.Generator) -> None:
-        """Hook for further parameters, drawn from `generator` after the context, which so starts alike everywhere."""
-
-    def _initial_context(self, context: base.Context, generator: torch.Generator) -> Tensor:
-        device = context.observed.device
-        if self.options.init:
-            start = context.backbone.phrase(self.options.init).detach().clone().to(device)
-        else:
-            start = torch.empty(self.options.context, context.backbone.width)
-        if self.options.class_specific:
-            start = start.expand(len(context.class_names), *start.shape).contiguous()
-        if not self.options.init:
-            start = start.normal_(0, CONTEXT_STD, generator=generator)
-        return start.to(device)
-
-    def freeze_words(self, context: base.Context, words: Sequence[str]) -> None:
-        """Put words before every class name; they stay what they are."""
-        names = [" ".join([*words, name]) for name in context.class_names]
-        object.__setattr__(self, "classes", context.backbone.class_tokens(names))
-
-    def encode(self, context: Tensor) -> Tensor:
-        """Class features of contexts [..., M, W] or [..., C, M, W], not normalised, [..., C, D]."""
-        position, class_specific = self.options.position, self.options.class_specific
-        return self.backbone.text(context, self.classes, position=position, class_specific=class_specific)
-
-    def text_features(self) -> Tensor:
-        """Class features of the current context, not normalised, [C, D]."""
-        return self.encode(self.context)
-
-    def logits(self, inputs: base.Inputs) -> Tensor:
-        """Training logits [B, C]."""
-        return base.cosine_logits(self.backbone.scale, inputs.pooled, self.text_features())
-
-    def batch_logits(self, batch: base.Batch) -> Tensor:
-        """Training logits of a batch, [B, C]."""
-        return self.logits(batch.inputs)
-
-    def prepare(self) -> dict[str, Tensor]:
-        """The normalised class features, "text" [C, D]."""
-        return {"text": F.normalize(self.text_features(), dim=-1)}
-
-    def predict(self, inputs: base.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
-        """Logits [B, C]."""
-        return base.cosine_logits(self.backbone.scale, inputs.pooled, prepared["text"])
-
-
-class CoOp(PromptLearner, Objective):
+class CoOp(ObjectivePromptLearner):
     """Learn M context vectors with cross-entropy.
 
     Zhou et al., "Learning to Prompt for Vision-Language Models", IJCV 2022 (arXiv 2109.01134).
@@ -115,13 +19,3 @@ class CoOp(PromptLearner, Objective):
     not dropped; the validation set is not clean by default. Weight decay on the context pulls to zero
     vectors, not to the start: kept, it is the optimizer's setting and equal for all methods.
     """
-
-    class Options(PromptLearner.Options, Objective.Options):
-        """Context and objective."""
-
-    options: CoOp.Options
-
-    def setup(self, context: base.Context) -> None:
-        """The context, and what the split needs."""
-        super().setup(context)
-        self.prepare_split(context)

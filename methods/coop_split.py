@@ -8,10 +8,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from methods import base
-from methods.coop import PromptLearner
-from methods.losses import cross_entropy, generalised_cross_entropy, masked_mean
-from methods.partition import Split, argmax_split, batch_transport_certain, optimal_transport_split
+from bench.contracts import method
+from bench.methods.parts.losses import cross_entropy, generalised_cross_entropy, masked_mean
+from bench.methods.parts.prompt_learner import PromptLearner
+from bench.methods.parts.splits import Split, argmax_split, batch_transport_certain, optimal_transport_split
 
 CERTAIN, UNCERTAIN = 0, 1
 TRANSPORT = "loss=split and split=ot"
@@ -37,25 +37,25 @@ class CoOpSplit(PromptLearner):
     class Options(PromptLearner.Options):
         """CoOp's options; the split and the loss."""
 
-        split: Literal["ot", "argmax", "none"] = base.structural(
+        split: Literal["ot", "argmax", "none"] = method.structural(
             "ot", "who is certain: transport, arg-max, or everyone", "loss=split"
         )
-        ot_scope: Literal["set", "batch"] = base.structural(
+        ot_scope: Literal["set", "batch"] = method.structural(
             "set", "transport over the whole set, or batch by batch (V3)", TRANSPORT
         )
-        ot_reg: float = base.scalar(
-            0.1, "entropy weight of the transport (authors .01, plain domain)", TRANSPORT, **base.ENTROPY
+        ot_reg: float = method.scalar(
+            0.1, "entropy weight of the transport (authors .01, plain domain)", TRANSPORT, **method.ENTROPY
         )
-        delta: float = base.scalar(0.5, "confidence threshold; the authors' config value .5", TRANSPORT, ge=0, le=1)
-        q: float = base.scalar(
-            0.7, "exponent of GCE; authors' .7", "loss=gce or loss=split and split!=none and alpha!=1", **base.Q
+        delta: float = method.scalar(0.5, "confidence threshold; the authors' config value .5", TRANSPORT, ge=0, le=1)
+        q: float = method.scalar(
+            0.7, "exponent of GCE; authors' .7", "loss=gce or loss=split and split!=none and alpha!=1", **method.Q
         )
-        alpha: Literal["certain"] | Annotated[float, Field(ge=0, le=1)] = base.structural(
+        alpha: Literal["certain"] | Annotated[float, Field(ge=0, le=1)] = method.structural(
             "certain",
             "weight of CE: the certain fraction, or a constant in [0, 1] (the authors' is not stated)",
             "loss=split",
         )
-        loss: Literal["split", "ce", "gce"] = base.structural("split", "both losses, or one of them on every sample")
+        loss: Literal["split", "ce", "gce"] = method.structural("split", "both losses, or one of them on every sample")
 
     options: CoOpSplit.Options
     ot_reg: Tensor
@@ -63,23 +63,23 @@ class CoOpSplit(PromptLearner):
     q: Tensor
 
     @classmethod
-    def splits_set(cls, options: base.Options) -> bool:
+    def splits_set(cls, options: method.Options) -> bool:
         """Whether the split is made at the start of the epoch over the whole set."""
         assert isinstance(options, CoOpSplit.Options)  # noqa: S101 - narrows the type
         whole = options.split == "argmax" or (options.split == "ot" and options.ot_scope == "set")
         return options.loss == "split" and whole
 
     @classmethod
-    def needs(cls, options: base.Options) -> base.Needs:
+    def needs(cls, options: method.Options) -> method.Needs:
         """A plain pass where the split is over the whole set."""
-        return base.Needs(full_pass=cls.splits_set(options))
+        return method.Needs(full_pass=cls.splits_set(options))
 
-    def setup(self, context: base.Context) -> None:
+    def setup(self, context: method.Context) -> None:
         """CoOp's parameters."""
         super().setup(context)
         self.numbers: dict[str, float] = {}
 
-    def begin_epoch(self, epoch: int, full_pass: base.FullPass) -> tuple[base.Phase, ...]:
+    def begin_epoch(self, epoch: int, full_pass: method.FullPass) -> tuple[method.Phase, ...]:
         """One phase: group 0 certain, group 1 uncertain."""
         if not self.splits_set(self.options):
             return super().begin_epoch(epoch, full_pass)
@@ -87,39 +87,39 @@ class CoOpSplit(PromptLearner):
         self.numbers = {"certain_share": float(split.clean.double().mean()), **split.numbers}
         group = torch.where(split.clean, CERTAIN, UNCERTAIN)
         weight = torch.ones(len(group), device=group.device)
-        return (base.Phase(group, weight, clean=split.clean, pseudo=split.pseudo),)
+        return (method.Phase(group, weight, clean=split.clean, pseudo=split.pseudo),)
 
     def _split(self, logits: Tensor) -> Split:
         if self.options.split == "argmax":
             return argmax_split(logits, self.observed)
         return optimal_transport_split(logits, self.observed, float(self.ot_reg), float(self.delta))
 
-    def batch_logits(self, batch: base.Batch) -> Tensor:
+    def batch_logits(self, batch: method.Batch) -> Tensor:
         """Training logits of a batch, [B, C]."""
         return self.logits(batch.inputs)
 
-    def forward(self, batch: base.Batch) -> base.Losses:
+    def forward(self, batch: method.Batch) -> method.Losses:
         """Terms ce and gce; with loss=ce or loss=gce that one alone."""
         logits = self.batch_logits(batch)
         ce = cross_entropy(logits, batch.observed)
         gce = generalised_cross_entropy(logits, batch.observed, self.q)
         if self.options.loss != "split":
             chosen = ce if self.options.loss == "ce" else gce
-            return base.Losses({self.options.loss: masked_mean(chosen, batch.valid, batch.weight)})
+            return method.Losses({self.options.loss: masked_mean(chosen, batch.valid, batch.weight)})
         certain = self._certain(logits, batch)
         if self.options.alpha == "certain":
             ce, gce = torch.where(certain, ce, 0), torch.where(certain, 0, gce)
             terms = {name: masked_mean(part, batch.valid, batch.weight) for name, part in (("ce", ce), ("gce", gce))}
-            return base.Losses(terms)
+            return method.Losses(terms)
         alpha = self.options.alpha
-        return base.Losses(
+        return method.Losses(
             {
                 "ce": alpha * masked_mean(ce, batch.valid & certain, batch.weight),
                 "gce": (1 - alpha) * masked_mean(gce, batch.valid & ~certain, batch.weight),
             }
         )
 
-    def _certain(self, logits: Tensor, batch: base.Batch) -> Tensor:
+    def _certain(self, logits: Tensor, batch: method.Batch) -> Tensor:
         if self.options.split == "ot" and self.options.ot_scope == "batch":
             return batch_transport_certain(logits.detach(), batch.observed, batch.valid, self.ot_reg, self.delta)
         return batch.group == CERTAIN

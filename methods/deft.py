@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bench.contracts import method
+from bench.methods.parts.image_prompts import ImagePromptLearner
+from bench.methods.parts.losses import cross_entropy, masked_mean
+from bench.methods.parts.objective import Loss
 from bench.seeds import Stream
-from methods import base
-from methods.image_prompts import ImagePromptLearner
-from methods.losses import cross_entropy, masked_mean
-from methods.objective import Loss
 
 LEAST = 1e-5  # probabilities are clamped to it before the logarithm
 TUNED = ("head", "layers.")
@@ -61,20 +61,20 @@ class DeFT(ImagePromptLearner):
     class Options(ImagePromptLearner.Options):
         """Context, loss of the selected, visual prompts, warm-up and second phase."""
 
-        init: Literal[""] = base.structural("", "always random: two equal contexts would never disagree")
-        split: Literal["none"] = base.structural("none", "always none: the selection is made in every step")
-        loss: Loss = base.structural(
+        init: Literal[""] = method.structural("", "always random: two equal contexts would never disagree")
+        split: Literal["none"] = method.structural("none", "always none: the selection is made in every step")
+        loss: Loss = method.structural(
             "ce", "loss of the selected, and in warm-up unless real", "real=false or warmup!=10"
         )
-        a: float = base.scalar(1.0, "weight of CE in sce; the authors' 1", SCE, **base.WEIGHT)
-        b: float = base.scalar(1.0, "weight of reverse CE in sce; the authors' 1", SCE, **base.WEIGHT)
-        visual_context: int = base.structural(20, "visual prompts P of each layer; the authors' 20", ge=1, le=256)
-        warmup: int = base.structural(1, "warm-up epochs in every ten; the authors' 1, for real noise 5", ge=0, le=10)
-        real: bool = base.structural(False, "the authors' script for real noise")
-        fine_tune: int = base.structural(
-            0, "epochs at the end that train a copy of the image tower; authors' 10", ge=0, **base.EPOCHS
+        a: float = method.scalar(1.0, "weight of CE in sce; the authors' 1", SCE, **method.WEIGHT)
+        b: float = method.scalar(1.0, "weight of reverse CE in sce; the authors' 1", SCE, **method.WEIGHT)
+        visual_context: int = method.structural(20, "visual prompts P of each layer; the authors' 20", ge=1, le=256)
+        warmup: int = method.structural(1, "warm-up epochs in every ten; the authors' 1, for real noise 5", ge=0, le=10)
+        real: bool = method.structural(False, "the authors' script for real noise")
+        fine_tune: int = method.structural(
+            0, "epochs at the end that train a copy of the image tower; authors' 10", ge=0, **method.EPOCHS
         )
-        fine_tune_rate: float = base.structural(
+        fine_tune_rate: float = method.structural(
             1 / 60, "factor of the learning rate in them", "fine_tune>0", gt=0, le=1e6
         )
 
@@ -85,17 +85,17 @@ class DeFT(ImagePromptLearner):
     tuned: Tensor
 
     @classmethod
-    def needs(cls, options: base.Options) -> base.Needs:
+    def needs(cls, options: method.Options) -> method.Needs:
         """The images; with a second phase, weights of the backbone, too many to train as a pack."""
         assert isinstance(options, DeFT.Options)  # noqa: S101 - narrows the type
         tuning = options.fine_tune > 0
         return replace(super().needs(options), trains_backbone=tuning, packable=not tuning)
 
-    def _initial_context(self, context: base.Context, generator: torch.Generator) -> Tensor:
+    def _initial_context(self, context: method.Context, generator: torch.Generator) -> Tensor:
         """Positive, then negative: [2, M, W] or [2, C, M, W]."""
         return torch.stack([super(DeFT, self)._initial_context(context, generator) for _ in range(2)])
 
-    def build(self, context: base.Context, generator: torch.Generator) -> None:
+    def build(self, context: method.Context, generator: torch.Generator) -> None:
         """`visual_prompts` [L, P, Wv]; `selected` [N] bool; with a second phase, `layers`, `head` and `head_bias`."""
         tower, device = context.backbone, context.observed.device
         self.num_classes = len(context.class_names)
@@ -115,7 +115,7 @@ class DeFT(ImagePromptLearner):
         self.head, self.head_bias = nn.Parameter(weight.to(device)), nn.Parameter(bias.to(device))
         self.register_buffer("tuned", torch.tensor(False, device=device))
 
-    def begin_epoch(self, epoch: int, full_pass: base.FullPass) -> tuple[base.Phase, ...]:
+    def begin_epoch(self, epoch: int, full_pass: method.FullPass) -> tuple[method.Phase, ...]:
         """Every sample once; in the second phase weighted 1 where selected, 0 elsewhere.
 
         In the first phase the audit is given the buffer itself, which by the epoch's end holds the epoch's flags.
@@ -139,11 +139,11 @@ class DeFT(ImagePromptLearner):
             "given": torch.tensor(epoch <= (1 if self.options.real else self.warmup)),
         }
 
-    def forward(self, batch: base.Batch) -> base.Losses:
+    def forward(self, batch: method.Batch) -> method.Losses:
         """Terms warm_up, the loss of the selected, no and yes, and the flags; in the second phase the term tuning."""
         if "other" not in batch.draws:
             loss = cross_entropy(self.tuned_logits(batch.inputs), batch.observed)
-            return base.Losses({"tuning": masked_mean(loss, batch.valid, batch.weight)})
+            return method.Losses({"tuning": masked_mean(loss, batch.valid, batch.weight)})
         image = F.normalize(self.image_features(batch.inputs, self.visual()), dim=-1)
         positive, negative = F.normalize(self.text_features(), dim=-1).unbind(0)
         logits = self.backbone.scale * image @ positive.mT
@@ -151,7 +151,7 @@ class DeFT(ImagePromptLearner):
         yes, no = yes_probability(logits.detach(), against)
         selected = self.select(yes, batch.observed)
         terms = self.losses_of(logits, yes, no, selected, batch)
-        return base.Losses(terms, {"selected": selected})
+        return method.Losses(terms, {"selected": selected})
 
     def select(self, yes: Tensor, observed: Tensor) -> Tensor:
         """Which samples count as clean: probabilities [B, C] and labels [B] to [B] bool."""
@@ -159,7 +159,7 @@ class DeFT(ImagePromptLearner):
         return chosen & (yes.argmax(-1) == observed) if self.options.real else chosen
 
     def losses_of(
-        self, logits: Tensor, yes: Tensor, no: Tensor, selected: Tensor, batch: base.Batch
+        self, logits: Tensor, yes: Tensor, no: Tensor, selected: Tensor, batch: method.Batch
     ) -> dict[str, Tensor]:
         """The terms of the first phase: logits and probabilities [B, C], selected [B]."""
         observed, valid, name = batch.observed, batch.valid, self.options.loss
@@ -179,7 +179,7 @@ class DeFT(ImagePromptLearner):
         """The visual prompts, [L, P, Wv]."""
         return self.visual_prompts
 
-    def tuned_logits(self, inputs: base.Inputs) -> Tensor:
+    def tuned_logits(self, inputs: method.Inputs) -> Tensor:
         """Logits of the linear head on the private layers, [B, C]."""
         return F.linear(self.backbone.hidden(inputs.images(), self.layers), self.head, self.head_bias)
 
@@ -196,6 +196,6 @@ class DeFT(ImagePromptLearner):
         prepared = super().prepare()
         return prepared | {"text": prepared["text"][0]}
 
-    def predict(self, inputs: base.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
+    def predict(self, inputs: method.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
         """Logits [B, C]."""
         return self.tuned_logits(inputs) if "tuned" in prepared else super().predict(inputs, prepared)

@@ -11,10 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.seeds import Stream
-from methods import base
-from methods.coop import PromptLearner
-from methods.losses import (
+from bench.contracts import method
+from bench.methods.parts.losses import (
     cross_entropy,
     divergence_from_uniform,
     entropy,
@@ -22,8 +20,10 @@ from methods.losses import (
     soft_cross_entropy,
     squared_error,
 )
-from methods.mixing import mix, mixing_share, partners, refine, sharpen
-from methods.partition import fit_two_gaussians, scaled
+from bench.methods.parts.mixup import mix, mixing_share, partners, refine, sharpen
+from bench.methods.parts.prompt_learner import PromptLearner
+from bench.methods.parts.splits import fit_two_gaussians, scaled
+from bench.seeds import Stream
 
 CLEAN, NOISY, WARM_UP = 0, 1, 2
 NETWORKS = ("context", "context_b")
@@ -97,19 +97,21 @@ class DivideMix(PromptLearner):
     class Options(PromptLearner.Options):
         """CoOp's options and DivideMix's; defaults of its code."""
 
-        init: Literal[""] = base.structural("", "always random: the two networks must differ")
-        warmup: int = base.structural(10, "warm-up epochs, capped at a fifth of all epochs", ge=0, **base.EPOCHS)
-        penalty: float = base.scalar(
-            0.0, "weight of -entropy in warm-up; authors: 1 for asymmetric noise", "warmup>0", **base.WEIGHT
+        init: Literal[""] = method.structural("", "always random: the two networks must differ")
+        warmup: int = method.structural(10, "warm-up epochs, capped at a fifth of all epochs", ge=0, **method.EPOCHS)
+        penalty: float = method.scalar(
+            0.0, "weight of -entropy in warm-up; authors: 1 for asymmetric noise", "warmup>0", **method.WEIGHT
         )
-        window: int = base.structural(
-            1, "epochs whose losses are averaged; authors: 5 at a rate of 90 %", ge=1, **base.EPOCHS
+        window: int = method.structural(
+            1, "epochs whose losses are averaged; authors: 5 at a rate of 90 %", ge=1, **method.EPOCHS
         )
-        threshold: float = base.structural(0.5, "membership above which a sample is clean", ge=0, le=1)
-        temperature: float = base.scalar(0.5, "T of the sharpening", ge=0.1, le=1)
-        beta: float = base.structural(4.0, "parameter of the mix-up's Beta distribution; 0 for no mix-up", ge=0, le=1e6)
-        lambda_u: float = base.scalar(25.0, "weight of the noisy half's loss", **base.WEIGHT)
-        rampup: int = base.structural(16, "epochs over which that weight rises", "lambda_u>0", ge=1, **base.EPOCHS)
+        threshold: float = method.structural(0.5, "membership above which a sample is clean", ge=0, le=1)
+        temperature: float = method.scalar(0.5, "T of the sharpening", ge=0.1, le=1)
+        beta: float = method.structural(
+            4.0, "parameter of the mix-up's Beta distribution; 0 for no mix-up", ge=0, le=1e6
+        )
+        lambda_u: float = method.scalar(25.0, "weight of the noisy half's loss", **method.WEIGHT)
+        rampup: int = method.structural(16, "epochs over which that weight rises", "lambda_u>0", ge=1, **method.EPOCHS)
 
     options: DivideMix.Options
     context_b: nn.Parameter
@@ -118,11 +120,11 @@ class DivideMix(PromptLearner):
     lambda_u: Tensor
 
     @classmethod
-    def needs(cls, options: base.Options) -> base.Needs:  # noqa: ARG003
+    def needs(cls, options: method.Options) -> method.Needs:  # noqa: ARG003
         """A plain pass at the start of each epoch."""
-        return base.Needs(full_pass=True)
+        return method.Needs(full_pass=True)
 
-    def build(self, context: base.Context, generator: torch.Generator) -> None:
+    def build(self, context: method.Context, generator: torch.Generator) -> None:
         """The second network's context; the seeds of the mixtures from the stream `method`."""
         self.context_b = nn.Parameter(self._initial_context(context, generator))
         self.warmup = min(self.options.warmup, max(1, context.epochs // 5))
@@ -131,12 +133,12 @@ class DivideMix(PromptLearner):
         self.history: list[Tensor] = []
         self.numbers = {"warmup_epochs": float(self.warmup)}
 
-    def begin_epoch(self, epoch: int, full_pass: base.FullPass) -> tuple[base.Phase, ...]:
+    def begin_epoch(self, epoch: int, full_pass: method.FullPass) -> tuple[method.Phase, ...]:
         """First the phase of A, then that of B: all samples in warm-up, afterwards pairs of clean and noisy."""
         if epoch <= self.warmup:
             everyone = torch.full_like(self.observed, WARM_UP)
             weight = torch.ones(len(everyone), device=everyone.device)
-            return tuple(base.Phase(everyone, weight, train=(name,)) for name in NETWORKS)
+            return tuple(method.Phase(everyone, weight, train=(name,)) for name in NETWORKS)
         logits = full_pass()
         first, second = self._memberships(epoch, logits)
         phases = self._phase(0, logits, second), self._phase(1, logits, first)
@@ -150,16 +152,16 @@ class DivideMix(PromptLearner):
         fits = [fit_two_gaussians(own, int(seed)) for own, seed in zip(values, self.seeds[epoch - 1], strict=True)]
         return [torch.from_numpy(fit.low).to(logits) for fit in fits]
 
-    def _phase(self, number: int, logits: Tensor, weight: Tensor) -> base.Phase:
+    def _phase(self, number: int, logits: Tensor, weight: Tensor) -> method.Phase:
         """The phase of one network, split by the other's memberships [N]."""
         probability = logits.softmax(-1)
         clean = weight > self.options.threshold
         self.numbers[f"clean_share_{'ab'[number]}"] = float(clean.double().mean())
         pseudo = dividemix_targets(probability[number], probability.mean(0), self.observed, weight, clean).argmax(1)
         group = torch.where(clean, CLEAN, NOISY)
-        return base.Phase(group, weight, policy="paired_cycle", train=(NETWORKS[number],), clean=clean, pseudo=pseudo)
+        return method.Phase(group, weight, policy="paired_cycle", train=(NETWORKS[number],), clean=clean, pseudo=pseudo)
 
-    def _step_count(self, phase: base.Phase) -> int:
+    def _step_count(self, phase: method.Phase) -> int:
         return math.ceil(int(phase.group.bincount(minlength=2).max()) / self.batch_size)
 
     def draw(self, epoch: int, step: int, size: int, stream: Stream) -> dict[str, Tensor]:
@@ -169,33 +171,33 @@ class DivideMix(PromptLearner):
         keys = torch.from_numpy(stream.uniform(size))
         return {"share": torch.tensor(share), "keys": keys, "ramp": torch.tensor(ramp)}
 
-    def forward(self, batch: base.Batch) -> base.Losses:
+    def forward(self, batch: method.Batch) -> method.Losses:
         """Terms of one network: ce, negative_entropy (warm-up), `dividemix_losses` (afterwards); the others are 0."""
         scale, pooled = self.backbone.scale, batch.inputs.pooled
         networks = (self.context, self.context_b)
         text, other = self.encode(networks[batch.phase]), self.encode(networks[1 - batch.phase].detach())
-        logits = base.cosine_logits(scale, pooled, text)
-        own, theirs = logits.detach().softmax(1), base.cosine_logits(scale, pooled, other).softmax(1)
+        logits = method.cosine_logits(scale, pooled, text)
+        own, theirs = logits.detach().softmax(1), method.cosine_logits(scale, pooled, other).softmax(1)
         clean, noisy, warm = (batch.valid & (batch.group == kind) for kind in (CLEAN, NOISY, WARM_UP))
         target = dividemix_targets(own, (own + theirs) / 2, batch.observed, batch.weight, clean, self.temperature)
         share, partner = batch.draws["share"].to(pooled), partners(batch.draws["keys"], batch.valid)
-        mixed = base.cosine_logits(scale, mix(pooled, share, partner), text)
+        mixed = method.cosine_logits(scale, mix(pooled, share, partner), text)
         lambda_u = self.lambda_u * batch.draws["ramp"][batch.phase]
         terms = {
             "ce": masked_mean(cross_entropy(logits, batch.observed), warm),
             "negative_entropy": -self.penalty * masked_mean(entropy(logits), warm),
         }
-        return base.Losses(terms | dividemix_losses(mixed, mix(target, share, partner), clean, noisy, lambda_u))
+        return method.Losses(terms | dividemix_losses(mixed, mix(target, share, partner), clean, noisy, lambda_u))
 
     def text_features(self) -> Tensor:
         """Class features of both networks, not normalised, [2, C, D]."""
         return self.encode(torch.stack([self.context, self.context_b]))
 
-    def scores(self, inputs: base.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
+    def scores(self, inputs: method.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
         """Logits of both networks, [2, B, C]."""
         return self.backbone.scale * F.normalize(inputs.pooled, dim=-1) @ prepared["text"].mT
 
-    def predict(self, inputs: base.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
+    def predict(self, inputs: method.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
         """The mean of both networks' logits, [B, C]."""
         return self.scores(inputs, prepared).mean(0)
 

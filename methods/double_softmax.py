@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from methods import base
-from methods.coop import CoOp
+from bench.contracts import method
+from bench.methods.coop import CoOp
 
 
 class DoubleSoftmax(CoOp):
@@ -24,4 +24,4 @@ class DoubleSoftmax(CoOp):
     class Options(CoOp.Options):
         """CoOp's options; the loss is fixed."""
 
-        loss: Literal["double-softmax"] = base.structural("double-softmax", "always double-softmax")
+        loss: Literal["double-softmax"] = method.structural("double-softmax", "always double-softmax")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from methods import base
-from methods.coop import CoOp
+from bench.contracts import method
+from bench.methods.coop import CoOp
 
 
 class GCECoOp(CoOp):
@@ -26,4 +26,4 @@ class GCECoOp(CoOp):
     class Options(CoOp.Options):
         """CoOp's options; the loss is fixed."""
 
-        loss: Literal["gce"] = base.structural("gce", "always gce")
+        loss: Literal["gce"] = method.structural("gce", "always gce")

@@ -10,12 +10,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.contracts import method
+from bench.methods.parts.losses import cross_entropy, divergence_from_uniform, entropy, masked_mean, soft_cross_entropy
+from bench.methods.parts.mixup import mix, mixing_share, partners, refine, sharpen
+from bench.methods.parts.prompt_learner import PromptLearner
+from bench.methods.parts.splits import (
+    ROUNDING,
+    Mixture,
+    fit_two_gaussians,
+    gaussian_crossing,
+    reference_crossing,
+    scaled,
+)
 from bench.seeds import Stream
-from methods import base
-from methods.coop import PromptLearner
-from methods.losses import cross_entropy, divergence_from_uniform, entropy, masked_mean, soft_cross_entropy
-from methods.mixing import mix, mixing_share, partners, refine, sharpen
-from methods.partition import ROUNDING, Mixture, fit_two_gaussians, gaussian_crossing, reference_crossing, scaled
 
 CLEAN, NOISY, WARM_UP = 0, 1, 2
 
@@ -113,30 +120,34 @@ class JoAPR(PromptLearner):
     class Options(PromptLearner.Options):
         """CoOp's options and JoAPR's."""
 
-        warmup: int = base.structural(
-            10, "warm-up epochs; the authors' for EuroSAT, theirs run from 1 to 150", ge=0, **base.EPOCHS
+        warmup: int = method.structural(
+            10, "warm-up epochs; the authors' for EuroSAT, theirs run from 1 to 150", ge=0, **method.EPOCHS
         )
-        warmup_cap: float = base.structural(0.2, "largest share of the epochs that is warm-up", "warmup>0", ge=0, le=1)
-        alpha1: float = base.scalar(
-            0.5, "weight of the negative entropy in warm-up; authors: .1 to .5", "warmup>0", **base.WEIGHT
+        warmup_cap: float = method.structural(
+            0.2, "largest share of the epochs that is warm-up", "warmup>0", ge=0, le=1
         )
-        alpha2: float = base.scalar(1.0, "weight of KL(uniform || mean p); authors: .5 or 1", **base.WEIGHT)
-        beta: float = base.structural(
+        alpha1: float = method.scalar(
+            0.5, "weight of the negative entropy in warm-up; authors: .1 to .5", "warmup>0", **method.WEIGHT
+        )
+        alpha2: float = method.scalar(1.0, "weight of KL(uniform || mean p); authors: .5 or 1", **method.WEIGHT)
+        beta: float = method.structural(
             0.001, "parameter of the mix-up's Beta distribution; 0 for no mix-up", ge=0, le=1e6
         )
-        targets: Literal["step", "epoch"] = base.structural("step", "soft targets from each step or the epoch's start")
-        faithful: bool = base.structural(False, "the reference's defects J1 and J3")
+        targets: Literal["step", "epoch"] = method.structural(
+            "step", "soft targets from each step or the epoch's start"
+        )
+        faithful: bool = method.structural(False, "the reference's defects J1 and J3")
 
     options: JoAPR.Options
     alpha1: Tensor
     alpha2: Tensor
 
     @classmethod
-    def needs(cls, options: base.Options) -> base.Needs:  # noqa: ARG003
+    def needs(cls, options: method.Options) -> method.Needs:  # noqa: ARG003
         """A plain pass at the start of each epoch."""
-        return base.Needs(full_pass=True)
+        return method.Needs(full_pass=True)
 
-    def setup(self, context: base.Context) -> None:
+    def setup(self, context: method.Context) -> None:
         """CoOp's parameters; the seeds of the mixtures and the orders of J1 from the stream `method`."""
         super().setup(context)
         self.warmup = min(self.options.warmup, max(1, int(self.options.warmup_cap * context.epochs + ROUNDING)))
@@ -145,11 +156,11 @@ class JoAPR(PromptLearner):
         self.history: list[Tensor] = []
         self.rho, self.numbers = 0.5, {"warmup_epochs": float(self.warmup)}
 
-    def begin_epoch(self, epoch: int, full_pass: base.FullPass) -> tuple[base.Phase, ...]:
+    def begin_epoch(self, epoch: int, full_pass: method.FullPass) -> tuple[method.Phase, ...]:
         """All samples during warm-up; afterwards pairs of clean and noisy, `weight` being the refurbishing weight."""
         if epoch <= self.warmup:
             everyone = torch.full_like(self.observed, WARM_UP)
-            return (base.Phase(everyone, torch.ones(len(everyone), device=everyone.device)),)
+            return (method.Phase(everyone, torch.ones(len(everyone), device=everyone.device)),)
         logits = full_pass()
         self.history.append(joapr_losses(logits, self.observed))
         split = joapr_partition(
@@ -162,7 +173,7 @@ class JoAPR(PromptLearner):
         weight = self._weight(split, probability)
         target = joapr_targets(probability, self.observed, weight, clean)
         return (
-            base.Phase(
+            method.Phase(
                 group=torch.where(clean, CLEAN, NOISY),
                 weight=weight,
                 target=target if self.options.targets == "epoch" else None,
@@ -186,20 +197,20 @@ class JoAPR(PromptLearner):
         share = mixing_share(self.options.beta, float(stream.uniform(1)[0]))
         return {"share": torch.tensor(share), "keys": torch.from_numpy(stream.uniform(size))}
 
-    def forward(self, batch: base.Batch) -> base.Losses:
+    def forward(self, batch: method.Batch) -> method.Losses:
         """Terms ce and negative_entropy (warm-up), soft_ce and balance (afterwards); the others are 0."""
         scale, pooled, text = self.backbone.scale, batch.inputs.pooled, self.text_features()
-        logits = base.cosine_logits(scale, pooled, text)
+        logits = method.cosine_logits(scale, pooled, text)
         target = batch.target
         if target is None:
             target = joapr_targets(logits.detach().softmax(1), batch.observed, batch.weight, batch.group == CLEAN)
         share, partner = batch.draws["share"].to(pooled), partners(batch.draws["keys"], batch.valid)
-        mixed = base.cosine_logits(scale, mix(pooled, share, partner), text)
+        mixed = method.cosine_logits(scale, mix(pooled, share, partner), text)
         mixed_target = mix(target, share, partner)
         warm = batch.valid & (batch.group == WARM_UP)
         split = batch.valid & (batch.group != WARM_UP)
         balance = divergence_from_uniform(masked_mean(mixed.softmax(1), split))
-        return base.Losses(
+        return method.Losses(
             {
                 "ce": masked_mean(cross_entropy(logits, batch.observed), warm),
                 "negative_entropy": -self.alpha1 * masked_mean(entropy(logits), warm),

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from methods import base
-from methods.coop import CoOp
-from methods.zero_shot import zero_shot_text, zero_shot_texts
+from bench.contracts import method
+from bench.methods.coop import CoOp
+from bench.methods.parts.templates import zero_shot_text, zero_shot_texts
 
 
 class KgCoOp(CoOp):
@@ -36,14 +36,14 @@ class KgCoOp(CoOp):
     class Options(CoOp.Options):
         """CoOp's options, the weight of the pull, and where it pulls to."""
 
-        context: int = base.structural(
+        context: int = method.structural(
             4, "context vectors M where no phrase starts them; KgCoOp's 4", "init=", ge=1, le=64
         )
-        init: str = base.structural("a photo of a", "words that start the context, KgCoOp's; empty: random")
-        w: float = base.scalar(
-            8.0, "weight of the pull; 8 in the paper and the scripts, 1 in the configuration", **base.WEIGHT
+        init: str = method.structural("a photo of a", "words that start the context, KgCoOp's; empty: random")
+        w: float = method.scalar(
+            8.0, "weight of the pull; 8 in the paper and the scripts, 1 in the configuration", **method.WEIGHT
         )
-        template: str = base.structural(
+        template: str = method.structural(
             "dataset", 'a text with {} for the class name, or "dataset" for the set\'s own', "w>0"
         )
 
@@ -52,12 +52,12 @@ class KgCoOp(CoOp):
     w: Tensor
 
     @classmethod
-    def texts(cls, options: base.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[base.Text, ...]:
+    def texts(cls, options: method.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
         """CoOp's prompts, and the texts that they are kept near."""
         assert isinstance(options, KgCoOp.Options)  # noqa: S101 - narrows the type
         return (*super().texts(options, names, templates), *zero_shot_texts(names, templates, options.template))
 
-    def setup(self, context: base.Context) -> None:
+    def setup(self, context: method.Context) -> None:
         """CoOp's set-up; registers `anchor` [C, D], normalised.
 
         Raises:
@@ -70,9 +70,9 @@ class KgCoOp(CoOp):
         """1 - mean cosine of class features [C, D] to their anchors, 0-dimensional."""
         return 1 - (F.normalize(text, dim=-1) * self.anchor).sum(-1).mean()
 
-    def forward(self, batch: base.Batch) -> base.Losses:
+    def forward(self, batch: method.Batch) -> method.Losses:
         """The objective's terms and anchor, w · `distance`, 0 where the batch has no sample."""
         text = self.text_features()
-        logits = base.cosine_logits(self.backbone.scale, batch.inputs.pooled, text)
+        logits = method.cosine_logits(self.backbone.scale, batch.inputs.pooled, text)
         pull = torch.where(batch.valid.any(), self.w * self.distance(text), 0)
-        return base.Losses(self.objective(logits, batch) | {"anchor": pull})
+        return method.Losses(self.objective(logits, batch) | {"anchor": pull})

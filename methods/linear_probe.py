@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from methods import base
+from bench.contracts import method
 
 Array: TypeAlias = NDArray[Any]
 EXPONENTS = (6.0, 4.0, 2.0, 0.0, -2.0, -4.0, -6.0)  # of C, in the reference's order
@@ -75,7 +75,7 @@ def search_exponent(hits: Callable[[float], int], weakest_of_equals: bool) -> fl
     return chosen
 
 
-class LinearProbe(base.Method):
+class LinearProbe(method.Method):
     """Logistic regression on frozen features of the observed labels.
 
     Radford et al., "Learning Transferable Visual Models From Natural Language Supervision" (arXiv 2103.00020), with the
@@ -96,26 +96,26 @@ class LinearProbe(base.Method):
     has clean validation labels: here the engine's shots and its noisy validation twin, and no test set.
     """
 
-    class Options(base.Options):
+    class Options(method.Options):
         """Penalty and its search."""
 
-        search: bool = base.structural(True, "whether C is chosen on the noisy validation twin")
-        strength: float = base.structural(
+        search: bool = method.structural(True, "whether C is chosen on the noisy validation twin")
+        strength: float = method.structural(
             1.0, "C where it is not searched for; scikit-learn's default 1", "search=false", ge=1e-6, le=1e6
         )
-        faithful: bool = base.structural(False, "the reference's features, not normalised, and its choice of equals")
+        faithful: bool = method.structural(False, "the reference's features, not normalised, and its choice of equals")
 
     options: LinearProbe.Options
     coefficient: nn.Parameter
     intercept: nn.Parameter
 
     @classmethod
-    def needs(cls, options: base.Options) -> base.Needs:
+    def needs(cls, options: method.Options) -> method.Needs:
         """The validation twin for the search."""
         assert isinstance(options, LinearProbe.Options)  # noqa: S101 - narrows the type
-        return base.Needs(validation=options.search)
+        return method.Needs(validation=options.search)
 
-    def setup(self, context: base.Context) -> None:
+    def setup(self, context: method.Context) -> None:
         """Fit `coefficient` [C, D] and `intercept` [C] at the option's C."""
         classes, width = len(context.class_names), context.train.pooled.shape[-1]
         device = context.observed.device
@@ -125,15 +125,15 @@ class LinearProbe(base.Method):
         self.train_features = _array(self.features(context.train))
         self._set(float(np.log10(self.options.strength)))
 
-    def begin_epoch(self, epoch: int, full_pass: base.FullPass) -> tuple[base.Phase, ...]:
+    def begin_epoch(self, epoch: int, full_pass: method.FullPass) -> tuple[method.Phase, ...]:
         """No phases: the loop trains nothing."""
         return ()
 
-    def features(self, inputs: base.Inputs) -> Tensor:
+    def features(self, inputs: method.Inputs) -> Tensor:
         """What the regression sees of inputs, [B, D]."""
         return inputs.pooled if self.options.faithful else F.normalize(inputs.pooled, dim=-1)
 
-    def finalize(self, validation: tuple[base.Inputs, Tensor] | None) -> None:
+    def finalize(self, validation: tuple[method.Inputs, Tensor] | None) -> None:
         """Search C on the validation twin and fit anew; nothing without one."""
         if validation is None or not self.options.search:
             return
@@ -158,7 +158,7 @@ class LinearProbe(base.Method):
         self.intercept.copy_(torch.from_numpy(biases))
         self.numbers = {"log10_c": exponent, "converged": float(converged)}
 
-    def predict(self, inputs: base.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
+    def predict(self, inputs: method.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
         """Logits [B, C]."""
         return F.linear(self.features(inputs), self.coefficient, self.intercept)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from methods import base
-from methods.image_prompts import DeepPromptLearner
+from bench.contracts import method
+from bench.methods.parts.image_prompts import DeepPromptLearner
 
 
 class MaPLe(DeepPromptLearner):
@@ -31,8 +31,8 @@ class MaPLe(DeepPromptLearner):
     class Options(DeepPromptLearner.Options):
         """Context, objective, depth and start."""
 
-        context: int = base.structural(2, "prompts M of each layer; the authors' 2", ge=1, le=64)
-        faithful: bool = base.structural(
+        context: int = method.structural(2, "prompts M of each layer; the authors' 2", ge=1, le=64)
+        faithful: bool = method.structural(
             False,
             "start all deep projections as copies of one draw",
             "depth>2",
@@ -43,11 +43,11 @@ class MaPLe(DeepPromptLearner):
     weight: nn.Parameter
     bias: nn.Parameter
 
-    def text_depth(self, context: base.Context) -> int:
+    def text_depth(self, context: method.Context) -> int:
         """Layers of the smaller tower: prompts are coupled."""
         return min(context.backbone.text_layers, context.backbone.vision_layers)
 
-    def build(self, context: base.Context, generator: torch.Generator) -> None:
+    def build(self, context: method.Context, generator: torch.Generator) -> None:
         """Deep prompts; then the projections `weight` [J, Wv, W] and `bias` [J, Wv]."""
         super().build(context, generator)
         depth, width = len(self.all_text_prompts()), context.backbone.width

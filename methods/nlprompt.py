@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from methods import base
-from methods.coop import CoOp
-from methods.partition import Split, nlprompt_reference_split, nlprompt_split
+from bench.contracts import method
+from bench.methods.coop import CoOp
+from bench.methods.parts.splits import Split, nlprompt_reference_split, nlprompt_split
 
 
 def curriculum_budget(epoch: int, length: int, start: float, shape: Literal["linear", "exp"] = "linear") -> float:
@@ -46,22 +46,24 @@ class NLPrompt(CoOp):
     class Options(CoOp.Options):
         """CoOp's options; split and rest have NLPrompt's defaults."""
 
-        split: Literal["ot", "argmax"] = base.structural("ot", "transport, or the arg-max of the prediction (N9)")
-        rest: Literal["mae", "ce", "gce", "sce", "double-softmax", "drop"] = base.structural(
+        split: Literal["ot", "argmax"] = method.structural("ot", "transport, or the arg-max of the prediction (N9)")
+        rest: Literal["mae", "ce", "gce", "sce", "double-softmax", "drop"] = method.structural(
             "mae", "loss of what the split rejects; drop: left out"
         )
-        curriculum: int = base.structural(
-            0, "epochs T of the curriculum; the authors' 0 for none", "split=ot", ge=0, **base.EPOCHS
+        curriculum: int = method.structural(
+            0, "epochs T of the curriculum; the authors' 0 for none", "split=ot", ge=0, **method.EPOCHS
         )
-        begin: float = base.structural(0.3, "confident share at its start; the authors' .3", "curriculum>0", gt=0, le=1)
-        growth: Literal["linear", "exp"] = base.structural(
+        begin: float = method.structural(
+            0.3, "confident share at its start; the authors' .3", "curriculum>0", gt=0, le=1
+        )
+        growth: Literal["linear", "exp"] = method.structural(
             "linear", "shape of the curriculum", "curriculum>0 and begin!=1"
         )
-        faithful: bool = base.structural(False, "the reference's defects N1, N2 and N4", "split=ot")
+        faithful: bool = method.structural(False, "the reference's defects N1, N2 and N4", "split=ot")
 
     options: NLPrompt.Options
 
-    def partition(self, epoch: int, full_pass: base.FullPass) -> Split:
+    def partition(self, epoch: int, full_pass: method.FullPass) -> Split:
         """The transport's split with this epoch's budget, or arg-max."""
         options = self.options
         if options.split != "ot":

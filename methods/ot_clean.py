@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from methods import base
-from methods.nlprompt import NLPrompt
+from bench.contracts import method
+from bench.methods.nlprompt import NLPrompt
 
 
 class OTClean(NLPrompt):
@@ -24,4 +24,4 @@ class OTClean(NLPrompt):
     class Options(NLPrompt.Options):
         """NLPrompt's options; the rest is dropped."""
 
-        rest: Literal["drop"] = base.structural("drop", "always drop")
+        rest: Literal["drop"] = method.structural("drop", "always drop")

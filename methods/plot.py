@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from methods import base
-from methods.coop import CONTEXT_STD, CoOp
+from bench.contracts import method
+from bench.methods.coop import CoOp
+from bench.methods.parts.prompt_learner import CONTEXT_STD
 
 ENTRIES = 2**23  # of similarities, and of tokens' features, that a prediction holds at a time: 32 MiB a copy
 THRESHOLD = 1e-2  # the authors' stopping rule
@@ -91,12 +92,12 @@ class PLOT(CoOp):
     class Options(CoOp.Options):
         """CoOp's options and the transport's."""
 
-        init: Literal[""] = base.structural("", "always empty: equal prompts would stay equal")
-        prompts: int = base.structural(4, "prompts N per class; PLOT's 4", ge=1, le=64)
-        epsilon: float = base.scalar(0.1, "weight of the entropy; PLOT's 0.1", "prompts>1", ge=0.025, le=1e6)
-        iterations: int = base.structural(100, "Sinkhorn's iterations; PLOT's cap", "prompts>1", ge=1, le=10_000)
-        pooled: bool = base.structural(False, "whether the pooled feature's logit is added, as PLOT does on ImageNet")
-        faithful: bool = base.structural(
+        init: Literal[""] = method.structural("", "always empty: equal prompts would stay equal")
+        prompts: int = method.structural(4, "prompts N per class; PLOT's 4", ge=1, le=64)
+        epsilon: float = method.scalar(0.1, "weight of the entropy; PLOT's 0.1", "prompts>1", ge=0.025, le=1e6)
+        iterations: int = method.structural(100, "Sinkhorn's iterations; PLOT's cap", "prompts>1", ge=1, le=10_000)
+        pooled: bool = method.structural(False, "whether the pooled feature's logit is added, as PLOT does on ImageNet")
+        faithful: bool = method.structural(
             False, "stop the transport by the mean over the batch", "prompts>1 and iterations>1"
         )
 
@@ -104,12 +105,12 @@ class PLOT(CoOp):
     epsilon: Tensor
 
     @classmethod
-    def needs(cls, options: base.Options) -> base.Needs:
+    def needs(cls, options: method.Options) -> method.Needs:
         """Patch tokens, and what the split needs."""
         assert isinstance(options, PLOT.Options)  # noqa: S101 - narrows the type
         return replace(super().needs(options), tokens=True, packable=not options.faithful)
 
-    def _initial_context(self, context: base.Context, generator: torch.Generator) -> Tensor:
+    def _initial_context(self, context: method.Context, generator: torch.Generator) -> Tensor:
         """[N, M, W], or [N, C, M, W] where class-specific, N(0, 0.02²)."""
         classes = [len(context.class_names)] if self.options.class_specific else []
         start = torch.empty(self.options.prompts, *classes, self.options.context, context.backbone.width)
@@ -126,7 +127,7 @@ class PLOT(CoOp):
             raise TypeError("plot was handed features without patch tokens")
         return torch.einsum("btd,ncd->bcnt", F.normalize(tokens, dim=-1), text).contiguous()
 
-    def matched(self, inputs: base.Inputs, prepared: Mapping[str, Tensor], valid: Tensor) -> Tensor:
+    def matched(self, inputs: method.Inputs, prepared: Mapping[str, Tensor], valid: Tensor) -> Tensor:
         """Logits [B, C]; `valid` [B] says whom the authors' stopping rule heeds."""
         options, scale = self.options, self.backbone.scale
         similarity = self.similarity(inputs.tokens, prepared["text"])
@@ -135,13 +136,13 @@ class PLOT(CoOp):
         else:
             plan = transport_plan(similarity, self.epsilon, options.iterations)
         logits = scale * (plan * similarity).sum((-2, -1))
-        return logits + base.cosine_logits(scale, inputs.pooled, prepared["mean_text"]) if options.pooled else logits
+        return logits + method.cosine_logits(scale, inputs.pooled, prepared["mean_text"]) if options.pooled else logits
 
-    def batch_logits(self, batch: base.Batch) -> Tensor:
+    def batch_logits(self, batch: method.Batch) -> Tensor:
         """Training logits [B, C]."""
         return self.matched(batch.inputs, self.prepare(), batch.valid)
 
-    def predict(self, inputs: base.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
+    def predict(self, inputs: method.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
         """Logits [B, C], computed for as many images at a time as memory allows."""
         tokens = 1 if inputs.tokens is None else inputs.tokens.shape[1]
         prompts, width = prepared["text"].shape[:2].numel(), prepared["text"].shape[2]

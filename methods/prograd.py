@@ -8,11 +8,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from bench.contracts import method
 from bench.errors import BenchError
-from methods import base
-from methods.coop import CoOp
-from methods.losses import masked_mean, soft_cross_entropy
-from methods.zero_shot import zero_shot_text, zero_shot_texts
+from bench.methods.coop import CoOp
+from bench.methods.parts.losses import masked_mean, soft_cross_entropy
+from bench.methods.parts.templates import zero_shot_text, zero_shot_texts
 
 GUIDE = "kl"
 
@@ -71,37 +71,39 @@ class ProGrad(CoOp):
     class Options(CoOp.Options):
         """CoOp's options, the share of the conflict that is removed, and the start."""
 
-        init: str = base.structural("template", 'words at the end of the context; "template": the text\'s; "": random')
-        context: int = base.structural(16, "context vectors M; CoOp's default 16", ge=1, le=64)
-        template: str = base.structural(
+        init: str = method.structural(
+            "template", 'words at the end of the context; "template": the text\'s; "": random'
+        )
+        context: int = method.structural(16, "context vectors M; CoOp's default 16", ge=1, le=64)
+        template: str = method.structural(
             "dataset",
             'a text with {} for the class name; "dataset": the set\'s first',
             "init=template or projection>0",
         )
-        projection: float = base.scalar(
-            1.0, "lambda, the share of the conflicting part that is removed; 1", **base.WEIGHT
+        projection: float = method.scalar(
+            1.0, "lambda, the share of the conflicting part that is removed; 1", **method.WEIGHT
         )
-        faithful: bool = base.structural(False, "as many tokens of the start as it has words", "init!=")
+        faithful: bool = method.structural(False, "as many tokens of the start as it has words", "init!=")
 
     options: ProGrad.Options
     projection: Tensor
     teacher: Tensor
 
     @classmethod
-    def needs(cls, options: base.Options) -> base.Needs:
+    def needs(cls, options: method.Options) -> method.Needs:
         """The gradient of each term, and what the split needs."""
         return replace(super().needs(options), separate_gradients=True)
 
     @classmethod
-    def texts(cls, options: base.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[base.Text, ...]:
+    def texts(cls, options: method.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
         """CoOp's prompts, the words that start their context, and the teacher's texts."""
         assert isinstance(options, ProGrad.Options)  # noqa: S101 - narrows the type
         words = class_last(templates[0] if options.template == "dataset" else options.template)
         start = words if options.init == "template" else options.init
         plain = super().texts(options.model_copy(update={"init": ""}), names, templates)
-        return (*plain, *([base.Text(start)] if start else []), *zero_shot_texts(names, (f"{words} {{}}.",)))
+        return (*plain, *([method.Text(start)] if start else []), *zero_shot_texts(names, (f"{words} {{}}.",)))
 
-    def setup(self, context: base.Context) -> None:
+    def setup(self, context: method.Context) -> None:
         """CoOp's set-up from the words; registers `teacher`, the normalised zero-shot class features [C, D].
 
         Raises:
@@ -112,7 +114,7 @@ class ProGrad(CoOp):
         super().setup(context)
         self.register_buffer("teacher", zero_shot_text(context, f"{self.words} {{}}."))
 
-    def _initial_context(self, context: base.Context, generator: torch.Generator) -> Tensor:
+    def _initial_context(self, context: method.Context, generator: torch.Generator) -> Tensor:
         options, backbone = self.options, context.backbone
         if not options.init:
             return super()._initial_context(context, generator)
@@ -129,19 +131,19 @@ class ProGrad(CoOp):
         start = torch.cat([vectors.new_zeros(missing, backbone.width), vectors]).to(context.observed.device)
         return start.repeat(len(context.class_names), 1, 1) if options.class_specific else start
 
-    def _cut(self, words: list[str], vectors: Tensor, context: base.Context) -> Tensor:
+    def _cut(self, words: list[str], vectors: Tensor, context: method.Context) -> Tensor:
         """As many vectors as words; the last words, one for each token beyond, go before the class names."""
         beyond = len(vectors) - len(words)
         if beyond > 0:
             self.freeze_words(context, words[-beyond:])
         return vectors[: len(words)]
 
-    def forward(self, batch: base.Batch) -> base.Losses:
+    def forward(self, batch: method.Batch) -> method.Losses:
         """The objective's terms, and kl, the cross-entropy to zero-shot CLIP that only guides; see `combine`."""
         logits = self.batch_logits(batch)
-        zero_shot = base.cosine_logits(self.backbone.scale, batch.inputs.pooled, self.teacher).softmax(-1)
+        zero_shot = method.cosine_logits(self.backbone.scale, batch.inputs.pooled, self.teacher).softmax(-1)
         guide = masked_mean(soft_cross_entropy(logits, zero_shot), batch.valid, batch.weight)
-        return base.Losses(self.objective(logits, batch) | {GUIDE: guide})
+        return method.Losses(self.objective(logits, batch) | {GUIDE: guide})
 
     def combine(self, gradients: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
         """The objective's gradient without what contradicts that of kl, for each parameter by itself."""

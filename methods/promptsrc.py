@@ -8,24 +8,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.clip.backbone import Backbone
-from methods import base
-from methods.coop import CONTEXT_STD
-from methods.image_prompts import DeepPromptLearner, normalised
-from methods.losses import masked_mean
+from bench.contracts import method
+from bench.contracts.method import Backbone
+from bench.methods.parts.image_prompts import DeepPromptLearner, normalised
+from bench.methods.parts.losses import masked_mean
+from bench.methods.parts.prompt_learner import CONTEXT_STD
 
 TEMPLATES = 60
 WIDE = ("positional_embedding", "class_embedding", "ln_", "logit_scale")  # what CLIP keeps in float32
 
 
-def teacher_texts(names: Sequence[str], count: int = TEMPLATES) -> tuple[base.Text, ...]:
+def teacher_texts(names: Sequence[str], count: int = TEMPLATES) -> tuple[method.Text, ...]:
     """The first of CLIP's templates for ImageNet with every class name."""
     from open_clip import OPENAI_IMAGENET_TEMPLATES
 
-    return base.filled([template("{}") for template in OPENAI_IMAGENET_TEMPLATES[:count]], names)
+    return method.filled([template("{}") for template in OPENAI_IMAGENET_TEMPLATES[:count]], names)
 
 
-def teacher_text(context: base.Context, count: int = TEMPLATES) -> Tensor:
+def teacher_text(context: method.Context, count: int = TEMPLATES) -> Tensor:
     """Frozen class features [C, D]: the mean encoding over templates, normalised after the mean and not before.
 
     The reference's 60 templates are the first 60 of CLIP's 80 for ImageNet, in another order.
@@ -84,15 +84,19 @@ class PromptSRC(DeepPromptLearner):
     class Options(DeepPromptLearner.Options):
         """Context, objective, depth, regularisation and average; the authors' few-shot values."""
 
-        context: int = base.structural(4, "text prompts M of each layer; the authors' 4", ge=1, le=64)
-        visual_context: int = base.structural(4, "visual prompts P of each layer; the authors' 4", ge=1, le=256)
-        text_weight: float = base.scalar(25.0, "weight of the text features' distance; the authors' 25", **base.WEIGHT)
-        image_weight: float = base.scalar(
-            10.0, "weight of the image features' distance; the authors' 10", **base.WEIGHT
+        context: int = method.structural(4, "text prompts M of each layer; the authors' 4", ge=1, le=64)
+        visual_context: int = method.structural(4, "visual prompts P of each layer; the authors' 4", ge=1, le=256)
+        text_weight: float = method.scalar(
+            25.0, "weight of the text features' distance; the authors' 25", **method.WEIGHT
         )
-        mean: float = base.scalar(30.0, "centre of the average in epochs; the authors' 30 or 45 of 50", ge=-1e6, le=1e6)
-        deviation: float = base.scalar(30.0, "width of the average in epochs; the authors' 30 or 5", ge=0.01, le=1e6)
-        faithful: bool = base.structural(False, "average CLIP's own weights too, in half precision")
+        image_weight: float = method.scalar(
+            10.0, "weight of the image features' distance; the authors' 10", **method.WEIGHT
+        )
+        mean: float = method.scalar(
+            30.0, "centre of the average in epochs; the authors' 30 or 45 of 50", ge=-1e6, le=1e6
+        )
+        deviation: float = method.scalar(30.0, "width of the average in epochs; the authors' 30 or 5", ge=0.01, le=1e6)
+        faithful: bool = method.structural(False, "average CLIP's own weights too, in half precision")
 
     options: PromptSRC.Options
     visual_prompts: nn.Parameter
@@ -104,11 +108,11 @@ class PromptSRC(DeepPromptLearner):
     deviation: Tensor
 
     @classmethod
-    def texts(cls, options: base.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[base.Text, ...]:
+    def texts(cls, options: method.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
         """CoOp's prompts, and the teacher's texts."""
         return (*super().texts(options, names, templates), *teacher_texts(names))
 
-    def build(self, context: base.Context, generator: torch.Generator) -> None:
+    def build(self, context: method.Context, generator: torch.Generator) -> None:
         """Deep text prompts; `visual_prompts` [J, P, Wv]; the teacher's class features and the epochs' weights."""
         super().build(context, generator)
         depth = min(self.options.depth, context.backbone.vision_layers)
@@ -125,7 +129,7 @@ class PromptSRC(DeepPromptLearner):
         """The visual prompts, [J, P, Wv]."""
         return self.visual_prompts
 
-    def forward(self, batch: base.Batch) -> base.Losses:
+    def forward(self, batch: method.Batch) -> method.Losses:
         """The objective's terms, and text, image and kl."""
         valid, scale = batch.valid, self.backbone.scale
         image, text = normalised(self.image_features(batch.inputs, self.visual()), self.text_features())
@@ -138,7 +142,7 @@ class PromptSRC(DeepPromptLearner):
             "image": self.image_weight * masked_mean((image - frozen).abs().mean(-1), valid, batch.weight),
             "kl": masked_mean(divergence, valid, batch.weight),
         }
-        return base.Losses(self.objective(logits, batch) | regularisers)
+        return method.Losses(self.objective(logits, batch) | regularisers)
 
     @torch.no_grad()
     def end_epoch(self, epoch: int) -> None:
@@ -149,7 +153,7 @@ class PromptSRC(DeepPromptLearner):
             average.add_(parameter.to(average.dtype) * share)
 
     @torch.no_grad()
-    def finalize(self, validation: tuple[base.Inputs, Tensor] | None) -> None:
+    def finalize(self, validation: tuple[method.Inputs, Tensor] | None) -> None:
         """Put the averages in the prompts' place; `faithful`: and re-summed weights in CLIP's."""
         for name, parameter in self.named_parameters():
             parameter.copy_(self.get_buffer(f"average_{name}"))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from methods import base
-from methods.coop import CoOp
+from bench.contracts import method
+from bench.methods.coop import CoOp
 
 
 class SCE(CoOp):
@@ -26,12 +26,12 @@ class SCE(CoOp):
     class Options(CoOp.Options):
         """CoOp's options; the loss is fixed."""
 
-        loss: Literal["sce"] = base.structural("sce", "always sce")
-        faithful: bool = base.structural(False, "VisPrompt's 1e-6 / C for the zeros of the label", "b>0")
+        loss: Literal["sce"] = method.structural("sce", "always sce")
+        faithful: bool = method.structural(False, "VisPrompt's 1e-6 / C for the zeros of the label", "b>0")
 
     options: SCE.Options
 
-    def setup(self, context: base.Context) -> None:
+    def setup(self, context: method.Context) -> None:
         """CoOp's, and the constant for the zeros of the label."""
         super().setup(context)
         if self.options.faithful:

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from methods import base, losses
-from methods.nlprompt import NLPrompt
-from methods.partition import Split
+from bench.contracts import method
+from bench.methods.nlprompt import NLPrompt
+from bench.methods.parts import losses
+from bench.methods.parts.splits import Split
 
 CLEAN, UNCERTAIN, NOISY = range(3)
 CONFIDENT = "split=ot and threshold>0"  # arg-max knows no confidence
@@ -67,32 +68,34 @@ class TecoPrompt(NLPrompt):
     class Options(NLPrompt.Options):
         """NLPrompt's options and the memory's."""
 
-        curriculum: Literal[0] = base.structural(0, "always 0: it bounds whom NLPrompt trusts, which is not asked here")
-        rest: Literal["mae"] = base.structural("mae", "always mae, on what the plan contradicts")
-        q: float = base.scalar(
-            0.5, "exponent of GCE on the uncertain; the authors' .5", f"loss=gce or {CONFIDENT}", **base.Q
+        curriculum: Literal[0] = method.structural(
+            0, "always 0: it bounds whom NLPrompt trusts, which is not asked here"
         )
-        smoothing: float = base.structural(
+        rest: Literal["mae"] = method.structural("mae", "always mae, on what the plan contradicts")
+        q: float = method.scalar(
+            0.5, "exponent of GCE on the uncertain; the authors' .5", f"loss=gce or {CONFIDENT}", **method.Q
+        )
+        smoothing: float = method.structural(
             0.8, "share of the old confidence; the authors' .8, 0 for none", CONFIDENT, ge=0, lt=1
         )
-        patience: int = base.structural(
-            8, "epochs K that a label must be steady; the authors' 8", "rewrite=true", ge=1, **base.EPOCHS
+        patience: int = method.structural(
+            8, "epochs K that a label must be steady; the authors' 8", "rewrite=true", ge=1, **method.EPOCHS
         )
-        threshold: float = base.structural(
+        threshold: float = method.structural(
             0.5, "smoothed confidence that counts as sure; our guess", "split=ot", ge=0, le=1
         )
-        rewrite: bool = base.structural(True, "whether labels are rewritten at all")
+        rewrite: bool = method.structural(True, "whether labels are rewritten at all")
 
     options: TecoPrompt.Options
 
-    def setup(self, context: base.Context) -> None:
+    def setup(self, context: method.Context) -> None:
         """NLPrompt's, and an empty memory."""
         super().setup(context)
         options = self.options
         patience = options.patience if options.rewrite else context.epochs + 1
         self.memory = Memory(self.observed, options.smoothing, patience, options.threshold)
 
-    def split_phases(self, split: Split) -> tuple[base.Phase, ...]:
+    def split_phases(self, split: Split) -> tuple[method.Phase, ...]:
         """Three phases, whose targets are the labels in force."""
         memory = self.memory
         sure = torch.ones_like(split.clean, dtype=torch.double) if split.confidence is None else split.confidence
@@ -106,11 +109,11 @@ class TecoPrompt(NLPrompt):
         clean = (group != NOISY) & (memory.labels == self.observed)
         pseudo = torch.where(agrees, memory.labels, split.pseudo)
         return tuple(
-            base.Phase(torch.where(group == number, number, -1), weight, target, clean=clean, pseudo=pseudo)
+            method.Phase(torch.where(group == number, number, -1), weight, target, clean=clean, pseudo=pseudo)
             for number in (CLEAN, UNCERTAIN, NOISY)
         )
 
-    def objective(self, logits: Tensor, batch: base.Batch) -> dict[str, Tensor]:
+    def objective(self, logits: Tensor, batch: method.Batch) -> dict[str, Tensor]:
         """Terms ce, gce and mae, of the three groups; the first with the loss of option `loss`. Logits [B, C]."""
         assert batch.target is not None  # noqa: S101 - every phase has targets
         labels = batch.target.argmax(-1)

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bench.contracts import method
 from bench.errors import BenchError
-from methods import base
-from methods.zero_shot import zero_shot_text, zero_shot_texts
+from bench.methods.parts.templates import zero_shot_text, zero_shot_texts
 
 SCALE = 100.0  # written out in the reference, whatever the weights' own temperature: alpha is measured against it
 CROP = 0.5  # least share of the area in the reference's views; CoOp's is 0.08
@@ -48,28 +48,32 @@ def search_grid(highest: float, steps: int) -> list[float]:
     return [step * (highest - LOWEST) / steps + LOWEST for step in range(steps)]
 
 
-class TipCache(base.Method):
+class TipCache(method.Method):
     """What both Tip-Adapters share: the cache, the logits, and the search for alpha and beta on the validation twin."""
 
-    class Options(base.Options):
+    class Options(method.Options):
         """Strength of the cache, and the search for it."""
 
-        alpha: float = base.scalar(
-            1.17, "weight of the cache before the search; the authors' for ImageNet", **base.WEIGHT
+        alpha: float = method.scalar(
+            1.17, "weight of the cache before the search; the authors' for ImageNet", **method.WEIGHT
         )
-        beta: float = base.scalar(
-            1.0, "sharpness of the cache before the search; the authors' 1", "alpha>0", **base.WEIGHT
+        beta: float = method.scalar(
+            1.0, "sharpness of the cache before the search; the authors' 1", "alpha>0", **method.WEIGHT
         )
-        search: bool = base.structural(True, "whether alpha and beta are chosen on the noisy validation twin")
-        search_beta: float = base.structural(
+        search: bool = method.structural(True, "whether alpha and beta are chosen on the noisy validation twin")
+        search_beta: float = method.structural(
             7.0, "end of the grid of beta; the authors' for ImageNet and Pets", SEARCH, FINE, gt=0.1, le=1e6
         )
-        search_alpha: float = base.structural(
+        search_alpha: float = method.structural(
             3.0, "end of the grid of alpha; the authors' as above", SEARCH, gt=0.1, le=1e6
         )
-        steps_beta: int = base.structural(200, "values of beta tried; the authors' 200", SEARCH, FINE, ge=1, le=10_000)
-        steps_alpha: int = base.structural(20, "values of alpha tried; the authors' 20", SEARCH, FINE, ge=1, le=10_000)
-        faithful: bool = base.structural(
+        steps_beta: int = method.structural(
+            200, "values of beta tried; the authors' 200", SEARCH, FINE, ge=1, le=10_000
+        )
+        steps_alpha: int = method.structural(
+            20, "values of alpha tried; the authors' 20", SEARCH, FINE, ge=1, le=10_000
+        )
+        faithful: bool = method.structural(
             False,
             "the reference's one-hot without class count, its search without a hit",
             unseen="shows where the last class has no sample, or the search no hit",
@@ -83,17 +87,17 @@ class TipCache(base.Method):
     text: Tensor
 
     @classmethod
-    def needs(cls, options: base.Options) -> base.Needs:
+    def needs(cls, options: method.Options) -> method.Needs:
         """The validation twin for the search, and views of at least half an image, beside what stands behind this."""
         assert isinstance(options, TipCache.Options)  # noqa: S101 - narrows the type
         return replace(super().needs(options), validation=options.search, views=True, crop=CROP)
 
     @classmethod
-    def texts(cls, options: base.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[base.Text, ...]:
+    def texts(cls, options: method.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
         """The data set's templates with every class name."""
         return (*super().texts(options, names, templates), *zero_shot_texts(names, templates))
 
-    def setup(self, context: base.Context) -> None:
+    def setup(self, context: method.Context) -> None:
         """Register `values` [N, C], the class texts `text` [C, D], and the keys [N, D] by `keep`.
 
         Raises:
@@ -113,13 +117,13 @@ class TipCache(base.Method):
         """exp(-beta (1 - f Kᵀ)) V of normalised features [B, D]; [B, C]."""
         return (-(beta - beta * (image @ self.keys.mT))).exp() @ self.values
 
-    def predict(self, inputs: base.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
+    def predict(self, inputs: method.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
         """Logits [B, C]."""
         image = F.normalize(inputs.pooled, dim=-1)
         return SCALE * image @ self.text.mT + self.alpha * self.cache_logits(image, self.beta)
 
     @torch.no_grad()
-    def finalize(self, validation: tuple[base.Inputs, Tensor] | None) -> None:
+    def finalize(self, validation: tuple[method.Inputs, Tensor] | None) -> None:
         """Set `alpha` and `beta` to the best of the grid on the validation twin; nothing without one."""
         if validation is not None and self.options.search:
             inputs, labels = validation
@@ -127,7 +131,7 @@ class TipCache(base.Method):
             self.beta.fill_(beta)
             self.alpha.fill_(alpha)
 
-    def best(self, inputs: base.Inputs, labels: Tensor) -> tuple[float, float]:
+    def best(self, inputs: method.Inputs, labels: Tensor) -> tuple[float, float]:
         """Beta and alpha of the most hits; of equals the first, beta running slowest, as in the reference.
 
         Where no setting has a hit, the present ones; under `faithful` 0 and 0, which switches the cache off.
@@ -174,15 +178,15 @@ class TipAdapter(TipCache):
     class Options(TipCache.Options):
         """Strength of the cache, or the search for it."""
 
-        alpha: float = base.scalar(
-            1.17, "weight of the cache; the authors' for ImageNet", "search=false", **base.WEIGHT
+        alpha: float = method.scalar(
+            1.17, "weight of the cache; the authors' for ImageNet", "search=false", **method.WEIGHT
         )
-        beta: float = base.scalar(
-            1.0, "sharpness of the cache; the authors' 1", "search=false and alpha>0", **base.WEIGHT
+        beta: float = method.scalar(
+            1.0, "sharpness of the cache; the authors' 1", "search=false and alpha>0", **method.WEIGHT
         )
 
     options: TipAdapter.Options
 
-    def begin_epoch(self, epoch: int, full_pass: base.FullPass) -> tuple[base.Phase, ...]:
+    def begin_epoch(self, epoch: int, full_pass: method.FullPass) -> tuple[method.Phase, ...]:
         """No phases: nothing is trained."""
         return ()

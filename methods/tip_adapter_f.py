@@ -6,9 +6,9 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from methods import base
-from methods.objective import Objective
-from methods.tip_adapter import TipCache
+from bench.contracts import method
+from bench.methods.parts.objective import Objective
+from bench.methods.tip_adapter import TipCache
 
 
 class TipAdapterF(TipCache, Objective):
@@ -40,7 +40,7 @@ class TipAdapterF(TipCache, Objective):
     options: TipAdapterF.Options
     random_start: ClassVar[bool] = False  # the training features are the start
 
-    def setup(self, context: base.Context) -> None:
+    def setup(self, context: method.Context) -> None:
         """The cache with `keys` [N, D] as parameter, and what the split needs."""
         super().setup(context)
         self.prepare_split(context)
@@ -49,6 +49,6 @@ class TipAdapterF(TipCache, Objective):
         """Make `keys` [N, D] the parameter."""
         self.keys = nn.Parameter(keys)
 
-    def batch_logits(self, batch: base.Batch) -> Tensor:
+    def batch_logits(self, batch: method.Batch) -> Tensor:
         """Training logits of a batch, [B, C]."""
         return self.predict(batch.inputs, {})

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bench.contracts import method
 from bench.errors import BenchError
-from methods import base
-from methods.coop import CoOp
-from methods.losses import masked_mean
-from methods.zero_shot import zero_shot_text, zero_shot_texts
+from bench.methods.coop import CoOp
+from bench.methods.parts.losses import masked_mean
+from bench.methods.parts.templates import zero_shot_text, zero_shot_texts
 
 
 def pseudo_labels(logits: Tensor, per_class: int) -> tuple[Tensor, Tensor]:
@@ -59,28 +59,28 @@ class UPL(CoOp):
     class Options(CoOp.Options):
         """CoOp's options, the pseudo-labels and the ensemble."""
 
-        split: Literal["none"] = base.structural("none", "always none: there is no given label to trust or not")
-        per_class: int = base.structural(16, "images K of each predicted class; the authors' 16", ge=1, le=1_000_000)
-        members: int = base.structural(1, "contexts E whose predictions are averaged; the paper's 16", ge=1, le=64)
-        average: Literal["logits", "probabilities"] = base.structural(
+        split: Literal["none"] = method.structural("none", "always none: there is no given label to trust or not")
+        per_class: int = method.structural(16, "images K of each predicted class; the authors' 16", ge=1, le=1_000_000)
+        members: int = method.structural(1, "contexts E whose predictions are averaged; the paper's 16", ge=1, le=64)
+        average: Literal["logits", "probabilities"] = method.structural(
             "logits", "what the members' mean is taken of; the authors' script averages logits", "members>1"
         )
 
     options: UPL.Options
     reads_labels: ClassVar[bool] = False
-    chosen: tuple[base.Inputs, Tensor]
+    chosen: tuple[method.Inputs, Tensor]
 
     @classmethod
-    def needs(cls, options: base.Options) -> base.Needs:  # noqa: ARG003
+    def needs(cls, options: method.Options) -> method.Needs:  # noqa: ARG003
         """The unlabelled training split."""
-        return base.Needs(pool=True)
+        return method.Needs(pool=True)
 
     @classmethod
-    def texts(cls, options: base.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[base.Text, ...]:
+    def texts(cls, options: method.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
         """CoOp's prompts, and the data set's templates with every class name."""
         return (*super().texts(options, names, templates), *zero_shot_texts(names, templates))
 
-    def setup(self, context: base.Context) -> None:
+    def setup(self, context: method.Context) -> None:
         """The contexts, [E, M, W] or [E, C, M, W], and the pseudo-labels of the pool.
 
         Raises:
@@ -93,7 +93,7 @@ class UPL(CoOp):
             )
         super().setup(context)
         assert context.pool is not None  # noqa: S101 - declared
-        logits = base.cosine_logits(context.backbone.scale, context.pool.pooled, zero_shot_text(context))
+        logits = method.cosine_logits(context.backbone.scale, context.pool.pooled, zero_shot_text(context))
         positions, labels = pseudo_labels(logits, self.options.per_class)
         self.chosen = context.pool.take(positions), labels
         counts = labels.bincount(minlength=len(context.class_names))
@@ -103,32 +103,32 @@ class UPL(CoOp):
             "classes_short_of_data": float((counts < self.options.per_class).sum()),
         }
 
-    def _initial_context(self, context: base.Context, generator: torch.Generator) -> Tensor:
+    def _initial_context(self, context: method.Context, generator: torch.Generator) -> Tensor:
         """[E, M, W] or [E, C, M, W]."""
         members = range(self.options.members)
         return torch.stack([super(UPL, self)._initial_context(context, generator) for _ in members])
 
-    def begin_epoch(self, epoch: int, full_pass: base.FullPass) -> tuple[base.Phase, ...]:
+    def begin_epoch(self, epoch: int, full_pass: method.FullPass) -> tuple[method.Phase, ...]:
         """One phase of the pseudo-labelled images."""
         inputs, labels = self.chosen
-        whole = base.everything(len(labels), labels.device)
-        return (base.Phase(whole.group, whole.weight, own=(inputs, labels)),)
+        whole = method.everything(len(labels), labels.device)
+        return (method.Phase(whole.group, whole.weight, own=(inputs, labels)),)
 
-    def batch_logits(self, batch: base.Batch) -> Tensor:
+    def batch_logits(self, batch: method.Batch) -> Tensor:
         """Training logits of every member, [E, B, C]."""
         return self.member_logits(batch.inputs, F.normalize(self.text_features(), dim=-1))
 
-    def member_logits(self, inputs: base.Inputs, text: Tensor) -> Tensor:
+    def member_logits(self, inputs: method.Inputs, text: Tensor) -> Tensor:
         """Logits [E, B, C] against normalised class features [E, C, D]."""
         return self.backbone.scale * F.normalize(inputs.pooled, dim=-1) @ text.mT
 
-    def objective(self, logits: Tensor, batch: base.Batch) -> dict[str, Tensor]:
+    def objective(self, logits: Tensor, batch: method.Batch) -> dict[str, Tensor]:
         """The sum of the members' mean losses, so that each gets its own gradient. Logits [E, B, C]."""
         name: str = self.options.loss
         values = self.sample_loss(name, logits, batch.observed.expand(self.options.members, -1))
         return {name: masked_mean(values.mT, batch.valid, batch.weight).sum()}
 
-    def predict(self, inputs: base.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
+    def predict(self, inputs: method.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
         """Mean of the members' logits, or logarithm of their mean probability; [B, C]."""
         logits = self.member_logits(inputs, prepared["text"])
         if self.options.average == "logits":

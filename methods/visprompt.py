@@ -10,11 +10,11 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from bench.contracts import method
 from bench.errors import BenchError
+from bench.methods.coop_split import CoOpSplit
+from bench.methods.parts.visprompt_head import HeadShape, VisualPromptHead
 from bench.seeds import Stream
-from methods import base
-from methods.coop_split import CoOpSplit
-from methods.visprompt_head import HeadShape, VisualPromptHead
 
 WITHOUT_IMAGE = ("image-free", "coop")
 # C^ = C whatever the gate where FiLM leaves C alone, which the identity form does without an image or without FiLM
@@ -23,7 +23,7 @@ SEEN = " or ".join(
 )
 GATED = "control!=coop and form=literal or control!=coop and control!=image-free and control!=no-film"
 GATE_BIAS = {"literal": 0.0, "identity": -2.0}
-Predict: TypeAlias = Callable[[base.Inputs, Mapping[str, Tensor]], Tensor]
+Predict: TypeAlias = Callable[[method.Inputs, Mapping[str, Tensor]], Tensor]
 LOOKED_AT = 8  # images whose class texts are compared for the record
 
 
@@ -71,41 +71,45 @@ class VisPrompt(CoOpSplit):
     class Options(CoOpSplit.Options):
         """The split's options and the visual path's."""
 
-        class_specific: Literal[False] = base.structural(False, "always shared, as in the released configuration")
-        form: Literal["literal", "identity"] = base.structural(
+        class_specific: Literal[False] = method.structural(False, "always shared, as in the released configuration")
+        form: Literal["literal", "identity"] = method.structural(
             "literal", "FiLM on LN(C), or on C starting as identity", "control!=coop"
         )
-        evidence: Literal["tokens", "pooled"] = base.structural(
+        evidence: Literal["tokens", "pooled"] = method.structural(
             "tokens", "patch tokens, or the one pooled feature", SEEN
         )
-        control: Literal["none", "image-free", "shuffled", "constant-gate", "no-film", "coop"] = base.structural(
+        control: Literal["none", "image-free", "shuffled", "constant-gate", "no-film", "coop"] = method.structural(
             "none", "which part is taken away"
         )
-        heads: int = base.structural(8, "attention heads; must divide the text width", "evidence=tokens", ge=1, le=1024)
-        ffn: int = base.structural(0, "width of the FFN; 0 is the text tower's width", "form=literal", ge=0, le=65_536)
-        gate_bias: Literal["form"] | Annotated[float, Field(ge=-100, le=100)] = base.structural(
+        heads: int = method.structural(
+            8, "attention heads; must divide the text width", "evidence=tokens", ge=1, le=1024
+        )
+        ffn: int = method.structural(
+            0, "width of the FFN; 0 is the text tower's width", "form=literal", ge=0, le=65_536
+        )
+        gate_bias: Literal["form"] | Annotated[float, Field(ge=-100, le=100)] = method.structural(
             "form", "start of the gate before the sigmoid; form: 0 (literal), -2 (identity)", GATED
         )
-        prompt_dropout: float = base.structural(0.0, "dropout on C^; the authors' config names .1", ge=0, lt=1)
+        prompt_dropout: float = method.structural(0.0, "dropout on C^; the authors' config names .1", ge=0, lt=1)
 
     options: VisPrompt.Options
     head: VisualPromptHead | None
 
     @classmethod
-    def uses_image(cls, options: base.Options) -> bool:
+    def uses_image(cls, options: method.Options) -> bool:
         """Whether the text features depend on the image."""
         assert isinstance(options, VisPrompt.Options)  # noqa: S101 - narrows the type
         return options.control not in WITHOUT_IMAGE
 
     @classmethod
-    def needs(cls, options: base.Options) -> base.Needs:
+    def needs(cls, options: method.Options) -> method.Needs:
         """Patch tokens and per-image text unless a control takes the image away; a plain pass for a whole-set split."""
         assert isinstance(options, VisPrompt.Options)  # noqa: S101 - narrows the type
         image = cls.uses_image(options)
         tokens = image and options.evidence == "tokens"
-        return base.Needs(tokens=tokens, full_pass=cls.splits_set(options), per_image_text=image)
+        return method.Needs(tokens=tokens, full_pass=cls.splits_set(options), per_image_text=image)
 
-    def build(self, context: base.Context, generator: torch.Generator) -> None:
+    def build(self, context: method.Context, generator: torch.Generator) -> None:
         """The head, drawn after the context; the donors of control=shuffled from the stream `method`.
 
         Raises:
@@ -127,7 +131,7 @@ class VisPrompt(CoOpSplit):
             known, self.known_at = pooled_hash(context.train.pooled).sort()
             self.known = known
 
-    def _shape(self, context: base.Context) -> HeadShape:
+    def _shape(self, context: method.Context) -> HeadShape:
         options, width = self.options, context.backbone.width
         bias = GATE_BIAS[options.form] if options.gate_bias == "form" else float(options.gate_bias)
         tokens = context.train.tokens if options.evidence == "tokens" else None
@@ -143,7 +147,7 @@ class VisPrompt(CoOpSplit):
             image=self.image,
         )
 
-    def _visual(self, inputs: base.Inputs) -> Tensor | None:
+    def _visual(self, inputs: method.Inputs) -> Tensor | None:
         """Keys and values [B, T, D]: the patch tokens, or the normalised pooled feature as the only one."""
         if not self.image:
             return None
@@ -153,7 +157,7 @@ class VisPrompt(CoOpSplit):
             raise TypeError("visprompt[evidence=tokens] was handed features without patch tokens")
         return inputs.tokens
 
-    def _donated(self, inputs: base.Inputs) -> base.Inputs:
+    def _donated(self, inputs: method.Inputs) -> method.Inputs:
         """Features of the training images that stand in for these, found by the bits of the pooled features."""
         hashed = pooled_hash(inputs.pooled)
         place = torch.searchsorted(self.known, hashed).clamp_max(len(self.known) - 1)
@@ -177,7 +181,7 @@ class VisPrompt(CoOpSplit):
         uniform = torch.from_numpy(stream.uniform(torch.Size(shape).numel())).view(shape)
         return {"keep": (uniform >= rate).float() / (1 - rate)}
 
-    def batch_logits(self, batch: base.Batch) -> Tensor:
+    def batch_logits(self, batch: method.Batch) -> Tensor:
         """Training logits [B, C], every image with its own class features."""
         inputs = batch.inputs
         if self.options.control == "shuffled":
@@ -185,21 +189,21 @@ class VisPrompt(CoOpSplit):
         context, _ = self.conditioned(self._visual(inputs))
         if "keep" in batch.draws:
             context = context * batch.draws["keep"]
-        return base.cosine_logits(self.backbone.scale, batch.inputs.pooled, self.encode(context))
+        return method.cosine_logits(self.backbone.scale, batch.inputs.pooled, self.encode(context))
 
     def prepare(self) -> dict[str, Tensor]:
         """Without an image the class features [C, D], as CoOp; otherwise nothing is shared."""
         return {} if self.image else {"text": F.normalize(self.encode(self.conditioned(None)[0]), dim=-1)}
 
-    def predict(self, inputs: base.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
+    def predict(self, inputs: method.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
         """Logits [B, C]."""
         if not self.image:
             return super().predict(inputs, prepared)
         evidence = self._donated(inputs) if self.options.control == "shuffled" else inputs
         context, _ = self.conditioned(self._visual(evidence))
-        return base.cosine_logits(self.backbone.scale, inputs.pooled, self.encode(context))
+        return method.cosine_logits(self.backbone.scale, inputs.pooled, self.encode(context))
 
-    def predict_foreign(self, inputs: base.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
+    def predict_foreign(self, inputs: method.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
         """Logits [B, C] where each image brings the evidence of the one before it (the first that of the last).
 
         The pooled feature that is classified stays the image's own; without an image this is `predict`.
@@ -208,13 +212,13 @@ class VisPrompt(CoOpSplit):
             return self.predict(inputs, prepared)
         visual = self._visual(inputs)
         assert visual is not None  # noqa: S101 - narrows the type
-        others, size = visual.roll(1, 0), base.images_at_a_time(len(self.classes))
+        others, size = visual.roll(1, 0), method.images_at_a_time(len(self.classes))
         logits = []
         for start in range(0, len(others), size):
             self.check_time()
             chunk = slice(start, start + size)
             text = self.encode(self.conditioned(others[chunk])[0])
-            logits.append(base.cosine_logits(self.backbone.scale, inputs.pooled[chunk], text))
+            logits.append(method.cosine_logits(self.backbone.scale, inputs.pooled[chunk], text))
         return torch.cat(logits)
 
     def probes(self) -> Mapping[str, Predict]:
@@ -248,7 +252,7 @@ class VisPrompt(CoOpSplit):
             numbers["gate_sd_tokens"] = gate.std(1, correction=0).mean()
         return {**super().diagnostics(), **{name: float(value) for name, value in numbers.items()}}
 
-    def per_sample(self, inputs: base.Inputs) -> dict[str, Tensor]:
+    def per_sample(self, inputs: method.Inputs) -> dict[str, Tensor]:
         """Of each image whose evidence enters the prompt, [B]; nothing where none does.
 
         gate: mean over tokens and channels, absent where it is constant; context_shift: rms of C^ - C over the rms of

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from methods import base
-from methods.coop import CoOp
+from bench.contracts import method
+from bench.methods.coop import CoOp
 
 
 class ZeroShotFilter(CoOp):
@@ -23,7 +23,7 @@ class ZeroShotFilter(CoOp):
     class Options(CoOp.Options):
         """CoOp's options; the split is fixed, what it rejects may be trained on with another loss."""
 
-        split: Literal["zero-shot"] = base.structural("zero-shot", "always zero-shot")
-        rest: Literal["drop", "ce", "gce", "mae", "sce", "double-softmax"] = base.structural(
+        split: Literal["zero-shot"] = method.structural("zero-shot", "always zero-shot")
+        rest: Literal["drop", "ce", "gce", "mae", "sce", "double-softmax"] = method.structural(
             "drop", "loss of what the filter rejects; drop: left out"
         )

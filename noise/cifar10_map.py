@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from bench.contracts.noise import Scene
+from bench.contracts.reading import plain
 from bench.errors import BenchError
-from noise.base import Scene
-from noise.class_map import Mapped
-from noise.reading import plain
+from bench.noise.class_map import Mapped
 
 AUTOMOBILE, AIRPLANE = ("automobile", "car"), ("airplane", "plane")
 PAIRS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (

@@ -8,9 +8,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from bench.contracts.noise import AnyOptions, Labels, Scene, from_file
+from bench.contracts.reading import class_number, read_text
 from bench.errors import BenchError
-from noise.base import AnyOptions, Labels, Relabel, Scene, changed, from_file, leading, require_classes
-from noise.reading import class_number, read_text
+from bench.noise.flip import Relabel, changed, leading, require_classes
 
 PAIRS = "a file of class pairs, one from,to or from -> to in a line"
 

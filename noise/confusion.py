@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from bench.contracts.noise import Noise, NoisyLabels, Sampled, Scene, from_backbone
 from bench.errors import BenchError
-from noise.base import Flip, Noise, NoisyLabels, Sampled, Scene, changed, from_backbone, leading, require_classes
-from noise.draws import by_row
+from bench.noise.flip import Flip, changed, leading, require_classes
+from bench.noise.helpers import by_row
 
 LOG_TAU = (-18.0, 18.0)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from bench.contracts.noise import AsStored, Noise, NoisyLabels, Sampled, Scene
 from bench.errors import BenchError
-from noise.base import AsStored, Noise, NoisyLabels, Sampled, Scene
 
 GIVEN = "given"
 

@@ -6,8 +6,8 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
+from bench.contracts.noise import AsStored, Labels, Noise, NoisyLabels, Sampled, Scene
 from bench.errors import BenchError, did_you_mean
-from noise.base import AsStored, Labels, Noise, NoisyLabels, Sampled, Scene
 
 
 class Human(Noise):

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from bench.contracts.noise import AnyOptions, Labels, Scene
 from bench.errors import BenchError
-from noise.base import AnyOptions, Labels, Relabel, Scene, changed, floor_share, require_classes
+from bench.noise.flip import Relabel, changed, floor_share, require_classes
 
 
 class Imbalanced(Relabel):

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from bench.contracts.noise import AnyOptions, Labels, Noise, NoisyLabels, Sampled, Scene, from_backbone
 from bench.errors import BenchError
-from noise.base import AnyOptions, Labels, Noise, NoisyLabels, Sampled, Scene, from_backbone, require_classes
-from noise.draws import by_row, normal
+from bench.noise.flip import require_classes
+from bench.noise.helpers import by_row, normal
 
 
 class Instance(Noise):

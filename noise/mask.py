@@ -8,20 +8,21 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from bench import masks
-from bench.data.base import Split
+from bench.contracts import mask_file
+from bench.contracts.dataset import Split
+from bench.contracts.noise import OUTSIDE, AsStored, Foreign, Labels, Noise, NoisyLabels, Sampled, Scene, from_file
+from bench.contracts.reading import class_number
 from bench.errors import BenchError, did_you_mean
-from noise.base import OUTSIDE, AsStored, Foreign, Labels, Noise, NoisyLabels, Sampled, Scene, from_file
-from noise.reading import class_number
 
 
 class Mask(Noise):
     """Exactly the images and observed labels of a file, in its order: from `bench noise export`, or from elsewhere.
 
-    `bench.masks` has the form. True labels are the data set's own; those of the file are held against them, and stand
-    in for them where the data set has none and the file has one for every sample. Nothing is drawn, so neither the seed
-    nor the number of shots changes a label, and a mask of few shots is refused at another number. A record's key holds
-    the digest of the file's content, never its path; the record says under "mask" what the header says of its origin.
+    `bench.contracts.mask_file` has the form. True labels are the data set's own; those of the file are held against
+    them, and stand in for them where the data set has none and the file has one for every sample. Nothing is drawn, so
+    neither the seed nor the number of shots changes a label, and a mask of few shots is refused at another number. A
+    record's key holds the digest of the file's content, never its path; the record says under "mask" what the header
+    says of its origin.
 
     Pitfalls: a published mask by `index` is right for one order of the images alone, so give it with true labels, which
     are compared one by one (the reference of CIFAR-N compares sums, which any permutation passes). A mask of a whole
@@ -45,13 +46,13 @@ class Mask(Noise):
         Raises:
             BenchError: the file cannot be read, or is not of this data set.
         """
-        return _Replay(masks.read(self.options.file), scene).sampled()
+        return _Replay(mask_file.read(self.options.file), scene).sampled()
 
 
 class _Replay:
     """One split of a mask against the data set."""
 
-    def __init__(self, mask: masks.MaskFile, scene: Scene) -> None:
+    def __init__(self, mask: mask_file.MaskFile, scene: Scene) -> None:
         self.mask, self.scene, self.rows = mask, scene, mask.of(scene.split_name)
         self.name, self.where = mask.name, f"the {scene.split_name} split of {scene.dataset}"
         if not self.rows:
@@ -174,7 +175,7 @@ class _Replay:
     def _short(self) -> dict[int, int]:
         """Classes with fewer images than shots, which the header has."""
         key = f"short {self.scene.split_name}"
-        counts: Any = masks.value(self.mask.header.get(key, "{}"))
+        counts: Any = mask_file.value(self.mask.header.get(key, "{}"))
         names = self.scene.class_names
         if not isinstance(counts, dict) or not all(name in names and isinstance(n, int) for name, n in counts.items()):
             raise BenchError(f'{self.name}: its line "{key}" is no JSON table of classes and counts; remove it.')

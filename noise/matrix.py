@@ -8,10 +8,11 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.contracts.noise import AnyOptions, Labels, Scene, from_file
+from bench.contracts.reading import class_number, read_text
 from bench.errors import BenchError
-from noise.base import AnyOptions, Labels, Relabel, Scene, from_file
-from noise.draws import by_row
-from noise.reading import class_number, read_text
+from bench.noise.flip import Relabel
+from bench.noise.helpers import by_row
 
 TOLERANCE = 1e-6
 

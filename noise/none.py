@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from noise.base import AsStored, Labels, Relabel, Scene
+from bench.contracts.noise import AsStored, Labels, Scene
+from bench.noise.flip import Relabel
 
 
 class NoNoise(Relabel):

@@ -6,22 +6,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from bench.data import named
+from bench import dataset_name
+from bench.contracts.noise import OUTSIDE, AnyOptions, Foreign, Labels, Noise, NoisyLabels, Sampled, Scene, from_dataset
+from bench.contracts.reading import plain
 from bench.errors import BenchError
-from noise.base import (
-    OUTSIDE,
-    AnyOptions,
-    Foreign,
-    Labels,
-    Noise,
-    NoisyLabels,
-    Sampled,
-    Scene,
-    floor_share,
-    from_dataset,
-    leading,
-)
-from noise.reading import plain
+from bench.noise.flip import floor_share, leading
 
 
 class OpenSet(Noise):
@@ -49,7 +38,7 @@ class OpenSet(Noise):
 
     def draw(self, scene: Scene, rate: float) -> Sampled:
         """The shots of every kind, some of them with a foreign image."""
-        source = named.canonical(self.options.source)
+        source = dataset_name.canonical(self.options.source)
         guests = self._guests(scene, source)
         positions, short = scene.sample()
         observed = scene.split.labels[positions]
@@ -65,7 +54,7 @@ class OpenSet(Noise):
         """Positions of foreign images in the source's training split, in the order they are taken."""
         if scene.open_dataset is None:
             raise BenchError(f"noise {self.kind} needs another data set, and none can be opened here.")
-        if named.base(source) == named.base(scene.dataset) != named.FOLDER:
+        if dataset_name.base(source) == dataset_name.base(scene.dataset) != dataset_name.FOLDER:
             raise BenchError(f"noise {self.kind}: source {source} is the data set itself; name another one.")
         other = scene.open_dataset(source)
         ours = {plain(name) for name in scene.class_names}
@@ -79,6 +68,7 @@ class OpenSet(Noise):
         if count + taken > found:
             split = "" if not taken else f" and {taken} for training"
             raise BenchError(
-                f"noise {self.kind}: rate {rate:g} needs {count} foreign images{split}, and {named.shown(source)} has "
-                f"{found} of classes that {scene.dataset} has not; use a larger source or a lower rate."
+                f"noise {self.kind}: rate {rate:g} needs {count} foreign images{split}, and "
+                f"{dataset_name.shown(source)} has {found} of classes that {scene.dataset} has not; "
+                "use a larger source or a lower rate."
             )

@@ -8,9 +8,10 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from bench.contracts.noise import AnyOptions, Labels, Noise, NoisyLabels, Sampled, Scene
 from bench.errors import BenchError
+from bench.noise.flip import floor_share, require_classes
 from bench.seeds import Stream
-from noise.base import AnyOptions, Labels, Noise, NoisyLabels, Sampled, Scene, floor_share, require_classes
 
 
 class Replacement(Noise):

@@ -6,9 +6,9 @@ from typing import ClassVar
 
 import numpy as np
 
+from bench.contracts.noise import Scene
 from bench.errors import BenchError
-from noise.base import Scene
-from noise.class_map import Mapped
+from bench.noise.class_map import Mapped
 
 
 class Superclass(Mapped):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from bench.contracts.noise import Labels, Scene
+from bench.noise.flip import Flip
 from bench.seeds import Stream
-from noise.base import Flip, Labels, Scene
 
 
 class Symmetric(Flip):

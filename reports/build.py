@@ -10,24 +10,26 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bench.cell import Record
 from bench.errors import BenchError
 from bench.machine import cpus
-from reports.costs import cost_frame, cost_tables
-from reports.drawing import Outcomes
-from reports.figures import MOST, Drawn, draw
-from reports.frame import Defaults, curves, tidy, written
-from reports.html import page
-from reports.index import index, unfinished
-from reports.names import AS_IS, UNCHANGED
-from reports.published_tables import Part, published_part
-from reports.render import escape_latex, latex, markdown
-from reports.statistics import statistics_part
-from reports.tables import Table, accuracy_tables, summarize
-from reports.training_tables import MEASURES, WITHOUT_TRUTH, agreement_tables, memorization_tables
+from bench.records.record import Record
+from bench.reports.chapters.statistics import statistics_part
+from bench.reports.document import Table
+from bench.reports.figures.canvas import Outcomes
+from bench.reports.figures.kinds import MOST, Drawn, draw
+from bench.reports.frame import Defaults, curves, tidy, written
+from bench.reports.html import page
+from bench.reports.names import AS_IS, UNCHANGED
+from bench.reports.output.front_page import index, unfinished
+from bench.reports.output.latex import escape_latex, latex
+from bench.reports.output.markdown import markdown
+from bench.reports.published.tables import Part, published_part
+from bench.reports.tables.accuracy import accuracy_tables, summarize
+from bench.reports.tables.cost import cost_frame, cost_tables
+from bench.reports.tables.training import MEASURES, WITHOUT_TRUTH, agreement_tables, memorization_tables
 
 if TYPE_CHECKING:
-    from bench.store import Store
+    from bench.records.store import Store
 
 FORMATS = frozenset({"latex", "markdown", "csv", "html"})
 MANIFEST = "files.txt"
@@ -55,7 +57,7 @@ def build(
     Raises:
         BenchError: the store has no record, a format is unknown, `figures` is negative, or `out` cannot be written.
     """
-    from bench.store import Store
+    from bench.records.store import Store
 
     store = store_root if isinstance(store_root, Store) else Store(store_root)
     records = list(store.records())
@@ -123,7 +125,7 @@ def build_report(
 
 def option_defaults(methods: set[str]) -> Defaults:
     """The default options of the registered methods among `methods`."""
-    from bench.resolve import defaults
+    from bench.grid.options import defaults
 
     return {name: defaults(name) for name in sorted(methods)}
 

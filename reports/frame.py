@@ -16,10 +16,23 @@ from typing import Any, TypeAlias
 
 import pandas as pd
 
-from bench.cell import Cell, Record, Value
-from bench.naming import backbone_names, dataset_names, made_with, marks, newest
+from bench.limits import Value
+from bench.records.cell import Cell
+from bench.records.naming import backbone_names, dataset_names, made_with, marks, newest
+from bench.records.record import Record
+from bench.reports.names import (
+    AS_IS,
+    DAGGER,
+    DISPLAY,
+    NOISE,
+    REFERENCE,
+    SIGNS,
+    UNCHANGED,
+    method_name,
+    noise_name,
+    order,
+)
 from bench.variants import variant_text
-from reports.names import AS_IS, DAGGER, DISPLAY, NOISE, REFERENCE, SIGNS, UNCHANGED, method_name, noise_name, order
 
 Defaults: TypeAlias = Mapping[str, Mapping[str, Value]]
 SPANNED = frozenset({"noise", "rate", "method", "options", "subset", "seed"})
@@ -56,8 +69,8 @@ def tidy(records: Iterable[Record], defaults: Defaults | None = None) -> pd.Data
     """One row per record; of several records of one cell (other plugin versions) the newest, of folds none: they are
     there for `bench suspects`.
 
-    Names are marked where they stood for different things (`bench.naming`): data set and backbone, and with them the
-    setting; the noise, as an option; the variant, as an option.
+    Names are marked where they stood for different things (`bench.records.naming`): data set and backbone, and with
+    them the setting; the noise, as an option; the variant, as an option.
 
     Columns: key, the cell's fields (the data set by its name for people; noise none as `AS_IS` where the truth is
     unknown), `setting` (a name for files), `variant` (method with the options that differ from `defaults`; of a method
@@ -66,7 +79,8 @@ def tidy(records: Iterable[Record], defaults: Defaults | None = None) -> pd.Data
     above it in points, `split_share` (taken as clean, percent), `mask` (digest of the observed labels: equal where two
     cells were trained on the same wrong labels), `steps` ({loss term: optimizer steps}), costs (seconds, bytes),
     `truth` and `test_truth` (whether training and test labels are known to be right), `notes` on the data, `by_noise`
-    (options that differ from column to column of a row), `made` (what it was made by and on, `bench.naming.made_with`)
+    (options that differ from column to column of a row), `made` (what it was made by and on,
+    `bench.records.naming.made_with`)
     and `named`, the data set as the cell names it.
     Absent and non-finite numbers are NaN; a finished record without a finite accuracy has status "no_number".
     """

@@ -14,10 +14,10 @@ import itertools
 
 import numpy as np
 
-from bench.cell import Cell
-from bench.train import collect
-from bench.trial import Run, Settings, one_thread, open_backbone, open_dataset, split_features
-from methods import METHODS
+from bench.engine.loop import collect
+from bench.engine.trial import Run, Settings, one_thread, open_backbone, open_dataset, split_features
+from bench.plugins import METHODS
+from bench.records.cell import Cell
 
 RATES = (0.002, 0.005, 0.01, 0.02, 0.05)
 EPOCHS = (50, 100)

@@ -1,10 +1,10 @@
-"""Write the rows of `reports/published.toml` from the collection of published figures.
+"""Write the rows of `reports/published/numbers.toml` from the collection of published figures.
 
 The collection is a CSV file with the columns source, table, dataset, noise_type, noise_rate, shots, backbone, method,
 accuracy, std, note. The first part of the TOML file, which says what its names, tables and notes stand for, is kept as
 it is. A name or a note that it does not explain stops the script, so that nothing is dropped in silence.
 
-Usage: python scripts/collect_published.py COLLECTION.csv [reports/published.toml]
+Usage: python scripts/collect_published.py COLLECTION.csv [reports/published/numbers.toml]
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from reports.published import FILE, parse
+from bench.reports.published.numbers import FILE, parse
 
 MARK = "# ---- Rows, by scripts/collect_published.py; do not edit.\n"
 UNSTATED = ("", "unstated")

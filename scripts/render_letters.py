@@ -1,6 +1,6 @@
 """Render the data set `letters` once: 26 letters in typefaces and a hand that the backbone was not pretrained on.
 
-    python scripts/render_letters.py --tiny bench/clip/tiny --out bench/data/letters.npz
+    python scripts/render_letters.py --tiny bench/clip/tiny --out bench/data/sets/letters.npz
 
 A class holds lower and upper case in equal parts. Half of the lower-case letters are written by the held-out hand
 (which has no capitals), all others set in held-out typefaces. One number, the strength of the distortion, is

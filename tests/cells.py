@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.cell import Cell
+from bench.records.cell import Cell
 
 
 def make_cell(**changes: Any) -> Cell:

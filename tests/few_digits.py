@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 
-from bench import trial
-from bench.cell import Cell
-from bench.data.base import ArrayImages, Split, SplitName
-from bench.data.digits import Digits
-from bench.material import Settings
-from bench.trial import Run, one_thread
-from methods import METHODS
+from bench.contracts.dataset import Split, SplitName
+from bench.data.sets.digits import Digits
+from bench.data.splits import ArrayImages
+from bench.engine import trial
+from bench.engine.resources import Settings
+from bench.engine.trial import Run, one_thread
+from bench.plugins import METHODS
+from bench.records.cell import Cell
 from tests.cells import make_cell
 
 HELD_OUT = 10

@@ -15,10 +15,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.config import load_config
-from bench.grid import expand
+from bench.grid.expand import expand
+from bench.settings.schema import load_config
+from tests import ROOT
 
-ROOT = Path(__file__).parent.parent
 FOLDER = Path(__file__).parent / "frozen"
 SOURCES = ("bench", "methods", "noise", "reports")
 PARTS = ("curve", "accuracy", "noise", "diagnostics")

@@ -17,16 +17,16 @@ import pytest
 import sklearn
 import torch
 
-from bench.cell import Record
+from bench.contracts.method import Context
 from bench.global_state import ITEMS, Guard, note, put_back
-from bench.schedulers.base import Work
-from bench.store import Store
-from methods import METHODS
-from methods.base import Context
-from methods.coop import CoOp
+from bench.methods.coop import CoOp
+from bench.plugins import METHODS
+from bench.records.record import Record
+from bench.records.store import Store
+from bench.schedulers.work import Work
+from tests import ROOT
 from tests.cells import make_cell
 
-ROOT = Path(__file__).parent.parent
 # What a plugin does, and what it has changed by it. Each is put back where it was.
 CHANGES = {
     "os.chdir('/')": "working directory",
@@ -83,11 +83,11 @@ CHANGES = {
     "torch.nn.modules.module.register_module_forward_hook(print)": "torch's hooks of all modules",
     "torch.manual_seed(1)": "torch's random generator",
     "torch.nn.functional.cross_entropy = torch.nn.functional.mse_loss": "rebound names",
-    "bench.train.POOLED_CHUNK = 3": "rebound names (bench.train:POOLED_CHUNK)",
+    "bench.engine.loop.POOLED_CHUNK = 3": "rebound names (bench.engine.loop:POOLED_CHUNK)",
     "torch.optim.SGD.step = lambda self: None": "rebound names (torch.optim.SGD:step)",
     "torch.nn.LayerNorm.forward = lambda self, x: x": "rebound names (torch.nn.LayerNorm:forward)",
-    "bench.train.Loop.__bool__ = lambda self: False": "added methods (bench.train.Loop)",
-    "bench.train.Loop.run = None": "rebound names (bench.train.Loop:run)",
+    "bench.engine.loop.Loop.__bool__ = lambda self: False": "added methods (bench.engine.loop.Loop)",
+    "bench.engine.loop.Loop.run = None": "rebound names (bench.engine.loop.Loop:run)",
     "del torch.Tensor.backward": "rebound names (torch.Tensor:backward)",
     "PIL.ImageFile.LOAD_TRUNCATED_IMAGES = True": "Pillow's reading of files (LOAD_TRUNCATED_IMAGES)",
     "PIL.Image.MAX_IMAGE_PIXELS = 7": "Pillow's limits (MAX_IMAGE_PIXELS)",
@@ -108,7 +108,7 @@ IMPORTING = "torch's deterministic algorithms"  # the call imports more of torch
 def do(text: str) -> None:
     """Run a statement as a plugin would."""
     names: dict[str, Any] = {"np": np, "torch": torch, "PIL": PIL, "sklearn": sklearn}
-    exec(f"import {', '.join(IMPORTS.split())}\nimport bench.train\n{text}", names)
+    exec(f"import {', '.join(IMPORTS.split())}\nimport bench.engine.loop\n{text}", names)
 
 
 @pytest.mark.parametrize("text", CHANGES, ids=CHANGES.values())
@@ -199,11 +199,11 @@ def test_a_worker_with_plugins_knows_every_method_before_its_first_cell(tmp_path
     """What a cell itself would import first could not be compared."""
     (tmp_path / "mine.py").write_text("", encoding="utf-8")
     found = alone(
-        "import json, os, sys\nfrom bench.schedulers.base import Work\n"
+        "import json, os, sys\nfrom bench.schedulers.work import Work\n"
         f"Work('s', run_pack='os:getcwd', plugins=({str(tmp_path / 'mine.py')!r},)).begin()\n"
-        "os.write(2, json.dumps([name for name in sys.modules if name.startswith('methods.')]).encode())\nos._exit(0)"
+        "os.write(2, json.dumps([name for name in sys.modules if 'bench.methods.' in name]).encode())\nos._exit(0)"
     )
-    assert {"methods.coop", "methods.visprompt", "methods.linear_probe"} <= set(found)
+    assert {"bench.methods.coop", "bench.methods.visprompt", "bench.methods.linear_probe"} <= set(found)
 
 
 def test_the_innermost_guard_is_asked_and_told() -> None:

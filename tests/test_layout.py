@@ -6,7 +6,6 @@ import os
 import pty
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 
 from bench import console
 from bench.layout import LONGEST, fact_lines, table_lines, width, wrapped
+from tests import ROOT
 
 COLUMNS = ["dataset", "noise", "method", "seeds", "accuracy %", "memorized %", "seconds", "unfinished"]
 ROWS = [
@@ -97,11 +97,11 @@ def test_facts_hang_beside_their_names() -> None:
 
 @pytest.mark.parametrize("size", ["60", "120"])
 def test_a_verb_on_a_terminal_cuts_no_name(size: str) -> None:
-    from methods import METHODS
+    from bench.plugins import METHODS
 
     leader, follower = pty.openpty()
-    program = "from bench.cli import main; main()"
-    root = str(Path(__file__).parent.parent)
+    program = "from bench.cli.main import main; main()"
+    root = str(ROOT)
     environment = {**os.environ, "PYTHONPATH": root, "TERM": "xterm", "COLUMNS": size}
     process = subprocess.Popen([sys.executable, "-c", program, "list", "methods"], stdout=follower, env=environment)
     os.close(follower)

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 PLUGIN = '''
-from methods import METHODS
-from methods.coop import CoOp
+from bench.plugins import METHODS
+from bench.methods.coop import CoOp
 
 
 class Halved(CoOp):
@@ -26,7 +26,7 @@ METHODS.register("halved-coop", Halved, "CoOp at half the loss", aliases=("halve
 
 
 def bench(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from bench.cli import main; main()", *arguments]
+    command = [sys.executable, "-c", "from bench.cli.main import main; main()", *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240, check=False)
 
 
@@ -52,8 +52,8 @@ def test_a_method_from_a_file(tmp_path: Path) -> None:
 
 EXITING = """
 import os, sys
-from methods import METHODS
-from methods.coop import CoOp
+from bench.plugins import METHODS
+from bench.methods.coop import CoOp
 
 
 class Exits(CoOp):

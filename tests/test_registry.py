@@ -8,12 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.clip import BACKBONES
-from bench.data import DATASETS
 from bench.errors import BenchError
+from bench.plugins import BACKBONES, DATASETS, METHODS, NOISE
 from bench.registry import Registry, Row, changed, load_plugin_file
-from methods import METHODS
-from noise import NOISE
 
 ALL: list[Registry[Any]] = [METHODS, NOISE, DATASETS, BACKBONES]
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.cli import invoke
+from bench.cli.main import invoke
 from bench.errors import BenchError
-from bench.overrides import TEXTS as NAMED
-from bench.overrides import assigned
+from bench.grid.overrides import TEXTS as NAMED
+from bench.grid.overrides import assigned
 from bench.variants import (
     axis_text,
     entry_text,

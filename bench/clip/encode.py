@@ -1,4 +1,4 @@
-"""Images to features or bytes, chunk by chunk: the work that `bench.data.loader` gives to processes."""
+"""Images to features or bytes, chunk by chunk: the work that `bench.images.loader` gives to processes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from PIL import Image
 from torch import Tensor
 
 from bench.clip.backbone import Backbone
-from bench.data.loader import in_order, processes
-from bench.data.pixels import Evaluation, read
+from bench.images.loader import in_order, processes
+from bench.images.pixels import Evaluation, read
 
 Part: TypeAlias = Literal["pooled", "tokens", "pixels"]
 Arrays: TypeAlias = Mapping[Part, NDArray[Any]]

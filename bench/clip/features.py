@@ -31,9 +31,9 @@ from torch import Tensor
 from bench.clip.backbone import Backbone
 from bench.clip.encode import Part, encoded
 from bench.clip.place import ELSEWHERE, features_root
-from bench.data.loader import CHUNK, one_intra_op_thread
-from bench.data.pixels import Evaluation, Transform
 from bench.errors import BenchError
+from bench.images.loader import CHUNK, one_intra_op_thread
+from bench.images.pixels import Evaluation, Transform
 
 FORMAT: Final = 1
 UNWRITABLE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)

@@ -7,10 +7,10 @@ import json
 from functools import lru_cache
 from pathlib import Path
 
-from bench.clip import BACKBONES
 from bench.clip.architectures import check_named, clean_tag, proposed
 from bench.clip.spec import parse
 from bench.errors import BenchError, did_you_mean
+from bench.plugins import BACKBONES
 from bench.registry import BUILT_IN
 
 TINY = Path(__file__).parent / "tiny" / "weights.safetensors"

@@ -13,13 +13,13 @@ import torch
 from PIL import Image
 from torch import nn
 
-from bench.clip import BACKBONES
 from bench.clip.architectures import check_named, check_towers
 from bench.clip.backbone import Backbone
 from bench.clip.checkpoint import Checkpoint, find_config, infer_config, read_checkpoint
 from bench.clip.identity import registered, unknown
 from bench.clip.spec import Spec, parse
 from bench.errors import BenchError
+from bench.plugins import BACKBONES
 
 TINY: Final = "tiny"
 TINY_DIR: Final = Path(__file__).parent / "tiny"

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
-from bench.data import DATASETS, named
+from bench import dataset_name
 from bench.errors import BenchError
+from bench.plugins import DATASETS
+from bench.variants import variant_text
 
 if TYPE_CHECKING:
-    from bench.data.base import Dataset
+    from bench.contracts.dataset import Dataset
+from bench.dataset_name import FOLDER, _variant, folder_of
+
+if TYPE_CHECKING:
+    from bench.contracts.dataset import Dataset
 
 
 class Table(Protocol):
@@ -55,13 +63,13 @@ class Library:
         return cls(roots, tuple(name for name, (_, table) in found.items() if table.skip_broken))
 
     def open(self, name: str) -> Dataset:
-        """Open the data set of a name as `named.canonical` gives it.
+        """Open the data set of a name as `dataset_name.canonical` gives it.
 
         Raises:
-            BenchError: as `named.open_dataset`.
+            BenchError: as `open_dataset`.
         """
-        base = named.base(name)
-        return named.open_dataset(name, self.roots.get(base), base in self.skip_broken)
+        base = dataset_name.base(name)
+        return open_dataset(name, self.roots.get(base), base in self.skip_broken)
 
     def missing(self, name: str) -> tuple[str, ...]:
         """Say what keeps a data set from being opened, one line each; nothing is decoded."""
@@ -76,5 +84,45 @@ class Library:
         Raises:
             BenchError: the data set is unknown, or a user's folder cannot be read.
         """
-        base = named.base(name)
-        return named.identity(name, base in self.skip_broken)
+        base = dataset_name.base(name)
+        return identity(name, base in self.skip_broken)
+
+
+def identity(name: str, skip_broken: bool = False) -> str:
+    """What stands for the data set in a record's key: name, version and mode, or the digest of a user's own images.
+
+    Images that are left out shift the positions that shots are drawn from, so `skip_broken` is part of it.
+
+    Raises:
+        BenchError: the data set is unknown, or a user's folder cannot be read.
+    """
+    if folder_of(name) is None:
+        variant = _variant(name)
+        skipping = " skip_broken" if skip_broken else ""
+        return f"{variant_text(variant.name, variant.options)} {DATASETS.row(variant.name).version}{skipping}"
+    return f"{FOLDER} {DATASETS.row(FOLDER).version} {open_dataset(name, None, skip_broken).digest}"
+
+
+@lru_cache(maxsize=4)
+def open_dataset(name: str, root: str | None = None, skip_broken: bool = False) -> Dataset:
+    """The data set of a name; the last few are kept, for the cells that follow.
+
+    Args:
+        name: as `canonical` gives it.
+        root: the folder of its files, or None for the default place.
+        skip_broken: whether images that cannot be decoded are left out.
+
+    Raises:
+        BenchError: data set or mode is unknown, or its files are missing or not as expected.
+    """
+    path = folder_of(name)
+    if path is not None:
+        return DATASETS.get(FOLDER)(path, skip_broken=skip_broken)
+    variant = _variant(name)
+    mode = variant.options.get("mode")
+    return DATASETS.get(variant.name)(Path(root) if root else None, *_given(mode, skip_broken))
+
+
+def _given(mode: Any, skip_broken: bool) -> tuple[Any, ...]:
+    """The arguments behind the root; a plugin that takes the root alone is asked for no more."""
+    return (mode, skip_broken) if mode is not None or skip_broken else ()

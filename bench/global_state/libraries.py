@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from bench.global_state.item import Item, attributes
 
-OURS = ("bench", "methods", "noise", "reports")
+OURS = ("bench",)
 PATCHABLE = ("torch", "torch.nn.functional", "torch.optim", "torch.linalg", "torch.autograd", "numpy", "numpy.linalg",
              "os", "math", "random", "time", "json", "pathlib", "shutil")  # fmt: skip
 CLASSES = (("torch", "Tensor"), ("torch.nn", "Module"), ("torch.optim", "Optimizer"))

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from multiprocessing.connection import wait
 from typing import Any
 
-from bench.schedulers.base import Pack, Report, Work
+from bench.schedulers.contract import Pack, Report
+from bench.schedulers.work import Work
 from bench.schedulers.worker import POLL_SECONDS, Worker
 
 
@@ -15,7 +16,7 @@ class Local:
     """Worker processes, each with a single thread; one is a process of its own like two."""
 
     def run(self, packs: Sequence[Pack], work: Work, workers: int, report: Report, stop: Callable[[], bool]) -> None:
-        """Run every pack once; see the contract in `bench.schedulers.base`."""
+        """Run every pack once; see the contract in `bench.schedulers.work`."""
         waiting, team = deque(packs), list[Worker]()
         try:
             while (waiting or any(worker.pack for worker in team)) and not stop():

@@ -20,9 +20,11 @@ from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.cell import Cell, Status
 from bench.errors import BenchError
-from bench.schedulers.base import Outcome, Pack, Report, Work
+from bench.records.cell import Cell
+from bench.records.record import Status
+from bench.schedulers.contract import Outcome, Pack, Report
+from bench.schedulers.work import Work
 from bench.schedulers.worker import POLL_SECONDS, Worker
 
 if TYPE_CHECKING:
@@ -100,7 +102,7 @@ class RayTune:
     fraction: float = 0.0
 
     def run(self, packs: Sequence[Pack], work: Work, workers: int, report: Report, stop: Callable[[], bool]) -> None:
-        """Run every pack once; see the contract in `bench.schedulers.base`."""
+        """Run every pack once; see the contract in `bench.schedulers.work`."""
         with self._started(workers), _scratch(work.store if self.address else None) as folder:
             self._check()
             for start in range(0, len(packs), CHUNK):

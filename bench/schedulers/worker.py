@@ -17,10 +17,11 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from types import ModuleType
 
-from bench.cell import Status
 from bench.errors import BenchError, escape
-from bench.schedulers.base import THREADS, Outcome, Pack, Work, end_copy
-from bench.supervision import die_with, signal_text
+from bench.records.record import Status
+from bench.schedulers.contract import Outcome, Pack
+from bench.schedulers.supervision import die_with, signal_text
+from bench.schedulers.work import THREADS, Work, end_copy
 
 POLL_SECONDS = 0.25
 START_SECONDS = 300.0  # at least, that a worker may take before it is ready, on a busy machine

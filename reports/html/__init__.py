@@ -1,5 +1,5 @@
 """The report as one HTML file that needs nothing beside it: tables, curves, and a page for every cell."""
 
-from reports.html.page import page
+from bench.reports.html.page import page
 
 __all__ = ["page"]

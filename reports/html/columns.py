@@ -14,10 +14,11 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from bench.cell import Cell, Record
-from bench.data.named import shown
+from bench.dataset_name import shown
+from bench.records.cell import Cell
+from bench.records.record import Record
+from bench.reports.names import column_name
 from bench.variants import entry_text, variant_text
-from reports.names import column_name
 
 Encoded: TypeAlias = dict[str, list[Any]]
 DIGITS = 6
@@ -35,7 +36,7 @@ SET = (
 
 
 def cell_columns(frame: pd.DataFrame) -> dict[str, Encoded]:
-    """The columns of `reports.frame.tidy` that tables and curves need, and `column`, the noise in words."""
+    """The columns of `bench.reports.frame.tidy` that tables and curves need, and `column`, the noise in words."""
     named = [column_name(str(k), float(r)) for k, r in zip(frame["noise"], frame["rate"], strict=True)]
     return {**{name: encode(frame[name].tolist()) for name in CELLS}, "column": encode(named)}
 

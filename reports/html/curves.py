@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.cell import Record
-from reports.frame import FRACTIONS, number
+from bench.records.record import Record
+from bench.reports.frame import FRACTIONS, number
 
 BUDGET = 1_100_000  # numbers in all curves of a page; about 4.5 bytes each
 FEWEST = 5

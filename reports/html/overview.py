@@ -11,11 +11,11 @@ from typing import Any
 
 import pandas as pd
 
-from bench.cell import Record
-from reports.index import unfinished
-from reports.names import NOISE, REFERENCE, SIGNS, column_name, identifiable, noise_name
-from reports.resolution import Judged, judge
-from reports.tables import as_dicts, describe, measured, parts, summarize
+from bench.records.record import Record
+from bench.reports.names import NOISE, REFERENCE, SIGNS, column_name, identifiable, noise_name
+from bench.reports.output.front_page import unfinished
+from bench.reports.tables.accuracy import as_dicts, describe, measured, parts, summarize
+from bench.reports.tables.ties import Judged, judge
 
 SHOWN = 3
 MACHINE = ("device", "processor", "platform", "threads")
@@ -125,7 +125,7 @@ def _setting(name: str, part: pd.DataFrame) -> Setting:
 
 
 def _best(part: pd.DataFrame) -> tuple[Best, ...]:
-    """Per noise column the best trained method, by the rule of `reports.resolution`; none where nothing is ranked."""
+    """Per noise column the best trained method (`bench.reports.tables.ties`); none where nothing is ranked."""
     summary = summarize(part)
     known = {
         (row["label"], row["noise"], float(row["rate"])): row

@@ -12,17 +12,17 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from bench.cell import Record
-from reports.frame import truth_known
-from reports.html.columns import cell_columns, detail_columns, embedded
-from reports.html.curves import Thinning, curve_block, thinning
-from reports.html.overview import Setting, environments, missing, oracles, settings_of, span
-from reports.html.ranks import diagram
-from reports.index import AS_NOISY, UNKNOWN, reading
-from reports.names import SIGNS, noise_name
-from reports.prose import Chapter, Code, Words
-from reports.style import look
-from reports.tables import Table, parts
+from bench.records.record import Record
+from bench.reports.document import Chapter, Code, Table, Words
+from bench.reports.figures.style import look
+from bench.reports.frame import truth_known
+from bench.reports.html.columns import cell_columns, detail_columns, embedded
+from bench.reports.html.curves import Thinning, curve_block, thinning
+from bench.reports.html.overview import Setting, environments, missing, oracles, settings_of, span
+from bench.reports.html.ranks import diagram
+from bench.reports.names import SIGNS, noise_name
+from bench.reports.output.front_page import AS_NOISY, UNKNOWN, reading
+from bench.reports.tables.accuracy import parts
 
 HERE = Path(__file__).parent
 SCRIPTS = ("data", "theme", "tables", "chart", "curves", "cells", "cell", "main")
@@ -39,7 +39,7 @@ def page(
     """The report as the text of one HTML file without outside resources.
 
     Args:
-        frame: of `reports.frame.tidy`.
+        frame: of `bench.reports.frame.tidy`.
         records: those it was made of; others are ignored.
         tables: to be shown, of any kind; captions and notes are plain text.
         problems: a line per file of the store that is no record.

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from reports.across import ALPHA, Ranking
-from reports.ranks_figure import SHOWN
+from bench.reports.figures.ranks import SHOWN
+from bench.reports.statistics.friedman import ALPHA, Ranking
 
 AXIS = 380.0  # pixels between the ends of the axis
 LETTER = 7.6  # pixels of one letter, at most

@@ -27,9 +27,9 @@ from torch.utils.data import DataLoader, Dataset
 from bench.clip.backbone import Backbone
 from bench.clip.encode import _Decode
 from bench.clip.features import FeatureKey, FeatureStore
-from bench.data.images import FileImages
-from bench.data.loader import CHUNK, in_order, processes
-from bench.data.pixels import Evaluation
+from bench.images.decode import FileImages
+from bench.images.loader import CHUNK, in_order, processes
+from bench.images.pixels import Evaluation
 from tests.clip import naive
 
 ROUNDS = 3

@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from bench.cell import Record
-from bench.store import Store
-from reports.build import build
+from bench.records.record import Record
+from bench.records.store import Store
+from bench.reports.build import build
 from tests.reports.factory import cell, record
 
 DATASETS = ("caltech101", "dtd", "eurosat", "flowers102", "food101", "oxfordpets", "stanfordcars", "ucf101")

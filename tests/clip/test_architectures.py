@@ -14,7 +14,7 @@ import torch
 from open_clip import pretrained
 from safetensors.torch import save_file
 
-from bench.cli import invoke
+from bench.cli.main import invoke
 from bench.clip import architectures
 from bench.clip.backbone import Backbone
 from bench.clip.identity import canonical, identity

@@ -21,10 +21,10 @@ from PIL import Image
 from bench.clip import features, place
 from bench.clip.backbone import Backbone
 from bench.clip.features import CHUNK, FeatureKey, Features, FeatureStore
-from bench.data import loader
-from bench.data.images import FileImages
-from bench.data.pixels import Evaluation
 from bench.errors import BenchError
+from bench.images import loader
+from bench.images.decode import FileImages
+from bench.images.pixels import Evaluation
 from tests.clip import naive
 
 COUNT = CHUNK + 7

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from bench.clip.image import image_tower
 from bench.clip.tokens import END, START, encode
-from bench.train import learning_rate
+from bench.engine.optim import learning_rate
 from tests.cells import make_cell
 from tests.golden_data import FOLDER, TOLERANCE, Item, backbone, deviation, error
 

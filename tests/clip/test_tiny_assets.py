@@ -15,9 +15,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-ROOT = Path(__file__).parents[2]
+from tests import ROOT
+
 TINY = ROOT / "bench" / "clip" / "tiny"
-LETTERS = ROOT / "bench" / "data" / "letters.npz"
+LETTERS = ROOT / "bench" / "data" / "sets" / "letters.npz"
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 TEMPLATES = (
     "a photo of a {}.",

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
 from open_clip import IMAGENET_CLASSNAMES
 
-from bench.clip import BACKBONES
 from bench.clip.load import load_tiny
 from bench.clip.tokens import END, START, Vocabulary, encode, indistinct, tokenise, too_long, unknown_words
-from bench.data import DATASETS
-from bench.data.imagenet import ImageNet
+from bench.data.sets.imagenet import ImageNet
 from bench.errors import BenchError
+from bench.plugins import BACKBONES, DATASETS
+from tests import ROOT
 
-TINY = Path(__file__).parents[2] / "bench" / "clip" / "tiny"
+TINY = ROOT / "bench" / "clip" / "tiny"
 TABLE = torch.zeros(49408, 4)
 ALIKE = [
     ("Cat", "cat"),

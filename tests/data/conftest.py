@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from bench.data import named
+from bench.data import library
 from bench.data.catalogue import ENVIRONMENT
-from bench.data.fetch import Patience
+from bench.data.download.fetch import Patience
 from tests.data import miniature
 from tests.data.loopback import Loopback, loopback
 
@@ -20,9 +20,9 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(ENVIRONMENT, str(tmp_path / "data"))
     monkeypatch.setattr(Patience, "__init__", _hasty(Patience.__init__))
-    named.open_dataset.cache_clear()
+    library.open_dataset.cache_clear()
     yield tmp_path / "data"
-    named.open_dataset.cache_clear()
+    library.open_dataset.cache_clear()
 
 
 def _hasty(init: Any) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.data import catalogue, named
+from bench.data import catalogue, library
 from bench.data.catalogue import Download, Entry, Sizes, SplitFile, split_digest
 from tests.data.archives import tar_of, zip_of
 from tests.data.loopback import Loopback
@@ -75,4 +75,4 @@ def serve(monkeypatch: pytest.MonkeyPatch, entry: Entry) -> None:
     """Make the catalogue say this of Caltech101."""
     real = catalogue.entry
     monkeypatch.setattr(catalogue, "entry", lambda name: entry if name == "caltech101" else real(name))
-    named.open_dataset.cache_clear()
+    library.open_dataset.cache_clear()

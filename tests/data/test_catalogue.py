@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from bench.data import DATASETS, catalogue
-from bench.data.catalogued import ONE_MODE, Catalogued
+from bench.data import catalogue
+from bench.data.files.catalogued import ONE_MODE, Catalogued
 from bench.errors import BenchError
+from bench.plugins import DATASETS
+from tests import ROOT
 
 EXPECTED = {
     "caltech101", "oxfordpets", "flowers102", "dtd", "eurosat", "ucf101", "stanfordcars", "sun397", "fgvcaircraft",
     "food101", "food101n", "cifar10", "cifar100", "imagenet",
 }  # fmt: skip
-DOCS = Path(__file__).parents[2] / "docs" / "datasets.md"
+DOCS = ROOT / "docs" / "datasets.md"
 
 
 def catalogued() -> list[str]:

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.data import DATASETS
-from bench.data.base import SPLITS, stratified
-from bench.data.fewshot import sample
+from bench.contracts.dataset import SPLITS
+from bench.data.splits import stratified
+from bench.fewshot import sample
+from bench.plugins import DATASETS
 
 EMBEDDED = ["digits", "letters"]
 SIZES = {"digits": (10, 900, 358, 539), "letters": (26, 832, 208, 520)}

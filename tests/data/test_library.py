@@ -6,18 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from bench import preflight
-from bench.cell import Cell
-from bench.cli import invoke
-from bench.combinations import Drawing
-from bench.config import Config, DatasetTable, load_config
+from bench.cli.main import invoke
 from bench.data.library import Library
+from bench.engine.resources import Settings, opened
 from bench.errors import BenchError
-from bench.execute import trial_settings
-from bench.grid import expand
-from bench.material import Settings, opened
-from bench.resolve import noise_identity
-from bench.suspects_source import Sources
+from bench.grid.expand import expand
+from bench.grid.options import noise_identity
+from bench.records.cell import Cell
+from bench.run import preflight
+from bench.run.execute import trial_settings
+from bench.run.labels import Drawing
+from bench.settings.schema import Config, DatasetTable, load_config
+from bench.suspects.images import Sources
 from tests.cells import make_cell
 from tests.data.layouts import coop_layout
 
@@ -51,8 +51,8 @@ def test_every_reader_finds_what_stands_under_an_alias(config: Config, tmp_path:
 def test_a_run_and_the_list_of_data_sets_agree(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["data", "list", "--json"]) == 0
     assert '"state": "ready"' in capsys.readouterr().out
-    from bench.plan import make_plan
-    from bench.store import Store
+    from bench.records.store import Store
+    from bench.run.plan import make_plan
 
     plan = make_plan(expand(config, "mine"), Store("results"))
     preflight.check(plan, trial_settings(config, "mine", "cpu"), texts=False)
@@ -75,7 +75,7 @@ def test_leaving_images_out_is_part_of_the_key() -> None:
 
 
 def key(library: Library) -> str:
-    from bench.resolved import resolved
+    from bench.grid.keys import resolved
 
     cell: Cell = make_cell(dataset="dtd", method="coop", backbone="tiny")
     return cell.key(resolved(cell, library))
@@ -83,7 +83,7 @@ def key(library: Library) -> str:
 
 def test_the_keys_of_a_grid_are_those_of_its_records(config: Config) -> None:
     """The key is built in one place for plan and record."""
-    from bench.resolved import resolved
+    from bench.grid.keys import resolved
 
     library = Library.of(config.settings.dataset)
     for planned in expand(config, "mine").cells[:3]:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from bench.data import DATASETS, catalogue
-from bench.data.base import SPLITS
-from bench.data.coop import KEYS, read_split_file
-from bench.data.tv import inner_first
+from bench.contracts.dataset import SPLITS
+from bench.data import catalogue
+from bench.data.sets.coop import KEYS, read_split_file
+from bench.data.sets.torchvision_sets import inner_first
 from bench.errors import BenchError
+from bench.plugins import DATASETS
 
 ROOT = Path(os.environ.get(catalogue.ENVIRONMENT, ""))
 SPLIT_FILES = ["caltech101", "dtd", "eurosat", "flowers102", "oxfordpets", "stanfordcars", "ucf101"]

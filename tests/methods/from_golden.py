@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from bench.contracts.method import Batch, Context, Inputs, Method, everything
 from bench.seeds import Stream
-from methods.base import Batch, Context, Inputs, Method, everything
 from tests.golden_data import Item, backbone
 
 Built = TypeVar("Built", bound=Method)

@@ -9,16 +9,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from bench.contract import material
-from methods.base import Inputs
-from methods.clip_adapter import CLIPAdapter
-from methods.zero_shot import zero_shot_text
+from bench.contracts.method import Inputs
+from bench.methods.clip_adapter import CLIPAdapter
+from bench.methods.parts.templates import zero_shot_text
+from bench.testing import fixtures
 from tests.golden_data import Item, backbone
 from tests.methods.test_tip_adapter import golden_context
 
 
 def built(seed: int = 1, **options: object) -> CLIPAdapter:
-    method = material.build(CLIPAdapter, CLIPAdapter.Options.model_validate(options), seed)
+    method = fixtures.build(CLIPAdapter, CLIPAdapter.Options.model_validate(options), seed)
     assert isinstance(method, CLIPAdapter)
     return method
 
@@ -53,7 +53,7 @@ def test_logits_and_gradients_against_layers(ratio: float) -> None:
 
 def test_the_feature_is_not_normalised_before_the_adapter() -> None:
     """Nor would it matter: without bias the adapter is homogeneous, and the length drops out at the end."""
-    method, inputs = built(), material.inputs_for(CLIPAdapter.needs(CLIPAdapter.Options()), 6, 3)
+    method, inputs = built(), fixtures.inputs_for(CLIPAdapter.needs(CLIPAdapter.Options()), 6, 3)
     assert torch.allclose(method.adapted(3 * inputs.pooled), 3 * method.adapted(inputs.pooled), atol=1e-5)
     longer = Inputs(3 * inputs.pooled)
     assert torch.allclose(method.predict(inputs, {}), method.predict(longer, {}), atol=1e-4)
@@ -61,7 +61,7 @@ def test_the_feature_is_not_normalised_before_the_adapter() -> None:
 
 def test_the_start_is_a_linear_layers_own() -> None:
     method = built()
-    width = material.DIMENSIONS
+    width = fixtures.DIMENSIONS
     assert method.down.shape == (width // 4, width)
     assert method.up.shape == (width, width // 4)
     for weight, columns in ((method.down, width), (method.up, width // 4)):
@@ -71,4 +71,4 @@ def test_the_start_is_a_linear_layers_own() -> None:
 
 
 def test_a_bottleneck_is_at_least_one_wide() -> None:
-    assert built(reduction=64).down.shape == (1, material.DIMENSIONS)
+    assert built(reduction=64).down.shape == (1, fixtures.DIMENSIONS)

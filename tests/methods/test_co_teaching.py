@@ -8,17 +8,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.contract import material
-from methods.base import Batch
-from methods.co_teaching import CoTeaching
-from methods.coop import CoOp
-from methods.losses import cross_entropy
-from methods.partition import small_loss_selection
+from bench.contracts.method import Batch
+from bench.methods.co_teaching import CoTeaching
+from bench.methods.coop import CoOp
+from bench.methods.parts.losses import cross_entropy
+from bench.methods.parts.splits import small_loss_selection
+from bench.testing import fixtures
 from tests.golden_data import Item, entry_error
 
 
 def built(**options: Any) -> CoTeaching:
-    method = material.build(CoTeaching, CoTeaching.Options.model_validate(options))
+    method = fixtures.build(CoTeaching, CoTeaching.Options.model_validate(options))
     assert isinstance(method, CoTeaching)
     return method
 
@@ -33,7 +33,7 @@ def batch_of(observed: Tensor, forget: float, valid: Tensor | None = None) -> Ba
         weight=torch.ones(count),
         observed=observed,
         target=None,
-        inputs=material.features(count, 1),
+        inputs=fixtures.features(count, 1),
         draws={"forget": torch.tensor(forget, dtype=torch.float64)},
     )
 
@@ -66,8 +66,8 @@ def test_the_authors_selections(forget: float) -> None:
 
 def test_the_second_division_shrinks_the_loss_by_the_number_kept() -> None:
     plain, faithful = built(), built(faithful=True)
-    (phase,) = plain.begin_epoch(1, material.full_pass(plain))
-    batch = material.as_batch(plain, phase, material.labels(), epoch=20)
+    (phase,) = plain.begin_epoch(1, fixtures.full_pass(plain))
+    batch = fixtures.as_batch(plain, phase, fixtures.labels(), epoch=20)
     kept = 14  # of 20 at R = .3
     for term, value in faithful(batch).terms.items():
         assert value.item() == pytest.approx(plain(batch).terms[term].item() / kept, rel=1e-5)
@@ -76,7 +76,7 @@ def test_the_second_division_shrinks_the_loss_by_the_number_kept() -> None:
 def test_the_rounding_of_the_count() -> None:
     """(1 - .9) · 10 is below 1 in floating point: the reference keeps nothing."""
     logits = torch.randn(2, 10, 5, generator=torch.Generator().manual_seed(1))
-    batch = batch_of(material.labels(count=10), 0.9)
+    batch = batch_of(fixtures.labels(count=10), 0.9)
     assert built().objective(logits, batch)["ce_a"] > 0
     assert built(faithful=True).objective(logits, batch)["ce_a"] == 0
 
@@ -84,7 +84,7 @@ def test_the_rounding_of_the_count() -> None:
 def test_nothing_kept_is_no_loss() -> None:
     logits = torch.randn(2, 4, 5, generator=torch.Generator().manual_seed(1)).requires_grad_()
     for forget, valid in ((1.0, torch.ones(4, dtype=torch.bool)), (0.0, torch.zeros(4, dtype=torch.bool))):
-        terms = built(faithful=True).objective(logits, batch_of(material.labels(count=4), forget, valid))
+        terms = built(faithful=True).objective(logits, batch_of(fixtures.labels(count=4), forget, valid))
         total = terms["ce_a"] + terms["ce_b"]
         assert total == 0
         assert not torch.autograd.grad(total, logits)[0].any()
@@ -94,7 +94,7 @@ def test_the_rate_grows_over_ten_epochs() -> None:
     method = built()
     rates = []
     for epoch in (1, 5, 10, 40):
-        method.begin_epoch(epoch, material.full_pass(method))
+        method.begin_epoch(epoch, fixtures.full_pass(method))
         rates.append(method.diagnostics()["forget_rate"])
     assert rates == pytest.approx([0.03, 0.15, 0.3, 0.3])
 
@@ -102,13 +102,13 @@ def test_the_rate_grows_over_ten_epochs() -> None:
 def test_two_starts_and_the_first_is_coops() -> None:
     first, second = built().context
     assert not torch.equal(first, second)
-    coop = material.build(CoOp, CoOp.Options())
+    coop = fixtures.build(CoOp, CoOp.Options())
     assert isinstance(coop, CoOp)
     assert torch.equal(first, coop.context)
 
 
 def test_prediction_is_the_mean_probability() -> None:
-    method, inputs = built(class_specific=True), material.features(6, 3)
+    method, inputs = built(class_specific=True), fixtures.features(6, 3)
     both = method.scores(inputs, method.prepare()).softmax(-1)
     found = method.predict(inputs, method.prepare())
     assert torch.allclose(found.exp(), both.mean(0), atol=1e-6)

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bench.contract import checks
-from bench.contract.material import inputs_for, labels, phases
-from methods.cocoop import CoCoOp
+from bench.methods.cocoop import CoCoOp
+from bench.testing import checks
+from bench.testing.fixtures import inputs_for, labels, phases
 from tests.golden_data import TOLERANCE, Item, error
 from tests.methods.from_golden import images, load, set_up
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from methods.coop import CoOp
+from bench.methods.coop import CoOp
 from tests.golden_data import TOLERANCE, Item, error
 from tests.methods.from_golden import images, set_up
 

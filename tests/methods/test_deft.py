@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.contract.material import CLASSES, EPOCHS, as_batch, backbone, build, inputs_for, labels, train
+from bench.contracts.method import Batch, everything
+from bench.methods.deft import DeFT, negative_log, yes_probability
+from bench.methods.parts import losses
 from bench.seeds import Stream
-from methods import losses
-from methods.base import Batch, everything
-from methods.deft import DeFT, negative_log, yes_probability
+from bench.testing.fixtures import CLASSES, EPOCHS, as_batch, backbone, build, inputs_for, labels, train
 
 LOGITS = st.lists(st.floats(-60, 60), min_size=6, max_size=6)
 

@@ -12,11 +12,11 @@ from sklearn.mixture import GaussianMixture
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.contract import material
-from methods import losses
-from methods.base import Batch, Phase
-from methods.dividemix import CLEAN, NOISY, DivideMix, dividemix_losses, dividemix_targets, ramp_up
-from methods.mixing import mix, mixing_share, partners
+from bench.contracts.method import Batch, Phase
+from bench.methods.dividemix import CLEAN, NOISY, DivideMix, dividemix_losses, dividemix_targets, ramp_up
+from bench.methods.parts import losses
+from bench.methods.parts.mixup import mix, mixing_share, partners
+from bench.testing import fixtures
 from tests.golden_data import Item, entry_error
 
 CLASSES = 5
@@ -100,13 +100,13 @@ def test_losses_against_a_slow_version(seed: int, clean: int, noisy: int) -> Non
 
 
 def built(**options: Any) -> DivideMix:
-    method = material.build(DivideMix, DivideMix.Options.model_validate(options))
+    method = fixtures.build(DivideMix, DivideMix.Options.model_validate(options))
     assert isinstance(method, DivideMix)
     return method
 
 
 def phases_of(method: DivideMix, epoch: int) -> tuple[Phase, ...]:
-    return method.begin_epoch(epoch, material.full_pass(method))
+    return method.begin_epoch(epoch, fixtures.full_pass(method))
 
 
 def test_warm_up_trains_one_network_after_the_other_on_everyone() -> None:
@@ -114,9 +114,9 @@ def test_warm_up_trains_one_network_after_the_other_on_everyone() -> None:
     phases = phases_of(method, 1)
     assert [phase.train for phase in phases] == [("context",), ("context_b",)]
     assert method.diagnostics() == {"warmup_epochs": 1.0}  # a fifth of three epochs, and at least one
-    scores = material.full_pass(method)()
+    scores = fixtures.full_pass(method)()
     for number, phase in enumerate(phases):
-        terms = method(material.as_batch(method, phase, material.labels(), number=number)).terms
+        terms = method(fixtures.as_batch(method, phase, fixtures.labels(), number=number)).terms
         expected = losses.cross_entropy(scores[number], method.observed).mean()
         assert terms["ce"].item() == pytest.approx(expected.item(), rel=1e-5)
         assert terms["negative_entropy"].item() == pytest.approx(-0.5 * losses.entropy(scores[number]).mean().item())
@@ -126,7 +126,7 @@ def test_warm_up_trains_one_network_after_the_other_on_everyone() -> None:
 def test_each_network_is_split_by_the_other() -> None:
     method = built()
     phases = phases_of(method, 2)
-    scores = material.full_pass(method)()
+    scores = fixtures.full_pass(method)()
     for number, phase in enumerate(phases):
         loss = losses.cross_entropy(scores[1 - number], method.observed)
         column = ((loss - loss.min()) / (loss.max() - loss.min())).double().numpy().reshape(-1, 1)
@@ -144,7 +144,7 @@ def test_each_network_is_split_by_the_other() -> None:
 def test_a_step_against_the_steps_written_out(number: int) -> None:
     method = built()
     phase = phases_of(method, 3)[number]
-    batch = material.as_batch(method, phase, material.labels(), number=number, epoch=3)
+    batch = fixtures.as_batch(method, phase, fixtures.labels(), number=number, epoch=3)
     count = int(batch.valid.sum())
     image, text = batch.inputs.pooled[:count], F.normalize(method.text_features().detach(), dim=-1)
 
@@ -179,7 +179,7 @@ def test_a_step_against_the_steps_written_out(number: int) -> None:
 def test_a_missing_half_contributes_nothing(kind: int) -> None:
     method = built()
     phase = phases_of(method, 3)[0]
-    batch = material.as_batch(method, phase, material.labels(), epoch=3)
+    batch = fixtures.as_batch(method, phase, fixtures.labels(), epoch=3)
     alone = Batch(**{**vars(batch), "group": torch.full_like(batch.group, kind)})
     terms = method(alone).terms
     silent, heard = ("squared_error", "soft_ce") if kind == CLEAN else ("soft_ce", "squared_error")
@@ -208,12 +208,12 @@ def test_window_averages_the_scaled_losses() -> None:
 def test_ramp_follows_the_steps_of_each_phase() -> None:
     method = built(rampup=2)
     method.steps = [2, 4]
-    stream = material.context(DivideMix.needs(method.options), 1, material.labels()).method
+    stream = fixtures.context(DivideMix.needs(method.options), 1, fixtures.labels()).method
     assert method.draw(3, 1, 4, stream)["ramp"].tolist() == pytest.approx([(1 + 1 / 2) / 2, (1 + 1 / 4) / 2])
 
 
 def test_prediction_is_the_mean_of_both_logits() -> None:
-    method, inputs = built(class_specific=True), material.features(6, 3)
+    method, inputs = built(class_specific=True), fixtures.features(6, 3)
     both = method.scores(inputs, method.prepare())
     assert both.shape == (2, 6, 5)
     assert not torch.equal(method.context, method.context_b)

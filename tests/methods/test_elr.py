@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bench.contract import material
-from methods.elr import ELR
-from methods.losses import cross_entropy, early_learning_regularisation, early_learning_target
+from bench.methods.elr import ELR
+from bench.methods.parts.losses import cross_entropy, early_learning_regularisation, early_learning_target
+from bench.testing import fixtures
 from tests.golden_data import Item, entry_error
 
 STEPS = ("step0", "step1", "step2")
@@ -73,7 +73,7 @@ def test_half_precision_loses_the_upper_clamp() -> None:
 
 
 def built(**options: float) -> ELR:
-    method = material.build(ELR, ELR.Options.model_validate(options))
+    method = fixtures.build(ELR, ELR.Options.model_validate(options))
     assert isinstance(method, ELR)
     return method
 
@@ -81,7 +81,7 @@ def built(**options: float) -> ELR:
 def test_half_precision_changes_the_memory() -> None:
     first, second = built(), built(faithful=True)
     for method in (first, second):
-        material.train(method)
+        fixtures.train(method)
     assert not torch.equal(first.memory, second.memory)
     assert (first.memory - second.memory).abs().max() < 0.05
 
@@ -89,16 +89,16 @@ def test_half_precision_changes_the_memory() -> None:
 def test_the_engine_writes_the_rows_of_every_sample_once_per_epoch() -> None:
     method = built(beta=0.5)
     assert not method.memory.any()
-    material.train(method)
-    expected = torch.full((material.SAMPLES,), 1 - 0.5**material.EPOCHS)
+    fixtures.train(method)
+    expected = torch.full((fixtures.SAMPLES,), 1 - 0.5**fixtures.EPOCHS)
     assert method.memory.dtype == torch.float32
     assert torch.allclose(method.memory.sum(1), expected)
 
 
 def test_without_a_weight_it_is_coop() -> None:
     method, twin = built(lambda_elr=0.0), built(lambda_elr=2.0)
-    (phase,) = method.begin_epoch(1, material.full_pass(method))
-    batch = material.as_batch(method, phase, material.labels())
+    (phase,) = method.begin_epoch(1, fixtures.full_pass(method))
+    batch = fixtures.as_batch(method, phase, fixtures.labels())
     assert method(batch).terms["early_learning"] == 0
     terms = twin(batch).terms
     assert terms["ce"] == method(batch).terms["ce"]

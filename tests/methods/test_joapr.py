@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from sklearn.mixture import GaussianMixture
 from torch import Tensor
 
-from bench.contract import material
+from bench.methods import joapr
+from bench.methods.joapr import JoAPR
 from bench.seeds import Stream
-from methods import joapr
-from methods.joapr import JoAPR
+from bench.testing import fixtures
 
 
 def history(epochs: int = 7, samples: int = 60) -> Tensor:
@@ -116,10 +116,10 @@ def test_partners_permute_the_valid_samples(flags: list[bool], seed: int) -> Non
 
 
 def split_batch(**options: Any) -> tuple[JoAPR, Any]:
-    method = material.build(JoAPR, JoAPR.Options(**options))
+    method = fixtures.build(JoAPR, JoAPR.Options(**options))
     assert isinstance(method, JoAPR)
-    _, _, phase = material.phases(method)[-1]
-    return method, material.as_batch(method, phase, material.labels())
+    _, _, phase = fixtures.phases(method)[-1]
+    return method, fixtures.as_batch(method, phase, fixtures.labels())
 
 
 @pytest.mark.parametrize("beta", [0.0, 1.0])
@@ -151,31 +151,31 @@ def test_loss_against_a_slow_version(beta: float) -> None:
 
 
 def test_warm_up_is_cross_entropy_minus_entropy() -> None:
-    method = material.build(JoAPR, JoAPR.Options(alpha1=0.25))
-    (phase,) = method.begin_epoch(1, material.full_pass(method))
-    batch = material.as_batch(method, phase, material.labels())
+    method = fixtures.build(JoAPR, JoAPR.Options(alpha1=0.25))
+    (phase,) = method.begin_epoch(1, fixtures.full_pass(method))
+    batch = fixtures.as_batch(method, phase, fixtures.labels())
     terms = {name: float(value.detach()) for name, value in method(batch).terms.items()}
-    p = material.full_pass(method)().double().softmax(1)
-    assert terms["ce"] == pytest.approx(float(-p[torch.arange(20), material.labels()].log().mean()), rel=1e-4)
+    p = fixtures.full_pass(method)().double().softmax(1)
+    assert terms["ce"] == pytest.approx(float(-p[torch.arange(20), fixtures.labels()].log().mean()), rel=1e-4)
     assert terms["negative_entropy"] == pytest.approx(0.25 * float((p * p.log()).sum(1).mean()), rel=1e-4)
     assert terms["soft_ce"] == terms["balance"] == 0
 
 
 def test_warm_up_takes_at_most_a_fifth_of_the_epochs() -> None:
-    method = material.build(JoAPR, JoAPR.Options())
-    groups = [phase.group.unique().tolist() for _, _, phase in material.phases(method)]
+    method = fixtures.build(JoAPR, JoAPR.Options())
+    groups = [phase.group.unique().tolist() for _, _, phase in fixtures.phases(method)]
     assert groups[0] == [joapr.WARM_UP]
     assert all(joapr.WARM_UP not in group for group in groups[1:])
     assert method.diagnostics()["warmup_epochs"] == 1
 
 
 def test_first_split_epoch_weighs_by_w_and_later_ones_by_w_times_p() -> None:
-    method = material.build(JoAPR, JoAPR.Options())
+    method = fixtures.build(JoAPR, JoAPR.Options())
     assert isinstance(method, JoAPR)
-    scores = material.full_pass(method)
-    weights = [phase.weight for _, _, phase in material.phases(method)]
-    own = scores().softmax(1)[torch.arange(20), material.labels()]
-    losses = joapr.joapr_losses(scores(), material.labels()).unsqueeze(0)  # untrained: the same losses at every epoch
+    scores = fixtures.full_pass(method)
+    weights = [phase.weight for _, _, phase in fixtures.phases(method)]
+    own = scores().softmax(1)[torch.arange(20), fixtures.labels()]
+    losses = joapr.joapr_losses(scores(), fixtures.labels()).unsqueeze(0)  # untrained: the same losses at every epoch
     first, second = (
         torch.from_numpy(joapr.joapr_partition(losses, 0.5, int(seed)).mixture.low) for seed in method.seeds[1:3]
     )
@@ -185,23 +185,23 @@ def test_first_split_epoch_weighs_by_w_and_later_ones_by_w_times_p() -> None:
 
 def test_defect_of_shuffled_probabilities_on_request() -> None:
     repaired, faithful = (
-        [p.weight for _, _, p in material.phases(material.build(JoAPR, JoAPR.Options(faithful=flag)))][2]
+        [p.weight for _, _, p in fixtures.phases(fixtures.build(JoAPR, JoAPR.Options(faithful=flag)))][2]
         for flag in (0, 1)
     )
     assert not torch.allclose(repaired, faithful)
 
 
 def test_no_noisy_sample_is_no_crash() -> None:
-    method = material.build(JoAPR, JoAPR.Options(warmup=0), observed=torch.zeros(20, dtype=torch.long))
+    method = fixtures.build(JoAPR, JoAPR.Options(warmup=0), observed=torch.zeros(20, dtype=torch.long))
     (phase,) = method.begin_epoch(1, lambda view="plain": torch.zeros(20, 5))
     assert (phase.group == joapr.CLEAN).all()
-    loss = material.total(method, material.as_batch(method, phase, torch.zeros(20, dtype=torch.long)))
+    loss = fixtures.total(method, fixtures.as_batch(method, phase, torch.zeros(20, dtype=torch.long)))
     assert torch.isfinite(loss)
     assert "tau" not in method.diagnostics()
 
 
 def test_shares_lie_above_one_half_and_rarely_mix() -> None:
-    method = material.build(JoAPR, JoAPR.Options())
+    method = fixtures.build(JoAPR, JoAPR.Options())
     shares = [float(method.draw(1, step, 4, Stream(1, "method", step))["share"]) for step in range(400)]
     assert all(0.5 <= share <= 1 for share in shares)
     assert sum(share < 0.999 for share in shares) <= 12

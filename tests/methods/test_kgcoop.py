@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bench.contract import checks
-from bench.contract.material import labels, phases
 from bench.errors import BenchError
-from methods.kgcoop import KgCoOp
+from bench.methods.kgcoop import KgCoOp
+from bench.testing import checks
+from bench.testing.fixtures import labels, phases
 from tests.golden_data import TOLERANCE, Item, backbone, error
 from tests.methods.from_golden import images, load, set_up
 

@@ -10,32 +10,32 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch.nn import functional as F
 
-from bench.contract import material
-from methods.base import Inputs
-from methods.linear_probe import ABSENT, LinearProbe, fit, search_exponent
+from bench.contracts.method import Inputs
+from bench.methods.linear_probe import ABSENT, LinearProbe, fit, search_exponent
+from bench.testing import fixtures
 
-CLASSES = len(material.CLASSES)
+CLASSES = len(fixtures.CLASSES)
 
 
 def built(observed: torch.Tensor | None = None, **options: Any) -> LinearProbe:
-    method = material.build(LinearProbe, LinearProbe.Options.model_validate(options), observed=observed)
+    method = fixtures.build(LinearProbe, LinearProbe.Options.model_validate(options), observed=observed)
     assert isinstance(method, LinearProbe)
     return method
 
 
 def validation() -> tuple[Inputs, torch.Tensor]:
-    return material.inputs_for(LinearProbe.needs(LinearProbe.Options()), 12, 7), material.labels(7)[:12]
+    return fixtures.inputs_for(LinearProbe.needs(LinearProbe.Options()), 12, 7), fixtures.labels(7)[:12]
 
 
 def training() -> Inputs:
-    return material.inputs_for(LinearProbe.needs(LinearProbe.Options()), material.SAMPLES, 5)
+    return fixtures.inputs_for(LinearProbe.needs(LinearProbe.Options()), fixtures.SAMPLES, 5)
 
 
 @pytest.mark.parametrize("faithful", [False, True])
 def test_it_is_scikit_learns_regression(faithful: bool) -> None:
     features = training().pooled.double()
     features = features if faithful else F.normalize(features, dim=-1)
-    model = LogisticRegression(C=0.5, max_iter=1000).fit(features.numpy(), material.labels().numpy())
+    model = LogisticRegression(C=0.5, max_iter=1000).fit(features.numpy(), fixtures.labels().numpy())
     method, (inputs, _) = built(strength=0.5, faithful=faithful), validation()
     given = inputs.pooled.double() if faithful else F.normalize(inputs.pooled.double(), dim=-1)
     expected = torch.from_numpy(model.decision_function(given.numpy())).float()
@@ -43,7 +43,7 @@ def test_it_is_scikit_learns_regression(faithful: bool) -> None:
 
 
 def test_the_fit_is_where_the_gradient_vanishes() -> None:
-    features, labels = F.normalize(training().pooled, dim=-1).double(), material.labels()
+    features, labels = F.normalize(training().pooled, dim=-1).double(), fixtures.labels()
     weights, biases, converged = fit(features.numpy(), labels.numpy(), CLASSES, 2.0)
     parameters = [torch.from_numpy(part).requires_grad_() for part in (weights, biases)]
     loss = 2.0 * F.cross_entropy(F.linear(features, *parameters), labels, reduction="sum")
@@ -94,7 +94,7 @@ def test_the_search_counts_the_noisy_validation_labels() -> None:
     features = F.normalize(twin[0].pooled, dim=-1).double().numpy()
 
     def hits(exponent: float) -> int:
-        weights, biases, _ = fit(method.train_features, material.labels().numpy(), CLASSES, 10**exponent)
+        weights, biases, _ = fit(method.train_features, fixtures.labels().numpy(), CLASSES, 10**exponent)
         return int(((features @ weights.T + biases).argmax(1) == twin[1].numpy()).sum())
 
     assert exponent == search_exponent(hits, weakest_of_equals=False)
@@ -113,7 +113,7 @@ def test_without_a_search_the_option_counts() -> None:
 
 @pytest.mark.parametrize("present", [(2,), (1, 4), (0, 1, 3)])
 def test_a_class_without_a_sample_is_never_predicted(present: tuple[int, ...]) -> None:
-    observed = torch.tensor(present)[torch.arange(material.SAMPLES) % len(present)]
+    observed = torch.tensor(present)[torch.arange(fixtures.SAMPLES) % len(present)]
     method = built(observed)
     method.finalize(validation())
     logits = method.predict(training(), {})
@@ -124,7 +124,7 @@ def test_a_class_without_a_sample_is_never_predicted(present: tuple[int, ...]) -
 
 
 def test_two_classes_are_scikit_learns_binary_regression() -> None:
-    features, labels = training().pooled.double().numpy(), np.arange(material.SAMPLES) % 2 * 3
+    features, labels = training().pooled.double().numpy(), np.arange(fixtures.SAMPLES) % 2 * 3
     weights, biases, _ = fit(features, labels, CLASSES, 1.0)
     model = LogisticRegression(C=1.0, max_iter=1000).fit(features, labels)
     logits = features @ weights.T + biases
@@ -132,11 +132,11 @@ def test_two_classes_are_scikit_learns_binary_regression() -> None:
 
 
 def test_a_fit_out_of_iterations_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("methods.linear_probe.MAX_ITERATIONS", 1)
+    monkeypatch.setattr("bench.methods.linear_probe.MAX_ITERATIONS", 1)
     assert built(strength=1e6).diagnostics()["converged"] == 0
 
 
 def test_parameters_are_fitted_and_not_trained() -> None:
     method = built()
     assert not any(parameter.requires_grad for parameter in method.parameters())
-    assert method.coefficient.shape == (CLASSES, material.DIMENSIONS)
+    assert method.coefficient.shape == (CLASSES, fixtures.DIMENSIONS)

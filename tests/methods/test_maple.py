@@ -9,11 +9,11 @@ import torch
 from torch.nn import functional as F
 
 from bench.clip.tokens import END, START, encode
-from bench.contract.material import as_batch, build, full_pass, labels
+from bench.contracts.method import Batch, Context, Inputs, everything
 from bench.errors import BenchError
+from bench.methods.maple import MaPLe
 from bench.seeds import Stream
-from methods.base import Batch, Context, Inputs, everything
-from methods.maple import MaPLe
+from bench.testing.fixtures import as_batch, build, full_pass, labels
 from tests.golden_data import TOLERANCE, Item, backbone, error
 
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from bench.contract import material
-from methods.nlprompt import NLPrompt, curriculum_budget
-from methods.ot_clean import OTClean
-from methods.partition import nlprompt_reference_split, nlprompt_split
-from methods.tecoprompt import CLEAN, NOISY, UNCERTAIN, Memory, TecoPrompt
-from methods.zero_shot_filter import ZeroShotFilter
+from bench.methods.nlprompt import NLPrompt, curriculum_budget
+from bench.methods.ot_clean import OTClean
+from bench.methods.parts.splits import nlprompt_reference_split, nlprompt_split
+from bench.methods.tecoprompt import CLEAN, NOISY, UNCERTAIN, Memory, TecoPrompt
+from bench.methods.zero_shot_filter import ZeroShotFilter
+from bench.testing import fixtures
 from tests.golden_data import TOLERANCE, Item, backbone, error, golden, note
 
 PLANS = [key.removesuffix("/coupling") for key in golden("nlprompt_ot") if key.endswith("/coupling")]
@@ -80,9 +80,9 @@ def test_n4_one_sample_of_160_is_lost() -> None:
 def test_faithful_is_the_reference_and_the_default_is_not() -> None:
     splits = []
     for faithful in (False, True):
-        method = material.build(NLPrompt, NLPrompt.Options(faithful=faithful, ot_reg=1e-3))
+        method = fixtures.build(NLPrompt, NLPrompt.Options(faithful=faithful, ot_reg=1e-3))
         assert isinstance(method, NLPrompt)
-        splits.append(method.partition(1, material.full_pass(method)))
+        splits.append(method.partition(1, fixtures.full_pass(method)))
     assert not splits[1].pseudo.any()
     assert splits[0].pseudo.any()
 
@@ -92,27 +92,27 @@ def test_curriculum() -> None:
     for shape in ("linear", "exp"):
         expected = item[f"curriculum_{shape}_T10_begin0.3_epochs0to11"]
         assert [curriculum_budget(e, 10, 0.3, shape) for e in range(12)] == pytest.approx(expected, abs=1e-12)  # type: ignore[arg-type]
-    method = material.build(NLPrompt, NLPrompt.Options(curriculum=10))
+    method = fixtures.build(NLPrompt, NLPrompt.Options(curriculum=10))
     shares = []
     for epoch in (1, 2, 11, 40):
-        method.begin_epoch(epoch, material.full_pass(method))
+        method.begin_epoch(epoch, fixtures.full_pass(method))
         shares.append(method.diagnostics()["ot_confident"])
     assert shares == pytest.approx([0.3, 0.35, 1, 1])
 
 
 def test_all_of_the_clean_part_comes_before_the_rest() -> None:
-    method = material.build(NLPrompt, NLPrompt.Options())
-    clean, rest = method.begin_epoch(1, material.full_pass(method))
+    method = fixtures.build(NLPrompt, NLPrompt.Options())
+    clean, rest = method.begin_epoch(1, fixtures.full_pass(method))
     assert torch.equal((clean.group >= 0) ^ (rest.group >= 0), torch.ones(20, dtype=torch.bool))
-    assert len(material.build(OTClean, OTClean.Options()).begin_epoch(1, material.full_pass(method))) == 1
+    assert len(fixtures.build(OTClean, OTClean.Options()).begin_epoch(1, fixtures.full_pass(method))) == 1
 
 
 def test_zero_shot_filter_never_changes_its_mind() -> None:
-    method = material.build(ZeroShotFilter, ZeroShotFilter.Options())
+    method = fixtures.build(ZeroShotFilter, ZeroShotFilter.Options())
     assert isinstance(method, ZeroShotFilter)
-    (first,) = method.begin_epoch(1, material.full_pass(method))
-    material.train(method)
-    (later,) = method.begin_epoch(4, material.full_pass(method))
+    (first,) = method.begin_epoch(1, fixtures.full_pass(method))
+    fixtures.train(method)
+    (later,) = method.begin_epoch(4, fixtures.full_pass(method))
     assert first.clean is not None
     assert method.zero_shot is not None
     assert torch.equal(first.group, later.group)
@@ -134,17 +134,17 @@ def test_memory_smooths_waits_and_rewrites() -> None:
 
 
 def test_tecoprompt_groups_and_terms() -> None:
-    method = material.build(TecoPrompt, TecoPrompt.Options(patience=1, threshold=0.0))
+    method = fixtures.build(TecoPrompt, TecoPrompt.Options(patience=1, threshold=0.0))
     assert isinstance(method, TecoPrompt)
-    method.begin_epoch(1, material.full_pass(method))
+    method.begin_epoch(1, fixtures.full_pass(method))
     assert method.diagnostics()["rewritten_share"] > 0  # at patience 1 and threshold 0 everything is rewritten
-    kept = material.build(TecoPrompt, TecoPrompt.Options(rewrite=False))
-    phases = kept.begin_epoch(1, material.full_pass(kept))
+    kept = fixtures.build(TecoPrompt, TecoPrompt.Options(rewrite=False))
+    phases = kept.begin_epoch(1, fixtures.full_pass(kept))
     assert kept.diagnostics()["rewritten_share"] == 0
     terms = ("ce", "uncertain_gce", "rest_mae")
     assert torch.stack([phase.group >= 0 for phase in phases]).sum(0).eq(1).all()
     for number, (group, term) in enumerate(zip((CLEAN, UNCERTAIN, NOISY), terms, strict=True)):
-        losses = kept(material.as_batch(kept, phases[number], material.labels())).terms
+        losses = kept(fixtures.as_batch(kept, phases[number], fixtures.labels())).terms
         assert set(losses) == set(terms)
         if (phases[number].group == group).any():
             assert {name for name, value in losses.items() if value != 0} == {term}

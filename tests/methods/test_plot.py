@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from bench.contract import checks
-from bench.contract.material import inputs_for
-from methods import plot
-from methods.base import Batch, Inputs
-from methods.plot import PLOT, reference_plan, transport_plan
+from bench.contracts.method import Batch, Inputs
+from bench.methods import plot
+from bench.methods.plot import PLOT, reference_plan, transport_plan
+from bench.testing import checks
+from bench.testing.fixtures import inputs_for
 from tests.golden_data import TOLERANCE, Item, deviation, error
 from tests.methods.from_golden import load, set_up
 

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.contract import checks
-from bench.contract.material import labels, phases
 from bench.errors import BenchError
-from methods.coop import CoOp
-from methods.prograd import GUIDE, ProGrad, class_last, without_conflict
+from bench.methods.coop import CoOp
+from bench.methods.prograd import GUIDE, ProGrad, class_last, without_conflict
+from bench.testing import checks
+from bench.testing.fixtures import labels, phases
 from tests.golden_data import TOLERANCE, Item, backbone, deviation
 from tests.methods.from_golden import context, images, one_batch, set_up
 

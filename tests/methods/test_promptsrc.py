@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.contract.material import CLASSES, EPOCHS, as_batch, backbone, build, context, inputs_for, labels
-from methods.base import Batch, everything
-from methods.promptsrc import PromptSRC, gaussian_weights, re_summed, re_summed_backbone, teacher_text
+from bench.contracts.method import Batch, everything
+from bench.methods.promptsrc import PromptSRC, gaussian_weights, re_summed, re_summed_backbone, teacher_text
+from bench.testing.fixtures import CLASSES, EPOCHS, as_batch, backbone, build, context, inputs_for, labels
 
 
 def built(**options: object) -> PromptSRC:

@@ -8,10 +8,10 @@ import pytest
 
 from bench.clip import backbone as facade
 from bench.clip.tokens import END, ClassTokens, encode
-from bench.contract.material import CLASSES, TEMPLATES, build, inputs_for, predictions
-from methods import METHODS
-from methods.base import Method, Text, filled
-from tests.contracts.test_method_contract import CASES
+from bench.contracts.method import Method, Text, filled
+from bench.plugins import METHODS
+from bench.testing.fixtures import CLASSES, TEMPLATES, build, inputs_for, predictions
+from tests.testing.test_method_contract import CASES
 
 
 @pytest.mark.parametrize(("name", "options"), CASES, ids=lambda value: str(value).replace("'", ""))

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.contract import material
+from bench.contracts.method import Batch, Context, Inputs, everything
+from bench.engine.optim import learning_rate, optimizer_of
 from bench.errors import BenchError
+from bench.methods.parts.templates import zero_shot_logits
+from bench.methods.tip_adapter import TipAdapter, TipCache, cache_keys, cache_values, search_grid
+from bench.methods.tip_adapter_f import TipAdapterF
 from bench.seeds import Stream
-from bench.train import learning_rate, optimizer_of
-from methods.base import Batch, Context, Inputs, everything
-from methods.tip_adapter import TipAdapter, TipCache, cache_keys, cache_values, search_grid
-from methods.tip_adapter_f import TipAdapterF
-from methods.zero_shot import zero_shot_logits
+from bench.testing import fixtures
 from tests.cells import make_cell
 from tests.golden_data import TOLERANCE, Item, backbone, error
 
@@ -132,9 +132,9 @@ def slow_logits(method: TipCache, image: Tensor) -> list[float]:
 @given(alpha=st.floats(0, 10), beta=st.floats(0, 10))
 @settings(max_examples=15, deadline=None)
 def test_logits_against_loops(alpha: float, beta: float) -> None:
-    method = material.build(TipAdapter, TipAdapter.Options(alpha=alpha, beta=beta))
+    method = fixtures.build(TipAdapter, TipAdapter.Options(alpha=alpha, beta=beta))
     assert isinstance(method, TipAdapter)
-    inputs = Inputs(torch.randn(3, material.DIMENSIONS, generator=torch.Generator().manual_seed(1)))
+    inputs = Inputs(torch.randn(3, fixtures.DIMENSIONS, generator=torch.Generator().manual_seed(1)))
     expected = torch.tensor([slow_logits(method, image) for image in inputs.pooled])
     assert torch.allclose(method.predict(inputs, {}), expected, rtol=1e-4, atol=1e-4)
 

@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.contract import material
+from bench.contracts.method import Phase
 from bench.errors import BenchError
-from methods.base import Phase
-from methods.coop import CoOp
-from methods.upl import UPL, pseudo_labels
-from methods.zero_shot import zero_shot_text
+from bench.methods.coop import CoOp
+from bench.methods.parts.templates import zero_shot_text
+from bench.methods.upl import UPL, pseudo_labels
+from bench.testing import fixtures
 
 
 def built(seed: int = 1, observed: Tensor | None = None, **options: Any) -> UPL:
-    method = material.build(UPL, UPL.Options.model_validate(options), seed, observed)
+    method = fixtures.build(UPL, UPL.Options.model_validate(options), seed, observed)
     assert isinstance(method, UPL)
     return method
 
@@ -56,7 +56,7 @@ def test_confidence_that_rounds_to_one_still_has_an_order() -> None:
 
 
 def only_phase(method: UPL) -> Phase:
-    (phase,) = method.begin_epoch(1, material.full_pass(method))
+    (phase,) = method.begin_epoch(1, fixtures.full_pass(method))
     return phase
 
 
@@ -65,14 +65,14 @@ def test_it_trains_on_the_pool_with_predicted_labels() -> None:
     phase = only_phase(method)
     assert phase.own is not None
     inputs, labels = phase.own
-    context = material.context(UPL.needs(method.options), 1, material.labels())
+    context = fixtures.context(UPL.needs(method.options), 1, fixtures.labels())
     assert context.pool is not None
     text = zero_shot_text(context)
     for feature, label in zip(inputs.pooled, labels, strict=True):
         assert (feature == context.pool.pooled).all(1).any()
         assert (text @ F.normalize(feature, dim=0)).argmax() == label
     assert phase.group.shape == phase.weight.shape == labels.shape
-    counts = labels.bincount(minlength=len(material.CLASSES))
+    counts = labels.bincount(minlength=len(fixtures.CLASSES))
     assert counts.max() == 3
     assert method.diagnostics() == {
         "pseudo_labels": len(labels),
@@ -82,46 +82,46 @@ def test_it_trains_on_the_pool_with_predicted_labels() -> None:
 
 
 def test_the_observed_labels_change_nothing() -> None:
-    first, second = (built(observed=material.labels(seed)) for seed in (1, 2))
+    first, second = (built(observed=fixtures.labels(seed)) for seed in (1, 2))
     for method in (first, second):
-        material.train(method)
+        fixtures.train(method)
     assert torch.equal(first.context, second.context)
 
 
 def test_one_member_is_coop_on_the_pseudo_labels() -> None:
-    method, coop = built(), material.build(CoOp, CoOp.Options())
+    method, coop = built(), fixtures.build(CoOp, CoOp.Options())
     assert torch.equal(method.context[0], coop.context)
     phase = only_phase(method)
-    batch = material.as_batch(method, phase, material.labels())
+    batch = fixtures.as_batch(method, phase, fixtures.labels())
     assert method(batch).terms["ce"].item() == pytest.approx(coop(batch).terms["ce"].item(), rel=1e-6)
-    inputs = material.inputs_for(UPL.needs(method.options), 4, 9)
-    assert torch.allclose(material.predictions(method, inputs), material.predictions(coop, inputs), atol=1e-5)
+    inputs = fixtures.inputs_for(UPL.needs(method.options), 4, 9)
+    assert torch.allclose(fixtures.predictions(method, inputs), fixtures.predictions(coop, inputs), atol=1e-5)
 
 
 @pytest.mark.parametrize("class_specific", [False, True])
 def test_members_train_and_vote_each_for_itself(class_specific: bool) -> None:
     method = built(members=3, class_specific=class_specific)
-    alone = [material.build(CoOp, CoOp.Options(class_specific=class_specific)) for _ in range(3)]
+    alone = [fixtures.build(CoOp, CoOp.Options(class_specific=class_specific)) for _ in range(3)]
     for member, context in zip(alone, method.context, strict=True):
         member.context.data = context.detach().clone()
     assert not torch.equal(method.context[0], method.context[1])
-    batch = material.as_batch(method, only_phase(method), material.labels())
+    batch = fixtures.as_batch(method, only_phase(method), fixtures.labels())
     (gradient,) = torch.autograd.grad(method(batch).terms["ce"], [method.context])
     for number, member in enumerate(alone):
         (expected,) = torch.autograd.grad(member(batch).terms["ce"], [member.context])
         assert torch.allclose(gradient[number], expected, rtol=1e-4, atol=1e-6)
-    inputs = material.inputs_for(UPL.needs(method.options), 4, 9)
-    logits = torch.stack([material.predictions(member, inputs) for member in alone])
-    assert torch.allclose(material.predictions(method, inputs), logits.mean(0), atol=1e-5)
+    inputs = fixtures.inputs_for(UPL.needs(method.options), 4, 9)
+    logits = torch.stack([fixtures.predictions(member, inputs) for member in alone])
+    assert torch.allclose(fixtures.predictions(method, inputs), logits.mean(0), atol=1e-5)
 
 
 def test_a_mean_of_probabilities_is_another_vote() -> None:
     one, other = built(members=3), built(members=3, average="probabilities")
-    inputs = material.inputs_for(UPL.needs(one.options), 4, 9)
+    inputs = fixtures.inputs_for(UPL.needs(one.options), 4, 9)
     logits = one.member_logits(inputs, one.prepare()["text"])
-    found = material.predictions(other, inputs)
+    found = fixtures.predictions(other, inputs)
     assert torch.allclose(found.exp(), logits.softmax(-1).mean(0), atol=1e-6)
-    assert not torch.allclose(found.softmax(-1), material.predictions(one, inputs).softmax(-1), atol=1e-6)
+    assert not torch.allclose(found.softmax(-1), fixtures.predictions(one, inputs).softmax(-1), atol=1e-6)
 
 
 def test_members_of_one_phrase_are_refused() -> None:

@@ -6,18 +6,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from bench.contract import material
+from bench.contracts.method import Inputs
 from bench.errors import BenchError
+from bench.methods.coop import CoOp
+from bench.methods.coop_split import CoOpSplit
+from bench.methods.parts.visprompt_head import CrossAttention
+from bench.methods.visprompt import VisPrompt, pooled_hash, single_cycle
 from bench.seeds import Stream
-from methods.base import Inputs
-from methods.coop import CoOp
-from methods.coop_split import CoOpSplit
-from methods.visprompt import VisPrompt, pooled_hash, single_cycle
-from methods.visprompt_head import CrossAttention
+from bench.testing import fixtures
 
 
 def built(**options: Any) -> VisPrompt:
-    method = material.build(VisPrompt, VisPrompt.Options.model_validate(options))
+    method = fixtures.build(VisPrompt, VisPrompt.Options.model_validate(options))
     assert isinstance(method, VisPrompt)
     return method
 
@@ -40,19 +40,19 @@ def test_visual_features_of_another_width_are_mapped() -> None:
 
 
 def test_identity_form_starts_as_coop_exactly() -> None:
-    method, coop = built(form="identity"), material.build(CoOp, CoOp.Options())
-    visual = material.features(3, 2).tokens
+    method, coop = built(form="identity"), fixtures.build(CoOp, CoOp.Options())
+    visual = fixtures.features(3, 2).tokens
     context, gate = method.conditioned(visual)
     assert torch.equal(context, method.context.expand(3, -1, -1))
     assert gate.mean().item() == pytest.approx(1 / (1 + 2.718281828**2), rel=0.05)
-    inputs = material.features(3, 2)
-    assert torch.allclose(material.predictions(method, inputs), material.predictions(coop, inputs), atol=1e-4)
+    inputs = fixtures.features(3, 2)
+    assert torch.allclose(fixtures.predictions(method, inputs), fixtures.predictions(coop, inputs), atol=1e-4)
     assert not any(name.startswith("head.ffn") for name, _ in method.named_parameters())
 
 
 def test_literal_form_against_the_equations() -> None:
     method = built()
-    head, visual, context = method.head, material.features(2, 2).tokens, method.context
+    head, visual, context = method.head, fixtures.features(2, 2).tokens, method.context
     assert head is not None
     assert visual is not None
     normed = head.norm_context(context)
@@ -67,27 +67,27 @@ def test_literal_form_against_the_equations() -> None:
 
 
 def test_the_image_matters_and_in_the_controls_it_does_not() -> None:
-    inputs = material.features(4, 2)
-    other = Inputs(inputs.pooled, material.features(4, 3).tokens)
-    assert not torch.allclose(material.predictions(built(), inputs), material.predictions(built(), other), atol=1e-3)
+    inputs = fixtures.features(4, 2)
+    other = Inputs(inputs.pooled, fixtures.features(4, 3).tokens)
+    assert not torch.allclose(fixtures.predictions(built(), inputs), fixtures.predictions(built(), other), atol=1e-3)
     for control in ("image-free", "coop"):
         method = built(control=control)
         assert not method.needs(method.options).tokens
         assert not method.needs(method.options).per_image_text
-        material.train(method)
-        assert torch.equal(material.predictions(method, inputs), material.predictions(method, other))
+        fixtures.train(method)
+        assert torch.equal(fixtures.predictions(method, inputs), fixtures.predictions(method, other))
         assert method.probes() == {}
 
 
 def test_control_coop_is_coop_split() -> None:
-    first, second = built(control="coop"), material.build(CoOpSplit, CoOpSplit.Options())
-    material.train(first)
-    material.train(second)
+    first, second = built(control="coop"), fixtures.build(CoOpSplit, CoOpSplit.Options())
+    fixtures.train(first)
+    fixtures.train(second)
     assert torch.equal(first.context, second.get_parameter("context"))
 
 
 def test_constant_gate_and_no_film() -> None:
-    visual = material.features(3, 2).tokens
+    visual = fixtures.features(3, 2).tokens
     constant = built(control="constant-gate", gate_bias=0.7)
     assert constant.conditioned(visual)[1].item() == pytest.approx(torch.tensor(0.7).sigmoid().item())
     assert not any("head.gate" in name for name, _ in constant.named_parameters())
@@ -99,27 +99,27 @@ def test_constant_gate_and_no_film() -> None:
 def test_pooled_evidence_has_one_key() -> None:
     method = built(evidence="pooled")
     assert not method.needs(method.options).tokens
-    (phase,) = method.begin_epoch(1, material.full_pass(method))
-    loss = material.total(method, material.as_batch(method, phase, material.labels()))
+    (phase,) = method.begin_epoch(1, fixtures.full_pass(method))
+    loss = fixtures.total(method, fixtures.as_batch(method, phase, fixtures.labels()))
     (gradient,) = torch.autograd.grad(loss, [method.get_parameter("head.query.weight")])
     assert gradient.abs().max() < 1e-6  # V4: attention over one key is constant
 
 
 def foreign_by_hand(method: VisPrompt, inputs: Inputs) -> Tensor:
     assert inputs.tokens is not None
-    return material.predictions(method, Inputs(inputs.pooled, inputs.tokens.roll(1, 0)))
+    return fixtures.predictions(method, Inputs(inputs.pooled, inputs.tokens.roll(1, 0)))
 
 
 def test_foreign_image() -> None:
-    method, inputs = built(), material.features(70, 4)  # more than one chunk
+    method, inputs = built(), fixtures.features(70, 4)  # more than one chunk
     with torch.no_grad():
         found = method.probes()["foreign_image"](inputs, method.prepare())
     assert torch.allclose(found, foreign_by_hand(method, inputs), atol=1e-4)
-    assert not torch.allclose(found, material.predictions(method, inputs), atol=1e-2)
+    assert not torch.allclose(found, fixtures.predictions(method, inputs), atol=1e-2)
 
 
 def test_shuffled_images_stay_with_their_donor() -> None:
-    method, train, test = built(control="shuffled"), material.features(20, 5), material.features(6, 9)
+    method, train, test = built(control="shuffled"), fixtures.features(20, 5), fixtures.features(6, 9)
     donor = method.get_buffer("donor")
     assert (donor != torch.arange(20)).all()
     assert torch.equal(donor.sort().values, torch.arange(20))
@@ -127,10 +127,10 @@ def test_shuffled_images_stay_with_their_donor() -> None:
     whole = method._donated(test).pooled
     assert torch.equal(method._donated(test.take(slice(2, 4))).pooled, whole[2:4])
     assert all((row == train.pooled).all(1).any() for row in whole)
-    batch = material.as_batch(method, method.begin_epoch(1, material.full_pass(method))[0], material.labels())
+    batch = fixtures.as_batch(method, method.begin_epoch(1, fixtures.full_pass(method))[0], fixtures.labels())
     with torch.no_grad():
         logits = method.batch_logits(batch)
-    own = material.predictions(method, train)[batch.index]
+    own = fixtures.predictions(method, train)[batch.index]
     assert torch.allclose(logits, own, atol=1e-4)  # training and scoring see the same evidence
 
 
@@ -181,8 +181,8 @@ def test_diagnostics() -> None:
 
 @pytest.mark.parametrize("options", [{}, {"form": "identity"}, {"evidence": "pooled"}, {"control": "no-film"}])
 def test_per_sample_against_a_loop_over_images(options: dict[str, Any]) -> None:
-    method, inputs = built(**options), material.features(5, 3)
-    material.train(method)
+    method, inputs = built(**options), fixtures.features(5, 3)
+    fixtures.train(method)
     with torch.no_grad():
         found = method.per_sample(inputs)
         assert list(found) == ["gate", "context_shift"]
@@ -197,7 +197,7 @@ def test_per_sample_against_a_loop_over_images(options: dict[str, Any]) -> None:
 
 
 def test_per_sample_says_only_what_there_is() -> None:
-    inputs = material.features(4, 3)
+    inputs = fixtures.features(4, 3)
     for control in ("image-free", "coop"):
         assert built(control=control).per_sample(inputs) == {}
     assert list(built(control="constant-gate").per_sample(inputs)) == ["context_shift"]
@@ -206,7 +206,7 @@ def test_per_sample_says_only_what_there_is() -> None:
 
 
 def test_per_sample_of_shuffled_images_is_the_donors() -> None:
-    plain, shuffled, inputs = built(), built(control="shuffled"), material.features(20, 5)
+    plain, shuffled, inputs = built(), built(control="shuffled"), fixtures.features(20, 5)
     donor = shuffled.get_buffer("donor")
     for name, values in shuffled.per_sample(inputs).items():
         assert torch.allclose(values, plain.per_sample(inputs)[name][donor], rtol=1e-5)

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from bench.data import named
-from bench.data.base import Split, SplitName
-from bench.labels import draw, scene_of
-from bench.material import Settings, encoder_features, encoder_texts
-from noise.base import Sampled, Scene
+from bench.contracts.dataset import Split, SplitName
+from bench.contracts.noise import Sampled, Scene
+from bench.data import library
+from bench.engine.labelling import draw, scene_of
+from bench.engine.resources import Settings, encoder_features, encoder_texts
 from tests.cells import make_cell
 
 SPLITS: tuple[SplitName, ...] = ("train", "validation")
@@ -33,7 +33,10 @@ def _mask() -> str:
     """Symmetric noise of both splits as a mask."""
     text = "split,path,observed_label\n"
     for split in SPLITS:
-        found, names = sampled(Setting("symmetric"), Path(), Path(), split), named.open_dataset("digits").splits[split]
+        found, names = (
+            sampled(Setting("symmetric"), Path(), Path(), split),
+            library.open_dataset("digits").splits[split],
+        )
         rows = zip(found.positions, found.noisy.observed, strict=True)
         text += "".join(f"{split},{names.name(position)},{label}\n" for position, label in rows)
     return text
@@ -120,7 +123,7 @@ def sampled(setting: Setting, folder: Path, cache: Path, split: SplitName = "tra
         noise = f'{noise}[file="{path}"]'
     settings = Settings(cache=str(cache))
     cell = make_cell(**{"dataset": "digits", "shots": 16, "noise": noise, "rate": setting.rate, **changes})
-    dataset = named.open_dataset("digits")
+    dataset = library.open_dataset("digits")
     scene = scene_of(
         dataset, cell, split,
         features=lambda encoder, part, positions: encoder_features(dataset, encoder, part, positions, settings),

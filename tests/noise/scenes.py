@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.data.base import Dataset, Split, SplitName
-from noise import NOISE
-from noise.base import Labels, Sampled, Scene
+from bench.contracts.dataset import Dataset, Split, SplitName
+from bench.contracts.noise import Labels, Sampled, Scene
+from bench.plugins import NOISE
 
 
 def scene(labels: Sequence[int] | np.ndarray, classes: int, shots: int | None = None, **changes: Any) -> Scene:

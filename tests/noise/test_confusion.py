@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.contracts.noise import Scene
 from bench.errors import BenchError
-from noise import NOISE
-from noise.base import Scene, floor_share
-from noise.confusion import confusions, top_share
+from bench.noise.confusion import confusions, top_share
+from bench.noise.flip import floor_share
+from bench.plugins import NOISE
 from tests.noise.scenes import balanced, drawn, scene, toy_features, toy_texts
 
 

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.data import named
-from bench.data.base import Split
+from bench.contracts.dataset import Split
+from bench.contracts.noise import OUTSIDE, Scene
+from bench.data import library
 from bench.errors import BenchError
-from bench.resolve import noise_options, noise_variant
-from noise.base import OUTSIDE, Scene, floor_share
+from bench.grid.options import noise_options, noise_variant
+from bench.noise.flip import floor_share
 from tests.noise.scenes import Toy, balanced, drawn, scene
 
 
@@ -81,8 +82,8 @@ def test_too_few_foreign_images_or_the_own_data_set_are_one_line() -> None:
 
 
 def test_letters_stand_in_for_digits_and_the_other_way_round() -> None:
-    letters = named.open_dataset("letters").splits["train"]
-    place = scene(balanced(10, 16), 10, open_dataset=named.open_dataset)
+    letters = library.open_dataset("letters").splits["train"]
+    place = scene(balanced(10, 16), 10, open_dataset=library.open_dataset)
     found = drawn("open-set", place, 0.5)
     assert found.foreign is not None
     assert found.foreign.positions.max() < len(letters)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.errors import BenchError
-from noise.base import floor_share
+from bench.noise.flip import floor_share
 from tests.noise.scenes import balanced, drawn, scene
 
 RATES = st.one_of(

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from bench.contracts.noise import Sampled, Scene
 from bench.errors import BenchError
+from bench.noise.helpers import normal
+from bench.noise.instance import flip_rates
+from bench.plugins import NOISE
 from bench.seeds import Stream
-from noise import NOISE
-from noise.base import Sampled, Scene
-from noise.draws import normal
-from noise.instance import flip_rates
 from tests.noise.scenes import balanced, drawn, scene, toy_features
 
 

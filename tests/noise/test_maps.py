@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.contracts.noise import NoisyLabels
 from bench.errors import BenchError
-from bench.resolve import noise_identity
-from noise.base import NoisyLabels, floor_share
-from noise.draws import by_row
-from noise.matrix import read_matrix
+from bench.grid.options import noise_identity
+from bench.noise.flip import floor_share
+from bench.noise.helpers import by_row
+from bench.noise.matrix import read_matrix
 from tests.noise.scenes import balanced, drawn, scene
 
 NAMES = ("red fox", "grey_wolf", "cow", "horse, brown")

@@ -10,17 +10,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench import masks
-from bench.cell import Cell
-from bench.config import load_config
-from bench.data import named
-from bench.data.base import Dataset, Split, SplitName
+from bench.contracts import mask_file
+from bench.contracts.dataset import Dataset, Split, SplitName
+from bench.contracts.noise import OUTSIDE, Sampled
+from bench.data import library
+from bench.engine import mask_export
+from bench.engine.labelling import draw, scene_of
 from bench.errors import BenchError
-from bench.grid import expand
-from bench.labels import draw, scene_of
-from bench.overrides import override
-from bench.resolve import noise_identity
-from noise.base import OUTSIDE, Sampled
+from bench.grid.expand import expand
+from bench.grid.options import noise_identity
+from bench.grid.overrides import override
+from bench.records.cell import Cell
+from bench.settings.schema import load_config
 from tests.cells import make_cell
 from tests.noise.scenes import drawn, scene
 
@@ -54,7 +55,7 @@ def few_of(dataset: Dataset, cell: Cell) -> dict[SplitName, Sampled]:
 
 def export(dataset: Dataset, cell: Cell, file: Path) -> dict[SplitName, Sampled]:
     few = few_of(dataset, cell)
-    masks.write(file, *masks.exported(cell, dataset, few, named.open_dataset))
+    mask_file.write(file, *mask_export.exported(cell, dataset, few, library.open_dataset))
     return few
 
 
@@ -78,7 +79,7 @@ def same(one: Sampled, other: Sampled) -> None:
 )  # fmt: skip
 def test_a_replayed_mask_is_what_was_exported(noise: str, rate: float, shots: int, tmp_path: Path) -> None:
     cell = make_cell(dataset="digits", noise=noise, rate=rate, shots=shots, seed=3)
-    digits, file = named.open_dataset("digits"), tmp_path / "mask.csv"
+    digits, file = library.open_dataset("digits"), tmp_path / "mask.csv"
     few = export(digits, cell, file)
     replay = cell.model_copy(update={"noise": f"mask[file={file}]", "rate": 0.0, "seed": 4})
     again = few_of(digits, replay)
@@ -88,7 +89,7 @@ def test_a_replayed_mask_is_what_was_exported(noise: str, rate: float, shots: in
     assert origin.pop("data") == digits.digest
     rated = {} if noise == "none" else {"rate": rate}
     assert origin == {"dataset": "digits", "noise": noise, **rated, "shots": shots, "seed": 3}
-    masks.write(tmp_path / "again.csv", *masks.exported(replay, digits, again, named.open_dataset))
+    mask_file.write(tmp_path / "again.csv", *mask_export.exported(replay, digits, again, library.open_dataset))
     assert (tmp_path / "again.csv").read_bytes() == file.read_bytes(), "a mask of a mask is the same file"
     if shots == 200:
         assert few["train"].short
@@ -140,7 +141,7 @@ def test_a_clean_twin_is_no_part_of_a_mask(tmp_path: Path) -> None:
 
 def toy_scene(truth: bool = True) -> Any:
     dataset = Toy() if truth else Untold()
-    return scene([0], 3, class_names=NAMES, split=dataset.splits["train"], open_dataset=named.open_dataset)
+    return scene([0], 3, class_names=NAMES, split=dataset.splits["train"], open_dataset=library.open_dataset)
 
 
 def read(tmp_path: Path, text: str, truth: bool = True) -> Sampled:
@@ -230,7 +231,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
 
 def test_an_image_that_no_text_can_name_is_told(tmp_path: Path) -> None:
     with pytest.raises(BenchError, match=r'mask row "train,caf\\udce9.jpg,ant,bee" names an image in no valid'):
-        masks.write(tmp_path / "m.csv", {}, [["train", "caf\udce9.jpg", "ant", "bee"]])
+        mask_file.write(tmp_path / "m.csv", {}, [["train", "caf\udce9.jpg", "ant", "bee"]])
     assert not list(tmp_path.iterdir())
 
 

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from bench.data.base import Split
+from bench.contracts.dataset import Split
+from bench.contracts.noise import Foreign, NoisyLabels, Sampled, Scene
 from bench.errors import BenchError
-from bench.resolve import noise_identity, noise_kind, noise_roles, noise_variant, takes_rate
+from bench.grid.options import noise_identity, noise_kind, noise_roles, noise_variant, takes_rate
+from bench.noise.flip import floor_share, leading
+from bench.plugins import NOISE
+from bench.reports.names import NOISE as SHOWN
 from bench.variants import variant_text
-from noise import NOISE
-from noise.base import Foreign, NoisyLabels, Sampled, Scene, floor_share, leading
-from reports.names import NOISE as SHOWN
 from tests.noise.kinds import SETTINGS, SPLITS, Setting, digest, sampled
 from tests.noise.scenes import balanced, drawn, scene
 

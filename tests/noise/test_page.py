@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from bench.resolve import noise_options, takes_rate
+from bench.grid.options import noise_options, takes_rate
+from bench.plugins import NOISE
 from bench.variants import parse_variant
-from noise import NOISE
+from tests import ROOT
 
-PAGE = (Path(__file__).parents[2] / "docs" / "noise.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "noise.md").read_text(encoding="utf-8")
 ROWS = {line.split("|")[1].strip().strip("`"): line for line in PAGE.splitlines() if line.startswith("| `")}
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.trial import one_thread
+from bench.engine.trial import one_thread
+from tests import ROOT
 from tests.noise.kinds import SETTINGS, SPLITS, digests
 
-ROOT = Path(__file__).parents[2]
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 

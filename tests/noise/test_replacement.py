@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.contracts.noise import Sampled, Scene
 from bench.errors import BenchError
+from bench.noise.flip import floor_share
+from bench.noise.replacement import _possible, exchanged
 from bench.seeds import Stream
-from noise.base import Sampled, Scene, floor_share
-from noise.replacement import _possible, exchanged
 from tests.noise.scenes import balanced, drawn, scene
 
 RATES = st.one_of(

@@ -5,17 +5,17 @@ from __future__ import annotations
 import pytest
 from matplotlib.figure import Figure
 
-from reports import drawing
+from bench.reports.figures import canvas
 
 
 @pytest.fixture
 def png_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """One format, where the test is about what is drawn."""
-    monkeypatch.setattr(drawing, "FORMATS", {"png": {"Software": None}})
+    monkeypatch.setattr(canvas, "FORMATS", {"png": {"Software": None}})
 
 
 @pytest.fixture
 def data_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """No picture, where the test is about which figures there are and what they show."""
-    monkeypatch.setattr(drawing, "FORMATS", {})
+    monkeypatch.setattr(canvas, "FORMATS", {})
     monkeypatch.setattr(Figure, "draw_without_rendering", lambda _: None)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from bench.cell import Record
+from bench.records.record import Record
 
 SAMPLES, TESTED = 40, 300
 METHOD_COST = {"visprompt": 20.0, "joapr": 2.5, "promptmae": 1.1}

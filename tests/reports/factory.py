@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.cell import Cell, Record, Status, Value
+from bench.limits import Value
+from bench.records.cell import Cell
+from bench.records.record import Record, Status
 
 EFFECT = {"zero-shot": 0.62, "coop": 0.80, "gce-coop": 0.79, "promptmae": 0.77, "joapr": 0.78, "visprompt": 0.81}
 SLOPE = {"zero-shot": 0.0, "coop": 0.45, "gce-coop": 0.25, "promptmae": 0.22, "joapr": 0.24, "visprompt": 0.28}

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli import invoke
+from bench.cli.main import invoke
 from bench.errors import BenchError
-from reports import build as module
-from reports.across import FEWEST
-from reports.build import build, build_report
-from reports.figures import MOST
-from reports.frame import tidy
-from reports.index import unfinished
+from bench.reports import build as module
+from bench.reports.build import build, build_report
+from bench.reports.figures.kinds import MOST
+from bench.reports.frame import tidy
+from bench.reports.output.front_page import unfinished
+from bench.reports.statistics.friedman import FEWEST
 from tests.reports.factory import GRID, cell, grid, record
 
 DEFAULTS = {"gce-coop": {"q": 0.7}}

@@ -5,11 +5,11 @@ import math
 import pandas as pd
 import pytest
 
-from bench.cell import Record
+from bench.records.record import Record
+from bench.reports.frame import anchored, curves, tidy, written
+from bench.reports.names import noise_name
+from bench.reports.tables.accuracy import accuracy_tables, summarize
 from bench.variants import variant_text
-from reports.frame import anchored, curves, tidy, written
-from reports.names import noise_name
-from reports.tables import accuracy_tables, summarize
 from tests.reports.factory import cell, grid, record
 
 

@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from bench.cell import Cell, Record
-from bench.schedulers.base import Outcome, Pack, Report, Scheduler, Work
+from bench.records.cell import Cell
+from bench.records.record import Record
+from bench.schedulers.contract import Outcome, Pack, Report, Scheduler
+from bench.schedulers.work import Work
 
 VERSIONS = {"method": 1}
 

@@ -16,10 +16,10 @@ from typing import Any
 import psutil
 import pytest
 
-from bench.store import Store
+from bench.records.store import Store
+from tests import ROOT
 from tests.schedulers.fakes import packs
 
-ROOT = Path(__file__).parent.parent.parent
 MANY = [("local", 2), ("ray", 2)]
 KEYS = [pack[0][0] for pack in packs(9)]
 

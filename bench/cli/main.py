@@ -1,0 +1,78 @@
+"""The entry of the command line: runs a verb and turns what goes wrong into one line and an exit code.
+
+`bench list` goes past typer, whose import alone takes most of the half second in which a list should stand there.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+
+from bench import console, streams
+from bench.errors import BenchError, escape
+from bench.registry import changed
+from bench.schedulers.supervision import supervised
+
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+
+
+def main() -> None:
+    """The console script: runs the command line on the process's arguments and exits."""
+    if not sys.warnoptions:
+        warnings.simplefilter("ignore")
+    streams.prepare()
+    os.environ["MPLBACKEND"] = "agg"  # figures go to files; a notebook's own backend may not even be importable here
+    sys.exit(supervised(lambda: streams.finished(invoke(sys.argv[1:]))))
+
+
+def invoke(arguments: list[str]) -> int:
+    """Run the command line; returns the exit code. A user's mistake is one line on the standard error."""
+    try:
+        return _listed(arguments[1:]) if arguments[:1] == ["list"] else _verb(arguments)
+    except BenchError as error:
+        for text in error.lines:
+            console.error(text)
+        return error.exit_code
+    except KeyboardInterrupt:
+        console.error("interrupted; what was finished is kept, the same command goes on from there.")
+        return EXIT_INTERRUPTED
+    except streams.OutputLost as lost:
+        if lost.reason:
+            console.error(lost.reason)
+        return lost.exit_code
+    except SystemExit as error:  # of a plugin: click and argparse raise none that comes so far
+        console.error(
+            f"{escape(error)} in the midst of the command; a plugin must not end the process, raise an error."
+        )
+        return EXIT_USAGE
+    finally:
+        _tell_changes()
+
+
+def _tell_changes() -> None:
+    for origin, names in changed.items():
+        console.warn(
+            f"{origin} changed {', '.join(names)} when it was imported, which is everybody's; it was put back."
+        )
+    changed.clear()
+
+
+def _listed(arguments: list[str]) -> int:
+    from bench.cli.list import list_command
+
+    return list_command(arguments)
+
+
+def _verb(arguments: list[str]) -> int:
+    from bench.cli.app import USAGE_ERRORS, app
+
+    try:
+        code = app(arguments, prog_name="bench", standalone_mode=False)
+    except USAGE_ERRORS as error:
+        console.error(error.format_message() if arguments else "no command given; `bench --help` lists them.")
+        return EXIT_USAGE
+    if code == EXIT_INTERRUPTED:  # typer turns Ctrl-C into this code
+        raise KeyboardInterrupt
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,189 @@
+"""`bench noise`: what the cells of a grid are given, shown, drawn and written as masks."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bench import console, dataset_name
+from bench.cli.commands import DEFAULT_GRID, Selection
+from bench.contracts import mask_file
+from bench.contracts.noise import OUTSIDE
+from bench.engine import mask_export
+from bench.engine.labellings import AXES, Combination, distinct
+from bench.errors import BenchError
+from bench.grid.expand import expand
+from bench.records.cell import Cell, noise_text
+from bench.run.labels import Drawing
+from bench.settings.schema import Config
+from bench.variants import axis_text, shown, variant_text
+
+DETAILED = 3  # combinations at most that are shown class by class
+CLASSES = 40  # classes at most in one such table
+CONFUSIONS = 12
+DIGITS = 12  # of a digest
+UNKNOWN = "–"
+OTHER_IMAGES = "*"
+COLUMNS = (
+    "#", "data set", "noise", "shots", "seed", "nominal %", "realised %", "validation %", "lowest class %",
+    "highest class %", "no clean sample", "digest",
+)  # fmt: skip
+
+
+def show_noise(selection: Selection, out: str | None, as_json: bool) -> int:
+    """`bench noise show`."""
+    config, cells = _selected(selection)
+    if out is not None and Path(out).is_file():
+        raise BenchError(f'--out "{out}" is a file; give a folder for the figures.')
+    found, problems = Drawing(config, selection.grid or DEFAULT_GRID).draw_all(cells)
+    files = _figures(found, Path(out)) if out is not None else []
+    if as_json:
+        console.as_json({"combinations": _entries(found), "files": [str(file) for file in files], "problems": problems})
+        return 0
+    for text in problems:
+        console.warn(text)
+    _table(found)
+    if len(found) <= DETAILED:
+        for combination in found:
+            _detail(combination)
+    else:
+        console.line(f"class by class: narrow these to {DETAILED} or fewer, for example {_narrow(cells)}")
+    if out is None:
+        console.line("figures: add --out FOLDER")
+    else:
+        console.line(f"figures: {len(files)} files in {out}" if files else "figures: no sample has a wrong label.")
+    return 0
+
+
+def export_mask(selection: Selection, out: str) -> int:
+    """`bench noise export`."""
+    config, cells = _selected(selection)
+    if len(cells) > 1:
+        raise BenchError(f"a mask holds one combination, these are {len(cells)}; narrow them: {_narrow(cells)}.")
+    drawing, path = Drawing(config, selection.grid or DEFAULT_GRID), Path(out).expanduser()
+    if path.is_dir():
+        raise BenchError(f'--out "{out}" is a folder; give the name of a file, for example {out.rstrip("/")}/mask.csv.')
+    combination = drawing.draw(cells[0])
+    header, rows = mask_export.exported(cells[0], drawing.opened(cells[0].dataset), combination.few, drawing.opened)
+    mask_file.write(path, header, rows)
+    count = {split: sum(row[0] == split for row in rows) for split in mask_file.SPLITS}
+    console.line(f"{combination.label}: {count['train']} training and {count['validation']} validation labels in {out}")
+    replay = variant_text("mask", {"file": out})
+    console.line(f"to replay it: --set {shlex.quote(f'noise={replay}')} --set shots={cells[0].shots}")
+    return 0
+
+
+def _selected(selection: Selection) -> tuple[Config, list[Cell]]:
+    config = selection.load()
+    return config, distinct(expand(config, selection.grid or DEFAULT_GRID))
+
+
+def _narrow(cells: Sequence[Cell]) -> str:
+    """The options that lead to the last of these combinations alone."""
+    values = {axis: list(dict.fromkeys(getattr(cell, axis) for cell in cells)) for axis in AXES}
+    last = cells[-1]
+    named = [axis for axis in AXES if len(values[axis]) > 1 and not (axis == "rate" and not last.rate)]
+    return " ".join(f"--set {shlex.quote(f'{axis}={axis_text(getattr(last, axis))}')}" for axis in named)
+
+
+def _table(found: Sequence[Combination]) -> None:
+    same = _same(found)
+    rows = []
+    for number, one in enumerate(found):
+        others = [f"#{j + 1}{'' if one.same_images(found[j]) else OTHER_IMAGES}" for j in same.get(number, [])]
+        rows.append([*_row(number, one), *([shown(others)] if same else [])])
+    console.table([*COLUMNS, *(["same labels as"] if same else [])], rows)
+    console.line("These are the samples and labels that every method is given; its records hold the same digests.")
+    if any(OTHER_IMAGES in row[-1] for row in rows if same):
+        console.line(f"{OTHER_IMAGES}: of other images; this digest is of the observed labels, records hold both.")
+    if any(not one.noisy.truth for one in found):
+        console.line(f"{UNKNOWN}: the truth is unknown, so nothing can be measured by it.")
+
+
+def _row(number: int, one: Combination) -> list[str]:
+    cell, noisy, ends = one.cell, one.noisy, one.extremes
+    rates = noisy.per_class_rate or []
+    low, high = (f"{_percent(rates[end])} {one.name(end)}" for end in ends) if ends else (UNKNOWN, UNKNOWN)
+    if one.has_outside:
+        high = f"{_percent(1.0)} {one.name(OUTSIDE)}"
+    validation = one.few["validation"].noisy.realised_rate
+    return [
+        str(number + 1), dataset_name.shown(cell.dataset), cell.noise, str(cell.shots), str(cell.seed),
+        f"{100 * cell.rate:.4g}" if cell.rate else UNKNOWN, _percent(noisy.realised_rate), _percent(validation),
+        low, high, str(len(one.unsupported)) if noisy.truth else UNKNOWN, noisy.digest[:DIGITS],
+    ]  # fmt: skip
+
+
+def _same(found: Sequence[Combination]) -> dict[int, list[int]]:
+    """For each combination the others with the same training labels; empty where there are none."""
+    digests = [one.noisy.digest for one in found]
+    same = {i: [j for j, other in enumerate(digests) if j != i and other == digests[i]] for i in range(len(found))}
+    return same if any(same.values()) else {}
+
+
+def _detail(one: Combination) -> None:
+    """One combination class by class, and its strongest confusions in words."""
+    console.line()
+    console.table(*_classes(one), title=one.label)
+    if len(one.class_names) > CLASSES:
+        console.line(f"the worst (or largest) {CLASSES} of {len(one.class_names)} classes; --json has all.")
+    pairs = [f"{true} -> {observed} {count}" for true, observed, count in one.confusions()]
+    if pairs:
+        more = f" and {len(pairs) - CONFUSIONS} more pairs" if len(pairs) > CONFUSIONS else ""
+        console.line(f"strongest confusions: {', '.join(pairs[:CONFUSIONS])}{more}")
+    if one.unsupported:
+        console.line(f"without any clean sample: {', '.join(map(one.name, one.unsupported))}")
+    short = one.few["train"].short
+    if short:
+        console.line(f"fewer images than shots: {', '.join(f'{one.name(k)} {n}' for k, n in short.items())}")
+    for name, value in one.few["train"].facts.items():
+        told = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
+        console.line(f"{name}: {told}")
+
+
+def _classes(one: Combination) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows of the table of classes; observed counts alone where the truth is unknown."""
+    counts, rates = one.matrix, one.noisy.per_class_rate
+    labels = list(range(len(one.class_names)))
+    if rates is None:
+        most = sorted(labels, key=lambda label: -counts[:, label].sum()) if len(labels) > CLASSES else labels
+        return ["class", "labeled so"], [[one.name(n), str(counts[:, n].sum())] for n in most[:CLASSES]]
+    worst = sorted(labels, key=lambda label: -rates[label]) if len(labels) > CLASSES else labels
+    rows = [
+        [one.name(n), str(counts[n].sum()), str(counts[n].sum() - counts[n, n]), _percent(rates[n]),
+         str(counts[:, n].sum())]
+        for n in worst[:CLASSES]
+    ]  # fmt: skip
+    if one.has_outside:
+        rows.append([one.name(OUTSIDE), str(counts[-1].sum()), str(counts[-1].sum()), _percent(1.0), "0"])
+    return ["class", "samples", "mislabeled", "mislabeled %", "labeled so"], rows
+
+
+def _percent(share: float | None) -> str:
+    return UNKNOWN if share is None else f"{100 * share:.1f}"
+
+
+def _entries(found: Sequence[Combination]) -> list[dict[str, Any]]:
+    """Each combination with what a record would say of it."""
+    same = _same(found)
+    return [
+        {
+            **{axis: getattr(one.cell, axis) for axis in AXES},
+            "label": noise_text(one.cell.noise, one.cell.rate),
+            "class_names": list(one.class_names),
+            **{split: part.summary() for split, part in one.few.items()},
+            "classes_without_clean_sample": [one.name(label) for label in one.unsupported],
+            "classes_short_of_shots": {one.name(k): n for k, n in one.few["train"].short.items()},
+            "strongest_confusions": [list(pair) for pair in one.confusions()[:CONFUSIONS]],
+            "same_labels_as": [found[other].label for other in same.get(number, [])],
+        }
+        for number, one in enumerate(found)
+    ]
+
+
+def _figures(found: Sequence[Combination], folder: Path) -> list[Path]:
+    from bench.reports.figures.label_noise import draw_noise
+
+    return draw_noise(found, folder)

@@ -1,0 +1,222 @@
+"""A record in words: the names of its parts and what is to be said of each; nothing of what it does not have."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from bench.console import duration, size
+from bench.grid.options import defaults
+from bench.records.cell import Cell, noise_text
+from bench.records.record import Record
+from bench.variants import value_text
+
+Fact = tuple[str, str]
+DIGITS = 12  # of a digest
+ROWS = 12  # of the curve
+SIZES = ("classes", "train", "validation", "test")
+NAMES = 5  # of classes, images and the like
+CURVE = {
+    "test_accuracy": "test %", "validation_accuracy": "validation %", "train_clean_accuracy": "clean training %",
+    "train_given_accuracy": "as given %", "memorized": "memorized %", "recovered": "recovered %",
+    "test_calibration_error": "calibration error %",
+}  # fmt: skip
+
+
+def facts(record: Record) -> list[Fact]:
+    """Everything but the curve, in the order in which one asks for it."""
+    found = [
+        ("record", record.key),
+        ("cell", _cell(record.cell)),
+        ("training", _training(record.cell)),
+        ("options", _options(record.cell)),
+        ("status", record.status.replace("_", " ") + (f": {record.reason}" if record.reason else "")),
+        ("accuracy", _accuracy(record)),
+        ("mislabeled", _mislabeled(record)),
+        ("oracle", ", ".join(record.oracle).replace("_", " ")),
+        ("labels", _labels(record.noise)),
+        ("validation", _labels(_table(record.noise, "validation"))),
+        ("data", _data(record.data)),
+        *(("note", str(note)) for note in _list(record.data, "notes")),
+        ("cost", _cost(record.cost)),
+        *(("earlier", f"{tried.get('status', '')}: {tried.get('reason', '')}") for tried in record.attempts),
+        ("made", _made(record.provenance)),
+        ("on", _joined(str(record.provenance.get(name, "")) for name in ("device", "processor", "platform"))),
+        ("resolved", _joined(f"{k} {_words(v)}" for k, v in _table(record.provenance, "resolved").items())),
+        ("with", _joined(f"{name} {number}" for name, number in _table(record.provenance, "versions").items())),
+    ]
+    return [(name, text) for name, text in found if text]
+
+
+def curve(record: Record) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows of the curve: at most `ROWS` epochs at which the test set was looked at, evenly spaced."""
+    epochs, test = record.curve.get("epoch", []), record.curve.get("test_accuracy", [])
+    rows = [row for row in range(len(epochs)) if _number(_at(test, row)) is not None] or list(range(len(epochs)))
+    if len(rows) > ROWS:
+        rows = [rows[round(step * (len(rows) - 1) / (ROWS - 1))] for step in range(ROWS)]
+    found = {name: [_number(_at(record.curve.get(name, []), row)) for row in rows] for name in CURVE}
+    kept = [name for name, values in found.items() if any(value is not None for value in values)]
+    texts = [[str(_at(epochs, row)), *(_share(found[name][place]) for name in kept)] for place, row in enumerate(rows)]
+    return ["epoch", *(CURVE[name] for name in kept)], texts
+
+
+def _cell(cell: Cell) -> str:
+    shots = f"{cell.shots} shot{'s' if cell.shots > 1 else ''} per class"
+    trained = "" if cell.subset == "all" else f" (trained on: {cell.subset})"
+    noise = noise_text(cell.noise, cell.rate)
+    return f"{cell.dataset}, {shots}, {noise}, {cell.method}{trained}, {cell.backbone}, seed {cell.seed}"
+
+
+def _training(cell: Cell) -> str:
+    found = [
+        f"{cell.epochs} epochs of the {cell.budget} budget", f"{cell.optimizer} in batches of {cell.batch_size}",
+        f"learning rate {cell.learning_rate:g} ({cell.schedule})",
+        f"warm-up {cell.warmup_epochs} at {cell.warmup_learning_rate:g}" if cell.warmup_epochs else "no warm-up",
+        f"momentum {cell.momentum:g}", f"weight decay {cell.weight_decay:g}",
+        f"epsilon {cell.epsilon:g}" if cell.optimizer != "sgd" else "",
+        f"{cell.views} views" if cell.views else "plain images",
+        f"{cell.validation} validation labels", f"evaluated every {cell.eval_every}" if cell.eval_every > 1 else "",
+    ]  # fmt: skip
+    return _joined(found)
+
+
+def _options(cell: Cell) -> str:
+    """Those that are not the method's defaults; all, where these are not known."""
+    known = defaults(cell.method)
+    told = [
+        f"{name} = {value_text(value)}" + (f" (default {value_text(known[name])})" if name in known else "")
+        for name, value in cell.options.items()
+        if name not in known or known[name] != value
+    ]
+    if not known:
+        return _joined([*told, f"{cell.method} is not known here, so these may be its defaults" if told else ""])
+    return _joined(told) or "the method's defaults"
+
+
+def _accuracy(record: Record) -> str:
+    epoch = record.accuracy.get("selected_epoch")
+    words = {
+        "last": "after the last epoch",
+        "best": "at best (an oracle)",
+        "selected": "chosen on validation" + ("" if epoch is None else f" (epoch {epoch})"),
+    }
+    known = {name: value for name in words if (value := _number(record.accuracy.get(name))) is not None}
+    agreement = "agreement with given test labels" if known and record.data.get("test_truth") is False else ""
+    return _joined([*(f"{_percent(value)} {words[name]}" for name, value in known.items()), agreement])
+
+
+def _mislabeled(record: Record) -> str:
+    """What the last row of the curve says of them."""
+    last = {name: _number(_at(record.curve.get(name, []), -1)) for name in ("memorized", "recovered", "neither")}
+    words = {"memorized": "predicted as given (memorized)", "recovered": "as true (recovered)", "neither": "as neither"}
+    return _joined(f"{_percent(last[name])} {text}" for name, text in words.items() if last[name] is not None)
+
+
+def _labels(noise: Mapping[str, Any]) -> str:
+    rates = [rate for rate in map(_number, _list(noise, "per_class_rate")) if rate is not None]
+    known = _number(noise.get("realised_rate"))
+    return _joined(
+        [
+            "" if known is None else f"{_percent(known)} wrong",
+            f"{noise['mislabeled']} samples" if _number(noise.get("mislabeled")) is not None else "",
+            f"classes from {_percent(min(rates))} to {_percent(max(rates))}" if rates else "",
+            "the truth is unknown" if noise.get("truth") is False else "",
+            _digest("digest", noise.get("digest")),
+            _digest("images", noise.get("images_digest")),
+        ]
+    )
+
+
+def _data(data: Mapping[str, Any]) -> str:
+    sizes = [
+        f"{data[name]} {name}"
+        for name in ("classes", "train", "validation", "test")
+        if _number(data.get(name)) is not None
+    ]
+    short, skipped = _table(data, "classes_short_of_shots"), _list(data, "skipped_images")
+    return _joined(
+        [
+            *sizes,
+            f"mode {data['mode']}" if data.get("mode") else "",
+            _digest("digest", data.get("digest")),
+            f"{len(short)} classes have fewer images than shots" if short else "",
+            f"left out: {_few(skipped)}" if skipped else "",
+        ]
+    )
+
+
+def _cost(cost: Mapping[str, Any]) -> str:
+    seconds, parameters, peak = (_number(cost.get(n)) for n in ("seconds", "trained_parameters", "peak_memory_bytes"))
+    steps = _table(cost, "optimizer_steps")
+    return _joined(
+        [
+            "" if seconds is None else f"{seconds:.3g} s" if seconds < 60 else duration(seconds),
+            f"optimizer steps: {' '.join(f'{name} {count}' for name, count in steps.items())}" if steps else "",
+            f"{cost['forward_passes']} forward passes" if cost.get("forward_passes") else "",
+            "" if parameters is None else f"{parameters:,.0f} trained parameters",
+            "" if not peak else f"{size(int(peak))} of GPU memory",
+            f"prompts kept ({size(int(cost['prompts_bytes']))})" if _number(cost.get("prompts_bytes")) else "",
+            f"prompts not kept: {cost['prompts_not_kept']}" if cost.get("prompts_not_kept") else "",
+        ]
+    )
+
+
+def _made(provenance: Mapping[str, Any]) -> str:
+    code = _table(provenance, "code")
+    commit = str(code.get("commit") or "")[:DIGITS]
+    begun, ended = (str(provenance.get(name) or "").replace("T", " ") for name in ("started", "finished"))
+    return _joined(
+        [
+            begun + (f" to {ended}" if ended else ""),
+            f"commit {commit}{' with changes' if code.get('dirty') else ''}" if commit else "",
+            *(f"{name} {_words(value)}" for name, value in code.items() if name not in ("commit", "dirty")),
+        ]
+    )
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{name} {_words(item)}" for name, item in value.items())
+    return re.sub(rf"([0-9a-f]{{{DIGITS}}})[0-9a-f]{{52}}", r"\1", str(value))
+
+
+def _few(names: Sequence[Any]) -> str:
+    return ", ".join(map(str, names[:NAMES])) + (f" and {len(names) - NAMES} more" if len(names) > NAMES else "")
+
+
+def _digest(name: str, value: Any) -> str:
+    return f"{name} {str(value)[:DIGITS]}" if value else ""
+
+
+def _joined(texts: Iterable[str]) -> str:
+    return ", ".join(text for text in texts if text)
+
+
+def _table(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = values.get(name)
+    return found if isinstance(found, dict) else {}
+
+
+def _list(values: Mapping[str, Any], name: str) -> list[Any]:
+    found = values.get(name)
+    return found if isinstance(found, list) else []
+
+
+def _at(values: Sequence[Any], place: int) -> Any:
+    return values[place] if -len(values) <= place < len(values) else None
+
+
+def _number(value: Any) -> float | None:
+    """A finite number, or None for whatever else stands there."""
+    known = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if known else None
+
+
+def _share(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f}"
+
+
+def _percent(value: Any) -> str:
+    return f"{_share(_number(value))} %"

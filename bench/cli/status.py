@@ -1,0 +1,159 @@
+"""`bench status`: what is in a store, whatever grid it came from, and how far the named grids are."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from bench import console
+from bench.cli.commands import Selection
+from bench.errors import BenchError
+from bench.grid.expand import Grid, expand
+from bench.records.record import UNFINISHED, Record
+from bench.records.store import Store
+from bench.run.plan import Plan, make_plan
+from bench.run.summary import in_order, row_names
+from bench.settings.schema import Config
+
+NAMES = ("dataset", "noise", "method")
+COUNTS = ("done", "failed", "skipped")
+MOST = 40  # rows of one table, and unfinished cells that are named
+Group = dict[str, Any]
+
+
+class Snapshot(Store):
+    """A store whose records are read once."""
+
+    def __init__(self, root: str) -> None:
+        super().__init__(root)
+        self._read: dict[str, Record | None] = {}
+
+    def read(self, key: str) -> Record | None:
+        """As in the store when it was first asked."""
+        if key not in self._read:
+            self._read[key] = super().read(key)
+        return self._read[key]
+
+
+def show_status(selection: Selection, as_json: bool) -> int:
+    """`bench status`."""
+    config = selection.load()
+    store = Snapshot(selection.existing(config).root)
+    if selection.grid:
+        plans = [make_plan(expand(config, selection.grid), store)]
+        records = in_order(store.records(planned.key for planned in plans[0].grid.cells))
+    else:
+        records = in_order(store.records())
+        plans = [make_plan(grid, store) for grid in _begun(config, {record.key for record in records})]
+    groups = _groups(records)
+    total = {"store": store.root, **_total(plans, records)}
+    if as_json:
+        console.as_json({**total, "grids": [plan.counts() for plan in plans], "groups": groups})
+        return 0
+    for problem in store.problems.values():
+        console.warn(problem)
+    states = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in total["by_status"].items())
+    console.line(f"{store.root}: {len(records)} records{': ' if states else ''}{states}.")
+    _tables(groups, selection)
+    if plans:
+        columns = ["grid", "cells", "done", "failed", "todo"]
+        console.line()
+        console.table(columns, [[str(plan.counts()[column]) for column in columns] for plan in plans])
+    _unfinished(records, selection)
+    return 0
+
+
+def _tables(groups: Sequence[Group], selection: Selection) -> None:
+    """One table of all groups, or where they are many one for each of the names."""
+    if len(groups) <= MOST:
+        if groups:
+            _table(NAMES, groups)
+        return
+    for name in NAMES:
+        _table([name], _added(groups, name))
+        console.line()
+    chosen = f" --grid {shlex.quote(selection.grid)}" if selection.grid else ""
+    console.line(f"each data set, noise and method together: bench table{chosen}{selection.flags()}")
+
+
+def _table(names: Sequence[str], groups: Sequence[Group]) -> None:
+    shown = [count for count in COUNTS if count == "done" or any(group[count] for group in groups)]
+    rows = [[*(group[name] for name in names), str(group["records"]), *(str(group[count] or "") for count in shown),
+             str(len(group["seeds"]))] for group in groups]  # fmt: skip
+    console.table([*names, "records", *shown, "seeds"], rows)
+
+
+def _unfinished(records: Iterable[Record], selection: Selection) -> None:
+    """The cells that did not finish, with their reasons."""
+    left = [record for record in records if record.status in UNFINISHED]
+    for record in left[:MOST]:
+        console.line(f"  {record.key}: {record.cell.label()}: {record.status}: {record.reason}")
+    if len(left) > MOST:
+        console.line(f"  and {len(left) - MOST} more.")
+    if left:
+        console.line(f"one of them in full: bench show {left[0].key}{selection.flags()}")
+
+
+def _groups(records: Sequence[Record]) -> list[Group]:
+    """Counts of the records that differ in their seed alone, or in the fold that is left out."""
+    found: dict[tuple[str, ...], list[Record]] = defaultdict(list)
+    for record, name in zip(records, row_names(records), strict=True):
+        found[tuple(name)].append(record)
+    return [{**dict(zip(NAMES, name, strict=True)), **_counts(group)} for name, group in found.items()]
+
+
+def _counts(records: Sequence[Record]) -> Group:
+    states = Counter(record.status for record in records)
+    return {
+        "records": len(records),
+        "done": states["done"],
+        "failed": sum(states[status] for status in UNFINISHED),
+        "skipped": states["skipped"],
+        "seeds": sorted({record.cell.seed for record in records}),
+    }
+
+
+def _added(groups: Sequence[Group], name: str) -> list[Group]:
+    """The groups of one name added up."""
+    found: dict[str, Group] = {}
+    for group in groups:
+        one = found.setdefault(group[name], {name: group[name], **dict.fromkeys(("records", *COUNTS), 0), "seeds": []})
+        for count in ("records", *COUNTS):
+            one[count] += group[count]
+        one["seeds"] = sorted({*one["seeds"], *group["seeds"]})
+    return list(found.values())
+
+
+def _total(plans: Sequence[Plan], records: Sequence[Record]) -> dict[str, Any]:
+    """Counts over the records, and over the distinct cells that the plans have still to do."""
+    todo = {planned.key: plan.estimate.seconds[planned.key] for plan in plans for planned in plan.todo}
+    return {
+        "records": len(records),
+        "cells": len(records) + len(todo),
+        **{name: count for name, count in _counts(records).items() if name in COUNTS},
+        "todo": len(todo),
+        "estimate_seconds": round(sum(todo.values()), 1),
+        "by_status": dict(sorted(Counter(record.status for record in records).items())),
+    }
+
+
+def _begun(config: Config, keys: Collection[str]) -> list[Grid]:
+    """The smallest grids of the settings that account for the records of a store.
+
+    A large grid shares cells with a small one; it counts only where it has a record that no smaller one has.
+    """
+    grids = []
+    for name in config.settings.grid:
+        try:
+            grids.append(expand(config, name))
+        except BenchError:  # it needs a plugin that is not here, and nobody asked for it by name
+            continue
+    begun, left = [], set(keys)
+    for grid in sorted(grids, key=lambda grid: len(grid.cells)):
+        own = {planned.key for planned in grid.cells} & left
+        if own:
+            begun.append(grid)
+            left -= own
+    return begun

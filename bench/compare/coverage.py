@@ -1,0 +1,144 @@
+"""Lists cells and seeds that only one side of a comparison with a baseline has, and says why."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bench.compare.baseline import Group, Seeds
+from bench.compare.findings import Finding
+from bench.compare.gate import Pair, paired
+from bench.records.cell import Cell
+
+NAMED = 4  # differences in a line
+DIGITS = 12
+PLACE = ("dataset", "noise", "rate", "method", "subset")
+
+
+class Coverage:
+    """Holds the groups that are on one side of a comparison alone.
+
+    Args:
+        before: the baseline's groups by identity.
+        now: today's, likewise.
+        planned: the cells of today's grid, or None where none was named.
+        skipped: cells that are skipped today, with the reasons.
+    """
+
+    def __init__(
+        self,
+        before: Mapping[str, Group],
+        now: Mapping[str, Group],
+        planned: Collection[Cell] | None = None,
+        skipped: Sequence[tuple[Mapping[str, Any], str]] = (),
+    ) -> None:
+        self.skipped = {_text(_fields(cell)): reason for cell, reason in skipped}
+        self.missing = {name: group for name, group in before.items() if name not in now}
+        self.new = {name: group for name, group in now.items() if name not in before}
+        cells = None if planned is None else [_fields(cell.model_dump()) for cell in planned if not cell.fold]
+        self.planned = None if cells is None else {_text(fields) for fields in cells}
+        known = {_text(_fields(group.cell)) for group in (*before.values(), *self.new.values())}
+        today = [
+            *(_described(group) for group in self.new.values()),
+            *(c for c in cells or () if _text(c) not in known),
+        ]
+        self.others = list({_text(fields): fields for fields in today}.values())
+
+    def findings(self) -> list[Finding]:
+        """List the missing groups, then the new ones."""
+        missing = [
+            Finding("cell", group.label, "missing", before=mean(group.accuracy), note=self._why(group))
+            for group in self.missing.values()
+        ]
+        return missing + [
+            Finding(
+                "cell", group.label, "new", after=mean(group.accuracy), seeds=len(group.accuracy),
+                note="; ".join(failures(group)),
+            )
+            for group in self.new.values()
+        ]  # fmt: skip
+
+    def nearest(self) -> str:
+        """Name a missing group and what differs in its nearest cell of today; "" where none is near."""
+        near = ((group.label, self._differs(group)) for group in self.missing.values())
+        return next((f"{label}: {text}" for label, text in near if text), "")
+
+    def _why(self, group: Group) -> str:
+        place = _text(_fields(group.cell))
+        if place in self.skipped:
+            return f"skipped now: {' '.join(self.skipped[place].split())}"
+        if self.planned is None:
+            return self._differs(group)
+        if place in self.planned and not any(group.cell == one.cell for one in self.new.values()):
+            return "in the baseline and in today's grid, no record of it now"
+        return self._differs(group) or "in the baseline, not in today's grid"
+
+    def _differs(self, group: Group) -> str:
+        """Say what differs from the nearest cell of today that the baseline does not have; "" where none is near."""
+        fields = _described(group)
+        near = [(names, other) for other in self.others if (names := _apart(fields, other))]
+        if not near:
+            return ""
+        names, other = min(near, key=lambda one: len(one[0]))
+        return f"in the baseline with {_told(fields, names)}; today's cell has {_told(other, names)}"
+
+
+def seed_findings(pairs: Sequence[Pair]) -> Iterator[Finding]:
+    """List seeds that one side of a group has beyond the shared ones; where none is shared, none is missed."""
+    for old, new in pairs:
+        if not paired(old, new):
+            continue
+        gone = {s: value for s, value in old.accuracy.items() if s not in new.accuracy and s not in new.failed}
+        more = {s: value for s, value in new.accuracy.items() if s not in old.accuracy}
+        if gone:
+            note = f"in the baseline, no record now: {_seeds(gone)}"
+            yield Finding("seed", old.label, "missing", before=mean(gone), seeds=len(gone), note=note)
+        broken = [seed for seed in new.failed if seed not in old.accuracy]
+        if more or broken:
+            note = "; ".join([*([_seeds(more)] if more else []), *failures(new, broken)])
+            yield Finding("seed", old.label, "new", after=mean(more), seeds=len(more), note=note)
+
+
+def failures(group: Group, seeds: Collection[int] | None = None) -> list[str]:
+    """List the seeds that did not finish, or those among `seeds`, with their reasons."""
+    failed = sorted(group.failed.items())
+    return [f"seed {seed}: {' '.join(why.split())}" for seed, why in failed if seeds is None or seed in seeds]
+
+
+def _fields(cell: Mapping[str, Any]) -> dict[str, Any]:
+    """A cell as one level of fields and options, without its seed."""
+    plain = {name: value for name, value in cell.items() if name not in ("options", "seed")}
+    return plain | {f"option {name}" if name in plain else name: value for name, value in cell["options"].items()}
+
+
+def _described(group: Group) -> dict[str, Any]:
+    """The fields of a group's cell, and the beginnings of the digests of its contents."""
+    return _fields(group.cell) | {f"digest of {n}": v[:DIGITS] for n, v in group.content._asdict().items() if v}
+
+
+def _text(fields: Mapping[str, Any]) -> str:
+    return json.dumps(fields, sort_keys=True)
+
+
+def _apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Names of what differs between two cells that are near: of one place, or apart in one field alone; else none."""
+    missing = object()
+    names = [name for name in {**one, **other} if one.get(name, missing) != other.get(name, missing)]
+    return names if len(names) == 1 or not set(names) & set(PLACE) else []
+
+
+def _told(fields: Mapping[str, Any], names: Sequence[str]) -> str:
+    shown = [f"{n} = {json.dumps(fields[n], ensure_ascii=False)}" if n in fields else f"no {n}" for n in names[:NAMED]]
+    return ", ".join(shown) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+
+
+def _seeds(seeds: Collection[int]) -> str:
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, sorted(seeds)))}"
+
+
+def mean(values: Seeds) -> float:
+    """Mean over the seeds; NaN of none."""
+    return float(np.mean(list(values.values()))) if values else float("nan")

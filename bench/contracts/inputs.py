@@ -1,0 +1,78 @@
+"""Frozen image features as methods are given them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+IMAGES = 64  # that are seen at a time where each has class texts of its own, or goes through the image tower
+TEXTS = 2048  # of images and classes that are computed at a time, so that a deadline does not wait long for them
+
+
+def images_at_a_time(classes: int) -> int:
+    """Images whose class texts are computed at a time, at least one: `IMAGES`, fewer where classes are many."""
+    return max(1, min(IMAGES, TEXTS // classes))
+
+
+class Pixels(Protocol):
+    """Preprocessed images by position, a tensor [B, 3, H, W] or something that decodes or scales them when asked."""
+
+    def __getitem__(self, index: Any, /) -> Tensor:
+        """The images at these positions, [b, 3, H, W]."""
+        ...
+
+    def to(self, device: Any, /) -> Any:
+        """The same on a device."""
+        ...
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Frozen image features of some samples, not normalised.
+
+    Attributes:
+        pooled: [B, D].
+        tokens: [B, T, D], or None where the method did not declare them.
+        pixels: [B, 3, H, W], or None where the method did not declare them; a tensor in every batch.
+    """
+
+    pooled: Tensor
+    tokens: Tensor | None = None
+    pixels: Pixels | None = None
+
+    def __len__(self) -> int:
+        return self.pooled.shape[0]
+
+    def take(self, index: Tensor | slice) -> Inputs:
+        """The features at these positions, as a batch: images become a tensor."""
+        return self._like(*(None if part is None else part[index] for part in self._parts()))
+
+    def only(self, index: Tensor | slice) -> Inputs:
+        """The features at these positions, as a set: images that are decoded when asked for still are."""
+        pooled, tokens, pixels = self._parts()
+        chosen = getattr(pixels, "only", None)
+        images = pixels if pixels is None else pixels[index] if chosen is None else chosen(index)
+        return self._like(pooled[index], None if tokens is None else tokens[index], images)
+
+    def to(self, device: str | torch.device) -> Inputs:
+        """The features on a device."""
+        return self._like(*(None if part is None else part.to(device) for part in self._parts()))
+
+    def images(self) -> Tensor:
+        """The pixels of a batch, [B, 3, H, W].
+
+        Raises:
+            TypeError: they were not declared.
+        """
+        if not isinstance(self.pixels, Tensor):
+            raise TypeError("these inputs hold no images; declare Needs(pixels=True)")
+        return self.pixels
+
+    def _parts(self) -> tuple[Tensor, Tensor | None, Pixels | None]:
+        return self.pooled, self.tokens, self.pixels
+
+    def _like(self, *parts: Any) -> Inputs:
+        return Inputs(*parts)

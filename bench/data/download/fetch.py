@@ -1,0 +1,211 @@
+"""One file from several mirrors: resumed where it broke off, checked, and only then given its name."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from bench import console
+from bench.data.catalogue import Download
+from bench.data.download.transfer import PARTIAL, Interrupted, Part, Refused, Report, transfer
+from bench.errors import BenchError
+
+LOCK: Final = ".lock.tmp"
+DRIVE: Final = ("drive.google.com", "docs.google.com", "drive.usercontent.google.com")
+PAGE: Final = (b"<!doctype html", b"<html")
+
+
+class FetchFailed(BenchError):
+    """No mirror gave the file; the text says what each did, and what to do by hand."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long to try.
+
+    Attributes:
+        tries: of one mirror in a row that bring it no further.
+        stalled: seconds without a single byte after which a try is over.
+        first_wait: seconds between the first two tries; doubled from try to try.
+        longest_wait: the most of them, also where a server asks for more.
+        sleep: waits so many seconds.
+    """
+
+    tries: int = 4
+    stalled: float = 30.0
+    first_wait: float = 1.0
+    longest_wait: float = 60.0
+    sleep: Callable[[float], None] = time.sleep
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A file that is there.
+
+    Attributes:
+        file: its path.
+        sha256: of its content.
+        url: the mirror it came from, or empty where it was there before.
+    """
+
+    file: Path
+    sha256: str
+    url: str = ""
+
+
+def quiet(done: int, total: int | None) -> None:
+    """Report nothing."""
+
+
+def fetch(download: Download, folder: Path, patience: Patience | None = None, report: Report = quiet) -> Fetched:
+    """Get a file, unless it is there.
+
+    It arrives as NAME.part, which a later call goes on with, and gets its name once it is whole and checked: by
+    sha256, else md5, else size; where none of these is known, a note says so.
+
+    Args:
+        download: name, mirrors and what is known of the content.
+        folder: where the file goes; made if need be.
+        patience: how long to try.
+        report: called with the bytes so far and the whole number, None where unknown.
+
+    Raises:
+        FetchFailed: no mirror gave it.
+        BenchError: what is there is another file, or the disk is full or cannot be written.
+    """
+    final = folder / download.name
+    with held(final.parent):
+        if final.exists():
+            return _present(download, final)
+        tried = []
+        for url in download.urls:
+            try:
+                sha256 = _from_mirror(url, download, Part(final), patience or Patience(), report)
+            except Refused as reason:
+                tried.append(f"{url}: {reason}{_drive(url, str(reason))}")
+                continue
+            Part(final).publish(final)
+            return Fetched(final, sha256, url)
+    raise FetchFailed(by_hand(download, folder, tried))
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """The lock of a data set's folder, freed by the system when its holder dies; waits for another process.
+
+    Raises:
+        BenchError: the folder cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / LOCK, is_singleton=True)  # one object, so that a holder may ask again
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            console.warn(f'another process is at work in "{folder}"; waiting for it.')
+            lock.acquire()
+    except OSError as error:
+        raise BenchError(f'the folder "{folder}" cannot be written: {error.strerror}; name another.') from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def digests(file: Path) -> dict[str, str]:
+    """sha256 and md5 of a file in one pass."""
+    states = {"sha256": hashlib.sha256(), "md5": hashlib.md5(usedforsecurity=False)}
+    with file.open("rb") as stream:
+        while chunk := stream.read(1 << 20):
+            for state in states.values():
+                state.update(chunk)
+    return {name: state.hexdigest() for name, state in states.items()}
+
+
+def mismatch(download: Download, file: Path, found: dict[str, str]) -> str:
+    """In which way a file is not the one expected, by the strongest check that is known; empty where it is."""
+    for name in ("sha256", "md5"):
+        wanted = getattr(download, name).lower()
+        if wanted:
+            return "" if found[name] == wanted else f"{name} {found[name]}, expected {wanted}"
+    size = file.stat().st_size
+    return f"{size:,} bytes, expected {download.bytes:,}" if download.bytes not in (0, size) else ""
+
+
+def _present(download: Download, final: Path) -> Fetched:
+    found = digests(final)
+    problem = mismatch(download, final, found)
+    if problem:
+        raise BenchError(f'"{final}" is not the file expected ({problem}); remove it, and it is fetched again.')
+    return Fetched(final, found["sha256"])
+
+
+def _from_mirror(url: str, download: Download, part: Part, patience: Patience, report: Report) -> str:
+    """Bring the part to its end and check it; returns its sha256.
+
+    A wrong part may be a mixture of two versions where it was put together from several transfers, or cut short where
+    the server did not say how long it is, so the same mirror is then asked once more for the whole.
+    """
+    hashed = bool(download.sha256 or download.md5)
+    for again in (True, False):
+        resumed = _persistent(url, part, hashed, patience, report)
+        found = digests(part.file)
+        problem = _page(part.file) or mismatch(download, part.file, found)
+        if not problem:
+            if not (hashed or download.bytes):
+                console.warn(f"nothing is known to check {download.name} by; its sha256 is {found['sha256']}.")
+            return found["sha256"]
+        doubtful = resumed or part.origin is None or part.origin.total is None
+        part.drop()
+        if not (doubtful and again):
+            break
+    raise Refused(f"sent another content ({problem})")
+
+
+def _persistent(url: str, part: Part, hashed: bool, patience: Patience, report: Report) -> bool:
+    """Try until the part is whole, or until several tries in a row brought it no further; whether it was resumed."""
+    left, wait, furthest = patience.tries, patience.first_wait, 0
+    while True:
+        try:
+            return transfer(url, part, hashed, patience.stalled, report)
+        except Interrupted as reason:
+            origin = part.origin
+            gain = 0 if origin is None or origin.total is None else origin.total // 100  # a step worth waiting for
+            further = part.size > furthest + gain
+            left, wait = (patience.tries, patience.first_wait) if further else (left - 1, wait)
+            furthest = max(furthest, part.size)
+            if left == 0:
+                raise Refused(f"{reason}, {patience.tries} times in a row") from reason
+            patience.sleep(min(reason.wait or wait, patience.longest_wait))
+            wait *= 2
+
+
+def _page(file: Path) -> str:
+    with file.open("rb") as stream:
+        start = stream.read(512)
+    if not start:
+        return "an empty file"
+    wanted = file.name.removesuffix(PARTIAL).endswith((".html", ".htm"))
+    return "a web page instead of the file" if start.lstrip().lower().startswith(PAGE) and not wanted else ""
+
+
+def _drive(url: str, reason: str) -> str:
+    page = "web page" in reason and urlsplit(url).hostname in DRIVE
+    return "; Google Drive hands this file to a browser only" if page else ""
+
+
+def by_hand(download: Download, folder: Path, tried: Sequence[str] = ()) -> str:
+    """What to do where no mirror gave the file; `tried` is what each of them did."""
+    final = folder / download.name
+    manual = download.manual.rstrip(".") or "fetch it by hand" + (f" from {download.urls[0]}" if download.urls else "")
+    if not tried:
+        return f'{download.name} must be fetched by hand: {manual}; put it at "{final}".'
+    return f'{download.name} could not be fetched ({"; ".join(tried)}); {manual}, and put it at "{final}".'

@@ -1,0 +1,130 @@
+"""Holding a data set against what is known of it: files, lists, sizes, and whether every image can be decoded."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from bench.contracts.dataset import SPLITS, Split
+from bench.data.download.fetch import digests, mismatch
+from bench.data.download.prepare import Place
+from bench.data.download.transfer import Report
+from bench.errors import BenchError
+from bench.images.loader import CHUNK, in_order, processes
+
+SIDE = 224  # pixels, to which an image counts when it is decided on worker processes
+
+
+@dataclass
+class Verified:
+    """What was found.
+
+    Attributes:
+        classes: how many there are.
+        images: in training, validation and test split.
+        seconds: that decoding them took, with the start of the worker processes.
+        problems: what is not as it should be, one line each; without broken images.
+        broken: one line for each image that cannot be decoded.
+        notes: how the splits came about and how images are read.
+        left_out: what lies among the images and is none of the data set, one line for each reason.
+    """
+
+    classes: int = 0
+    images: tuple[int, ...] = ()
+    seconds: float = 0.0
+    problems: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+    notes: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def rate(self) -> float:
+        """Images per second."""
+        return sum(self.images) / self.seconds if self.seconds else 0.0
+
+
+def verify(at: Place, report: Report) -> Verified:
+    """Open a data set, compare it with its record, and decode every image in worker processes.
+
+    Args:
+        at: the data set.
+        report: called with the images decoded so far and their number.
+    """
+    found = Verified(problems=[*at.missing, *_altered(at)])
+    if at.missing:
+        return found
+    try:
+        found.classes = len(at.dataset.class_names)
+        splits = [at.dataset.splits[name] for name in SPLITS]
+        found.notes, found.left_out = at.dataset.notes, at.dataset.left_out
+    except BenchError as error:
+        found.problems += error.lines
+        return found
+    found.problems += _alike(at)
+    found.images = tuple(len(split) for split in splits)
+    found.problems += _unlike(at, found)
+    began = time.monotonic()
+    work, total = partial(broken, splits), sum(found.images)
+    for number, chunk in enumerate(in_order(work, total, processes(total, SIDE)), start=1):
+        found.broken += chunk
+        report(min(number * CHUNK, total), total)
+    found.seconds = time.monotonic() - began
+    return found
+
+
+def broken(splits: Sequence[Split], positions: Sequence[int]) -> list[str]:
+    """One line for each image that cannot be decoded.
+
+    Args:
+        splits: whose images are counted on from split to split.
+        positions: which of them.
+    """
+    lines, first = [], 0
+    for name, split in zip(SPLITS, splits, strict=True):
+        for position in (one - first for one in positions if first <= one < first + len(split)):
+            try:
+                split.images[position].load()
+            except BenchError as error:
+                lines.append(str(error))
+            except Exception as error:  # noqa: BLE001 - whatever a decoder raises at a broken file
+                reason = " ".join(str(error).split()) or type(error).__name__
+                lines.append(f'{name} image "{split.name(position)}" cannot be decoded: {reason}.')
+        first += len(split)
+    return lines
+
+
+def _unlike(at: Place, found: Verified) -> list[str]:
+    """Where classes and sizes differ from the catalogue."""
+    sizes = at.catalogued.sizes if at.catalogued else None
+    if sizes is None:
+        return []
+    counts: dict[str, int] = {"classes": found.classes, "total": sum(found.images)}
+    counts.update(zip(SPLITS, found.images, strict=True))
+    return [
+        f"dataset {at.name}: {what}: found {counts[what]:,}, expected {expected:,}."
+        for what, expected in sizes.model_dump().items()
+        if expected and counts[what] != expected
+    ]
+
+
+def _alike(at: Place) -> list[str]:
+    """Class names that no prompt can tell apart."""
+    from bench.clip.tokens import indistinct
+
+    return [f"dataset {at.name}: {one}" for one in indistinct(at.dataset.class_names, at.dataset.homonyms)]
+
+
+def _altered(at: Place) -> list[str]:
+    """Plain files whose hash is known and another; of a split file the data set itself checks the content."""
+    lines = []
+    for download in at.downloads:
+        known = at.catalogued and download.unpack is None and (download.sha256 or download.md5)
+        file: Path | None = at.catalogued.place(download.name) if known and at.catalogued else None
+        split = at.catalogued.entry.split if at.catalogued else None
+        if file is not None and file.name == Path(download.name).name and not (split and split.name == download.name):
+            problem = mismatch(download, file, digests(file))
+            lines += [f'"{file}" is not the file expected ({problem}); fetch it again.'] if problem else []
+    return lines

@@ -1,0 +1,1 @@
+"""Data sets in files: catalogue entries, indexes and digests."""

@@ -1,0 +1,89 @@
+"""Data sets with a metadata record: where their files lie, and what is missing of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+from bench.contracts.dataset import Dataset
+from bench.data import catalogue
+from bench.errors import BenchError
+
+ONE_MODE = "official"
+
+
+class Catalogued(Dataset):
+    """A data set described in `bench/data/catalogue`.
+
+    Args:
+        root: the folder of its files, or None for its folder under `catalogue.default_root()`.
+        mode: one of `modes`; None is the first.
+        skip_broken: whether images that cannot be decoded are left out and recorded.
+
+    Attributes:
+        name: as it is registered; its record is `catalogue.entry(name)`.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, root: Path | None = None, mode: str | None = None, skip_broken: bool = False) -> None:
+        super().__init__(root, mode, skip_broken)
+        self.entry = catalogue.entry(self.name)
+        self.folder = Path(root).expanduser() if root is not None else catalogue.default_root() / self.entry.folder
+        self.templates, self.licence, self.source = self.entry.templates, self.entry.licence, self.entry.source
+        self.notes = self.entry.notes
+
+    @property
+    def sizes(self) -> catalogue.Sizes | None:
+        """Classes and images that this mode must have."""
+        return self.entry.sizes.get(self.mode or ONE_MODE)
+
+    @property
+    def full_name(self) -> str:
+        """The name with the mode, as it is written on the command line."""
+        return self.name if not self.modes or self.mode == self.modes[0] else f"{self.name}[mode={self.mode}]"
+
+    def bases(self) -> tuple[Path, ...]:
+        """Folders that the paths of the record may be relative to, in the order in which they are tried."""
+        return (self.folder, *(self.folder / nested for nested in self.entry.nested))
+
+    def base(self, path: str) -> Path | None:
+        """The first of `bases` under which a path exists."""
+        return next((base for base in self.bases() if (base / path).exists()), None)
+
+    def place(self, path: str) -> Path | None:
+        """Where a file or folder of the record lies, also compressed (.gz); None where it is missing."""
+        found = (base / name for base in self.bases() for name in (path, f"{path}.gz"))
+        return next((file for file in found if file.exists()), None)
+
+    def missing(self) -> list[str]:
+        """What is not there, one line each with what to do about it."""
+        return self.absent()
+
+    def absent(self) -> list[str]:
+        """Which paths of the record are not there: one line for all that can be fetched, one for each manual step."""
+        needed = [
+            file for file in self.entry.downloads if not file.optional and (not file.modes or self.mode in file.modes)
+        ]
+        remedies: dict[str, list[str]] = {}
+        for file in needed:
+            remedy = self._prepare if file.urls else file.manual
+            remedies.setdefault(remedy, []).extend(path for path in file.gives if self.place(path) is None)
+        where = "" if self.folder.is_dir() else f", or if it lies elsewhere, set root under [dataset.{self.name}]"
+        return [
+            f'dataset {self.full_name}: "{self.folder}" has no {", ".join(paths)}; {remedy.rstrip(".")}{where}.'
+            for remedy, paths in remedies.items()
+            if paths
+        ]
+
+    def unreadable(self, error: Exception) -> BenchError:
+        """The error of files that torchvision's class does not take."""
+        reason = " ".join(str(error).split()).partition(" You can use download=True")[0].rstrip(".")
+        return BenchError(
+            f'dataset {self.full_name}: torchvision cannot read "{self.folder}" ({reason}); fetch its files again.'
+        )
+
+    @property
+    def _prepare(self) -> str:
+        name = self.full_name
+        return f"run: bench data prepare {name}" if name == self.name else f'run: bench data prepare "{name}"'

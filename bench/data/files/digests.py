@@ -1,0 +1,194 @@
+"""What stands for images in files: a digest, how their headers say they are read, and which cannot be decoded.
+
+Each takes a pass over all files, so all are remembered in the user's cache (or where NOISY_PROMPT_BENCH_CACHE says),
+under a stamp of the listing: the folder, and of every file its name, size and time of change. A file that is touched is
+looked at again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, TypeVar
+
+import numpy as np
+import PIL
+from numpy.typing import NDArray
+
+from bench.contracts.dataset import SplitName
+from bench.errors import BenchError
+from bench.images.decode import TURNED, UNDECODABLE, read_image, reading
+from bench.images.grey import SCALED
+
+Labels = NDArray[np.int64]
+T = TypeVar("T")
+LIMIT: Final = 100_000
+SIZES_ONLY: Final = "sizes-"
+CACHE: Final = "NOISY_PROMPT_BENCH_CACHE"
+_SHARE: Final = 256
+_READING: Final = 1  # of `bench.images.decode.reading`; another one where it says something else of the same file
+_JPEG: Final = (".jpg", ".jpeg", ".jpe", ".jfif")
+
+
+def listing_digest(root: Path, parts: Mapping[SplitName, tuple[Sequence[str], Labels]], upright: bool = False) -> str:
+    """sha256 over the names, labels and bytes of the files of all splits, 64 hexadecimal digits.
+
+    Above 100,000 files the sizes stand for the bytes, and the digest begins with "sizes-". How images are read enters
+    where it is not Pillow's own conversion (`readings`).
+
+    Args:
+        root: the folder that the names are relative to.
+        parts: of every split the N names, with forward slashes, and the labels [N].
+        upright: whether images are turned as their EXIF orientation says.
+
+    Raises:
+        BenchError: a file is not there or cannot be read.
+    """
+    names = [name for split in parts for name in parts[split][0]]
+    stats = _stats(root, names)
+    state = hashlib.sha256()
+    for split, (own, labels) in parts.items():
+        state.update(f"{split} {len(own)}\n".encode() + labels.astype("<i8").tobytes())
+    found = zip(names, readings(root, names, upright), strict=True)
+    state.update("".join(f"{name}\tis {how}\n" for name, how in found if how).encode())
+    if len(names) > LIMIT:
+        state.update("".join(f"{name}\t{size}\n" for name, (size, _) in zip(names, stats, strict=True)).encode())
+        return SIZES_ONLY + state.hexdigest()
+    contents = _remembered("contents", root, names, stats, lambda: _contents(root, names))
+    state.update("".join(f"{name}\t{content}\n" for name, content in zip(names, contents, strict=True)).encode())
+    return state.hexdigest()
+
+
+def stamps(root: Path, names: Sequence[str]) -> NDArray[np.int64]:
+    """Size and time of change in nanoseconds of every file, [N, 2].
+
+    Raises:
+        BenchError: a file is not there.
+    """
+    return np.array(_stats(root, names), np.int64).reshape(-1, 2)
+
+
+def broken(root: Path, names: Sequence[str]) -> list[str]:
+    """The names of the files that cannot be decoded, in the order given; every file is decoded once.
+
+    Raises:
+        BenchError: a file is not there.
+    """
+    return _remembered("broken", root, names, _stats(root, names), lambda: _undecodable(root, names))
+
+
+def readings(root: Path, names: Sequence[str], upright: bool = False) -> list[str]:
+    """How the header of each image says that it is read, see `bench.images.decode.reading`; nothing is decoded.
+
+    Args:
+        root: the folder that the names are relative to.
+        names: N paths.
+        upright: whether images are turned as their EXIF orientation says; else JPEG holds nothing of interest.
+
+    Raises:
+        BenchError: a file is not there.
+    """
+    asked = [name for name in names if upright or not name.casefold().endswith(_JPEG)]
+    if not asked:
+        return [""] * len(names)
+    what = f"readings-{_READING}-{'upright' if upright else 'plain'}-{PIL.__version__}"
+    stats = _stats(root, asked)
+    found = _remembered(what, root, asked, stats, lambda: _each(lambda name: reading(root / name, upright), asked))
+    known = dict(zip(asked, found, strict=True))
+    return [known.get(name, "") for name in names]
+
+
+def reading_notes(found: Sequence[str]) -> list[str]:
+    """Sentences on the images that are not read by Pillow's own conversion, from their `readings` [N]."""
+    counts = {code: sum(code in how.split() for how in found) for code in (*SCALED, TURNED)}
+    said = {code: f"greyscale {text}" for code, text in SCALED.items()}
+    said[TURNED] = "turned upright, as EXIF says"
+    return [
+        f"{count:,} images are {said[code]}." if count > 1 else f"One image is {said[code]}."
+        for code, count in counts.items()
+        if count
+    ]
+
+
+def _stats(root: Path, names: Sequence[str]) -> list[tuple[int, int]]:
+    """Size and time of change, in nanoseconds, of every file."""
+
+    def one(name: str) -> tuple[int, int]:
+        try:
+            found = (root / name).stat()
+        except OSError as error:
+            raise BenchError(f'image "{root / name}" cannot be read: {error.strerror}; restore it.') from error
+        return found.st_size, found.st_mtime_ns
+
+    return _each(one, names)
+
+
+def _contents(root: Path, names: Sequence[str]) -> list[str]:
+    """sha256 of the bytes of every file."""
+
+    def one(name: str) -> str:
+        try:
+            with (root / name).open("rb") as stream:
+                return hashlib.file_digest(stream, "sha256").hexdigest()
+        except OSError as error:
+            raise BenchError(f'image "{root / name}" cannot be read: {error.strerror}; restore it.') from error
+
+    return _each(one, names)
+
+
+def _undecodable(root: Path, names: Sequence[str]) -> list[str]:
+    def fails(name: str) -> bool:
+        try:
+            read_image(root / name)
+        except UNDECODABLE:
+            return True
+        return False
+
+    return [name for name, failed in zip(names, _each(fails, names), strict=True) if failed]
+
+
+def _each(work: Callable[[str], T], names: Sequence[str]) -> list[T]:
+    """What `work` makes of every name; a thread per core is enough, since reading and decoding free the interpreter."""
+    shares = (names[start : start + _SHARE] for start in range(0, len(names), _SHARE))
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        return [made for share in pool.map(lambda share: [work(name) for name in share], shares) for made in share]
+
+
+def _folder() -> Path:
+    import platformdirs
+
+    named = os.environ.get(CACHE)
+    return Path(named or platformdirs.user_cache_dir("noisy-prompt-bench")).expanduser() / "digests"
+
+
+def _remembered(
+    what: str,
+    root: Path,
+    names: Sequence[str],
+    stats: Sequence[tuple[int, int]],
+    compute: Callable[[], list[str]],
+) -> list[str]:
+    """What `compute` returns, from the cache where the same listing was looked at before; without a cache, computed."""
+    listing = [[name, *stat] for name, stat in zip(names, stats, strict=True)]
+    stamp = hashlib.sha256(json.dumps([what, str(root.resolve()), listing]).encode()).hexdigest()
+    file = _folder() / f"{what}-{stamp}.json"
+    try:
+        found: list[str] = json.loads(file.read_text(encoding="utf-8"))
+        return found
+    except (OSError, ValueError):
+        value = compute()
+    partial = file.with_name(f".{uuid.uuid4().hex}.tmp")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(json.dumps(value), encoding="utf-8")
+        partial.replace(file)
+    except OSError:  # a full or read-only cache costs another pass, nothing else
+        with suppress(OSError):
+            partial.unlink()
+    return value

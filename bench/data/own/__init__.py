@@ -1,0 +1,1 @@
+"""A user's own images: folders of classes, or a table."""

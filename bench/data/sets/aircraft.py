@@ -1,0 +1,49 @@
+"""FGVC-Aircraft by its official lists."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from bench.contracts.dataset import SplitName
+from bench.data.files.indexed import Index, Indexed, Part
+from bench.data.files.lines import lines_of
+from bench.data.sets.torchvision_sets import torchvision_index
+from bench.errors import BenchError
+
+CLASSES = "variants.txt"
+LISTS: dict[SplitName, str] = {"train": "train", "validation": "val", "test": "test"}
+
+
+class FGVCAircraft(Indexed):
+    """FGVC-Aircraft, 100 variants in the order of `variants.txt`, official splits.
+
+    CoOp has no split file for it and reads these lists; torchvision reads the same, so that both modes give the same
+    images and labels.
+    """
+
+    name = "fgvcaircraft"
+    modes: ClassVar[tuple[str, ...]] = ("coop", "tv")
+
+    def read(self) -> Index:
+        """The index of the mode."""
+        if self.mode == "tv":
+            return torchvision_index(self)
+        base = self.base(CLASSES) or self.folder
+        classes = tuple(lines_of(base / CLASSES))
+        return Index(classes, {split: _part(base, name, classes) for split, name in LISTS.items()})
+
+
+def _part(base: Path, name: str, classes: tuple[str, ...]) -> Part:
+    """One list: every line an image's number, a space and its variant."""
+    file, numbers = base / f"images_variant_{name}.txt", {variant: label for label, variant in enumerate(classes)}
+    names, labels = [], []
+    for line in lines_of(file):
+        number, _, variant = line.partition(" ")
+        if variant not in numbers:
+            raise BenchError(f'"{file}": "{line}" names no variant of {CLASSES}; fetch the files again.')
+        names.append(f"images/{number}.jpg")
+        labels.append(numbers[variant])
+    return Part(base, names, np.array(labels, dtype=np.int64))

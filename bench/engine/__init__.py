@@ -1,0 +1,1 @@
+"""What trains a cell: labels, features, the training loop and the audit."""

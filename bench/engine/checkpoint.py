@@ -1,0 +1,220 @@
+"""What a method has learned, kept so that it can predict again: small, and checked before it is written.
+
+Kept is what a *twin* lacks: the same method set up anew with the same class names, templates and observed labels, but
+with zeros for image features. Whatever the set-up makes of text comes from the frozen backbone again; what training, or
+the training images, have made different is in the file. Training images themselves are never kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bench import dataset_name
+from bench.clip.backbone import Backbone
+from bench.contracts.method import Context, Inputs, Method, Needs
+from bench.engine.loop import chunk_of, collect
+from bench.errors import BenchError
+from bench.plugins import METHODS
+from bench.records.cell import Cell
+from bench.seeds import Stream
+
+FORMAT = 1
+
+
+class NotKept(Exception):
+    """What a method has learned cannot be kept; the text says why in one line."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the set-up of a method is given, beside images.
+
+    Attributes:
+        class_names: C names.
+        templates: texts with `{}` for the class name.
+        observed: labels, [M].
+        noise_rate: for methods that declare this oracle: the nominal rate, of a kind without one the realised rate.
+    """
+
+    class_names: tuple[str, ...]
+    templates: tuple[str, ...]
+    observed: Tensor
+    noise_rate: float = 0.0
+
+
+def context_of(
+    cell: Cell,
+    given: Given,
+    backbone: Backbone,
+    train: Inputs,
+    pool: Inputs | None = None,
+    views: tuple[Inputs, ...] = (),
+) -> Context:
+    """The context of a cell's `setup`.
+
+    Args:
+        cell: its streams, budget and oracle facts.
+        given: names, templates and labels.
+        backbone: the frozen facade.
+        train: the declared features of the M training samples.
+        pool: features of the whole training split, where declared.
+        views: features of the M training samples under each augmented view, where declared.
+    """
+    name = dataset_name.stream_name(cell.dataset)
+    return Context(
+        class_names=given.class_names,
+        templates=given.templates,
+        observed=given.observed,
+        backbone=backbone,
+        train=train,
+        init=Stream(cell.seed, "init", name),
+        method=Stream(cell.seed, "method", cell.method, "setup"),
+        batch_size=cell.batch_size,
+        epochs=cell.epochs,
+        oracle={"noise_rate": given.noise_rate} if "noise_rate" in needs_of(cell).oracle else {},
+        pool=pool,
+        views=views,
+    )
+
+
+def needs_of(cell: Cell) -> Needs:
+    """What the method of a cell declares under its options."""
+    kind = METHODS.get(cell.method)
+    return kind.needs(kind.Options(**cell.options))
+
+
+def keep(method: Method, cell: Cell, given: Given, backbone: Backbone, inputs: Inputs, logits: Tensor) -> bytes:
+    """A safetensors file of what tells a finished method from its twin: parameters, and buffers where they matter.
+
+    Args:
+        method: after its last evaluation.
+        cell: its cell.
+        given: what it was set up with.
+        backbone: what it was set up on.
+        inputs: n images with what the method needs.
+        logits: what it predicted for these, [n, C]; the twin must give the same bits.
+
+    Raises:
+        NotKept: the twin cannot be set up, or predicts something else.
+    """
+    try:
+        twin = _twin(cell, given, backbone)
+    except Exception as error:
+        text = " ".join(str(error).split()) or "no reason given"
+        raise NotKept(f"its set-up fails without training images: {type(error).__name__}: {text}") from error
+    twin.check_time = method.check_time
+    fresh = {name: value.clone() for name, value in twin.state_dict().items()}
+    learned = {name: value for name, value in method.state_dict().items() if not _same(value, fresh.get(name))}
+    if any(name not in fresh or value.shape != fresh[name].shape for name, value in learned.items()):
+        raise NotKept("its parameters or buffers have other shapes without training images")
+    parameters = {name for name, _ in method.named_parameters()}
+    for chosen in ({name: value for name, value in learned.items() if name in parameters}, learned):
+        twin.load_state_dict(fresh | chosen)
+        if _predicts(twin, inputs, logits):
+            return _packed(chosen, cell, given, backbone)
+    raise NotKept("it predicts from training images, or from weights, that are no parameter or buffer of its own")
+
+
+def restore(content: bytes, cell: Cell, backbone: Backbone) -> tuple[Method, tuple[str, ...]]:
+    """A method as it was when it was kept, on the backbone's device, and the class names.
+
+    Raises:
+        BenchError: the file is torn or of another format, the weights are not those it was trained on, or the method
+            has another version now.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        state, header = load(content), _header(content)
+        given = Given(
+            tuple(json.loads(header["class_names"])),
+            tuple(json.loads(header["templates"])),
+            torch.tensor(json.loads(header["observed"]), dtype=torch.long, device=backbone.device),
+            float(header["noise_rate"]),
+        )
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise BenchError("the kept prompts are torn; run the cell again with --set keep_prompts=true.") from error
+    _check(header, cell, backbone)
+    method = _twin(cell, given, backbone)
+    method.load_state_dict(method.state_dict() | {name: value.to(backbone.device) for name, value in state.items()})
+    return method, given.class_names
+
+
+def _check(header: Mapping[str, str], cell: Cell, backbone: Backbone) -> None:
+    version = str(METHODS.row(cell.method).version)
+    if header.get("format") != str(FORMAT):
+        raise BenchError(
+            f"the kept prompts are of format {header.get('format')}; expected {FORMAT}: run the cell again."
+        )
+    if header.get("backbone") != backbone.digest:
+        raise BenchError(
+            f'the prompts were trained on other weights than those of "{cell.backbone}" as they are here; '
+            "name the right ones with --backbone."
+        )
+    if header.get("method") != f"{cell.method} {version}":
+        raise BenchError(
+            f"the prompts were kept by {header.get('method')}, here is {cell.method} {version}; run the cell again."
+        )
+
+
+def _twin(cell: Cell, given: Given, backbone: Backbone) -> Method:
+    """The method of a cell after a set-up without images: zeros stand in for the declared features."""
+    kind, needs = METHODS.get(cell.method), needs_of(cell)
+    twin = kind(kind.Options(**cell.options))
+    train = _zeros(len(given.observed), needs, backbone)
+    twin.setup(context_of(cell, given, backbone, train, train if needs.pool else None))
+    return twin.to(backbone.device)
+
+
+def _zeros(count: int, needs: Needs, backbone: Backbone) -> Inputs:
+    """Zeros in the shape of the declared features; one row is held in memory."""
+
+    def row(*shape: int) -> Tensor:
+        return torch.zeros(1, *shape, device=backbone.device).expand(count, *shape)
+
+    return Inputs(
+        row(backbone.embed_dim),
+        row(backbone.num_tokens, backbone.embed_dim) if needs.tokens else None,
+        row(3, backbone.image_size, backbone.image_size) if needs.pixels else None,
+    )
+
+
+@torch.no_grad()
+def _predicts(method: Method, inputs: Inputs, logits: Tensor) -> bool:
+    chunk = chunk_of(method.needs(method.options), logits.shape[1])
+    return torch.equal(collect(method.predict, inputs, method.prepare(), chunk, method.check_time), logits)
+
+
+def _same(value: Tensor, other: Tensor | None) -> bool:
+    return other is not None and value.shape == other.shape and torch.equal(value, other)
+
+
+def _packed(state: Mapping[str, Tensor], cell: Cell, given: Given, backbone: Backbone) -> bytes:
+    from safetensors.torch import save
+
+    header = {
+        "format": str(FORMAT),
+        "method": f"{cell.method} {METHODS.row(cell.method).version}",
+        "options": json.dumps(dict(cell.options), sort_keys=True),
+        "backbone": backbone.digest,
+        "class_names": json.dumps(given.class_names),
+        "templates": json.dumps(given.templates),
+        "observed": json.dumps(given.observed.tolist()),
+        "noise_rate": repr(given.noise_rate),
+        "torch": torch.__version__,
+    }
+    return save({name: value.detach().cpu().contiguous().clone() for name, value in state.items()}, header)
+
+
+def _header(content: bytes) -> dict[str, str]:
+    """The metadata of a safetensors file: behind 8 bytes of its length stands a JSON object."""
+    length = int.from_bytes(content[:8], "little")
+    found: dict[str, Any] = json.loads(content[8 : 8 + length])
+    return dict(found["__metadata__"])

@@ -1,0 +1,43 @@
+"""A method that was kept, as a classifier of images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from bench.clip.backbone import Backbone
+from bench.contracts.method import Inputs, Method
+from bench.images.pixels import Evaluation
+
+
+class Classifier:
+    """A restored method on its backbone.
+
+    Args:
+        method: from `bench.engine.checkpoint.restore`.
+        class_names: C names.
+        backbone: the frozen facade it was restored on.
+    """
+
+    def __init__(self, method: Method, class_names: tuple[str, ...], backbone: Backbone) -> None:
+        self.method, self.class_names, self.backbone = method, class_names, backbone
+        self.needs = method.needs(method.options)
+        self.evaluation = Evaluation(backbone.preprocess)
+        with torch.no_grad():
+            self.prepared = method.prepare()
+
+    def decoded(self, image: Image.Image) -> Tensor:
+        """An image as `probabilities` takes it, [3, H, W]."""
+        return self.evaluation.decoded(image)
+
+    @torch.no_grad()
+    def probabilities(self, decoded: Sequence[Tensor]) -> Tensor:
+        """Of B decoded images, [B, C] on the CPU."""
+        pixels = self.evaluation.scaled(torch.stack(list(decoded)).to(self.backbone.device))
+        features = self.backbone.image(pixels)
+        tokens, images = features.tokens if self.needs.tokens else None, pixels if self.needs.pixels else None
+        logits = self.method.predict(Inputs(features.pooled, tokens, images), self.prepared)
+        return logits.float().softmax(1).cpu()

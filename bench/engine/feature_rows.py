@@ -1,0 +1,101 @@
+"""Which images go through a tower for a set of samples, under which key, and in which rows the samples then stand."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from bench.clip.backbone import Backbone
+from bench.clip.encode import Part
+from bench.clip.features import PLAIN, FeatureKey, FeatureStore, Listen
+from bench.contracts.dataset import Dataset, SplitName
+from bench.contracts.noise import Labels
+from bench.images.augment import Augmented, View
+from bench.images.pixels import Chosen
+
+WHOLE = 4096
+SHARE = 8
+
+
+def alone(size: int, few: int) -> bool:
+    """Whether `few` samples of a split of `size` images are encoded alone, instead of the whole split for all seeds.
+
+    This rests on data set and cell alone, never on the machine or on what is stored: both ways differ by rounding.
+    """
+    return size > WHOLE and few * SHARE < size
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Parts that must be in the store, and where the samples are in them.
+
+    Attributes:
+        key: of the entry.
+        images: all images of the entry.
+        parts: "pooled", perhaps with "tokens", or "pixels" alone.
+        rows: of the entry, one for each sample, [n]; None for all in their order.
+    """
+
+    key: FeatureKey
+    images: Sequence[Image.Image]
+    parts: tuple[Part, ...]
+    rows: Tensor | None = None
+
+    def entry(self, store: FeatureStore, backbone: Backbone, listen: Listen | None = None) -> dict[Part, Tensor]:
+        """All rows of the entry by part, computed where they are not there."""
+        return store.parts(self.key, self.parts, self.images, backbone, listen=listen)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Samples of one split, a whole set or a part of one.
+
+    Attributes:
+        dataset: opened.
+        split: which part of it.
+        positions: of the samples in the split, [n]; None is the whole split in its order.
+        few: samples of the whole set, from all its origins.
+        name: what random streams know the data set by, where it is not the cell's own.
+    """
+
+    dataset: Dataset
+    split: SplitName
+    positions: Labels | None = None
+    few: int = 0
+    name: str = ""
+
+    @property
+    def size(self) -> int:
+        """n."""
+        return len(self.dataset.splits[self.split]) if self.positions is None else len(self.positions)
+
+    def wanted(self, backbone: Backbone, parts: tuple[Part, ...], view: View | None = None) -> Wanted:
+        """What must be in the store for these samples: plain, or under one augmented view."""
+        images = self.dataset.splits[self.split].images
+        if self.positions is None:
+            return Wanted(self._key(backbone, parts, view), images, parts)
+        if view is None and not alone(len(images), self.few):
+            return Wanted(self._key(backbone, parts, view), images, parts, torch.from_numpy(self.positions))
+        unique, inverse = np.unique(self.positions, return_inverse=True)
+        images = Chosen(images, unique.tolist()) if view is None else self.seen(unique, backbone.image_size, view)
+        digest = hashlib.sha256(unique.astype("<i8").tobytes()).hexdigest()
+        return Wanted(self._key(backbone, parts, view, digest), images, parts, torch.from_numpy(inverse))
+
+    def seen(self, positions: Labels, size: int, view: View) -> Augmented:
+        """The images at some positions [n] of the split under a view, `size` x `size` pixels."""
+        split = self.dataset.splits[self.split]
+        names = [split.name(position) for position in positions.tolist()]
+        return Augmented(Chosen(split.images, positions.tolist()), names, self._own(view), self.split, size)
+
+    def _own(self, view: View) -> View:
+        return replace(view, dataset=self.name or view.dataset)
+
+    def _key(self, backbone: Backbone, parts: tuple[Part, ...], view: View | None, positions: str = "") -> FeatureKey:
+        text = PLAIN if view is None else str(self._own(view))
+        return FeatureKey.of(self.dataset.images_digest, self.split, backbone, text, positions, parts == ("pixels",))

@@ -1,0 +1,116 @@
+"""The distinct labellings among the cells of a grid, drawn as a trial draws them: what every method is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench import dataset_name
+from bench.contracts.dataset import SplitName
+from bench.contracts.noise import OUTSIDE, NoisyLabels, Sampled
+from bench.grid.expand import Grid
+from bench.records.cell import Cell, noise_text
+
+FEW: tuple[SplitName, ...] = ("train", "validation")
+AXES = ("dataset", "noise", "rate", "shots", "seed")
+
+
+@dataclass(frozen=True)
+class Combination:
+    """One labelling.
+
+    Attributes:
+        cell: the first of the cells that are given it; its method plays no part.
+        class_names: C names.
+        few: training and validation samples.
+    """
+
+    cell: Cell
+    class_names: tuple[str, ...]
+    few: Mapping[SplitName, Sampled]
+
+    @property
+    def noisy(self) -> NoisyLabels:
+        """Labels of the training samples."""
+        return self.few["train"].noisy
+
+    @property
+    def label(self) -> str:
+        """A short text for people."""
+        cell = self.cell
+        noise = noise_text(cell.noise, cell.rate)
+        return f"{dataset_name.shown(cell.dataset)} · {noise} · {cell.shots} shots · seed {cell.seed}"
+
+    @cached_property
+    def matrix(self) -> NDArray[np.int64]:
+        """Training samples by true class (rows) and observed class, [C, C]; one more row for foreign images, if any."""
+        noisy, classes = self.noisy, len(self.class_names)
+        rows = np.where(noisy.true == OUTSIDE, classes, noisy.true)
+        counts = np.zeros((classes + int((rows == classes).any()), classes), dtype=np.int64)
+        np.add.at(counts, (rows, noisy.observed), 1)
+        return counts
+
+    @property
+    def has_outside(self) -> bool:
+        """Whether there are foreign images."""
+        return len(self.matrix) > len(self.class_names)
+
+    def same_images(self, other: Combination) -> bool:
+        """Whether the training images are those of another one, in the same order."""
+        return self.cell.dataset == other.cell.dataset and self.images() == other.images()
+
+    def images(self) -> list[tuple[str, int]]:
+        """Data set ("" for the cell's own) and position of each training image."""
+        train = self.few["train"]
+        guests = np.full(len(train.positions), -1) if train.foreign is None else train.foreign.positions
+        other = "" if train.foreign is None else train.foreign.dataset
+        pairs = zip(train.positions.tolist(), guests.tolist(), strict=True)
+        return [("", own) if guest < 0 else (other, guest) for own, guest in pairs]
+
+    @property
+    def present(self) -> NDArray[np.bool_]:
+        """Which classes have a sample that is truly of them, [C]."""
+        found: NDArray[np.bool_] = self.matrix[: len(self.class_names)].sum(1) > 0
+        return found
+
+    @property
+    def unsupported(self) -> list[int]:
+        """Classes that have samples, truly or by observed label, none of which is both; none where nothing is known."""
+        if not self.noisy.truth:
+            return []
+        seen = self.present | (self.matrix.sum(0) > 0)
+        return [int(label) for label in np.flatnonzero(seen & (self.matrix.diagonal() == 0))]
+
+    @property
+    def extremes(self) -> tuple[int, int] | None:
+        """The classes with the lowest and the highest share of wrong labels; None where the truth is unknown."""
+        rates = self.noisy.per_class_rate
+        if rates is None or not self.present.any():
+            return None
+        classes = [int(label) for label in np.flatnonzero(self.present)]
+        return min(classes, key=rates.__getitem__), max(classes, key=rates.__getitem__)
+
+    def confusions(self) -> list[tuple[str, str, int]]:
+        """Wrong pairs in words, true, observed and count, the strongest first; none where the truth is unknown."""
+        if not self.noisy.truth:
+            return []
+        pairs = sorted(self.noisy.confusion, key=lambda pair: (-pair[2], pair[0], pair[1]))
+        return [(self.name(true), self.name(observed), count) for true, observed, count in pairs]
+
+    def name(self, label: int) -> str:
+        """A class by its number; foreign images are "outside"."""
+        return "outside" if label in (OUTSIDE, len(self.class_names)) else self.class_names[label]
+
+
+def distinct(grid: Grid) -> list[Cell]:
+    """One cell for each labelling among those of a grid, in its order."""
+    found: dict[tuple[Any, ...], Cell] = {}
+    for planned in grid.cells:
+        cell = planned.cell
+        found.setdefault((*(getattr(cell, axis) for axis in AXES), cell.validation), cell)
+    return list(found.values())

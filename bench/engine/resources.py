@@ -1,0 +1,216 @@
+"""From images to what a run computes on: frozen features from the feature store, in the order of the samples."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from bench import dataset_name
+from bench.clip.backbone import Backbone
+from bench.clip.features import FeatureStore, Listen
+from bench.clip.load import load_backbone
+from bench.clip.place import features_root
+from bench.contracts.dataset import Dataset, SplitName
+from bench.contracts.method import Inputs, Needs
+from bench.contracts.noise import Labels, Sampled
+from bench.data.library import Library
+from bench.engine.feature_rows import Origin
+from bench.engine.inputs import Views, features_of, inputs_from
+from bench.engine.labelling import draw, scene_of
+from bench.grid.code import backbone_code
+from bench.images.augment import View
+from bench.images.decode import in_colour
+from bench.records.cell import Cell
+
+FEW: tuple[SplitName, ...] = ("train", "validation")
+THUMBNAIL = "thumbnail"
+THUMBNAIL_SIZE = 16
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a trial needs beside its cells, and what may not change a number.
+
+    Attributes:
+        timeout: seconds a cell may take, or None.
+        library: opens data sets.
+        cache: folder of the feature store, or None for the user's cache.
+        device: "cpu" or "cuda".
+        keep_prompts: whether what a method has learned is kept beside its record.
+        processors: that decoding images may use beside the trial; None for what its process may use.
+    """
+
+    timeout: float | None = None
+    library: Library = field(default_factory=Library)
+    cache: str | None = None
+    device: str = "cpu"
+    keep_prompts: bool = False
+    processors: int | None = None
+
+
+def opened(name: str, settings: Settings) -> Dataset:
+    """A data set by name, from where the settings say its files lie."""
+    return settings.library.open(name)
+
+
+@lru_cache(maxsize=2)
+def open_backbone(name: str, device: str) -> Backbone:
+    """The backbone of a name on a device; the last two are kept."""
+    backbone = load_backbone(name).to(device)
+    backbone.code = backbone_code(name)
+    return backbone
+
+
+def store_of(settings: Settings) -> FeatureStore:
+    """The feature store that the settings name."""
+    return FeatureStore(features_root(settings.cache), settings.processors)
+
+
+def split_features(dataset: Dataset, split: SplitName, backbone: Backbone, tokens: bool, settings: Settings) -> Inputs:
+    """Features of a whole split from the feature store, in the order of the split."""
+    return features_of([Origin(dataset, split)], backbone, tokens, store_of(settings))
+
+
+def origins_of(
+    dataset: Dataset, split: SplitName, sampled: Sampled | None, settings: Settings
+) -> tuple[list[Origin], Tensor | None]:
+    """Where the samples of a set come from, and their order among all of these, [N]; None where it is the set's.
+
+    Two origins where noise has brought images of another data set; the whole split where `sampled` is None.
+    """
+    if sampled is None:
+        return [Origin(dataset, split)], None
+    few = len(sampled.positions)
+    if sampled.foreign is None:
+        return [Origin(dataset, split, sampled.positions, few)], None
+    elsewhere = sampled.foreign.positions
+    own, guests = np.flatnonzero(elsewhere < 0), np.flatnonzero(elsewhere >= 0)
+    other = opened(sampled.foreign.dataset, settings)
+    name = dataset_name.stream_name(sampled.foreign.dataset)
+    both = [
+        Origin(dataset, split, sampled.positions[own], few),
+        Origin(other, "train", elsewhere[guests], few, name),
+    ]
+    return [origin for origin in both if origin.size], torch.from_numpy(np.argsort(np.concatenate([own, guests])))
+
+
+def inputs_of(
+    dataset: Dataset,
+    split: SplitName,
+    backbone: Backbone,
+    needs: Needs,
+    settings: Settings,
+    sampled: Sampled | None = None,
+    view: View | None = None,
+) -> Inputs:
+    """What a method may see of a split: of these samples in their order, or of the whole split where None.
+
+    Args:
+        dataset: opened.
+        split: which part.
+        backbone: on the device of the settings.
+        needs: what is declared; the result holds nothing else.
+        settings: where features are kept.
+        sampled: the samples.
+        view: under which augmented view; None is the plain one.
+    """
+    origins, order = origins_of(dataset, split, sampled, settings)
+    return inputs_from(origins, order, backbone, needs, store_of(settings), view)
+
+
+def views_of(
+    dataset: Dataset, cell: Cell, backbone: Backbone, needs: Needs, settings: Settings, sampled: Sampled
+) -> Views:
+    """The augmented views of a cell's training samples."""
+
+    def load(number: int) -> Inputs:
+        view = view_of(cell, needs, number)
+        return inputs_of(dataset, "train", backbone, needs, settings, sampled, view).to(settings.device)
+
+    return Views(load, cell.views)
+
+
+def view_of(cell: Cell, needs: Needs, number: int) -> View:
+    """A cell's augmented view by number, from 0."""
+    return View(dataset_name.stream_name(cell.dataset), cell.seed, number, needs.crop)
+
+
+def labelled(
+    dataset: Dataset, cell: Cell, settings: Settings, listen: Listen | None = None
+) -> dict[SplitName, Sampled]:
+    """The few shots of training and validation set under the noise of a cell.
+
+    Args:
+        dataset: the cell's, opened.
+        cell: which samples, which noise.
+        settings: where features are kept, for kinds that look at images.
+        listen: called with the number of images that had to be encoded for them.
+
+    Raises:
+        BenchError: the kind cannot be applied to this data set.
+    """
+
+    def features(encoder: str, part: SplitName, positions: Labels) -> NDArray[np.float32]:
+        return encoder_features(dataset, encoder, part, positions, settings, listen)
+
+    def texts(encoder: str) -> NDArray[np.float32]:
+        return encoder_texts(dataset, encoder, settings)
+
+    def elsewhere(name: str) -> Dataset:
+        return opened(name, settings)
+
+    return {split: draw(scene_of(dataset, cell, split, features, texts, elsewhere), cell) for split in FEW}
+
+
+def encoder_features(
+    dataset: Dataset,
+    encoder: str,
+    split: SplitName,
+    positions: Labels,
+    settings: Settings,
+    listen: Listen | None = None,
+) -> NDArray[np.float32]:
+    """L2-normalised features [N, D] of some positions of a split by a frozen encoder, for kinds of noise.
+
+    Args:
+        dataset: whose images.
+        encoder: a backbone's name, or "thumbnail": 16 x 16 colours less their mean, which needs no weights.
+        split: which part.
+        positions: [N].
+        settings: where features are kept.
+        listen: called with the number of images that had to be encoded.
+    """
+    images = dataset.splits[split].images
+    if encoder == THUMBNAIL:
+        small = np.stack([_thumbnail(images[int(position)]) for position in positions])
+        centred = small - small.mean(axis=1, keepdims=True)
+        found: NDArray[np.float32] = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
+        return found.astype(np.float32)
+    backbone = open_backbone(encoder, settings.device)
+    origin = Origin(dataset, split, positions, len(positions))
+    pooled = features_of([origin], backbone, False, store_of(settings), listen=listen).pooled
+    normalised: NDArray[np.float32] = F.normalize(pooled, dim=-1).numpy()
+    return normalised
+
+
+def encoder_texts(dataset: Dataset, encoder: str, settings: Settings) -> NDArray[np.float32]:
+    """L2-normalised text features of the classes, [C, D], averaged over the data set's templates."""
+    backbone = open_backbone(encoder, settings.device)
+    texts = [template.format(name) for template in dataset.templates for name in dataset.class_names]
+    features = F.normalize(backbone.text_templates(texts), dim=-1)
+    mean = features.view(len(dataset.templates), len(dataset.class_names), -1).mean(0)
+    found: NDArray[np.float32] = F.normalize(mean, dim=-1).cpu().numpy()
+    return found
+
+
+def _thumbnail(image: Image.Image) -> NDArray[Any]:
+    small = in_colour(image).resize((THUMBNAIL_SIZE, THUMBNAIL_SIZE), Image.Resampling.BOX)
+    return np.asarray(small, dtype=np.float64).reshape(-1) / 255

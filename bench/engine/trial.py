@@ -1,0 +1,322 @@
+"""One worker's run of one pack: data, noise, features, method, loop, audit, record.
+
+The members of a pack share data set, shots, backbone and method; at present they are trained one after the other.
+A failing cell is a record with its reason, never an exception.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, TypeAlias
+
+import numpy as np
+import open_clip  # noqa: F401 - its import changes the environment, which would be laid to the first cell
+import rich.style  # noqa: F401 - its import, by scikit-learn, draws from Python's random generator
+import torch
+from numpy.typing import NDArray
+
+from bench import dataset_name
+from bench.clip.backbone import Backbone
+from bench.contracts.dataset import SPLITS, Dataset, SplitName
+from bench.contracts.method import Inputs, Method
+from bench.contracts.noise import NoisyLabels, Sampled
+from bench.engine.audit import Audit
+from bench.engine.checkpoint import Given, NotKept, context_of, keep
+from bench.engine.labelling import left_out
+from bench.engine.loop import Diverged, Loop, Material, TimedOut, Work, check_time
+from bench.engine.outcomes import Sidecar, outcomes
+from bench.engine.resources import Settings, inputs_of, labelled, open_backbone, opened, split_features, views_of
+from bench.errors import BenchError, described, text_of
+from bench.global_state import note, put_back
+from bench.grid.keys import origin_of
+from bench.grid.options import takes_rate
+from bench.plugins import METHODS
+from bench.records.cell import Cell
+from bench.records.provenance import Clock, provenance
+from bench.records.record import Record, Status
+from bench.records.store import PROMPTS
+from bench.registry import BUILT_IN
+from bench.seeds import Stream
+
+Publish: TypeAlias = Callable[[Record, Mapping[str, NDArray[Any]]], None]
+
+
+class Skipped(Exception):
+    """The cell has no meaning for its data; a grid may name it all the same."""
+
+
+def run_pack(pack: Sequence[tuple[str, Cell]], publish: Publish, settings: Settings) -> None:
+    """Run the cells of a pack and publish each record with its per-sample outcomes.
+
+    Args:
+        pack: keys and cells.
+        publish: called once per cell.
+        settings: time limit, folders and device.
+    """
+    for key, cell in pack:
+        record, sidecar = run_cell(key, cell, settings)
+        publish(record, sidecar)
+        gc.collect()
+        if settings.device == "cuda":
+            torch.cuda.empty_cache()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread in torch, BLAS and OpenMP, so that the machine's size cannot change a bit."""
+    from threadpoolctl import threadpool_limits
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def run_cell(key: str, cell: Cell, settings: Settings) -> tuple[Record, Sidecar]:
+    """Run one cell to a record, whatever happens in it, and its per-sample outcomes (empty unless it is done)."""
+    clock, origin = Clock(), origin_of(cell, settings.library)
+    run = Run(cell, settings)
+    status: Status = "done"
+    reason: str | None = None
+    try:
+        with one_thread():
+            run.execute()
+    except Skipped as reason_:
+        status, reason = "skipped", str(reason_)
+    except (Diverged, FloatingPointError) as error:
+        status, reason = "diverged", text_of(error)
+    except TimedOut as error:
+        status, reason = "timeout", f"{error} ({settings.timeout:g} s allowed)"
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        status, reason = "out_of_memory", _one_line(error)
+    except Exception as error:  # noqa: BLE001 - a failing cell must never stop the grid; its reason is recorded
+        status, reason = "failed", _one_line(error)
+    run.check_weights()
+    record = Record(
+        schema=1, key=key, status=status, reason=reason, cell=cell,
+        provenance=provenance(clock, settings.device) | origin | run.loaded, **run.entries(clock.seconds()),
+    )  # fmt: skip
+    return record, run.sidecar() if status == "done" else {}
+
+
+def _sums(backbone: Backbone) -> list[int]:
+    """The sum over the bits of each weight, by which a weight that was written to is told."""
+    whole = {2: torch.int16, 4: torch.int32}
+    flat = [weights.detach().reshape(-1) for weights in backbone.parameters()]
+    bits = [values.view(whole.get(values.element_size(), torch.uint8)) for values in flat]
+    return [int(total) for total in torch.stack([values.sum(dtype=torch.int64) for values in bits])]
+
+
+def _one_line(error: Exception) -> str:
+    return text_of(error) if isinstance(error, BenchError) else described(error)
+
+
+class Run:
+    """The state of one cell while it runs; what is known when it fails goes into the record."""
+
+    def __init__(self, cell: Cell, settings: Settings) -> None:
+        self.cell, self.settings = cell, settings
+        self.train: Sampled | None = None
+        self.validation: Sampled | None = None
+        self.audit: Audit | None = None
+        self.work = Work()
+        self.method: Method | None = None
+        self.data: dict[str, Any] = {}
+        self.visible = np.empty(0, dtype=np.int64)
+        self.oracle: list[str] = []
+        self.loaded: dict[str, str] = {}
+        self.weights: list[int] = []
+        self.kept = b""
+        self.not_kept = ""
+
+    def execute(self) -> None:
+        """Everything from the data set to the last row of the curve, and to the kept prompts where asked for."""
+        loop = self.prepare()
+        loop.run()
+        if self.settings.keep_prompts:
+            self._keep(loop)
+
+    def _keep(self, loop: Loop) -> None:
+        assert self.audit is not None  # noqa: S101 - the loop has run
+        assert self.audit.logits is not None  # noqa: S101
+        backbone = open_backbone(self.cell.backbone, self.settings.device)
+        given = self._given(loop.material)
+        try:
+            self.kept = keep(loop.method, self.cell, given, backbone, loop.material.train, self.audit.logits)
+        except NotKept as reason:
+            self.not_kept = str(reason)
+
+    def _given(self, material: Material) -> Given:
+        assert self.train is not None  # noqa: S101 - labels are drawn before features
+        names, templates = self.data["class_names"], self.data["templates"]
+        rate = self.cell.rate if takes_rate(self.cell.noise) else self.train.noisy.realised_rate or 0.0
+        return Given(tuple(names), tuple(templates), material.observed[material.visible], rate)
+
+    def prepare(self) -> Loop:
+        """Everything up to the first evaluation: data, noise, features, and the method after its set-up."""
+        cell, settings = self.cell, self.settings
+        deadline = None if settings.timeout is None else time.monotonic() + settings.timeout
+        in_time = partial(check_time, deadline, "before the training")
+        dataset = opened(cell.dataset, settings)
+        train, validation = self._label(dataset)
+        method_class = METHODS.get(cell.method)
+        options = method_class.Options(**cell.options)
+        needs = method_class.needs(options)
+        self.oracle = [
+            *needs.oracle,
+            *(["clean_subset"] if cell.subset == "clean" else []),
+            *(["clean_validation"] if cell.validation == "clean" and needs.validation else []),
+        ]
+        if "noise_rate" in needs.oracle and not train.noisy.truth:
+            raise Skipped("the method is told the noise rate, which is unknown here")
+        put_back()  # what a plugin has changed so far, for features are shared by all cells
+        backbone = open_backbone(cell.backbone, settings.device)
+        self.loaded = {"weights": backbone.digest}
+        if METHODS.row(cell.method).origin != BUILT_IN:
+            self.weights = _sums(backbone)
+        few = {"train": train, "validation": validation}
+        inputs: dict[SplitName, Inputs] = {}
+        for split in SPLITS:
+            in_time()
+            inputs[split] = inputs_of(dataset, split, backbone, needs, settings, few.get(split))
+        self.visible = np.flatnonzero(self._shown(train.noisy))
+        material = Material(
+            train=inputs["train"].to(settings.device),
+            observed=torch.from_numpy(train.noisy.observed).to(settings.device),
+            visible=torch.from_numpy(self.visible).to(settings.device),
+            validation=(
+                inputs["validation"].to(settings.device),
+                torch.from_numpy(validation.noisy.observed).to(settings.device),
+            ),
+            test=inputs["test"].to(settings.device),
+            classes=len(dataset.class_names),
+            views=views_of(dataset, cell, backbone, needs, settings, train),
+        )
+        self.audit = Audit(
+            true=torch.from_numpy(train.noisy.true).to(settings.device),
+            observed=material.observed,
+            test=torch.from_numpy(dataset.splits["test"].labels).to(settings.device),
+            validation=material.validation[1],
+            visible=material.visible,
+            truth=train.noisy.truth,
+        )
+        self.method = method_class(options)
+        self.method.check_time = in_time
+        pool = None
+        if needs.pool:
+            whole = split_features(dataset, "train", backbone, needs.tokens, settings)
+            pool = self._pool(whole, train).to(settings.device)
+        shown = material.train.only(material.visible)
+        views = tuple(view.only(material.visible) for view in material.views) if needs.views else ()
+        in_time()
+        self.method.setup(context_of(cell, self._given(material), backbone, shown, pool, views))
+        in_time()
+        self.method.to(settings.device)
+        loop = Loop(self.method, cell, material, self.audit, deadline)
+        self.work = loop.work
+        return loop
+
+    def check_weights(self) -> None:
+        """Forget the backbone, which later cells share, where a method that is not ours has written to its weights."""
+        if self.weights and _sums(open_backbone(self.cell.backbone, self.settings.device)) != self.weights:
+            open_backbone.cache_clear()
+            note("weights of the backbone")
+
+    def _pool(self, whole: Inputs, train: Sampled) -> Inputs:
+        """The whole training split, less what a fold leaves out, in an order that says nothing of the labels."""
+        order = Stream(self.cell.seed, "shots", dataset_name.stream_name(self.cell.dataset), "pool").permutation(
+            len(whole)
+        )
+        if self.cell.fold is not None:
+            own = np.full(len(train.positions), -1) if train.foreign is None else train.foreign.positions
+            hidden = np.setdiff1d(np.flatnonzero(own < 0), self.visible)
+            order = order[~np.isin(order, train.positions[hidden])]
+        return whole.take(torch.from_numpy(order))
+
+    def _shown(self, noisy: NoisyLabels) -> NDArray[np.bool_]:
+        if self.cell.subset != "clean":
+            return self._unfolded(~left_out(self.cell, noisy.observed))
+        if not noisy.truth:
+            raise Skipped("the truth is unknown, so no clean subset can be told apart")
+        shown: NDArray[np.bool_] = ~noisy.mislabeled
+        if not shown.any():
+            raise BenchError(f"no clean sample is left at rate {self.cell.rate:g}, so there is no oracle row to train.")
+        return shown
+
+    def _unfolded(self, shown: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        if self.cell.fold is not None and (shown.all() or not shown.any()):
+            number, count = self.cell.fold
+            raise BenchError(f"fold {number} of {count} has none, or all, of {len(shown)} samples; use fewer folds.")
+        return shown
+
+    def _label(self, dataset: Dataset) -> tuple[Sampled, Sampled]:
+        drawn = labelled(dataset, self.cell, self.settings)
+        train, validation = self.train, self.validation = drawn["train"], drawn["validation"]
+        self.data = {
+            "classes": len(dataset.class_names),
+            "class_names": list(dataset.class_names),
+            "class_labels": list(dataset.class_labels),
+            "templates": list(dataset.templates),
+            "train": len(train.positions),
+            "validation": len(validation.positions),
+            "test": len(dataset.splits["test"]),
+            "test_truth": dataset.splits["test"].truth,
+            "classes_short_of_shots": train.short,
+            "mode": dataset.mode,
+            "skipped_images": list(dataset.skipped),
+            "notes": list(dataset.notes),
+            "left_out": list(dataset.left_out),
+            "digest": dataset.digest,
+        }
+        return train, validation
+
+    def entries(self, seconds: float) -> dict[str, Any]:
+        """The record's entries that are known so far."""
+        noise: dict[str, Any] = {}
+        if self.train is not None and self.validation is not None:
+            noise = {"kind": self.cell.noise, "rate": self.cell.rate, **self.train.summary()}
+            noise["validation"] = self.validation.summary()
+            if self.train.foreign is not None:
+                noise["foreign_digest"] = opened(self.train.foreign.dataset, self.settings).digest
+        audit = self.audit
+        names = sorted({name for row in self.work.diagnostics for name in row})
+        peak = torch.cuda.max_memory_allocated() if self.settings.device == "cuda" else None
+        return {
+            "noise": noise,
+            "data": self.data,
+            "curve": audit.curve() if audit else {},
+            "accuracy": audit.accuracy() if audit else {},
+            "cost": {
+                "seconds": round(seconds, 3),
+                "optimizer_steps": dict(sorted(self.work.steps.items())),
+                "forward_passes": self.work.forward_passes,
+                "trained_parameters": sum(p.numel() for p in self.method.parameters()) if self.method else None,
+                "peak_memory_bytes": peak,
+                **self._kept_facts(),
+            },
+            "diagnostics": {name: [row.get(name) for row in self.work.diagnostics] for name in names},
+            "oracle": self.oracle,
+        }
+
+    def _kept_facts(self) -> dict[str, Any]:
+        """Bytes of the kept prompts, or why there are none; nothing where none were asked for."""
+        if self.not_kept:
+            return {"prompts_not_kept": self.not_kept}
+        return {"prompts_bytes": len(self.kept)} if self.kept else {}
+
+    def sidecar(self) -> Sidecar:
+        """Per-sample outcomes, see `bench.engine.outcomes`, and the bytes of the kept prompts."""
+        assert self.audit is not None  # noqa: S101 - only asked of a finished run
+        assert self.train is not None  # noqa: S101
+        unseen = np.full(len(self.train.positions), not METHODS.get(self.cell.method).reads_labels)
+        if self.cell.fold is not None:
+            unseen[np.setdiff1d(np.arange(len(unseen)), self.visible)] = True
+        found = outcomes(self.audit, self.train, self.visible, unseen)
+        return found | ({PROMPTS: np.frombuffer(self.kept, dtype=np.uint8)} if self.kept else {})

@@ -1,0 +1,1 @@
+"""From settings to the cells of a grid, their options and their keys."""

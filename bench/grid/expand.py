@@ -1,0 +1,274 @@
+"""A grid's axes expanded to cells: fully resolved, unique, in a stable order, each with its key."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any
+
+from bench import dataset_name
+from bench.clip import identity
+from bench.contracts import conditions
+from bench.data.library import Library
+from bench.errors import BenchError, Several
+from bench.grid.keys import Versions
+from bench.grid.options import Layer, layered, noise_identity, noise_kind, noise_variant, takes_rate
+from bench.grid.overrides import grid_table, inherited_rates
+from bench.limits import Value
+from bench.plugins import DATASETS, METHODS, NOISE
+from bench.records.cell import Cell
+from bench.settings.layers import PACKAGED
+from bench.settings.schema import SET, Config, Exclude, GridTable, MethodTable, Paper, PaperPart
+from bench.variants import parse_variant, shown
+
+NO_NOISE = "none"
+BUDGET = (
+    "batch_size", "optimizer", "learning_rate", "schedule", "epsilon", "momentum", "weight_decay", "warmup_epochs",
+    "warmup_learning_rate",
+)  # fmt: skip
+FIXED = ("budget", "precision", "validation", "views", "eval_every")
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell with the name of its record; `reference` where only a reference row asks for it."""
+
+    key: str
+    cell: Cell
+    reference: bool = False
+
+
+@dataclass(frozen=True)
+class Grid:
+    """An expanded grid.
+
+    Attributes:
+        name: of the grid.
+        cells: unique cells in a stable order: by data set, backbone, shots and seed, then noise, then method.
+        notes: lines for the user, on values that were inherited where that may surprise, or that do nothing.
+    """
+
+    name: str
+    cells: tuple[PlannedCell, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A variant with its canonical name, the layers of its options but for a paper's, and its part of the samples."""
+
+    method: str
+    layers: tuple[Layer, Layer]
+    subset: str
+    reference: bool
+
+    @cached_property
+    def options(self) -> dict[str, Value]:
+        """Every option, where no paper has a say."""
+        return layered(self.method, self.layers)
+
+    def under(self, paper: Iterable[Mapping[str, Value]]) -> dict[str, Value]:
+        """Every option, with the parts of a paper over the settings' and under those given in place."""
+        table, in_place = self.layers
+        return layered(self.method, [table, *((f"[method.{self.method}.paper]", part) for part in paper), in_place])
+
+
+def expand(config: Config, name: str) -> Grid:
+    """The cells of a grid.
+
+    Raises:
+        BenchError: the grid, or a plugin, option or rate in it, is unknown or out of range, or nothing is left.
+    """
+    table = grid_table(config, name)
+    _check_methods(config)
+    library = Library.of(config.settings.dataset)
+    _check_files(library, table)
+    versions = Versions(library)
+    found: dict[str, PlannedCell] = {}
+    for cell, reference in cells(config, name):
+        key = cell.key(versions.of(cell))
+        if key not in found or (found[key].reference and not reference):
+            found[key] = PlannedCell(key, cell, reference)
+    if not found:
+        raise BenchError(f"grid {name} has no cell left after its excludes; remove one of them.")
+    idle = unheeded(config, name, [planned.cell for planned in found.values()])
+    return Grid(name, tuple(found.values()), (*inherited_rates(config, name), *idle))
+
+
+def unheeded(config: Config, name: str, cells: Sequence[Cell]) -> list[str]:
+    """A line for each key of the training loop that the user names for a grid and that none of its cells heeds.
+
+    What a table names and `--set` then puts out of action is not told of. Nothing is refused: the command that a report
+    gives for a cell names every key.
+    """
+    named = {key: config.layers.origin(("grid", name, key)) for key in sorted(config.named(name))}
+    last = {key for key, origin in named.items() if origin == SET}
+    lines = []
+    for key, origin in named.items():
+        if origin == PACKAGED or (origin != SET and last & conditions.deciding(Cell, key)):
+            continue
+        if all(reason := conditions.idle(cell).get(key, "") for cell in cells):
+            where = f"--set {key}" if origin == SET else f"{origin}: grid.{name}.{key}"
+            lines.append(f"{where} = {getattr(cells[0], key)!r} does nothing in grid {name}; {reason}.")
+    return lines
+
+
+def cells(config: Config, name: str) -> Iterator[tuple[Cell, bool]]:
+    """The cells of a grid without their keys, some perhaps twice, and whether a reference row asks for each.
+
+    Raises:
+        BenchError: as `expand`, except for folders and files that only keys need.
+    """
+    table = grid_table(config, name)
+    methods = [one for text in table.reference for one in _resolved(config, text, reference=True)]
+    methods += [one for text in table.method for one in _resolved(config, text, reference=False)]
+    excludes = [_Excluder(config, exclude) for exclude in table.exclude]
+    for cell, reference in _product(config, name, table, methods):
+        if not any(exclude.matches(cell) for exclude in excludes):
+            yield cell, reference
+
+
+def _product(config: Config, name: str, table: GridTable, methods: list[Resolved]) -> Iterator[tuple[Cell, bool]]:
+    datasets = [dataset_name.canonical(text) for text in table.dataset]
+    backbones = [identity.canonical(text) for text in table.backbone]
+    settings = itertools.product(datasets, backbones, table.shots, table.seed, _noises(table))
+    for dataset, backbone, shots, seed, (kind, rate) in settings:
+        axes: dict[str, Any] = {"dataset": dataset, "noise": kind, "rate": rate, "shots": shots}
+        for method in methods:
+            for budget in _budgets(config, name, table, method, axes):
+                yield Cell(
+                    **axes, method=method.method,
+                    subset="all" if kind == NO_NOISE and method.subset == "clean" else method.subset,
+                    backbone=backbone, seed=seed, **budget,
+                ), method.reference  # fmt: skip
+
+
+def _noises(table: GridTable) -> list[tuple[str, float]]:
+    """Kinds with rates; rate 0 of any kind that takes one is `none`."""
+    noises: list[tuple[str, float]] = []
+    for entry in table.noise:
+        kind = noise_variant(entry.kind)
+        if takes_rate(kind):
+            rates = entry.rate if entry.has_rates else table.rate
+            noises += [(kind, rate) if rate else (NO_NOISE, 0.0) for rate in rates]
+        elif any(entry.rate):
+            raise BenchError(f"noise {kind} takes no rate, found {shown(entry.rate)}; remove its rate.")
+        else:
+            noises.append((kind, 0.0))
+    return noises
+
+
+def _budgets(
+    config: Config, name: str, table: GridTable, method: Resolved, axes: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Options, optimizer, epochs and evaluation of a method at these axes, one entry per number of epochs."""
+    values: dict[str, Any] = table.model_dump(include={*BUDGET, *FIXED})
+    epochs = table.epochs
+    paper: list[dict[str, Value]] = []
+    if table.budget == "paper":
+        named = config.named(name)
+        own, paper = _paper(_table(config, method.method)[1].paper, axes)
+        values |= {key: value for key, value in own.items() if key in BUDGET and key not in named}
+        if "epochs" in own and "epochs" not in named:
+            epochs = [own["epochs"]]
+    given = method.under(paper) if paper else method.options
+    return [{**values, "options": dict(given), "epochs": count} for count in epochs]
+
+
+def _paper(paper: Paper, axes: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, Value]]]:
+    """What a paper sets at these axes: its optimizer, and options of the method, a later part over an earlier one."""
+    dataset, kind = DATASETS.row(dataset_name.base(axes["dataset"])), NOISE.row(noise_kind(axes["noise"]))
+    names: dict[str, Collection[Any]] = {axis: (value,) for axis, value in axes.items()}
+    for axis, row in (("dataset", dataset), ("noise", kind)):
+        names[axis] = axes[axis], row.name, *row.aliases
+    parts: list[PaperPart] = [paper, *(when for when in paper.when if when.matches(**names))]
+    own = {key: value for part in parts for key, value in part.model_dump(exclude_unset=True).items()}
+    return own, [part.options for part in parts]
+
+
+def _table(config: Config, method: str) -> tuple[str, MethodTable]:
+    """The settings of a method, and under which of its names they stand."""
+    tables = config.settings.method.items()
+    return next(((name, table) for name, table in tables if METHODS.row(name).name == method), (method, MethodTable()))
+
+
+def _resolved(config: Config, text: str, reference: bool) -> list[Resolved]:
+    """One for each subset that a variant asks for."""
+    variant = parse_variant(text)
+    method = METHODS.row(variant.name).name
+    name, table = _table(config, method)
+    layers = (f"[method.{name}]", table.options), ("", variant.options)
+    return [Resolved(method, layers, subset, reference) for subset in variant.subsets]
+
+
+def _check_methods(config: Config) -> None:
+    """See that no method has two tables, of which one would count for nothing."""
+    found: dict[str, str] = {}
+    for name in config.settings.method:
+        registered = METHODS.row(name).name
+        if other := found.get(registered):
+            alias = name if other == registered else other
+            raise BenchError(f"[method.{alias}]: {alias} is {registered}; write [method.{registered}], which is there.")
+        found[registered] = name
+
+
+def _check_files(library: Library, table: GridTable) -> None:
+    """Tell at once which folders, checkpoints and files of noise kinds, and then also which data sets, are not there.
+
+    Keys need the digests of the former, so this cannot wait for the check before a run.
+    """
+    asked: list[Callable[[], Any]] = [
+        *(partial(_dataset_identity, library, text) for text in table.dataset),
+        *(partial(identity.canonical, text) for text in table.backbone),
+        *(partial(noise_identity, entry.kind, library) for entry in table.noise),
+    ]
+    lines = [line for ask in asked for line in _complaints(ask)]
+    if lines:
+        absent = [
+            line
+            for name in dict.fromkeys(text for text in table.dataset if dataset_name.folder_of(text) is None)
+            if not _complaints(partial(dataset_name.canonical, name))
+            for line in library.missing(dataset_name.canonical(name))
+        ]
+        raise Several([*dict.fromkeys([*lines, *absent])])
+
+
+def _dataset_identity(library: Library, text: str) -> str:
+    return library.identity(dataset_name.canonical(text))
+
+
+def _complaints(ask: Callable[[], Any]) -> tuple[str, ...]:
+    try:
+        ask()
+    except BenchError as error:
+        return error.lines
+    return ()
+
+
+class _Excluder:
+    """An exclude with its names resolved: a bare method excludes every variant of it, one with options that variant."""
+
+    def __init__(self, config: Config, exclude: Exclude) -> None:
+        self.axes: dict[str, list[Any]] = exclude.model_dump(exclude_unset=True, exclude={"method", "noise", "dataset"})
+        self.noise = [noise_variant(kind) for kind in exclude.noise]
+        self.datasets = [dataset_name.canonical(name) for name in exclude.dataset]
+        if exclude.backbone:
+            self.axes["backbone"] = [identity.canonical(name) for name in exclude.backbone]
+        self.methods = [(one, "[" in text) for text in exclude.method for one in _resolved(config, text, False)]
+
+    def matches(self, cell: Cell) -> bool:
+        """Whether the cell has one of the values at every axis named."""
+        if self.noise and cell.noise not in self.noise and noise_kind(cell.noise) not in self.noise:
+            return False
+        if self.datasets and cell.dataset not in self.datasets:
+            return False
+        if self.methods and not any(
+            cell.method == method.method
+            and cell.subset == method.subset
+            and (not exact or cell.options == method.options)
+            for method, exact in self.methods
+        ):
+            return False
+        return all(getattr(cell, axis) in values for axis, values in self.axes.items())

@@ -1,0 +1,65 @@
+"""Versions and digests that enter a cell's key; its record notes them, so that a change can be told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any
+
+from bench import dataset_name
+from bench.clip import identity
+from bench.data.library import Library
+from bench.grid.code import code_of
+from bench.grid.options import noise_identity
+from bench.plugins import METHODS
+from bench.records.cell import Cell
+
+
+class Versions:
+    """Asks once per name what stands for it in keys: of files that is a digest.
+
+    Args:
+        library: opens data sets.
+    """
+
+    def __init__(self, library: Library) -> None:
+        self.library = library
+        self.backbone = cache(identity.identity)
+        self.dataset = cache(library.identity)
+        self.noise = cache(self._noise)
+
+    def of(self, cell: Cell) -> dict[str, Any]:
+        """Return what `Cell.key` takes beside the cell: versions, and digests of files and weights.
+
+        Raises:
+            BenchError: a plugin is unknown, or a file or folder cannot be read.
+        """
+        return {
+            "method": METHODS.row(cell.method).version,
+            "noise": self.noise(cell.noise),
+            "dataset": self.dataset(dataset_name.canonical(cell.dataset)),
+            "backbone": self.backbone(cell.backbone),
+        }
+
+    def _noise(self, kind: str) -> dict[str, Any]:
+        return noise_identity(kind, self.library)
+
+
+def origin_of(cell: Cell, library: Library) -> dict[str, Any]:
+    """What a record's provenance says of where its numbers come from: "resolved", of the key, and "sources", of code.
+
+    An entry that cannot be told, since files or a plugin have gone, is left out.
+    """
+    return {**_known("resolved", partial(resolved, cell, library)), **_known("sources", partial(code_of, cell))}
+
+
+def _known(name: str, ask: Callable[[], Any]) -> dict[str, Any]:
+    try:
+        return {name: ask()}
+    except Exception:  # noqa: BLE001 - the record counts all the same, and says less
+        return {}
+
+
+def resolved(cell: Cell, library: Library | None = None) -> dict[str, Any]:
+    """Return `Versions.of` for one cell."""
+    return Versions(library or Library()).of(cell)

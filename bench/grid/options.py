@@ -1,0 +1,226 @@
+"""What a plugin's own code decides about a cell: its full options, and of a kind of noise whether it takes a rate.
+
+Asking means importing the plugin, and with it torch, which takes seconds once in a process.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from bench import dataset_name
+from bench.clip import identity
+from bench.contracts import conditions
+from bench.data.library import Library
+from bench.errors import BenchError, did_you_mean
+from bench.limits import Value
+from bench.plugins import METHODS, NOISE
+from bench.registry import BUILT_IN, Registry
+from bench.settings.schema import expectation
+from bench.variants import parse_variant, shown, variant_text
+
+T = TypeVar("T")
+ANSWERS: dict[str, Any] = {}  # of built-in plugins, which stay as they are while the process lives
+
+
+Layer: TypeAlias = tuple[str, Mapping[str, Value]]  # where options are set, as a table's name or "" in place; and these
+
+
+def options(method: str, given: Mapping[str, Value]) -> dict[str, Value]:
+    """Every option of a method: `given` in place, and the defaults of its code for the rest.
+
+    Raises:
+        BenchError: the method is unknown or does not import, an option is unknown, out of range or does nothing.
+    """
+    return layered(method, [("", given)])
+
+
+def layered(method: str, layers: Sequence[Layer]) -> dict[str, Value]:
+    """Every option of a method from layers of them, each laid over the one before; what does nothing has its default.
+
+    An option that does nothing both beside the layers up to its own and in the end is a mistake. One that a later layer
+    puts out of action is not, and neither is one that says what holds anyway: reports write every option of a cell.
+
+    Raises:
+        BenchError: as `options`.
+    """
+    question = json.dumps(["options", method, layers], sort_keys=True, default=repr)
+    return dict(_remembered(METHODS, method, question, lambda: _options("method", method, METHODS, layers)))
+
+
+def defaults(method: str) -> dict[str, Value]:
+    """Every option's default in the method's code; none where the method is unknown or does not load."""
+    try:
+        return options(method, {})
+    except BenchError:
+        return {}
+
+
+def told(method: str, given: Mapping[str, Value]) -> dict[str, Value]:
+    """The options that differ from the defaults of the method's code: what names a variant. All, if it is unknown."""
+    known = defaults(method)
+    return {name: value for name, value in given.items() if name not in known or known[name] != value}
+
+
+def takes_rate(noise: str) -> bool:
+    """Whether a kind of noise, or a variant of it, takes a rate.
+
+    Raises:
+        BenchError: the kind is unknown or does not import.
+    """
+    kind = noise_kind(noise)
+    question = json.dumps(["takes_rate", kind])
+    return bool(_remembered(NOISE, kind, question, lambda: NOISE.get(kind).takes_rate))
+
+
+def noise_kind(noise: str) -> str:
+    """The registered name of a kind of noise, or of a variant of it.
+
+    Raises:
+        BenchError: the kind is unknown.
+    """
+    return NOISE.row(parse_variant(noise, "noise").name).name
+
+
+def noise_variant(noise: str) -> str:
+    """A kind of noise as cells carry it: the registered name, with the options that are not its defaults.
+
+    Raises:
+        BenchError: the kind is unknown or does not import, an option is unknown, out of range or does nothing.
+    """
+    given, kind = parse_variant(noise, "noise").options, noise_kind(noise)
+    if not given:
+        return kind
+    known = noise_options(kind)
+    return variant_text(kind, {n: value for n, value in noise_options(noise).items() if known[n] != value})
+
+
+def noise_options(noise: str) -> dict[str, Value]:
+    """Every option of a kind of noise or a variant of it.
+
+    Raises:
+        BenchError: the kind is unknown or does not import, an option is unknown, out of range or does nothing.
+    """
+    given, kind = parse_variant(noise, "noise").options, noise_kind(noise)
+    question = json.dumps(["noise options", kind, given], sort_keys=True)
+    return dict(_remembered(NOISE, kind, question, lambda: _options("noise", kind, NOISE, [("", given)])))
+
+
+def noise_identity(noise: str, library: Library | None = None) -> dict[str, Any]:
+    """What stands for a kind of noise in a record's key: every option, a file by its digest, a backbone by its weights.
+
+    Args:
+        noise: kind or variant.
+        library: opens the data sets that an option may name; None: from their default places.
+
+    Raises:
+        BenchError: as `noise_options`; or a file that an option names, or should name, cannot be read.
+    """
+    kind = noise_kind(noise)
+    given = noise_options(noise)
+    roles, library = noise_roles(kind), library or Library()
+    return {
+        "kind": kind,
+        "version": NOISE.row(kind).version,
+        "options": {
+            name: library.identity(dataset_name.canonical(str(value)))
+            if (role := roles.get(name, "")) == "dataset"
+            else _stands_for(kind, name, value, role)
+            for name, value in given.items()
+        },
+    }
+
+
+def noise_roles(noise: str) -> dict[str, str]:
+    """What the options of a kind of noise name, by option: "file", "backbone" or "dataset"; the others are left out.
+
+    Raises:
+        BenchError: the kind is unknown or does not import.
+    """
+    kind = noise_kind(noise)
+    return dict(_remembered(NOISE, kind, json.dumps(["noise roles", kind]), lambda: _roles(kind)))
+
+
+def _roles(kind: str) -> dict[str, str]:
+    fields = NOISE.get(kind).Options.model_fields
+    extras = {name: field.json_schema_extra for name, field in fields.items()}
+    return {name: str(extra.get("role", "")) for name, extra in extras.items() if isinstance(extra, dict)}
+
+
+def takes_weights(encoder: str) -> bool:
+    """Whether an encoder of a kind of noise is a backbone; "thumbnail" stands for itself, and "" for none."""
+    return encoder not in ("", "thumbnail")
+
+
+def _stands_for(kind: str, name: str, value: Value, role: str) -> Value:
+    if role == "backbone":
+        return identity.identity(str(value)) if takes_weights(str(value)) else value
+    if role != "file":
+        return value
+    if not value:
+        raise BenchError(f"noise {kind} needs a file; write {kind}[{name}=PATH].")
+    try:
+        content = Path(str(value)).expanduser().read_bytes()
+    except OSError as error:
+        raise BenchError(
+            f'noise {kind}: {name} "{value}" cannot be read: {error.strerror}; give the path of a file.'
+        ) from error
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def _options(what: str, plugin: str, registry: Registry[Any], layers: Sequence[Layer]) -> dict[str, Value]:
+    model: type[BaseModel] = registry.get(plugin).Options
+    given: dict[str, Value] = {}
+    stages: list[tuple[Layer, Mapping[str, str]]] = []  # layers, with what is idle once they are laid
+    try:
+        for layer in layers:
+            given |= layer[1]
+            chosen = _validated(f'{what} "{plugin}"', model, given)
+            stages.append((layer, conditions.idle(chosen)))
+    except ValueError as error:
+        raise BenchError(f'{what} "{plugin}": {error}; correct its declaration.') from error
+    in_the_end, fields = stages[-1][1], model.model_fields
+    for (place, own), idle in stages:
+        for name in (name for name in own if name in idle and name in in_the_end):
+            if own[name] != fields[name].default:
+                where = place or f'{what} "{plugin}"'
+                raise BenchError(f"{where}: option {name} = {own[name]!r} does nothing here; {in_the_end[name]}.")
+    return conditions.settled(chosen)
+
+
+def _validated(where: str, model: type[BaseModel], given: Mapping[str, Value]) -> BaseModel:
+    unknown = [name for name in given if name not in model.model_fields]
+    if unknown and not model.model_fields:
+        raise BenchError(f'{where} has no option "{unknown[0]}"; it has none, leave out the brackets.')
+    if unknown:
+        raise BenchError(f'{where} has no option "{unknown[0]}"; {did_you_mean(unknown[0], model.model_fields)}')
+    try:
+        chosen = model.model_validate(dict(given))
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else shown(given)
+        either = [
+            expectation(one).removeprefix("expected ") for one in error.errors() if one["loc"][:1] == first["loc"][:1]
+        ]
+        raise BenchError(f"{where}: option {name} = {first['input']!r}: expected {' or '.join(either)}.") from error
+    for name, value in chosen:
+        if isinstance(value, float) and not math.isfinite(value):
+            raise BenchError(f"{where}: option {name} = {value!r}: expected a finite number.")
+        if isinstance(given.get(name), bool) and type(value) in (int, float):
+            raise BenchError(f"{where}: option {name} = {given[name]!r}: expected a number.")
+    return chosen
+
+
+def _remembered(registry: Registry[Any], name: str, question: str, ask: Callable[[], T]) -> T:
+    if registry.row(name).origin != BUILT_IN:
+        return ask()
+    if question not in ANSWERS:
+        ANSWERS[question] = ask()
+    answer: T = ANSWERS[question]
+    return answer

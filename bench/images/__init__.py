@@ -1,0 +1,1 @@
+"""Decoding, scaling and augmenting images, in training and prediction alike."""

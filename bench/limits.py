@@ -1,0 +1,39 @@
+"""The numbers of a cell with their limits, and the values that options take."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import Field
+
+Value: TypeAlias = bool | int | float | str
+OptimizerName: TypeAlias = Literal["sgd", "adam", "adamw"]
+Schedule: TypeAlias = Literal["cosine", "cosine-step", "constant"]
+MOST_FOLDS = 1000
+MOST_EPOCHS = 100_000
+LARGEST = 1e30  # a float32 ends at 3.4e38, and torch refuses a larger step with a traceback
+
+
+def _number(when: str = "", **limits: Any) -> Any:
+    """Limit a number that is no truth value, and say when it counts (`bench.contracts.conditions`)."""
+    return Field(strict=True, json_schema_extra={"when": when} if when else None, **limits)
+
+
+# The numbers of a cell, with their limits: settings, `--set` and cells share them.
+Shots: TypeAlias = Annotated[int, _number(ge=1, le=1_000_000)]
+Rate: TypeAlias = Annotated[float, _number(ge=0, lt=1)]
+Seed: TypeAlias = Annotated[int, _number(ge=0, le=2**63 - 1)]
+Epochs: TypeAlias = Annotated[int, _number(ge=1, le=MOST_EPOCHS)]
+BatchSize: TypeAlias = Annotated[int, _number(ge=1, le=100_000)]
+LearningRate: TypeAlias = Annotated[
+    float, _number("schedule!=cosine or epochs>warmup_epochs", gt=0, le=LARGEST, allow_inf_nan=False)
+]
+Epsilon: TypeAlias = Annotated[float, _number("optimizer!=sgd", gt=0, le=LARGEST, allow_inf_nan=False)]
+Momentum: TypeAlias = Annotated[float, _number("optimizer=sgd", ge=0, lt=1)]
+Decay: TypeAlias = Annotated[float, _number(ge=0, le=LARGEST, allow_inf_nan=False)]
+WarmupEpochs: TypeAlias = Annotated[int, _number("schedule=cosine", ge=0, le=MOST_EPOCHS)]
+WarmupRate: TypeAlias = Annotated[
+    float, _number("schedule=cosine and warmup_epochs>0", gt=0, le=LARGEST, allow_inf_nan=False)
+]
+Views: TypeAlias = Annotated[int, _number(ge=0, le=10_000)]
+EvalEvery: TypeAlias = Annotated[int, _number("epochs>1", ge=1, le=1_000_000)]

@@ -1,0 +1,1 @@
+"""Records of cells, and the store that keeps them."""

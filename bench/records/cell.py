@@ -1,0 +1,103 @@
+"""The identity of one experiment, and the record it leaves behind."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bench.limits import (
+    BatchSize,
+    Decay,
+    Epochs,
+    Epsilon,
+    EvalEvery,
+    LearningRate,
+    Momentum,
+    OptimizerName,
+    Rate,
+    Schedule,
+    Seed,
+    Shots,
+    Value,
+    Views,
+    WarmupEpochs,
+    WarmupRate,
+)
+
+
+class Cell(BaseModel):
+    """One experiment, fully resolved: nothing that can change a number is left to a default.
+
+    `dataset` and `noise` are names, with the options that are not their defaults in brackets; `dataset` may also be
+    "folder:PATH". `rate` is the nominal noise rate in [0, 1). `subset` says which samples the engine trains on: "all",
+    "clean" for the oracle row of the truly clean ones, "fold2of4" for all but the second of four folds. `options` holds
+    every option of the method. `validation` is which twin of the validation set is used: "noisy" as a user's would be,
+    or "clean", an oracle. `views` counts the recorded augmented views of each training image, 0 for the plain image
+    alone.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dataset: str
+    shots: Shots
+    noise: str
+    rate: Rate
+    method: str
+    options: dict[str, Value] = Field(default_factory=dict)
+    subset: str = Field(default="all", pattern=r"^(all|clean|fold[1-9]\d*of[1-9]\d*)$")
+    backbone: str
+    seed: Seed
+    epochs: Epochs
+    budget: Literal["equal", "paper"] = "equal"
+    batch_size: BatchSize
+    optimizer: OptimizerName = "sgd"
+    learning_rate: LearningRate
+    schedule: Schedule = "cosine"
+    epsilon: Epsilon = 1e-8
+    momentum: Momentum
+    weight_decay: Decay
+    warmup_epochs: WarmupEpochs
+    warmup_learning_rate: WarmupRate
+    precision: Literal["float32"] = "float32"
+    validation: Literal["noisy", "clean"] = "noisy"
+    views: Views
+    eval_every: EvalEvery
+
+    @property
+    def fold(self) -> tuple[int, int] | None:
+        """Number of the fold that is left out, from 1, and how many there are; None where nothing is."""
+        number, _, count = self.subset.removeprefix("fold").partition("of")
+        return (int(number), int(count)) if self.subset.startswith("fold") else None
+
+    @property
+    def suffix(self) -> str:
+        """What stands behind the method's name: "", "@clean" or "@fold2of4"."""
+        return "" if self.subset == "all" else f"@{self.subset}"
+
+    def key(self, versions: Mapping[str, Any]) -> str:
+        """The record's name: 16 hexadecimal digits over this cell and what it was resolved against.
+
+        Args:
+            versions: version of the method; under "noise", "dataset" and "backbone" what stands for their names, which
+                may hold a path: kind, version, every option and digests of files and weights.
+        """
+        named = self.model_dump(exclude={"backbone", "noise", "dataset"})
+        text = json.dumps({"cell": named, "versions": dict(versions)}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def label(self) -> str:
+        """A short text for people: dataset, noise, method variant, seed."""
+        return f"{self.dataset} · {noise_text(self.noise, self.rate)} · {self.method}{self.suffix} · seed {self.seed}"
+
+
+def noise_text(kind: str, rate: float) -> str:
+    """A kind of noise with its rate to the last digit, which a kind without rates does not have.
+
+    >>> noise_text("symmetric", 0.5), noise_text("symmetric", 1 / 3)
+    ('symmetric 0.5', 'symmetric 0.3333333333333333')
+    """
+    return f"{kind} {rate}" if rate else kind

@@ -1,0 +1,252 @@
+"""What the names in cells stood for, and marks on names that stood for different things.
+
+A cell names its data set, backbone, noise and method; files behind a name can change, and so can the code of a plugin.
+Every record holds digests that tell. Whoever groups records by name asks here first, so that two different experiments
+never become seeds of one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, Literal, NamedTuple
+
+from bench.dataset_name import shown
+from bench.records.cell import Cell
+from bench.records.record import Record
+
+Field = Literal["dataset", "backbone", "noise", "method"]
+Facets = Mapping[str, str]
+DIGITS: Final = 6
+UNRECORDED: Final = "unrecorded"
+CONTENT: Final = "content"
+MADE_WITH: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
+    ("engine", ("sources", "engine")),
+    ("torch", ("versions", "torch")),
+    ("processor", ("processor",)),
+)
+
+
+class Content(NamedTuple):
+    """Digests of what the names of a cell stood for, empty where unknown."""
+
+    dataset: str = ""
+    backbone: str = ""
+    noise: str = ""
+
+    def may_be(self, other: Content) -> bool:
+        """Whether nothing that is known of both differs."""
+        return all(not mine or not theirs or mine == theirs for mine, theirs in zip(self, other, strict=True))
+
+
+UNKNOWN: Final = Content()
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the names of one record's cell stood for: by field its facets, empty texts where the record does not say.
+
+    Facets are "content" (a digest of data, weights, or of a noise kind's options and files), "version", "code", and of
+    a data set "prompts" (a digest of class names and templates, which a plugin may change without its images).
+    """
+
+    record: Record
+
+    @cached_property
+    def facets(self) -> Mapping[Field, Facets]:
+        """By field."""
+        noted, sources = self._part("resolved"), self.sources
+        noise: Mapping[str, Any] = noted.get("noise") or {}
+        return {
+            "dataset": {
+                CONTENT: self._data(),
+                "version": _version(str(noted.get("dataset", ""))),
+                "prompts": self._prompts(),
+            },
+            "backbone": {CONTENT: self._weights(), "code": str(sources.get("backbone", ""))},
+            "noise": {
+                CONTENT: _short([noise["options"], self.record.noise.get("foreign_digest")]) if noise else "",
+                "version": str(noise.get("version", "")),
+                "code": str(sources.get("noise", "")),
+            },
+            "method": {"version": str(noted.get("method", "")), "code": str(sources.get("method", ""))},
+        }
+
+    @property
+    def content(self) -> Content:
+        """Digests of what the cell was given; records that differ here are different experiments."""
+        return Content(*(self.facets[field][CONTENT] for field in ("dataset", "backbone", "noise")))
+
+    @property
+    def sources(self) -> Mapping[str, str]:
+        """Digests of the code by part; empty where it was not noted."""
+        return self._part("sources")
+
+    def _data(self) -> str:
+        digest = str(self.record.data.get("digest") or "")
+        kind, _, rest = str(self._part("resolved").get("dataset", "")).partition(" ")
+        return digest or (rest.partition(" ")[2] if kind == "folder" else "")
+
+    def _prompts(self) -> str:
+        told = [self.record.data.get(name) for name in ("class_names", "templates")]
+        return _short(told) if all(told) else ""
+
+    def _weights(self) -> str:
+        """The noted digest of a file; else, of a name, the weights that were loaded."""
+        noted = str(self._part("resolved").get("backbone", ""))
+        return noted if "sha256:" in noted else str(self.record.provenance.get("weights", ""))
+
+    def _part(self, name: str) -> Mapping[str, Any]:
+        part = self.record.provenance.get(name)
+        return part if isinstance(part, dict) else {}
+
+
+def differing(record: Record, other: Record) -> bool:
+    """Whether two records of one cell may have been made by other code, or from other data or weights."""
+    one, two = Origin(record), Origin(other)
+    return not one.sources or (one.content, one.sources) != (two.content, two.sources)
+
+
+def newest(records: Iterable[Record]) -> list[Record]:
+    """The record written last of each cell with the same data, weights and files, in the order of the keys.
+
+    Earlier ones of other versions of a plugin are superseded by it; those of other contents are not. A record that did
+    not finish and does not say its contents is superseded by any later one of its cell.
+    """
+    order = sorted(records, key=lambda one: (str(one.provenance.get("finished", "")), one.key))
+    chosen: dict[str, dict[Content, Record]] = defaultdict(dict)
+    for record in order:
+        known, content = chosen[record.cell.model_dump_json()], Origin(record).content
+        for other in [other for other, held in known.items() if "" in other and held.status != "done"]:
+            del known[other]
+        known[content] = record
+    return sorted((record for known in chosen.values() for record in known.values()), key=lambda record: record.key)
+
+
+def marks(
+    records: Sequence[Record],
+    field: Field,
+    name: Callable[[int], Hashable],
+    place: Callable[[int], Hashable] = lambda _: None,
+) -> list[Facets]:
+    """What must be added to the names of a field so that no two different things share one.
+
+    Args:
+        records: any.
+        field: of the cell.
+        name: the name of record number i, with all that is told apart already.
+        place: where its content is compared with others', since a file may be another one for each data set.
+
+    Returns:
+        For each record the facets in which records of its name differ, shortened; mostly none. A finished record that
+        does not say what it stood for is `UNRECORDED` there; an unfinished one goes with the last that does.
+    """
+    facets = [Origin(record).facets[field] for record in records]
+    known: dict[Hashable, dict[str, None]] = defaultdict(dict)
+
+    def where(number: int, facet: str) -> Hashable:
+        return name(number), facet, place(number) if facet == CONTENT else None
+
+    for number, found in enumerate(facets):
+        for facet, value in found.items():
+            if value:
+                known[where(number, facet)][value] = None
+    marked: list[Facets] = []
+    for number, found in enumerate(facets):
+        done, mine = records[number].status == "done", {}
+        for facet, value in found.items():
+            values = known[where(number, facet)]
+            if len(values) > 1:
+                mine[facet] = _mark(facet, value or (UNRECORDED if done else next(reversed(values))), values)
+        marked.append(mine)
+    return marked
+
+
+def marked(name: str, mark: Facets) -> str:
+    """A name with its mark behind it.
+
+    >>> marked("digits", {"content": "a1b2c3", "version": "2"})
+    'digits (a1b2c3, version 2)'
+    """
+    words = [value if facet == CONTENT else f"{facet} {value}" for facet, value in mark.items()]
+    return f"{name} ({', '.join(words)})" if words else name
+
+
+def dataset_names(records: Sequence[Record]) -> list[str]:
+    """The data set of each record for people, marked where data sets of one name had other images or labels."""
+    names = [shown(record.cell.dataset) for record in records]
+    return [marked(*pair) for pair in zip(names, marks(records, "dataset", names.__getitem__), strict=True)]
+
+
+def backbone_names(records: Sequence[Record]) -> list[str]:
+    """The backbone of each record, marked where other weights were loaded under one name."""
+    names = [record.cell.backbone for record in records]
+    return [marked(*pair) for pair in zip(names, marks(records, "backbone", names.__getitem__), strict=True)]
+
+
+def made_with(record: Record) -> dict[str, str]:
+    """What a finished record was made by and on, where tables do not tell it apart; nothing of one that did not finish.
+
+    Also the code of its data set, under a name of its own.
+    """
+    if record.status != "done":
+        return {}
+    code = Origin(record).sources.get("dataset", "")
+    made = {name: _at(record.provenance, path) for name, path in MADE_WITH}
+    return made | ({f"code of {shown(record.cell.dataset).partition('[')[0]}": code} if code else {})
+
+
+def mixture(made: Iterable[Mapping[str, str]]) -> str:
+    """A sentence on records (`made_with`) that were not all made by one engine, torch and processor; else empty."""
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for one in made:
+        for name, value in one.items():
+            counts[name][value] += 1
+    parts = [
+        f"{name} {', '.join(f'{_brief(name, value)} ({count})' for value, count in sorted(found.items()))}"
+        for name, found in counts.items()
+        if len(found) > 1
+    ]
+    return f"Not all records were made alike: {'; '.join(parts)}." if parts else ""
+
+
+def _brief(name: str, value: str) -> str:
+    return value[:DIGITS] if value != UNRECORDED and name.startswith(("engine", "code of")) else value
+
+
+def _at(provenance: Mapping[str, Any], path: Iterable[str]) -> str:
+    found: Any = provenance
+    for step in path:
+        found = found.get(step) if isinstance(found, Mapping) else None
+    return str(found or UNRECORDED)
+
+
+def _mark(facet: str, value: str, values: Iterable[str]) -> str:
+    """A value as it is shown: a version whole, of a digest the first digits, or of its hash where these are alike."""
+    if facet == "version" or value == UNRECORDED:
+        return value
+    alike = len({_digits(one) for one in values}) < len(set(values))
+    return _short(value)[:DIGITS] if alike else _digits(value)
+
+
+def _digits(digest: str) -> str:
+    return digest.rpartition(":")[2].rpartition("-")[2][:DIGITS]
+
+
+def _version(noted: str) -> str:
+    """The version in what stands for a registered data set, which a user's folder has too."""
+    parts = noted.split()
+    return parts[1] if len(parts) > 1 else ""
+
+
+def _short(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def suffix(cell: Cell) -> str:
+    """The cell's own; all folds of a method are one row."""
+    return f"@folds{cell.fold[1]}" if cell.fold else cell.suffix

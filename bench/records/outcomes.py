@@ -1,0 +1,82 @@
+"""Form of per-sample outcomes, and whose they are; `bench.engine.outcomes` makes them, here nothing imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.contracts.noise import Foreign, NoisyLabels, Sampled
+from bench.records.record import Record
+
+
+class Form(NamedTuple):
+    """Shape by letters, kinds of numpy's types, and the range of the values; None is the number of classes less one."""
+
+    shape: str
+    kinds: str
+    low: float
+    high: float | None = np.inf
+
+
+# N training samples, M given to the method, R evaluated epochs, n test samples, H unseen samples, C classes.
+FORMS: Final = {
+    "positions": Form("N", "iu", 0),
+    "true": Form("N", "iu", -1, None),
+    "observed": Form("N", "iu", 0, None),
+    "visible": Form("M", "iu", 0),
+    "losses": Form("RN", "f", 0),
+    "predictions": Form("RN", "iu", 0, None),
+    "unseen": Form("H", "iu", 0),
+    "probabilities": Form("HC", "f", 0, 1.001),
+    "selected": Form("N", "iu", -1, 1),
+    "foreign": Form("N", "iu", -1),
+    "test_confidence": Form("n", "f", 0, 1.001),
+    "test_predicted": Form("n", "iu", 0, None),
+    "test_correct": Form("n", "b", 0, 1),
+}
+ALWAYS: Final = ("positions", "true", "observed", "visible", "losses", "predictions")
+HALF: Final = 0.5  # of a test image
+PLACES: Final = ("visible", "unseen")  # positions among the N
+
+
+def misfit(arrays: Mapping[str, NDArray[Any]], record: Record) -> str:
+    """What keeps arrays from being the outcomes of a record: shapes, ranges, or those of another run; else empty."""
+    classes = len(record.data.get("class_names", ()))
+    lengths = {"C": classes} if classes else {}
+    for name in ALWAYS:
+        if name not in arrays:
+            return f"{name} is missing"
+    for name, form in FORMS.items():
+        if name in arrays and (wrong := _wrong(arrays[name], form, lengths)):
+            return f"{name} {wrong}"
+    beyond = next((name for name in PLACES if arrays.get(name, np.empty(0)).max(initial=-1) >= lengths["N"]), None)
+    return f"{beyond} names samples that are not there" if beyond else _of_another(arrays, record)
+
+
+def _of_another(arrays: Mapping[str, NDArray[Any]], record: Record) -> str:
+    """What tells arrays of a sound form from those of the record's run, as far as the record notes it."""
+    noisy = NoisyLabels(arrays["true"], arrays["observed"], 0)
+    foreign = Foreign(str(record.noise.get("foreign")), arrays["foreign"]) if "foreign" in arrays else None
+    sampled = Sampled(arrays["positions"], noisy, foreign=foreign)
+    if record.noise.get("digest", noisy.digest) != noisy.digest:
+        return "observed are not its labels"
+    if record.noise.get("images_digest", sampled.images_digest) != sampled.images_digest:
+        return "positions are not its images"
+    right, last = arrays.get("test_correct", np.empty(0)), record.accuracy.get("last")
+    apart = len(right) > 0 and last is not None and abs(float(right.mean()) - last) * len(right) > HALF
+    return "test_correct have another accuracy" if apart else ""
+
+
+def _wrong(array: NDArray[Any], form: Form, lengths: dict[str, int]) -> str:
+    """What is wrong with one array; lengths are taken from the first array that has them."""
+    if array.dtype.kind not in form.kinds or array.ndim != len(form.shape):
+        return f"is {array.dtype} {list(array.shape)}"
+    for letter, size in zip(form.shape, array.shape, strict=True):
+        if lengths.setdefault(letter, size) != size:
+            return f"has {size} entries where others have {lengths[letter]}"
+    high = lengths.get("C", np.inf) - 1 if form.high is None else form.high
+    inside = (array >= form.low) & (array <= high)
+    return "" if bool(inside.all()) else "has values out of range"

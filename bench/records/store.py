@@ -1,0 +1,259 @@
+"""The store of records: one JSON per cell, and beside it a safetensors file of per-sample outcomes.
+
+Where they were asked for, the prompts are in a second one.
+
+A record is published whole or not at all and never over a done one. Only records end in ".json". What ends so and is no
+whole record of this version is never written over: it gets another name first.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from bench.errors import BenchError
+from bench.files import open_folder
+from bench.records.naming import differing
+from bench.records.record import SCHEMA, STORED, Record, Status
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+RECORD, SIDECAR, KEPT, ASIDE = ".json", ".safetensors", ".prompts.safetensors", ".aside"
+MOST_ASIDE = 1000
+NAMED = 5  # keys in a message
+NEWER = f"schema {{}} is newer than {SCHEMA}, which this version reads"
+PROMPTS = "prompts"  # the entry among per-sample outcomes that is a file of its own
+
+
+class Store:
+    """A folder, or an fsspec URL, of records. Nothing is created before the first record.
+
+    Args:
+        root: path or URL.
+
+    Attributes:
+        problems: one line for each file that is no whole record or no outcomes of one, by key, gathered while reading.
+            Such a file is left alone and not counted.
+
+    Raises:
+        BenchError: the path is no folder, or the URL cannot be opened.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = str(root)
+        self.files = open_folder(self.root)
+        self.problems: dict[str, str] = {}
+        if "://" not in self.root and Path(self.root).expanduser().is_file():
+            raise BenchError(f'store "{self.root}" is a file; expected a folder, change --store or paths.store.')
+
+    def exists(self) -> bool:
+        """Whether the folder is there."""
+        return self.files.exists()
+
+    def prepare(self) -> None:
+        """Make the folder and prove that it can be written, before anything is trained.
+
+        Raises:
+            BenchError: it cannot.
+        """
+        try:
+            self.files.prepare()
+        except Exception as error:  # every file system behind fsspec has errors of its own
+            text = " ".join(str(error).split()) or type(error).__name__
+            raise BenchError(
+                f'store "{self.root}" cannot be written: {text}; change --store or its permissions.'
+            ) from error
+
+    def publish(self, record: Record, sidecar: Mapping[str, NDArray[Any]], *, rerun: bool = False) -> bool:
+        """Publish a record after its per-sample outcomes; an unfinished record before it becomes one of its attempts.
+
+        An entry "prompts" of the outcomes, the bytes of a safetensors file, is published beside them as it is. What an
+        earlier record has left of either, and this one has not, is removed.
+
+        Args:
+            record: to publish.
+            sidecar: its per-sample outcomes.
+            rerun: whether a done record of other code or data gives way too; it is kept whole among the attempts.
+
+        Returns:
+            False where a done record is already there and stays.
+        """
+        with self.files.lock():
+            before = self.read(record.key)
+            if before is not None and before.status == "done" and not (rerun and differing(before, record)):
+                return False
+            if before is not None:
+                record = record.model_copy(update={"attempts": [*before.attempts, _attempt(before)]})
+            elif record.key in self.problems:
+                self.set_aside(record.key)
+            outcomes = {name: array for name, array in sidecar.items() if name != PROMPTS}
+            self._beside(record.key + SIDECAR, _packed(outcomes) if outcomes else None)
+            self._beside(record.key + KEPT, sidecar[PROMPTS].tobytes() if PROMPTS in sidecar else None)
+            return self.files.write(record.key + RECORD, record.to_json().encode(), replace=before is not None)
+
+    def _beside(self, name: str, content: bytes | None) -> None:
+        if content is None:
+            self.files.remove(name)
+        else:
+            self.files.write(name, content, replace=True)
+
+    def set_aside(self, key: str) -> str:
+        """Give the file of a key that is no record another name, with what lies beside it; returns the new name.
+
+        Raises:
+            BenchError: it cannot be renamed.
+        """
+        record, numbers = f"{key}{RECORD}", range(1, MOST_ASIDE)
+        try:
+            free = next(n for n in numbers if self.files.rename(record, f"{record}.{n}{ASIDE}"))
+            for ending in (SIDECAR, KEPT):
+                self.files.rename(f"{key}{ending}", f"{key}{ending}.{free}{ASIDE}")
+        except (OSError, StopIteration) as error:
+            raise BenchError(
+                f"{self.root}/{key}{RECORD} is no record of this store and cannot be set aside; move it away."
+            ) from error
+        self.problems.pop(key, None)
+        return f"{record}.{free}{ASIDE}"
+
+    def read(self, key: str) -> Record | None:
+        """The record of a key, or None where there is none, or none that is whole (`problems` then says why).
+
+        Raises:
+            BenchError: the store itself cannot be read.
+        """
+        try:
+            content = self.files.read(key + RECORD)
+        except OSError as error:
+            if key not in self.keys():  # it is not this file alone that cannot be read
+                raise self._unreadable(error) from error
+            self._complain(key, error.strerror or type(error).__name__)
+            return None
+        return self._parse(key, content)
+
+    def sidecar(self, key: str) -> dict[str, NDArray[Any]]:
+        """Arrays of a record's sidecar by name; empty where it has none, or none that can be read (`problems`)."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        try:
+            content = self.files.read(key + SIDECAR)
+            return {} if content is None else load(content)
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
+            return self._leave_out(key, " ".join(str(error).split()) or type(error).__name__)
+
+    def outcomes_of(self, records: Iterable[Record]) -> Callable[[str], Mapping[str, NDArray[Any]]]:
+        """A reader by key of the per-sample outcomes of these records, which must fit them, else are left out."""
+        from bench.records.outcomes import misfit
+
+        known = {record.key: record for record in records}
+
+        def read(key: str) -> Mapping[str, NDArray[Any]]:
+            arrays = self.sidecar(key)
+            wrong = misfit(arrays, known[key]) if arrays else ""
+            return self._leave_out(key, wrong) if wrong else arrays
+
+        return read
+
+    def _leave_out(self, key: str, why: str) -> dict[str, NDArray[Any]]:
+        self.problems[key] = f"{self.root}/{key}{SIDECAR} holds no outcomes of this record ({why}); it is left out."
+        return {}
+
+    def prompts(self, key: str) -> bytes | None:
+        """The file of what a record's method has learned, or None where it was not kept."""
+        return self.files.read(key + KEPT)
+
+    def keys(self) -> list[str]:
+        """Names of all files that should be records.
+
+        Raises:
+            BenchError: the store cannot be read.
+        """
+        try:
+            return [name.removesuffix(RECORD) for name in self.files.names(RECORD)]
+        except OSError as error:
+            raise self._unreadable(error) from error
+
+    def records(self, keys: Iterable[str] | None = None) -> Iterator[Record]:
+        """All readable records, or those of `keys`, in the order of the keys given or of their names."""
+        wanted = self.keys() if keys is None else keys
+        return (record for record in map(self.read, wanted) if record is not None)
+
+    def statuses(self, keys: Iterable[str] | None = None) -> dict[str, Status]:
+        """Status by key."""
+        return {record.key: record.status for record in self.records(keys)}
+
+    def _unreadable(self, error: OSError) -> BenchError:
+        return BenchError(f'store "{self.root}" cannot be read: {error.strerror}; change --store or its permissions.')
+
+    def _parse(self, key: str, content: bytes | None) -> Record | None:
+        self.problems.pop(key, None)
+        if content is None:
+            return None
+        try:
+            record = Record.model_validate_json(content, context=STORED)
+        except ValidationError as error:
+            first, schema = error.errors()[0], _schema(content)
+            where = ".".join(map(str, first["loc"]))
+            told = f"{where}: {first['msg']}" if where else str(first["msg"])
+            self._complain(key, NEWER.format(schema) if schema > SCHEMA else told)
+            return None
+        if record.schema_ > SCHEMA:
+            self._complain(key, NEWER.format(record.schema_))
+            return None
+        if record.key != key:
+            self._complain(key, f'its key is "{record.key}"')
+            return None
+        return record
+
+    def _complain(self, key: str, why: str) -> None:
+        text = " ".join(why.split())
+        self.problems[key] = f"{self.root}/{key}{RECORD} is not a record of this store ({text}); it is not counted."
+
+
+def _attempt(record: Record) -> dict[str, Any]:
+    """What a record keeps of the one before it: status and reason, and a done one whole."""
+    tried: dict[str, Any] = {"status": record.status, "reason": record.reason or ""}
+    if record.status == "done":
+        tried["record"] = record.model_dump(mode="json", by_alias=True, exclude={"attempts"})
+    return tried
+
+
+def _schema(content: bytes) -> int:
+    """The schema that a file names, told before its fields are held against ours; 0 where it names none."""
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        return 0
+    schema = found.get("schema") if isinstance(found, dict) else None
+    return schema if isinstance(schema, int) else 0
+
+
+def _packed(arrays: Mapping[str, NDArray[Any]]) -> bytes:
+    import numpy as np
+    from safetensors.numpy import save
+
+    return bytes(save({name: np.ascontiguousarray(array) for name, array in arrays.items()}))
+
+
+def find_record(store: Store, key: str) -> Record:
+    """The one record whose key is `key`, or begins so.
+
+    Raises:
+        BenchError: there is none, there are several, or its file is torn.
+    """
+    known = store.keys()
+    keys = [found for found in known if found.startswith(key)]
+    if not keys:
+        raise BenchError(f'store "{store.root}" has no record "{key}"; keys are the names of its .json files.')
+    if len(keys) > 1 and key not in keys:
+        shown = ", ".join(keys[:NAMED]) + (", …" if len(keys) > NAMED else "")
+        raise BenchError(f'"{key}" begins {len(keys)} keys of store "{store.root}" ({shown}); give more of it.')
+    record = store.read(key if key in keys else keys[0])
+    if record is None:
+        raise BenchError(next(iter(store.problems.values())))
+    return record

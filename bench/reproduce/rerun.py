@@ -1,0 +1,174 @@
+"""`bench reproduce`: one record run again from what it says of itself, and whether the bits agree."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from bench import dataset_name
+from bench.clip import identity
+from bench.data.library import Library
+from bench.engine.resources import Settings
+from bench.errors import BenchError
+from bench.grid.expand import Grid, PlannedCell
+from bench.grid.keys import resolved
+from bench.machine import this_machine
+from bench.records.cell import Cell
+from bench.records.record import Record
+from bench.records.store import Store
+from bench.reproduce.differences import Difference, Part, changes, compared_outcomes, compared_parts
+from bench.run import preflight
+from bench.run.plan import Estimate, Plan
+from bench.settings.schema import Config
+
+OF_THE_MACHINE = ("timeout", "out_of_memory")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be run again.
+
+    Attributes:
+        key: of the record, or the beginning of it.
+        data: where a user's own images are now, `folder:PATH`, or None for where they were.
+        backbone: where the weights are now, or None for the record's own name of them.
+        cached: whether image features come from the cache instead of the images.
+    """
+
+    key: str
+    data: str | None = None
+    backbone: str | None = None
+    cached: bool = False
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """A record, its rerun, and how the two compare.
+
+    Attributes:
+        record: as the store has it.
+        now: the rerun's.
+        parts: what was compared, in the order in which one leads to the next.
+        changes: what is not as it was when the record was made.
+        notes: lines on what could not be compared.
+    """
+
+    record: Record
+    now: Record
+    parts: tuple[Part, ...]
+    changes: tuple[Difference, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def first(self) -> Difference | None:
+        """The first difference, None where the bits agree."""
+        return next((part.first for part in self.parts if part.first is not None), None)
+
+    def verdict(self) -> str:
+        """One sentence."""
+        if self.first is None:
+            return "the bits agree" + (f", although {names_of(self.changes)} changed since." if self.changes else ".")
+        if self.changes:
+            return f"the bits differ, which was to be expected: {names_of(self.changes)} changed since."
+        return "the bits differ, and nothing that the record notes has changed since: they should not."
+
+    def as_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "key": self.record.key,
+            "label": self.record.cell.label(),
+            "agree": self.first is None,
+            "expected": not self.changes,
+            "first_difference": None if self.first is None else asdict(self.first),
+            "parts": [asdict(part) for part in self.parts],
+            "changes": [asdict(change) for change in self.changes],
+            "notes": list(self.notes),
+            "accuracy": {"record": self.record.accuracy.get("last"), "now": self.now.accuracy.get("last")},
+            "seconds": self.now.cost.get("seconds"),
+        }
+
+
+def reproduce(store: Store, record: Record, config: Config, asked: Asked) -> Reproduction:
+    """Run a record's cell again in a temporary folder and compare; the store is only read.
+
+    Raises:
+        BenchError: the record ended for want of time or memory; or data, weights, files or a plugin are missing.
+    """
+    if record.status in OF_THE_MACHINE:
+        raise BenchError(
+            f"record {record.key} is {record.status}, which says more of the machine than of the cell; "
+            f"`bench run --retry {record.status}` runs it again."
+        )
+    cell = _moved(record.cell, asked)
+    settings = _settings(config, record)
+    stands_for = resolved(cell, settings.library)
+    preflight.check(_plan(record.key, cell), vars(settings), here=asked.cached, texts=False)
+    now, outcomes = _again(record.key, cell, settings, asked.cached)
+    then = record.provenance
+    changed = changes(then, {**now.provenance, "resolved": stands_for})
+    parts, notes = [_key(record)] if "resolved" in then else [], []
+    if "resolved" not in then and record.cell.key(stands_for) != record.key:
+        changed.append(Difference("what its key was made of", "not noted in the record", "makes another key"))
+    parts += compared_parts(record, now)
+    if record.status == "done":
+        kept = store.sidecar(record.key)
+        if kept:
+            parts.append(compared_outcomes(kept, outcomes))
+        else:
+            none = "the store has no per-sample outcomes of it, so they are not compared"
+            notes.append(store.problems.get(record.key, none).rstrip("."))
+    return Reproduction(record, now, tuple(parts), tuple(changed), tuple(notes))
+
+
+def _moved(cell: Cell, asked: Asked) -> Cell:
+    """The cell with images and weights from where they are now; neither place is part of a number."""
+    moved: dict[str, str] = {}
+    if asked.data is not None:
+        moved["dataset"] = dataset_name.canonical(asked.data)
+        if dataset_name.folder_of(moved["dataset"]) is None or dataset_name.folder_of(cell.dataset) is None:
+            raise BenchError(
+                f'--data "{asked.data}": expected folder:PATH, for a record of a user\'s own images; this one is of '
+                f"{dataset_name.shown(cell.dataset)}. For other data sets set root in bench.toml."
+            )
+    if asked.backbone is not None:
+        moved["backbone"] = identity.canonical(asked.backbone)
+    return cell.model_copy(update=moved)
+
+
+def _settings(config: Config, record: Record) -> Settings:
+    """Of the run: its own device where this machine has it, folders from the settings, no limit of time."""
+    wanted = record.provenance.get("device", "cpu")
+    return Settings(
+        library=Library.of(config.settings.dataset),
+        cache=config.settings.paths.cache or None,
+        device="cuda" if wanted == "cuda" and this_machine("auto").gpus else "cpu",
+    )
+
+
+def _plan(key: str, cell: Cell) -> Plan:
+    planned = PlannedCell(key, cell)
+    return Plan(Grid("reproduce", (planned,)), {}, (), (planned,), Estimate({key: 0.0}, 0, 0))
+
+
+def _again(key: str, cell: Cell, settings: Settings, cached: bool) -> tuple[Record, dict[str, Any]]:
+    from bench.engine.trial import run_cell
+
+    with tempfile.TemporaryDirectory(prefix="bench-reproduce-") as folder:
+        now, outcomes = run_cell(key, cell, settings if cached else replace(settings, cache=folder))
+        return now, dict(outcomes)
+
+
+def _key(record: Record) -> Part:
+    """Whether the cell and what it was resolved against make the record's key; an edited cell does not."""
+    noted = record.provenance["resolved"]
+    return Part.of("key", [("key", record.key, record.cell.key(noted))])
+
+
+def names_of(changed: Sequence[Difference]) -> str:
+    """Where the parts of a record changed, joined for a sentence."""
+    names = [one.where for one in changed]
+    return " and ".join([*([", ".join(names[:-1])] if names[:-1] else []), names[-1]]) + (
+        " have" if len(names) > 1 else " has"
+    )

@@ -1,0 +1,232 @@
+"""Running a plan: packs, scheduler, what comes back, and what was lost on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from bench.data.library import Library
+from bench.dataset_name import embedded, shown
+from bench.errors import BenchError
+from bench.grid.keys import origin_of
+from bench.machine import cpus, this_machine
+from bench.records.store import Store
+from bench.run import preflight
+from bench.run.plan import Plan
+from bench.run.progress import Listener, Progress
+from bench.schedulers.contract import Outcome, Pack, Scheduler
+from bench.schedulers.work import Work, lost_record, outcome_of
+from bench.settings.schema import Config
+
+SchedulerName = Literal["auto", "ray", "local"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """How the user wants a plan to be run.
+
+    Attributes:
+        scheduler: "auto" is Ray where more than one worker fits, else local.
+        workers: at a time; None for what fits.
+        address: of a running Ray cluster.
+        fail_fast: stop at the first cell that does not finish.
+        plugins: files that workers import too.
+        rerun: whether done records of other code or data are replaced.
+    """
+
+    scheduler: SchedulerName = "auto"
+    workers: int | None = None
+    address: str | None = None
+    fail_fast: bool = False
+    plugins: tuple[str, ...] = ()
+    rerun: bool = False
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a request comes to on this machine."""
+
+    scheduler: Scheduler
+    name: Literal["ray", "local"]
+    workers: int
+    device: Literal["cpu", "cuda"]
+
+
+def set_up(plan: Plan, config: Config, request: Request) -> Setup:
+    """Choose scheduler, device and number of workers.
+
+    Raises:
+        BenchError: the request contradicts itself or the machine.
+    """
+    if request.address is not None and request.scheduler == "local":
+        raise BenchError("--address names a Ray cluster and --scheduler is local; leave out one of the two.")
+    table = config.settings.grid[plan.grid.name]
+    machine = this_machine(table.device)
+    packs = len(plan.todo)
+    if request.address is not None:
+        workers = request.workers or packs
+    else:
+        workers = machine.workers(request.workers, packs, plan.estimate.gpu_memory)
+    name: Literal["ray", "local"] = "ray" if workers > 1 or request.address is not None else "local"
+    if request.scheduler != "auto":
+        name = request.scheduler
+    return Setup(_scheduler(name, request, machine.gpus, machine.fraction(workers)), name, workers,
+                 "cuda" if machine.gpus else "cpu")  # fmt: skip
+
+
+def make_ready(
+    plan: Plan, config: Config, setup: Setup, request: Request, report: Callable[[int, int | None], None]
+) -> int:
+    """See that nothing is missing, and compute the image features of the plan unless a cluster runs it.
+
+    Args:
+        plan: with at least one cell to run.
+        config: the settings that the plan was made with.
+        setup: from `set_up`.
+        request: the user's.
+        report: called with the number of images done, and of all, None where it is not known yet.
+
+    Returns:
+        Images that went through a tower.
+
+    Raises:
+        Several: data, weights or files are missing; nothing is written then.
+        BenchError: an image cannot be decoded, or features cannot be written.
+    """
+    settings = trial_settings(config, plan.grid.name, setup.device)
+    preflight.check(plan, settings, here=request.address is None)
+    if request.address is not None or all(embedded(planned.cell.dataset) for planned in plan.todo):
+        return 0
+    from bench.engine.resources import Settings
+    from bench.run.precompute import release, warm
+
+    done = warm([planned.cell for planned in plan.todo], Settings(**settings), report)
+    release()
+    return done
+
+
+def left_out(plan: Plan, config: Config) -> list[str]:
+    """What lies among the images of a plan's data sets and is none of them, a line each; of those that are there."""
+    library, lines = Library.of(config.settings.dataset), []
+    for name in dict.fromkeys(planned.cell.dataset for planned in plan.todo if not embedded(planned.cell.dataset)):
+        with suppress(BenchError):  # what is missing is said by `make_ready`
+            found = library.open(name).left_out
+            lines += [f"{shown(name)}: {' '.join(found)}"] if found else []
+    return lines
+
+
+def execute(
+    plan: Plan, store: Store, config: Config, setup: Setup, request: Request, listen: Listener, work: Work | None = None
+) -> Progress:
+    """Run what is to do and publish a record for every cell that ends.
+
+    Args:
+        plan: with at least one cell to run.
+        store: where records go; made if need be.
+        config: the settings that the plan was made with.
+        setup: from `set_up`.
+        request: the user's.
+        listen: called once per ended cell.
+        work: what to do with a pack, for tests; None for the real trial.
+
+    Raises:
+        BenchError: the store cannot be written, or workers cannot be started.
+        KeyboardInterrupt: after workers are gone; what was published stays.
+    """
+    store.prepare()
+    driver = _Collector(plan, store, config, setup.workers, request, listen)
+    packs: list[Pack] = [((planned.key, planned.cell),) for planned in plan.todo]
+    work = work or _work(plan, store, config, setup, request)
+    setup.scheduler.run(packs, work, setup.workers, driver.take, driver.stop)
+    return driver.progress
+
+
+def trial_settings(config: Config, grid: str, device: str) -> dict[str, Any]:
+    """Keyword arguments of `bench.engine.resources.Settings` for the cells of a grid."""
+    table = config.settings.grid[grid]
+    return {
+        "timeout": None if table.timeout == float("inf") else table.timeout,
+        "library": Library.of(config.settings.dataset),
+        "keep_prompts": table.keep_prompts,
+        "cache": config.settings.paths.cache or None,
+        "device": device,
+    }
+
+
+def _work(plan: Plan, store: Store, config: Config, setup: Setup, request: Request) -> Work:
+    settings = trial_settings(config, plan.grid.name, setup.device)
+    if setup.device == "cuda":  # the device is shared, and processors feed it
+        settings["processors"] = max(1, cpus() // setup.workers)
+    root = store.root if "://" in store.root else str(Path(store.root).expanduser().resolve())
+    plugins = tuple(str(Path(file).resolve()) for file in request.plugins)
+    return Work(root, settings, plugins=plugins, rerun=request.rerun)
+
+
+def _scheduler(name: str, request: Request, gpus: int, fraction: float) -> Scheduler:
+    if name == "local":
+        from bench.schedulers.local import Local
+
+        return Local()
+    from bench.schedulers.ray_tune import RayTune
+
+    return RayTune(request.address, gpus, fraction)
+
+
+class _Collector:
+    """Takes outcomes in the driver and publishes what a dead worker could not."""
+
+    def __init__(
+        self, plan: Plan, store: Store, config: Config, workers: int, request: Request, listen: Listener
+    ) -> None:
+        self.store, self.request, self.listen = store, request, listen
+        self.library = Library.of(config.settings.dataset)
+        self.cells = {planned.key: planned.cell for planned in plan.todo}
+        self.tries = {key: self._count(key) for key in self.cells}
+        self.progress = Progress(len(plan.todo), dict(plan.estimate.seconds), workers)
+
+    def take(self, outcome: Outcome) -> None:
+        if outcome.lost:
+            outcome = self._recovered(outcome)
+        self.progress.add(outcome)
+        self.listen(outcome, self.progress)
+
+    def stop(self) -> bool:
+        return self.request.fail_fast and any(
+            outcome.status not in ("done", "skipped") for outcome in self.progress.done
+        )
+
+    def _recovered(self, outcome: Outcome) -> Outcome:
+        record = self.store.read(outcome.key)
+        if record is not None and len(record.attempts) > self.tries[outcome.key]:
+            return outcome_of(record)  # it was published before the worker died
+        cell = self.cells[outcome.key]
+        record = lost_record(outcome.key, cell, outcome.status, outcome.reason or "")
+        record.provenance.update(origin_of(cell, self.library))
+        try:
+            self.store.publish(record, {}, rerun=self.request.rerun)
+        except OSError as error:
+            raise BenchError(f'store "{self.store.root}" cannot be written any more: {error.strerror}.') from error
+        return outcome_of(record)
+
+    def _count(self, key: str) -> int:
+        record = self.store.read(key)
+        return -1 if record is None else len(record.attempts)
+
+
+def unfinished(plan: Plan, progress: Progress) -> Sequence[tuple[str, str]]:
+    """Label and reason of every cell of the grid that is neither done nor skipped once a run has ended."""
+    outcomes = {outcome.key: outcome for outcome in progress.done}
+    left = {record.key: f"{record.status}: {record.reason}" for record in plan.unfinished}
+    rows = []
+    for planned in plan.grid.cells:
+        outcome = outcomes.get(planned.key)
+        if outcome is not None and outcome.status not in ("done", "skipped"):
+            rows.append((planned.cell.label(), f"{outcome.status}: {outcome.reason}"))
+        elif planned.key in left:
+            rows.append((planned.cell.label(), left[planned.key]))
+        elif outcome is None and planned.key in progress.expected:
+            rows.append((planned.cell.label(), "not run"))
+    return rows

@@ -1,0 +1,145 @@
+"""Features that the cells of a plan will read, computed before workers start, with all processors and only once."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from bench import dataset_name
+from bench.clip.backbone import Backbone
+from bench.clip.features import FeatureStore
+from bench.contracts.dataset import SPLITS, Dataset, SplitName
+from bench.contracts.method import Needs
+from bench.contracts.noise import Sampled
+from bench.engine.feature_rows import Origin, Wanted
+from bench.engine.inputs import wanted_by
+from bench.engine.resources import Settings, labelled, open_backbone, opened, origins_of, store_of, view_of
+from bench.errors import BenchError
+from bench.plugins import METHODS
+from bench.records.cell import Cell
+
+LABELS = ("dataset", "shots", "seed", "noise", "rate", "validation")  # the axes of a cell that its labels depend on
+Report: TypeAlias = Callable[[int, int | None], None]
+
+
+@dataclass
+class _Count:
+    """Images done, as they are reported."""
+
+    report: Report
+    total: int | None = None
+    done: int = 0
+
+    def add(self, images: int) -> None:
+        self.done += images
+        self.report(self.done, self.total)
+
+
+def warm(cells: Iterable[Cell], settings: Settings, report: Report) -> int:
+    """Compute what is not in the feature store; returns the number of images that went through a tower.
+
+    Embedded data sets are left to the trials. So is a cell whose labels cannot be drawn: its record says why.
+
+    Args:
+        cells: to be run.
+        settings: theirs.
+        report: given the images done and the whole, None while kinds of noise look at images.
+
+    Raises:
+        BenchError: an image cannot be decoded, or a data set or a backbone opened.
+    """
+    by_backbone: dict[str, list[Cell]] = {}
+    for cell in cells:
+        if not dataset_name.embedded(cell.dataset):
+            by_backbone.setdefault(cell.backbone, []).append(cell)
+    count, store = _Count(report), store_of(settings)
+    found = {name: list(_missing(some, settings, store, count)) for name, some in by_backbone.items()}
+    count.total = count.done + sum(len(wanted.images) for lacking in found.values() for wanted in lacking)
+    for name, lacking in found.items():
+        for wanted in lacking:
+            wanted.entry(store, open_backbone(name, settings.device), count.add)
+    return count.done
+
+
+def complete(cells: Iterable[Cell], settings: Settings) -> bool:
+    """Whether all that the cells read is in the feature store; nothing is computed for it but noise that asks images.
+
+    Raises:
+        BenchError: a data set or a backbone cannot be opened.
+    """
+    by_backbone: dict[str, list[Cell]] = {}
+    for cell in cells:
+        by_backbone.setdefault(cell.backbone, []).append(cell)
+    store, count = store_of(settings), _Count(lambda _done, _total: None)
+    return not any(True for some in by_backbone.values() for _ in _missing(some, settings, store, count))
+
+
+def release() -> None:
+    """Give back the memory of the backbones that were used."""
+    import torch
+
+    open_backbone.cache_clear()
+    gc.collect()
+    torch.cuda.empty_cache()  # nothing where there is no GPU
+
+
+def _missing(cells: Iterable[Cell], settings: Settings, store: FeatureStore, count: _Count) -> Iterator[Wanted]:
+    """Entries of one backbone that are not in the store, each once, with all the parts that are asked for."""
+    entries: dict[str, Wanted] = {}
+    draws: dict[Hashable, Mapping[SplitName, Sampled] | None] = {}
+    seen: set[Hashable] = set()
+    for cell in cells:
+        dataset, method = opened(cell.dataset, settings), METHODS.get(cell.method)
+        needs, labels = method.needs(method.Options(**cell.options)), tuple(getattr(cell, axis) for axis in LABELS)
+        if labels not in draws:
+            draws[labels] = _drawn(dataset, cell, settings, count)
+        drawn = draws[labels]
+        like = cell.dataset, cell.views and (cell.seed, cell.views, needs.crop), _asked(needs), _bytes(drawn)
+        if drawn is None or like in seen:
+            continue
+        seen.add(like)
+        for wanted in _wanted(cell, dataset, drawn, needs, open_backbone(cell.backbone, settings.device), settings):
+            known = entries.get(wanted.key.digest, wanted)
+            entries[wanted.key.digest] = replace(known, parts=max(known.parts, wanted.parts, key=len))
+    for wanted in entries.values():
+        if any(store.lacks(wanted.key, part, len(wanted.images)) for part in wanted.parts):
+            yield wanted
+
+
+def _wanted(
+    cell: Cell,
+    dataset: Dataset,
+    drawn: Mapping[SplitName, Sampled],
+    needs: Needs,
+    backbone: Backbone,
+    settings: Settings,
+) -> Iterator[Wanted]:
+    """All entries that a trial of this cell reads."""
+    for split in SPLITS:
+        origins, _ = origins_of(dataset, split, drawn.get(split), settings)
+        yield from wanted_by(needs, origins, backbone)
+        for number in range(cell.views if split == "train" else 0):
+            yield from wanted_by(needs, origins, backbone, view_of(cell, needs, number))
+    if needs.pool:
+        yield from wanted_by(Needs(tokens=needs.tokens), [Origin(dataset, "train")], backbone)
+
+
+def _drawn(dataset: Dataset, cell: Cell, settings: Settings, count: _Count) -> Mapping[SplitName, Sampled] | None:
+    try:
+        return labelled(dataset, cell, settings, count.add)
+    except BenchError:
+        return None
+
+
+def _asked(needs: Needs) -> tuple[bool, ...]:
+    return needs.tokens, needs.pixels, needs.pool
+
+
+def _bytes(drawn: Mapping[SplitName, Sampled] | None) -> tuple[Hashable, ...]:
+    """What tells the samples of two cells apart."""
+    return tuple(
+        (split, one.positions.tobytes(), one.foreign and (one.foreign.dataset, one.foreign.positions.tobytes()))
+        for split, one in (drawn or {}).items()
+    )

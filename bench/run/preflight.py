@@ -1,0 +1,190 @@
+"""What a plan needs and this machine lacks, and texts that its backbones cannot encode: told at once before a run."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from bench import dataset_name
+from bench.clip import identity
+from bench.clip.place import ELSEWHERE, features_root, unwritable
+from bench.data.library import Library
+from bench.errors import BenchError, Several
+from bench.grid.options import noise_kind, noise_options, noise_roles, takes_weights, told
+from bench.plugins import DATASETS, METHODS, NOISE
+from bench.records.cell import Cell
+from bench.registry import BUILT_IN
+from bench.run.plan import Plan
+
+if TYPE_CHECKING:
+    from bench.clip.tokens import Vocabulary
+    from bench.contracts.dataset import Dataset
+
+TINY = "tiny"
+Texts: TypeAlias = "Callable[[Dataset], tuple[tuple[str, int], ...]]"
+
+
+def check(plan: Plan, settings: Mapping[str, Any], here: bool = True, texts: bool = True) -> None:
+    """Look for every data set, load every backbone once, and see whether features can be kept.
+
+    Every class name, and every text that a method says it encodes, is held against the backbone's vocabulary.
+
+    Args:
+        plan: with the cells to run.
+        settings: keyword arguments of `bench.engine.resources.Settings`.
+        here: whether this machine's feature folder is the one that trials write in.
+        texts: whether these count; not where a failure is to be seen again.
+
+    Raises:
+        Several: something is missing or cannot be encoded; one line each, and which data sets to prepare.
+    """
+    cells, library = [planned.cell for planned in plan.todo], _library(settings)
+    by_noise = [one for noise in dict.fromkeys(cell.noise for cell in cells) for one in _named_by(noise)]
+    datasets = [cell.dataset for cell in cells]
+    datasets += [dataset_name.canonical(name) for role, name in by_noise if role == "dataset"]
+    backbones = [cell.backbone for cell in cells] + [name for role, name in by_noise if role == "backbone"]
+    missing = {name: library.missing(name) for name in dict.fromkeys(datasets)}
+    lines = [line for found in missing.values() for line in found]
+    lines += [line for role, file in by_noise if role == "file" for line in _unreadable(file)]
+    loaded = {name: _loaded(name) for name in dict.fromkeys(backbones)}
+    lines += [line for found in loaded.values() if isinstance(found, tuple) for line in found]
+    there = [cell for cell in cells if not missing[cell.dataset]]
+    lines += _unspeakable(there, loaded, settings) if texts else []
+    lines += _unkept(there, settings) if here else []
+    prepare = [name for name, found in missing.items() if found and dataset_name.folder_of(name) is None]
+    if prepare:
+        lines.append(f"nothing was run; for the data sets: bench data prepare {shlex.join(prepare)}")
+    if lines:
+        raise Several(lines)
+
+
+def _named_by(noise: str) -> Iterator[tuple[str, str]]:
+    """Role and value of the options of a kind that name a file, a data set or weights."""
+    roles = noise_roles(noise)
+    for name, value in noise_options(noise).items():
+        role = roles.get(name, "")
+        if value and (role in ("file", "dataset") or (role == "backbone" and takes_weights(str(value)))):
+            yield role, str(value)
+
+
+def _unreadable(file: str) -> tuple[str, ...]:
+    there = Path(file).expanduser().is_file()
+    return () if there else (f'"{file}", which a kind of noise reads, is not there any more; restore it.',)
+
+
+def _loaded(name: str) -> Vocabulary | tuple[str, ...] | None:
+    """The vocabulary of a backbone, or what keeps it from being loaded; None for registered ones. May download."""
+    if identity.registered(name):
+        return None
+    from bench.clip.load import load_backbone
+
+    try:
+        return load_backbone(name).vocabulary
+    except BenchError as error:
+        return error.lines
+
+
+def _library(settings: Mapping[str, Any]) -> Library:
+    library: Library = settings["library"]
+    return library
+
+
+def _unspeakable(
+    cells: Iterable[Cell], loaded: Mapping[str, Vocabulary | tuple[str, ...] | None], settings: Mapping[str, Any]
+) -> list[str]:
+    """Class names that CLIP cannot tell apart, words without an embedding, and prompts that are too long."""
+    asked: dict[tuple[str, str], dict[str, Texts]] = {}
+    for cell in cells:
+        if not _fits(cell):
+            like = json.dumps([cell.method, dict(cell.options)], sort_keys=True)
+            asked.setdefault((cell.dataset, cell.backbone), {})[like] = partial(_texts, cell)
+        for encoder in _encoders(cell):
+            asked.setdefault((cell.dataset, encoder), {})[cell.noise] = _filled
+    lines: dict[str, None] = {}
+    for (name, backbone), some in asked.items():
+        vocabulary = _embedded() if backbone == TINY else loaded[backbone]
+        lines.update(dict.fromkeys(_problems(name, backbone, vocabulary, some.values(), settings)))
+    return list(lines)
+
+
+def _problems(
+    name: str, backbone: str, vocabulary: Any, asked: Iterable[Texts], settings: Mapping[str, Any]
+) -> Iterator[str]:
+    """What is wrong with the texts that are encoded of one data set by one backbone."""
+    from bench.clip.tokens import Vocabulary, indistinct
+
+    try:
+        dataset = _library(settings).open(name)
+        yield from (
+            f"dataset {dataset_name.shown(name)}: {one}" for one in indistinct(dataset.class_names, dataset.homonyms)
+        )
+        if isinstance(vocabulary, Vocabulary):
+            texts = dict.fromkeys(text for some in asked for text in some(dataset))
+            yield from (
+                f"backbone {backbone}, dataset {dataset_name.shown(name)}: {one}" for one in vocabulary.problems(texts)
+            )
+    except BenchError as error:
+        yield from error.lines
+
+
+def _texts(cell: Cell, dataset: Dataset) -> tuple[tuple[str, int], ...]:
+    method = METHODS.get(cell.method)
+    try:
+        return method.texts(method.Options(**cell.options), dataset.class_names, dataset.templates)
+    except BenchError:
+        raise
+    except Exception:  # noqa: BLE001 - a plugin's own mistake is for the record of its cell to tell
+        return ()
+
+
+def _filled(dataset: Dataset) -> tuple[tuple[str, int], ...]:
+    """The texts of kinds of noise that ask an encoder about classes."""
+    return tuple((template.format(name), 0) for template in dataset.templates for name in dataset.class_names)
+
+
+def _encoders(cell: Cell) -> list[str]:
+    """Backbones whose text tower the noise of a cell asks, about class names that are not known to fit."""
+    names = [name for role, name in _named_by(cell.noise) if role == "backbone"]
+    names = [name for name in names if not (name == TINY and _own(cell))]
+    return names if names and NOISE.get(noise_kind(cell.noise)).reads_texts else []
+
+
+def _fits(cell: Cell) -> bool:
+    """Whether it is known without importing torch that the texts can be encoded: of what comes with the package."""
+    own = _own(cell) and cell.backbone == TINY and METHODS.row(cell.method).origin == BUILT_IN
+    return own and not any(isinstance(value, str) for value in told(cell.method, cell.options).values())
+
+
+def _own(cell: Cell) -> bool:
+    """Whether the images come with the package."""
+    return DATASETS.row(dataset_name.base(cell.dataset)).origin == BUILT_IN and dataset_name.embedded(cell.dataset)
+
+
+def _embedded() -> Vocabulary:
+    from bench.clip.load import load_backbone
+
+    return load_backbone(TINY).vocabulary
+
+
+def _unkept(cells: Sequence[Cell], settings: Mapping[str, Any]) -> list[str]:
+    """One line where features have to be written and cannot be."""
+    folder = features_root(settings["cache"])
+    reason = unwritable(folder)
+    if reason is None or (folder.is_dir() and _complete(cells, settings)):
+        return []
+    return [f'the feature folder "{folder}" cannot be written ({reason}); {ELSEWHERE}']
+
+
+def _complete(cells: Sequence[Cell], settings: Mapping[str, Any]) -> bool:
+    """Whether all features that the cells read are stored, as in a folder that is shared to be read."""
+    from bench.engine.resources import Settings
+    from bench.run.precompute import complete
+
+    try:
+        return complete(cells, Settings(**settings))
+    except BenchError:
+        return False

@@ -1,0 +1,103 @@
+"""How far a run is, and how that is shown."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from bench.console import PARTS, duration, line, live
+from bench.errors import printable
+from bench.schedulers.contract import Outcome
+
+
+@dataclass
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        total: cells to run.
+        expected: estimated seconds of one worker, by key.
+        workers: at a time.
+        done: outcomes so far.
+        first: seconds until the first outcome, and the estimated seconds of its cell.
+    """
+
+    total: int
+    expected: dict[str, float]
+    workers: int
+    done: list[Outcome] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
+    first: tuple[float, float] | None = None
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start."""
+        return time.monotonic() - self.began
+
+    def left(self) -> float:
+        """Seconds that the rest will take: the estimate, corrected by the pace since the first outcome.
+
+        The time before that is mostly the start of the workers, which is paid once.
+        """
+        whole = sum(self.expected.values())
+        passed = sum(self.expected.get(outcome.key, 0.0) for outcome in self.done)
+        if self.first is None or passed <= self.first[1]:
+            return (whole - passed) / self.workers
+        return (self.elapsed - self.first[0]) * (whole - passed) / (passed - self.first[1])
+
+    def add(self, outcome: Outcome) -> None:
+        """Take in an outcome."""
+        self.done.append(outcome)
+        if self.first is None:
+            self.first = self.elapsed, self.expected.get(outcome.key, 0.0)
+
+
+Listener = Callable[[Outcome, Progress], None]
+
+
+@contextmanager
+def shown(total: int, labels: dict[str, str]) -> Iterator[Callable[[Outcome, Progress], None]]:
+    """Listen to `bench.run.execute`: a bar on a terminal, else a line per tenth and per unfinished cell."""
+    if not live():
+        yield _plain_listener(labels)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    console = Console()
+    bar = Bar(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"),
+              console=console, transient=True)  # fmt: skip
+    with bar:
+        task = bar.add_task("cells", total=total, left="")
+
+        def listen(outcome: Outcome, state: Progress) -> None:
+            if outcome.status != "done":
+                console.print(_complaint(outcome, labels), markup=False, highlight=False, soft_wrap=True)
+            bar.update(task, completed=len(state.done), left=f"{duration(state.left())} left")
+
+        yield listen
+
+
+def _plain_listener(labels: dict[str, str]) -> Callable[[Outcome, Progress], None]:
+    shown = -1
+
+    def listen(outcome: Outcome, state: Progress) -> None:
+        nonlocal shown
+        if outcome.status != "done":
+            line(_complaint(outcome, labels))
+        part = len(state.done) * PARTS // state.total
+        if part > shown:
+            shown = part
+            line(
+                f"{len(state.done)} of {state.total} cells, {duration(state.elapsed)} passed, "
+                f"about {duration(state.left())} left"
+            )
+
+    return listen
+
+
+def _complaint(outcome: Outcome, labels: dict[str, str]) -> str:
+    return printable(f"{outcome.status}: {labels.get(outcome.key, outcome.key)}: {outcome.reason}")

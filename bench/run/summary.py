@@ -1,0 +1,116 @@
+"""The table at the end of a run: per method and noise, what came out and what it took."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from bench.grid.expand import BUDGET
+from bench.grid.options import told
+from bench.plugins import METHODS, NOISE
+from bench.records.cell import noise_text
+from bench.records.naming import backbone_names, dataset_names, marked, marks, suffix
+from bench.records.record import Record
+from bench.variants import variant_text
+
+MEMORIZED, AGREES, SKIPPED = "memorized %", "agrees with given %", "skipped"
+COLUMNS = ["dataset", "noise", "method", "seeds", "accuracy %", MEMORIZED, AGREES, "seconds", "unfinished", SKIPPED]
+NAMED = {"dataset", "noise", "rate", "method", "options", "subset", "seed"}  # fields with a column, or options of one
+Row = tuple[str, ...]
+
+
+def summary_rows(records: Iterable[Record]) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows, in the order of the records.
+
+    Accuracy is the mean over seeds of the last test accuracy, memorized that of the last share of mislabeled samples
+    predicted as their given label, agreement that of all training samples predicted so, in percent; seconds are a
+    cell's mean. What has finished without an accuracy counts as unfinished. Memorized is shown where the truth of some
+    records is known, agreement where that of some is not. The folds of a method are one row, each of its means over
+    them.
+    """
+    groups: dict[Row, list[Record]] = defaultdict(list)
+    records = list(records)
+    for record, name in zip(records, row_names(records), strict=True):
+        groups[name].append(record)
+    known = {record.noise["truth"] for record in records if "truth" in record.noise}
+    hidden = {
+        *([MEMORIZED] if known == {False} else []),
+        *([AGREES] if False not in known else []),
+        *([SKIPPED] if all(record.status != "skipped" for record in records) else []),
+    }
+    kept = [index for index, column in enumerate(COLUMNS) if column not in hidden]
+    rows = [[*name, *_numbers(group)] for name, group in groups.items()]
+    return [COLUMNS[index] for index in kept], [[row[index] for index in kept] for row in rows]
+
+
+def row_names(records: Sequence[Record]) -> list[Row]:
+    """What each record's row is told apart by: data set with all fields of the cell that differ, noise, method."""
+    pairs = zip(records, backbone_names(records), strict=True)
+    fixed = [{**record.cell.model_dump(exclude=NAMED), "backbone": name} for record, name in pairs]
+    varying = _varying(records, fixed)
+    settings = []
+    for record, dataset, values in zip(records, dataset_names(records), fixed, strict=True):
+        others = [f"{name.replace('_', ' ')} {values[name]}" for name in varying]
+        others += ["agreement with given test labels"] if record.data.get("test_truth") is False else []
+        settings.append(" · ".join((dataset, *others)))
+    noises = [noise_text(record.cell.noise, record.cell.rate) for record in records]
+    by_noise = marks(records, "noise", lambda number: (settings[number], noises[number]))
+    cells = [record.cell for record in records]
+    methods = [variant_text(cell.method, told(cell.method, cell.options)) + suffix(cell) for cell in cells]
+    by_method = marks(records, "method", lambda number: (settings[number], methods[number]))
+    noises = [marked(*pair) for pair in zip(noises, by_noise, strict=True)]
+    methods = [marked(*pair) for pair in zip(methods, by_method, strict=True)]
+    return list(zip(settings, noises, methods, strict=True))
+
+
+def _varying(records: Sequence[Record], fixed: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The fields in which records differ; of a paper's budget, which is each method's own, in which a method's do."""
+    seen: dict[tuple[str, ...], set[Any]] = defaultdict(set)
+    for record, values in zip(records, fixed, strict=True):
+        own = (record.cell.method, str(record.cell.options)) if record.cell.budget == "paper" else ()
+        for name, value in values.items():
+            seen[(name, *(own if name in BUDGET or name == "epochs" else ()))].add(value)
+    differing = {place[0] for place, found in seen.items() if len(found) > 1}
+    return [name for name in (fixed or [{}])[0] if name in differing]
+
+
+def in_order(records: Iterable[Record]) -> list[Record]:
+    """Records as a grid would have them: by data set, setting, noise and rate, method (registered ones first), seed."""
+    noises, methods = ({name: place for place, name in enumerate(registry)} for registry in (NOISE, METHODS))
+
+    def place(record: Record) -> tuple[Any, ...]:
+        cell = record.cell
+        kind = cell.noise.partition("[")[0]
+        return (
+            cell.dataset, cell.backbone, cell.shots, cell.epochs, noises.get(kind, len(noises)), cell.noise, cell.rate,
+            methods.get(cell.method, len(methods)), cell.method, cell.suffix, str(cell.options), cell.seed, record.key,
+        )  # fmt: skip
+
+    return sorted(records, key=place)
+
+
+def _numbers(group: list[Record]) -> list[str]:
+    done = [record for record in group if record.status == "done" and record.accuracy.get("last") is not None]
+    skipped = sum(record.status == "skipped" for record in group)
+    left = len(group) - len(done) - skipped
+    return [
+        str(len({record.cell.seed for record in done})),
+        _mean([record.accuracy.get("last") for record in done], 100),
+        _mean(_last(done, "memorized"), 100),
+        _mean(_last(done, "train_given_accuracy"), 100),
+        _mean([record.cost.get("seconds") for record in done], 1),
+        str(left) if left else "",
+        str(skipped) if skipped else "",
+    ]
+
+
+def _last(records: list[Record], name: str) -> list[float | int | None]:
+    return [values[-1] for record in records if (values := record.curve.get(name))]
+
+
+def _mean(values: list[float | int | None], scale: float) -> str:
+    known = [value for value in values if isinstance(value, int | float) and math.isfinite(value)]
+    return f"{scale * fmean(known):.1f}" if known else "–"

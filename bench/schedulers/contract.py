@@ -1,0 +1,48 @@
+"""The contract of a scheduler: packs of cells in, outcomes back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+from bench.records.cell import Cell
+from bench.records.record import Status
+
+Pack: TypeAlias = tuple[tuple[str, Cell], ...]
+
+if TYPE_CHECKING:
+    from bench.schedulers.work import Work
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one cell ended; `lost` where its worker could not publish a record, so that the driver has to."""
+
+    key: str
+    status: Status
+    reason: str | None = None
+    seconds: float = 0.0
+    lost: bool = False
+
+
+Report: TypeAlias = Callable[[Outcome], None]
+
+
+class Scheduler(Protocol):
+    """Runs packs on workers."""
+
+    def run(self, packs: Sequence[Pack], work: Work, workers: int, report: Report, stop: Callable[[], bool]) -> None:
+        """Run every pack once.
+
+        Args:
+            packs: keys and cells.
+            work: called with each pack in a worker.
+            workers: how many packs run at a time, at least 1.
+            report: called in the driver, once per cell, as outcomes arrive.
+            stop: asked between packs; where it says yes, what runs is abandoned and nothing is started any more.
+
+        Raises:
+            BenchError: the workers cannot be started.
+            KeyboardInterrupt: after the workers are gone.
+        """

@@ -1,0 +1,137 @@
+"""The contract of a scheduler, and the work it hands to its workers.
+
+A scheduler runs packs in any order on some number of workers. The work publishes its records by itself; what comes back
+to the driver is a short outcome per cell. Nothing that a scheduler does may change a record.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import os
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from bench import streams
+from bench.errors import described, escape
+from bench.global_state import Guard
+from bench.plugins import BACKBONES, DATASETS, METHODS, NOISE
+from bench.records.cell import Cell
+from bench.records.provenance import Clock, provenance
+from bench.records.record import Record, Status
+from bench.records.store import Store
+from bench.registry import BUILT_IN, load_plugin_file
+from bench.schedulers.contract import Outcome, Pack
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+GRACE_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a worker does with a pack; plain values only, so that it travels between processes.
+
+    Attributes:
+        store: root of the store.
+        settings: keyword arguments of `settings_type`.
+        run_pack: "module:object", called as run_pack(pack, publish, settings).
+        settings_type: "module:object".
+        plugins: plugin files to import first.
+        grace: seconds beyond a cell's time limit, which its own loop keeps, after which a hanging worker is ended.
+        rerun: whether done records of other code or data give way.
+    """
+
+    store: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    run_pack: str = "bench.engine.trial:run_pack"
+    settings_type: str = "bench.engine.trial:Settings"
+    plugins: tuple[str, ...] = ()
+    grace: float = GRACE_SECONDS
+    rerun: bool = False
+
+    def begin(self) -> None:
+        """Prepare a worker process: one thread, no warnings on its output, libraries and plugins."""
+        streams.prepare(ends=False)
+        os.environ.update(THREADS)
+        if self.settings.get("device") == "cpu":
+            os.environ["CUDA_VISIBLE_DEVICES"] = ""
+        warnings.simplefilter("ignore")
+        loaded(self.run_pack)
+        for plugin in self.plugins:
+            load_plugin_file(plugin)
+        registries = (METHODS, NOISE, DATASETS, BACKBONES)
+        foreign = any(row.origin != BUILT_IN for registry in registries for row in registry.rows())
+        if self.plugins or foreign:  # what a plugin's cell would import first could not be put back
+            _import_methods()
+
+    def __call__(self, pack: Pack) -> tuple[list[Outcome], bool]:
+        """Run a pack and publish its records; never raises for what happens in a cell.
+
+        Global state that a cell changes is put back before its record is published, and named in it.
+
+        Returns:
+            The outcomes, and whether the worker is spent: a cell has left it in another state than it found it in.
+        """
+        store, run, settings_type = Store(self.store), loaded(self.run_pack), loaded(self.settings_type)
+        outcomes: dict[str, Outcome] = {}
+        own, reason = os.getpid(), "the trial ended without a record"
+        with Guard() as guard:
+
+            def publish(record: Record, sidecar: Mapping[str, NDArray[Any]]) -> None:
+                end_copy(own)
+                guard.put_back()
+                if guard.changed:
+                    record.provenance["changed_state"] = list(guard.changed)
+                store.publish(record, sidecar, rerun=self.rerun)
+                guard.renew()  # a file system may have started threads
+                outcomes[record.key] = outcome_of(record)
+
+            try:
+                run(pack, publish, settings_type(**self.settings))
+            except Exception as error:  # noqa: BLE001 - the grid goes on; the reason is recorded by the driver
+                reason = described(error)
+            except BaseException as error:  # noqa: BLE001 - sys.exit() and its like: no user asks for it in a worker
+                reason = escape(error)
+            end_copy(own)
+        found = [outcomes.get(key) or Outcome(key, "failed", reason, lost=True) for key, _ in pack]
+        return found, guard.spent
+
+    @property
+    def limit(self) -> float | None:
+        """Seconds that a cell may take, or None."""
+        limit = self.settings.get("timeout")
+        return None if limit is None or math.isinf(limit) else float(limit)
+
+
+def _import_methods() -> None:
+    """Import every method that comes with the package."""
+    for row in METHODS.rows():
+        if row.origin == BUILT_IN:
+            METHODS.get(row.name)
+
+
+def end_copy(own: int) -> None:
+    """End this process where it is a copy that foreign code has forked of the process `own`: it has no say here."""
+    if os.getpid() != own:
+        os._exit(0)
+
+
+def outcome_of(record: Record) -> Outcome:
+    """The short form of a record."""
+    return Outcome(record.key, record.status, record.reason, float(record.cost.get("seconds") or 0.0))
+
+
+def lost_record(key: str, cell: Cell, status: Status, reason: str) -> Record:
+    """The record of a cell whose worker could not publish one."""
+    return Record(schema=1, key=key, status=status, reason=reason, cell=cell, provenance=provenance(Clock()))
+
+
+def loaded(target: str) -> Any:
+    """The object at "module:object"."""
+    module, _, name = target.partition(":")
+    return getattr(importlib.import_module(module), name)

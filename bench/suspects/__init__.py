@@ -1,0 +1,1 @@
+"""Ranking training samples whose labels are probably wrong."""

@@ -1,0 +1,156 @@
+"""Records by the labels they were given: what can be said together of one image and its label."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.contracts.noise import Labels
+from bench.dataset_name import shown
+from bench.records.naming import Facets, marked, marks
+from bench.records.record import Record
+
+Outcomes: TypeAlias = Mapping[str, NDArray[Any]]
+Pair: TypeAlias = tuple[Record, Outcomes]
+
+
+@dataclass(frozen=True)
+class Told:
+    """One record, its per-sample outcomes (`bench.engine.outcomes`), and which row of the set each sample is, [N]."""
+
+    record: Record
+    outcomes: Outcomes
+    rows: Labels
+
+
+class Name(NamedTuple):
+    """What the records of a label set have in common.
+
+    `digest` is that of the data set's content, `drawn` what tells its noise (version, code, contents of files) and what
+    prompts say of its classes from those of others that are called alike.
+    """
+
+    dataset: str
+    digest: str
+    shots: int
+    noise: str
+    rate: float
+    drawn: str = ""
+
+    @classmethod
+    def of(cls, record: Record) -> Name:
+        """The name of a record's labels, without what tells it apart."""
+        cell = record.cell
+        return cls(cell.dataset, str(record.data.get("digest")), cell.shots, cell.noise, cell.rate)
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """The labels that a group of records was given, n pairs of an image and its label, and the records.
+
+    Attributes:
+        name: of the group.
+        seed: None where an image has the same label under every seed; else the seed that drew them.
+        class_names: C names.
+        images: [n], position in the training split, or -1 - position for an image of another data set.
+        given: [n].
+        true: [n], None where unknown.
+        told: the records.
+        mark: what tells its data set and its noise from those of other sets that are called alike; mostly nothing.
+    """
+
+    name: Name
+    seed: int | None
+    class_names: tuple[str, ...]
+    images: Labels
+    given: Labels
+    true: Labels | None
+    told: tuple[Told, ...]
+    mark: tuple[Facets, Facets] = ({}, {})
+
+    @property
+    def dataset(self) -> str:
+        """The data set for people."""
+        return marked(shown(self.name.dataset), self.mark[0])
+
+    @property
+    def noise(self) -> str:
+        """The kind of noise, of a file its name alone."""
+        return marked(re.sub(r"=[^,\]]*/", "=", self.name.noise), self.mark[1])
+
+
+def usable(record: Record) -> bool:
+    """Whether a record may be asked: done, and told nothing that a user would not know."""
+    return record.status == "done" and not record.oracle
+
+
+def label_sets(records: Iterable[Record], outcomes: Callable[[str], Outcomes]) -> list[LabelSet]:
+    """The label sets of the usable records.
+
+    Labels that are drawn anew for each seed are one set per seed: pooled, they would average the noise away, which no
+    user can.
+
+    Args:
+        records: of any kind.
+        outcomes: per-sample outcomes by key, empty where there are none.
+    """
+    chosen = [record for record in records if usable(record)]
+    names = [Name.of(record) for record in chosen]
+    drawn = marks(chosen, "noise", names.__getitem__)
+    spoken = marks(chosen, "dataset", names.__getitem__)
+    groups: dict[Name, dict[int, list[Pair]]] = defaultdict(lambda: defaultdict(list))
+    for record, name, noise, dataset in zip(chosen, names, drawn, spoken, strict=True):
+        found = outcomes(record.key)
+        if found and record.data.get("class_names"):
+            told = json.dumps([noise, dataset.get("prompts", "")], sort_keys=True)
+            groups[name._replace(drawn=told)][record.cell.seed].append((record, found))
+    sets: list[LabelSet] = []
+    for name, by_seed in groups.items():
+        if _agree([part[0][1] for part in by_seed.values()]):
+            sets.append(_label_set(name, None, [pair for part in by_seed.values() for pair in part]))
+        else:
+            sets += [_label_set(name, seed, part) for seed, part in sorted(by_seed.items())]
+    return _told_apart(sets)
+
+
+def _told_apart(sets: Sequence[LabelSet]) -> list[LabelSet]:
+    records = [labels.told[0].record for labels in sets]
+    datasets = marks(records, "dataset", lambda number: shown(sets[number].name.dataset))
+    noises = marks(records, "noise", lambda number: (sets[number].name.digest, sets[number].noise))
+    return [replace(labels, mark=pair) for labels, pair in zip(sets, zip(datasets, noises, strict=True), strict=True)]
+
+
+def images_of(outcomes: Outcomes) -> Labels:
+    """What stands for the image of each sample, [N]: see `LabelSet.images`."""
+    own: Labels = outcomes["positions"]
+    foreign = outcomes.get("foreign")
+    return own if foreign is None else np.where(foreign < 0, own, -1 - foreign)
+
+
+def _agree(several: Sequence[Outcomes]) -> bool:
+    """Whether each image has the same labels wherever it is among the samples."""
+    seen: dict[int, set[int]] = {}
+    for outcomes in several:
+        labels: dict[int, set[int]] = defaultdict(set)
+        for image, given in zip(images_of(outcomes).tolist(), outcomes["observed"].tolist(), strict=True):
+            labels[image].add(given)
+        if any(seen.setdefault(image, found) != found for image, found in labels.items()):
+            return False
+    return True
+
+
+def _label_set(name: Name, seed: int | None, group: Sequence[Pair]) -> LabelSet:
+    columns = [np.stack([images_of(o), o["observed"], o["true"]]) for _, o in group]
+    samples, rows = np.unique(np.concatenate(columns, axis=1), axis=1, return_inverse=True)
+    ends = np.cumsum([column.shape[1] for column in columns])[:-1]
+    told = tuple(Told(*pair, own) for pair, own in zip(group, np.split(rows.reshape(-1), ends), strict=True))
+    truth = all(record.noise.get("truth", True) for record, _ in group)
+    images, given, true = samples
+    return LabelSet(name, seed, tuple(group[0][0].data["class_names"]), images, given, true if truth else None, told)

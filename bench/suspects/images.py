@@ -1,0 +1,97 @@
+"""Where the images of suspects are: their data set, if it is still there and still the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from PIL import Image
+
+from bench import console, dataset_name
+from bench.contracts.dataset import Split
+from bench.data.library import Library
+from bench.errors import BenchError
+from bench.settings.schema import Config
+from bench.suspects.groups import LabelSet
+
+DIGITS = 12
+
+
+@dataclass(frozen=True)
+class Source:
+    """Paths and images of one label set.
+
+    Attributes:
+        own: the training split, None where it is not at hand.
+        guests: name and training split of the data set that foreign images are from.
+        class_labels: of the data set, see `bench.contracts.dataset.Dataset`.
+    """
+
+    own: Split | None
+    guests: tuple[str, Split | None] = ("", None)
+    class_labels: tuple[str, ...] = ()
+
+    def path(self, image: int) -> str:
+        """What the data set calls an image, "NAME:path" of a foreign one; its position where the split is not there."""
+        name, guests = self.guests
+        split, position, before = (self.own, image, "") if image >= 0 else (guests, -1 - image, f"{name}:")
+        return before + (f"{position:06d}" if split is None else split.name(position))
+
+    def image(self, image: int) -> Image.Image | None:
+        """The image itself, None where it is not at hand or cannot be decoded."""
+        split, position = (self.own, image) if image >= 0 else (self.guests[1], -1 - image)
+        try:
+            return None if split is None else split.images[position]
+        except BenchError as error:
+            console.warn(str(error))
+            return None
+
+
+class Sources:
+    """Data sets by name, from where the settings say, or one that is given in their place.
+
+    Args:
+        config: the settings.
+        data: name of a data set to be used in place of the cells', or None.
+        digests: of the data sets that the records were made of.
+
+    Raises:
+        BenchError: `data` is none of these.
+    """
+
+    def __init__(self, config: Config, data: str | None, digests: Sequence[str]) -> None:
+        self.library = Library.of(config.settings.dataset)
+        self.instead = None if data is None else self.library.open(dataset_name.canonical(data))
+        if self.instead is not None and self.instead.digest not in digests:
+            found = ", ".join(sorted({digest[:DIGITS] for digest in digests}))
+            raise BenchError(
+                f'--data "{data}" has digest {self.instead.digest[:DIGITS]}, the records were made of {found}; '
+                "give the images as they were."
+            )
+
+    def of(self, labels: LabelSet) -> Source:
+        """The images of a label set; why there are none is said on the standard error."""
+        foreign = next(
+            (str(told.record.noise["foreign"]) for told in labels.told if "foreign" in told.record.noise), ""
+        )
+        if self.instead is not None and self.instead.digest == labels.name.digest:
+            return Source(self.instead.splits["train"], self._guests(foreign), self.instead.class_labels)
+        try:
+            dataset = self.library.open(labels.name.dataset)
+            same = dataset.digest == labels.name.digest
+        except BenchError as error:
+            console.warn(f"{error} Until then images are named by position and not drawn; --data says where they are.")
+            return Source(None)
+        if not same:
+            console.warn(
+                f"{dataset_name.shown(labels.name.dataset)} has changed since; images are named by position, not drawn."
+            )
+            return Source(None)
+        return Source(dataset.splits["train"], self._guests(foreign), dataset.class_labels)
+
+    def _guests(self, name: str) -> tuple[str, Split | None]:
+        try:
+            return name, self.library.open(name).splits["train"] if name else None
+        except BenchError as error:
+            console.warn(str(error))
+            return name, None

@@ -1,0 +1,367 @@
+"""The clauses of the contract, each a function of a method class and its options that raises AssertionError.
+
+Authors of methods outside this repository call them from their own tests
+(`for check in CHECKS: check(MyMethod, MyMethod.Options())`) or run `bench test PLUGIN`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad, stack_module_state, vmap
+
+from bench.contracts.method import Batch, Inputs, Method, Options, Phase, scalar_options
+from bench.testing.effects import differences
+from bench.testing.fixtures import (
+    CLASSES,
+    DIMENSIONS,
+    SAMPLES,
+    Used,
+    as_batch,
+    backbone,
+    build,
+    context,
+    inputs_for,
+    labels,
+    phases,
+    predictions,
+    total,
+    train,
+    watch_full_pass,
+)
+
+Check: TypeAlias = Callable[[type[Method], Options], None]
+FIELDS = ("index", "valid", "group", "weight", "observed", "target")
+
+
+def is_documented(method: type[Method], options: Options) -> None:
+    """A docstring with the paper; every option with a description and a role."""
+    text = method.__doc__ or ""
+    assert len(text.splitlines()) > 3, "the class docstring must state idea, paper, equations and decisions"
+    for name, spec in type(options).model_fields.items():
+        extra = spec.json_schema_extra
+        assert isinstance(extra, dict), f"option {name}: declare it with structural() or scalar()"
+        assert extra.get("role") in ("structural", "scalar"), f"option {name}: declare it with structural() or scalar()"
+        assert spec.description, f"option {name} has no description"
+        assert isinstance(getattr(options, name), bool | int | float | str), f"option {name} does not fit into a record"
+
+
+def does_what_options_say(method: type[Method], options: Options) -> None:
+    """Every option changes a short run exactly where it is declared to count (`bench.contracts.method.structural`)."""
+    found = list(differences(method, options))
+    assert not found, "; ".join(found)
+
+
+def has_finite_gradients(method: type[Method], options: Options) -> None:
+    """Every trainable parameter gets a finite gradient, not all zero; the backbone gets none."""
+    built = build(method, options)
+    frozen = {id(value) for value in backbone().parameters()}
+    assert not any(id(p) in frozen for p in built.parameters()), "the backbone is a parameter"
+    trainable = {name: p for name, p in built.named_parameters() if p.requires_grad}
+    copied = [
+        name for name, p in trainable.items() if p.ndim > 1 and any(_equal(p, w) for w in backbone().parameters())
+    ]
+    declared = method.needs(options).trains_backbone
+    assert declared or not copied, f"trains a copy of the backbone ({copied[:1]}): declare trains_backbone"
+    assert copied or not declared, "declares trains_backbone and trains no copy of it"
+    seen: dict[str, bool] = {}
+    for epoch, number, phase in phases(built):
+        names = list(trainable) if phase.train is None else list(phase.train)
+        loss = total(built, as_batch(built, phase, labels(), number=number, epoch=epoch))
+        assert torch.isfinite(loss), f"loss is {loss.item()}"
+        gradients = torch.autograd.grad(loss, [trainable[n] for n in names], materialize_grads=True)
+        for name, gradient in zip(names, gradients, strict=True):
+            assert torch.isfinite(gradient).all(), f"gradient of {name} is not finite"
+            seen[name] = seen.get(name, False) or bool(gradient.any())
+    assert set(seen) == set(trainable), f"never trained: {', '.join(sorted(set(trainable) - set(seen)))}"
+    assert not trainable or any(seen.values()), "all gradients are 0"
+    assert all(p.grad is None and not p.requires_grad for p in backbone().parameters()), "the backbone is trained"
+
+
+def _equal(first: Tensor, second: Tensor) -> bool:
+    return first.shape == second.shape and torch.equal(first, second)
+
+
+def is_reproducible(method: type[Method], options: Options) -> None:
+    """The same seed gives the same bits after training; another seed other parameters (where there are any)."""
+    first, second, other = (build(method, options, seed) for seed in (1, 1, 2))
+    fresh = {name: p.detach().clone() for name, p in first.named_parameters() if p.requires_grad}
+    for built in (first, second):
+        train(built)
+    _same_state(first, second, "two runs of one seed")
+    inputs = inputs_for(method.needs(options), 6, 9)
+    assert torch.equal(predictions(first, inputs), predictions(second, inputs))
+    if fresh and not getattr(options, "init", "") and method.random_start:
+        started = dict(other.named_parameters())
+        assert any(not torch.equal(p, started[name]) for name, p in fresh.items()), "the seed does not enter the start"
+
+
+def _same_state(first: Method, second: Method, what: str) -> None:
+    for (name, a), b in zip(first.state_dict().items(), second.state_dict().values(), strict=True):
+        assert torch.equal(a, b), f"{name} differs between {what}"
+
+
+def leaks_nothing(method: type[Method], options: Options) -> None:
+    """Other true labels in the audit, the same observed ones: bit-identical state and predictions.
+
+    Where a method says that it reads no labels, other observed ones give the same predictions too.
+    """
+    first, second = build(method, options), build(method, options)
+    one, other = train(first, true=labels(1)), train(second, true=labels(2))
+    _same_state(first, second, "runs whose true labels differ")
+    assert all((a == b).all() for a, b in zip(one.predictions, other.predictions, strict=True)), "predictions differ"
+    if not method.reads_labels:
+        blind = build(method, options, observed=labels(3))
+        train(blind)
+        inputs = inputs_for(method.needs(options), 6, 9)
+        assert torch.equal(predictions(first, inputs), predictions(blind, inputs)), "says it reads no labels, and does"
+
+
+def is_pure(method: type[Method], options: Options) -> None:
+    """No global generator is drawn from; `forward`, `predict` and `diagnostics` change no parameter and no buffer."""
+    with _no_global_draws():
+        built = build(method, options)
+        for epoch, number, phase in phases(built):
+            batch = as_batch(built, phase, labels(), step=epoch, number=number, epoch=epoch)
+            before = {name: value.clone() for name, value in built.state_dict().items()}
+            assert torch.equal(total(built, batch), total(built, batch)), "two calls of forward differ"
+            predictions(built, inputs_for(method.needs(options), 3, 9))
+            assert all(np.isfinite(value) for value in built.diagnostics().values()), "records hold finite numbers"
+            for name, value in built.state_dict().items():
+                assert torch.equal(value, before[name]), f"{name} was changed"
+
+
+@contextmanager
+def _no_global_draws() -> Iterator[None]:
+    """Numpy's position counts beside its key, which changes once in 624 draws."""
+    before = _generators()
+    yield
+    for name, state in _generators().items():
+        assert state == before[name], f"{name} was drawn from"
+
+
+def _generators() -> dict[str, Any]:
+    """The states of the global generators, comparable."""
+    numpy = np.random.get_state(legacy=False)["state"]
+    return {
+        "random": random.getstate(),
+        "torch's global generator": torch.random.get_rng_state().tolist(),
+        "numpy's global generator": (numpy["key"].tolist(), numpy["pos"]),
+    }
+
+
+def predicts_one_by_one(method: type[Method], options: Options) -> None:
+    """Predictions do not depend on the batch's size or order."""
+    built = build(method, options)
+    train(built)
+    inputs = inputs_for(method.needs(options), 7, 9)
+    whole = predictions(built, inputs)
+    assert whole.shape == (7, len(CLASSES)), f"predictions have shape {tuple(whole.shape)}"
+    order = torch.tensor([3, 1, 6, 0, 5, 2, 4])
+    single = torch.cat([predictions(built, inputs.take(slice(i, i + 1))) for i in range(7)])
+    tolerance = 1e-5 * float(whole.abs().max())
+    assert (single - whole).abs().max() <= tolerance, "depends on the batch's size"
+    assert (predictions(built, inputs.take(order)) - whole[order]).abs().max() <= tolerance, "depends on the order"
+
+
+def tells_of_samples_one_by_one(method: type[Method], options: Options) -> None:
+    """Numbers of single samples, where there are any: finite, independent of the batch, without text, changing nothing.
+
+    Their names are none of the diagnostics', also with the endings that the audit gives them.
+    """
+    if method.per_sample is Method.per_sample:
+        return
+    used = Used()
+    built = method(options)
+    built.setup(context(method.needs(options), 1, labels(), None, _Watching(used)))  # type: ignore[arg-type] # as below
+    train(built)
+    used.clear()
+    inputs, order = inputs_for(method.needs(options), 7, 9), torch.tensor([3, 1, 6, 0, 5, 2, 4])
+    before = {name: value.clone() for name, value in built.state_dict().items()}
+    with torch.no_grad(), _no_global_draws():
+        whole, moved = built.per_sample(inputs), built.per_sample(inputs.take(order))
+        single = [built.per_sample(inputs.take(slice(i, i + 1))) for i in range(7)]
+    assert "text" not in used, "per_sample encodes texts"
+    for name, value in built.state_dict().items():
+        assert torch.equal(value, before[name]), f"per_sample changed {name}"
+    assert all(part.keys() == whole.keys() for part in (moved, *single)), "names differ from batch to batch"
+    for name, values in whole.items():
+        assert values.shape == (7,), f"{name} has shape {tuple(values.shape)}, not one number for each of 7 samples"
+        assert torch.isfinite(values).all(), f"{name} is not finite"
+        tolerance = 1e-5 * float(values.abs().max())
+        assert (torch.cat([part[name] for part in single]) - values).abs().max() <= tolerance, f"{name}: batch size"
+        assert (moved[name] - values[order]).abs().max() <= tolerance, f"{name} depends on the order"
+    taken = {f"{name}{ending}" for name in whole for ending in ("", "_clean", "_mislabeled", "_auroc")}
+    assert not taken & built.diagnostics().keys(), "a name of per_sample is one of diagnostics"
+
+
+def ignores_padding(method: type[Method], options: Options) -> None:
+    """What stands in the padding of a batch changes no loss; a batch of padding alone has loss 0 and gradient 0."""
+    built = build(method, options)
+    trained = [p for p in built.parameters() if p.requires_grad]
+    for epoch, number, phase in phases(built):
+        batch = as_batch(built, phase, labels(), number=number, epoch=epoch)
+        moved = batch.index.clone()
+        moved[~batch.valid] = len(phase.group) - 1
+        inputs, given = phase.own or (inputs_for(method.needs(options), SAMPLES, 5), labels())
+        other = Batch(
+            moved, batch.valid, phase.group[moved], phase.weight[moved], given[moved],
+            None if phase.target is None else phase.target[moved], inputs.take(moved), batch.draws, number,
+        )  # fmt: skip
+        assert torch.allclose(total(built, batch), total(built, other), rtol=1e-5, atol=1e-6), "padding is read"
+        loss = total(built, Batch(**{**vars(batch), "valid": torch.zeros_like(batch.valid)}))
+        assert loss.item() == 0, "a batch without a valid sample has a loss"
+        for gradient in torch.autograd.grad(loss, trained, allow_unused=True):
+            assert gradient is None or not gradient.any(), "a batch without a valid sample has a gradient"
+
+
+def uses_what_it_declares(method: type[Method], options: Options) -> None:
+    """Every declared need is made use of; what was not declared is not there to be used."""
+    needs, used = method.needs(options), Used()
+    tower = _Watching(used)
+    built = method(options)
+    built.setup(context(needs, 1, labels(), used, tower))  # type: ignore[arg-type] # stands in for the backbone
+    used.discard("text")
+    watch_full_pass(built, used)
+    train(built, used=used)
+    used.discard("text")
+    prepared = built.prepare()
+    used.discard("text")
+    with torch.no_grad():
+        built.predict(inputs_for(needs, 3, 9), prepared)
+    if "text" in used:
+        used.add("per_image_text")
+    for name in ("tokens", "pixels", "full_pass", "pool", "views", "validation", "per_image_text"):
+        if getattr(needs, name):
+            assert name in used, f"declares {name} and makes no use of it"
+    assert needs.per_image_text or "per_image_text" not in used, "encodes texts in predict: declare per_image_text"
+    for fact in needs.oracle:
+        assert fact in used, f"declares the oracle {fact} and makes no use of it"
+    overridden = method.combine is not Method.combine
+    assert needs.separate_gradients == overridden, "separate_gradients goes with a combine of its own"
+
+
+class _Watching:
+    """The backbone, noting in `used` when texts are encoded."""
+
+    def __init__(self, used: Used) -> None:
+        self._used = used
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "text":
+            self._used.add("text")
+        return getattr(backbone(), name)
+
+
+def runs_as_a_pack(method: type[Method], options: Options) -> None:
+    """Gradients, and rows for buffers, of three members under vmap equal each member's alone.
+
+    The members differ in seed, observed labels, oracle facts and scalar options; a Python number read in `forward`
+    shows here. A method that declares `packable=False` is let off.
+    """
+    if not method.needs(options).packable:
+        return
+    names = scalar_options(type(options))
+    limited = [options.model_copy(update={n: getattr(options, n) * factor for n in names}) for factor in (1, 0.9, 0.8)]
+    members = [build(method, o, seed, labels(seed)) for seed, o in enumerate(limited, 1)]
+    if not any(p.requires_grad for p in members[0].parameters()):
+        return
+    lockstep = list(zip(*[phases(member) for member in members], strict=True))
+    kinds = {(packed[0][1], packed[0][2].policy, packed[0][2].group.max().item() > 1): packed for packed in lockstep}
+    for packed in kinds.values():
+        _runs_as_one(members, packed)
+
+
+def _runs_as_one(members: list[Method], packed: tuple[tuple[int, int, Phase], ...]) -> None:
+    number = packed[0][1]
+    batches = [
+        as_batch(member, phase, labels(seed), seed, number=number, epoch=epoch)
+        for seed, (member, (epoch, _, phase)) in enumerate(zip(members, packed, strict=True), 1)
+    ]
+    alone = [
+        _outcome(member, dict(member.named_parameters()), dict(member.named_buffers()), batch)
+        for member, batch in zip(members, batches, strict=True)
+    ]
+    parameters, buffers = stack_module_state(members)
+    stacked = {n: torch.stack([_tensors(b)[n] for b in batches]) for n in _tensors(batches[0])}
+    together = vmap(lambda p, b, t: _outcome(members[0], p, b, _untensors(t, number)))(parameters, buffers, stacked)
+    # some gradients are 0 but for rounding: a softmax does not see the bias of its keys
+    noise = 1e-6 * max(float(value.abs().max()) for outcome in alone for value in outcome.values())
+    for name, value in together.items():
+        expected = torch.stack([a[name] for a in alone])
+        assert (value - expected).abs().max() <= 2e-5 * expected.abs().max() + noise, f"{name} differs in a pack"
+
+
+def _outcome(method: Method, parameters: dict[str, Tensor], buffers: dict[str, Tensor], batch: Batch) -> Any:
+    trained = {name: value.detach() for name, value in parameters.items()}
+
+    def loss(p: dict[str, Tensor]) -> tuple[Tensor, Any]:
+        losses = functional_call(method, (p, buffers), (batch,))
+        return torch.stack(list(losses.terms.values())).sum(), losses.state
+
+    gradients, state = grad(loss, has_aux=True)(trained)
+    if method.needs(method.options).separate_gradients:
+        gradients = _combined(method, trained, buffers, batch)
+    return gradients | {f"state {name}": rows.float() for name, rows in state.items()}
+
+
+class _Combine(nn.Module):
+    """`Method.combine` as a forward pass, so that `functional_call` can put a member's state in place."""
+
+    def __init__(self, method: Method) -> None:
+        super().__init__()
+        self.method = method
+
+    def forward(self, gradients: dict[str, dict[str, Tensor]]) -> Any:
+        return self.method.combine(gradients)
+
+
+def _combined(method: Method, parameters: dict[str, Tensor], buffers: dict[str, Tensor], batch: Batch) -> Any:
+    """What the method makes of the gradients of its terms."""
+
+    def term(p: dict[str, Tensor], name: str) -> Tensor:
+        return functional_call(method, (p, buffers), (batch,)).terms[name]  # type: ignore[no-any-return] # untyped
+
+    names = list(functional_call(method, (parameters, buffers), (batch,)).terms)
+    gradients = {name: grad(term)(parameters, name) for name in names}
+    state = {f"method.{name}": value for name, value in (parameters | buffers).items()}
+    return functional_call(_Combine(method), state, (gradients,))
+
+
+def _tensors(batch: Batch) -> dict[str, Tensor]:
+    inputs = {f"inputs.{name}": getattr(batch.inputs, name) for name in ("pooled", "tokens", "pixels")}
+    draws = {f"draws.{name}": value for name, value in batch.draws.items()}
+    fields = {name: getattr(batch, name) for name in FIELDS}
+    return {name: value for name, value in (fields | inputs | draws).items() if value is not None}
+
+
+def _untensors(tensors: dict[str, Tensor], number: int) -> Batch:
+    plain: dict[str, Any] = {name: tensors.get(name) for name in FIELDS}
+    draws = {n.removeprefix("draws."): value for n, value in tensors.items() if n.startswith("draws.")}
+    inputs = Inputs(tensors["inputs.pooled"], tensors.get("inputs.tokens"), tensors.get("inputs.pixels"))
+    return Batch(**plain, inputs=inputs, draws=draws, phase=number)
+
+
+CHECKS: tuple[Check, ...] = (
+    is_documented,
+    does_what_options_say,
+    has_finite_gradients,
+    is_reproducible,
+    leaks_nothing,
+    is_pure,
+    predicts_one_by_one,
+    tells_of_samples_one_by_one,
+    ignores_padding,
+    uses_what_it_declares,
+    runs_as_a_pack,
+)
+__all__ = [
+    "CHECKS", "CLASSES", "DIMENSIONS", "Check", "as_batch", "backbone", "build", "inputs_for", "labels", "phases",
+    "predictions", "total", "train",
+]  # fmt: skip

@@ -1,0 +1,76 @@
+"""`bench test`: the contract's checks on a method, a variant of one, or all methods that a file registers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import console
+from bench.contracts.method import Method, Options
+from bench.errors import BenchError, escape
+from bench.grid.options import options
+from bench.plugins import METHODS
+from bench.registry import load_plugin_file
+from bench.testing.checks import CHECKS, Check
+from bench.variants import parse_variant
+
+EXIT_FAILED = 1
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one check said of one method: `reason` is empty where it passed."""
+
+    method: str
+    check: str
+    reason: str = ""
+
+
+def run(method: type[Method], chosen: Options, name: str = "") -> list[Outcome]:
+    """Run every check on a method with these options."""
+    return [Outcome(name or method.__name__, check.__name__, _reason(check, method, chosen)) for check in CHECKS]
+
+
+def _reason(check: Check, method: type[Method], chosen: Options) -> str:
+    try:
+        check(method, chosen)
+    except Exception as error:  # noqa: BLE001 - whatever a plugin does wrong is what the user wants to read
+        text = " ".join(str(error).split()) or "no reason given"
+        return text if isinstance(error, AssertionError | BenchError) else f"{type(error).__name__}: {text}"
+    except SystemExit as error:
+        return escape(error)
+    return ""
+
+
+def check_plugin(plugin: str) -> int:
+    """`bench test PLUGIN`; returns 0, or 1 where a check failed.
+
+    Args:
+        plugin: a method's name, a variant such as "gce-coop[q=0.5]", or a Python file that registers methods.
+
+    Raises:
+        BenchError: there is no such method, or the file registers none.
+    """
+    outcomes: list[Outcome] = []
+    for text in _named(plugin):
+        variant = parse_variant(text)
+        method = METHODS.get(variant.name)
+        outcomes += run(method, method.Options.model_validate(options(variant.name, variant.options)), text)
+    rows = [[o.method, o.check.replace("_", " "), o.reason or "ok"] for o in outcomes]
+    console.table(["method", "check", "outcome"], rows)
+    failed = sum(bool(outcome.reason) for outcome in outcomes)
+    console.line(f"{len(outcomes) - failed} of {len(outcomes)} checks passed.")
+    if failed:
+        console.line("the contract is in bench/contracts/method.py; each check says in its docstring what it asks.")
+    return EXIT_FAILED if failed else 0
+
+
+def _named(plugin: str) -> list[str]:
+    if not plugin.endswith(".py"):
+        return [plugin]
+    before = set(METHODS)
+    load_plugin_file(plugin)
+    added = [name for name in METHODS if name not in before or METHODS.row(name).origin == f"file {Path(plugin).name}"]
+    if not added:
+        raise BenchError(f'plugin file "{plugin}" registers no method; call METHODS.register(name, Class) in it.')
+    return added

@@ -1,0 +1,1 @@
+"""What several methods share: prompt learners, losses, splits, mixing."""

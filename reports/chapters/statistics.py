@@ -1,0 +1,77 @@
+"""What the numbers establish, as a part of the report: averages over data sets, paired differences, tests by ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from bench.reports.document import Chapter, Drawn, Passage, Ranks, Table
+from bench.reports.figures.ranks import caption, colors_of, draw_ranks
+from bench.reports.published.tables import Part
+from bench.reports.statistics.bootstrap import bootstrap_frame, bootstrap_tables
+from bench.reports.statistics.friedman import Ranking, ranking_frame, ranking_table, rankings, reason, verdict
+from bench.reports.statistics.paired import paired_frame, paired_tables, sentence
+from bench.reports.statistics.wilcoxon import signed_rank_table, signed_rank_words, signed_ranks
+from bench.reports.tables.accuracy import describe, parts
+from bench.reports.tables.averages import BY, Group, average_tables, groups
+
+INTRO = """\
+A seed changes the few shots, the wrong labels and the initial parameters together, for all methods alike; so methods
+are compared seed by seed, where their wrong labels are the same ones. Over data sets, each is one observation."""
+
+
+def statistics_part(frame: pd.DataFrame, figures: Path | None) -> tuple[Part, list[Drawn]]:
+    """The averages and tests of a frame, and their figures, drawn into a folder; None draws none."""
+    tests = paired_frame(frame)
+    within = paired_tables(frame, tests)
+    over: list[Passage] = []
+    tables, files, drawn = list(within), {"statistics": tests}, []
+    for group in groups(frame):
+        mine = average_tables(group)
+        found, intervals = rankings(group), bootstrap_frame(group)
+        signed = signed_ranks(group)
+        friedman = [ranking_table(group, found)] if found else []
+        across = [*friedman, *signed_rank_table(group, signed), *bootstrap_tables(group, intervals)]
+        figure = draw_ranks(group, found[0], figures) if found and figures else None
+        tables += [*mine, *across]
+        drawn += [figure] if figure else []
+        _add(files, "averages", group.averages.merge(group.ranks.rename(columns={"rank": "mean_rank"}), "left", on=BY))
+        _add(files, "statistics-datasets", ranking_frame(group.name, found))
+        _add(files, "statistics-pairs", signed)
+        _add(files, "statistics-averages", intervals)
+        over.append(_across(group, found, signed, [*mine, *across], figure))
+    chapter = Chapter("Statistics", (INTRO,), (*over, *_within(frame, tests, within)))
+    return Part(tuple(tables), (chapter,), files), drawn
+
+
+def _add(files: dict[str, pd.DataFrame], name: str, more: pd.DataFrame) -> None:
+    if len(more):
+        files[name] = pd.concat([files[name], more], ignore_index=True) if name in files else more
+
+
+def _within(frame: pd.DataFrame, tests: pd.DataFrame, tables: Iterable[Table]) -> list[Passage]:
+    """Per setting a sentence and its tables."""
+    passages = []
+    for setting, part in parts(frame):
+        mine = tests[tests["setting"] == setting]
+        told = "Fewer than two trained methods have numbers to compare." if mine.empty else sentence(mine)
+        shown = tuple(table for table in tables if table.setting == setting)
+        passages.append(Passage(describe(part), ((told,),), shown))
+    return passages
+
+
+def _across(
+    group: Group, found: list[Ranking], signed: pd.DataFrame, tables: Iterable[Table], figure: Drawn | None
+) -> Passage:
+    """What holds over the data sets of a group."""
+    title = f"Over data sets: {group.words}"
+    words = signed_rank_words(signed)
+    more = ((words,),) if words else ()
+    if not found:
+        trained = group.rows.loc[group.rows["section"] == "method", "label"].nunique()
+        why = reason(group, trained) or "Too few methods have a number on every data set."
+        return Passage(title, ((why,), *more), tuple(tables))
+    ranks = Ranks(found[0], caption(group, found[0]), colors_of(group, found[0]), figure)
+    return Passage(title, ((verdict(found[0]),), *more), tuple(tables), ranks)

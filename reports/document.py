@@ -1,0 +1,149 @@
+"""What a report says in words beside its tables: chapters of passages, free of any output format.
+
+`markdown_lines` writes them for `report.md`; the page shows the same chapters (`bench.reports.html`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from bench.reports.statistics.friedman import Ranking
+    from bench.reports.tables.ties import Mark
+
+
+class Code(str):
+    """A piece of a sentence that is shown as code: a command, a file."""
+
+    __slots__ = ()
+
+
+Words: TypeAlias = tuple[str, ...]  # the pieces of a sentence, `Code` among them; all of them plain text
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """A Friedman test that is drawn: its caption, a colour for each label, and the figure's files; None where none was
+    written.
+    """
+
+    ranking: Ranking
+    caption: str
+    colors: Mapping[str, str]
+    figure: Drawn | None
+
+
+@dataclass(frozen=True)
+class Passage:
+    """What is said under one heading.
+
+    Attributes:
+        title: the heading.
+        told: paragraphs.
+        tables: that it is about.
+        ranks: the diagram of mean ranks.
+        before_list: a sentence before `items`, empty where there is none.
+        items: of a list.
+        advice: paragraphs at the end.
+    """
+
+    title: str
+    told: tuple[Words, ...] = ()
+    tables: tuple[Table, ...] = ()
+    ranks: Ranks | None = None
+    before_list: str = ""
+    items: tuple[str, ...] = ()
+    advice: tuple[Words, ...] = ()
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """Passages under a heading of their own, after a paragraph on how to read them."""
+
+    title: str
+    intro: Words
+    passages: tuple[Passage, ...]
+
+
+def in_pieces(text: str) -> Words:
+    """A sentence of ours in which backquotes mark code.
+
+    >>> in_pieces("See `a_b`.")
+    ('See ', 'a_b', '.')
+    """
+    return tuple(Code(part) if number % 2 else part for number, part in enumerate(text.split("`")))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One cell: mean and sample standard deviation over `n` seeds, or a text instead.
+
+    Attributes:
+        mark: "best" or "second" of its column.
+        signs: letters of the statuses of seeds that have no number; `TIE` before them.
+        show_n: whether the number of seeds differs from the table's.
+    """
+
+    mean: float = math.nan
+    sd: float = math.nan
+    n: int = 0
+    mark: Mark = ""
+    signs: str = ""
+    show_n: bool = False
+    text: str = ""
+
+    @property
+    def printed(self) -> str:
+        """The text, or the mean to the printed precision, or "–"."""
+        return self.text or ("–" if math.isnan(self.mean) else f"{self.mean + 0.0:.1f}".replace("-0.0", "0.0"))
+
+    @property
+    def spread(self) -> str:
+        """The standard deviation to the printed precision, empty for a single seed."""
+        return "" if math.isnan(self.sd) else f"{self.sd:.1f}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row: what it is and one entry per column."""
+
+    label: str
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True)
+class Section:
+    """Rows between two rules, with a heading where `title` is not empty."""
+
+    title: str
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of one setting: `name` is its file's, `kind` the first part of it, `head` a (group, column) pair per
+    column; caption and notes are sentences.
+    """
+
+    kind: str
+    setting: str
+    name: str
+    head: tuple[tuple[str, str], ...]
+    sections: tuple[Section, ...]
+    caption: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure on disk: its kind, setting, name (kind first), what it shows, and the files written."""
+
+    kind: str
+    setting: str
+    name: str
+    caption: str
+    files: tuple[Path, ...]

@@ -1,0 +1,162 @@
+"""Figures against the noise rate: accuracy, what the last epoch loses, and calibration; and the overview."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bench.reports.document import Drawn
+from bench.reports.figures.canvas import Material, chosen, kinds_of, seeds_text, small, title
+from bench.reports.figures.panels import accuracy_panel, curve_panel, kinds_panel, legend, legend_height
+from bench.reports.figures.style import COLUMN_WIDTH, TEXT_WIDTH
+from bench.reports.names import REFERENCE, UNCHANGED, column_name, noise_name
+from bench.reports.tables.accuracy import evenly, summarize
+
+COLUMN_KINDS = 2  # kinds of noise without rates that have room in one column
+SPREAD = "bars: ± sample standard deviation"
+
+
+@dataclass(frozen=True)
+class _Measure:
+    """What stands against the rate: its name in the data, the axis, the numbers, and whether the axis begins at 0."""
+
+    name: str
+    axis: str
+    summary: pd.DataFrame
+    from_zero: bool = False
+
+
+def overview(material: Material) -> Iterator[Drawn]:
+    """Accuracy against rate, and beside it what is memorized over epochs at one rate, 50 % symmetric if it is there."""
+    columns, looks = material.columns("memorized"), material.looks
+    if not columns:
+        return
+    kind, rate = chosen(columns)
+    figure = Figure(figsize=(TEXT_WIDTH, 2.1 + legend_height(looks, TEXT_WIDTH)), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    memorized = material.at("memorized", (kind, rate))
+    if rate:
+        shown, against = _panel(material.summary, kind), f"the rate of {kind} noise"
+        accuracy_panel(left, shown, looks)
+        title(left, f"{noise_name(kind)} noise", 2)
+    else:
+        shown, against = _fixed(material.summary, kinds_of(material.summary)[1]), "the kind of noise"
+        kinds_panel(left, shown, looks)
+    curve_panel(right, memorized, looks)
+    left.set(ylabel=f"{material.measure} (%)")
+    right.set_ylim(bottom=0)
+    right.set(ylabel="Memorized (%)", xlabel="Epoch")
+    title(right, column_name(kind, rate), 2)
+    legend(figure, [left, right], looks)
+    caption = (
+        f". Left: {small(material.measure)} after the last epoch against {against}; {SPREAD}. Right: share of the "
+        f"mislabeled training samples predicted as their given wrong label, at {small(column_name(kind, rate))}; "
+        f"band: ± sample standard deviation; dotted: zero-shot. {seeds_text(shown['n'])}."
+    )
+    data = [shown.assign(panel="accuracy"), memorized.assign(panel="memorized")]
+    yield material.save(figure, data, "overview", caption)
+
+
+def accuracy(material: Material) -> Iterator[Drawn]:
+    """Accuracy against the noise rate, one panel per noise kind; kinds without rates beside each other in one."""
+    measure = _Measure("accuracy", f"{material.measure} (%)", material.summary)
+    words = f". {material.measure} after the last epoch against {{against}}; {SPREAD}. {{seeds}}."
+    yield from _against(material, "accuracy", [measure], words, across=2, most=6)
+
+
+def gap(material: Material) -> Iterator[Drawn]:
+    """What the number after the last epoch hides: what the best epoch had more, and how well it is calibrated.
+
+    Calibration needs right test labels; the gap leaves zero-shot out, which has one epoch.
+    """
+    rows = material.rows
+    trained = rows[rows["method"] != REFERENCE]
+    lost = summarize(trained.assign(gap=trained["best"] - trained["last"]), "gap")
+    measures = [_Measure("best_minus_last", "Best – last (points)", lost, from_zero=True)]
+    words = (
+        f". Best evaluated epoch minus last one in {small(material.measure)}: how much a test set that chose the epoch "
+    )
+    words += "would add, which nothing here does"
+    if rows["test_truth"].all() and rows["test_calibration_error"].notna().any():
+        error = summarize(rows, "test_calibration_error")
+        measures.append(_Measure("calibration_error", "Calibration\nerror (%)", error, from_zero=True))
+        words += "; below, expected calibration error (15 bins) on the test set after the last epoch"
+    if lost["n"].sum():
+        yield from _against(material, "gap", measures, f"{words}; {SPREAD}. {{seeds}}.", across=3, most=3)
+
+
+def _against(
+    material: Material, name: str, measures: Sequence[_Measure], words: str, *, across: int, most: int
+) -> Iterator[Drawn]:
+    """Figures of at most `most` panels a measure, `across` beside each other."""
+    rated, fixed = kinds_of(measures[0].summary)
+    panels = [[kind] for kind in rated] + ([fixed] if fixed else [])
+    parts = evenly(panels, most)
+    for index, part in enumerate(parts):
+        figure, data = _grid(material, measures, part, rated, across)
+        against = "the noise rate" if part[0][0] in rated else "the kind of noise"
+        caption = words.format(against=against, seeds=seeds_text(data[0]["n"]))
+        yield material.save(figure, data, name, caption, f"-{index + 1}" if len(parts) > 1 else "")
+
+
+def _grid(
+    material: Material, measures: Sequence[_Measure], kinds: Sequence[list[str]], rated: Sequence[str], across: int
+) -> tuple[Figure, list[pd.DataFrame]]:
+    """Panels of kinds; several measures stand below each other."""
+    columns = min(len(kinds), across)
+    bands = math.ceil(len(kinds) / columns) * len(measures)
+    many = max(len(kind) for kind in kinds) > COLUMN_KINDS
+    width = TEXT_WIDTH if columns > 1 or many else COLUMN_WIDTH
+    height = (2.1 if len(measures) == 1 else 1.6) * bands + 0.6 * many + legend_height(material.looks, width)
+    figure = Figure(figsize=(width, height), layout="constrained")
+    one = len(measures) == 1
+    grid = figure.subplots(bands, columns, squeeze=False, sharey=True if one else "row")
+    data = []
+    for number, measure in enumerate(measures):
+        panels = list(grid.flat) if one else list(grid[number])
+        for axes, kind in zip(panels, kinds, strict=False):
+            shown = _one(axes, material, measure, kind, kind[0] in rated)
+            data.append(
+                shown.assign(panel=kind[0] if kind[0] in rated else "kinds without a rate", measure=measure.name)
+            )
+            if not number and kind[0] in rated:
+                title(axes, f"{noise_name(kind[0])} noise", columns, width)
+            if number < len(measures) - 1:
+                axes.set_xlabel("")
+                axes.tick_params(axis="x", labelbottom=False)
+        for axes in panels[len(kinds) :]:
+            axes.set_axis_off()
+        for row in grid if one else [grid[number]]:
+            row[0].set_ylabel(measure.axis)
+        if measure.from_zero:
+            top = max(panels[0].get_ylim()[1], 1.0)
+            panels[0].set_ylim(-0.05 * top, top)  # room for the markers that stand at 0
+    figure.align_ylabels()
+    legend(figure, list(grid.flat), material.looks)
+    return figure, data
+
+
+def _one(axes: Axes, material: Material, measure: _Measure, kinds: list[str], rated: bool) -> pd.DataFrame:
+    shown = _panel(measure.summary, kinds[0]) if rated else _fixed(measure.summary, kinds)
+    (accuracy_panel if rated else kinds_panel)(axes, shown, material.looks)
+    return shown
+
+
+def _panel(summary: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """One noise kind with the cells without noise as its rate 0, rates in percent."""
+    rows = summary[summary["noise"].isin([kind, *UNCHANGED])]
+    columns = rows[["section", "method", "label", "n", "mean", "sd"]]
+    return columns.assign(noise=kind, rate_percent=rows["rate"] * 100).reset_index(drop=True)
+
+
+def _fixed(summary: pd.DataFrame, kinds: Sequence[str]) -> pd.DataFrame:
+    """Kinds without rates and the cells without noise, in the order of their names."""
+    names = [*UNCHANGED, *kinds]
+    rows = summary[summary["noise"].isin(names)]
+    columns = rows[["section", "method", "label", "noise", "n", "mean", "sd"]]
+    return columns.sort_values("noise", key=lambda kind: kind.map(names.index), kind="stable").reset_index(drop=True)

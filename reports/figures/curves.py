@@ -1,0 +1,169 @@
+"""Figures over epochs, noise in columns and quantities in rows: memorization, learning, and methods' splits."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bench.reports.document import Drawn
+from bench.reports.figures.canvas import Material, nearest, parts_of, seeds_text, small, title
+from bench.reports.figures.panels import curve_panel, legend, legend_height, level
+from bench.reports.figures.style import COLUMN_WIDTH, TEXT_WIDTH
+from bench.reports.names import column_name
+from bench.reports.tables.accuracy import Column
+
+PANELS = 5  # columns of one figure
+MOST = 10  # columns of noise over all figures of a kind, from which on each kind of noise keeps fewer rates
+FROM_ZERO = frozenset({"memorized", "recovered", "neither", "test_calibration_error"})
+BANDS = "bands: ± sample standard deviation"
+DOTTED = "dotted: zero-shot, the level without training (or the mean at epoch 0)"
+
+
+@dataclass(frozen=True)
+class _Curves:
+    """A kind of figure.
+
+    Attributes:
+        kind: its name.
+        quantities: their axes, by name; the first says which columns there are.
+        words: of the caption, what is shown.
+        dotted: of the caption, what the dotted line is.
+        base: quantity that gets, dotted, the share of correctly labeled samples.
+    """
+
+    kind: str
+    quantities: Mapping[str, str]
+    words: str
+    dotted: str = DOTTED
+    base: str = ""
+
+
+def memorization(material: Material) -> Iterator[Drawn]:
+    """What becomes of clean and mislabeled training samples over epochs."""
+    quantities = {
+        "memorized": "Memorized (%)",
+        "recovered": "Recovered (%)",
+        "neither": "Neither (%)",
+        "train_clean_accuracy": "Clean-sample\naccuracy (%)",
+    }
+    words = (
+        "Mislabeled training samples predicted as their given label (memorized), as their true one (recovered) and as "
+        "another (neither), and accuracy on clean training samples, over epochs."
+    )
+    return _figures(material, _Curves("memorization", quantities, words))
+
+
+def agreement(material: Material) -> Iterator[Drawn]:
+    """What can be seen of the training samples where nobody knows which are mislabeled."""
+    quantities = {"train_given_accuracy": "Agrees with\ngiven (%)", **_tested(material)}
+    words = "Share of all training samples predicted as their given label, right or wrong, and "
+    return _figures(material, _Curves("agreement", quantities, f"{words}{_tested_words(material)}, over epochs."))
+
+
+def learning(material: Material) -> Iterator[Drawn]:
+    """What is reached on the test set over epochs, and how well calibrated it is."""
+    words = _tested_words(material)
+    return _figures(material, _Curves("learning", _tested(material), f"{words[:1].upper()}{words[1:]}, over epochs."))
+
+
+def splits(material: Material) -> Iterator[Drawn]:
+    """How good the sets are that methods take to be clean, and the labels that they make up."""
+    quantities = {
+        "split_precision": "Precision (%)",
+        "split_recall": "Recall (%)",
+        "pseudo_label_accuracy": "Pseudo-label\naccuracy (%)",
+    }
+    words = (
+        "Of the training samples that a method takes to be correctly labeled, the share that is (precision); of the "
+        "correctly labeled ones, the share that it takes to be (recall); and where a method makes labels of its own, "
+        "their accuracy, over epochs."
+    )
+    dotted = "dotted: the precision of taking all samples"
+    return _figures(material, _Curves("splits", quantities, words, dotted, base="split_precision"))
+
+
+def _tested(material: Material) -> dict[str, str]:
+    axis = material.measure.replace(" with ", "\nwith ")
+    quantities = {"test_accuracy": f"{axis} (%)"}
+    if material.rows["test_truth"].all():
+        quantities["test_calibration_error"] = "Calibration\nerror (%)"
+    return quantities
+
+
+def _tested_words(material: Material) -> str:
+    words = small(material.measure)
+    return f"{words} and expected calibration error (15 bins)" if material.rows["test_truth"].all() else words
+
+
+def _figures(material: Material, what: _Curves) -> Iterator[Drawn]:
+    """Figures of at most `PANELS` columns, a kind of noise together where it can be."""
+    leading = next(iter(what.quantities))
+    columns = material.columns(leading)
+    kept = thinned(columns)
+    groups = [list(group) for _, group in itertools.groupby(kept, key=lambda column: column[0] if column[1] else "")]
+    parts = list(parts_of(groups, PANELS))
+    for index, part in enumerate(parts):
+        figure, data = _figure(material, part, what)
+        where = ", ".join(small(column_name(*column)) for column in part)
+        left_out = " Further rates are left out." if len(kept) < len(columns) else ""
+        caption = f", at {where}. {what.words} {seeds_text(data[0]['n'])}; {BANDS}; {what.dotted}.{left_out}"
+        yield material.save(figure, data, what.kind, caption, f"-{index + 1}" if len(parts) > 1 else "")
+
+
+def thinned(columns: Sequence[Column], most: int = MOST) -> list[Column]:
+    """All columns where they are few, else of each kind as many rates as there is room for, at least the one nearest
+    to 50 %.
+    """
+    if len(columns) <= most:
+        return list(columns)
+    kinds = list(dict.fromkeys(kind for kind, _ in columns))
+    room = max(most // len(kinds), 1)
+    kept: list[Column] = []
+    for kind in kinds:
+        rates = [column for column in columns if column[0] == kind]
+        if len(rates) > room:
+            middle = nearest(rates, kind)
+            ends = [rates[0], rates[-1], *rates]
+            rates = sorted({middle, *[column for column in dict.fromkeys(ends) if column != middle][: room - 1]})
+        kept += rates
+    return kept
+
+
+def _figure(material: Material, columns: Sequence[Column], what: _Curves) -> tuple[Figure, list[pd.DataFrame]]:
+    present = [quantity for quantity in what.quantities if material.has(quantity)]
+    shown = set(material.levels.loc[material.levels["quantity"].isin(present), "label"])
+    looks = {label: chosen for label, chosen in material.looks.items() if label in shown}
+    width = TEXT_WIDTH if len(columns) > 1 else COLUMN_WIDTH
+    height = 1.3 * len(present) + 0.35 + legend_height(looks, width)
+    figure = Figure(figsize=(width, height), layout="constrained")
+    grid = figure.subplots(len(present), len(columns), squeeze=False, sharex=True, sharey="row")
+    data = []
+    for row, quantity in zip(grid, present, strict=True):
+        row[0].set_ylabel(what.quantities[quantity])
+        for axes, column in zip(row, columns, strict=True):
+            panel = material.at(quantity, column)
+            curve_panel(axes, panel, looks)
+            if quantity == what.base:
+                level(axes, "All samples", _clean_share(material, column))
+            data.append(panel)
+        if quantity in FROM_ZERO:  # after all panels, because a limit once set no longer follows those that share it
+            row[0].set_ylim(bottom=0)
+    for axes, column in zip(grid[0], columns, strict=True):
+        title(axes, column_name(*column), len(columns), width)
+    for axes in grid[-1]:
+        axes.set_xlabel("Epoch")
+    figure.align_ylabels()
+    legend(figure, list(grid.flat), looks)
+    return figure, data
+
+
+def _clean_share(material: Material, column: Column) -> float:
+    """The share of training samples whose label is right, in percent, the mean over the records of a column."""
+    kind, rate = column
+    rows = material.rows
+    found = rows[(rows["noise"] == kind) & (rows["rate"] == rate) & (rows["subset"] == "all")]
+    return float(100 * (1 - found["realised_rate"].mean()))

@@ -1,0 +1,101 @@
+"""How much of the image reaches the prompt: the gates of VisPrompt over epochs, a line for each column of noise; and
+whether they tell mislabeled samples from correctly labeled ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bench.reports.document import Drawn
+from bench.reports.figures.by_truth import ROWS, Number, by_truth
+from bench.reports.figures.canvas import Material, seeds_text
+from bench.reports.figures.curves import thinned
+from bench.reports.figures.panels import epochs_axis, legend, legend_height, line_panel
+from bench.reports.figures.style import TEXT_WIDTH, Look, noise_looks
+from bench.reports.names import column_name
+from bench.reports.tables.accuracy import Column
+
+LINES = 7  # columns of noise in one panel
+QUANTITIES = {
+    "gate_mean": "Mean of the gate",
+    "gate_sd_images": "Spread of the gate\nover images",
+    "image_share": "Share of the image\nin the context",
+}
+BY_TRUTH = (
+    Number("gate", "Gate", "the gate", "-by_truth"),
+    Number(
+        "context_shift",
+        "Shift of context",
+        "how far the context is moved (root mean square, over that of the learned context)",
+        "-shift_by_truth",
+    ),
+)
+
+
+def gates(material: Material) -> Iterator[Drawn]:
+    """How much of the image reaches the prompt, and whether that differs between clean and mislabeled samples."""
+    yield from _reach(material)
+    for number in BY_TRUTH:
+        yield from by_truth(material, number)
+
+
+def _reach(material: Material) -> Iterator[Drawn]:
+    """Mean and spread of the gate and the image's share of the context; a row for each variant, the first three."""
+    levels = material.levels
+    gated = set(levels.loc[levels["quantity"] == "gate_mean", "label"])
+    labels = [label for label in material.looks if label in gated]
+    if not labels:
+        return
+    found = material.columns("gate_mean")
+    columns = thinned(found, LINES)[:LINES]
+    looks = {column_name(*column): noise for column, noise in noise_looks(columns).items()}
+    quantities = [quantity for quantity in QUANTITIES if material.has(quantity)]
+    rows = labels[:ROWS]
+    height = 1.5 * len(rows) + 0.5 + legend_height(looks, TEXT_WIDTH)
+    figure = Figure(figsize=(TEXT_WIDTH, height), layout="constrained")
+    data = _panels(figure, material, rows, quantities, columns, looks)
+    more = f" The first {ROWS} of {len(labels)} variants." if len(labels) > ROWS else ""
+    more += " Further kinds and rates are left out." if len(columns) < len(found) else ""
+    caption = (
+        f": gates of {', '.join(rows)} on the first eight training images, over epochs. Mean of the gate, its standard "
+        "deviation over images, and the part of the context that differs between images (root mean squares, as a share "
+        f"of the whole context). {seeds_text(data[0]['n'])}; bands: ± sample standard deviation.{more}"
+    )
+    yield material.save(figure, data, "gates", caption)
+
+
+def _panels(
+    figure: Figure,
+    material: Material,
+    labels: Sequence[str],
+    quantities: Sequence[str],
+    columns: Sequence[Column],
+    looks: dict[str, Look],
+) -> list[pd.DataFrame]:
+    grid = figure.subplots(len(labels), len(quantities), squeeze=False, sharex=True)
+    data = []
+    for row, label in zip(grid, labels, strict=True):
+        for axes, quantity in zip(row, quantities, strict=True):
+            for column in columns:
+                panel = material.at(quantity, column)
+                rows = panel[panel["label"] == label].sort_values("epoch")
+                if len(rows):
+                    line_panel(axes, rows, column_name(*column), looks[column_name(*column)])
+                    data.append(rows)
+            if axes.lines:
+                axes.set_ylabel(QUANTITIES[quantity])
+                epochs_axis(axes)
+            else:
+                axes.set_axis_off()  # what the variant does not have
+        if len(labels) > 1:
+            row[0].set_title(label, loc="left")
+    for panels in grid.T:
+        lowest = [axes for axes in panels if axes.lines][-1:]
+        for axes in lowest:
+            axes.set_xlabel("Epoch")
+            axes.tick_params(axis="x", labelbottom=True)
+    legend(figure, list(grid.flat), looks)
+    return data

@@ -1,0 +1,145 @@
+"""How figures look: sizes, fonts and, by a method's name and never by its position, colour, marker and dash.
+
+Colours are Okabe and Ito's, which stay apart under the common colour-vision deficiencies (jfly.uni-koeln.de/color);
+their yellow is left out, being too pale for lines on white. Marker and dash tell apart what shares a colour.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from bench.reports.names import UNCHANGED
+
+Dash: TypeAlias = str | tuple[int, tuple[float, ...]]
+
+COLUMN_WIDTH = 3.3
+TEXT_WIDTH = 6.8
+BLACK, GREY = "#000000", "#777777"
+ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7"
+PALETTE = (ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE)
+OTHER_MARKERS = ("P", "X", "h", "p", "<", ">", "d", "*")
+RATE_MARKERS = ("*", "o", "s", "^", "D", "v", "P")
+DASHES: tuple[Dash, ...] = ((0, (5.0, 1.5)), (0, (3.0, 1.2, 1.0, 1.2)), (0, (5.0, 1.0, 1.0, 1.0, 1.0, 1.0)))
+FONT = "DejaVu Sans"  # comes with matplotlib; `bench.reports.figures.fonts` adds others for what it does not have
+RC: Any = {
+    "font.family": "sans-serif",
+    "font.sans-serif": [FONT],
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "legend.fontsize": 7.5,
+    "legend.frameon": False,
+    "legend.handlelength": 2.4,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "axes.grid": True,
+    "grid.color": "#DDDDDD",
+    "grid.linewidth": 0.5,
+    "axes.axisbelow": True,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 4.2,
+    "text.parse_math": False,
+    "pdf.fonttype": 42,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "noisy-prompt-bench",
+    "text.hinting": "no_hinting",  # hinted text is narrower or wider from one resolution to the next
+    "figure.dpi": 200,
+    "savefig.dpi": 200,
+}
+
+
+@dataclass(frozen=True)
+class Look:
+    """One line's look; `filled` tells a method from its variants."""
+
+    color: str
+    marker: str
+    dash: Dash = "-"
+    filled: bool = True
+
+    def line(self) -> dict[str, Any]:
+        """Keyword arguments of matplotlib's `plot`."""
+        face = self.color if self.filled else "white"
+        return {"color": self.color, "linestyle": self.dash, "markerfacecolor": face, "markeredgecolor": self.color}
+
+
+KNOWN = {
+    "zero-shot": Look(BLACK, "", ":"),
+    "coop": Look(VERMILLION, "o"),
+    "gce-coop": Look(BLUE, "s"),
+    "promptmae": Look(GREEN, "^"),
+    "sce": Look(SKY, "P"),
+    "double-softmax": Look(ORANGE, "X"),
+    "elr": Look(PURPLE, "d"),
+    "nlprompt": Look(BLUE, "h"),
+    "tecoprompt": Look(SKY, "p"),
+    "ot-clean": Look(GREEN, "<"),
+    "zero-shot-filter": Look(ORANGE, ">"),
+    "visprompt": Look(PURPLE, "v"),
+    "coop-split": Look(PURPLE, "*", (0, (5.0, 1.5))),
+    "joapr": Look(ORANGE, "D"),
+    "dividemix": Look(BLUE, "X"),
+    "co-teaching": Look(GREEN, "P"),
+    "deft": Look(SKY, "v"),
+    "upl": Look(PURPLE, "s"),
+    "cocoop": Look(BLUE, "^"),
+    "kgcoop": Look(GREEN, "D"),
+    "prograd": Look(ORANGE, "s"),
+    "plot": Look(SKY, "d"),
+    "maple": Look(PURPLE, "P"),
+    "promptsrc": Look(BLACK, "h"),
+    "linear-probe": Look(BLUE, "p"),
+    "clip-adapter": Look(GREEN, "*"),
+    "tip-adapter": Look(ORANGE, "v"),
+    "tip-adapter-f": Look(PURPLE, "^"),
+}
+
+
+def look(method: str, variant: str, section: str) -> Look:
+    """The look of a row of a table: registry name, variant ("gce-coop[q=0.5]") and section.
+
+    Oracle rows are grey and dashed, with the marker of their method unless that is CoOp. A method that is not in
+    `KNOWN` draws its look from a hash of its name, a variant its dash from a hash of its text.
+    """
+    if section == "oracle":
+        return Look(GREY, "" if method == "coop" else KNOWN.get(method, KNOWN["coop"]).marker, (0, (4.0, 2.0)))
+    base = KNOWN.get(method) or Look(
+        PALETTE[_hash(method, "colour") % len(PALETTE)],
+        OTHER_MARKERS[_hash(method, "marker") % len(OTHER_MARKERS)],
+        ("-", *DASHES)[_hash(method, "dash") % (len(DASHES) + 1)],
+    )
+    if variant == method or section == "reference":
+        return base
+    return Look(base.color, base.marker, DASHES[_hash(variant, "dash") % len(DASHES)], filled=False)
+
+
+def noise_looks(columns: Sequence[tuple[str, float]]) -> dict[tuple[str, float], Look]:
+    """The looks of kinds of noise and rates where they are the lines: a kind has its colour, a rate its marker and
+    dash; labels without noise are black.
+    """
+    kinds = [kind for kind in dict.fromkeys(kind for kind, _ in columns) if kind not in UNCHANGED]
+    rates = sorted({rate for _, rate in columns if rate})
+    looks = {}
+    for kind, rate in columns:
+        if kind in UNCHANGED:
+            looks[kind, rate] = Look(BLACK, "")
+            continue
+        place = rates.index(rate) + 1 if rate else 0
+        color, dash = (
+            PALETTE[(kinds.index(kind) + 3) % len(PALETTE)],
+            ("-", *DASHES)[max(place - 1, 0) % (len(DASHES) + 1)],
+        )
+        looks[kind, rate] = Look(color, RATE_MARKERS[place % len(RATE_MARKERS)], dash, filled=bool(place % 2))
+    return looks
+
+
+def _hash(name: str, use: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"{use} {name}".encode()).digest()[:4], "big")

@@ -1,0 +1,1 @@
+"""Writing a report as Markdown and LaTeX."""

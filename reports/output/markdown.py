@@ -1,0 +1,80 @@
+"""Tables and chapters as Markdown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from bench.reports.document import Chapter, Code, Drawn, Entry, Passage, Table
+
+
+def markdown_lines(chapters: Iterable[Chapter]) -> tuple[str, ...]:
+    """The lines of `report.md`: every user's text escaped, tables in full. What a passage's table says itself, in its
+    caption or notes, is not said twice.
+    """
+    lines: list[str] = []
+    for chapter in chapters:
+        lines += [f"## {escape_markdown(chapter.title)}", "", _markdown(chapter.intro), ""]
+        for passage in chapter.passages:
+            lines += _passage(passage)
+    return tuple(lines)
+
+
+def _passage(passage: Passage) -> list[str]:
+    said = {text for table in passage.tables for text in (*table.caption, *table.notes)}
+    lines = [f"### {escape_markdown(passage.title)}", ""]
+    lines += [line for told in passage.told if "".join(told) not in said for line in (_markdown(told), "")]
+    lines += [line for table in passage.tables for line in (markdown(table), "")]
+    lines += _figure(passage.ranks.figure) if passage.ranks and passage.ranks.figure else []
+    lines += [f"**{escape_markdown(passage.before_list)}**", ""] if passage.before_list else []
+    lines += [*(f"- {escape_markdown(item)}" for item in passage.items), *([""] if passage.items else [])]
+    return lines + [line for advice in passage.advice for line in (_markdown(advice), "")]
+
+
+def _figure(figure: Drawn) -> list[str]:
+    links = ", ".join(f"[{p.suffix[1:].upper()}](figures/{p.name})" for p in figure.files if p.suffix != ".png")
+    return [
+        f"![{figure.kind} figure](figures/{figure.name}.png)",
+        "",
+        f"{escape_markdown(figure.caption)} ({links})",
+        "",
+    ]
+
+
+def _markdown(words: Sequence[str]) -> str:
+    return "".join(f"`{piece}`" if isinstance(piece, Code) else escape_markdown(piece) for piece in words)
+
+
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|#~])")
+
+
+def markdown(table: Table) -> str:
+    """A pipe table under its caption, notes below; every user's text escaped."""
+    columns = [f"{group} {name}".strip() for group, name in table.head]
+    lines = [f"**{escape_markdown(' '.join(table.caption))}**", "", _pipe(["", *map(escape_markdown, columns)])]
+    lines.append("| --- |" + " ---: |" * len(columns))
+    for index, section in enumerate(table.sections):
+        if section.title:
+            lines.append(_pipe([f"*{escape_markdown(section.title)}*", *[""] * len(columns)]))
+        elif index:
+            lines.append(_pipe([""] * (len(columns) + 1)))
+        lines += [_pipe([escape_markdown(row.label), *map(_md_entry, row.entries)]) for row in section.rows]
+    notes = [f"- {escape_markdown(note)}" for note in table.notes]
+    return "\n".join([*lines, "", *notes, *([""] if notes else [])])
+
+
+def _pipe(cells: list[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def escape_markdown(text: str) -> str:
+    """Plain text for Markdown, inside a table too."""
+    return _MARKDOWN.sub(r"\\\1", text)
+
+
+def _md_entry(entry: Entry) -> str:
+    opening, closing = {"best": ("**", "**"), "second": ("<u>", "</u>"), "": ("", "")}[entry.mark]
+    text = f"{opening}{escape_markdown(entry.printed)}{closing}"
+    text += f" ± {entry.spread}" if entry.spread else ""
+    text += f" ({entry.n})" if entry.show_n else ""
+    return text + (f" <sup>{escape_markdown(entry.signs)}</sup>" if entry.signs else "")

@@ -1,0 +1,1 @@
+"""Published numbers, and where ours compare with them."""

@@ -1,0 +1,292 @@
+"""Published numbers beside ours: what may be compared, what differs all the same, and why the rest may not.
+
+A published number is held against a row of ours where nothing that is known of its protocol contradicts ours: split,
+construction of the noise, backbone, shots, method, budget, options and rate, in this order; the first contradiction is
+the reason why it is not compared. The match is "same protocol" where everything is known and equal, "nearly" where
+something is not stated, doubtful, or differs in a way that the table names.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from bench import dataset_name
+from bench.limits import Value
+from bench.records.cell import Cell
+from bench.records.record import Record
+from bench.reports.frame import Defaults
+from bench.reports.published.numbers import Budget, Number, Published, numbers
+from bench.reports.tables.accuracy import as_dicts, parts, summarize
+from bench.variants import parse_variant, variant_text
+
+SAME, NEARLY, REPEATED, NONE = "same protocol", "nearly", "repeated", "not compared"
+STATED = {"epochs": "epochs", "batch_size": "batch size", "learning_rate": "learning rate"}
+DEFAULT_MODE = "coop"  # the default mode of every data set that has modes: the splits of CoOp's authors
+COLUMNS = (
+    "setting", "grade", "reason", "dataset", "noise", "rate", "label", "ours", "ours_sd", "ours_n", "published",
+    "published_sd", "published_seeds", "difference", "reading", "differences", "doubt", "published_as", "source",
+    "venue", "reference", "table", "sheet", "seen", "through", "published_noise", "published_shots",
+    "published_backbone", "published_epochs",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Ours:
+    """A row and noise column of ours: mean and sample standard deviation in percent over n finished seeds.
+
+    Attributes:
+        kinds: the kinds of noise of its setting.
+        defaults: the method's default options.
+    """
+
+    setting: str
+    label: str
+    cell: Cell
+    mean: float
+    sd: float
+    n: int
+    kinds: tuple[str, ...]
+    defaults: dict[str, Value]
+
+
+def beside(frame: pd.DataFrame, records: Iterable[Record], published: Published, defaults: Defaults) -> pd.DataFrame:
+    """One row (of `COLUMNS`) per setting, published number of its data set, and row of ours that it is compared with.
+
+    A number that is compared with none has one row, with the reason. `label` is the reader's name of our row, `sheet`
+    the table's key in the file, accuracies and differences are in percent and points, `differences` and `doubt` are
+    joined by "; ".
+
+    Args:
+        frame: of `bench.reports.frame.tidy`.
+        records: those that the frame was made of.
+        defaults: the methods' default options.
+    """
+    cells = {record.key: record.cell for record in records}
+    known = numbers(published)
+    rows: list[dict[str, Any]] = []
+    for setting, part in parts(frame):
+        ours = _ours(setting, part, cells, defaults)
+        base = dataset_name.base(cells[str(part["key"].iloc[0])].dataset)
+        for number in known:
+            if number.dataset == base:
+                rows += _compared(number, ours, setting, published.replication.points)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def _ours(setting: str, part: pd.DataFrame, cells: dict[str, Cell], defaults: Defaults) -> list[Ours]:
+    whole = part[part["subset"] == "all"]
+    if whole.empty:
+        return []
+    kinds = tuple(dict.fromkeys(cells[str(key)].noise for key in whole["key"]))
+    columns = zip(whole["label"], whole["noise"], whole["rate"], whole["key"], strict=True)
+    first = {(label, noise, rate): cells[key] for label, noise, rate, key in columns}
+    found = []
+    for row in as_dicts(summarize(whole)):
+        cell = first[row["label"], row["noise"], row["rate"]]
+        known = dict(defaults.get(cell.method, {}))
+        found.append(Ours(setting, row["label"], cell, row["mean"], row["sd"], row["n"], kinds, known))
+    return found
+
+
+def _compared(number: Number, ours: Sequence[Ours], setting: str, usual: float) -> list[dict[str, Any]]:
+    """The rows of one number in one setting."""
+    if number.unusable or number.restated or not number.method:
+        return [_row(number, setting, *_listed(number))]
+    same = [own for own in ours if own.cell.method == number.method]
+    obstacles = [(obstacle(number, own), own) for own in same or {own.cell.noise: own for own in ours}.values()]
+    matches = [own for found, own in obstacles if found is None]
+    if matches:
+        return [_match(number, own, usual) for own in matches]
+    furthest = max(
+        (found for found, _ in obstacles if found), key=lambda found: found[0], default=(0, "no row of ours")
+    )
+    return [_row(number, setting, NONE, furthest[1])]
+
+
+def _listed(number: Number) -> tuple[str, str]:
+    if number.unusable:
+        return NONE, f"not to be relied on: {'; '.join(number.doubts)}"
+    if number.restated:
+        return REPEATED, f"repeats {number.restated}"
+    return NONE, "no such method here"
+
+
+def _match(number: Number, own: Ours, usual: float) -> dict[str, Any]:
+    told = differences(number, own)
+    row = _row(number, own.setting, NEARLY if told or number.doubts else SAME, "")
+    difference = own.mean - number.accuracy
+    return row | {
+        "noise": own.cell.noise,
+        "rate": own.cell.rate,
+        "label": own.label,
+        "ours": own.mean,
+        "ours_sd": own.sd,
+        "ours_n": own.n,
+        "difference": difference,
+        "reading": reading(difference, (own.sd, number.std), usual),
+        "differences": "; ".join(told),
+    }
+
+
+def reading(difference: float, spreads: Sequence[float], usual: float) -> str:
+    """What a difference in points means.
+
+    "within seeds": at most twice the larger of the standard deviations that are known; else "within replication": at
+    most the usual error of one; else "above" or "below".
+
+    >>> reading(-1.2, (0.7, math.nan), 2.0), reading(-1.2, (0.2, math.nan), 2.0), reading(-3.0, (0.2, 0.3), 2.0)
+    ('within seeds', 'within replication', 'below')
+    """
+    spread = max((spread for spread in spreads if not math.isnan(spread)), default=math.nan)
+    if abs(difference) <= 2 * spread:
+        return "within seeds"
+    if abs(difference) <= usual:
+        return "within replication"
+    return "above" if difference > 0 else "below"
+
+
+def obstacle(number: Number, own: Ours) -> tuple[int, str] | None:
+    """The first known contradiction between two protocols: its place in the order, and a text; None without one."""
+    checks = (_split, _noise, _backbone, _shots, _method, _selection, _budget, _options, _rate, _finished)
+    for place, check in enumerate(checks):
+        if text := check(number, own):
+            return place, text
+    return None
+
+
+def differences(number: Number, own: Ours) -> tuple[str, ...]:
+    """What is not stated, or differs without forbidding the comparison; doubts about the number apart."""
+    cell, sheet, budget = own.cell, number.sheet, number.budget
+    found = list(number.caveats)
+    missing = [
+        f"{word} ({getattr(cell, name):g} here)" for name, word in STATED.items() if getattr(budget, name) is None
+    ]
+    if missing:
+        found.append(f"{_joined(missing)} not stated there")
+    if number.unstated:
+        found.append(f"{_joined(list(number.unstated))} of the method not stated there")
+    if cell.options.get("faithful") is False:
+        found.append("defects of the reference are repaired here (faithful = true keeps them)")
+    if "@" in cell.backbone:
+        found.append("weights of the backbone from a file here")
+    if sheet.augmented is None:
+        found.append(f"image augmentation not stated there ({_views(cell)} here)")
+    elif sheet.augmented and cell.views < cell.epochs:
+        found.append(f"{_views(cell)} here, new random crops and flips in every epoch there")
+    if number.row.seeds is None:
+        found.append("number of seeds not stated there")
+    if sheet.selection is None:
+        found.append("which epoch's accuracy not stated there (the last here)")
+    if sheet.split is None:
+        found.append("split of the data set not stated there")
+    return tuple(found)
+
+
+def _views(cell: Cell) -> str:
+    return f"{cell.views} stored views of each image" if cell.views else "plain images"
+
+
+def _joined(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0]
+
+
+def _split(number: Number, own: Ours) -> str:
+    mode = str(parse_variant(own.cell.dataset, "dataset").options.get("mode", DEFAULT_MODE))
+    there = number.sheet.split or "not stated"
+    return "" if mode == DEFAULT_MODE else f"other split of the data ({there} there, {mode} here)"
+
+
+def _noise(number: Number, own: Ours) -> str:
+    if not number.noise:
+        return "construction of the noise not stated there"
+    if number.noise == own.cell.noise:
+        return ""
+    return f"other construction of the noise ({number.noise} there; {_joined(own.kinds)} here)"
+
+
+def _backbone(number: Number, own: Ours) -> str:
+    here = own.cell.backbone.partition("@")[0].replace("-quickgelu", "")
+    if not number.backbone:
+        return f"backbone not stated there, or none of CLIP's ({here} here)"
+    return "" if here == number.backbone else f"other backbone ({number.backbone} there, {here} here)"
+
+
+def _shots(number: Number, own: Ours) -> str:
+    if number.shots == own.cell.shots:
+        return ""
+    return f"other shots ({'not stated' if number.shots is None else number.shots} there, {own.cell.shots} here)"
+
+
+def _method(number: Number, own: Ours) -> str:
+    return "" if number.method == own.cell.method else f"{number.method} not run here"
+
+
+def _selection(number: Number, _: Ours) -> str:
+    return "best epoch on the test set there, last here" if number.sheet.selection == "best" else ""
+
+
+def _budget(number: Number, own: Ours) -> str:
+    for name in Budget.model_fields:
+        there, here = getattr(number.budget, name), getattr(own.cell, name)
+        if there is not None and there != here:
+            return f"other budget ({name.replace('_', ' ')} {_short(there)} there, {_short(here)} here)"
+    return ""
+
+
+def _options(number: Number, own: Ours) -> str:
+    """Options that the published name fixes; what it leaves open is a difference, and faithful is one by itself."""
+    there = {**own.defaults, **number.options}
+    free = (*number.unstated, "faithful")
+    changed = {n: v for n, v in own.cell.options.items() if n not in free and n in there and v != there[n]}
+    if not changed:
+        return ""
+    name = own.cell.method
+    told = variant_text(name, {option: there[option] for option in changed})
+    return f"other variant of the method ({told} there, {variant_text(name, changed)} here)"
+
+
+def _rate(number: Number, own: Ours) -> str:
+    rate = number.rate or 0.0
+    return "" if math.isclose(rate, own.cell.rate, abs_tol=1e-9) else f"rate {rate:g} not run here"
+
+
+def _finished(_: Number, own: Ours) -> str:
+    return "" if own.n else "no seed has finished here"
+
+
+def _short(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _row(number: Number, setting: str, grade: str, reason: str) -> dict[str, Any]:
+    """What holds for a number whether it is compared or not."""
+    sheet, source, row = number.sheet, number.source, number.row
+    return {
+        "setting": setting,
+        "grade": grade,
+        "reason": reason,
+        "dataset": number.dataset,
+        "noise": number.noise,
+        "rate": number.rate,
+        "published": number.accuracy,
+        "published_sd": number.std,
+        "published_seeds": row.seeds,
+        "doubt": "; ".join(number.doubts),
+        "published_as": row.method,
+        "source": source.name,
+        "venue": source.venue,
+        "reference": f"arXiv {source.arxiv}" if source.arxiv else source.repository,
+        "table": sheet.title,
+        "sheet": number.table,
+        "seen": sheet.seen,
+        "through": sheet.through,
+        "published_noise": row.noise,
+        "published_shots": number.shots,
+        "published_backbone": row.backbone or sheet.backbone,
+        "published_epochs": number.budget.epochs,
+    }

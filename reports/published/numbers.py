@@ -1,0 +1,297 @@
+"""`numbers.toml`: accuracies that others have printed, logged or quoted, with what is known of their protocol."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from bench.limits import OptimizerName, Schedule, Value
+from bench.variants import parse_variant
+
+ONE = r"^[^;]+$"  # a text that reports join with others by semicolons
+FILE = Path(__file__).parent / "numbers.toml"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Method(_Strict):
+    """What a published name stands for: a variant here, or nothing; and options of it that are not stated."""
+
+    variant: str = ""
+    unstated: tuple[str, ...] = ()
+
+
+class Doubt(_Strict):
+    """A doubt about single numbers; `note` is the collection's wording, by which its rows are known."""
+
+    text: str = Field(pattern=ONE)
+    note: str
+    unusable: bool = False
+
+
+class Replication(_Strict):
+    """How far a re-run of published code lies from what was published, in points."""
+
+    points: float = Field(gt=0)
+    published: str
+    rerun: str
+    without: tuple[str, ...]
+    cells: int
+    mean: float
+    mean_absolute: float
+    largest: float
+
+
+class Source(_Strict):
+    """A paper, or a repository."""
+
+    name: str
+    citation: str
+    venue: str = ""
+    arxiv: str = ""
+    repository: str = ""
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> Source:
+        if bool(self.arxiv) == bool(self.repository):
+            raise ValueError("a source has either arxiv or repository")
+        return self
+
+
+class Budget(_Strict):
+    """What is known of the training, by the names of a cell's fields; None: not stated."""
+
+    epochs: int | None = Field(default=None, ge=1)
+    batch_size: int | None = Field(default=None, ge=1)
+    learning_rate: float | None = Field(default=None, gt=0)
+    optimizer: OptimizerName | None = None
+    schedule: Schedule | None = None
+    weight_decay: float | None = Field(default=None, ge=0)
+
+
+class Caveat(_Strict):
+    """A difference that no other field holds, of rows by their published names; empty: of all."""
+
+    text: str = Field(pattern=ONE)
+    methods: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ()
+    noise: tuple[str, ...] = ()
+
+    def holds(self, row: Row) -> bool:
+        """Whether it is about this row."""
+        sides = ((self.methods, row.method), (self.datasets, row.dataset), (self.noise, row.noise))
+        return all(not names or name in names for names, name in sides)
+
+
+class Sheet(_Strict):
+    """A published table; the fields are described in the file."""
+
+    source: str
+    title: str
+    collected_as: tuple[str, str]
+    seen: Literal["paper", "restated", "quoted", "listing", "log", "read-me", "thread"]
+    through: str = ""
+    noise: dict[str, str] = Field(default_factory=dict)
+    split: Literal["coop", "official"] | None = None
+    backbone: str = ""
+    shots: int | Literal["full"] | None = None
+    selection: Literal["last", "best"] | None = None
+    augmented: bool | None = None
+    precision: Literal["half", "mixed", "single"] | None = None
+    deviation: Literal["sample", "population"] | None = None
+    budget: Budget = Budget()
+    budget_of: tuple[str, ...] = ()
+    restates: tuple[str, ...] = ()
+    caveats: tuple[Caveat, ...] = ()
+
+
+class Row(_Strict):
+    """Numbers of one method on one data set: names as published, rates in [0, 1), accuracy and spread in percent."""
+
+    dataset: str
+    method: str
+    noise: str = ""
+    shots: int | None = None
+    backbone: str = ""
+    epochs: int | None = None
+    seeds: int | None = Field(default=None, ge=1)
+    rates: tuple[float, ...] | None = None
+    accuracy: tuple[float, ...] = Field(min_length=1)
+    std: tuple[float, ...] | None = None
+    doubt: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _aligned(self) -> Row:
+        count = len(self.accuracy)
+        if count != (1 if self.rates is None else len(self.rates)) or count != len(self.std or self.accuracy):
+            raise ValueError("rates, accuracy and std differ in length")
+        if not all(0 <= rate < 1 for rate in self.rates or ()) or not all(0 <= a <= 100 for a in self.accuracy):
+            raise ValueError("a rate outside [0, 1), or an accuracy outside [0, 100]")
+        return self
+
+
+class LeftOut(_Strict):
+    """A row of the collection that is no number of a data set, and why."""
+
+    source: str
+    table: str
+    dataset: str
+    method: str
+    accuracy: float
+    reason: str
+
+
+class Published(_Strict):
+    """The whole file; every name in it is explained in it."""
+
+    dataset: dict[str, str]
+    backbone: dict[str, str]
+    method: dict[str, Method]
+    doubt: dict[str, Doubt]
+    replication: Replication
+    left_out: tuple[LeftOut, ...]
+    source: dict[str, Source]
+    table: dict[str, Sheet]
+    rows: dict[str, tuple[Row, ...]]
+
+    @model_validator(mode="after")
+    def _explained(self) -> Published:
+        for name, sheet in self.table.items():
+            _known(sheet.source, self.source, "source")
+            _known(sheet.backbone, self.backbone, "backbone")
+            for other in sheet.restates:
+                _known(other, list(self.table)[: list(self.table).index(name)], "earlier table")
+            for method in (*sheet.budget_of, *(m for caveat in sheet.caveats for m in caveat.methods)):
+                _known(method, self.method, "method")
+            for caveat in sheet.caveats:
+                for word in caveat.noise:
+                    _known(word, sheet.noise, f"word for noise of {name}")
+                for dataset in caveat.datasets:
+                    _known(dataset, self.dataset, "data set")
+        for name, rows in self.rows.items():
+            _known(name, self.table, "table")
+            for row in rows:
+                _known(row.dataset, self.dataset, "data set")
+                _known(row.method, self.method, "method")
+                _known(row.noise, self.table[name].noise, f"word for noise of {name}")
+                _known(row.backbone, self.backbone, "backbone")
+                for doubt in row.doubt:
+                    _known(doubt, self.doubt, "doubt")
+        return self
+
+
+@dataclass(frozen=True)
+class Number:
+    """One published accuracy in percent, in this benchmark's names; "" and None stand for not stated or not here.
+
+    Attributes:
+        dataset: registered name, or the published one where there is none here.
+        std: sample standard deviation over seeds, NaN where unknown.
+        restated: the table that this number repeats, in words; empty if none.
+    """
+
+    table: str
+    sheet: Sheet
+    source: Source
+    row: Row
+    dataset: str
+    method: str
+    options: dict[str, Value]
+    unstated: tuple[str, ...]
+    noise: str
+    rate: float | None
+    shots: int | Literal["full"] | None
+    backbone: str
+    budget: Budget
+    accuracy: float
+    std: float
+    doubts: tuple[str, ...]
+    caveats: tuple[str, ...]
+    unusable: bool
+    restated: str
+
+
+@lru_cache(maxsize=1)
+def load() -> Published:
+    """The packaged file."""
+    return parse(FILE.read_text(encoding="utf-8"))
+
+
+def parse(text: str) -> Published:
+    """The text of such a file.
+
+    Raises:
+        ValueError: it is no TOML, or not of this form.
+    """
+    return Published.model_validate(tomllib.loads(text))
+
+
+def numbers(published: Published) -> tuple[Number, ...]:
+    """Every number, in the file's order."""
+    found: list[Number] = []
+    places: dict[str, set[object]] = defaultdict(set)
+    for table, rows in published.rows.items():
+        for row in rows:
+            for index in range(len(row.accuracy)):
+                made = _number(published, table, row, index, places)
+                places[table].add(_place(made))
+                found.append(made)
+    return tuple(found)
+
+
+def _number(published: Published, table: str, row: Row, index: int, places: dict[str, set[object]]) -> Number:
+    sheet, method = published.table[table], published.method[row.method]
+    variant = parse_variant(method.variant) if method.variant else None
+    given = sheet.budget if not sheet.budget_of or row.method in sheet.budget_of else Budget()
+    made = Number(
+        table,
+        sheet,
+        published.source[sheet.source],
+        row,
+        published.dataset[row.dataset] or row.dataset,
+        variant.name if variant else "",
+        variant.options if variant else {},
+        method.unstated,
+        sheet.noise.get(row.noise, ""),
+        None if row.rates is None else row.rates[index],
+        row.shots or sheet.shots,
+        published.backbone.get(row.backbone or sheet.backbone, ""),
+        given.model_copy(update={"epochs": row.epochs}) if row.epochs else given,
+        row.accuracy[index],
+        _sample(sheet, row, index),
+        tuple(published.doubt[doubt].text for doubt in row.doubt),
+        tuple(caveat.text for caveat in sheet.caveats if caveat.holds(row)),
+        any(published.doubt[doubt].unusable for doubt in row.doubt),
+        "",
+    )
+    repeated = next((published.table[other] for other in sheet.restates if _place(made) in places[other]), None)
+    return replace(made, restated=f"{published.source[repeated.source].name}, {repeated.title}") if repeated else made
+
+
+def _place(number: Number) -> object:
+    """What two tables that print the same number agree in."""
+    row = number.row
+    return number.dataset, number.noise, number.rate, number.shots, number.backbone, number.method or row.method
+
+
+def _sample(sheet: Sheet, row: Row, index: int) -> float:
+    """The printed spread as a sample standard deviation."""
+    if row.std is None:
+        return math.nan
+    if sheet.deviation == "population" and row.seeds and row.seeds > 1:
+        return row.std[index] * math.sqrt(row.seeds / (row.seeds - 1))
+    return row.std[index]
+
+
+def _known(name: str, names: object, what: str) -> None:
+    if name and name not in names:  # type: ignore[operator]
+        raise ValueError(f'{what} "{name}" is not explained')

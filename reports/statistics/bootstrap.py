@@ -1,0 +1,59 @@
+"""Bootstrap intervals of averages over data sets."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from bench.reports.document import Entry, Row, Section, Table
+from bench.reports.tables.accuracy import Column, as_dicts, column_sets, head, only
+from bench.reports.tables.averages import BY, Group
+
+FEWEST_BOOTSTRAP = 5  # data sets of a bootstrap: 126 different draws; of 4 there are 35, too few for 2.5 % tails
+DRAWS = 2000
+SEED = 20260
+
+
+def bootstrap_frame(group: Group) -> pd.DataFrame:
+    """Per row and column the average over data sets and its 95 % bootstrap interval, `low` to `high`.
+
+    Percentiles over `DRAWS` draws of the data sets, from a fixed generator: the same records give the same intervals.
+    Empty where the data sets are fewer than `FEWEST_BOOTSTRAP`. Rows that lack a data set are left out.
+    """
+    count = len(group.datasets)
+    means = group.means
+    wide = means.pivot_table(index=BY, columns="dataset", values="last", sort=False, observed=True)
+    wide = wide.reindex(columns=list(group.datasets)).dropna()
+    if count < FEWEST_BOOTSTRAP or wide.empty:
+        return pd.DataFrame()
+    values = wide.to_numpy(dtype=float)
+    interval = stats.bootstrap(
+        (values,), np.mean, axis=1, n_resamples=DRAWS, batch=100, method="percentile", rng=np.random.default_rng(SEED)
+    ).confidence_interval
+    found = wide.index.to_frame(index=False)
+    return found.assign(
+        datasets=count, average=values.mean(axis=1), low=interval.low, high=interval.high, group=group.name
+    )
+
+
+def bootstrap_tables(group: Group, found: pd.DataFrame) -> list[Table]:
+    """The intervals, methods by noise."""
+    tables = []
+    for suffix, columns in column_sets(found) if len(found) else []:
+        cells: dict[str, dict[Column, Entry]] = defaultdict(dict)
+        for row in as_dicts(only(found, columns)):
+            text = f"{row['average']:.1f} [{row['low']:.1f}, {row['high']:.1f}]"
+            cells[row["label"]][row["noise"], row["rate"]] = Entry(text=text)
+        rows = tuple(Row(label, tuple(mine.get(c, Entry()) for c in columns)) for label, mine in cells.items())
+        caption = (
+            f"Averages over {len(group.datasets)} data sets, {group.words}, with 95 % bootstrap intervals.",
+            f"{DRAWS} draws of the data sets, percentiles: how far an average hangs on the choice of data sets.",
+            "Intervals of two methods may overlap where one is above the other on every data set.",
+        )
+        notes = (f"Data sets: {', '.join(group.datasets)}.",)
+        name = f"statistics-{group.name}-averages{suffix}"
+        tables.append(Table("statistics", group.name, name, head(columns), (Section("", rows),), caption, notes))
+    return tables

@@ -1,0 +1,132 @@
+"""Differences between methods over data sets: Wilcoxon's signed-rank tests, corrected after Holm.
+
+After Benavoli, Corani and Mangili (2016, JMLR 17, 1-10), who ask for it instead of mean ranks: whether two methods
+differ then does not hang on which others stand beside them. A data set is one observation, a method's mean over seeds.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from bench.reports.document import Entry, Row, Section, Table
+from bench.reports.names import UNCHANGED
+from bench.reports.statistics.friedman import MEAN, MOST, by_data_set, spoken, title
+from bench.reports.statistics.paired import ALPHA, APART, SIGNED_RANKS, baseline, holm
+from bench.reports.tables.accuracy import Column, as_dicts, columns_of, difference_text, only
+from bench.reports.tables.averages import Group
+
+SHOWN = 6  # columns of the table; the CSV has them all
+
+
+def signed_ranks(group: Group) -> pd.DataFrame:
+    """One row per column and pair of trained methods that have a number on every data set.
+
+    Of more than `MOST` methods only the pairs with the baseline. Columns: `difference`, the mean over data sets of
+    first minus second in points; `above` and `below`, data sets on which first is the better and the worse; two-sided
+    `p`; `p_holm`, corrected for all pairs of the column; `p_holm_baseline`, for the pairs with the baseline alone (NaN
+    elsewhere). The mean over the noise columns comes first.
+    Empty below six data sets, where no such test can fall below 5 %.
+    """
+    means = group.means[group.means["section"] == "method"]
+    columns = columns_of(means)
+    noisy = [column for column in columns if column[0] not in UNCHANGED]
+    if len(group.datasets) < SIGNED_RANKS:
+        return pd.DataFrame()
+    sets: dict[Column, list[Column]] = ({MEAN: noisy} if len(noisy) > 1 else {}) | {c: [c] for c in columns}
+    against = baseline(group.rows)
+    found = [_pairs(by_data_set(means, several), column, against) for column, several in sets.items()]
+    found = [rows.assign(group=group.name) for rows in found if len(rows)]
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
+
+
+def _pairs(values: pd.DataFrame, column: Column, against: str | None) -> pd.DataFrame:
+    """All pairs of a table of data sets by labels, the baseline always as the second."""
+    labels = sorted(values, key=lambda label: label == against)
+    rows = []
+    for first, second in combinations(labels, 2):
+        if len(labels) > MOST and second != against:
+            continue
+        difference = (values[first] - values[second]).to_numpy()
+        rows.append(
+            {
+                "noise": column[0], "rate": column[1], "datasets": len(values), "first": first, "second": second,
+                "difference": difference.mean(), "above": int((difference > 0).sum()),
+                "below": int((difference < 0).sum()), "p": signed_rank_p(difference),
+            }
+        )  # fmt: skip
+    table = pd.DataFrame(rows)
+    if table.empty:
+        return table
+    mine = (table["second"] == against).to_numpy()
+    corrected = np.full(len(table), np.nan)
+    corrected[mine] = holm(table["p"].to_numpy()[mine])
+    return table.assign(p_holm=holm(table["p"].to_numpy()), p_holm_baseline=corrected)
+
+
+def signed_rank_p(difference: np.ndarray) -> float:
+    """Two-sided p of Wilcoxon's signed-rank test, [n]; ranks of zeros are dropped after Pratt (1959), 1 if all are."""
+    if not difference.any():
+        return 1.0
+    return float(stats.wilcoxon(difference, zero_method="pratt").pvalue)
+
+
+def signed_rank_table(group: Group, found: pd.DataFrame) -> list[Table]:
+    """Methods by columns: the mean difference from the baseline; no table where nothing was tested."""
+    tests = _with_baseline(found)
+    if tests.empty:
+        return []
+    columns = _columns(tests)[:SHOWN]
+    cells: dict[str, dict[Column, Entry]] = defaultdict(dict)
+    for row in as_dicts(tests):
+        cells[row["first"]][row["noise"], row["rate"]] = Entry(
+            row["difference"],
+            text=f"{difference_text(row['difference'])} ({row['above']}/{row['below']})",
+            signs=APART if row["p_holm_baseline"] < ALPHA else "",
+        )
+    rows = tuple(Row(label, tuple(mine.get(c, Entry()) for c in columns)) for label, mine in cells.items())
+    against, count = tests["second"].iloc[0], len(group.datasets)
+    caption = (
+        f"Differences from {against} over {count} data sets, {group.words}, in points.",
+        "Mean over data sets (data sets on which the method is better/worse).",
+        f"{APART}: apart at 5 % by Wilcoxon's signed-rank test over data sets, after Holm's correction for the methods "
+        "of the column.",
+    )
+    more = len(_columns(tests)) - len(columns)
+    notes = (
+        f"Data sets: {', '.join(group.datasets)}.",
+        *([f"{more} further noise columns are in the CSV, and all pairs of methods."] if more else []),
+    )
+    name = f"statistics-{group.name}-wilcoxon"
+    heads = tuple(("", title(column)) for column in columns)
+    return [Table("statistics", group.name, name, heads, (Section("", rows),), caption, notes)]
+
+
+def signed_rank_words(found: pd.DataFrame) -> str:
+    """What the tests establish of the first column, in a sentence; empty where nothing was tested."""
+    tests = _with_baseline(found)
+    if tests.empty:
+        return ""
+    column = _columns(tests)[0]
+    mine = only(tests, [column])
+    apart, lowest = mine[mine["p_holm_baseline"] < ALPHA], 2.0 ** (1 - int(mine["datasets"].iloc[0]))
+    above, below = int((apart["difference"] > 0).sum()), int((apart["difference"] < 0).sum())
+    text = (
+        f"Wilcoxon's signed-rank tests over the data sets tell {len(apart)} of {len(mine)} methods apart from "
+        f"{mine['second'].iloc[0]} at {spoken(column)} ({above} above, {below} below)"
+    )
+    if len(apart) == 0 and lowest * len(mine) >= ALPHA:
+        return f"{text}; after Holm's correction for {len(mine)} methods these data sets are too few for any."
+    return f"{text}."
+
+
+def _with_baseline(found: pd.DataFrame) -> pd.DataFrame:
+    return found[found["p_holm_baseline"].notna()] if len(found) else found
+
+
+def _columns(tests: pd.DataFrame) -> list[Column]:
+    return list(dict.fromkeys(zip(tests["noise"], tests["rate"], strict=True)))

@@ -1,0 +1,217 @@
+"""Averages and mean ranks over data sets, of settings that differ in nothing but the data set."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from bench.records.cell import Cell
+from bench.reports.document import Entry, Row, Section, Table
+from bench.reports.frame import OPTIMIZER, SPANNED, anchored
+from bench.reports.names import SIGNS, column_name, file_part, identifiable
+from bench.reports.tables.accuracy import (
+    Column,
+    as_dicts,
+    column_sets,
+    columns_of,
+    describe,
+    head,
+    legend,
+    only,
+    ranked_sections,
+    ranking_text,
+    spread_text,
+    usual_seeds,
+)
+from bench.reports.tables.ties import Judged, judge, resolution
+
+FIXED = [name for name in Cell.model_fields if name not in {*SPANNED, "dataset", "views"}]
+BY = ["section", "method", "label", "noise", "rate"]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Settings that differ in nothing but the data set.
+
+    Attributes:
+        name: for files.
+        words: shots, backbone, epochs and budget.
+        datasets: their names.
+        rows: of the frame, with the clean cells of oracle rows; columns that are not on every data set, or in which
+            labels cannot identify the truth, are left out.
+        partial: the columns that are not on every data set.
+        beyond: the columns in which labels cannot identify the truth.
+        twice: data sets that are no part of it, since several contents of one name were run.
+    """
+
+    name: str
+    words: str
+    datasets: tuple[str, ...]
+    rows: pd.DataFrame
+    partial: tuple[Column, ...]
+    beyond: tuple[Column, ...]
+    twice: tuple[str, ...] = ()
+
+    @cached_property
+    def seeds(self) -> pd.DataFrame:
+        """Per row, column and seed the mean over data sets (`last`), of the seeds that have a number on every data set.
+
+        `mask` joins the digests of all of them; status is there for `bench.reports.tables.ties.judge`.
+        """
+        done = self.rows[(self.rows["status"] == "done") & self.rows["last"].notna()]
+        found = done.groupby([*BY, "seed"], sort=False).agg(
+            count=("dataset", "nunique"), last=("last", "mean"), mask=("mask", "sum")
+        )
+        return found[found["count"] == len(self.datasets)].reset_index().assign(status="done")
+
+    @cached_property
+    def averages(self) -> pd.DataFrame:
+        """Per row and column n, mean and sd over seeds of the average over data sets, and signs of what did not finish.
+
+        A row that lacks a data set has n = 0 and no mean.
+        """
+        signs = self.rows["status"].map({status: sign for status, (sign, _) in SIGNS.items()}).fillna("")
+        letters = self.rows.assign(_sign=signs).groupby(BY, sort=False)["_sign"]
+        told = letters.agg(lambda found: "".join(sorted(set("".join(found))))).rename("signs")
+        numbers = self.seeds.groupby(BY, sort=False)["last"].agg(n="count", mean="mean", sd="std")
+        joined = told.to_frame().join(numbers).reset_index()
+        joined["n"] = joined["n"].fillna(0).astype(int)
+        return joined.assign(setting=self.name, datasets=len(self.datasets))
+
+    @cached_property
+    def means(self) -> pd.DataFrame:
+        """Per row, column and data set the mean over the seeds that have a number on every data set."""
+        done = self.rows[self.rows["status"] == "done"]
+        kept = done.merge(self.seeds[[*BY, "seed"]], on=[*BY, "seed"])
+        return kept.groupby([*BY, "dataset"], sort=False)["last"].mean().reset_index()
+
+    @cached_property
+    def ranks(self) -> pd.DataFrame:
+        """Per column and trained method the mean rank over data sets, of the methods that have an average there; 1 is
+        best, equal means share their ranks' mean; nothing where it is one method alone.
+        """
+        means = self.means[self.means["section"] == "method"]
+        place = means.groupby(["dataset", "noise", "rate"])["last"]
+        means = means.assign(rank=place.rank(ascending=False), of=place.transform("count"))
+        ranks = means[means["of"] > 1].groupby(BY, sort=False).agg(rank=("rank", "mean"), of=("of", "max"))
+        return ranks.reset_index()
+
+    @cached_property
+    def judged(self) -> dict[Column, Judged]:
+        """What the seeds tell apart of the averages, by column."""
+        return judge(self.seeds)
+
+
+def groups(frame: pd.DataFrame) -> Iterator[Group]:
+    """The groups of at least two data sets, of one mode of splits, shots, backbone, budget and all else.
+
+    What was run under one name with several contents is no data set more for each, and left out.
+    """
+    alike: dict[tuple[Any, ...], list[str]] = defaultdict(list)
+    for setting, row in frame.drop_duplicates("setting").set_index("setting").sort_index().iterrows():
+        fields = [f for f in FIXED if f in row.index and not (row["budget"] == "paper" and f in OPTIMIZER)]
+        mode = str(row["dataset"]).partition("[")[2]
+        alike[(mode, row["test_truth"], *(str(row[f]) for f in fields))].append(str(setting))
+    taken: Counter[str] = Counter()
+    for found in alike.values():
+        both = frame[frame["setting"].isin(found)]
+        contents = both.groupby("named")["dataset"].transform("nunique")
+        rows, twice = both[contents == 1], tuple(dict.fromkeys(map(str, both.loc[contents > 1, "dataset"])))
+        settings = [setting for setting in found if setting in set(rows["setting"])]
+        if len(settings) > 1:
+            first = rows[rows["setting"] == settings[0]]
+            rest = settings[0].removeprefix(file_part(str(first["dataset"].iloc[0]))).strip("_-")
+            taken[rest] += 1
+            name = f"{rest}-{taken[rest]}" if taken[rest] > 1 else rest
+            yield _group(name, describe(first).partition(", ")[2], rows, twice)
+
+
+def _group(name: str, words: str, rows: pd.DataFrame, twice: tuple[str, ...]) -> Group:
+    datasets = tuple(dict.fromkeys(map(str, rows["dataset"])))
+    counts = rows.groupby(["noise", "rate"])["dataset"].nunique()
+    everywhere = {column for column, count in counts.items() if count == len(datasets)}
+    columns = columns_of(rows)
+    beyond = tuple(column for column in columns if not identifiable(*column))
+    partial = tuple(column for column in columns if column not in everywhere and column not in beyond)
+    kept = [column for column in columns if column not in {*beyond, *partial}]
+    return Group(name, words, datasets, only(anchored(rows), kept), partial, beyond, twice)
+
+
+def average_tables(group: Group) -> list[Table]:
+    """Averages and mean ranks, methods by noise; one table, or one per noise kind where it is wide."""
+    summary = group.averages
+    return [_table(group, summary, columns, suffix) for suffix, columns in column_sets(summary) if len(summary)]
+
+
+def _table(group: Group, summary: pd.DataFrame, columns: Sequence[Column], suffix: str) -> Table:
+    chosen = only(summary, columns)
+    n = usual_seeds(chosen)
+    judged = {column: found for column, found in group.judged.items() if column in set(columns)}
+    sections, ranks = ranked_sections(chosen, columns, n, judged), _ranks(group, columns)
+    number = "Test accuracy" if group.rows["test_truth"].all() else "Agreement with given test labels"
+    caption = (
+        f"{number} (%) averaged over {len(group.datasets)} data sets, {group.words}.",
+        "Numbers after the last epoch, no checkpoint selected.",
+        *_spread(n, chosen),
+        *ranking_text(sections),
+        *(["Ranks are those of a method's mean on each data set, averaged; 1 is best."] if ranks else []),
+    )
+    notes = (
+        f"Data sets: {', '.join(group.datasets)}.",
+        *legend(group.rows, chosen, n),
+        *(
+            ["A method without a number on every data set has no average and no rank."]
+            if _short(chosen, columns)
+            else []
+        ),
+        *resolution(judged),
+        *_left_out(group),
+    )
+    return Table(
+        "average", group.name, f"average-{group.name}{suffix}", head(columns), (*sections, *ranks), caption, notes
+    )
+
+
+def _short(summary: pd.DataFrame, columns: Sequence[Column]) -> bool:
+    return bool((summary["n"] == 0).any()) or len(summary) < summary["label"].nunique() * len(columns)
+
+
+def _spread(n: int, summary: pd.DataFrame) -> list[str]:
+    if not n:
+        return ["No method has a number on every data set."]
+    return spread_text(n, summary, " of the average over data sets")
+
+
+def _ranks(group: Group, columns: Sequence[Column]) -> tuple[Section, ...]:
+    found: dict[str, dict[Column, float]] = defaultdict(dict)
+    for row in as_dicts(group.ranks):
+        found[row["label"]][row["noise"], row["rate"]] = row["rank"]
+    rows = [
+        Row(label, tuple(_rank(ranks.get(column, math.nan)) for column in columns))
+        for label, ranks in found.items()
+        if any(column in ranks for column in columns)
+    ]
+    return (Section("Mean rank over data sets", tuple(rows)),) if rows else ()
+
+
+def _rank(rank: float) -> Entry:
+    return Entry() if math.isnan(rank) else Entry(rank, text=f"{rank:.2f}")
+
+
+def _left_out(group: Group) -> list[str]:
+    texts = {
+        "not run on every data set": group.partial,
+        "labels cannot identify the truth there": group.beyond,
+    }
+    told = [
+        f"Left out, because {why}: {', '.join(column_name(*column) for column in columns)}."
+        for why, columns in texts.items()
+        if columns
+    ]
+    return told + ([f"Left out, because one data set counts once: {', '.join(group.twice)}."] if group.twice else [])

@@ -1,0 +1,98 @@
+"""What each method costs beside what it reaches."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from bench.reports.document import Entry, Row, Section, Table
+from bench.reports.names import DAGGER, SECTIONS
+from bench.reports.tables.accuracy import ORACLE, Column, as_dicts, describe, parts, summarize
+
+SHOWN_TERMS = 2
+
+
+def cost_tables(frame: pd.DataFrame) -> list[Table]:
+    """What each method costs beside what it reaches; averages over its finished cells."""
+    tables = []
+    for setting, part in parts(frame):
+        costs = cost_frame(part)
+        number = "Accuracy" if part["test_truth"].all() else "Agreement"
+        shown = [f"{number} (%)", "Seconds", "Steps", "Passes", "Parameters", "Cells"]
+        memory = bool(costs["peak_memory_bytes"].notna().any())
+        head = tuple(("", name) for name in [*shown, *(["Peak memory (MiB)"] if memory else [])])
+        sections = tuple(
+            Section("", rows)
+            for name in SECTIONS
+            if (rows := tuple(_cost_row(row, memory) for row in as_dicts(costs[costs["section"] == name])))
+        )
+        common = int(costs["common_columns"].max()) if len(costs) else 0
+        columns = "the one noise column" if common == 1 else f"the {common} noise columns"
+        caption = (
+            f"Cost per cell and {number.lower()} on {describe(part)}.",
+            "Costs are means over a method's finished cells.",
+            f"{number} is the mean over {columns} that every row has.",
+        )
+        notes = (
+            "Steps of the optimizer: all of them, and in brackets those of loss terms that are not in every one (two "
+            "at most; the CSV has all).",
+            "Passes are forward passes on one batch, parameters those that are fitted.",
+            "Seconds are wall-clock and hold for the machines in the records' provenance only.",
+            *([f"{DAGGER}: {ORACLE}."] if (costs["section"] == "oracle").any() else []),
+        )
+        tables.append(Table("cost", setting, f"cost-{setting}", head, sections, caption, notes))
+    return tables
+
+
+def cost_frame(frame: pd.DataFrame) -> pd.DataFrame:
+    """Per setting and row: means over finished records of seconds, steps (by loss term), forward passes, trained
+    parameters and peak memory [bytes]; `accuracy`, the mean over the noise columns that every row of the setting has.
+    """
+    rows: list[dict[str, Any]] = []
+    for setting, part in parts(frame):
+        done = part[part["status"] == "done"]
+        common, means = _common_columns(summarize(part))
+        for (section, label), group in done.groupby(["section", "label"], sort=False):
+            row: dict[str, Any] = {"setting": setting, "section": section, "label": label}
+            row["records"] = len(group)
+            row |= {"accuracy": means.get(str(label), math.nan), "common_columns": common}
+            for name in ("seconds", "forward_passes", "trained_parameters", "peak_memory_bytes"):
+                row[name] = float(group[name].mean())
+            terms = sorted({term for steps in group["steps"] for term in steps})
+            row |= {f"steps_{t}": sum(steps.get(t, 0.0) for steps in group["steps"]) / len(group) for t in terms}
+            rows.append(row)
+    names = ["setting", "section", "label", "records", "accuracy", "common_columns", "seconds", "forward_passes"]
+    return pd.DataFrame(rows, columns=None if rows else [*names, "trained_parameters", "peak_memory_bytes"])
+
+
+def _common_columns(summary: pd.DataFrame) -> tuple[int, dict[str, float]]:
+    """The number of noise columns that every row with a number has, and each row's mean over them."""
+    found: dict[str, dict[Column, float]] = {}
+    for row in as_dicts(summary[summary["n"] > 0]):
+        found.setdefault(row["label"], {})[row["noise"], row["rate"]] = row["mean"]
+    common = set.intersection(*map(set, found.values())) if found else set()
+    if not common:
+        return 0, {}
+    return len(common), {label: sum(row[c] for c in sorted(common)) / len(common) for label, row in found.items()}
+
+
+def _cost_row(row: dict[str, Any], memory: bool) -> Row:
+    steps = {str(k)[6:]: v for k, v in row.items() if str(k).startswith("steps_") and not math.isnan(v)}
+    total = steps.pop("all", math.nan)
+    partial = sorted(((v, k) for k, v in steps.items() if v and v != total), key=lambda pair: (-pair[0], pair[1]))
+    terms = [f"{term} {value:,.0f}" for value, term in partial[:SHOWN_TERMS]] + ["..."] * (len(partial) > SHOWN_TERMS)
+    text = "0" if math.isnan(total) and not terms else f"{total:,.0f}" if not math.isnan(total) else ""
+    brackets = f" ({', '.join(terms)})" if terms else ""
+    texts = [
+        "–" if math.isnan(row["accuracy"]) else f"{row['accuracy']:.1f}",
+        "–" if math.isnan(row["seconds"]) else f"{row['seconds']:,.{0 if row['seconds'] >= 100 else 1}f}",
+        (text + brackets).strip(),
+        *("–" if math.isnan(row[k]) else f"{row[k]:,.0f}" for k in ("forward_passes", "trained_parameters")),
+        f"{row['records']}",
+    ]
+    if memory:
+        peak = row["peak_memory_bytes"]
+        texts.append("–" if math.isnan(peak) else f"{peak / 2**20:,.0f}")
+    return Row(row["label"], tuple(Entry(text=text) for text in texts))

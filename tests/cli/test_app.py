@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.cli.main import invoke
+from bench.records.store import Store
+from bench.run import execute
+from bench.schedulers.work import Work
+from tests import ROOT
+
+SMALL = ["--set", "method=coop,gce-coop", "--set", "seed=1,2", "--set", "noise=none,symmetric", "--workers", "1"]
+CELLS = 2 * 2 * 3
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def mishaps(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What goes wrong, by seed; the trial is replaced by the fake one."""
+    ordered: dict[str, str] = {}
+
+    def fake(plan: Any, store: Store, *_: Any) -> Work:
+        return Work(store.root, {"mishaps": ordered}, "tests.schedulers.fakes:run_pack", "builtins:dict")
+
+    monkeypatch.setattr(execute, "_work", fake)
+    return ordered
+
+
+def test_run_trains_what_is_missing_and_then_nothing(
+    mishaps: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert invoke(["run", *SMALL]) == 0
+    out = capsys.readouterr().out
+    assert f"grid quick: {CELLS} of {CELLS} cells to run, 1 worker (local, cpu)" in out
+    assert "next: bench report\n" in out
+    assert out.count(f"of {CELLS} cells, ") == 11  # the first and one per tenth
+    assert "digits   symmetric 0.25  gce-coop      2" in out
+    assert len(Store("results").keys()) == CELLS
+    before = {file.name: file.stat().st_mtime_ns for file in Path("results").iterdir()}
+    assert invoke(["run", *SMALL]) == 0
+    assert "nothing left to do, 12 of 12 done" in capsys.readouterr().out
+    assert {file.name: file.stat().st_mtime_ns for file in Path("results").iterdir()} == before
+    assert invoke(["run", *SMALL, "--set", "epochs=3"]) == 0
+    assert len(Store("results").keys()) == 2 * CELLS
+
+
+def test_cells_that_fail_never_stop_the_grid_and_are_retried_when_asked(
+    mishaps: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    mishaps["2"] = "fail"
+    assert invoke(["run", *SMALL, "--store", "s"]) == 4
+    out = capsys.readouterr().out
+    assert "6 of 12 cells did not finish" in out
+    assert "digits · none · coop · seed 2: failed: as ordered" in out
+    assert "--retry all --store s" in out
+    assert sorted(Store("s").statuses().values()) == ["done"] * 6 + ["failed"] * 6
+
+    mishaps.clear()
+    assert invoke(["run", *SMALL, "--store", "s"]) == 4  # a plain run lists them and names --retry
+    out = capsys.readouterr().out
+    assert "nothing left to do, 6 of 12 done" in out
+    assert "as ordered" in out
+    assert invoke(["run", *SMALL, "--store", "s", "--retry", "timeout"]) == 4
+    assert invoke(["run", *SMALL, "--store", "s", "--retry", "failed"]) == 0
+    retried = [record for record in Store("s").records() if record.attempts]
+    assert [record.attempts for record in retried] == [[{"status": "failed", "reason": "as ordered"}]] * 6
+
+
+def test_what_a_worker_could_not_publish_the_driver_does(mishaps: dict[str, str]) -> None:
+    mishaps.update({"1": "raise", "2": "silent"})
+    assert invoke(["run", *SMALL]) == 4
+    reasons = {record.reason for record in Store("results").records() if record.status == "failed"}
+    assert reasons == {"OSError: no space left", "the trial ended without a record"}
+
+
+def test_a_record_published_before_its_worker_died_counts(
+    mishaps: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mishaps["2"] = "publish and die"
+    small = ["run", "--set", "method=coop", "--set", "noise=none", "--set", "seed=1,2,3", "--scheduler", "local"]
+    assert invoke([*small, "--workers", "2"]) == 0
+    assert set(Store("results").statuses().values()) == {"done"}
+
+
+def test_fail_fast_stops_at_the_first(mishaps: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    mishaps["1"] = "fail"
+    assert invoke(["run", *SMALL, "--fail-fast"]) == 4
+    assert len(Store("results").keys()) == 1
+    out = capsys.readouterr().out
+    assert out.count(": not run") == CELLS - 1
+
+
+def test_auto_is_ray_where_more_than_one_worker_fits(
+    mishaps: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from bench.schedulers.ray_tune import RayTune
+
+    asked = []
+    monkeypatch.setattr(RayTune, "run", lambda self, packs, work, workers, report, stop: asked.append((self, workers)))
+    assert invoke(["run", *SMALL[:-1], "2"]) == 4  # nothing was run
+    assert asked == [(RayTune(), 2)]
+    assert invoke(["run", *SMALL[:-1], "2", "--address", "host:1"]) == 4
+    assert asked[1] == (RayTune(address="host:1"), 2)
+
+
+def test_plan_and_status_count_as_scripts_expect(mishaps: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    def asked(*arguments: str) -> dict[str, Any]:
+        assert invoke([*arguments, "--json"]) == 0
+        found: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return found
+
+    counts = asked("plan")
+    assert (counts["grid"], counts["cells"], counts["todo"], counts["reference"]) == ("quick", 68, 68, 8)
+    assert counts["estimate_seconds"] > 0
+    assert not Path("results").exists()
+    mishaps["2"] = "fail"
+    invoke(["run", "--set", "method=coop", "--workers", "1"])
+    capsys.readouterr()
+    counts = asked("plan")
+    assert [counts[name] for name in ("cells", "done", "failed", "todo")] == [68, 5, 5, 58]
+    assert asked("plan", "--retry", "all")["todo"] == 63
+    total = asked("status")
+    assert [total[name] for name in ("cells", "done", "failed", "todo")] == [68, 5, 5, 58]
+    assert [grid["grid"] for grid in total["grids"]] == ["quick"]
+    assert asked("status", "--grid", "ci")["done"] == 0
+    assert invoke(["plan"]) == 0
+    assert "68 cells (8 of them reference rows), 5 done, 5 failed, 58 to do" in capsys.readouterr().out
+    assert invoke(["status"]) == 0
+    assert "as ordered" in capsys.readouterr().out
+
+
+def test_list_gives_rows_of_every_kind(capsys: pytest.CaptureFixture[str]) -> None:
+    for what, name in (
+        ("methods", "coop"),
+        ("noise", "symmetric"),
+        ("datasets", "digits"),
+        ("backbones", "tiny"),
+        ("grids", "quick"),
+    ):
+        assert invoke(["list", what, "--json"]) == 0
+        rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+        assert rows[name]["summary"]
+        assert rows[name]["origin"] in ("built-in", "packaged")
+        assert invoke(["list", what]) == 0
+        assert name in capsys.readouterr().out
+
+
+def test_list_imports_nothing_heavy() -> None:
+    program = (
+        "import sys; from bench.cli.main import invoke\n"
+        "codes = [invoke(['list', what]) for what in ('methods', 'noise', 'datasets', 'backbones', 'grids')]\n"
+        "heavy = {'torch', 'ray', 'pandas', 'numpy', 'pydantic', 'typer', 'rich'} & set(sys.modules)\n"
+        "sys.exit(repr((codes, heavy)) if any(codes) or heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_run_with_nothing_left_to_do_does_not_import_ray(mishaps: dict[str, str]) -> None:
+    assert invoke(["run", *SMALL]) == 0
+    program = (
+        "import sys; from bench.cli.main import invoke\n"
+        f"code = invoke(['run', *{SMALL!r}])\n"
+        "sys.exit(repr((code, {'ray', 'matplotlib'} & set(sys.modules))))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == "(0, set())"
+
+
+def test_config_shows_every_value_and_its_origin(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("bench.toml").write_text("[protocol]\nepochs = 5\n")
+    assert invoke(["config", "--json", "--set", "shots=4"]) == 0
+    rows = {row["key"]: (row["value"], row["origin"]) for row in json.loads(capsys.readouterr().out)}
+    assert rows["protocol.epochs"] == (5, "bench.toml")
+    assert rows["protocol.batch_size"] == (32, "packaged")
+    assert rows["grid.quick.shots"] == ([4], "--set")
+    assert invoke(["config"]) == 0
+    assert "protocol.budget" in capsys.readouterr().out
+
+
+def test_a_terminal_gets_a_bar_and_a_table(mishaps: dict[str, str], tmp_path: Path) -> None:
+    import pty
+
+    program = (
+        "import sys; from bench.run import execute; from bench.cli.main import invoke\n"
+        "from bench.schedulers.work import Work\n"
+        "execute._work = lambda plan, store, *_: Work("
+        "store.root, {'mishaps': {'2': 'fail'}}, 'tests.schedulers.fakes:run_pack', 'builtins:dict')\n"
+        f"sys.exit(invoke(['run', *{SMALL!r}]))"
+    )
+    leader, follower = pty.openpty()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "120"}
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=follower, stderr=follower, env=environment)
+    os.close(follower)
+    shown = b""
+    while True:
+        try:
+            part = os.read(leader, 4096)
+        except OSError:
+            break
+        if not part:
+            break
+        shown += part
+    os.close(leader)
+    assert process.wait() == 4
+    text = shown.decode()
+    assert "━" in text
+    assert "memorized %" in text
+    assert "failed: digits · none · coop · seed 2: as ordered" in text
+
+
+@pytest.mark.slow
+def test_local_processes_order_and_resumption_change_no_bit_of_the_real_trial() -> None:
+    grid = ["run", "--set", "method=zero-shot,coop", "--set", "noise=none,symmetric", "--set", "rate=0.5",
+            "--set", "epochs=2", "--scheduler", "local"]  # fmt: skip
+
+    assert invoke([*grid, "--set", "seed=1", "--store", "one", "--workers", "1"]) == 0  # goes on after an interruption
+    assert invoke([*grid, "--set", "seed=1,2", "--store", "one", "--workers", "1"]) == 0
+    assert invoke([*grid, "--set", "seed=2,1", "--store", "two", "--workers", "2"]) == 0
+    one, two = ({r.key: r for r in Store(root).records()} for root in ("one", "two"))
+    assert (len(one), one.keys()) == (8, two.keys())
+    for key in one:
+        for part in ("curve", "accuracy", "noise"):
+            assert json.dumps(getattr(one[key], part)) == json.dumps(getattr(two[key], part)), (
+                one[key].cell.label(),
+                part,
+            )

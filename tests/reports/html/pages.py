@@ -1,0 +1,65 @@
+"""A page of records for tests, and its structure as a strict parser sees it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from html.parser import HTMLParser
+from typing import Any
+
+from bench.records.record import Record
+from bench.reports.frame import tidy
+from bench.reports.html import page
+from bench.reports.tables.accuracy import accuracy_tables
+from bench.reports.tables.cost import cost_tables
+from bench.reports.tables.training import agreement_tables, memorization_tables
+
+DEFAULTS = {"gce-coop": {"q": 0.7}}
+VOID = {"meta", "input", "br", "link", "img", "hr"}
+
+
+def made(records: Sequence[Record], problems: Sequence[str] = ()) -> str:
+    """The page with the tables of a report."""
+    frame = tidy(records, DEFAULTS)
+    tables = [*accuracy_tables(frame), *memorization_tables(frame), *agreement_tables(frame), *cost_tables(frame)]
+    return page(frame, records, tables, problems)
+
+
+class Structure(HTMLParser):
+    """Elements as (tag, attributes, path of open tags), the text of each by its number, and what is not well formed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None], tuple[str, ...]]] = []
+        self.texts: dict[int, str] = {}
+        self.problems: list[str] = []
+        self._open: list[tuple[str, int]] = []
+        self.feed(text)
+        self.close()
+        self.problems += [f"{tag} is not closed" for tag, _ in self._open]
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        names = [name for name, _ in attrs]
+        self.problems += [f"{tag} has {name} twice" for name in set(names) if names.count(name) > 1]
+        self.elements.append((tag, dict(attrs), tuple(name for name, _ in self._open)))
+        if tag not in VOID:
+            self._open.append((tag, len(self.elements) - 1))
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self._open or self._open[-1][0] != tag:
+            self.problems.append(f"</{tag}> at {self.getpos()} where {self._open[-1:]} is open")
+            return
+        self._open.pop()
+
+    def handle_data(self, data: str) -> None:
+        for _, number in self._open:
+            self.texts[number] = self.texts.get(number, "") + data
+
+    def all(self, tag: str) -> list[tuple[int, dict[str, str | None], tuple[str, ...]]]:
+        """Number, attributes and path of each element of a tag."""
+        return [(i, attributes, path) for i, (name, attributes, path) in enumerate(self.elements) if name == tag]
+
+    def data(self, name: str) -> Any:
+        """A block of data of the page's script."""
+        found = [i for i, attributes, _ in self.all("script") if attributes.get("id") == f"data-{name}"]
+        return json.loads(self.texts[found[0]])

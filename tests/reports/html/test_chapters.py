@@ -1,0 +1,150 @@
+"""What the page says of statistics and published numbers, and that it is what `report.md` says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.reports.chapters.statistics import statistics_part
+from bench.reports.document import Chapter, Code, Passage, Table, in_pieces
+from bench.reports.frame import tidy
+from bench.reports.html import page
+from bench.reports.html.ranks import SHOWN, diagram, joined
+from bench.reports.output.markdown import escape_markdown, markdown_lines
+from bench.reports.published.tables import published_part
+from bench.reports.statistics.friedman import FEWEST, Ranking, friedman
+from tests.reports.factory import GRID, cell, grid, record
+from tests.reports.html.pages import DEFAULTS, Structure
+
+NASTY = "</p><script>alert(1)</script>&amp;`\"'100%_x"
+
+
+def told(records: list, *, published: bool = False) -> tuple[Structure, tuple[Chapter, ...], list[Table]]:
+    frame = tidy(records, DEFAULTS)
+    parts = [statistics_part(frame, None)[0]]
+    parts += [published_part(frame, records, DEFAULTS)] if published else []
+    tables, chapters = ([*x] for x in zip(*((p.tables, p.chapters) for p in parts), strict=True))
+    flat, all_chapters = [t for some in tables for t in some], tuple(c for some in chapters for c in some)
+    return Structure(page(frame, records, flat, (), all_chapters)), all_chapters, flat
+
+
+def squeezed(text: str) -> str:
+    return " ".join(text.split())
+
+
+def assert_said(structure: Structure, chapters: tuple[Chapter, ...]) -> None:
+    """Every sentence of the chapters is in the page and in the Markdown, in full."""
+    shown, lines = squeezed(structure.texts[0]), "\n".join(markdown_lines(chapters))
+    for chapter in chapters:
+        assert squeezed("".join(chapter.intro)) in shown
+        for passage in chapter.passages:
+            sentences = ["".join(words) for words in (*passage.told, *passage.advice)]
+            for text in [passage.title, *sentences, *passage.items]:
+                assert squeezed(text) in shown
+            for text in [passage.title, passage.before_list, *passage.items]:
+                assert escape_markdown(text) in lines
+            for words in (*passage.told, *passage.advice):
+                assert all(piece in lines if isinstance(piece, Code) else escape_markdown(piece) in lines
+                           for piece in words)  # fmt: skip
+
+
+def test_three_seeds_that_separate_nothing_are_said_to_in_the_page():
+    structure, chapters, tables = told(grid(seeds=(1, 2, 3), sd=0.05))
+    text = squeezed(structure.texts[0])
+    assert "differences from CoOp is apart. 3 seeds are few" in text
+    assert_said(structure, chapters)
+    ids = {a.get("id") for _, a, _ in structure.elements}
+    links = [a["href"] for i, a, path in structure.all("a") if structure.texts[i] in {t.caption[0] for t in tables}]
+    assert len(links) == len(tables) > 0
+    assert {link[1:] for link in links if link} <= ids
+    assert structure.problems == []
+
+
+def test_published_numbers_and_their_reasons_are_in_the_page():
+    full = {"dataset": "caltech101", "backbone": "RN50/openai"}
+    structure, chapters, _ = told(grid(methods=("zero-shot", "coop"), epochs=3, **full), published=True)
+    (published,) = [chapter for chapter in chapters if chapter.title == "Published numbers"]
+    assert any(len(passage.items) > 3 for passage in published.passages)
+    assert_said(structure, chapters)
+    code = [structure.texts[i] for i, _, path in structure.all("code")]
+    assert "reports/published/numbers.toml" in code
+    structure, chapters, _ = told(grid(methods=("coop",), epochs=2), published=True)
+    assert_said(structure, chapters)
+    assert any(t.startswith("bench run --grid paper --set dataset=caltech101") for t in structure.texts.values())
+
+
+def test_a_users_text_in_a_chapter_stays_text():
+    frame = tidy([record(cell(epochs=1))], DEFAULTS)
+    passage = Passage(NASTY, ((NASTY, Code(NASTY)),), before_list=NASTY, items=(NASTY,), advice=((NASTY,),))
+    made = page(frame, [record(cell(epochs=1))], [], (), [Chapter("Statistics", (NASTY,), (passage,))])
+    structure = Structure(made)
+    assert structure.problems == []
+    assert "<script>alert" not in made
+    assert structure.texts[0].count(NASTY) == 7
+
+
+def test_over_data_sets_the_page_draws_the_ranks_of_the_test():
+    records = [r for i in range(FEWEST) for r in grid(dataset=f"set{i}", columns=GRID[:2], oracle=False, epochs=2)]
+    structure, chapters, _ = told(records)
+    (passage,) = [p for p in chapters[0].passages if p.ranks]
+    assert passage.ranks is not None
+    ranking = passage.ranks.ranking
+    (svg,) = [(i, a) for i, a, _ in structure.all("svg")]
+    for label, rank in ranking.ranks.items():
+        assert f"{label} {rank:.2f}" in (svg[1]["aria-label"] or "")
+        assert f"{label} {rank:.2f}" in structure.texts[svg[0]]
+    assert f"critical difference {ranking.difference:.2f}" in structure.texts[svg[0]]
+    assert_said(structure, chapters)
+    assert "Friedman" in "".join(passage.told[0])
+
+
+def ranking(count: int, spread: float, datasets: int = 12) -> Ranking:
+    generator = np.random.default_rng(count)
+    values = generator.normal(0, 1, (datasets, count)) + spread * np.arange(count)
+    return friedman(pd.DataFrame(values, columns=[f"method {i}" for i in range(count)]))
+
+
+@pytest.mark.parametrize(("count", "spread"), [(3, 2.0), (7, 0.8), (8, 0.0), (SHOWN, 0.5)])
+def test_bars_join_exactly_the_pairs_that_are_not_apart(count: int, spread: float):
+    found = ranking(count, spread)
+    runs, labels = joined(found), list(found.ranks)
+    for a in range(count):
+        for b in range(a + 1, count):
+            apart = found.p < 0.05 and found.pairs.loc[labels[a], labels[b]] < 0.05
+            assert any(first <= a and b <= last for first, last in runs) != apart
+    drawn = diagram(found, {})
+    assert drawn is not None
+    ends = sorted((one.x, one.y) for one in drawn.methods)
+    assert len(set(ends)) == count  # no name on another
+    assert drawn.critical[1] - drawn.critical[0] == pytest.approx(
+        found.difference * (drawn.axis[1] - drawn.axis[0]) / (float(drawn.ticks[-1][1]) - float(drawn.ticks[0][1])),
+        rel=0.2 if count > 8 else 0.01,
+    )
+    assert all(0 <= one.x <= drawn.width and one.y < drawn.height for one in drawn.methods)
+
+
+def test_too_many_methods_are_not_drawn():
+    assert diagram(ranking(SHOWN + 1, 1.0), {}) is None
+
+
+def test_markdown_does_not_repeat_what_a_table_says():
+    table = Table("statistics", "s", "statistics-s", (("", "a"),), (), ("Caption.",), ("Said_ already.",))
+    lines = markdown_lines([Chapter("C", ("Intro",), (Passage("P", (("Said_ already.",), ("More_",)), (table,)),))])
+    assert "\n".join(lines).count(r"Said\_ already.") == 1
+    assert r"More\_" in lines
+    assert in_pieces("a `b` c") == ("a ", "b", " c")
+    assert [type(piece) for piece in in_pieces("a `b` c")] == [str, Code, str]
+
+
+def test_a_report_page_has_the_chapters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    from bench.reports import build as module
+
+    monkeypatch.setattr(module, "draw", lambda *_: [])
+    out = tmp_path / "out"
+    module.build_report(grid(columns=GRID[:2], epochs=2), out, frozenset({"html"}), defaults=DEFAULTS, published=True)
+    structure = Structure((out / "report.html").read_text(encoding="utf-8"))
+    headings = [structure.texts[i] for i, _, _ in structure.all("h2")]
+    assert {"Statistics", "Published numbers"} <= set(headings)

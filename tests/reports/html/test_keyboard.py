@@ -1,0 +1,282 @@
+"""The page by real keys, and as assistive technology is given it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.reports.chapters.statistics import statistics_part
+from bench.reports.frame import tidy
+from bench.reports.html import page
+from bench.reports.statistics.friedman import FEWEST
+from bench.reports.tables.accuracy import accuracy_tables
+from tests.reports.factory import GRID, cell, grid, record
+from tests.reports.html.browser import ABSENT, BROWSER
+from tests.reports.html.devtools import Tab
+from tests.reports.html.pages import DEFAULTS, made
+
+pytestmark = pytest.mark.skipif(not BROWSER, reason=ABSENT)
+
+FAILED = record(cell("joapr", "symmetric", 0.25, 3, epochs=4), status="failed", reason="ValueError: a < b")
+RECORDS = [*grid(epochs=4), FAILED]
+TARGETS = ("#overview", "#tables", "#curves", "#cells-list", "#unfinished", "#environment")
+CONTROLS = {"button", "link", "searchbox", "textbox", "combobox", "checkbox", "DisclosureTriangle", "region"}
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    path.write_text(made(RECORDS), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def tab(path: Path, tmp_path: Path) -> Iterator[Tab]:
+    with Tab(path, tmp_path / "profile", "--window-size=1280,900") as opened:
+        yield opened
+        assert opened.errors == []
+
+
+def shown(tab: Tab) -> list[str]:
+    """The rows of the first table that are not filtered away."""
+    found: list[str] = tab.run(
+        "[...document.querySelectorAll('#table-0-0 tbody tr:not([hidden]) th[scope=row]')].map((e) => e.textContent)"
+    )
+    return found
+
+
+def walked(tab: Tab, most: int = 400) -> list[dict[str, str]]:
+    """Where each press of Tab leads, until the focus leaves the page or comes round."""
+    stops: list[dict[str, str]] = []
+    for _ in range(most):
+        tab.press("Tab")
+        stop = tab.focus()
+        if stop["tag"] == "body" or (stops and stop == stops[0]):
+            return stops
+        ring = tab.run(
+            "(() => { const e = document.activeElement, s = getComputedStyle(e), r = e.getBoundingClientRect(); return"
+            " [s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) >= 2, r.bottom > 0 && r.top < innerHeight,"
+            " r.right > 0 && r.left < innerWidth]; })()"
+        )
+        assert ring == [True, True, True], f"no visible focus at {stop}: outline, in height, in width {ring}"
+        stops.append(stop)
+    raise AssertionError("the focus never comes round")
+
+
+def test_tab_reaches_everything_in_the_order_of_the_page_and_is_seen(tab: Tab):
+    stops = walked(tab)
+    assert stops[0]["href"] == "#content"
+    hrefs = [stop["href"] for stop in stops]
+    navigation = [hrefs.index(target) for target in TARGETS]
+    assert navigation == sorted(navigation) and navigation[-1] < 12  # noqa: PT018
+    order = [stop["id"] or stop["at"] for stop in stops]
+    wanted = [
+        "theme",
+        "settings",
+        "row-filter",
+        "table-0-0",
+        "curves-body",
+        "rate-chart",
+        "cells-filter",
+        "cells-table",
+    ]
+    assert [order.index(name) for name in wanted] == sorted(order.index(name) for name in wanted)
+    heads = [stop["text"] for stop in stops if stop["tag"] == "button" and stop["at"] == "table-0-0"]
+    assert heads == tab.run("[...document.querySelectorAll('#table-0-0 th[aria-sort]')].map((e) => e.textContent)")
+    assert [href for href in hrefs if href.startswith("#/cell/")] == tab.run(
+        "[...document.querySelectorAll('#cells-table tbody a')].map((e) => e.getAttribute('href'))"
+    )
+    tab.run("document.activeElement.blur(), scrollTo(0, 0)")
+    assert tab.run('document.querySelectorAll(\'[tabindex]:not([tabindex="0"]):not([tabindex="-1"])\').length') == 0
+
+
+def test_the_skip_link_skips_the_navigation(tab: Tab):
+    tab.press("Tab")
+    assert tab.focus()["text"] == "Skip to the content"
+    tab.press("Enter")
+    tab.press("Tab")
+    assert tab.run("document.querySelector('main').contains(document.activeElement)")
+
+
+@pytest.mark.parametrize("key", ["Enter", " "])
+def test_a_table_is_sorted_by_a_key(tab: Tab, key: str):
+    tab.run("document.querySelectorAll('#table-0-0 th button')[1].focus()")
+    head = "document.querySelectorAll('#table-0-0 th[aria-sort]')[1]"
+    tab.press(key)
+    assert tab.run(f"{head}.ariaSort") == "descending"
+    tab.press(key)
+    assert tab.run(f"{head}.ariaSort") == "ascending"
+    numbers = tab.run(
+        "[...document.querySelectorAll('#table-0-0 tbody')[1].rows].map((r) => Number(r.cells[1].dataset.v))"
+    )
+    assert numbers == sorted(numbers) and len(numbers) > 3  # noqa: PT018
+    assert tab.focus()["at"] == "table-0-0"  # the focus stays
+    assert tab.run("document.getElementById('said').textContent") == "Sorted by Clean, ascending."
+    tab.press("Tab")
+    tab.press(key)
+    assert tab.run("document.getElementById('said').textContent") == "Sorted by Symmetric 25 %, descending."
+
+
+def test_a_filter_is_typed_and_cleared(tab: Tab):
+    everything = shown(tab)
+    tab.run("document.getElementById('row-filter').focus()")
+    tab.write("prompt")
+    assert shown(tab) == ["PromptMAE", "VisPrompt"]
+    assert "rows" in tab.run("document.getElementById('row-count').textContent")
+    tab.press("Enter")  # sends no form
+    assert shown(tab) == ["PromptMAE", "VisPrompt"]
+    tab.press("Escape")
+    assert shown(tab) == everything
+    tab.write("x")
+    assert shown(tab) == []
+    tab.press("Backspace")
+    assert shown(tab) == everything
+
+
+def test_a_cell_is_opened_and_left_by_keys(tab: Tab):
+    tab.run("document.getElementById('cells-filter').focus()")
+    tab.write("joapr seed=3")
+    assert tab.run("document.querySelectorAll('#cells-table tbody tr').length") == 1
+    for _ in range(20):
+        tab.press("Tab")
+        if tab.focus()["href"].startswith("#/cell/"):
+            break
+    assert tab.focus()["href"] == f"#/cell/{FAILED.key}"
+    at = tab.run("scrollY")
+    for leave in ("Escape", "back"):
+        tab.press("Enter")
+        tab.until("!document.getElementById('cell').hidden")
+        assert tab.focus()["id"] == "cell-title"
+        assert "Reason: ValueError: a < b" in tab.run("document.getElementById('cell').textContent")
+        if leave == "Escape":
+            tab.press(leave)
+        else:
+            tab.run("history.back()")  # Alt and the arrow are keys of the window, which is not there
+        tab.until("document.getElementById('cell').hidden")
+        assert tab.focus()["href"] == f"#/cell/{FAILED.key}"
+        assert tab.run("scrollY") == pytest.approx(at, abs=2)
+        assert tab.run("document.getElementById('cells-filter').value") == "joapr seed=3"
+
+
+def test_from_a_cell_the_navigation_lands_at_the_heading_of_its_part(path: Path, tmp_path: Path):
+    with Tab(path, tmp_path / "profile", route=f"#/cell/{FAILED.key}") as tab:
+        assert tab.focus()["id"] == "cell-title"
+        tab.press("Escape")
+        tab.until("document.getElementById('cell').hidden")
+        assert tab.focus()["href"] == f"#/cell/{FAILED.key}"  # though it was never opened from the list
+        for target, heading in (("#tables", "tables-title"), ("#overview", "overview-title")):
+            tab.run(f"location.hash = '#/cell/{FAILED.key}'")
+            tab.until("!document.getElementById('cell').hidden")
+            tab.run(f"document.querySelector('nav a[href=\"{target}\"]').focus()")
+            tab.press("Enter")
+            tab.until("document.getElementById('cell').hidden")
+            assert tab.focus()["id"] == heading
+        assert tab.errors == []
+
+
+def test_boxes_and_choices_work_by_keys(tab: Tab):
+    tab.run("document.querySelector('#curves fieldset input[type=checkbox]').focus()")
+    keys = "document.querySelectorAll('#rate-chart .key li').length"
+    before = tab.run(keys)
+    tab.press(" ")
+    assert tab.run(keys) == before - 1
+    tab.run("document.querySelectorAll('#curves select')[0].focus()")
+    title = tab.run("document.querySelector('#rate-chart h3').textContent")
+    tab.press("ArrowDown")
+    tab.until(f"document.querySelector('#rate-chart h3').textContent !== {title!r}")
+    tab.run("document.querySelector('#rate-chart summary').focus()")
+    tab.press("Enter")
+    tab.until("document.querySelector('#rate-chart table')")
+    tab.run("document.getElementById('theme').focus()")
+    for name in ("Theme: light", "Theme: dark"):
+        tab.press(" ")
+        assert tab.focus()["text"] == name
+
+
+def test_what_is_printed_fits_on_a_sheet_and_the_screen_is_as_before_after_it(tab: Tab):
+    state = (
+        "[[...document.querySelectorAll('.u-wrap canvas')].map((e) => e.getBoundingClientRect().width),"
+        " document.querySelectorAll('#overview details[open]').length, getComputedStyle(document.body).color]"
+    )
+    tab.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+    tab.run("document.querySelector('#overview details').open = false")
+    before = tab.run(state)
+    assert min(before[0]) > 800 and len(before[0]) == 2  # noqa: PT018
+    tab.run("dispatchEvent(new Event('beforeprint'))")
+    widths, opened, ink = tab.run(state)
+    assert max(widths) <= 42 * 16 and opened == 1  # noqa: PT018
+    assert ink != before[2]  # dark ink for light paper
+    tab.run("dispatchEvent(new Event('afterprint'))")
+    assert tab.run(state) == before
+
+
+def headings(tree: list[dict[str, Any]]) -> list[int]:
+    return [int(node["level"]) for node in tree if node["role"] == "heading"]
+
+
+def assert_told(tree: list[dict[str, Any]]) -> None:
+    """Every control and picture has a name, headings descend by one at most, every table has headers."""
+    for node in tree:
+        if node["role"] in CONTROLS | {"image", "table", "heading", "columnheader"} or node.get("focusable"):
+            assert node["name"].strip(), node
+        assert not set(node["name"]) & set("↕▲▼"), node
+    levels = headings(tree)
+    assert levels[0] == 1 and levels.count(1) == 1  # noqa: PT018
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    for number, node in enumerate(tree):
+        if node["role"] == "table":
+            inner = [one["role"] for one in tree[number + 1 :]]
+            depth = [one["depth"] <= node["depth"] for one in tree[number + 1 :]]
+            inner = inner[: depth.index(True) if True in depth else len(inner)]
+            assert {"columnheader", "rowheader"} & set(inner), node["name"]
+
+
+def test_what_a_screen_reader_is_given_of_the_report(tab: Tab):
+    tree = tab.tree()
+    assert_told([node for node in tree if not (node["role"] == "main" or node["role"] == "RootWebArea")])
+    roles = [node["role"] for node in tree]
+    assert {"banner", "navigation", "main", "searchbox", "combobox", "checkbox", "figure"} <= set(roles)
+    charts = [node["name"] for node in tree if node["role"] == "image"]
+    assert len(charts) == 2
+    for words in charts:
+        assert words.startswith("Line chart: ")
+        assert "The numbers are in the table below." in words
+    assert len([n for n in tree if n["role"] == "DisclosureTriangle" and n["name"] == "Numbers of this chart"]) == 2
+    buttons = [node["name"] for node in tree if node["role"] == "button"]
+    assert "Symmetric 25 %" in buttons and "25 %" not in buttons  # noqa: PT018
+    combos = [node["name"] for node in tree if node["role"] == "combobox"]
+    assert len(set(combos)) == len(combos)
+
+
+def test_what_a_screen_reader_is_given_of_a_cell(path: Path, tmp_path: Path):
+    key = RECORDS[2].key
+    with Tab(path, tmp_path / "profile", route=f"#/cell/{key}") as tab:
+        tree = tab.tree()
+        assert_told([node for node in tree if node["role"] not in ("main", "RootWebArea")])
+        assert [node["name"] for node in tree if node["role"] == "article"] == [
+            tab.run("document.getElementById('cell-title').textContent")
+        ]
+        assert len([node for node in tree if node["role"] == "image"]) >= 1
+
+
+def test_the_diagram_of_ranks_is_told_in_words(tmp_path: Path):
+    records = [r for i in range(FEWEST) for r in grid(dataset=f"set{i}", columns=GRID[:2], oracle=False, epochs=1)]
+    frame = tidy(records, DEFAULTS)
+    part, _ = statistics_part(frame, None)
+    path = tmp_path / "ranks.html"
+    path.write_text(page(frame, records, [*accuracy_tables(frame), *part.tables], (), part.chapters), encoding="utf-8")
+    with Tab(path, tmp_path / "profile") as tab:
+        tab.until("!document.querySelector('.setting:not([style])')")
+        tree = tab.tree()
+        assert_told([node for node in tree if node["role"] not in ("main", "RootWebArea")])
+        tables = "document.querySelectorAll('#report table').length - document.querySelectorAll("
+        tables += "'#report details:not([open]) table').length"
+        assert len([node for node in tree if node["role"] == "table"]) == tab.run(tables)  # those far down as well
+        (words,) = [n["name"] for n in tree if n["role"] == "image" and n["name"].startswith("Mean ranks")]
+        for label in ("CoOp", "VisPrompt", "JoAPR"):
+            assert f"{label} " in words
+        assert tab.errors == []

@@ -1,0 +1,343 @@
+from __future__ import annotations
+
+import math
+
+import hypothesis
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from bench.records.record import Record
+from bench.reports.document import Entry, Table
+from bench.reports.frame import tidy
+from bench.reports.names import identifiable, noise_name
+from bench.reports.tables.accuracy import WIDEST, accuracy_tables, column_sets, head
+from bench.reports.tables.cost import cost_frame, cost_tables
+from bench.reports.tables.ties import judge, resolution
+from bench.reports.tables.training import memorization_tables
+from tests.reports.factory import GRID, cell, grid, record
+
+
+def only(records: list[Record]) -> Table:
+    (table,) = accuracy_tables(tidy(records))
+    return table
+
+
+def entries(table: Table, label: str) -> tuple[Entry, ...]:
+    (found,) = [row.entries for section in table.sections for row in section.rows if row.label == label]
+    return found
+
+
+def test_numbers_are_those_of_plain_pandas():
+    records = grid(seeds=(1, 2, 3))
+    rows = [(r.cell.method, r.cell.noise, r.cell.rate, r.accuracy["last"]) for r in records if r.cell.subset == "all"]
+    plain = pd.DataFrame(rows, columns=["m", "k", "r", "a"]).groupby(["m", "k", "r"])["a"].agg(["mean", "std"]) * 100
+    for method, label in (("coop", "CoOp"), ("visprompt", "VisPrompt"), ("zero-shot", "Zero-shot")):
+        for entry, (kind, rate) in zip(entries(only(records), label), [GRID[0], *GRID[1:]], strict=True):
+            expected = plain.loc[(method, kind, rate)]
+            assert (entry.mean, entry.sd) == (pytest.approx(expected["mean"]), pytest.approx(expected["std"], abs=1e-9))
+
+
+def test_columns_and_sections():
+    table = only(grid())
+    assert table.head == (
+        ("", "Clean"), ("Symmetric", "25 %"), ("Symmetric", "50 %"), ("Asymmetric", "25 %"), ("Asymmetric", "50 %"),
+    )  # fmt: skip
+    labels = [[row.label for row in section.rows] for section in table.sections]
+    assert labels == [
+        ["Zero-shot"],
+        ["CoOp", "GCE-CoOp", "PromptMAE", "JoAPR", "VisPrompt"],
+        ["CoOp (clean subset, oracle)†"],
+    ]
+
+
+def test_wide_tables_are_split_by_noise_kind_with_the_clean_column_in_each():
+    columns = [("none", 0.0), *((k, r) for k in ("symmetric", "asymmetric") for r in (0.125, 0.25, 0.5, 0.75))]
+    symmetric, asymmetric, beyond = accuracy_tables(tidy(grid(methods=("coop",), columns=columns, oracle=False)))
+    assert (symmetric.name.rpartition("-")[2], asymmetric.name.rpartition("-")[2]) == ("symmetric", "asymmetric")
+    assert symmetric.head[0] == asymmetric.head[0] == ("", "Clean")
+    assert (len(symmetric.head), len(asymmetric.head)) == (5, 4)
+    assert beyond.head == (("Asymmetric", "75 %"),)
+
+
+@pytest.mark.parametrize(
+    ("kind", "rate", "known"),
+    [
+        ("asymmetric", 0.5, True),
+        ("asymmetric", 0.75, False),
+        ("superclass", 0.6, False),
+        ("cifar10-map", 0.6, False),
+        ("class-map[file=a.csv]", 0.6, False),
+        ("replacement[pattern=pair]", 0.75, False),
+        ("replacement", 0.75, True),
+        ("symmetric", 0.75, True),
+        ("instance[temperature=0.5]", 0.75, True),
+        ("human[labels=worst]", 0.0, True),
+    ],
+)
+def test_above_one_half_pairs_of_classes_cannot_be_told_apart(kind: str, rate: float, known: bool):
+    assert identifiable(kind, rate) == known
+
+
+def test_the_caption_says_what_the_few_cells_of_more_seeds_show():
+    records = [record(cell(m, seed=s)) for m in ("coop", "joapr", "elr") for s in (1, 2) if m == "coop" or s == 1]
+    assert "One seed where no (n) stands, and mean" in " ".join(only(records).caption)
+    assert "One seed, so no spread is known." in only([r for r in records if r.cell.seed == 1]).caption
+
+
+def ranked(table: Table) -> set[str]:
+    return {
+        row.label for section in table.sections for row in section.rows for e in row.entries if e.mark or "=" in e.signs
+    }
+
+
+def test_beyond_one_half_stands_apart_beside_zero_shot_and_is_not_ranked():
+    columns = [("none", 0.0), ("asymmetric", 0.25), ("asymmetric", 0.75)]
+    usual, beyond = accuracy_tables(tidy(grid(columns=columns, oracle=False, sd=0.001)))
+    assert len(usual.head) == 2
+    assert [row.label for row in beyond.sections[0].rows] == ["Zero-shot"]
+    assert ranked(beyond) == set()
+    assert ranked(usual)
+    (alone,) = accuracy_tables(tidy(grid(methods=("coop",), columns=columns[2:], oracle=False)))
+    assert "Zero-shot, the level to compare with, was not run." in alone.notes
+
+
+def test_names_of_noise_with_options_are_words():
+    assert noise_name("human[labels=worst]") == "Human (labels worst)"
+    assert noise_name("theirs[a=1,file=/some/where/my_pairs.csv]") == "Theirs (a 1, file my_pairs.csv)"
+    assert head([("human[labels=worst]", 0.0), ("given", 0.0), ("instance[temperature=0.5]", 0.25)]) == (
+        ("Human", "labels worst"), ("", "Given"), ("Instance-dependent (temperature 0.5)", "25 %"),
+    )  # fmt: skip
+
+
+def test_other_budgets_stand_in_tables_of_their_own():
+    first, second = accuracy_tables(tidy([record(cell("coop", epochs=e)) for e in (50, 200)]))
+    assert first.notes == (f"Other budgets on the same data stand in tables of their own: {second.setting}.",)
+    assert len(first.sections[0].rows) == 1
+
+
+def planted(accuracies: dict[str, float]) -> list[Record]:
+    return [record(cell(method), last) for method, last in accuracies.items()]
+
+
+def shown(records: list[Record]) -> dict[str, tuple[str, str]]:
+    rows = only(records).sections[0].rows
+    return {row.label: (row.entries[0].mark, row.entries[0].signs) for row in rows}
+
+
+def test_what_is_printed_alike_is_a_tie_and_a_tied_best_leaves_no_second():
+    records = planted({"coop": 0.80001, "gce-coop": 0.79999, "joapr": 0.75, "visprompt": 0.7})
+    assert shown(records) == {
+        "CoOp": ("", "="), "GCE-CoOp": ("", "="), "JoAPR": ("", ""), "VisPrompt": ("", ""),
+    }  # fmt: skip
+    records = planted({"coop": 0.81, "gce-coop": 0.75, "joapr": 0.75, "visprompt": 0.7})
+    assert shown(records) == {
+        "CoOp": ("best", ""), "GCE-CoOp": ("", "="), "JoAPR": ("", "="), "VisPrompt": ("", ""),
+    }  # fmt: skip
+    assert shown(planted({"coop": 0.8, "joapr": 0.8})) == {"CoOp": ("", "="), "JoAPR": ("", "=")}
+
+
+def seeded(levels: dict[str, tuple[float, ...]]) -> list[Record]:
+    return [record(cell(m, seed=i + 1), a) for m, values in levels.items() for i, a in enumerate(values)]
+
+
+def test_ties_within_the_noise_of_the_seeds_are_not_ranked():
+    # paired differences 2, 4, 6: t = 4 / (2 / sqrt 3) = 3.46 with 2 degrees of freedom, p = 0.074
+    near = seeded({"coop": (0.70, 0.72, 0.71), "joapr": (0.68, 0.68, 0.65)})
+    assert stats.ttest_rel((0.70, 0.72, 0.71), (0.68, 0.68, 0.65)).pvalue == pytest.approx(0.0742, abs=1e-4)
+    assert shown(near) == {"CoOp": ("", "="), "JoAPR": ("", "=")}
+    assert "=: tied for best within the noise of the seeds, so not ranked." in only(near).caption
+    # differences 4, 4.1, 3.9 while the seeds themselves differ by 20 points: paired, they are far apart
+    far = seeded({"coop": (0.60, 0.70, 0.80), "joapr": (0.56, 0.659, 0.761)})
+    assert shown(far) == {"CoOp": ("best", ""), "JoAPR": ("second", "")}
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(st.lists(st.integers(30, 90), min_size=3, max_size=3), min_size=2, max_size=2),
+)
+def test_of_two_methods_the_rule_is_the_paired_t_test(values: list[list[int]]):
+    one, other = (np.array(row, dtype=float) for row in values)
+    off = one - other
+    hypothesis.assume(off.std() > 0)
+    rows = pd.DataFrame(
+        {"label": ["a"] * 3 + ["b"] * 3, "seed": [1, 2, 3] * 2, "last": [*one, *other], "mask": "", "noise": "none",
+         "rate": 0.0, "section": "method", "status": "done"}
+    )  # fmt: skip
+    (judged,) = judge(rows).values()
+    assert judged.apart(0, 1) == (stats.ttest_rel(one, other).pvalue <= 0.05)
+
+
+def test_rows_of_other_seeds_or_wrong_labels_are_not_ranked():
+    records = seeded({"coop": (0.7, 0.7, 0.71), "joapr": (0.6, 0.6, 0.61), "visprompt": (0.9, 0.9)})
+    assert shown(records) == {"CoOp": ("best", ""), "JoAPR": ("second", ""), "VisPrompt": ("", "")}
+    for one in records[3:6]:
+        one.noise["digest"] = "e" * 16
+    records = records[:6] + seeded({"promptmae": (0.65, 0.65, 0.66)})
+    assert shown(records) == {"CoOp": ("best", ""), "JoAPR": ("", ""), "PromptMAE": ("second", "")}
+
+
+def test_reference_and_oracle_rows_are_never_ranked():
+    records = [*planted({"zero-shot": 0.95, "coop": 0.8, "joapr": 0.7}), record(cell("coop", "symmetric", 0.5), 0.5)]
+    records += [
+        record(cell("joapr", "symmetric", 0.5), 0.4),
+        record(cell("coop", "symmetric", 0.5, subset="clean"), 0.9),
+    ]
+    table = only(records)
+    assert [e.mark for e in entries(table, "Zero-shot")] == ["", ""]
+    assert [e.mark for e in entries(table, "CoOp (clean subset, oracle)†")] == ["", ""]
+    assert [e.mark for e in entries(table, "CoOp")] == ["best", "best"]
+    assert any(note == "No trained method is above zero-shot at: Clean." for note in table.notes)
+
+
+def test_one_method_is_not_the_best_of_anything():
+    table = only(grid(methods=("zero-shot", "coop"), oracle=False))
+    assert {e.mark for e in entries(table, "CoOp")} == {""}
+    assert not any("bold" in sentence for sentence in table.caption)
+
+
+def test_missing_failed_and_short_cells_are_marked():
+    records = grid(methods=("coop", "joapr"), seeds=(1, 2), columns=GRID[:3], oracle=False)
+    records = [r for r in records if r.cell.method == "coop" or r.cell.noise == "none"]
+    records.append(record(cell("joapr", "symmetric", 0.25, 1), status="diverged"))
+    records.append(record(cell("joapr", "symmetric", 0.25, 2)))
+    clean, quarter, half = entries(only(records), "JoAPR")
+    assert (clean.n, clean.show_n, clean.signs) == (2, False, "")
+    assert (quarter.n, quarter.show_n, quarter.signs, quarter.spread) == (1, True, "D", "")
+    assert (half.n, half.printed, half.signs) == (0, "–", "")
+    notes = " ".join(only(records).notes)
+    assert all(text in notes for text in ("D: at least one seed diverged", "(n): number", "–: no number"))
+
+
+def test_a_cell_that_failed_on_every_seed_has_its_sign_and_no_number():
+    records = [record(cell("coop")), record(cell("joapr"), status="out_of_memory", reason="too large")]
+    (entry,) = entries(only(records), "JoAPR")
+    assert (entry.printed, entry.signs) == ("–", "M")
+
+
+def test_a_single_seed_has_no_spread_and_says_so():
+    table = only(grid(seeds=(1,)))
+    assert {e.spread for section in table.sections for row in section.rows for e in row.entries} == {""}
+    assert "One seed, so no spread is known." in table.caption
+    assert any("cannot separate" in note for note in table.notes)
+
+
+def test_non_finite_accuracies_do_not_reach_a_mean():
+    records = [record(cell(seed=1), 0.5), record(cell(seed=2), math.nan), record(cell(seed=3), math.inf)]
+    (entry,) = entries(only(records), "CoOp")
+    assert (entry.mean, entry.n, entry.signs) == (pytest.approx(50), 1, "N")
+
+
+def test_nothing_finished_is_still_a_table():
+    table = only([record(cell(), status="failed", reason="x")])
+    assert "No cell has finished." in table.caption
+    assert memorization_tables(tidy([record(cell("coop", "symmetric", 0.5), status="failed")])) == []
+    assert cost_tables(tidy([record(cell(), status="failed")]))[0].sections == ()
+
+
+def test_many_methods():
+    records = [record(cell(f"method_{i}%")) for i in range(400)]
+    table = only(records)
+    assert len(table.sections[0].rows) == 400
+
+
+def test_seeds_resolve_large_differences_and_not_small_ones():
+    def two(gap: float) -> str:
+        noise = (0.01, 0.0, -0.01)
+        levels = {"coop": (0.7, 0.7, 0.7), "joapr": tuple(0.7 - gap + x for x in noise)}
+        (text,) = resolution(judge(tidy(seeded(levels))))
+        return text
+
+    # differences with a standard deviation of 1 over 3 seeds: t = 4.303 with 2 degrees of freedom, / sqrt 3 = 2.48
+    assert two(0.02) == (
+        "Best and second are apart in no column (a paired t-test over 3 seeds with the same wrong labels, two-sided "
+        "5 %): 3 seeds are too few, and would need differences of 2.5 points there."
+    )
+    assert two(0.03).startswith("Best and second are apart in every column")
+
+
+def test_one_unstable_method_is_no_tie_where_the_others_agree_on_the_noise():
+    wave = (0.008, -0.012, 0.004, 0.011, -0.007, 0.009, -0.01, 0.006, 0.012, -0.004, 0.007)
+    steady = {f"m{i}": tuple(0.9 - i / 1000 + x for x in wave[i : i + 3]) for i in range(1, 9)}
+    records = seeded({**steady, "joapr": (0.76, 0.85, 0.81)})
+    ((_, judged),) = judge(tidy(records)).items()
+    high, low = (judged.values[i] for i in (0, -1))  # noqa: PD011 - no frame
+    assert judged.labels[-1] == "JoAPR"
+    assert stats.ttest_rel(high, low).pvalue > 0.05
+    assert judged.apart(0, len(judged.labels) - 1)
+    assert shown(records)["JoAPR"] == ("", "")
+    d0, own = judged.spread.df0, float(np.var(high - low, ddof=1))
+    sd = math.sqrt((d0 * judged.spread.variance0 + 2 * own) / (d0 + 2))
+    needed = stats.t.ppf(0.975, min(d0 + 2, 8 * 2)) * sd / math.sqrt(3)
+    assert judged.needed(0, len(judged.labels) - 1) == pytest.approx(needed)
+
+
+def test_one_unstable_method_does_not_tie_the_others():
+    records = seeded({"coop": (0.9, 0.91), "joapr": (0.5, 0.51), "elr": (0.1, 0.85), "sce": (0.905, 0.902)})
+    # ELR's own seeds differ by 75 points, but its mean lies below that of JoAPR, which is apart from the best
+    assert shown(records) == {
+        "CoOp": ("", "="), "SCE": ("", "="), "JoAPR": ("", ""), "ELR": ("", ""),
+    }  # fmt: skip
+
+
+def test_memorization_table_has_the_share_the_excess_and_the_recovered():
+    records = grid(methods=("zero-shot", "coop"), seeds=(1, 2), oracle=False)
+    (table,) = memorization_tables(tidy(records))
+    assert table.head[0] == ("Symmetric", "25 %")
+    shares = [100 * float(r.curve["memorized"][-1] or 0) for r in records if r.cell.method == "coop" and r.cell.rate]
+    memorized, excess, recovered = (section.rows[1] for section in table.sections)
+    assert memorized.entries[0].mean == pytest.approx(sum(shares[:2]) / 2)
+    assert excess.entries[0].mean == pytest.approx(sum(shares[:2]) / 2 - 5)
+    assert recovered.label == "CoOp"
+    assert {e.mark for section in table.sections for row in section.rows for e in row.entries} == {""}
+
+
+def test_cost_averages_and_common_columns():
+    records = grid(methods=("coop", "joapr"), oracle=False)
+    records = [r for r in records if not (r.cell.method == "joapr" and r.cell.rate == 0.5)]
+    records[0].cost["seconds"] = 13.1
+    costs = cost_frame(tidy(records)).set_index("label")
+    assert costs.loc["CoOp", "seconds"] == pytest.approx(3.1 + 10 / 10)
+    assert costs.loc["JoAPR", "records"] == 6
+    assert set(costs["common_columns"]) == {3}
+    kept = [100 * float(r.accuracy["last"] or 0) for r in records if r.cell.method == "coop" and r.cell.rate < 0.5]
+    assert costs.loc["CoOp", "accuracy"] == pytest.approx(sum(kept) / len(kept))
+
+
+@pytest.mark.parametrize(
+    ("steps", "text"),
+    [
+        ({"all": 250, "ce": 250, "gce": 180}, "250 (gce 180)"),
+        ({"all": 250, "ce": 250}, "250"),
+        ({"all": 300, "ce": 100, "mae": 200}, "300 (mae 200, ce 100)"),
+        ({"all": 300, "a": 10, "b": 20, "c": 30}, "300 (c 30, b 20, ...)"),
+        ({}, "0"),
+    ],
+)
+def test_cost_lists_the_loss_terms_that_are_not_in_every_step(steps: dict[str, int], text: str):
+    made = record(cell("visprompt"))
+    made.cost["optimizer_steps"] = steps
+    (table,) = cost_tables(tidy([made]))
+    assert table.sections[0].rows[0].entries[2].text == text
+
+
+@pytest.mark.parametrize(
+    ("rates", "expected"),
+    [
+        ([1] * 6, {"": 7}),
+        ([1] * 7, {"-kinds-1": 5, "-kinds-2": 4}),
+        ([1] * 10, {"-kinds-1": 6, "-kinds-2": 6}),
+        ([3, 3, 1], {"-k0": 4, "-k1": 4, "-k2": 2}),
+        ([6, 1, 1], {"-k0": 7, "-kinds": 3}),
+    ],
+)
+def test_kinds_of_one_rate_each_share_tables(rates: list[int], expected: dict[str, int]):
+    columns = [("none", 0.0), *((f"k{i}", 0.1 * (r + 1)) for i, count in enumerate(rates) for r in range(count))]
+    sets = column_sets(pd.DataFrame(columns, columns=["noise", "rate"]))
+    assert {suffix: len(found) for suffix, found in sets} == expected
+    assert all(found[0] == ("none", 0.0) and len(found) <= WIDEST for _, found in sets)
+    shown = [column for _, found in sets for column in found[1:]]
+    assert sorted(shown) == sorted(columns[1:])
