@@ -19,10 +19,10 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.compare.baseline import Group, read_baseline
-from bench.compare.comparison import Comparison, compare, write_baseline
 from bench.records.cell import Cell
 from bench.records.record import Record
+from bench.regression.baseline import Group, read_baseline
+from bench.regression.comparison import Comparison, compare, write_baseline
 
 MEASURED = Path(__file__).parent.parent / "tests" / "ci_seeds.json"
 # seeds of the baseline, of the rerun, and whether they are the same

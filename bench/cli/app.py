@@ -61,7 +61,7 @@ def run(
 ) -> int:
     """Train the cells of a grid that have no record yet."""
     from bench.cli.commands import Selection, run_grid
-    from bench.run.execute import Request
+    from bench.execution.execute import Request
 
     selection = Selection(grid, sets or [], store, config, plugin or [], retry)
     return run_grid(selection, Request(scheduler.value, workers, address, fail_fast, tuple(plugin or []), rerun))

@@ -14,6 +14,10 @@ from typing import Any
 from bench import console
 from bench.data.library import Library
 from bench.errors import BenchError
+from bench.execution.execute import Request, execute, left_out, make_ready, set_up, unfinished
+from bench.execution.plan import Plan, make_plan
+from bench.execution.progress import Progress, shown
+from bench.execution.summary import summary_rows
 from bench.grid.code import read_plugins
 from bench.grid.expand import expand
 from bench.grid.freshness import told
@@ -22,10 +26,6 @@ from bench.machine import WORKER_BYTES, this_machine
 from bench.records.naming import made_with, mixture
 from bench.records.store import Store
 from bench.registry import load_plugin_file
-from bench.run.execute import Request, execute, left_out, make_ready, set_up, unfinished
-from bench.run.plan import Plan, make_plan
-from bench.run.progress import Progress, shown
-from bench.run.summary import summary_rows
 from bench.settings.schema import Config, load_config
 
 EXIT_UNFINISHED = 4

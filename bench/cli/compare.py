@@ -10,9 +10,6 @@ from pathlib import Path
 
 from bench import console
 from bench.cli.commands import Selection
-from bench.compare.baseline import grouped, read_baseline, write_baseline
-from bench.compare.comparison import compare
-from bench.compare.text import lines, markdown, stopped
 from bench.data.library import Library
 from bench.errors import BenchError
 from bench.files import LocalFiles
@@ -20,6 +17,9 @@ from bench.grid.expand import expand
 from bench.grid.freshness import stale_parts, told
 from bench.records.naming import newest
 from bench.records.record import Record
+from bench.regression.baseline import grouped, read_baseline, write_baseline
+from bench.regression.comparison import compare
+from bench.regression.text import lines, markdown, stopped
 
 STEP_SUMMARY = "GITHUB_STEP_SUMMARY"
 NAMED = 5  # lost groups in a line

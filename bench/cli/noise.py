@@ -14,9 +14,9 @@ from bench.contracts.noise import OUTSIDE
 from bench.engine import mask_export
 from bench.engine.labellings import AXES, Combination, distinct
 from bench.errors import BenchError
+from bench.execution.labels import Drawing
 from bench.grid.expand import expand
 from bench.records.cell import Cell, noise_text
-from bench.run.labels import Drawing
 from bench.settings.schema import Config
 from bench.variants import axis_text, shown, variant_text
 

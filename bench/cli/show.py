@@ -11,13 +11,13 @@ from bench.cli.commands import DEFAULT_GRID, Selection
 from bench.cli.invocation import invocation
 from bench.data.library import Library
 from bench.errors import BenchError
+from bench.execution.summary import in_order, summary_rows
 from bench.grid.expand import expand
 from bench.grid.filters import filtered, unmatched
 from bench.grid.keys import resolved
 from bench.records.naming import made_with, mixture
 from bench.records.record import UNFINISHED, Record
 from bench.records.store import find_record
-from bench.run.summary import in_order, summary_rows
 from bench.settings.schema import Config
 
 OTHER = "OTHER"  # for the user to put in

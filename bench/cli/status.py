@@ -10,11 +10,11 @@ from typing import Any
 from bench import console
 from bench.cli.commands import Selection
 from bench.errors import BenchError
+from bench.execution.plan import Plan, make_plan
+from bench.execution.summary import in_order, row_names
 from bench.grid.expand import Grid, expand
 from bench.records.record import UNFINISHED, Record
 from bench.records.store import Store
-from bench.run.plan import Plan, make_plan
-from bench.run.summary import in_order, row_names
 from bench.settings.schema import Config
 
 NAMES = ("dataset", "noise", "method")

@@ -12,6 +12,8 @@ from bench.clip import identity
 from bench.data.library import Library
 from bench.engine.resources import Settings
 from bench.errors import BenchError
+from bench.execution import preflight
+from bench.execution.plan import Estimate, Plan
 from bench.grid.expand import Grid, PlannedCell
 from bench.grid.keys import resolved
 from bench.machine import this_machine
@@ -19,8 +21,6 @@ from bench.records.cell import Cell
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.reproduce.differences import Difference, Part, changes, compared_outcomes, compared_parts
-from bench.run import preflight
-from bench.run.plan import Estimate, Plan
 from bench.settings.schema import Config
 
 OF_THE_MACHINE = ("timeout", "out_of_memory")

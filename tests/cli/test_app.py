@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from bench.cli.main import invoke
+from bench.execution import execute
 from bench.records.store import Store
-from bench.run import execute
 from bench.schedulers.work import Work
 from tests import ROOT
 
@@ -192,7 +192,7 @@ def test_a_terminal_gets_a_bar_and_a_table(mishaps: dict[str, str], tmp_path: Pa
     import pty
 
     program = (
-        "import sys; from bench.run import execute; from bench.cli.main import invoke\n"
+        "import sys; from bench.execution import execute; from bench.cli.main import invoke\n"
         "from bench.schedulers.work import Work\n"
         "execute._work = lambda plan, store, *_: Work("
         "store.root, {'mishaps': {'2': 'fail'}}, 'tests.schedulers.fakes:run_pack', 'builtins:dict')\n"

@@ -11,7 +11,7 @@ import pytest
 from bench.cli.main import invoke
 from bench.records.record import Record
 from bench.records.store import Store
-from tests.compare.test_comparison import shifted
+from tests.regression.test_comparison import shifted
 from tests.reports.factory import cell, grid, record
 
 METHODS = ("zero-shot", "coop", "gce-coop")

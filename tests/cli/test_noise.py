@@ -17,11 +17,11 @@ from bench.cli.main import invoke
 from bench.cli.noise import DETAILED
 from bench.contracts.noise import OUTSIDE, NoisyLabels, Sampled
 from bench.engine.labellings import Combination, distinct
+from bench.execution.labels import Drawing
 from bench.grid.expand import expand
 from bench.grid.overrides import override
 from bench.records.record import Record
 from bench.records.store import Store
-from bench.run.labels import Drawing
 from bench.settings.schema import load_config
 from tests.cells import make_cell
 

@@ -12,11 +12,11 @@ import pytest
 
 from bench.cli.main import invoke
 from bench.cli.record_text import ROWS, curve, facts
+from bench.execution.summary import summary_rows
 from bench.grid.expand import expand
 from bench.grid.overrides import override
 from bench.records.record import Record
 from bench.records.store import Store
-from bench.run.summary import summary_rows
 from bench.settings.schema import load_config
 from tests.reports.factory import cell, grid, record
 

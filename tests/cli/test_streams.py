@@ -18,7 +18,7 @@ from tests.reports.factory import cell, record
 
 BENCH = [sys.executable, "-c", "from bench.cli.main import main; main()"]
 FAKE = (  # a run whose trials are replaced
-    "import sys; from bench.run import execute; from bench.schedulers.work import Work\n"
+    "import sys; from bench.execution import execute; from bench.schedulers.work import Work\n"
     "from bench.cli.main import main\n"
     "execute._work = lambda plan, store, *_: Work("
     "store.root, {'mishaps': {'2': 'fail'}}, 'tests.schedulers.fakes:run_pack', 'builtins:dict')\n"

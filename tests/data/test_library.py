@@ -10,12 +10,12 @@ from bench.cli.main import invoke
 from bench.data.library import Library
 from bench.engine.resources import Settings, opened
 from bench.errors import BenchError
+from bench.execution import preflight
+from bench.execution.execute import trial_settings
+from bench.execution.labels import Drawing
 from bench.grid.expand import expand
 from bench.grid.options import noise_identity
 from bench.records.cell import Cell
-from bench.run import preflight
-from bench.run.execute import trial_settings
-from bench.run.labels import Drawing
 from bench.settings.schema import Config, DatasetTable, load_config
 from bench.suspects.images import Sources
 from tests.cells import make_cell
@@ -51,8 +51,8 @@ def test_every_reader_finds_what_stands_under_an_alias(config: Config, tmp_path:
 def test_a_run_and_the_list_of_data_sets_agree(config: Config, capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["data", "list", "--json"]) == 0
     assert '"state": "ready"' in capsys.readouterr().out
+    from bench.execution.plan import make_plan
     from bench.records.store import Store
-    from bench.run.plan import make_plan
 
     plan = make_plan(expand(config, "mine"), Store("results"))
     preflight.check(plan, trial_settings(config, "mine", "cpu"), texts=False)

@@ -20,9 +20,9 @@ from bench.engine.labelling import left_out
 from bench.engine.resources import Settings
 from bench.engine.trial import Run, one_thread, run_cell
 from bench.errors import BenchError
+from bench.execution.summary import summary_rows
 from bench.plugins import METHODS
 from bench.reports.frame import tidy
-from bench.run.summary import summary_rows
 from tests.cells import make_cell
 from tests.few_digits import FEW, cache, few, finished
 

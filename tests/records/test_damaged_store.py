@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from bench.cli.main import invoke
-from bench.compare.baseline import write_baseline
+from bench.execution import execute
 from bench.grid.expand import expand
 from bench.grid.overrides import override
 from bench.records.store import Store
-from bench.run import execute
+from bench.regression.baseline import write_baseline
 from bench.schedulers.work import Work
 from bench.settings.schema import load_config
 from tests.records.test_store import of_these, outcomes

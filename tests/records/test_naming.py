@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.compare.baseline import grouped
-from bench.compare.comparison import compare, write_baseline
+from bench.execution.summary import summary_rows
 from bench.records.naming import Content, made_with, mixture, newest
 from bench.records.record import Record
+from bench.regression.baseline import grouped
+from bench.regression.comparison import compare, write_baseline
 from bench.reports.frame import tidy
 from bench.reports.names import column_name
 from bench.reports.tables.accuracy import accuracy_tables, summarize
 from bench.reports.tables.averages import average_tables, groups
-from bench.run.summary import summary_rows
 from bench.suspects.groups import label_sets
 from bench.suspects.score import rank
 from tests.reports.factory import cell, record

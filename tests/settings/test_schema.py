@@ -161,8 +161,8 @@ def test_malformed_files_name_their_line(tmp_path: Path) -> None:
 
 def test_a_byte_order_mark_is_no_part_of_a_user_s_file(tmp_path: Path) -> None:
     from bench.clip.checkpoint import find_config
-    from bench.compare.baseline import read_baseline, write_baseline
     from bench.data.files.lines import lines_of
+    from bench.regression.baseline import read_baseline, write_baseline
     from tests.reports.factory import cell, record
 
     mark = codecs.BOM_UTF8

@@ -16,14 +16,14 @@ from bench.data import library
 from bench.engine import feature_rows, resources
 from bench.engine.resources import Settings
 from bench.engine.trial import run_cell
+from bench.execution.execute import Request, Setup, make_ready
+from bench.execution.plan import make_plan
+from bench.execution.precompute import release, warm
 from bench.grid.expand import expand
 from bench.grid.overrides import override
 from bench.plugins import METHODS
 from bench.records.cell import Cell
 from bench.records.store import Store
-from bench.run.execute import Request, Setup, make_ready
-from bench.run.plan import make_plan
-from bench.run.precompute import release, warm
 from bench.schedulers.local import Local
 from bench.settings.schema import load_config
 from tests.cells import make_cell

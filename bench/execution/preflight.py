@@ -14,11 +14,11 @@ from bench.clip import identity
 from bench.clip.place import ELSEWHERE, features_root, unwritable
 from bench.data.library import Library
 from bench.errors import BenchError, Several
+from bench.execution.plan import Plan
 from bench.grid.options import noise_kind, noise_options, noise_roles, takes_weights, told
 from bench.plugins import DATASETS, METHODS, NOISE
 from bench.records.cell import Cell
 from bench.registry import BUILT_IN
-from bench.run.plan import Plan
 
 if TYPE_CHECKING:
     from bench.clip.tokens import Vocabulary
@@ -182,7 +182,7 @@ def _unkept(cells: Sequence[Cell], settings: Mapping[str, Any]) -> list[str]:
 def _complete(cells: Sequence[Cell], settings: Mapping[str, Any]) -> bool:
     """Whether all features that the cells read are stored, as in a folder that is shared to be read."""
     from bench.engine.resources import Settings
-    from bench.run.precompute import complete
+    from bench.execution.precompute import complete
 
     try:
         return complete(cells, Settings(**settings))

@@ -11,12 +11,12 @@ from typing import Any, Literal
 from bench.data.library import Library
 from bench.dataset_name import embedded, shown
 from bench.errors import BenchError
+from bench.execution import preflight
+from bench.execution.plan import Plan
+from bench.execution.progress import Listener, Progress
 from bench.grid.keys import origin_of
 from bench.machine import cpus, this_machine
 from bench.records.store import Store
-from bench.run import preflight
-from bench.run.plan import Plan
-from bench.run.progress import Listener, Progress
 from bench.schedulers.contract import Outcome, Pack, Scheduler
 from bench.schedulers.work import Work, lost_record, outcome_of
 from bench.settings.schema import Config
@@ -101,7 +101,7 @@ def make_ready(
     if request.address is not None or all(embedded(planned.cell.dataset) for planned in plan.todo):
         return 0
     from bench.engine.resources import Settings
-    from bench.run.precompute import release, warm
+    from bench.execution.precompute import release, warm
 
     done = warm([planned.cell for planned in plan.todo], Settings(**settings), report)
     release()

@@ -6,7 +6,7 @@ import math
 import shlex
 from collections.abc import Sequence
 
-from bench.compare.findings import Change, Comparison, Finding, Level, Verdict
+from bench.regression.findings import Change, Comparison, Finding, Level, Verdict
 
 ROWS = 20  # of a table in Markdown; a comment is read, not searched
 SHOWN: tuple[Verdict, ...] = ("worse", "failed", "missing", "better", "new")
@@ -36,7 +36,7 @@ def markdown(comparison: Comparison, baseline: str, store: str, grid: str | None
     """For a comment: the verdict, a small table for each kind of finding, counts of the rest, and what to do next.
 
     Args:
-        comparison: with `bench.compare.comparison.compare`.
+        comparison: with `bench.regression.comparison.compare`.
         baseline: path of its baseline, for the commands to run next.
         store: of the records, likewise.
         grid: that alone was compared, or None; likewise.

@@ -7,11 +7,11 @@ import pytest
 from bench.cli.commands import _on_top
 from bench.console import duration
 from bench.errors import BenchError
+from bench.execution.plan import RELATIVE_COST, make_plan
 from bench.grid.expand import Grid, PlannedCell
 from bench.machine import WORKER_BYTES, Machine, cpus, this_machine
 from bench.records.cell import Cell
 from bench.records.store import Store
-from bench.run.plan import RELATIVE_COST, make_plan
 from tests.schedulers.fakes import VERSIONS, cell, record
 
 

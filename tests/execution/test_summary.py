@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from bench.execution.summary import summary_rows
 from bench.records.record import Record
-from bench.run.summary import summary_rows
 from tests.reports.factory import cell, record
 from tests.reports.tables.test_unknown import unknown
 

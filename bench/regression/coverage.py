@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from bench.compare.baseline import Group, Seeds
-from bench.compare.findings import Finding
-from bench.compare.gate import Pair, paired
 from bench.records.cell import Cell
+from bench.regression.baseline import Group, Seeds
+from bench.regression.findings import Finding
+from bench.regression.gate import Pair, paired
 
 NAMED = 4  # differences in a line
 DIGITS = 12

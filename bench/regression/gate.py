@@ -26,7 +26,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from scipy import stats
 
-from bench.compare.baseline import Group, Seeds
+from bench.regression.baseline import Group, Seeds
 from bench.statistics import Spread, rank_test, smallest_drop
 
 RARER = 100

@@ -16,9 +16,9 @@ from bench.contracts.noise import Labels
 from bench.data.library import Library
 from bench.engine.labelling import draw, scene_of
 from bench.errors import BenchError
+from bench.execution.execute import trial_settings
 from bench.machine import this_machine
 from bench.records.cell import Cell, noise_text
-from bench.run.execute import trial_settings
 from bench.settings.schema import Config
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from bench.compare.gate import Test
+from bench.regression.gate import Test
 
 Verdict: TypeAlias = Literal["worse", "failed", "missing", "better", "new", "same"]
 VERDICTS: tuple[Verdict, ...] = ("worse", "failed", "missing", "better", "new", "same")

@@ -3,10 +3,10 @@
 A *group* is all cells that differ in the seed alone. Where baseline and records share seeds, the seeds are compared
 pairwise: on one kind of processor a repeated run is equal bit for bit, so any spread of the differences measures what
 this change did to the noise. Otherwise the two sets of seeds are compared. Either way a difference counts when it
-exceeds both the minimum effect and what the noise of the seeds explains, see `bench.compare.gate`; the error
+exceeds both the minimum effect and what the noise of the seeds explains, see `bench.regression.gate`; the error
 probability is split over all comparisons made (Bonferroni). The same is done once more for each method's average over
 its groups, which sees small drops sooner. The whole baseline counts: what it has and the records have not is missing,
-see `bench.compare.coverage`.
+see `bench.regression.coverage`.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.compare.baseline import Group, environment, grouped, read_baseline, write_baseline
-from bench.compare.coverage import Coverage, failures, mean, seed_findings
-from bench.compare.findings import Change, Comparison, Finding, Level, Verdict
-from bench.compare.gate import Noise, Pair, paired
 from bench.errors import NothingCompared
 from bench.records.cell import Cell
 from bench.records.naming import newest
 from bench.records.record import Record
+from bench.regression.baseline import Group, environment, grouped, read_baseline, write_baseline
+from bench.regression.coverage import Coverage, failures, mean, seed_findings
+from bench.regression.findings import Change, Comparison, Finding, Level, Verdict
+from bench.regression.gate import Noise, Pair, paired
 
 __all__ = ["Comparison", "Finding", "compare", "write_baseline"]
 

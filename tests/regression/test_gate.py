@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.compare.baseline import Group
-from bench.compare.gate import Noise, paired
+from bench.regression.baseline import Group
+from bench.regression.gate import Noise, paired
 from bench.statistics import Spread, rank_test
 
 few = st.lists(st.integers(0, 6), min_size=1, max_size=5)

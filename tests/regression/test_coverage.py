@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from bench.cli.main import invoke
-from bench.compare.baseline import read_baseline
 from bench.grid.expand import expand
 from bench.plugins import METHODS
 from bench.records.cell import Cell
 from bench.records.record import Status
 from bench.records.store import Store
 from bench.registry import load_plugin_file
+from bench.regression.baseline import read_baseline
 from bench.settings.schema import load_config
 from tests import ROOT
 from tests.reports.factory import record

@@ -59,7 +59,7 @@ Listener = Callable[[Outcome, Progress], None]
 
 @contextmanager
 def shown(total: int, labels: dict[str, str]) -> Iterator[Callable[[Outcome, Progress], None]]:
-    """Listen to `bench.run.execute`: a bar on a terminal, else a line per tenth and per unfinished cell."""
+    """Listen to `bench.execution.execute`: a bar on a terminal, else a line per tenth and per unfinished cell."""
     if not live():
         yield _plain_listener(labels)
         return

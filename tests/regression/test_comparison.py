@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.compare.baseline import pooled, read_baseline
-from bench.compare.comparison import Comparison, compare, write_baseline
-from bench.compare.text import lines, markdown
 from bench.errors import BenchError, NothingCompared
 from bench.records.cell import Cell
 from bench.records.naming import newest
 from bench.records.record import Record
+from bench.regression.baseline import pooled, read_baseline
+from bench.regression.comparison import Comparison, compare, write_baseline
+from bench.regression.text import lines, markdown
 from bench.statistics import rank_test, smallest_drop
 from tests import ROOT
 from tests.reports.factory import cell, grid, record
