@@ -1,4 +1,4 @@
-"""open_clip's architectures and pretrained tags, looked up in its files: importing it takes torch, and seconds."""
+"""Look up open_clip's architectures and pretrained tags in its files. Importing it would take seconds and torch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WORDS: Final = {
 
 
 def check_named(name: str, spec: Spec) -> None:
-    """Refuse an architecture or a tag that open_clip does not have, or whose towers are not CLIP's own.
+    """Reject an architecture or a tag that open_clip does not have, or whose towers are not CLIP's own.
 
     Args:
         name: as the user wrote it, for the message.
@@ -50,7 +50,7 @@ def check_named(name: str, spec: Spec) -> None:
 
 
 def check_towers(config: Mapping[str, Any], origin: str) -> None:
-    """Refuse a configuration of towers that are not CLIP's own, or whose images are not square.
+    """Reject a configuration whose towers are not CLIP's own, or whose images are not square.
 
     Args:
         config: open_clip's, with `vision_cfg` and `text_cfg`.
@@ -77,7 +77,7 @@ def check_towers(config: Mapping[str, Any], origin: str) -> None:
 
 
 def check_square(size: Any, what: str, origin: str) -> None:
-    """Refuse a pair of two different lengths.
+    """Reject a pair of two different lengths.
 
     Raises:
         BenchError: names both.
@@ -90,7 +90,7 @@ def check_square(size: Any, what: str, origin: str) -> None:
 
 
 def proposed(name: str) -> str | None:
-    """The name of the weights that other spellings stand for (ViT-B/16, ViT-L/14@336px, RN50, vit_b16), or None."""
+    """Return the canonical name of weights for another spelling (ViT-B/16, ViT-L/14@336px, RN50, vit_b16), or None."""
     for text, path in _readings(name):
         arch = _plain_names().get(_plain(text))
         if arch is None:
@@ -103,7 +103,7 @@ def proposed(name: str) -> str | None:
 
 
 def _readings(name: str) -> Iterator[tuple[str, str]]:
-    """Parts of a name that may be an architecture, each with the checkpoint that then follows."""
+    """List parts of a name that may be an architecture, each with the checkpoint that follows it."""
     left, at, path = name.partition("@")
     yield name, ""
     for text in (left, left.rpartition("/")[0]):
@@ -117,7 +117,7 @@ def _plain_names() -> dict[str, str]:
 
 
 def _plain(text: str) -> str:
-    """Letters and digits alone, under open_clip's words."""
+    """Reduce a name to letters and digits, in open_clip's spelling."""
     plain = re.sub(r"[^a-z0-9]", "", text.lower()).removesuffix("px")
     plain = plain.removeprefix("openai").removeprefix("clip")
     for word, ours in WORDS.items():
@@ -126,12 +126,12 @@ def _plain(text: str) -> str:
 
 
 def clean_tag(tag: str) -> str:
-    """A tag as open_clip looks it up, so that OpenAI and openai are one."""
+    """Normalise a tag as open_clip does, so that OpenAI and openai are one."""
     return tag.lower().replace("-", "_")
 
 
 def models() -> Mapping[str, Mapping[str, Any]]:
-    """Configurations by architecture; empty where open_clip's files are not as expected."""
+    """Return the configurations by architecture; empty where open_clip's files are not as expected."""
     if "open_clip" in sys.modules:  # then a plugin may have added some
         import open_clip
 
@@ -147,7 +147,7 @@ def _stored_models() -> Mapping[str, Mapping[str, Any]]:
 
 
 def pretrained_tags() -> Mapping[str, tuple[str, ...]]:
-    """Tags by architecture."""
+    """Return the tags by architecture."""
     if "open_clip" in sys.modules:
         import open_clip
 
@@ -157,7 +157,10 @@ def pretrained_tags() -> Mapping[str, tuple[str, ...]]:
 
 @cache
 def _stored_tags() -> Mapping[str, tuple[str, ...]]:
-    """Tags as the module that lists them has them: tables `NAME = dict(TAG=...)`, and one of these by architecture."""
+    """Read the tags from the module that lists them.
+
+    It has tables `NAME = dict(TAG=...)`, and one of these by architecture.
+    """
     tables: dict[str, dict[str, bool]] = {}
     found: dict[str, tuple[str, ...]] = {}
     for node in ast.parse((_package() / "pretrained.py").read_text(encoding="utf-8")).body:
@@ -175,7 +178,7 @@ def _stored_tags() -> Mapping[str, tuple[str, ...]]:
 
 
 def _table(node: ast.AST) -> dict[str, bool]:
-    """Tags of `dict(TAG=_pcfg(...), ...)`, and whether their weights have quick-gelu."""
+    """Read the tags of `dict(TAG=_pcfg(...), ...)`, and whether their weights use quick-gelu."""
     keywords = node.keywords if isinstance(node, ast.Call) else []
     return {
         str(tag.arg): any(part.arg == QUICK and ast.unparse(part.value) == "True" for part in tag.value.keywords)

@@ -1,4 +1,4 @@
-"""Causal attention of many classes behind one shared prefix, on a token axis without padding.
+"""Causal attention of many classes behind one shared prefix, without padding on the token axis.
 
 The axis holds P prefix tokens, then the tokens of one class after the other, classes of equal length together. A token
 sees the prefix and what precedes it in its own class. Two exact ways to compute it: group by group, which does no
@@ -21,7 +21,7 @@ DENSE_LIMIT = 128
 
 
 def finish(block: Any, x: Tensor, attended: Tensor) -> Tensor:
-    """What follows attention in an open_clip block: output projection, both residuals and the perceptron.
+    """Apply what follows attention in an open_clip block: output projection, both residuals and the perceptron.
 
     Args:
         block: `open_clip.transformer.ResidualAttentionBlock`.
@@ -34,7 +34,7 @@ def finish(block: Any, x: Tensor, attended: Tensor) -> Tensor:
 
 
 class Layout(ABC):
-    """How the token axis is divided.
+    """Division of the token axis into prefix and classes.
 
     Args:
         prefix: P.
@@ -52,26 +52,32 @@ class Layout(ABC):
         self.ends = torch.tensor(ends, device=like.device)
 
     def last(self, x: Tensor) -> Tensor:
-        """The last token of each class: [N, T, ...] to [N, C, ...]."""
+        """Select the last token of each class: [N, T, ...] to [N, C, ...]."""
         return x.index_select(1, self.ends)
 
     @abstractmethod
     def attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """Attention of all tokens: three times [N, T, H, d], queries already scaled; returns [N, H, T, d]."""
+        """Compute attention of all tokens.
+
+        Takes three times [N, T, H, d], queries already scaled; returns [N, H, T, d].
+        """
 
     @abstractmethod
     def attend_last(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """Attention of the classes' last tokens: queries [N, C, H, d], the others as above; returns [N, H, C, d]."""
+        """Compute attention of the classes' last tokens.
+
+        Queries are [N, C, H, d], the others as above; returns [N, H, C, d].
+        """
 
 
 def layout(prefix: int, groups: Sequence[tuple[int, int]], like: Tensor) -> Layout:
-    """The cheaper layout for this division of the axis."""
+    """Choose the cheaper layout for this division of the axis."""
     tokens = prefix + sum(count * length for count, length in groups)
     return (Dense if tokens <= DENSE_LIMIT else Grouped)(prefix, groups, like)
 
 
 class Dense(Layout):
-    """All tokens at once, under a mask."""
+    """Attention over all tokens at once, under a mask."""
 
     def __init__(self, prefix: int, groups: Sequence[tuple[int, int]], like: Tensor) -> None:
         super().__init__(prefix, groups, like)
@@ -95,7 +101,10 @@ class Dense(Layout):
 
 @dataclass(frozen=True)
 class Span:
-    """A group on the axis: G classes from token `start`, the first of them number `first`, and a causal mask [L, L]."""
+    """Group of G classes on the token axis, with a causal mask [L, L].
+
+    They start at token `start` with class `first`.
+    """
 
     start: int
     first: int
@@ -104,13 +113,13 @@ class Span:
     mask: Tensor
 
     def rows(self, x: Tensor) -> Tensor:
-        """The group's part of [N, T, H, d], as [N, H, G, L, d]."""
+        """Select the group's part of [N, T, H, d], as [N, H, G, L, d]."""
         part = x.narrow(1, self.start, self.classes * self.length)
         return torch.unflatten(part, 1, (self.classes, self.length)).permute(0, 3, 1, 2, 4)
 
 
 class Grouped(Layout):
-    """Prefix scores for all tokens at once, scores within the classes group by group."""
+    """Attention with prefix scores for all tokens at once, and scores within the classes group by group."""
 
     def __init__(self, prefix: int, groups: Sequence[tuple[int, int]], like: Tensor) -> None:
         super().__init__(prefix, groups, like)
@@ -145,12 +154,12 @@ class Grouped(Layout):
         return torch.cat(outputs, dim=2)
 
     def _shared(self, x: Tensor) -> Tensor:
-        """The prefix of [N, T, H, d], as [N, H, P, d]."""
+        """Select the prefix of [N, T, H, d], as [N, H, P, d]."""
         return x.narrow(1, 0, self.prefix).transpose(1, 2)
 
 
 def _mixed(shared: Tensor, shared_values: Tensor, own: Tensor, values: Tensor) -> Tensor:
-    """One softmax over prefix and own class, [N, H, G·Q, d].
+    """Apply one softmax over prefix and own class, [N, H, G·Q, d].
 
     Args:
         shared: scores against the prefix, [N, H, G·Q, P].

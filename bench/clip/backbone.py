@@ -1,4 +1,4 @@
-"""The backbone facade: everything that a method, the loop and the feature store may ask of a frozen CLIP."""
+"""The only interface to a frozen CLIP, for methods, the loop and the feature store."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ TEXT_CHUNK = 256
 
 
 class ImageFeatures(NamedTuple):
-    """Features of B images, not normalised: pooled [B, D] and the last layer's tokens [B, T, D]."""
+    """Unnormalised features of B images: pooled [B, D] and the last layer's tokens [B, T, D]."""
 
     pooled: Tensor
     tokens: Tensor
@@ -77,37 +77,37 @@ class Backbone:
         self.preprocess_id = json.dumps(self._preprocess_cfg, sort_keys=True)
 
     def to(self, device: str | torch.device) -> Backbone:
-        """Move the weights, in place, and return the facade. Class tokens stay on the device they were made on."""
+        """Move the weights in place and return the backbone. Class tokens stay on the device they were made on."""
         self._model.to(device)
         return self
 
     def parameters(self) -> Iterator[nn.Parameter]:
-        """The frozen weights of both towers."""
+        """Return the frozen weights of both towers."""
         return self._model.parameters()  # type: ignore[no-any-return] # open_clip is untyped
 
     @property
     def vocabulary(self) -> Vocabulary:
-        """Which words have an embedding, and the positions of the text tower."""
+        """Words that have an embedding, and the positions of the text tower."""
         return Vocabulary(self._rows, self.context_length)
 
     @property
     def vision_width(self) -> int:
-        """Wv, of the tokens inside the image tower; BenchError where that is no vision transformer."""
+        """Token width Wv inside the image tower. BenchError where that is no vision transformer."""
         return self._image.transformer().width
 
     @property
     def vision_layers(self) -> int:
-        """Layers of the image tower; BenchError where that is no vision transformer."""
+        """Number of layers of the image tower. BenchError where that is no vision transformer."""
         return self._image.transformer().layers
 
     @property
     def patch_size(self) -> int:
-        """Height and width of a patch in pixels; BenchError where the image tower is no vision transformer."""
+        """Height and width of a patch in pixels. BenchError where the image tower is no vision transformer."""
         return self._image.transformer().patch_size
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return self.token_embedding.device
 
     @property
@@ -127,14 +127,17 @@ class Backbone:
 
     @cached_property
     def preprocess(self) -> Callable[[Image.Image], Tensor]:
-        """The evaluation transform of the weights' own configuration: image to pixels [3, H, W]."""
+        """Evaluation transform from the weights' own configuration: image to pixels [3, H, W]."""
         from open_clip.transform import PreprocessCfg, image_transform_v2
 
         return cast("Callable[[Image.Image], Tensor]", image_transform_v2(PreprocessCfg(**self._preprocess_cfg), False))
 
     @cached_property
     def digest(self) -> str:
-        """sha256 over the weights as loaded and what shapes do not tell (heads, activation); no path enters."""
+        """SHA-256 of the weights as loaded and of settings that shapes do not show.
+
+        These are heads and activation; no path enters.
+        """
         state = hashlib.sha256(json.dumps(_hidden_facts(self._model)).encode())
         entries = {key.removeprefix("text."): value for key, value in self._model.state_dict().items()}
         for key in sorted(entries):
@@ -146,7 +149,7 @@ class Backbone:
     def image(
         self, pixels: Tensor, prompts: Tensor | None = None, deep: Sequence[Tensor] = (), norm: bool = True
     ) -> ImageFeatures:
-        """Pooled features and patch tokens of preprocessed pixels [B, 3, H, W], neither normalised.
+        """Encode preprocessed pixels [B, 3, H, W] as pooled features and patch tokens, neither normalised.
 
         With prompts, differentiable in them; a pure function, also under `torch.func.grad` and `torch.func.vmap`. Image
         tokens all see each other and prompts carry no position, so it makes no difference where among the tokens they
@@ -171,7 +174,7 @@ class Backbone:
         return ImageFeatures(*self._image.encode(pixels))
 
     def image_layers(self) -> nn.ModuleList:
-        """A private, trainable copy of the image tower's layers, for `hidden`.
+        """Return a private, trainable copy of the image tower's layers, for `hidden`.
 
         Raises:
             BenchError: the image tower is no vision transformer.
@@ -179,19 +182,19 @@ class Backbone:
         return copy.deepcopy(self._image.transformer().blocks).requires_grad_(True)
 
     def hidden(self, pixels: Tensor, layers: nn.ModuleList) -> Tensor:
-        """Pooled features before the projection, [B, Wv], through layers from `image_layers`, which get gradients."""
+        """Compute pooled features before the projection, [B, Wv], through the trainable layers of `image_layers`."""
         return self._image.transformer().hidden(pixels, layers)
 
     @torch.no_grad()
     def changed(self, change: Callable[[str, Tensor], Tensor]) -> Backbone:
-        """A private copy in which every weight is what `change` makes of its name and value; the same shapes."""
+        """Return a private copy in which `change` has mapped each weight by name and value. Shapes stay the same."""
         model = copy.deepcopy(self._model)
         for name, weight in model.named_parameters():
             weight.copy_(change(name, weight))
         return Backbone(model, self.name, self._preprocess_cfg, self._rows)
 
     def class_tokens(self, class_names: Sequence[str], suffix: str = ".") -> ClassTokens:
-        """Tokenise and embed C class names once, for any number of calls of `text`; `_` becomes a space.
+        """Tokenise and embed C class names once, for any number of calls of `text`. `_` becomes a space.
 
         Raises:
             BenchError: no name, a name that alone exceeds the positions, or a word without an embedding.
@@ -208,7 +211,7 @@ class Backbone:
         class_specific: bool = False,
         deep: Sequence[Tensor] = (),
     ) -> Tensor:
-        """Class features under learned context vectors, not normalised, [..., C, D].
+        """Encode class texts under learned context vectors as features [..., C, D], not normalised.
 
         Differentiable in context and deep prompts; a pure function, also under `torch.func.grad` and `torch.func.vmap`.
 
@@ -229,7 +232,7 @@ class Backbone:
 
     @torch.no_grad()
     def text_templates(self, texts: Sequence[str]) -> Tensor:
-        """Features of whole texts, not normalised, [len(texts), D], without gradient.
+        """Encode whole texts as features [len(texts), D], not normalised, without gradient.
 
         Raises:
             BenchError: no text, a text longer than the tower (never cut short), or a word without an embedding.
@@ -240,7 +243,7 @@ class Backbone:
         return torch.cat([self.text(nothing, piece) for piece in pieces])
 
     def phrase(self, text: str) -> Tensor:
-        """Token embeddings of a phrase that starts a context, [M, W]; `_` becomes a space.
+        """Embed the tokens of a phrase that starts a context, [M, W]. `_` becomes a space.
 
         M is the number of tokens. CoOp counts words, which is the same for phrases of common words and cuts others.
 
@@ -254,7 +257,7 @@ class Backbone:
 
 
 def _hidden_facts(model: nn.Module) -> list[str]:
-    """Heads and activations in the order of the modules."""
+    """List heads and activations in the order of the modules."""
     heads = [f"heads {module.num_heads}" for module in model.modules() if hasattr(module, "num_heads")]
     kinds = sorted({type(module).__name__ for module in model.modules() if "GELU" in type(module).__name__})
     return [*heads, *kinds]

@@ -1,4 +1,4 @@
-"""Checkpoint files of CLIP: reading them, and the configuration that OpenAI's layout implies.
+"""Read checkpoint files of CLIP, and infer the configuration that OpenAI's layout implies.
 
 OpenAI and open_clip name the weights alike; open_clip's models with a separate text module put `text.` before its keys.
 Files that OpenAI published carry three marker entries, by which they are known, and were trained with quick-gelu.
@@ -122,13 +122,13 @@ def _tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _plain(key: Any, value: Any) -> bool:
-    """Whether an entry is a tensor with all its elements in memory."""
+    """Return whether an entry is a tensor with all its elements in memory."""
     whole = isinstance(value, Tensor) and value.layout is torch.strided and value.device.type == "cpu"
     return isinstance(key, str) and whole and not value.is_quantized
 
 
 def _content(path: Path) -> Any:
-    """What a file holds; of a TorchScript archive that OpenAI did not publish, tensors alone."""
+    """Return what a file holds. Of a TorchScript archive that OpenAI did not publish, only tensors are read."""
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file
 
@@ -146,7 +146,7 @@ def _is_torchscript(archive: zipfile.ZipFile) -> bool:
 
 
 def _published(path: Path) -> dict[str, Tensor] | None:
-    """The weights of an archive that is, byte for byte, one of OpenAI's; None for any other."""
+    """Load an archive that is, byte for byte, one of OpenAI's; None for any other."""
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() not in PUBLISHED:
         return None
@@ -155,14 +155,14 @@ def _published(path: Path) -> dict[str, Tensor] | None:
 
 
 def _check_expansion(archive: zipfile.ZipFile, size: int) -> None:
-    """Refuse an archive that unpacks to far more than it has; torch compresses next to nothing."""
+    """Reject an archive that unpacks to far more than its size. torch itself hardly compresses."""
     unpacked = sum(entry.file_size for entry in archive.infolist())
     if unpacked > GROWTH * size + SLACK:
         raise ValueError(f"it unpacks to {unpacked:,} bytes")
 
 
 def _scatter_rows(state: dict[str, Tensor], path: Path) -> frozenset[int]:
-    """Put compact token rows where they belong in a full table, zero elsewhere; returns their ids."""
+    """Spread compact token rows over a full table that is zero elsewhere, and return their ids."""
     ids, compact = state.pop("token_ids"), state["token_embedding.weight"]
     rows = frozenset(ids.tolist()) if ids.ndim == 1 and not ids.is_floating_point() else frozenset()
     fits = compact.ndim == 2 and len(compact) == len(rows) == len(ids)
@@ -178,7 +178,7 @@ def _scatter_rows(state: dict[str, Tensor], path: Path) -> frozenset[int]:
 
 
 def find_config(path: Path) -> dict[str, Any] | None:
-    """The open_clip configuration beside a checkpoint, or None.
+    """Return the open_clip configuration beside a checkpoint, or None.
 
     Looked for, in this order: the checkpoint's stem with `.json` or `_open_clip.json`, then `open_clip_config.json` and
     `open_clip.json` in its folder. Returns {"model_cfg": ..., "preprocess_cfg": ...}.
@@ -208,7 +208,7 @@ def find_config(path: Path) -> dict[str, Any] | None:
 
 
 def infer_config(checkpoint: Checkpoint, path: Path) -> dict[str, Any]:
-    """The configuration of a checkpoint in OpenAI's layout, from its shapes, as OpenAI's release defines them.
+    """Infer the configuration of a checkpoint in OpenAI's layout from its shapes, as OpenAI's release defines them.
 
     Widths, depths and sizes are read off the weights; heads are width / 64; the activation is quick-gelu.
 
@@ -257,7 +257,7 @@ def _vision_config(state: dict[str, Tensor], path: Path) -> dict[str, Any]:
 
 
 def _side(positions: Tensor, path: Path) -> int:
-    """Patches along each side, from the position embeddings [1 + T, W]."""
+    """Return the patches along each side, from the position embeddings [1 + T, W]."""
     patches = positions.shape[0] - 1
     side = math.isqrt(max(patches, 0))
     if side * side != patches:

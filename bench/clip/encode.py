@@ -1,4 +1,4 @@
-"""Images to features or bytes, chunk by chunk: the work that `bench.images.loader` gives to processes."""
+"""Turn images into features or bytes, chunk by chunk. `bench.images.loader` gives this work to processes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Arrays: TypeAlias = Mapping[Part, NDArray[Any]]
 
 
 class _Decode:
-    """The decoded images of a chunk, [B, 3, H, W]."""
+    """Decode the images of a chunk, [B, 3, H, W]."""
 
     def __init__(self, images: Sequence[Image.Image], evaluation: Evaluation) -> None:
         self.images, self.evaluation = images, evaluation
@@ -30,7 +30,7 @@ class _Decode:
 
 
 class _Keep:
-    """The same as the part "pixels"; an array, because torch would send a tensor through shared memory."""
+    """Decode a chunk to an array for the part "pixels". torch would send a tensor through shared memory."""
 
     def __init__(self, decode: _Decode) -> None:
         self.decode = decode
@@ -40,7 +40,7 @@ class _Keep:
 
 
 class _Encode:
-    """The features of a chunk, computed where this is called."""
+    """Compute the features of a chunk in the calling process."""
 
     def __init__(self, decode: _Decode, parts: Sequence[Part], backbone: Backbone) -> None:
         self.decode, self.parts, self.backbone = decode, parts, backbone
@@ -50,7 +50,7 @@ class _Encode:
 
     @torch.inference_mode()
     def encoded(self, decoded: Tensor) -> Arrays:
-        """Features of decoded images, on the backbone's device."""
+        """Encode decoded images, on the backbone's device."""
         device = self.backbone.device
         pixels = self.decode.evaluation.scaled(decoded.to(device, non_blocking=True))
         features = self.backbone.image(pixels)
@@ -64,7 +64,8 @@ def encoded(
     evaluation: Evaluation,
     most: int | None = None,
 ) -> Iterator[Arrays]:
-    """The parts of each chunk of images, in order: pooled [B, D], tokens [B, T, D], or pixels alone [B, 3, H, W].
+    """Yield the parts of each chunk of images, in order. These are pooled [B, D], tokens [B, T, D], or only pixels
+    [B, 3, H, W].
 
     On the CPU each process decodes and encodes by itself, with one thread. For another device processes decode and
     this one encodes, while the next chunks are on their way in pinned memory.

@@ -1,4 +1,4 @@
-"""The feature store: frozen image features, computed once and shared by every process of a machine.
+"""Feature store: frozen image features, computed once and shared by all processes of a machine.
 
 An entry is a folder that is published whole: one array, memory-mapped when read, and `meta.json` with its key and
 sha256. Chunk size and thread count are fixed, so the bits do not depend on who computed them, nor on how many processes
@@ -46,7 +46,7 @@ _verified: dict[Path, tuple[int, int, int]] = {}
 
 @dataclass(frozen=True)
 class FeatureKey:
-    """What features depend on, and nothing else.
+    """Everything that features depend on.
 
     Attributes:
         dataset: digest of the data set.
@@ -72,24 +72,24 @@ class FeatureKey:
     def of(
         cls, dataset: str, split: str, backbone: Backbone, view: str = PLAIN, positions: str = "", pixels: bool = False
     ) -> FeatureKey:
-        """The key under a backbone's own evaluation transform; with `pixels`, of the images it decodes."""
+        """Build the key for a backbone's own evaluation transform. With `pixels`, it is that of the decoded images."""
         weights, device = ("", "") if pixels else (backbone.digest, backbone.device.type)
         return cls(dataset, split, weights, backbone.preprocess_id, view, device, positions, backbone.code)
 
     @property
     def entries(self) -> dict[str, str]:
-        """All attributes by name, `positions` and `code` only where there are any."""
+        """All attributes by name; `positions` and `code` only where they are set."""
         return {name: value for name, value in asdict(self).items() if value or name not in ("positions", "code")}
 
     @property
     def digest(self) -> str:
-        """The first 32 digits of the sha256 over all entries; the name of the entry."""
+        """First 32 digits of the SHA-256 over all entries: the entry's folder name."""
         text = json.dumps({**self.entries, "format": FORMAT}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 class Features(NamedTuple):
-    """Features of N images, not normalised, memory-mapped: pooled [N, D], tokens [N, T, D] or None."""
+    """Memory-mapped, unnormalised features of N images: pooled [N, D], tokens [N, T, D] or None."""
 
     pooled: Tensor
     tokens: Tensor | None
@@ -116,7 +116,7 @@ class FeatureStore:
         transform: Transform | None = None,
         listen: Listen | None = None,
     ) -> Features:
-        """The features of a key, computed if no sound entry is there; two processes at once compute once.
+        """Return the features of a key, computing them where no valid entry exists. Two processes at once compute once.
 
         Args:
             key: what the features depend on; the caller answers for its truth.
@@ -137,7 +137,7 @@ class FeatureStore:
         return Features(found["pooled"], found.get("tokens"))
 
     def lacks(self, key: FeatureKey, part: Part, count: int) -> bool:
-        """Whether a part of `count` images would have to be computed."""
+        """Return whether a part of `count` images would have to be computed."""
         return self._open(key, part, count) is None
 
     def parts(
@@ -149,7 +149,7 @@ class FeatureStore:
         transform: Transform | None = None,
         listen: Listen | None = None,
     ) -> dict[Part, Tensor]:
-        """As `get`, by part: features, or alone "pixels", the decoded images before they are scaled, [N, 3, H, W]."""
+        """Return parts, computed where missing: features, or only "pixels", decoded but unscaled, [N, 3, H, W]."""
         if any(self.lacks(key, part, len(images)) for part in wanted):
             with self._locked(key):
                 missing = [part for part in wanted if self.lacks(key, part, len(images))]
@@ -161,7 +161,7 @@ class FeatureStore:
         return {part: torch.from_numpy(array) for part, array in arrays.items() if array is not None}
 
     def _computed(self, *given: Any) -> None:
-        """As `_compute`; a disk that is full, or closed on the way, is told in one line."""
+        """Run `_compute`, and report a disk that is full or becomes unwritable in one line."""
         try:
             self._compute(*given)
         except OSError as error:
@@ -173,7 +173,7 @@ class FeatureStore:
         return self.root / f"{key.digest}-{part}"
 
     def _open(self, key: FeatureKey, part: Part, count: int) -> NDArray[Any] | None:
-        """The array of a sound entry, or None; says in the log why an entry is not sound."""
+        """Open the array of a valid entry, or return None and log why the entry is invalid."""
         folder = self._folder(key, part)
         if not folder.is_dir():
             return None
@@ -231,7 +231,7 @@ class FeatureStore:
 
 
 def _kinds(count: int, backbone: Backbone, evaluation: Evaluation) -> dict[Part, tuple[str, tuple[int, ...]]]:
-    """Type and shape of every part of `count` images."""
+    """Return type and shape of every part of `count` images."""
     size = backbone.image_size
     return {
         "pooled": ("<f4", (count, backbone.embed_dim)),
@@ -241,7 +241,10 @@ def _kinds(count: int, backbone: Backbone, evaluation: Evaluation) -> dict[Part,
 
 
 def _started(folder: Path, part: Part, kind: str, shape: tuple[int, ...]) -> BinaryIO:
-    """A file with the header of an array, open for its rows; written, not mapped, so that a full disk is an error."""
+    """Open a file with the header of an array, ready for its rows.
+
+    It is written, not mapped, so that a full disk is an error.
+    """
     folder.mkdir()
     stream = (folder / f"{part}.npy").open("wb")
     try:
@@ -253,7 +256,7 @@ def _started(folder: Path, part: Part, kind: str, shape: tuple[int, ...]) -> Bin
 
 
 def _unsound(file: Path, meta: dict[str, Any], key: FeatureKey) -> str | None:
-    """What is wrong with an entry, or None. A file is hashed once per process unless it changes."""
+    """Return what is wrong with an entry, or None. A file is hashed once per process unless it changes."""
     if meta["key"] != key.entries:
         return "it is of another key"
     state = file.stat()
@@ -272,7 +275,7 @@ def _sha256(file: Path) -> str:
 
 
 def _publish(folder: Path, final: Path, part: Part, key: FeatureKey) -> None:
-    """Put a finished folder in its place, after all of it has reached the disk."""
+    """Move a finished folder into place, after all of it has reached the disk."""
     file = folder / f"{part}.npy"
     meta = {"key": key.entries, "sha256": _sha256(file), "chunk": CHUNK, "torch": torch.__version__}
     (folder / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Which weights a backbone's name stands for, told without loading them, and never by a path."""
+"""Identify the weights of a backbone's name without loading them, and never by a path."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TINY = Path(__file__).parent / "tiny" / "weights.safetensors"
 
 
 def identity(name: str) -> str:
-    """What stands for the weights in a record's key.
+    """Return the identity of the weights in a record's key.
 
     "sha256:..." of the weights of `tiny`; of a local checkpoint the same, with the digest of the configuration beside
     it and the architecture it is loaded as; "ARCH/TAG" for open_clip's own; "NAME VERSION" for a third party's row.
@@ -42,7 +42,7 @@ def identity(name: str) -> str:
 
 
 def unknown(name: str) -> BenchError:
-    """The error of a name that is neither registered, nor an architecture with a tag, nor a checkpoint."""
+    """Build the error for a name that is neither registered, nor an architecture with a tag, nor a checkpoint."""
     known = [*BACKBONES, *(alias for row in BACKBONES.rows() for alias in row.aliases)]
     proposal = proposed(name)
     near = f'did you mean "{proposal}"?' if proposal else did_you_mean(name, known)
@@ -53,7 +53,7 @@ def unknown(name: str) -> BenchError:
 
 
 def canonical(name: str) -> str:
-    """The registered name of an alias, and ARCH/TAG as open_clip spells both; every other name as it is.
+    """Return the canonical name: registered for an alias, open_clip's spelling for ARCH/TAG, others unchanged.
 
     Raises:
         BenchError: as `identity` does.
@@ -65,12 +65,12 @@ def canonical(name: str) -> str:
 
 
 def embedded(name: str) -> bool:
-    """Whether the backbone is registered, so that nothing about its file or download can be wrong."""
+    """Return whether the backbone ships with the package, so that no file or download can be wrong."""
     return registered(name)
 
 
 def registered(name: str) -> bool:
-    """Whether a name, or an alias, stands in the registry."""
+    """Return whether a name, or an alias, is in the registry."""
     return any(name == row.name or name in row.aliases for row in BACKBONES.rows())
 
 

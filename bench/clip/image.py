@@ -1,4 +1,4 @@
-"""The image towers of CLIP: pooled features and projected patch tokens of the last layer."""
+"""Image towers of CLIP: pooled features and projected patch tokens of the last layer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bench.errors import BenchError
 
 
 class ImageTower(ABC):
-    """The image half of a model.
+    """Image half of a CLIP model.
 
     Attributes:
         num_tokens: T, patch tokens per image.
@@ -27,10 +27,10 @@ class ImageTower(ABC):
 
     @abstractmethod
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Pooled features [B, D] and tokens [B, T, D] of pixels [B, 3, H, W], neither normalised."""
+        """Encode pixels [B, 3, H, W] as pooled features [B, D] and tokens [B, T, D], neither normalised."""
 
     def transformer(self) -> TransformerTower:
-        """This tower, for what only a vision transformer can do.
+        """Return this tower as a vision transformer.
 
         Raises:
             BenchError: it is none, or built of layers of another kind.
@@ -42,7 +42,7 @@ class ImageTower(ABC):
 
 
 class TransformerTower(ImageTower):
-    """A vision transformer; tokens are the last layer's patches through `ln_post` and the projection.
+    """Vision transformer whose tokens are the last layer's patches through `ln_post` and the projection.
 
     Attributes:
         width: Wv, of the tokens inside.
@@ -74,7 +74,7 @@ class TransformerTower(ImageTower):
         return self._project(*self._pool(self.visual.transformer(self._patches(pixels))))
 
     def prompted(self, pixels: Tensor, prompts: Tensor, deep: Sequence[Tensor], norm: bool) -> tuple[Tensor, Tensor]:
-        """The same with prompts [P, Wv] behind the patches: see `Backbone.image`."""
+        """Encode with prompts [P, Wv] after the patches: see `Backbone.image`."""
         self._check(prompts, deep)
         x = self._patches(pixels)
         first = self.visual.ln_pre(prompts) if norm else prompts
@@ -85,19 +85,19 @@ class TransformerTower(ImageTower):
         return self._project(*self._pool(x[:, : 1 + self.num_tokens]))
 
     def hidden(self, pixels: Tensor, blocks: Iterable[Any]) -> Tensor:
-        """Pooled features before the projection, [B, Wv], through layers that stand in for the tower's own."""
+        """Compute pooled features before the projection, [B, Wv], through layers that replace the tower's own."""
         x = self._patches(pixels)
         for block in blocks:
             x = layer(block, x)
         return self._pool(x)[0]
 
     def _patches(self, pixels: Tensor) -> Tensor:
-        """What enters the first layer, class token first, [B, 1 + T, Wv]."""
+        """Embed pixels as input of the first layer, class token first, [B, 1 + T, Wv]."""
         entered: Tensor = self.visual._embeds(pixels)  # noqa: SLF001 - open_clip has no public name for this step
         return entered
 
     def _pool(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Pooled and patch tokens of the last layer after `ln_post`."""
+        """Return pooled and patch tokens of the last layer after `ln_post`."""
         visual = self.visual
         if visual.final_ln_after_pool and visual.pool_type == "avg":
             return visual.ln_post(x[:, 1:].mean(dim=1)), visual.ln_post(x[:, 1:])
@@ -119,7 +119,10 @@ class TransformerTower(ImageTower):
 
 
 def layer(block: Any, x: Tensor) -> Tensor:
-    """One layer on tokens [B, T, Wv], written out because torch's attention module does not run under `vmap`."""
+    """Apply one layer to tokens [B, T, Wv].
+
+    It is written out because torch's attention module does not run under `vmap`.
+    """
     attention = block.attn
     projected = F.linear(block.ln_1(x), attention.in_proj_weight, attention.in_proj_bias)
     heads = torch.unflatten(projected, -1, (3, attention.num_heads, -1))
@@ -129,7 +132,7 @@ def layer(block: Any, x: Tensor) -> Tensor:
 
 
 class ResNetTower(ImageTower):
-    """CLIP's ResNet; tokens are the attention pool asked by every spatial position (as PLOT does, arXiv 2210.01253).
+    """CLIP's ResNet, with every spatial position querying the attention pool for tokens (PLOT, arXiv 2210.01253).
 
     Args:
         visual: `open_clip.modified_resnet.ModifiedResNet`.
@@ -155,7 +158,7 @@ class ResNetTower(ImageTower):
 
 
 def image_tower(visual: nn.Module) -> ImageTower:
-    """The tower for an open_clip model's `visual`.
+    """Return the tower for an open_clip model's `visual`.
 
     Raises:
         BenchError: it is neither a vision transformer nor CLIP's ResNet.

@@ -1,4 +1,4 @@
-"""Backbones by name: a registered one, an open_clip architecture with a pretrained tag, or a checkpoint file."""
+"""Load backbones by name: a registered one, an open_clip architecture with a tag, or a checkpoint file."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def load_backbone(spec: str, device: str | torch.device = "cpu") -> Backbone:
 
 
 def load_tiny() -> Backbone:
-    """The embedded backbone, in float32 on the CPU.
+    """Load the embedded backbone, in float32 on the CPU.
 
     Raises:
         BenchError: its files are missing or altered.
@@ -77,7 +77,7 @@ def _load(name: str) -> Backbone:
 
 @cache
 def _tell_plain_gelu(name: str, arch: str) -> None:
-    """Once in a process, however often the weights are read."""
+    """Log the missing quick-gelu once per process, however often the weights are read."""
     logger.warning("%s: plain GELU, as %s says; for OpenAI's weights write %s/openai@PATH", name, arch, arch)
 
 
@@ -90,7 +90,7 @@ def _from_file(path: Path, name: str) -> Backbone:
 
 
 def _named_config(arch: str, tag: str | None) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Model and preprocessing configuration of a known architecture and tag; the tag decides on quick-gelu."""
+    """Return model and preprocessing configuration of an architecture and tag. The tag decides on quick-gelu."""
     import open_clip
     from open_clip.pretrained import get_pretrained_cfg
 
@@ -103,7 +103,7 @@ def _named_config(arch: str, tag: str | None) -> tuple[dict[str, Any], dict[str,
 
 
 def _download(spec: Spec) -> Path:
-    """The file of ARCH/TAG, from open_clip's cache or the network.
+    """Return the file of ARCH/TAG, from open_clip's cache or the network.
 
     Raises:
         BenchError: it is not here and does not arrive; says what to fetch by hand and how to name it then.
@@ -150,7 +150,7 @@ def _assemble(
 
 
 def _check_layers(config: Mapping[str, Any], weights: int, origin: str) -> None:
-    """Refuse more layers than there are weights, each of which would be an object in memory."""
+    """Reject more layers than there are weights, each of which would be an object in memory."""
     for tower in ("vision_cfg", "text_cfg"):
         layers = config[tower].get("layers")
         count = sum(n for n in (layers if isinstance(layers, list | tuple) else [layers]) if isinstance(n, int))
@@ -159,7 +159,7 @@ def _check_layers(config: Mapping[str, Any], weights: int, origin: str) -> None:
 
 
 def _build(config: dict[str, Any], origin: str) -> nn.Module:
-    """An open_clip model with random weights, without touching the global random state.
+    """Build an open_clip model with random weights, without touching the global random state.
 
     Raises:
         BenchError: the configuration is malformed.
@@ -176,7 +176,7 @@ def _build(config: dict[str, Any], origin: str) -> nn.Module:
 
 
 def _fitting(model: nn.Module, state: Mapping[str, torch.Tensor], origin: str) -> dict[str, torch.Tensor]:
-    """The weights as the model takes them; nothing is resized, left out or ignored.
+    """Match the weights to the model; nothing is resized, left out or ignored.
 
     Raises:
         BenchError: names the first key that differs, with what was found and what was expected.
@@ -196,7 +196,7 @@ def _fitting(model: nn.Module, state: Mapping[str, torch.Tensor], origin: str) -
 
 
 def _told(tensor: torch.Tensor | None) -> str:
-    """Shape, and whether a weight that should be a fraction is one."""
+    """Describe a weight by its shape, and say where it should be a fraction and is not."""
     if tensor is None:
         return "no such key"
     return f"shape {list(tensor.shape)}" + ("" if tensor.is_floating_point() else " of whole numbers")

@@ -1,4 +1,4 @@
-"""Where frozen features are kept, and whether anything can be written there; known without importing torch."""
+"""Locate the cache of frozen features and check that it is writable, without importing torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ELSEWHERE: Final = f"name another folder in {ENVIRONMENT}, or as cache under [pa
 
 
 def features_root(cache: str | Path | None = None) -> Path:
-    """The folder `features`, in `cache`, or in what NOISY_PROMPT_BENCH_CACHE names, or in the user's cache folder."""
+    """Return the features folder: under `cache`, NOISY_PROMPT_BENCH_CACHE, or the user's cache folder."""
     import platformdirs
 
     named = cache or os.environ.get(ENVIRONMENT) or platformdirs.user_cache_dir("noisy-prompt-bench")
@@ -20,7 +20,7 @@ def features_root(cache: str | Path | None = None) -> Path:
 
 
 def unwritable(folder: Path) -> str | None:
-    """Why nothing can be written in a folder, or why it cannot be made; None where it can. Leaves nothing behind."""
+    """Return why a folder cannot be written or created; None where it can. Leaves nothing behind."""
     place = folder
     while not os.path.lexists(place) and place != place.parent:
         place = place.parent

@@ -1,4 +1,4 @@
-"""How a backbone is named, read without importing torch or open_clip."""
+"""Parse the name of a backbone without importing torch or open_clip."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SUFFIXES: Final = (".safetensors", ".pt", ".pth", ".bin")
 
 @dataclass(frozen=True)
 class Spec:
-    """A backbone's name taken apart.
+    """Parts of a backbone's name.
 
     Attributes:
         arch: an open_clip architecture, or None.
@@ -25,7 +25,7 @@ class Spec:
 
 
 def parse(name: str) -> Spec:
-    """Take apart PATH, ARCH@PATH, ARCH/TAG@PATH or ARCH/TAG; a PATH exists or ends in a checkpoint's suffix.
+    """Split PATH, ARCH@PATH, ARCH/TAG@PATH or ARCH/TAG. A PATH exists or ends in a checkpoint's suffix.
 
     ARCH may be written with a slash where a tag follows (ViT-B/16/openai). Any other name gives an empty `Spec`: it is
     looked up in the registry.

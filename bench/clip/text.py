@@ -1,4 +1,4 @@
-"""The text tower of CLIP with the two cuts that causality makes exact.
+"""Text tower of CLIP with the two exact savings that causal attention allows.
 
 Nothing after [EOT] can reach it, so no padding is computed; and what stands before the class name, if it is the same
 for all classes, has the same keys and values for all, so it is computed once. All tokens of all classes lie on one
@@ -28,7 +28,7 @@ POSITIONS: tuple[Position, ...] = ("end", "middle", "front")
 
 
 class TextTower:
-    """The text half of an open_clip model.
+    """Text half of an open_clip model.
 
     Args:
         model: `open_clip.CLIP` or `open_clip.CustomTextCLIP`.
@@ -57,7 +57,7 @@ class TextTower:
         class_specific: bool,
         deep: Sequence[Tensor] = (),
     ) -> Tensor:
-        """Class features, not normalised, [..., C, D].
+        """Encode class texts as features [..., C, D], not normalised.
 
         Args:
             context: [..., M, W], or [..., C, M, W] where class-specific; leading dimensions are free.
@@ -106,7 +106,7 @@ class TextTower:
     def _tokens(
         self, context: Tensor, classes: ClassTokens, position: Position, class_specific: bool
     ) -> tuple[Tensor, Layout]:
-        """Token embeddings with positions added, [N, T, W], for a context [N, M, W] or [N, C, M, W]."""
+        """Embed tokens and add positions, [N, T, W], for a context [N, M, W] or [N, C, M, W]."""
         vectors = context.shape[-2]
         split = {"end": vectors, "middle": vectors // 2, "front": 0}[position]
         before, after = context[..., :split, :], context[..., split:, :]
@@ -122,14 +122,14 @@ class TextTower:
         return torch.cat(parts, dim=1), layout(shared, groups, context)
 
     def _layer(self, block: Any, x: Tensor, axis: Layout) -> Tensor:
-        """One transformer layer on all tokens, [N, T, W]."""
+        """Apply one transformer layer to all tokens, [N, T, W]."""
         attention = block.attn
         projected = F.linear(block.ln_1(x), attention.in_proj_weight, attention.in_proj_bias)
         queries, keys, values = torch.unflatten(projected, -1, (3, self.heads, -1)).unbind(2)
         return finish(block, x, axis.attend(queries * queries.shape[-1] ** -0.5, keys, values))
 
     def _last_layer(self, block: Any, x: Tensor, axis: Layout) -> Tensor:
-        """The last layer for the [EOT] tokens alone: x [N, T, W] to [N, C, W] in the order of the groups."""
+        """Apply the last layer to the [EOT] tokens alone. Maps x [N, T, W] to [N, C, W] in the order of the groups."""
         weight, bias = block.attn.in_proj_weight, block.attn.in_proj_bias
         normed = block.ln_1(x)
         asked = F.linear(axis.last(normed), weight[: self.width], bias[: self.width])
@@ -146,7 +146,7 @@ class TextTower:
 
 
 def _entered(x: Tensor, number: int, deep: Sequence[Tensor]) -> Tensor:
-    """The tokens [N, T, W] as layer `number` sees them: behind [SOS], its deep prompts [N, M, W] if it has any."""
+    """Insert the deep prompts [N, M, W] of layer `number`, if any, behind [SOS] in tokens [N, T, W]."""
     if not 1 <= number <= len(deep):
         return x
     vectors = deep[number - 1]
@@ -154,7 +154,7 @@ def _entered(x: Tensor, number: int, deep: Sequence[Tensor]) -> Tensor:
 
 
 def _suffix(group: Group, before: Tensor | None, after: Tensor, class_specific: bool) -> Tensor:
-    """A group's tokens behind the shared prefix, [N, G, L, W], from context parts [N, m, W] or [N, C, m, W]."""
+    """Return a group's tokens behind the shared prefix, [N, G, L, W]. Context parts are [N, m, W] or [N, C, m, W]."""
     count = len(group.classes)
     parts = []
     if before is not None:
@@ -176,7 +176,7 @@ def _check(model: nn.Module, tower: Any) -> None:
 
 
 def _problem(model: nn.Module, tower: Any) -> str | None:
-    """What keeps a text tower from being encoded here, or None."""
+    """Return why a text tower cannot be encoded here, or None."""
     from open_clip.transformer import ResidualAttentionBlock
 
     blocks = getattr(getattr(tower, "transformer", None), "resblocks", None)

@@ -1,4 +1,4 @@
-"""Class names as tokens of CLIP's byte-pair vocabulary, grouped by length and embedded once.
+"""Tokenise class names in CLIP's byte-pair vocabulary, grouped by length and embedded once.
 
 The convention is CoOp's (arXiv 2109.01134): `_` becomes a space and the prompt ends in a period, so a prompt reads
 [SOS] context, name, ".", [EOT] with the name before, inside or behind the context.
@@ -29,7 +29,7 @@ RENAME = f"; rename one {OWN}."
 
 @dataclass(frozen=True)
 class Group:
-    """Classes whose names have equally many tokens, and whose tails too.
+    """Classes whose names have equally many tokens, and so do their tails.
 
     Attributes:
         classes: their positions among all C classes, [G] long.
@@ -43,13 +43,13 @@ class Group:
 
     @property
     def length(self) -> int:
-        """Tokens of name and tail, L + K."""
+        """Number of tokens of name and tail, L + K."""
         return self.name.shape[1] + self.tail.shape[1]
 
 
 @dataclass(frozen=True)
 class ClassTokens:
-    """Tokenised and embedded class names; frozen, and good for any context and position.
+    """Tokenised and embedded class names, immutable and usable with any context and position.
 
     Attributes:
         names: the C class names as given.
@@ -71,7 +71,7 @@ class ClassTokens:
 
     @property
     def lengths(self) -> tuple[int, ...]:
-        """Tokens of each class behind [SOS], the context not counted."""
+        """Tokens of each class behind [SOS], without the context."""
         return tuple(len(name) + len(tail) for name, tail in zip(self.ids, self.tails, strict=True))
 
     def check_room(self, context: int, positions: int) -> None:
@@ -87,7 +87,7 @@ class ClassTokens:
 
 
 def too_long(what: str, length: int, context: int, positions: int) -> str | None:
-    """What to change about a prompt that the text tower has no room for, as a sentence; None where it fits.
+    """Return advice on a prompt that exceeds the text tower's positions, as a sentence; None where it fits.
 
     Args:
         what: names the prompt.
@@ -109,14 +109,14 @@ def too_long(what: str, length: int, context: int, positions: int) -> str | None
 
 @lru_cache(maxsize=1)
 def tokenizer() -> SimpleTokenizer:
-    """The byte-pair tokenizer that OpenAI's and most open_clip weights share."""
+    """Return the byte-pair tokenizer that OpenAI's and most open_clip weights share."""
     from open_clip import SimpleTokenizer
 
     return SimpleTokenizer()
 
 
 def encode(text: str, rows: frozenset[int] | None = None) -> tuple[int, ...]:
-    """Token ids of a text, without [SOS] and [EOT].
+    """Tokenise a text to ids, without [SOS] and [EOT].
 
     Args:
         text: any text.
@@ -130,7 +130,10 @@ def encode(text: str, rows: frozenset[int] | None = None) -> tuple[int, ...]:
 
 
 def unknown_words(texts: Iterable[str], rows: frozenset[int] | None) -> list[str]:
-    """Words of some texts, each once, of which a token has no embedding, as the tokenizer divides and spells them."""
+    """List the words of some texts, once each, that contain a token without embedding.
+
+    They are spelt as the tokenizer divides them.
+    """
     if rows is None:
         return []
     split, clean = tokenizer().pat, tokenizer().clean_fn
@@ -139,7 +142,7 @@ def unknown_words(texts: Iterable[str], rows: frozenset[int] | None) -> list[str
 
 
 def check_words(texts: Sequence[str], rows: frozenset[int] | None) -> None:
-    """Refuse words without an embedding.
+    """Reject words without an embedding.
 
     Raises:
         BenchError: names all of them, and the first text with one.
@@ -155,14 +158,14 @@ def check_words(texts: Sequence[str], rows: frozenset[int] | None) -> None:
 
 
 def listed(noun: str, words: Sequence[str]) -> str:
-    """`word "a"` or `words "a", "b" and 3 more`."""
+    """Format words as `word "a"` or `words "a", "b" and 3 more`."""
     shown = ", ".join(f'"{word}"' for word in words[:MOST_WORDS])
     more = f" and {len(words) - MOST_WORDS} more" if len(words) > MOST_WORDS else ""
     return f"{noun}{'s' if len(words) > 1 else ''} {shown}{more}"
 
 
 def indistinct(names: Sequence[str], homonyms: Collection[str] = ()) -> list[str]:
-    """What makes class names unfit for prompts, a sentence for each: no token, or the same tokens as another's.
+    """Explain, a sentence each, which class names are unfit for prompts: no token, or another's tokens.
 
     Compared is what the text tower is given, the name with the period that follows it: CLIP's tokenizer knows no upper
     case, unescapes HTML, mends Unicode and leaves out spaces, and `_` is one.
@@ -186,13 +189,13 @@ def indistinct(names: Sequence[str], homonyms: Collection[str] = ()) -> list[str
 
 
 def _written(name: str) -> str:
-    """A name in a message, in which spaces that would not be seen stand as `_`."""
+    """Format a name for a message, with invisible spaces written as `_`."""
     return name if name == " ".join(name.split()) and name else name.replace(" ", "_")
 
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What the text tower of a backbone takes.
+    """Token and length limits of a backbone's text tower.
 
     Attributes:
         rows: the token ids that have an embedding; None is all.
@@ -203,7 +206,7 @@ class Vocabulary:
     positions: int
 
     def problems(self, prompts: Collection[tuple[str, int]]) -> list[str]:
-        """All unknown words of some prompts in one sentence, and the longest prompt where there is no room for it.
+        """Report all unknown words of some prompts in one sentence, and the longest prompt that does not fit.
 
         Args:
             prompts: texts, each with the number of context vectors that go with it.

@@ -1,4 +1,4 @@
-"""Reads the tensors of a TorchScript archive without running anything that it holds.
+"""Read the tensors of a TorchScript archive without running anything in it.
 
 Such an archive carries code beside its weights, and `torch.jit.load` runs it. Here the stream that lists the weights is
 unpickled by a class that can make nothing but numbers, texts, plain containers, descriptions of tensors, and objects
@@ -46,11 +46,11 @@ OPCODES: Final = frozenset((
 
 
 class Refused(ValueError):
-    """The archive holds something that is not read."""
+    """Archive content that the reader refuses."""
 
 
 class _Storage(NamedTuple):
-    """The bytes of a tensor: a file of the archive, and how many numbers of which format it has."""
+    """Bytes of a tensor: a file of the archive, its number format and how many numbers it has."""
 
     kind: torch.dtype
     key: str
@@ -58,12 +58,12 @@ class _Storage(NamedTuple):
 
     @property
     def size(self) -> int:
-        """In bytes."""
+        """Size in bytes."""
         return self.length * self.kind.itemsize
 
 
 class _Listed(NamedTuple):
-    """A tensor as the stream describes it; sizes and steps in elements."""
+    """Tensor as the stream describes it; sizes and steps in elements."""
 
     storage: _Storage
     offset: int
@@ -75,7 +75,7 @@ _IN_PYTHON: Any = pickle._Unpickler  # noqa: SLF001 - has no public name; its me
 
 
 class _Object:
-    """An object of one of the archive's own classes: attributes by name, and nothing that could be called."""
+    """Object of one of the archive's own classes: attributes by name, and nothing callable."""
 
     qualified: ClassVar[str]
     attributes: dict[str, Any]
@@ -87,7 +87,7 @@ class _Object:
 
 
 class _Function:
-    """A function that the stream may call; it cannot be changed."""
+    """Immutable function that the stream may call."""
 
     __slots__ = ("_call",)
 
@@ -125,7 +125,7 @@ _KNOWN: Final = {
 
 
 class _Unpickler(_IN_PYTHON):  # type: ignore[misc] # Any
-    """Makes what this module's first lines say, and asks nobody for anything.
+    """Unpickler restricted to the content that this module's first lines list.
 
     In Python, so that keys can be looked at before they are hashed: of tuples within tuples that would never end.
     """
@@ -135,12 +135,12 @@ class _Unpickler(_IN_PYTHON):  # type: ignore[misc] # Any
         self.classes: dict[str, type[_Object]] = {}
 
     def load_setitem(self) -> None:
-        """A pair of a dictionary, its key a text or a number."""
+        """Add a pair to a dictionary; its key must be a text or a number."""
         self._check_keys(self.stack[-2:-1])
         super().load_setitem()
 
     def load_setitems(self) -> None:
-        """As `load_setitem`, for all pairs since the last mark."""
+        """Repeat `load_setitem` for all pairs since the last mark."""
         self._check_keys(self.stack[::2])
         super().load_setitems()
 
@@ -155,7 +155,7 @@ class _Unpickler(_IN_PYTHON):  # type: ignore[misc] # Any
             raise Refused("a dictionary whose keys are no texts or numbers")
 
     def find_class(self, module: str, name: str) -> Any:
-        """A class that does nothing for one of the archive's own, a number format, or a function of `_KNOWN`."""
+        """Return an inert class for the archive's own classes, a number format, or a function of `_KNOWN`."""
         if module.partition(".")[0] == ROOT:
             full = f"{module}.{name}"
             if full not in self.classes and len(self.classes) < CLASSES:
@@ -168,7 +168,7 @@ class _Unpickler(_IN_PYTHON):  # type: ignore[misc] # Any
         return _KNOWN[module, name]
 
     def persistent_load(self, pid: Any) -> _Storage:
-        """A description of the bytes of a tensor."""
+        """Return a description of the bytes of a tensor."""
         match pid:
             case ("storage", torch.dtype() as kind, str(key), str(), int(count)) if _count(count):
                 return _Storage(kind, key, count)
@@ -176,7 +176,8 @@ class _Unpickler(_IN_PYTHON):  # type: ignore[misc] # Any
 
 
 def read_torchscript(archive: zipfile.ZipFile, size: int) -> dict[str, Tensor]:
-    """Parameters and buffers by name, as `torch.jit.load(...).state_dict()` gives them; tensors may share storage.
+    """Return parameters and buffers by name, as `torch.jit.load(...).state_dict()` gives them. Tensors may share
+    storage.
 
     Args:
         archive: a TorchScript archive, open.
@@ -201,7 +202,7 @@ def read_torchscript(archive: zipfile.ZipFile, size: int) -> dict[str, Tensor]:
 
 
 def _check_opcodes(stream: bytes) -> None:
-    """Refuse what no writer of TorchScript writes, above all what would allocate by a number in the stream."""
+    """Reject opcodes that no TorchScript writer emits, above all those that allocate by a number in the stream."""
     for opcode, argument, _ in pickletools.genops(stream):
         if opcode.name not in OPCODES:
             raise Refused(f"the instruction {opcode.name}")
@@ -210,7 +211,7 @@ def _check_opcodes(stream: bytes) -> None:
 
 
 def _state(root: Any, declared: Callable[[str], frozenset[str]]) -> Iterator[tuple[str, _Listed]]:
-    """Name and description of every parameter and buffer of a module and the modules in it."""
+    """List name and description of every parameter and buffer of a module and its submodules."""
     if not isinstance(root, _Object):
         raise Refused("no module")
     waiting, seen = [("", root)], 0
@@ -228,7 +229,7 @@ def _state(root: Any, declared: Callable[[str], frozenset[str]]) -> Iterator[tup
 
 
 class _Archive:
-    """The files of an archive under the folder that holds all of them."""
+    """Files of an archive under its common folder."""
 
     def __init__(self, archive: zipfile.ZipFile, root: str) -> None:
         self.archive, self.root = archive, root
@@ -236,7 +237,7 @@ class _Archive:
         self._declared: dict[str, Mapping[str, frozenset[str]]] = {}
 
     def read(self, name: str, most: int) -> bytes:
-        """A file of no more than `most` bytes, whatever the archive says of it."""
+        """Read a file of at most `most` bytes, whatever size the archive declares."""
         with self.archive.open(self.root + name) as file:
             content = file.read(most + 1)
         if len(content) > most:
@@ -244,7 +245,7 @@ class _Archive:
         return content
 
     def declared(self, qualified: str) -> frozenset[str]:
-        """Names of a module's own parameters and buffers, looked up in the text of its class; of no module none."""
+        """Return names of a module's own parameters and buffers from its class's source. Of no module none."""
         path, _, name = qualified.rpartition(".")
         if path not in self._declared:
             text = self.read(f"code/{path.replace('.', '/')}.py", self._left)
@@ -253,7 +254,7 @@ class _Archive:
         return self._declared[path].get(name, frozenset())
 
     def tensor(self, storage: _Storage) -> Tensor:
-        """All elements of a storage, [length], in memory of their own."""
+        """Read all elements of a storage, [length], into memory of their own."""
         content = bytearray(self.read(f"data/{storage.key}", storage.size))
         if len(content) != storage.size:
             raise Refused(f"{len(content)} bytes for a tensor of {storage.size}")
@@ -263,7 +264,7 @@ class _Archive:
 
 
 def _declarations(text: str) -> Iterator[tuple[str, frozenset[str]]]:
-    """Names of the parameters and buffers of every class of a file that is a module."""
+    """Return names of the parameters and buffers of every module class in a file."""
     for part in re.split(r"^class ", text, flags=re.MULTILINE)[1:]:
         head = re.match(r"(\w+)\(Module\):\n", part)
         if head:
@@ -272,7 +273,7 @@ def _declarations(text: str) -> Iterator[tuple[str, frozenset[str]]]:
 
 
 def _view(elements: Tensor, listed: _Listed) -> Tensor:
-    """The tensor among the elements of its storage; never beyond them."""
+    """Return the tensor among the elements of its storage, never beyond them."""
     reach = listed.offset + sum((size - 1) * step for size, step in zip(listed.size, listed.stride, strict=True))
     if 0 not in listed.size and reach >= len(elements):
         raise Refused("a tensor beyond its bytes")

@@ -1,4 +1,4 @@
-"""Augmented views of training images: random resized crop and horizontal flip, drawn once and recorded by seed.
+"""Augmented views of training images: random resized crop and horizontal flip, reproducible by seed.
 
 As CoOp and its descendants train (Dassl: torchvision's `RandomResizedCrop(size, scale=(0.08, 1))`, bicubic, then a flip
 with probability one half; method specification 1.4). Tip-Adapter crops at least half of the area.
@@ -24,7 +24,7 @@ PER_TRY: Final = 4
 
 
 class Crop(NamedTuple):
-    """A part of an image in pixels, and whether it is mirrored."""
+    """Crop of an image in pixels, and whether it is mirrored."""
 
     top: int
     left: int
@@ -50,12 +50,12 @@ class View:
     crop: float
 
     def __str__(self) -> str:
-        """What a feature key calls it."""
+        """Return its text in a feature key."""
         return f"augmented {self.number} of {self.dataset}, seed {self.seed}, crop {self.crop:g}"
 
 
 def random_crop(stream: Stream, width: int, height: int, least: float) -> Crop:
-    """A random resized crop and flip of an image, distributed as torchvision's.
+    """Draw a random resized crop and flip of an image, distributed as torchvision's.
 
     Ten times a share of the area, uniform in [`least`, 1], and a ratio of width to height, log-uniform in [3/4, 4/3];
     the first that fits, anywhere in the image; where none does, the largest central part of an allowed ratio.
@@ -79,7 +79,7 @@ def random_crop(stream: Stream, width: int, height: int, least: float) -> Crop:
 
 
 class Augmented(Sequence[Image.Image]):
-    """Images under one view, RGB, `size` x `size`, so that an evaluation transform leaves their geometry alone.
+    """Images under one view, RGB, `size` x `size`, so that an evaluation transform keeps their geometry.
 
     Args:
         images: N images.

@@ -1,4 +1,4 @@
-"""Images in files: decoded when indexed, in colour, and a file that cannot be decoded is named."""
+"""Decode image files in colour, and name a file that cannot be decoded."""
 
 from __future__ import annotations
 
@@ -34,21 +34,21 @@ TURNS: Final = {
 
 
 def reason(error: Exception) -> str:
-    """What Pillow says of a file, in one line without the path, which the caller names."""
+    """Return Pillow's error on a file in one line without the path, which the caller names."""
     text = " ".join(str(error).split()) or type(error).__name__
     unknown = text.startswith("cannot identify image file")
     return "not an image, or none of a kind that Pillow reads" if unknown else text
 
 
 def in_colour(image: Image.Image) -> Image.Image:
-    """An image in RGB, grey of more than 8 bits scaled to 256 levels (`bench.images.grey`)."""
+    """Convert an image to RGB, grey of more than 8 bits scaled to 256 levels (`bench.images.grey`)."""
     # Pillow warns where it would drop a palette's transparency; the detour over RGBA gives the same colours.
     whole = image.convert("RGBA") if isinstance(image.info.get("transparency"), bytes) else scaled(image)
     return whole.convert("RGB")
 
 
 def read_image(file: Path, upright: bool = False) -> Image.Image:
-    """A file decoded whole, in RGB.
+    """Decode a whole file, in RGB.
 
     Args:
         file: of any kind that Pillow opens.
@@ -65,7 +65,7 @@ def read_image(file: Path, upright: bool = False) -> Image.Image:
 
 
 def orientation(image: Image.Image) -> int:
-    """The EXIF orientation of an opened image, 1 to 8; 1 where there is none that can be read."""
+    """Return the EXIF orientation of an opened image, 1 to 8; 1 where none can be read."""
     try:
         found = image.getexif().get(Base.Orientation, 1)
     except UNDECODABLE:  # torn EXIF hides no image
@@ -74,7 +74,7 @@ def orientation(image: Image.Image) -> int:
 
 
 def reading(file: Path, upright: bool) -> str:
-    """How an image is read otherwise than by Pillow's own conversion, from its header alone.
+    """Describe a conversion other than Pillow's own, from the image's header alone.
 
     Returns:
         A code of `bench.images.grey.SCALED`, "turned", both with a space between, or empty.
@@ -89,7 +89,7 @@ def reading(file: Path, upright: bool) -> str:
 
 
 def _may_be_turned(image: Image.Image, file: Path) -> bool:
-    """Whether to ask for the orientation: that decodes PNG, so its bytes are looked at; TIFF is turned anyway."""
+    """Return whether to read the orientation. That decodes PNG, so its bytes are looked at; TIFF is turned anyway."""
     if image.format == "PNG":
         content = file.read_bytes()
         return any(mark in content for mark in (b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp"))
@@ -115,7 +115,7 @@ class FileImages(Sequence[Image.Image]):
         return len(self.names)
 
     def __getitem__(self, index: int) -> Image.Image:  # type: ignore[override] # slices are never asked for
-        """One image.
+        """Return one image.
 
         Raises:
             BenchError: the file is missing, cannot be decoded, or is not the one that the digest was taken of.

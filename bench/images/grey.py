@@ -1,4 +1,7 @@
-"""Grey images of more than 8 bits, or with a sign, in 256 levels; Pillow's conversion cuts off what is above 255."""
+"""Scale grey images that are signed or deeper than 8 bits to 256 levels.
+
+Pillow's conversion cuts off what is above 255.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ SCALED: Final = {
 
 @dataclass(frozen=True)
 class Depth:
-    """How the values of a grey image become 0 to 255.
+    """Mapping of a grey image's values to 0 to 255.
 
     Attributes:
         code: of `SCALED`.
@@ -46,7 +49,7 @@ class Depth:
 
 
 def depth_of(image: Image.Image) -> Depth | None:
-    """What the header of an image says of its depth; None for 8 bits without a sign, or colour."""
+    """Return the depth from an image's header; None for 8 bits without a sign, or colour."""
     mode = image.mode.partition(";")[0]
     tags: Mapping[int, Any] = getattr(image, "tag_v2", {})
     if mode == "L" and _first(tags, Base.SampleFormat) == SIGNED:  # Pillow shows those below 0 as above 127
@@ -63,7 +66,7 @@ def depth_of(image: Image.Image) -> Depth | None:
 
 
 def scaled(image: Image.Image) -> Image.Image:
-    """The image in mode "L" where it is grey of more than 8 bits or with a sign, else itself.
+    """Scale a grey image of more than 8 bits or with a sign to mode "L". Others are returned as they are.
 
     Integers go by their depth and floats by their declared range, else by the range of the image; what is outside is
     cut off. NaN is black, and so is an image of one single value whose range nobody declares.
@@ -86,7 +89,7 @@ def scaled(image: Image.Image) -> Image.Image:
 
 
 def _range_of(values: NDArray[Any], depth: Depth) -> tuple[float, float]:
-    """The range that the values of an image call for."""
+    """Return the range of values that an image requires."""
     known = values[np.isfinite(values)]
     low, high = (float(known.min()), float(known.max())) if known.size else (0.0, 0.0)
     if depth.code == "float":
@@ -107,7 +110,8 @@ def _code(image: Image.Image, mode: str, bits: float | None) -> str:
 
 
 def _declared(tags: Mapping[int, Any], code: str) -> tuple[float, float] | None:
-    """The range that a TIFF declares in SMinSampleValue and SMaxSampleValue, or by a MaxSampleValue that tells a depth.
+    """Return the range that a TIFF declares in its tags. These are SMinSampleValue and SMaxSampleValue, or a
+    MaxSampleValue that implies a depth.
 
     MinSampleValue and MaxSampleValue are statistics that may not change how an image looks, says TIFF 6.0; but where
     the greatest value is that of 9 to 15 bits (4,095), it is how cameras tell their depth.
@@ -120,7 +124,7 @@ def _declared(tags: Mapping[int, Any], code: str) -> tuple[float, float] | None:
 
 
 def _first(tags: Mapping[int, Any], tag: Base) -> float | None:
-    """The value of a tag, for the first sample where there is one for each; None where it is not there or no number."""
+    """Return a tag's value, of the first sample where each has one; None where absent or no number."""
     value: Any = tags.get(tag)
     first: Any = value[0] if isinstance(value, tuple) and value else value
     try:

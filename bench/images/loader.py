@@ -1,4 +1,4 @@
-"""Work on images in chunks, done by worker processes and handed over in order.
+"""Process images in chunks, in worker processes, and return results in order.
 
 A chunk always holds the same 64 images and is worked on by one thread, so no bit depends on how many processes there
 are. torch's DataLoader runs them; it gets chunk numbers and hands back whole chunks.
@@ -31,7 +31,8 @@ SMALL: Final = CHUNK * 224 * 224  # pixels up to which a pass ends before proces
 
 
 def allowed(most: int | None = None) -> int:
-    """Processors that loading may use: of NOISY_PROMPT_BENCH_LOADERS, else `most`, else those of this process.
+    """Return the processors that loading may use. NOISY_PROMPT_BENCH_LOADERS decides, else `most`, else those of this
+    process.
 
     These are its affinity and quota, and OMP_NUM_THREADS at most: schedulers set it to 1 in their workers, so that a
     trial does not load with its neighbours' processors.
@@ -51,7 +52,7 @@ def allowed(most: int | None = None) -> int:
 
 
 def processes(count: int, size: int, device: str = "cpu", most: int | None = None) -> int:
-    """How many processes a pass over images is given; 0 does it in this one.
+    """Return the number of processes for a pass over images; 0 works in this process.
 
     Args:
         count: images.
@@ -68,12 +69,12 @@ def processes(count: int, size: int, device: str = "cpu", most: int | None = Non
 
 
 def threads(most: int | None = None) -> int:
-    """How many threads decode a batch in this process, at least 1; `most` as for `allowed`."""
+    """Return the number of threads that decode a batch here, at least 1; `most` as for `allowed`."""
     return max(1, allowed(most))
 
 
 def in_order(work: Callable[[range], T], count: int, processes: int = 0, pin: bool = False) -> Iterator[T]:
-    """What `work` makes of each chunk of `count` positions, in order.
+    """Yield the result of `work` on each chunk of `count` positions, in order.
 
     Args:
         work: called in a worker process, with one thread; pure.
@@ -104,7 +105,7 @@ def in_order(work: Callable[[range], T], count: int, processes: int = 0, pin: bo
 
 
 def _next(results: Iterator[T]) -> T:
-    """The next chunk, or a BenchError where the process that worked on it is gone."""
+    """Return the next chunk, or raise BenchError where its process is gone."""
     try:
         return next(results)
     except RuntimeError as error:  # torch's
@@ -115,7 +116,7 @@ def _next(results: Iterator[T]) -> T:
 
 
 def _started(chunks: _Chunks[T], processes: int, pin: bool) -> Iterator[T | _Failure]:
-    """Worker processes at work. On Linux they are forked, and share the weights of a backbone with this process."""
+    """Start the worker processes. On Linux they are forked, and share the weights of a backbone with this process."""
     with (
         warnings.catch_warnings()
     ):  # of more processes than processors; of a fork beside threads, which compute nothing
@@ -129,7 +130,7 @@ def _started(chunks: _Chunks[T], processes: int, pin: bool) -> Iterator[T | _Fai
 
 @contextmanager
 def one_intra_op_thread() -> Iterator[None]:
-    """Let torch compute with one thread, and give it back what it had."""
+    """Limit torch to one thread, and restore its setting afterwards."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -140,7 +141,10 @@ def one_intra_op_thread() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Failure:
-    """An exception as it travels: an exception object may not survive pickling, and torch would add its traceback."""
+    """Exception in transit between processes.
+
+    An exception object may not survive pickling, and torch would add its traceback.
+    """
 
     kind: str
     text: str
@@ -157,7 +161,7 @@ class _Failure:
 
 
 class _Chunks(Dataset[Any], Generic[T]):
-    """Chunk numbers to what `work` makes of their positions."""
+    """Data set that maps chunk numbers to the result of `work` on their positions."""
 
     def __init__(self, work: Callable[[range], T], count: int) -> None:
         self.work, self.count = work, count
@@ -176,5 +180,5 @@ class _Chunks(Dataset[Any], Generic[T]):
 
 
 def _same(value: T) -> T:
-    """torch would make tensors of arrays otherwise, and send them through shared memory."""
+    """Return the batch unchanged. torch would make tensors of arrays otherwise, and send them through shared memory."""
     return value

@@ -1,4 +1,4 @@
-"""Images on their way to a tower: as bytes until a batch is scaled, decoded or read when asked for."""
+"""Images before a tower: kept as bytes until a batch is scaled, decoded or read on demand."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Transform: TypeAlias = Callable[[Image.Image], Tensor]
 
 
 class Evaluation:
-    """An evaluation transform, cut where its images are still bytes: geometry per image, scaling per batch.
+    """Evaluation transform, split where its images are still bytes: geometry per image, scaling per batch.
 
     Bytes are a quarter of the size to send, to keep and to move to a device, and the bits of a batch that is scaled as
     one are those of `transform` (torchvision's ToTensor and Normalize) on each image.
@@ -38,14 +38,14 @@ class Evaluation:
         self._mean, self._std = (list(steps[-1].mean), list(steps[-1].std)) if self.in_bytes else ([], [])
 
     def decoded(self, image: Image.Image) -> Tensor:
-        """An image before scaling, [3, H, W] uint8 (float32 where the transform could not be cut)."""
+        """Decode an image before scaling, [3, H, W] uint8 (float32 where the transform could not be split)."""
         found: Any = scaled(image)
         for step in self._geometry:
             found = step(found)
         return F.pil_to_tensor(found) if self.in_bytes else found  # type: ignore[no-any-return] # untyped
 
     def scaled(self, pixels: Tensor) -> Tensor:
-        """What enters a tower, [B, 3, H, W] float32, of decoded images, on their device."""
+        """Scale decoded images to a tower's input, [B, 3, H, W] float32, on their device."""
         if not self.in_bytes:
             return pixels
         found: Tensor = F.normalize(pixels.to(torch.float32).div_(255), self._mean, self._std, inplace=True)
@@ -53,7 +53,7 @@ class Evaluation:
 
 
 def read(images: Sequence[Image.Image], index: int, evaluation: Evaluation) -> Tensor:
-    """One image, decoded, [3, H, W].
+    """Decode one image, [3, H, W].
 
     Raises:
         BenchError: it cannot be; named by whoever holds the files, else by its number.
@@ -68,7 +68,7 @@ def read(images: Sequence[Image.Image], index: int, evaluation: Evaluation) -> T
 
 
 class Chosen(Sequence[Image.Image]):
-    """Some images of a sequence, in the order of their positions [N]."""
+    """Selected images of a sequence, in the order of their positions [N]."""
 
     def __init__(self, images: Sequence[Image.Image], positions: Sequence[int]) -> None:
         self.images, self.positions = images, positions
@@ -81,7 +81,7 @@ class Chosen(Sequence[Image.Image]):
 
 
 class Joined(Sequence[Image.Image]):
-    """The images of several sequences, one after the other."""
+    """Concatenated sequences of images."""
 
     def __init__(self, parts: Sequence[Sequence[Image.Image]]) -> None:
         self.parts, self.ends = parts, list(itertools.accumulate(map(len, parts)))
@@ -95,17 +95,17 @@ class Joined(Sequence[Image.Image]):
 
 
 class Unscaled(Protocol):
-    """Decoded images by position: a tensor [N, 3, H, W], or something that decodes them."""
+    """Decoded images by position: a tensor [N, 3, H, W], or an object that decodes them."""
 
     def __getitem__(self, index: Any, /) -> Tensor:
-        """The images at these positions [B], [B, 3, H, W]."""
+        """Return the images at these positions [B], [B, 3, H, W]."""
         ...
 
     def __len__(self) -> int: ...
 
 
 class Decoded:
-    """Images that are decoded when asked for, by a few threads (Pillow lets others run while it works).
+    """Images decoded on demand by a few threads (Pillow releases the interpreter while it decodes).
 
     Args:
         images: N images.
@@ -120,7 +120,7 @@ class Decoded:
         return len(self.images)
 
     def __getitem__(self, index: Tensor) -> Tensor:
-        """The images at these positions [B], [B, 3, H, W]."""
+        """Decode the images at these positions [B], [B, 3, H, W]."""
         positions = index.tolist()
         if self.threads < 2:
             return torch.stack([self._read(position) for position in positions])
@@ -132,7 +132,7 @@ class Decoded:
 
 
 class LazyPixels:
-    """Images of some samples that are scaled when asked for; see `bench.contracts.method.Pixels`.
+    """Images of some samples, scaled on demand; see `bench.contracts.method.Pixels`.
 
     Args:
         unscaled: decoded images.
@@ -147,15 +147,15 @@ class LazyPixels:
         self.unscaled, self.rows, self.evaluation, self.device = unscaled, rows.cpu(), evaluation, device
 
     def __getitem__(self, index: Tensor | slice) -> Tensor:
-        """The images at these positions, [B, 3, H, W] float32, on the device."""
+        """Return the images at these positions, [B, 3, H, W] float32, on the device."""
         rows = self.rows[index if isinstance(index, slice) else index.cpu()]
         return self.evaluation.scaled(self.unscaled[rows].to(self.device))
 
     def only(self, index: Tensor | slice) -> LazyPixels:
-        """The same for some of the samples, which are not decoded yet."""
+        """Select some of the samples without decoding them."""
         rows = self.rows[index if isinstance(index, slice) else index.cpu()]
         return LazyPixels(self.unscaled, rows, self.evaluation, self.device)
 
     def to(self, device: str | torch.device) -> LazyPixels:
-        """The same, handed over on a device."""
+        """Return the same images, delivered on another device."""
         return LazyPixels(self.unscaled, self.rows, self.evaluation, device)

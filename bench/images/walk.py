@@ -1,4 +1,4 @@
-"""Images below a folder: which files are images, what is left out, and why."""
+"""Find images below a folder, and report which files are skipped and why."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ SAID: Final[dict[Why, tuple[str, str]]] = {
 
 @lru_cache(maxsize=1)
 def endings() -> frozenset[str]:
-    """The endings, in small letters, of the pictures that the installed Pillow opens."""
+    """Return the lower-case file endings of pictures that the installed Pillow opens."""
     lacking = {name for name, feature in OPTIONAL.items() if not features.check(feature)}
     known = Image.registered_extensions()
     return frozenset(e for e, name in known.items() if name in Image.OPEN and name not in NO_PICTURES | lacking)
 
 
 class Walk:
-    """Looks for images below a root; hidden files and folders of systems are no images, links are followed.
+    """Search for images below a root. Hidden files and folders of systems are no images, links are followed.
 
     Args:
         root: the folder that names are relative to in what is said.
@@ -70,11 +70,11 @@ class Walk:
 
     @property
     def left_out(self) -> tuple[str, ...]:
-        """A sentence for each reason, in the order of `SAID`."""
+        """Sentences on the files left out, one for each reason, in the order of `SAID`."""
         return tuple(_sentence(why, list(self.left[why])) for why in SAID if why in self.left)
 
     def folders(self, folder: Path) -> list[Path]:
-        """The folders in a folder, sorted.
+        """List the folders in a folder, sorted.
 
         Raises:
             BenchError: one has a name that is not UTF-8.
@@ -82,11 +82,11 @@ class Walk:
         return [Path(entry) for entry in self._entries(folder) if self._is_folder(entry, hidden=folder != self.root)]
 
     def loose(self, folder: Path) -> list[str]:
-        """The names of the images that lie in a folder itself, sorted."""
+        """List the images directly in a folder, sorted."""
         return [entry.name for entry in self._entries(folder) if self._is_image(entry)]
 
     def images(self, folder: Path) -> Iterator[Path]:
-        """All images below a folder, through links too; of a folder that is reached twice the first way counts.
+        """List all images below a folder, through links too. Of a folder that is reached twice the first way counts.
 
         Raises:
             BenchError: a file or folder has a name that is not UTF-8.
@@ -112,7 +112,7 @@ class Walk:
             return []
 
     def _is_folder(self, entry: os.DirEntry[str], hidden: bool) -> bool:
-        """Whether an entry is a folder of the user's; with `hidden`, hidden ones are counted."""
+        """Return whether an entry is a folder of the user's; with `hidden`, hidden ones are counted."""
         try:
             if not entry.is_dir():
                 return False
@@ -127,7 +127,7 @@ class Walk:
         return False
 
     def _is_image(self, entry: os.DirEntry[str]) -> bool:
-        """Whether an entry is an image that can be opened; what merely looks like one is counted."""
+        """Return whether an entry is an image that can be opened. What merely looks like one is counted."""
         name = entry.name.casefold()
         found = _LAST.search(name)
         ending = found[1] if found else ""
@@ -142,7 +142,7 @@ class Walk:
 
 
 def _why_not(entry: os.DirEntry[str], usual: bool, ending: bool) -> Why | Literal[""] | None:
-    """Why a file is no image, "" where it is one, and None where it does not even look like one.
+    """Return why a file is no image. "" where it is one, and None where it does not even look like one.
 
     Args:
         entry: a file, folder or link.
@@ -175,7 +175,7 @@ def _opens(file: Path) -> bool:
 
 
 def _named(entry: os.DirEntry[str]) -> bool:
-    """True.
+    """Return True.
 
     Raises:
         BenchError: the name is not UTF-8.
@@ -185,7 +185,7 @@ def _named(entry: os.DirEntry[str]) -> bool:
 
 
 def check_name(path: Path) -> None:
-    """Refuse a path that no record or table could hold.
+    """Reject a path that no record or table could hold.
 
     Raises:
         BenchError: it is not UTF-8.
