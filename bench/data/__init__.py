@@ -1,1 +1,1 @@
-"""Data sets: the registered ones, a user's own images, their files and how these are fetched."""
+"""Data sets: the registered ones, a user's own images, their files and their downloads."""

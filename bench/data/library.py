@@ -1,4 +1,4 @@
-"""Data sets by name from where the settings say: the only place that knows folders and `skip_broken`."""
+"""Open data sets by name. Nothing else knows their folders and `skip_broken`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Table(Protocol):
-    """A `[dataset.NAME]` table of the settings."""
+    """Settings of a `[dataset.NAME]` table."""
 
     @property
     def root(self) -> str:
@@ -30,12 +30,12 @@ class Table(Protocol):
 
     @property
     def skip_broken(self) -> bool:
-        """Whether images that cannot be decoded are left out."""
+        """Whether to leave out images that cannot be decoded."""
 
 
 @dataclass(frozen=True)
 class Library:
-    """Opens data sets by name. Small to pickle.
+    """Opener of data sets by name. Small to pickle.
 
     Attributes:
         roots: folders by registered name, where they are not in the default place.
@@ -72,14 +72,14 @@ class Library:
         return open_dataset(name, self.roots.get(base), base in self.skip_broken)
 
     def missing(self, name: str) -> tuple[str, ...]:
-        """Say what keeps a data set from being opened, one line each; nothing is decoded."""
+        """List what keeps a data set from being opened, one line each. Nothing is decoded."""
         try:
             return tuple(self.open(name).missing())
         except BenchError as error:
             return error.lines
 
     def identity(self, name: str) -> str:
-        """Return what stands for a data set in a record's key: name, version, mode, `skip_broken`, or a digest.
+        """Return a data set's identity in a record's key: name, version, mode, `skip_broken`, or a digest.
 
         Raises:
             BenchError: the data set is unknown, or a user's folder cannot be read.
@@ -89,7 +89,8 @@ class Library:
 
 
 def identity(name: str, skip_broken: bool = False) -> str:
-    """What stands for the data set in a record's key: name, version and mode, or the digest of a user's own images.
+    """Return a data set's identity in a record's key. That is name, version and mode, or the digest of a user's own
+    images.
 
     Images that are left out shift the positions that shots are drawn from, so `skip_broken` is part of it.
 
@@ -105,7 +106,7 @@ def identity(name: str, skip_broken: bool = False) -> str:
 
 @lru_cache(maxsize=4)
 def open_dataset(name: str, root: str | None = None, skip_broken: bool = False) -> Dataset:
-    """The data set of a name; the last few are kept, for the cells that follow.
+    """Open the data set of a name. The last few are kept, for the cells that follow.
 
     Args:
         name: as `canonical` gives it.
@@ -124,5 +125,5 @@ def open_dataset(name: str, root: str | None = None, skip_broken: bool = False) 
 
 
 def _given(mode: Any, skip_broken: bool) -> tuple[Any, ...]:
-    """The arguments behind the root; a plugin that takes the root alone is asked for no more."""
+    """Return the arguments behind the root. A plugin that takes the root alone gets no more."""
     return (mode, skip_broken) if mode is not None or skip_broken else ()

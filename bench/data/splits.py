@@ -26,7 +26,7 @@ class ArrayImages(Sequence[Image.Image]):
 
 
 def stratified(labels: NDArray[np.int64], name: str, shares: tuple[float, float]) -> dict[SplitName, NDArray[np.int64]]:
-    """Positions of a stratified split: of every class two shares go to train and validation, the rest to test.
+    """Draw the positions of a stratified split. Of every class two shares go to train and validation, the rest to test.
 
     Args:
         labels: [N].

@@ -1,4 +1,4 @@
-"""Data sets with a metadata record: where their files lie, and what is missing of them."""
+"""Locate the files of data sets that have a catalogue entry, and report what is missing."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ONE_MODE = "official"
 
 
 class Catalogued(Dataset):
-    """A data set described in `bench/data/catalogue`.
+    """Data set described in `bench/data/catalogue`.
 
     Args:
         root: the folder of its files, or None for its folder under `catalogue.default_root()`.
@@ -35,33 +35,33 @@ class Catalogued(Dataset):
 
     @property
     def sizes(self) -> catalogue.Sizes | None:
-        """Classes and images that this mode must have."""
+        """Required numbers of classes and images in this mode."""
         return self.entry.sizes.get(self.mode or ONE_MODE)
 
     @property
     def full_name(self) -> str:
-        """The name with the mode, as it is written on the command line."""
+        """Name with the mode, as written on the command line."""
         return self.name if not self.modes or self.mode == self.modes[0] else f"{self.name}[mode={self.mode}]"
 
     def bases(self) -> tuple[Path, ...]:
-        """Folders that the paths of the record may be relative to, in the order in which they are tried."""
+        """List the folders that paths of the catalogue entry may be relative to, in search order."""
         return (self.folder, *(self.folder / nested for nested in self.entry.nested))
 
     def base(self, path: str) -> Path | None:
-        """The first of `bases` under which a path exists."""
+        """Return the first of `bases` under which a path exists."""
         return next((base for base in self.bases() if (base / path).exists()), None)
 
     def place(self, path: str) -> Path | None:
-        """Where a file or folder of the record lies, also compressed (.gz); None where it is missing."""
+        """Locate a file or folder of the catalogue entry, also compressed (.gz); None where it is missing."""
         found = (base / name for base in self.bases() for name in (path, f"{path}.gz"))
         return next((file for file in found if file.exists()), None)
 
     def missing(self) -> list[str]:
-        """What is not there, one line each with what to do about it."""
+        """List what is missing, one line each with what to do about it."""
         return self.absent()
 
     def absent(self) -> list[str]:
-        """Which paths of the record are not there: one line for all that can be fetched, one for each manual step."""
+        """List which of these paths are missing. One line covers all that can be fetched, one each manual step."""
         needed = [
             file for file in self.entry.downloads if not file.optional and (not file.modes or self.mode in file.modes)
         ]
@@ -77,7 +77,7 @@ class Catalogued(Dataset):
         ]
 
     def unreadable(self, error: Exception) -> BenchError:
-        """The error of files that torchvision's class does not take."""
+        """Build the error for files that torchvision's class rejects."""
         reason = " ".join(str(error).split()).partition(" You can use download=True")[0].rstrip(".")
         return BenchError(
             f'dataset {self.full_name}: torchvision cannot read "{self.folder}" ({reason}); fetch its files again.'

@@ -1,4 +1,4 @@
-"""What stands for images in files: a digest, how their headers say they are read, and which cannot be decoded.
+"""Digest image files, record how their headers say they are read, and find those that cannot be decoded.
 
 Each takes a pass over all files, so all are remembered in the user's cache (or where NOISY_PROMPT_BENCH_CACHE says),
 under a stamp of the listing: the folder, and of every file its name, size and time of change. A file that is touched is
@@ -37,7 +37,7 @@ _JPEG: Final = (".jpg", ".jpeg", ".jpe", ".jfif")
 
 
 def listing_digest(root: Path, parts: Mapping[SplitName, tuple[Sequence[str], Labels]], upright: bool = False) -> str:
-    """sha256 over the names, labels and bytes of the files of all splits, 64 hexadecimal digits.
+    """Return the SHA-256 of names, labels and bytes of the files of all splits, 64 hexadecimal digits.
 
     Above 100,000 files the sizes stand for the bytes, and the digest begins with "sizes-". How images are read enters
     where it is not Pillow's own conversion (`readings`).
@@ -66,7 +66,7 @@ def listing_digest(root: Path, parts: Mapping[SplitName, tuple[Sequence[str], La
 
 
 def stamps(root: Path, names: Sequence[str]) -> NDArray[np.int64]:
-    """Size and time of change in nanoseconds of every file, [N, 2].
+    """Return size and modification time in nanoseconds of every file, [N, 2].
 
     Raises:
         BenchError: a file is not there.
@@ -75,7 +75,7 @@ def stamps(root: Path, names: Sequence[str]) -> NDArray[np.int64]:
 
 
 def broken(root: Path, names: Sequence[str]) -> list[str]:
-    """The names of the files that cannot be decoded, in the order given; every file is decoded once.
+    """Return the names of files that cannot be decoded, in the order given. Every file is decoded once.
 
     Raises:
         BenchError: a file is not there.
@@ -84,7 +84,7 @@ def broken(root: Path, names: Sequence[str]) -> list[str]:
 
 
 def readings(root: Path, names: Sequence[str], upright: bool = False) -> list[str]:
-    """How the header of each image says that it is read, see `bench.images.decode.reading`; nothing is decoded.
+    """Return from each image's header how it is read, see `bench.images.decode.reading`. Nothing is decoded.
 
     Args:
         root: the folder that the names are relative to.
@@ -105,7 +105,7 @@ def readings(root: Path, names: Sequence[str], upright: bool = False) -> list[st
 
 
 def reading_notes(found: Sequence[str]) -> list[str]:
-    """Sentences on the images that are not read by Pillow's own conversion, from their `readings` [N]."""
+    """Describe the images that are not read by Pillow's own conversion, from their `readings` [N]."""
     counts = {code: sum(code in how.split() for how in found) for code in (*SCALED, TURNED)}
     said = {code: f"greyscale {text}" for code, text in SCALED.items()}
     said[TURNED] = "turned upright, as EXIF says"
@@ -117,7 +117,7 @@ def reading_notes(found: Sequence[str]) -> list[str]:
 
 
 def _stats(root: Path, names: Sequence[str]) -> list[tuple[int, int]]:
-    """Size and time of change, in nanoseconds, of every file."""
+    """Return size and modification time, in nanoseconds, of every file."""
 
     def one(name: str) -> tuple[int, int]:
         try:
@@ -130,7 +130,7 @@ def _stats(root: Path, names: Sequence[str]) -> list[tuple[int, int]]:
 
 
 def _contents(root: Path, names: Sequence[str]) -> list[str]:
-    """sha256 of the bytes of every file."""
+    """Return the SHA-256 of the bytes of every file."""
 
     def one(name: str) -> str:
         try:
@@ -154,7 +154,7 @@ def _undecodable(root: Path, names: Sequence[str]) -> list[str]:
 
 
 def _each(work: Callable[[str], T], names: Sequence[str]) -> list[T]:
-    """What `work` makes of every name; a thread per core is enough, since reading and decoding free the interpreter."""
+    """Apply `work` to every name in threads, one per core. Reading and decoding release the interpreter."""
     shares = (names[start : start + _SHARE] for start in range(0, len(names), _SHARE))
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         return [made for share in pool.map(lambda share: [work(name) for name in share], shares) for made in share]
@@ -174,7 +174,7 @@ def _remembered(
     stats: Sequence[tuple[int, int]],
     compute: Callable[[], list[str]],
 ) -> list[str]:
-    """What `compute` returns, from the cache where the same listing was looked at before; without a cache, computed."""
+    """Return what `compute` returns, cached by listing; without a cache, computed."""
     listing = [[name, *stat] for name, stat in zip(names, stats, strict=True)]
     stamp = hashlib.sha256(json.dumps([what, str(root.resolve()), listing]).encode()).hexdigest()
     file = _folder() / f"{what}-{stamp}.json"

@@ -1,4 +1,4 @@
-"""Data sets whose images lie in files: splits, proof and skipping from an index of names and labels."""
+"""Data sets of image files: splits, checks and skipping, from an index of names and labels."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Labels = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Part:
-    """The images of one split.
+    """Images of one split.
 
     Attributes:
         root: the folder that the names are relative to.
@@ -44,12 +44,12 @@ class Part:
     seen: bool = False
 
     def shown(self, positions: Sequence[int] | None = None) -> tuple[str, ...]:
-        """The names as they are shown, all or those at some positions."""
+        """Return the names as they are displayed, all or those at some positions."""
         names = self.names if positions is None else [self.names[position] for position in positions]
         return tuple(f"{self.prefix}{name}" for name in names) if self.prefix else tuple(names)
 
     def take(self, positions: Sequence[int]) -> Part:
-        """The images at these positions."""
+        """Select the images at these positions."""
         index = np.asarray(positions, dtype=np.int64)
         annotations = {name: labels[index] for name, labels in self.annotations.items()}
         names = [self.names[position] for position in positions]
@@ -58,7 +58,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Index:
-    """What a data set consists of.
+    """Classes and splits of a data set.
 
     Attributes:
         class_names: C names in the order of the labels.
@@ -70,11 +70,11 @@ class Index:
 
 
 class Indexed(Catalogued):
-    """A data set whose images lie in files."""
+    """Data set whose images are files."""
 
     @abstractmethod
     def read(self) -> Index:
-        """Names and labels of all images, from lists or folders.
+        """Read names and labels of all images, from lists or folders.
 
         Raises:
             BenchError: a list is not as expected.
@@ -82,7 +82,7 @@ class Indexed(Catalogued):
 
     @cached_property
     def listed(self) -> Index:
-        """The index, held against the record and against the files that are there; nothing is decoded.
+        """Index, checked against the catalogue entry and the files that exist. Nothing is decoded.
 
         Raises:
             BenchError: files are missing or not as expected.
@@ -97,7 +97,7 @@ class Indexed(Catalogued):
 
     @cached_property
     def index(self) -> Index:
-        """The index without the images that cannot be decoded, where these are to be left out.
+        """Index without the images that cannot be decoded, where these are to be left out.
 
         Raises:
             BenchError: files are missing or not as expected, or a class is left without images.
@@ -133,7 +133,10 @@ class Indexed(Catalogued):
 
     @cached_property
     def images_digest(self) -> str:
-        """sha256 over names, labels and bytes; "sizes-" and sha256 with sizes for bytes above 100,000 files."""
+        """SHA-256 of names, labels and bytes.
+
+        Above 100,000 files it is "sizes-" and a SHA-256 of sizes in place of bytes.
+        """
         self._stamps  # noqa: B018 - taken before any byte is read
         roots = dict.fromkeys(part.root for part in self.index.parts.values())
         digests = []
@@ -146,7 +149,7 @@ class Indexed(Catalogued):
         return prefix + hashlib.sha256(" ".join(digests).encode()).hexdigest()
 
     def missing(self) -> list[str]:
-        """What is not there, one line each with what to do about it."""
+        """List what is missing, one line each with what to do about it."""
         absent = self.absent()
         if absent:
             return absent
@@ -157,14 +160,14 @@ class Indexed(Catalogued):
         return []
 
     def load(self, split: SplitName) -> Split:
-        """One split."""
+        """Load one split."""
         part = self.index.parts[split]
         images = FileImages(part.root, part.names, stamps=self._stamps[split])
         return Split(images, part.labels, part.shown(), part.annotations, part.truth)
 
     @cached_property
     def _stamps(self) -> dict[SplitName, Labels]:
-        """What tells that a file is no longer the one that the digest was taken of."""
+        """Sizes and times that reveal a file changed after its digest was taken."""
         return {split: stamps(part.root, part.names) for split, part in self.index.parts.items()}
 
     @cached_property

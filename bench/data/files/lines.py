@@ -8,7 +8,7 @@ from bench.errors import BenchError
 
 
 def lines_of(file: Path) -> list[str]:
-    """The lines of a text file that are not empty, without white space at their ends.
+    """Read the non-empty lines of a text file, stripped of white space.
 
     Raises:
         BenchError: the file cannot be read.

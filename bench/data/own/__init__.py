@@ -1,1 +1,1 @@
-"""A user's own images: folders of classes, or a table."""
+"""A user's own images: folders by class, or a table."""

@@ -36,7 +36,7 @@ def _template(text: str) -> str:
 
 
 class About(BaseModel):
-    """`dataset.toml` beside the images; every key may be left out.
+    """`dataset.toml` beside the images; all keys are optional.
 
     Attributes:
         labels: "true" where the labels of training and validation images are known to be right, else "given".
@@ -58,7 +58,7 @@ class About(BaseModel):
 
 
 class Folder(Dataset):
-    """A user's own images with labels that nobody needs to have checked.
+    """A user's own images with labels that may be unchecked.
 
     Two layouts. Folders: `train/CLASS/`, optional `validation/CLASS/` and `test/CLASS/` (for other names see
     `bench.data.own.parts.split_of`), or `CLASS/` alone. A CSV: its path, or a folder with `labels.csv` or a single file
@@ -76,7 +76,7 @@ class Folder(Dataset):
     """
 
     def missing(self) -> list[str]:
-        """One line where the path is not there or cannot be read."""
+        """Return one line where the path does not exist or cannot be read."""
         if self.root is None:
             return ["dataset folder needs a path; write folder:PATH."]
         if not os.access(self.root, os.F_OK):  # which a name that is too long does not trouble
@@ -86,7 +86,7 @@ class Folder(Dataset):
         return []
 
     def load(self, split: SplitName) -> Split:
-        """One split, in the order of the images' paths."""
+        """Load one split, in the order of the images' paths."""
         part, index = self._parts[split], {name: label for label, name in enumerate(self._classes)}
         sets = {key: np.array([index[value] for value in values], np.int64) for key, values in part.labels.items()}
         labels = sets.pop(part.known)
@@ -101,7 +101,7 @@ class Folder(Dataset):
 
     @cached_property
     def class_names(self) -> tuple[str, ...]:  # type: ignore[override] # the files decide, nobody sets it
-        """The C classes as prompts call them, in the order of `classes.txt`, else sorted."""
+        """Names of the C classes for prompts, in the order of `classes.txt`, else sorted."""
         given = self._about.names
         if unknown := [name for name in given if name not in self._classes]:
             raise unknown_class(f'"{self._folder / ABOUT}" [names]', "class", unknown[0], set(self._classes))
@@ -114,29 +114,29 @@ class Folder(Dataset):
 
     @cached_property
     def templates(self) -> tuple[str, ...]:  # type: ignore[override] # as above
-        """Texts with `{}` for the name of the class."""
+        """Prompt texts with `{}` for the name of the class."""
         return self._about.templates
 
     @cached_property
     def licence(self) -> str:  # type: ignore[override] # as above
-        """What `dataset.toml` says."""
+        """Licence in `dataset.toml`."""
         return self._about.licence
 
     @cached_property
     def source(self) -> str:  # type: ignore[override] # as above
-        """The title in `dataset.toml`."""
+        """Title in `dataset.toml`."""
         return self._about.title
 
     @cached_property
     def skipped(self) -> tuple[str, ...]:  # type: ignore[override] # as above
-        """The images that were left out because they cannot be decoded."""
+        """Images left out because they cannot be decoded."""
         if not self.skip_broken:
             return ()
         return tuple(name for part in self._listed.values() for name in broken(self._folder, part.names))
 
     @cached_property
     def notes(self) -> tuple[str, ...]:  # type: ignore[override] # as above
-        """How splits came about that the user did not give, and which images are scaled or turned."""
+        """Sentences on splits that the user did not give, and on images that are scaled or turned."""
         names = [name for part in self._parts.values() for name in part.names]
         held_out = [
             f"The {split} split is {HELD_OUT[split]} % of the training images of every class, held out by a hash of "
@@ -147,25 +147,25 @@ class Folder(Dataset):
 
     @cached_property
     def left_out(self) -> tuple[str, ...]:  # type: ignore[override] # as above
-        """What lies among the images and is none of the data set, a sentence for each reason."""
+        """Sentences on files that are not part of the data set, one for each reason."""
         self._listed  # noqa: B018 - the walk counts
         return self._walk.left_out
 
     @cached_property
     def class_labels(self) -> tuple[str, ...]:  # type: ignore[override] # as above
-        """The C classes as they are written in folders or CSV, in the order of `class_names`."""
+        """Spelling of the C classes in folders or CSV, in the order of `class_names`."""
         return self._classes
 
     @cached_property
     def images_digest(self) -> str:
-        """sha256 over the bytes and paths of the images of each split."""
+        """SHA-256 of the bytes and paths of the images of each split."""
         self._stamps  # noqa: B018 - taken before any byte is read
         parts = {name: (part.names, np.zeros(len(part.names), np.int64)) for name, part in self._parts.items()}
         return listing_digest(self._folder, parts, upright=True)
 
     @cached_property
     def digest(self) -> str:
-        """sha256 over the images, every set of labels, the classes and the templates."""
+        """SHA-256 of the images, every set of labels, the classes and the templates."""
         labels = {
             name: [
                 split.truth,
@@ -179,17 +179,17 @@ class Folder(Dataset):
 
     @cached_property
     def _stamps(self) -> dict[SplitName, NDArray[np.int64]]:
-        """What tells that a file is no longer the one that the digest was taken of."""
+        """Sizes and times that reveal a file changed after its digest was taken."""
         return {split: stamps(self._folder, part.names) for split, part in self._parts.items()}
 
     @cached_property
     def held_out(self) -> tuple[SplitName, ...]:
-        """The splits that are no part of the files and are held out of the training images."""
+        """Splits that the files lack and that are held out of the training images."""
         return tuple(split for split in SPLITS if split not in self._listed)
 
     @cached_property
     def _folder(self) -> Path:
-        """The folder of images and lists.
+        """Folder of images and lists.
 
         Raises:
             BenchError: it is missing or cannot be read.
@@ -208,13 +208,13 @@ class Folder(Dataset):
 
     @cached_property
     def _fixed(self) -> tuple[str, ...] | None:
-        """The classes in `classes.txt`, None where there is no such file."""
+        """Classes in `classes.txt`, None where there is no such file."""
         file = self._folder / CLASSES
         return read_classes(file) if file.is_file() else None
 
     @cached_property
     def _listed(self) -> dict[SplitName, Part]:
-        """The splits that are in the files."""
+        """Splits that the files contain."""
         folder = self._folder
         table = table_of(self.root or folder)
         if table is None:
@@ -232,7 +232,7 @@ class Folder(Dataset):
 
     @cached_property
     def _whole(self) -> dict[SplitName, Part]:
-        """The splits that are in the files, without what is skipped."""
+        """Splits that the files contain, without skipped images."""
         gone = set(self.skipped)
         parts = {
             split: part.take([i for i, name in enumerate(part.names) if name not in gone]) if gone else part
@@ -244,7 +244,7 @@ class Folder(Dataset):
 
     @cached_property
     def _classes(self) -> tuple[str, ...]:
-        """The classes as they are written: those of the training images, in the order of the file that fixes them."""
+        """Spelling of the training images' classes, in the order of the file that fixes them."""
         used = self._whole["train"].classes
         classes = self._fixed or tuple(sorted(used))
         if idle := [name for name in classes if name not in used]:
@@ -273,7 +273,7 @@ class Folder(Dataset):
 
 
 def table_of(path: Path) -> Path | None:
-    """The CSV that lists the images; None for folders by class.
+    """Return the CSV that lists the images; None for folders by class.
 
     Raises:
         BenchError: the path is a file and no CSV, or a folder with several lists of labels.
@@ -292,7 +292,7 @@ def table_of(path: Path) -> Path | None:
 
 
 def read_about(file: Path) -> About:
-    """What a user says of the data.
+    """Read the user's description of the data.
 
     Raises:
         BenchError: the file is no TOML, a key is unknown, or a value is not as expected.

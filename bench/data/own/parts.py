@@ -1,4 +1,4 @@
-"""A user's images on their way to splits: names, sets of labels as they are written, and what is held out."""
+"""Splits of a user's images: names, label sets as they are written, and held-out parts."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ UNDERSTOOD = (
 
 @dataclass(frozen=True)
 class Part:
-    """The images of one split, in the order of their names.
+    """Images of one split, in the order of their names.
 
     Attributes:
         names: N paths with forward slashes, relative to the data set's folder.
@@ -42,23 +42,23 @@ class Part:
 
     @property
     def known(self) -> str:
-        """The set of labels that says most: "true" where there is one."""
+        """Most reliable set of labels: "true" where there is one."""
         return TRUE if TRUE in self.labels else GIVEN
 
     @property
     def classes(self) -> set[str]:
-        """The classes that given and true labels name."""
+        """Classes that given and true labels name."""
         return {label for name in (GIVEN, TRUE) for label in self.labels.get(name, ())}
 
     def take(self, positions: Sequence[int]) -> Part:
-        """The images at these positions, in the order of their names."""
+        """Select the images at these positions, in the order of their names."""
         order = sorted(positions, key=lambda position: self.names[position])
         labels = {name: [values[i] for i in order] for name, values in self.labels.items()}
         return Part([self.names[i] for i in order], labels, [self.where[i] for i in order])
 
 
 def split_of(name: str) -> SplitName | None:
-    """The split that a folder or a column calls so, in any case: "val", "Training", "test_images"; None for others.
+    """Return the split that a folder or a column is named after, in any case ("val", "Training"); else None.
 
     >>> [split_of(name) for name in ("Training", "images-test", "ValSet", "train station")]
     ['train', 'test', 'validation', None]
@@ -68,7 +68,7 @@ def split_of(name: str) -> SplitName | None:
 
 
 def like_split(name: str) -> SplitName | None:
-    """The split that a name ends in, perhaps with a number or letter behind it, where `split_of` does not know it.
+    """Return the split that a name ends in, where `split_of` does not know it. A number or letter may follow.
 
     >>> [like_split(name) for name in ("train2017", "my_train", "testA", "train", "train station")]
     ['train', 'train', 'test', None, None]
@@ -78,7 +78,7 @@ def like_split(name: str) -> SplitName | None:
 
 
 def hold_out(part: Part, shares: Mapping[SplitName, int]) -> dict[SplitName, Part]:
-    """Splits taken out of the training images, and what is left of these.
+    """Hold missing splits out of the training images, and return what remains of these too.
 
     Class by class, in the order of the sha256 of their paths, so that a copy elsewhere gives the same splits and a new
     image moves few old ones. Of a class with two images or more, test gets one at least, then validation.
@@ -103,7 +103,7 @@ def hold_out(part: Part, shares: Mapping[SplitName, int]) -> dict[SplitName, Par
 
 
 def read_classes(file: Path) -> tuple[str, ...]:
-    """The names in a file, one a line, in its order.
+    """Read the class names in a file, one a line, in its order.
 
     Raises:
         BenchError: it has none, or one twice.
@@ -117,7 +117,7 @@ def read_classes(file: Path) -> tuple[str, ...]:
 
 
 def text_of(file: Path) -> str:
-    """A text file in UTF-8, with or without a byte-order mark.
+    """Read a text file in UTF-8, with or without a byte-order mark.
 
     Raises:
         BenchError: it cannot be read, or is not UTF-8.
@@ -131,5 +131,5 @@ def text_of(file: Path) -> str:
 
 
 def unknown_class(where: str, what: str, name: str, allowed: set[str]) -> BenchError:
-    """The error of a class that is not among the known ones."""
+    """Build the error for a class that is not among the known ones."""
     return BenchError(f'{where}: {what} "{name}" is none of the {len(allowed)} classes; {did_you_mean(name, allowed)}')

@@ -1,4 +1,4 @@
-"""A CSV that lists a user's images with their labels: path, label, and optionally true_label, split, further labels."""
+"""CSV of a user's images and labels. Columns are path, label, and optionally true_label, split, further labels."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _SPELLED_OUT = {"aggre": "aggregate", "worse": "worst"}  # as the files of CIFAR
 
 @dataclass(frozen=True)
 class _Row:
-    """A row: its line in the file and its values by column."""
+    """Row of the CSV: its line in the file and its values by column."""
 
     line: int
     values: Mapping[str, str]
@@ -40,14 +40,14 @@ class _Row:
 
 @dataclass(frozen=True)
 class _Columns:
-    """The columns of labels by the name of their set, and the sets that must hold classes."""
+    """Label columns by the name of their set, and the sets that must hold classes."""
 
     labels: Mapping[str, str]
     binding: frozenset[str]
 
 
 def read_table(file: Path, classes: Sequence[str] | None) -> dict[SplitName, Part]:
-    """The images of a CSV by split; only those splits that it names, "train" alone where it names none.
+    """Read the images of a CSV by the splits that it names; "train" where it names none.
 
     Columns: `path` relative to the CSV's folder; `label` or `true_label` (or `true`), or both; `split`; and further
     sets of labels, `NAME_label` or `label:NAME`, or any other column that holds classes alone. Without a column
@@ -78,7 +78,7 @@ def read_table(file: Path, classes: Sequence[str] | None) -> dict[SplitName, Par
 
 
 def _read(file: Path) -> tuple[list[str], list[_Row]]:
-    """The names of the columns and the rows below them, without blank lines and columns, which spreadsheets leave."""
+    """Read column names and rows, without the blank lines and columns that spreadsheets leave."""
     reader = csv.reader(io.StringIO(text_of(file), newline=""), strict=True)
     header: list[str] = []
     rows = []
@@ -97,7 +97,7 @@ def _read(file: Path) -> tuple[list[str], list[_Row]]:
 
 
 def _named(file: Path, line: int, header: Sequence[str], values: Sequence[str]) -> dict[str, str]:
-    """The values of a row by column.
+    """Return the values of a row by column.
 
     Raises:
         BenchError: there are more values than columns, or fewer; or one in a column without a name.
@@ -118,7 +118,7 @@ def _named(file: Path, line: int, header: Sequence[str], values: Sequence[str]) 
 
 
 def _columns(file: Path, header: Sequence[str]) -> _Columns:
-    """The columns of labels.
+    """Find the columns of labels.
 
     Raises:
         BenchError: a column is missing, or two would be the same.
@@ -144,13 +144,16 @@ def _columns(file: Path, header: Sequence[str]) -> _Columns:
 
 
 def _set_name(column: str, match: re.Match[str] | None) -> str:
-    """What a set of labels is called: "worse_label" is "worst", "random_label1" is "random1", "alice" is itself."""
+    """Return the name of a label set from its column.
+
+    "worse_label" is "worst", "random_label1" is "random1", "alice" is itself.
+    """
     bare = column if match is None else match["after"] or match["before"] + match["number"]
     return _SPELLED_OUT.get(bare, bare)
 
 
 def _names(file: Path, rows: Sequence[_Row]) -> list[str]:
-    """Paths with forward slashes, each once, all of them there.
+    """Return paths with forward slashes, checked to be unique and to exist.
 
     Raises:
         BenchError: one is empty, leads out of the folder, stands twice or names no file.
@@ -181,7 +184,7 @@ def _is_file(path: Path) -> bool:
 
 
 def _splits(file: Path, rows: Sequence[_Row], names: Sequence[str], columns: _Columns) -> list[SplitName]:
-    """The split of every row: its column's, else its folder's, else "train".
+    """Return the split of every row: its column's, else its folder's, else "train".
 
     Raises:
         BenchError: a split is unknown, or only some paths begin with the folder of a split.
@@ -211,7 +214,7 @@ def _splits(file: Path, rows: Sequence[_Row], names: Sequence[str], columns: _Co
 
 
 def _part(file: Path, columns: _Columns, rows: Sequence[_Row], names: Sequence[str]) -> Part:
-    """One split, with the sets of labels that it has for all of its images.
+    """Build one split, with the sets of labels that all of its images have.
 
     Raises:
         BenchError: a column that must hold classes is empty for some images; or label and true label for all.
@@ -232,7 +235,7 @@ def _part(file: Path, columns: _Columns, rows: Sequence[_Row], names: Sequence[s
 
 
 def _checked(part: Part, columns: _Columns, allowed: set[str]) -> Part:
-    """The part without columns that turn out to hold something else than classes.
+    """Return the part without columns that hold something else than classes.
 
     Raises:
         BenchError: a column that must hold classes has another value.

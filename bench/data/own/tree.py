@@ -1,4 +1,4 @@
-"""A user's images in folders by class: `train/CLASS/`, `validation/CLASS/`, `test/CLASS/`, or `CLASS/` alone."""
+"""Folders of a user's images by class: `train/CLASS/`, `validation/CLASS/`, `test/CLASS/`, or only `CLASS/`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ IF_CLASSES = "if these are classes, name all classes in classes.txt"
 
 
 def read_tree(walk: Walk, classes: Collection[str] = ()) -> dict[SplitName, Part]:
-    """The splits that are there as folders; all images as "train" where the classes lie in the root.
+    """Read the splits that are folders. All images are "train" where the classes are in the root.
 
     Args:
         walk: from the root on; counts what is left out.
@@ -43,7 +43,7 @@ def read_tree(walk: Walk, classes: Collection[str] = ()) -> dict[SplitName, Part
 
 
 def read_beside(walk: Walk) -> dict[SplitName, Part]:
-    """The validation and test splits that are there as folders, beside a list of training images.
+    """Read the validation and test splits that are folders, beside a list of training images.
 
     Raises:
         BenchError: as `read_tree`.
@@ -53,7 +53,7 @@ def read_beside(walk: Walk) -> dict[SplitName, Part]:
 
 
 def _split_folders(walk: Walk, folders: Sequence[Path]) -> dict[SplitName, Path]:
-    """Folders with the name of a split that have folders inside: one without may be a class of that name."""
+    """Find folders that are named after a split and contain folders. One without may be a class of that name."""
     found: dict[SplitName, Path] = {}
     for folder in folders:
         split = split_of(folder.name)
@@ -67,7 +67,7 @@ def _split_folders(walk: Walk, folders: Sequence[Path]) -> dict[SplitName, Path]
 
 
 def _refuse(walk: Walk, folders: Sequence[Path], found: Collection[SplitName]) -> None:
-    """Refuse folders that would be taken for classes, or be left out, and are splits by all that can be seen.
+    """Reject folders that look like splits, but would be taken for classes or be left out.
 
     Raises:
         BenchError: one has a name like that of a split and the folders of classes; all have the same folders of
@@ -98,7 +98,7 @@ def _refuse(walk: Walk, folders: Sequence[Path], found: Collection[SplitName]) -
 
 
 def _inner(walk: Walk, folder: Path) -> set[str]:
-    """The names of the folders in a folder that holds no image itself."""
+    """Return the names of the folders in a folder that contains no image itself."""
     names = {inner.name for inner in walk.folders(folder)}
     return names if names and not walk.loose(folder) else set()
 
@@ -109,7 +109,7 @@ def _listed(names: Sequence[str], most: int = 4) -> str:
 
 
 def _part(walk: Walk, folder: Path) -> Part:
-    """The images of the class folders in a folder."""
+    """Read the images of the class folders in a folder."""
     root = walk.root
     names, labels = [], []
     for member in walk.folders(folder):

@@ -1,4 +1,4 @@
-"""The registered data sets, one file each or one for a family of them; `bench.contracts.dataset` is the contract."""
+"""Registered data sets, one file for each or for a family. `bench.contracts.dataset` is the contract."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FGVC-Aircraft by its official lists."""
+"""FGVC-Aircraft from its official lists."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class FGVCAircraft(Indexed):
     modes: ClassVar[tuple[str, ...]] = ("coop", "tv")
 
     def read(self) -> Index:
-        """The index of the mode."""
+        """Read the index of the mode."""
         if self.mode == "tv":
             return torchvision_index(self)
         base = self.base(CLASSES) or self.folder
@@ -37,7 +37,7 @@ class FGVCAircraft(Indexed):
 
 
 def _part(base: Path, name: str, classes: tuple[str, ...]) -> Part:
-    """One list: every line an image's number, a space and its variant."""
+    """Read one list, whose every line is an image's number, a space and its variant."""
     file, numbers = base / f"images_variant_{name}.txt", {variant: label for label, variant in enumerate(classes)}
     names, labels = [], []
     for line in lines_of(file):

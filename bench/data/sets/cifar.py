@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100, with human label sets where their files are there."""
+"""CIFAR-10 and CIFAR-100, with human label sets where their files exist."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SUPERCLASSES = (
 
 
 class Cifar(Catalogued):
-    """The official training and test images; a tenth of every class's training images is held out for validation.
+    """Official training and test images. A tenth of every class's training images is held out for validation.
 
     Images are called by their place in torchvision's order ("train/00042"), which is the order of the human labels.
     """
@@ -52,7 +52,7 @@ class Cifar(Catalogued):
     sets: ClassVar[Mapping[str, str]]
 
     def load(self, split: SplitName) -> Split:
-        """One split, of the training images with the human label sets if their file is there."""
+        """Load one split. Training images come with the human label sets if their file exists."""
         pixels, labels = self._arrays(split != "test")
         index = np.arange(len(labels)) if split == "test" else self._held[split]
         part = "test" if split == "test" else "train"
@@ -67,7 +67,7 @@ class Cifar(Catalogued):
 
     @cached_property
     def _official(self) -> dict[bool, Any]:
-        """Torchvision's data sets, by whether they are of training images; it checks every file before it reads it."""
+        """Torchvision's training (True) and test (False) images. It checks every file before it reads it."""
         from torchvision import datasets
 
         absent = self.absent()
@@ -101,13 +101,13 @@ class CIFAR10(Cifar):
 
 
 class CIFAR100(Cifar):
-    """CIFAR-100, 100 classes of 32 x 32 pixels in 20 superclasses; with CIFAR-100N's label set as annotation "fine"."""
+    """CIFAR-100, 100 classes of 32 x 32 pixels in 20 superclasses. CIFAR-100N's label set is the annotation "fine"."""
 
     name = "cifar100"
     torchvision, files, labels, sets = "CIFAR100", "cifar-100-python", "CIFAR-100_human.pt", CIFAR100N
 
     @cached_property
     def superclasses(self) -> tuple[int, ...]:  # type: ignore[override] # known once the files are read
-        """The superclass of each class, 0 to 19."""
+        """Superclass of each class, 0 to 19."""
         group = {name: number for number, names in enumerate(SUPERCLASSES) for name in names.split()}
         return tuple(group[name] for name in self.class_names)

@@ -30,7 +30,7 @@ CIFAR100N: Final = {"fine": "noisy_label"}
 
 
 def human_labels(file: Path, sets: Mapping[str, str], true: Labels, num_classes: int) -> dict[str, Labels]:
-    """The label sets of a file, in the order of the official training images.
+    """Read the label sets of a file, in the order of the official training images.
 
     The file's own copy of the true labels is compared position by position: the authors' loader compares the sums of
     both, which every other order passes too.
@@ -60,7 +60,7 @@ def human_labels(file: Path, sets: Mapping[str, str], true: Labels, num_classes:
 
 
 def _arrays(file: Path, keys: tuple[str, ...], size: int) -> dict[str, Labels]:
-    """The arrays under these keys, [size] each."""
+    """Return the arrays under these keys, [size] each."""
     try:
         content = _restricted(file)
     except (OSError, RuntimeError, UnpicklingError, EOFError, ValueError, KeyError, AttributeError) as error:
@@ -74,7 +74,7 @@ def _arrays(file: Path, keys: tuple[str, ...], size: int) -> dict[str, Labels]:
 
 
 def _restricted(file: Path) -> Any:
-    """The content of the file, unpickled with nothing allowed but tensors and numpy arrays."""
+    """Unpickle the content of the file, allowing only tensors and numpy arrays."""
     import torch
 
     reconstruct: Any = np.zeros(0).__reduce__()[0]  # numpy's own function, whose module was renamed in numpy 2

@@ -24,17 +24,17 @@ KEYS: dict[SplitName, str] = {"train": "train", "validation": "val", "test": "te
 
 
 class Coop(Indexed):
-    """A data set with a split file of CoOp, or in torchvision's terms."""
+    """Data set with a split file of CoOp, or with torchvision's splits."""
 
     modes: ClassVar[tuple[str, ...]] = ("coop", "tv")
 
     def read(self) -> Index:
-        """The index of the mode."""
+        """Read the index of the mode."""
         return split_file_index(self) if self.mode == "coop" else torchvision_index(self)
 
 
 def split_file_index(dataset: Indexed) -> Index:
-    """The index that CoOp's split file describes.
+    """Build the index that CoOp's split file describes.
 
     Raises:
         BenchError: the file is not the one expected or not well formed.
@@ -60,7 +60,7 @@ def split_file_index(dataset: Indexed) -> Index:
 
 
 def read_split_file(file: Path, sha256: str = "") -> dict[str, list[tuple[str, int, str]]]:
-    """What a split file holds, [path, label, class name] of every image under "train", "val" and "test".
+    """Read a split file: [path, label, class name] of every image under "train", "val" and "test".
 
     Args:
         file: JSON, also compressed with gzip.
@@ -87,7 +87,7 @@ def read_split_file(file: Path, sha256: str = "") -> dict[str, list[tuple[str, i
 
 
 def _malformed(content: Any) -> str:
-    """What is wrong with the content of a split file; empty where it is well formed."""
+    """Return what is wrong with the content of a split file; empty where it is well formed."""
     if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in KEYS.values()):
         return 'it has no lists "train", "val" and "test"'
     classes: dict[int, str] = {}
@@ -105,7 +105,7 @@ def _malformed(content: Any) -> str:
 
 
 class Caltech101(Coop):
-    """Caltech101, 100 classes: the folders BACKGROUND_Google and Faces_easy are dropped, four names are singular.
+    """Caltech101, 100 classes. The folders BACKGROUND_Google and Faces_easy are dropped, four names are singular.
 
     Mode `tv` keeps Faces_easy, so it has 101 classes.
     """
@@ -138,7 +138,7 @@ class DTD(Coop):
 
 
 class EuroSAT(Coop):
-    """EuroSAT in RGB, 10 classes of land use seen from a satellite: 50/20/30 per class, class names written out."""
+    """EuroSAT in RGB, 10 land-use classes seen from satellites: 50/20/30 per class, class names written out."""
 
     name = "eurosat"
 
@@ -169,7 +169,7 @@ class Food101(Coop):
 
 
 class UCF101(Coop):
-    """UCF101, 101 actions: the middle frame of every video, in the official first partition with 80/20 of its training.
+    """UCF101, 101 actions, as the middle frame of every video. Official first partition, its training part in 80/20.
 
     There is no mode `tv`: torchvision reads the videos.
     """

@@ -1,4 +1,4 @@
-"""The handwritten digits that come with scikit-learn."""
+"""Handwritten digits that come with scikit-learn."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Digits(Dataset):
         return np.round(data.images * (255 / 16)).astype(np.uint8), data.target.astype(np.int64)
 
     def load(self, split: SplitName) -> Split:
-        """One part of the stratified split."""
+        """Load one part of the stratified split."""
         pixels, labels = self._arrays
         index = stratified(labels, "digits", (0.5, 0.2))[split]
         return Split(ArrayImages(pixels[index]), labels[index])

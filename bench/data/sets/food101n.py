@@ -1,4 +1,4 @@
-"""Food-101N: Food-101's classes with the labels of the web (Lee et al., CVPR 2018, arXiv:1711.07131)."""
+"""Food-101N: Food-101's classes with labels from the web (Lee et al., CVPR 2018, arXiv:1711.07131)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VERIFIED = ("meta/verified_train.tsv", "meta/verified_val.tsv")
 
 
 class Food101N(Indexed):
-    """310,009 web images of Food-101's 101 classes, about a fifth under a wrong label; the true labels are unknown.
+    """310,009 web images of Food-101's classes, about a fifth mislabelled. The true labels are unknown.
 
     Training and validation images (90/10 per class of what is labelled so) are Food-101N's own, with the labels as they
     stand; the test images are Food-101's in the same mode: CoOp's split (`coop`, as NLPrompt has it) or the official
@@ -35,17 +35,17 @@ class Food101N(Indexed):
 
     @cached_property
     def food101(self) -> Food101:
-        """The data set whose test images these are tested on."""
+        """Data set that provides the test images."""
         beside = self.folder.parent / FOOD101
         return Food101(beside if beside.is_dir() else catalogue.default_root() / FOOD101, self.mode)
 
     def missing(self) -> list[str]:
-        """What is not there of both data sets."""
+        """List what is missing of both data sets."""
         absent = [*self.absent(), *self.food101.missing()]
         return absent or super().missing()
 
     def read(self) -> Index:
-        """Own images by the official list, and Food-101's test split."""
+        """Read own images from the official list, and Food-101's test split."""
         food = self.food101.listed
         base = self.base(LIST) or self.folder
         whole = self._own(base, food.class_names)
@@ -58,7 +58,7 @@ class Food101N(Indexed):
         return Index(food.class_names, parts)
 
     def verified(self, split: SplitName) -> NDArray[np.int8]:
-        """What people said of the labels of a split, [N]: 1 right, 0 wrong, -1 nobody was asked.
+        """Return human verdicts on the labels of a split, [N]: 1 right, 0 wrong, -1 unasked.
 
         Of 52,868 training and 4,741 validation images of the release, in our own splits.
 
@@ -70,7 +70,7 @@ class Food101N(Indexed):
 
     @cached_property
     def _verdicts(self) -> dict[str, int]:
-        """Verdict by class and key; of an image that is listed under another class than here nothing is said."""
+        """Verdict by class and key. An image that is listed under another class than here has none."""
         found: dict[str, int] = {}
         for path in VERIFIED:
             file = self.place(path)
@@ -95,7 +95,7 @@ class Food101N(Indexed):
 
 
 def _guest(part: Part) -> Part:
-    """Food-101's images under names that say so."""
+    """Read Food-101's images under names that mark them as such."""
     return Part(part.root, part.names, part.labels, f"{FOOD101}/", part.truth, part.annotations, part.seen)
 
 

@@ -31,15 +31,15 @@ class ImageNet(Indexed):
     homonyms = ("missile", "sunglasses")
 
     def base(self, path: str) -> Path | None:
-        """As everywhere; the folders `train` and `val` may also lie beside `images`."""
+        """Return the base folder; `train` and `val` may also be beside `images`."""
         return super().base(path) or super().base(path.removeprefix("images/"))
 
     def place(self, path: str) -> Path | None:
-        """As everywhere; the folders `train` and `val` may also lie beside `images`."""
+        """Locate a file or folder; `train` and `val` may also be beside `images`."""
         return super().place(path) or super().place(path.removeprefix("images/"))
 
     def read(self) -> Index:
-        """Folders by WordNet number."""
+        """Read the folders by WordNet number."""
         train, val, names = (self.place(path) for path in ("images/train", "images/val", CLASSES))
         assert train is not None and val is not None and names is not None  # noqa: S101, PT018 - `missing` says so first
         called = class_names(names)
@@ -59,7 +59,7 @@ class ImageNet(Indexed):
 
 
 def class_names(file: Path) -> dict[str, str]:
-    """Names by WordNet number, from lines of a number, a space and a name.
+    """Return names by WordNet number, from lines of a number, a space and a name.
 
     Raises:
         BenchError: the file cannot be read.
@@ -68,7 +68,7 @@ def class_names(file: Path) -> dict[str, str]:
 
 
 def held_out(labels: Labels, name: str, count: int) -> Labels:
-    """Positions of `count` images of every class, sorted; of a class with fewer than twice as many, half of it.
+    """Select positions of `count` images of every class, sorted. Of a class with fewer than twice as many, half of it.
 
     Args:
         labels: [N].
@@ -84,7 +84,7 @@ def held_out(labels: Labels, name: str, count: int) -> Labels:
 
 
 def _listed(folder: Path, classes: list[str]) -> Part:
-    """The images in the folders of the classes, sorted by name; names begin with the split's own folder."""
+    """List the images in the folders of the classes, sorted by name. Names begin with the split's own folder."""
     names, labels = [], []
     for label, number in enumerate(classes):
         if not (folder / number).is_dir():

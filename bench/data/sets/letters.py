@@ -14,7 +14,7 @@ from bench.data.splits import ArrayImages
 
 
 class Letters(Dataset):
-    """Letters in fonts and distortions held out of the pretraining of `tiny`, 26 classes.
+    """Letters in 26 classes, in fonts and distortions held out of the pretraining of `tiny`.
 
     Rendered once by `scripts/render_letters.py` and stored, so that the pixels are the same everywhere: 32 training, 8
     validation and 20 test images per class, white on black, both cases. The strength of the distortion was fixed on
@@ -33,7 +33,7 @@ class Letters(Dataset):
             return {name: stored[name] for name in stored.files}
 
     def load(self, split: SplitName) -> Split:
-        """One stored part."""
+        """Load one stored part."""
         arrays = self._arrays
         index = np.flatnonzero(arrays["split"] == SPLITS.index(split))
         return Split(ArrayImages(arrays["image"][index]), arrays["label"][index].astype(np.int64))

@@ -1,4 +1,4 @@
-"""Mode `tv`: torchvision's files through torchvision's classes, its official splits, and drawn ones where it has none.
+"""Mode `tv`: torchvision's files, read by its classes, in official splits or drawn ones where none exist.
 
 Without an official test split every class is split 50/20/30; with one but without validation images, 80/20 of the
 official training images; by `bench.data.splits.stratified` over the images in the order of their names, because the
@@ -36,19 +36,19 @@ EUROSAT: Final = {
 
 
 def year_first(name: str) -> str:
-    """ "Acura TL Sedan 2012" as "2012 Acura TL Sedan"."""
+    """Move the year to the front: "Acura TL Sedan 2012" becomes "2012 Acura TL Sedan"."""
     words, _, year = name.rpartition(" ")
     return f"{year} {words}"
 
 
 def inner_first(name: str) -> str:
-    """ "church/outdoor" as "outdoor church"."""
+    """Put the inner part first: "church/outdoor" becomes "outdoor church"."""
     return " ".join(reversed(name.split("/")))
 
 
 @dataclass(frozen=True)
 class Source:
-    """How torchvision's class of a data set is asked.
+    """How to query torchvision's class of a data set.
 
     Attributes:
         folder: what the class looks for under its root; "" where the data set's folder is the root.
@@ -86,7 +86,7 @@ SOURCES: Final[Mapping[str, Source]] = {
 
 
 def torchvision_index(dataset: Indexed) -> Index:
-    """The index of a data set's `tv` mode.
+    """Build the index of a data set's `tv` mode.
 
     Raises:
         BenchError: torchvision cannot read the files.
@@ -116,7 +116,7 @@ def _part(base: Path, pairs: Pairs) -> Part:
 
 
 def _drawn(name: str, pairs: Pairs, shares: tuple[float, float]) -> dict[SplitName, Pairs]:
-    """A stratified split of images in the order of their names."""
+    """Draw a stratified split of images in the order of their names."""
     ordered = sorted(pairs)
     labels = np.array([label for _, label in ordered], dtype=np.int64)
     return {split: [ordered[i] for i in index] for split, index in stratified(labels, name, shares).items()}
@@ -124,7 +124,10 @@ def _drawn(name: str, pairs: Pairs, shares: tuple[float, float]) -> dict[SplitNa
 
 @contextmanager
 def _torchvision_root(base: Path, folder: str) -> Iterator[Path]:
-    """A root under which torchvision's class finds `base` as `folder`: its parent, or one made of a link."""
+    """Return a root under which torchvision's class finds `base` as `folder`.
+
+    That is its parent, or one made of a link.
+    """
     parts = PurePosixPath(folder).parts
     if not parts or base.absolute().parts[-len(parts) :] == parts:
         yield base.absolute().parents[len(parts) - 1] if parts else base.absolute()
@@ -143,7 +146,7 @@ def _torchvision_root(base: Path, folder: str) -> Iterator[Path]:
 
 
 def _asked(dataset: Indexed, root: Path, official: str) -> tuple[Sequence[str], Pairs]:
-    """Class names, paths and labels as torchvision's class has them; no image is opened."""
+    """Return class names, paths and labels from torchvision's class. No image is opened."""
     import torchvision
     from scipy.io.matlab import MatReadError
 
@@ -162,7 +165,10 @@ def _asked(dataset: Indexed, root: Path, official: str) -> tuple[Sequence[str], 
 
 
 def _caltech(images: Any, root: Path) -> tuple[Sequence[str], Pairs]:
-    """Torchvision numbers the images of a folder from 1, and has no public list of them."""
+    """List the images of Caltech101.
+
+    Torchvision numbers the images of a folder from 1, and has no public list of them.
+    """
     folder = root / "caltech101" / "101_ObjectCategories"
     numbered = zip(images.y, images.index, strict=True)
     return images.categories, [(str(folder / images.categories[y] / f"image_{i:04d}.jpg"), y) for y, i in numbered]
