@@ -1,1 +1,1 @@
-"""What trains a cell: labels, features, the training loop and the audit."""
+"""Training of a cell: labels, features, the training loop and the audit."""

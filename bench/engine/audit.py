@@ -1,4 +1,4 @@
-"""The only place that holds true labels beside a method's predictions.
+"""Compare a method's predictions with the true labels. No other module does.
 
 Every number is for one evaluated epoch. Shares are fractions; a number that is not defined (the loss of mislabeled
 samples where none is mislabeled) is None. N training samples, C classes.
@@ -27,7 +27,7 @@ SPLIT = ("split_size", "split_precision", "split_recall", "pseudo_label_accuracy
 
 @dataclass(frozen=True)
 class Predictions:
-    """What was said of the n test samples in one row.
+    """Predictions for the n test samples at one epoch.
 
     Attributes:
         confidence: the largest probability, [n] float32.
@@ -41,12 +41,12 @@ class Predictions:
 
     @classmethod
     def of(cls, logits: Tensor, labels: Tensor) -> Predictions:
-        """From logits [n, C] and labels [n]."""
+        """Build predictions from logits [n, C] and labels [n]."""
         confidence, predicted = logits.float().softmax(1).max(1)
         return cls(confidence, predicted.to(torch.int16), predicted == labels)
 
     def calibration_error(self) -> float:
-        """Expected calibration error with 15 equal bins (Guo et al., ICML 2017)."""
+        """Compute the expected calibration error with 15 equal bins (Guo et al., ICML 2017)."""
         gap = self.correct.double() - self.confidence.double()
         bins = (self.confidence * CALIBRATION_BINS).long().clamp(max=CALIBRATION_BINS - 1)
         total = torch.zeros(CALIBRATION_BINS, dtype=torch.double, device=gap.device).index_add(0, bins, gap)
@@ -55,7 +55,7 @@ class Predictions:
 
 @dataclass
 class Audit:
-    """What is measured of one run.
+    """Measurements of one run.
 
     Attributes:
         true: true labels of the training set, [N].
@@ -139,7 +139,7 @@ class Audit:
         return row
 
     def by_truth(self, samples: Mapping[str, Tensor]) -> dict[str, Number]:
-        """Numbers of single training samples, [N] by name, held against the truth.
+        """Compare per-sample numbers, [N] by name, between correct and wrong labels.
 
         Returns:
             For each name the means `NAME_clean` and `NAME_mislabeled`, and `NAME_auroc`, the area under the ROC curve
@@ -157,11 +157,14 @@ class Audit:
         return _mean(values[~wrong]), _mean(values[wrong]), _auroc(values, wrong)
 
     def curve(self) -> dict[str, list[Number]]:
-        """The rows as one list per name."""
+        """Return the rows as one list per name."""
         return {name: [row[name] for row in self.rows] for name in self.rows[0]} if self.rows else {}
 
     def accuracy(self) -> dict[str, Number]:
-        """Last, best (an oracle: chosen on the test set), selected on the noisy validation twin (first of equals)."""
+        """Return the accuracies: last, best, and selected on the noisy validation twin.
+
+        Best is an oracle, chosen on the test set; ties go to the first.
+        """
         rows = [row for row in self.rows if row["test_accuracy"] is not None]
         if not rows:
             return {}

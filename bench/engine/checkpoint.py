@@ -1,4 +1,4 @@
-"""What a method has learned, kept so that it can predict again: small, and checked before it is written.
+"""Save the parameters that set-up alone cannot rebuild, so that a trained method can predict again.
 
 Kept is what a *twin* lacks: the same method set up anew with the same class names, templates and observed labels, but
 with zeros for image features. Whatever the set-up makes of text comes from the frozen backbone again; what training, or
@@ -28,12 +28,12 @@ FORMAT = 1
 
 
 class NotKept(Exception):
-    """What a method has learned cannot be kept; the text says why in one line."""
+    """Error of a method that cannot be saved; the text says why in one line."""
 
 
 @dataclass(frozen=True)
 class Given:
-    """What the set-up of a method is given, beside images.
+    """Inputs of a method's set-up other than images.
 
     Attributes:
         class_names: C names.
@@ -56,7 +56,7 @@ def context_of(
     pool: Inputs | None = None,
     views: tuple[Inputs, ...] = (),
 ) -> Context:
-    """The context of a cell's `setup`.
+    """Build the context of a cell's `setup`.
 
     Args:
         cell: its streams, budget and oracle facts.
@@ -84,13 +84,14 @@ def context_of(
 
 
 def needs_of(cell: Cell) -> Needs:
-    """What the method of a cell declares under its options."""
+    """Return the needs that a cell's method declares under its options."""
     kind = METHODS.get(cell.method)
     return kind.needs(kind.Options(**cell.options))
 
 
 def keep(method: Method, cell: Cell, given: Given, backbone: Backbone, inputs: Inputs, logits: Tensor) -> bytes:
-    """A safetensors file of what tells a finished method from its twin: parameters, and buffers where they matter.
+    """Save to safetensors what differs between a trained method and its twin. These are parameters, and buffers where
+    they matter.
 
     Args:
         method: after its last evaluation.
@@ -122,7 +123,7 @@ def keep(method: Method, cell: Cell, given: Given, backbone: Backbone, inputs: I
 
 
 def restore(content: bytes, cell: Cell, backbone: Backbone) -> tuple[Method, tuple[str, ...]]:
-    """A method as it was when it was kept, on the backbone's device, and the class names.
+    """Restore a saved method on the backbone's device, with its class names.
 
     Raises:
         BenchError: the file is torn or of another format, the weights are not those it was trained on, or the method
@@ -165,7 +166,7 @@ def _check(header: Mapping[str, str], cell: Cell, backbone: Backbone) -> None:
 
 
 def _twin(cell: Cell, given: Given, backbone: Backbone) -> Method:
-    """The method of a cell after a set-up without images: zeros stand in for the declared features."""
+    """Set up the method of a cell without images. Zeros stand in for the declared features."""
     kind, needs = METHODS.get(cell.method), needs_of(cell)
     twin = kind(kind.Options(**cell.options))
     train = _zeros(len(given.observed), needs, backbone)
@@ -174,7 +175,7 @@ def _twin(cell: Cell, given: Given, backbone: Backbone) -> Method:
 
 
 def _zeros(count: int, needs: Needs, backbone: Backbone) -> Inputs:
-    """Zeros in the shape of the declared features; one row is held in memory."""
+    """Return zeros in the shape of the declared features. One row is held in memory."""
 
     def row(*shape: int) -> Tensor:
         return torch.zeros(1, *shape, device=backbone.device).expand(count, *shape)
@@ -214,7 +215,7 @@ def _packed(state: Mapping[str, Tensor], cell: Cell, given: Given, backbone: Bac
 
 
 def _header(content: bytes) -> dict[str, str]:
-    """The metadata of a safetensors file: behind 8 bytes of its length stands a JSON object."""
+    """Read the metadata of a safetensors file. Behind 8 bytes of its length stands a JSON object."""
     length = int.from_bytes(content[:8], "little")
     found: dict[str, Any] = json.loads(content[8 : 8 + length])
     return dict(found["__metadata__"])

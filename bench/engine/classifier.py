@@ -1,4 +1,4 @@
-"""A method that was kept, as a classifier of images."""
+"""Classify images with a saved method."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.images.pixels import Evaluation
 
 
 class Classifier:
-    """A restored method on its backbone.
+    """Restored method on its backbone.
 
     Args:
         method: from `bench.engine.checkpoint.restore`.
@@ -30,12 +30,12 @@ class Classifier:
             self.prepared = method.prepare()
 
     def decoded(self, image: Image.Image) -> Tensor:
-        """An image as `probabilities` takes it, [3, H, W]."""
+        """Decode an image for `probabilities`, [3, H, W]."""
         return self.evaluation.decoded(image)
 
     @torch.no_grad()
     def probabilities(self, decoded: Sequence[Tensor]) -> Tensor:
-        """Of B decoded images, [B, C] on the CPU."""
+        """Return class probabilities of B decoded images, [B, C] on the CPU."""
         pixels = self.evaluation.scaled(torch.stack(list(decoded)).to(self.backbone.device))
         features = self.backbone.image(pixels)
         tokens, images = features.tokens if self.needs.tokens else None, pixels if self.needs.pixels else None

@@ -1,4 +1,4 @@
-"""Which images go through a tower for a set of samples, under which key, and in which rows the samples then stand."""
+"""Map samples to rows of the feature store."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ SHARE = 8
 
 
 def alone(size: int, few: int) -> bool:
-    """Whether `few` samples of a split of `size` images are encoded alone, instead of the whole split for all seeds.
+    """Return whether `few` samples of a split of `size` images are encoded alone. Otherwise the whole split is, for all
+    seeds.
 
     This rests on data set and cell alone, never on the machine or on what is stored: both ways differ by rounding.
     """
@@ -33,7 +34,7 @@ def alone(size: int, few: int) -> bool:
 
 @dataclass(frozen=True)
 class Wanted:
-    """Parts that must be in the store, and where the samples are in them.
+    """Parts that the store must hold, and the rows of the samples in them.
 
     Attributes:
         key: of the entry.
@@ -48,7 +49,7 @@ class Wanted:
     rows: Tensor | None = None
 
     def entry(self, store: FeatureStore, backbone: Backbone, listen: Listen | None = None) -> dict[Part, Tensor]:
-        """All rows of the entry by part, computed where they are not there."""
+        """Return all rows of the entry by part, computing them where they are missing."""
         return store.parts(self.key, self.parts, self.images, backbone, listen=listen)
 
 
@@ -72,11 +73,11 @@ class Origin:
 
     @property
     def size(self) -> int:
-        """n."""
+        """Number of samples, n."""
         return len(self.dataset.splits[self.split]) if self.positions is None else len(self.positions)
 
     def wanted(self, backbone: Backbone, parts: tuple[Part, ...], view: View | None = None) -> Wanted:
-        """What must be in the store for these samples: plain, or under one augmented view."""
+        """Return what the store must hold for these samples: plain, or under one augmented view."""
         images = self.dataset.splits[self.split].images
         if self.positions is None:
             return Wanted(self._key(backbone, parts, view), images, parts)
@@ -88,7 +89,7 @@ class Origin:
         return Wanted(self._key(backbone, parts, view, digest), images, parts, torch.from_numpy(inverse))
 
     def seen(self, positions: Labels, size: int, view: View) -> Augmented:
-        """The images at some positions [n] of the split under a view, `size` x `size` pixels."""
+        """Return the images at some positions [n] of the split under a view, `size` x `size` pixels."""
         split = self.dataset.splits[self.split]
         names = [split.name(position) for position in positions.tolist()]
         return Augmented(Chosen(split.images, positions.tolist()), names, self._own(view), self.split, size)

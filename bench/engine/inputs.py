@@ -1,4 +1,4 @@
-"""What a method may see of a set of samples, from the feature store: plain, or under augmented views."""
+"""Build a method's inputs from the feature store: plain, or under augmented views."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PIXELS: tuple[Part, ...] = ("pixels",)
 
 
 def wanted_by(needs: Needs, origins: Sequence[Origin], backbone: Backbone, view: View | None = None) -> list[Wanted]:
-    """What must be in the feature store before `inputs_from` finds everything there."""
+    """List what the feature store must hold before `inputs_from` finds everything there."""
     asked = [FEATURES[needs.tokens], *([PIXELS] if needs.pixels and view is None else [])]
     return [origin.wanted(backbone, parts, view) for origin in origins for parts in asked]
 
@@ -36,7 +36,7 @@ def inputs_from(
     store: FeatureStore,
     view: View | None = None,
 ) -> Inputs:
-    """What is declared of the samples of all origins, in the order [N] (None: one origin after the other)."""
+    """Build the declared inputs of the samples of all origins. The order is [N] (None: one origin after the other)."""
     inputs = features_of(origins, backbone, needs.tokens, store, view)
     inputs = inputs if order is None else inputs.take(order)
     if not needs.pixels:
@@ -54,7 +54,7 @@ def features_of(
     view: View | None = None,
     listen: Listen | None = None,
 ) -> Inputs:
-    """Features of the samples of all origins, one after the other."""
+    """Read the features of the samples of all origins, one after the other."""
     found = []
     for origin in origins:
         wanted = origin.wanted(backbone, FEATURES[tokens], view)
@@ -68,7 +68,7 @@ def features_of(
 
 
 def _plain(origins: Sequence[Origin], backbone: Backbone, store: FeatureStore) -> tuple[Tensor, Tensor]:
-    """Decoded images from the store, and which of them the samples of all origins are."""
+    """Return decoded images from the store, and the rows of the samples of all origins in them."""
     found = []
     for origin in origins:
         wanted = origin.wanted(backbone, PIXELS)
@@ -83,7 +83,7 @@ def _plain(origins: Sequence[Origin], backbone: Backbone, store: FeatureStore) -
 def _augmented(
     origins: Sequence[Origin], backbone: Backbone, store: FeatureStore, view: View
 ) -> tuple[Decoded, Tensor]:
-    """Images under a view, decoded whenever they are asked for: a view is used once, and all of them are many."""
+    """Return images under a view, decoded on demand. A view is used once, and all of them are many."""
     seen = [
         origin.seen(origin.positions, backbone.image_size, view) for origin in origins if origin.positions is not None
     ]
@@ -92,7 +92,7 @@ def _augmented(
 
 
 class Views(Sequence[Inputs]):
-    """The augmented views of one set, on a device; computed when asked for, and only the last is held.
+    """Augmented views of one set, on a device, computed on demand; only the last is held.
 
     Args:
         load: the inputs under a view, by its number.

@@ -1,4 +1,4 @@
-"""The few shots of a split with their labels: one way for trials, masks and whoever asks what a cell was given."""
+"""Draw the few shots of a split with their labels, in the one way for trials, masks and displays."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Texts = Callable[[str], NDArray[np.float32]]
 
 
 def shots_of(cell: Cell, split: SplitName) -> int:
-    """Samples per class: the cell's, and of the validation twin at most four."""
+    """Return the samples per class: the cell's, and at most four for the validation twin."""
     return cell.shots if split == "train" else min(cell.shots, VALIDATION_SHOTS)
 
 
@@ -36,7 +36,7 @@ def scene_of(
     texts: Texts | None = None,
     opened: Callable[[str], Dataset] = library.open_dataset,
 ) -> Scene:
-    """What a kind of noise may look at when it labels a split for a cell.
+    """Collect what a kind of noise may see when it labels a split for a cell.
 
     Args:
         dataset: the cell's.
@@ -62,7 +62,7 @@ def scene_of(
 
 
 def draw(scene: Scene, cell: Cell) -> Sampled:
-    """The few shots of a scene under the noise of a cell; the clean twin where the cell asks for it.
+    """Draw the few shots of a scene under the noise of a cell; the clean twin where requested.
 
     Raises:
         BenchError: the kind cannot be applied to this data set.
@@ -91,7 +91,10 @@ def _noise(text: str) -> Noise:
 
 
 def left_out(cell: Cell, observed: Labels) -> NDArray[np.bool_]:
-    """Which samples the fold of a cell leaves out of training, [N]: balanced by observed label, none without a fold."""
+    """Return which samples a cell's fold leaves out of training, [N].
+
+    Folds are balanced by observed label; none without a fold.
+    """
     if cell.fold is None:
         return np.zeros(len(observed), dtype=bool)
     number, count = cell.fold

@@ -1,4 +1,4 @@
-"""The distinct labellings among the cells of a grid, drawn as a trial draws them: what every method is given."""
+"""Distinct labellings among the cells of a grid, drawn exactly as a trial draws them."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ class Combination:
 
     @property
     def label(self) -> str:
-        """A short text for people."""
+        """Short text for display."""
         cell = self.cell
         noise = noise_text(cell.noise, cell.rate)
         return f"{dataset_name.shown(cell.dataset)} · {noise} · {cell.shots} shots · seed {cell.seed}"
 
     @cached_property
     def matrix(self) -> NDArray[np.int64]:
-        """Training samples by true class (rows) and observed class, [C, C]; one more row for foreign images, if any."""
+        """Counts by true class (rows) and observed class, [C, C]. One more row for foreign images, if any."""
         noisy, classes = self.noisy, len(self.class_names)
         rows = np.where(noisy.true == OUTSIDE, classes, noisy.true)
         counts = np.zeros((classes + int((rows == classes).any()), classes), dtype=np.int64)
@@ -61,11 +61,11 @@ class Combination:
         return len(self.matrix) > len(self.class_names)
 
     def same_images(self, other: Combination) -> bool:
-        """Whether the training images are those of another one, in the same order."""
+        """Return whether another labelling has the same training images, in the same order."""
         return self.cell.dataset == other.cell.dataset and self.images() == other.images()
 
     def images(self) -> list[tuple[str, int]]:
-        """Data set ("" for the cell's own) and position of each training image."""
+        """Return data set ("" for the cell's own) and position of each training image."""
         train = self.few["train"]
         guests = np.full(len(train.positions), -1) if train.foreign is None else train.foreign.positions
         other = "" if train.foreign is None else train.foreign.dataset
@@ -74,13 +74,17 @@ class Combination:
 
     @property
     def present(self) -> NDArray[np.bool_]:
-        """Which classes have a sample that is truly of them, [C]."""
+        """Classes with a sample that truly belongs to them, [C]."""
         found: NDArray[np.bool_] = self.matrix[: len(self.class_names)].sum(1) > 0
         return found
 
     @property
     def unsupported(self) -> list[int]:
-        """Classes that have samples, truly or by observed label, none of which is both; none where nothing is known."""
+        """Classes without a single correctly labelled sample. Empty where the truth is unknown; unused classes do not
+        count.
+
+        None where the truth is unknown; classes without samples do not count.
+        """
         if not self.noisy.truth:
             return []
         seen = self.present | (self.matrix.sum(0) > 0)
@@ -88,7 +92,7 @@ class Combination:
 
     @property
     def extremes(self) -> tuple[int, int] | None:
-        """The classes with the lowest and the highest share of wrong labels; None where the truth is unknown."""
+        """Classes with the lowest and the highest share of wrong labels; None where the truth is unknown."""
         rates = self.noisy.per_class_rate
         if rates is None or not self.present.any():
             return None
@@ -96,19 +100,19 @@ class Combination:
         return min(classes, key=rates.__getitem__), max(classes, key=rates.__getitem__)
 
     def confusions(self) -> list[tuple[str, str, int]]:
-        """Wrong pairs in words, true, observed and count, the strongest first; none where the truth is unknown."""
+        """List wrong pairs (true, observed, count) by falling count; none where the truth is unknown."""
         if not self.noisy.truth:
             return []
         pairs = sorted(self.noisy.confusion, key=lambda pair: (-pair[2], pair[0], pair[1]))
         return [(self.name(true), self.name(observed), count) for true, observed, count in pairs]
 
     def name(self, label: int) -> str:
-        """A class by its number; foreign images are "outside"."""
+        """Return a class name by its number; foreign images are "outside"."""
         return "outside" if label in (OUTSIDE, len(self.class_names)) else self.class_names[label]
 
 
 def distinct(grid: Grid) -> list[Cell]:
-    """One cell for each labelling among those of a grid, in its order."""
+    """Return one cell for each labelling among those of a grid, in its order."""
     found: dict[tuple[Any, ...], Cell] = {}
     for planned in grid.cells:
         cell = planned.cell

@@ -32,16 +32,16 @@ VIEWS = ("plain", "augmented")
 
 
 class Diverged(ArithmeticError):
-    """A loss is not finite."""
+    """Error of a loss that is not finite."""
 
 
 class TimedOut(TimeoutError):
-    """The cell's time is used up."""
+    """Error of a cell that has used up its time."""
 
 
 @dataclass(frozen=True)
 class Material:
-    """The features and labels of one run; true labels are with the audit alone.
+    """Features and observed labels of one run. True labels are with the audit alone.
 
     Attributes:
         train: features of all N training samples.
@@ -63,13 +63,13 @@ class Material:
     views: Sequence[Inputs] = ()
 
     def seen(self, epoch: int) -> Inputs:
-        """What is trained on in an epoch, counted from 1."""
+        """Return the training inputs of an epoch, counted from 1."""
         return self.views[(epoch - 1) % len(self.views)] if self.views else self.train
 
 
 @dataclass
 class Work:
-    """What a run has done so far: steps by loss term, forward passes on one batch, and the method's reports."""
+    """Progress of a run: steps by loss term, forward passes on one batch, and the method's reports."""
 
     steps: Counter[str] = field(default_factory=Counter)
     forward_passes: int = 0
@@ -77,7 +77,8 @@ class Work:
 
 
 def chunk_of(needs: Needs, classes: int) -> int:
-    """Samples that a prediction is made for at a time: with a text per image and class, fewer where classes are many.
+    """Return the number of samples per prediction call. With a text per image and class it is lower where classes are
+    many.
 
     A chunk is the longest that a deadline waits for.
     """
@@ -90,7 +91,7 @@ def chunk_of(needs: Needs, classes: int) -> int:
 def collect(
     ask: Ask, inputs: Inputs, prepared: Mapping[str, Tensor], chunk: int, check_time: CheckTime = no_limit
 ) -> Tensor:
-    """A method's `predict` or `scores` for all inputs, [..., N, C], computed `chunk` samples at a time.
+    """Collect a method's `predict` or `scores` for all inputs, [..., N, C], `chunk` samples at a time.
 
     Raises:
         TimedOut: `check_time`, asked before every chunk, raised it.
@@ -104,7 +105,7 @@ def collect(
 
 @torch.no_grad()
 def collect_samples(method: Method, inputs: Inputs, chunk: int) -> dict[str, Tensor]:
-    """A method's `per_sample` for all inputs, [N] by name, computed `chunk` samples at a time; empty where it has none.
+    """Collect a method's `per_sample` for all inputs, [N] by name, `chunk` samples at a time. Empty where it has none.
 
     Raises:
         ValueError: a number is not one for each sample.
@@ -123,7 +124,7 @@ def collect_samples(method: Method, inputs: Inputs, chunk: int) -> dict[str, Ten
 
 
 class Loop:
-    """One run of one cell.
+    """Run of one cell.
 
     Args:
         method: set up, on the device of the material.
@@ -150,7 +151,7 @@ class Loop:
         self._evaluated: tuple[Tensor, dict[str, Tensor]] | None = None  # until the parameters move again
 
     def run(self) -> Work:
-        """Train, evaluate, and leave the last row after `finalize`."""
+        """Train, evaluate, and append the last row after `finalize`."""
         phases: tuple[Phase, ...] = ()
         if self.parameters:
             optimizer = optimizer_of(self.cell, self.parameters)
@@ -265,7 +266,7 @@ class Loop:
         self.work.steps["all"] += 1
 
     def _combine(self, terms: Mapping[str, Tensor]) -> None:
-        """Hand the gradient of each term to the method, and its answer to the optimizer."""
+        """Pass the gradient of each term to the method, and its answer to the optimizer."""
         trained = {name: p for name, p in self.method.named_parameters() if p.requires_grad}
         gradients = {
             term: dict(
@@ -285,13 +286,16 @@ class Loop:
 
 
 def check_time(deadline: float | None, when: str) -> None:
-    """Raise TimedOut where a deadline, of `time.monotonic()`, has passed; `when` says how far the run is."""
+    """Raise TimedOut past a deadline of `time.monotonic()`; `when` says how far the run is."""
     if deadline is not None and time.monotonic() > deadline:
         raise TimedOut(f"used up its time {when}")
 
 
 def _batches(phase: Phase, size: int, order: Stream) -> Iterator[NDArray[np.int64]]:
-    """Positions of each step, -1 on padding: [size], or [2·size] for a paired cycle (group 0 first, then group 1)."""
+    """Yield positions of each step, -1 on padding.
+
+    Shape [size], or [2·size] for a paired cycle (group 0 first, then group 1).
+    """
     group = phase.group.cpu().numpy()
     if phase.policy == "single":
         permutation = order.permutation(len(group))
@@ -311,7 +315,7 @@ def _chunks(positions: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int6
 
 
 def _cycle(members: NDArray[np.int64], size: int, steps: int, order: Stream) -> list[NDArray[np.int64]]:
-    """`steps` padded chunks of the members, in a new order at every pass; padding alone where there is no member."""
+    """Return `steps` padded chunks of the members, reshuffled at every pass. Padding alone where there is no member."""
     chunks: list[NDArray[np.int64]] = []
     while len(chunks) < steps and len(members):
         chunks.extend(_chunks(members[order.permutation(len(members))], size))

@@ -1,4 +1,4 @@
-"""Masks that replay what a cell is given."""
+"""Export masks that replay a cell's labels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bench.variants import parse_variant
 def exported(
     cell: Cell, dataset: Dataset, few: Mapping[SplitName, Sampled], opened: Callable[[str], Dataset]
 ) -> tuple[dict[str, str], list[list[str]]]:
-    """Header and rows of a mask that replays what a cell is given.
+    """Return header and rows of a mask that replays a cell's labels.
 
     Args:
         cell: whose labels they are; a clean validation twin is no part of its noise and left out.
@@ -50,7 +50,7 @@ def exported(
 
 
 def image_name(sampled: Sampled, index: int, split: Split, guests: Mapping[str, Dataset]) -> str:
-    """What a mask calls a sample: its path in the split, or for one of another data set "NAME:path"."""
+    """Return the name of a sample in a mask: its path, or "NAME:path" from another data set."""
     foreign = sampled.foreign
     if foreign is None or foreign.positions[index] < 0:
         return split.name(int(sampled.positions[index]))
@@ -59,7 +59,7 @@ def image_name(sampled: Sampled, index: int, split: Split, guests: Mapping[str, 
 
 
 def _origin(cell: Cell, dataset: Dataset, train: Sampled) -> dict[str, str]:
-    """Where the labels come from, without a path; of a mask that is replayed, its own origin."""
+    """Return the origin of the labels, without a path; of a replayed mask, its own origin."""
     if "mask" in train.facts:
         told: Mapping[str, Any] = train.facts["mask"]
         return {key: value if isinstance(value, str) else json.dumps(value) for key, value in told.items()}

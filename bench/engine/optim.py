@@ -1,4 +1,4 @@
-"""Learning rates by epoch, and the optimizer of a cell."""
+"""Learning-rate schedule and optimizer of a cell."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.records.cell import Cell
 
 
 def learning_rate(epoch: int, cell: Cell, part: float = 0.0) -> float:
-    """The rate used in an epoch, counted from 0, `part` of whose steps are done.
+    """Compute the rate at the fraction `part` of an epoch, counted from 0.
 
     cosine: a constant warm-up, then a cosine that never reaches 0 and stands still within an epoch, as Dassl executes
     it (method specification 1.3): lr(e) = ½·lr₀·(1 + cos(π(e - w)/E)) after w warm-up epochs of E. cosine-step: a
@@ -28,7 +28,7 @@ def learning_rate(epoch: int, cell: Cell, part: float = 0.0) -> float:
 
 
 def optimizer_of(cell: Cell, parameters: Sequence[Tensor]) -> torch.optim.Optimizer:
-    """The optimizer that a cell names, at a learning rate that the loop sets before every use."""
+    """Build the optimizer that a cell names. The loop sets its learning rate before every use."""
     if cell.optimizer == "sgd":
         return torch.optim.SGD(parameters, lr=1.0, momentum=cell.momentum, weight_decay=cell.weight_decay)
     adaptive = torch.optim.Adam if cell.optimizer == "adam" else torch.optim.AdamW

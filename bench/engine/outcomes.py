@@ -1,4 +1,4 @@
-"""Per-sample outcomes of a run, the arrays beside its record.
+"""Per-sample outcomes of a run: the arrays beside its record.
 
 N training samples, M of them given to the method; n test samples, of ImageNet 50,000, so 7 bytes for each of these.
 """
@@ -19,7 +19,7 @@ MANY = 2**22  # probabilities from which half precision is enough: 16 MiB otherw
 
 
 def outcomes(audit: Audit, train: Sampled, visible: Labels, unseen: NDArray[np.bool_]) -> Sidecar:
-    """What a finished run leaves behind of every sample.
+    """Collect the per-sample outcomes of a finished run.
 
     Args:
         audit: of the run.

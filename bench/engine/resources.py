@@ -1,4 +1,4 @@
-"""From images to what a run computes on: frozen features from the feature store, in the order of the samples."""
+"""Open the resources of a run: data sets, backbones, frozen features and drawn labels."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ THUMBNAIL_SIZE = 16
 
 @dataclass(frozen=True)
 class Settings:
-    """What a trial needs beside its cells, and what may not change a number.
+    """Everything but cells that a trial needs, and that may not change a number.
 
     Attributes:
         timeout: seconds a cell may take, or None.
@@ -57,32 +57,33 @@ class Settings:
 
 
 def opened(name: str, settings: Settings) -> Dataset:
-    """A data set by name, from where the settings say its files lie."""
+    """Open a data set by name, from the folder in the settings."""
     return settings.library.open(name)
 
 
 @lru_cache(maxsize=2)
 def open_backbone(name: str, device: str) -> Backbone:
-    """The backbone of a name on a device; the last two are kept."""
+    """Load the backbone of a name on a device; the last two are kept."""
     backbone = load_backbone(name).to(device)
     backbone.code = backbone_code(name)
     return backbone
 
 
 def store_of(settings: Settings) -> FeatureStore:
-    """The feature store that the settings name."""
+    """Return the feature store that the settings name."""
     return FeatureStore(features_root(settings.cache), settings.processors)
 
 
 def split_features(dataset: Dataset, split: SplitName, backbone: Backbone, tokens: bool, settings: Settings) -> Inputs:
-    """Features of a whole split from the feature store, in the order of the split."""
+    """Read the features of a whole split from the feature store, in the order of the split."""
     return features_of([Origin(dataset, split)], backbone, tokens, store_of(settings))
 
 
 def origins_of(
     dataset: Dataset, split: SplitName, sampled: Sampled | None, settings: Settings
 ) -> tuple[list[Origin], Tensor | None]:
-    """Where the samples of a set come from, and their order among all of these, [N]; None where it is the set's.
+    """Return the origins of a set's samples, and their order among all of these, [N]. The order is None where it is the
+    set's.
 
     Two origins where noise has brought images of another data set; the whole split where `sampled` is None.
     """
@@ -111,7 +112,7 @@ def inputs_of(
     sampled: Sampled | None = None,
     view: View | None = None,
 ) -> Inputs:
-    """What a method may see of a split: of these samples in their order, or of the whole split where None.
+    """Return a method's inputs from a split: these samples in their order, or all where None.
 
     Args:
         dataset: opened.
@@ -129,7 +130,7 @@ def inputs_of(
 def views_of(
     dataset: Dataset, cell: Cell, backbone: Backbone, needs: Needs, settings: Settings, sampled: Sampled
 ) -> Views:
-    """The augmented views of a cell's training samples."""
+    """Return the augmented views of a cell's training samples."""
 
     def load(number: int) -> Inputs:
         view = view_of(cell, needs, number)
@@ -139,14 +140,14 @@ def views_of(
 
 
 def view_of(cell: Cell, needs: Needs, number: int) -> View:
-    """A cell's augmented view by number, from 0."""
+    """Return a cell's augmented view by number, from 0."""
     return View(dataset_name.stream_name(cell.dataset), cell.seed, number, needs.crop)
 
 
 def labelled(
     dataset: Dataset, cell: Cell, settings: Settings, listen: Listen | None = None
 ) -> dict[SplitName, Sampled]:
-    """The few shots of training and validation set under the noise of a cell.
+    """Draw the few shots of training and validation set under the noise of a cell.
 
     Args:
         dataset: the cell's, opened.
@@ -178,7 +179,7 @@ def encoder_features(
     settings: Settings,
     listen: Listen | None = None,
 ) -> NDArray[np.float32]:
-    """L2-normalised features [N, D] of some positions of a split by a frozen encoder, for kinds of noise.
+    """Encode some positions of a split by a frozen encoder, for kinds of noise: L2-normalised [N, D].
 
     Args:
         dataset: whose images.
@@ -202,7 +203,7 @@ def encoder_features(
 
 
 def encoder_texts(dataset: Dataset, encoder: str, settings: Settings) -> NDArray[np.float32]:
-    """L2-normalised text features of the classes, [C, D], averaged over the data set's templates."""
+    """Encode the class names, averaged over the data set's templates: L2-normalised [C, D]."""
     backbone = open_backbone(encoder, settings.device)
     texts = [template.format(name) for template in dataset.templates for name in dataset.class_names]
     features = F.normalize(backbone.text_templates(texts), dim=-1)

@@ -1,4 +1,4 @@
-"""One worker's run of one pack: data, noise, features, method, loop, audit, record.
+"""Run one pack in a worker: data, noise, features, method, loop, audit, record.
 
 The members of a pack share data set, shots, backbone and method; at present they are trained one after the other.
 A failing cell is a record with its reason, never an exception.
@@ -46,7 +46,7 @@ Publish: TypeAlias = Callable[[Record, Mapping[str, NDArray[Any]]], None]
 
 
 class Skipped(Exception):
-    """The cell has no meaning for its data; a grid may name it all the same."""
+    """Error of a cell that has no meaning for its data, though a grid may name it."""
 
 
 def run_pack(pack: Sequence[tuple[str, Cell]], publish: Publish, settings: Settings) -> None:
@@ -67,7 +67,7 @@ def run_pack(pack: Sequence[tuple[str, Cell]], publish: Publish, settings: Setti
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """One thread in torch, BLAS and OpenMP, so that the machine's size cannot change a bit."""
+    """Limit torch, BLAS and OpenMP to one thread, so that the machine's size cannot change a bit."""
     from threadpoolctl import threadpool_limits
 
     before = torch.get_num_threads()
@@ -80,7 +80,10 @@ def one_thread() -> Iterator[None]:
 
 
 def run_cell(key: str, cell: Cell, settings: Settings) -> tuple[Record, Sidecar]:
-    """Run one cell to a record, whatever happens in it, and its per-sample outcomes (empty unless it is done)."""
+    """Run one cell to a record, whatever happens in it, and its per-sample outcomes.
+
+    These are empty unless it is done.
+    """
     clock, origin = Clock(), origin_of(cell, settings.library)
     run = Run(cell, settings)
     status: Status = "done"
@@ -107,7 +110,7 @@ def run_cell(key: str, cell: Cell, settings: Settings) -> tuple[Record, Sidecar]
 
 
 def _sums(backbone: Backbone) -> list[int]:
-    """The sum over the bits of each weight, by which a weight that was written to is told."""
+    """Return the sum over the bits of each weight, which reveals a weight that was written to."""
     whole = {2: torch.int16, 4: torch.int32}
     flat = [weights.detach().reshape(-1) for weights in backbone.parameters()]
     bits = [values.view(whole.get(values.element_size(), torch.uint8)) for values in flat]
@@ -119,7 +122,7 @@ def _one_line(error: Exception) -> str:
 
 
 class Run:
-    """The state of one cell while it runs; what is known when it fails goes into the record."""
+    """State of one cell while it runs. What is known when it fails goes into the record."""
 
     def __init__(self, cell: Cell, settings: Settings) -> None:
         self.cell, self.settings = cell, settings
@@ -137,7 +140,7 @@ class Run:
         self.not_kept = ""
 
     def execute(self) -> None:
-        """Everything from the data set to the last row of the curve, and to the kept prompts where asked for."""
+        """Run the cell from the data set to the curve's last row, and save prompts where requested."""
         loop = self.prepare()
         loop.run()
         if self.settings.keep_prompts:
@@ -160,7 +163,7 @@ class Run:
         return Given(tuple(names), tuple(templates), material.observed[material.visible], rate)
 
     def prepare(self) -> Loop:
-        """Everything up to the first evaluation: data, noise, features, and the method after its set-up."""
+        """Prepare data, noise and features, and set up the method: everything before the first evaluation."""
         cell, settings = self.cell, self.settings
         deadline = None if settings.timeout is None else time.monotonic() + settings.timeout
         in_time = partial(check_time, deadline, "before the training")
@@ -224,13 +227,13 @@ class Run:
         return loop
 
     def check_weights(self) -> None:
-        """Forget the backbone, which later cells share, where a method that is not ours has written to its weights."""
+        """Drop the shared backbone where a third party's method has written to its weights."""
         if self.weights and _sums(open_backbone(self.cell.backbone, self.settings.device)) != self.weights:
             open_backbone.cache_clear()
             note("weights of the backbone")
 
     def _pool(self, whole: Inputs, train: Sampled) -> Inputs:
-        """The whole training split, less what a fold leaves out, in an order that says nothing of the labels."""
+        """Return the training split, less a fold's held-out samples, in an order independent of labels."""
         order = Stream(self.cell.seed, "shots", dataset_name.stream_name(self.cell.dataset), "pool").permutation(
             len(whole)
         )
@@ -278,7 +281,7 @@ class Run:
         return train, validation
 
     def entries(self, seconds: float) -> dict[str, Any]:
-        """The record's entries that are known so far."""
+        """Return the record's entries that are known so far."""
         noise: dict[str, Any] = {}
         if self.train is not None and self.validation is not None:
             noise = {"kind": self.cell.noise, "rate": self.cell.rate, **self.train.summary()}
@@ -306,13 +309,13 @@ class Run:
         }
 
     def _kept_facts(self) -> dict[str, Any]:
-        """Bytes of the kept prompts, or why there are none; nothing where none were asked for."""
+        """Return the size of the saved prompts, or why there are none. Nothing where none were requested."""
         if self.not_kept:
             return {"prompts_not_kept": self.not_kept}
         return {"prompts_bytes": len(self.kept)} if self.kept else {}
 
     def sidecar(self) -> Sidecar:
-        """Per-sample outcomes, see `bench.engine.outcomes`, and the bytes of the kept prompts."""
+        """Return per-sample outcomes, see `bench.engine.outcomes`, and the bytes of the saved prompts."""
         assert self.audit is not None  # noqa: S101 - only asked of a finished run
         assert self.train is not None  # noqa: S101
         unseen = np.full(len(self.train.positions), not METHODS.get(self.cell.method).reads_labels)

@@ -1,1 +1,1 @@
-"""Planning and running a grid."""
+"""Plan and run a grid."""

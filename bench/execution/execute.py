@@ -1,4 +1,4 @@
-"""Running a plan: packs, scheduler, what comes back, and what was lost on the way."""
+"""Run a plan: packs, scheduler, outcomes, and cells that were lost on the way."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SchedulerName = Literal["auto", "ray", "local"]
 
 @dataclass(frozen=True)
 class Request:
-    """How the user wants a plan to be run.
+    """User's request for running a plan.
 
     Attributes:
         scheduler: "auto" is Ray where more than one worker fits, else local.
@@ -47,7 +47,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Setup:
-    """What a request comes to on this machine."""
+    """Scheduler, device and workers that a request resolves to on this machine."""
 
     scheduler: Scheduler
     name: Literal["ray", "local"]
@@ -80,7 +80,7 @@ def set_up(plan: Plan, config: Config, request: Request) -> Setup:
 def make_ready(
     plan: Plan, config: Config, setup: Setup, request: Request, report: Callable[[int, int | None], None]
 ) -> int:
-    """See that nothing is missing, and compute the image features of the plan unless a cluster runs it.
+    """Check that nothing is missing, and compute the plan's image features unless a cluster runs it.
 
     Args:
         plan: with at least one cell to run.
@@ -109,7 +109,10 @@ def make_ready(
 
 
 def left_out(plan: Plan, config: Config) -> list[str]:
-    """What lies among the images of a plan's data sets and is none of them, a line each; of those that are there."""
+    """List files in the folders of a plan's data sets that are skipped, a line each.
+
+    Data sets that are missing are passed over.
+    """
     library, lines = Library.of(config.settings.dataset), []
     for name in dict.fromkeys(planned.cell.dataset for planned in plan.todo if not embedded(planned.cell.dataset)):
         with suppress(BenchError):  # what is missing is said by `make_ready`
@@ -121,7 +124,7 @@ def left_out(plan: Plan, config: Config) -> list[str]:
 def execute(
     plan: Plan, store: Store, config: Config, setup: Setup, request: Request, listen: Listener, work: Work | None = None
 ) -> Progress:
-    """Run what is to do and publish a record for every cell that ends.
+    """Run the cells that are to be run and publish a record for every cell that ends.
 
     Args:
         plan: with at least one cell to run.
@@ -145,7 +148,7 @@ def execute(
 
 
 def trial_settings(config: Config, grid: str, device: str) -> dict[str, Any]:
-    """Keyword arguments of `bench.engine.resources.Settings` for the cells of a grid."""
+    """Return keyword arguments of `bench.engine.resources.Settings` for the cells of a grid."""
     table = config.settings.grid[grid]
     return {
         "timeout": None if table.timeout == float("inf") else table.timeout,
@@ -176,7 +179,7 @@ def _scheduler(name: str, request: Request, gpus: int, fraction: float) -> Sched
 
 
 class _Collector:
-    """Takes outcomes in the driver and publishes what a dead worker could not."""
+    """Receiver of outcomes that publishes the records a dead worker could not."""
 
     def __init__(
         self, plan: Plan, store: Store, config: Config, workers: int, request: Request, listen: Listener
@@ -217,7 +220,7 @@ class _Collector:
 
 
 def unfinished(plan: Plan, progress: Progress) -> Sequence[tuple[str, str]]:
-    """Label and reason of every cell of the grid that is neither done nor skipped once a run has ended."""
+    """List label and reason of every cell that is neither done nor skipped after a run."""
     outcomes = {outcome.key: outcome for outcome in progress.done}
     left = {record.key: f"{record.status}: {record.reason}" for record in plan.unfinished}
     rows = []

@@ -1,4 +1,4 @@
-"""Draws the labels of a grid's cells as a run would draw them."""
+"""Draw the labels of a grid's cells as a run would draw them."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ from bench.engine.labellings import FEW, Combination
 
 
 class Drawing:
-    """Draws labels with the data, encoders and settings that a run of the grid would use."""
+    """Drawer of labels, with the data, encoders and settings of a run of the grid."""
 
     def __init__(self, config: Config, grid: str) -> None:
         self._config, self._grid = config, grid
         self._values = trial_settings(config, grid, "cpu")
 
     def opened(self, name: str) -> Dataset:
-        """A data set by name, from where the settings say its files lie."""
+        """Open a data set by name, from the folder in the settings."""
         library: Library = self._values["library"]
         return library.open(name)
 
     def draw(self, cell: Cell) -> Combination:
-        """What a cell is given.
+        """Draw the labels of a cell.
 
         Raises:
             BenchError: data are missing, or the kind of noise cannot be applied to them.
@@ -65,7 +65,7 @@ class Drawing:
         return Combination(cell, dataset.class_names, few)
 
     def draw_all(self, cells: Iterable[Cell]) -> tuple[list[Combination], list[str]]:
-        """What cells are given, and a line for each that cannot be drawn.
+        """Draw the labels of cells, and return a line for each that cannot be drawn.
 
         Raises:
             BenchError: none can.
@@ -83,7 +83,7 @@ class Drawing:
 
     @cached_property
     def _settings(self) -> Settings:
-        """As a trial has them; asked for with the first encoder, because torch comes with it."""
+        """Settings as a trial has them. They are made with the first encoder, because torch comes with it."""
         from bench.engine.resources import Settings
 
         device = "cuda" if this_machine(self._config.settings.grid[self._grid].device).gpus else "cpu"

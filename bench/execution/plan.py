@@ -1,4 +1,4 @@
-"""What is left to do of a grid, and what it will cost. Needs neither data nor weights in memory."""
+"""Plan of a grid: the cells that are to be run, and what they will cost. Needs neither data nor weights in memory."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RECORD_BYTES = 100_000
 
 @dataclass(frozen=True)
 class Estimate:
-    """Cost of what is to be done.
+    """Cost of the cells that are to be run.
 
     Attributes:
         seconds: of one worker, by key.
@@ -52,7 +52,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Plan:
-    """A grid against a store.
+    """Cells of a grid, compared with a store.
 
     Attributes:
         grid: the expanded grid.
@@ -74,11 +74,11 @@ class Plan:
 
     @property
     def from_files(self) -> tuple[str, ...]:
-        """Data sets whose images are encoded before the first cell where that was not done; not in the estimate."""
+        """Data sets whose images are still to be encoded before the first cell. This is not in the estimate."""
         return tuple(dict.fromkeys(p.cell.dataset for p in self.todo if not dataset_name.embedded(p.cell.dataset)))
 
     def counts(self, workers: int = 1) -> dict[str, Any]:
-        """What `bench plan --json` prints; seconds are wall-clock seconds on `workers` workers."""
+        """Return what `bench plan --json` prints. Seconds are wall-clock seconds on `workers` workers."""
         by_status = Counter(self.statuses.values())
         return {
             "grid": self.grid.name,
@@ -102,7 +102,7 @@ class Plan:
 def make_plan(
     grid: Grid, store: Store, retry: str | None = None, *, library: Library | None = None, rerun: bool = False
 ) -> Plan:
-    """Hold a grid against a store.
+    """Compare a grid with a store.
 
     Args:
         grid: expanded.
@@ -129,7 +129,10 @@ def make_plan(
 
 
 def _estimate(todo: Iterable[PlannedCell], records: Iterable[Record]) -> Estimate:
-    """Seconds of like cells: same method, data set and backbone; then any method's, scaled; then the default."""
+    """Estimate seconds from like cells.
+
+    These are of the same method, data set and backbone; then any method's, scaled; then the default.
+    """
     rates: dict[tuple[str, ...], list[float]] = defaultdict(list)
     peaks: dict[str, int] = defaultdict(int)
     for record in records:
@@ -156,7 +159,7 @@ def _default_seconds(cell: Cell) -> float:
 
 
 def _scale(cell: Cell, likeness: tuple[str, ...]) -> float:
-    """What divides a rate that is shared by all methods, and multiplies it again."""
+    """Return the factor that divides a rate shared by all methods, and multiplies it again."""
     return 1 if cell.method in likeness else RELATIVE_COST.get(cell.method, 1)
 
 

@@ -1,4 +1,4 @@
-"""Features that the cells of a plan will read, computed before workers start, with all processors and only once."""
+"""Precompute the features of a plan before workers start, with all processors and only once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Report: TypeAlias = Callable[[int, int | None], None]
 
 @dataclass
 class _Count:
-    """Images done, as they are reported."""
+    """Counter of images done, which reports them."""
 
     report: Report
     total: int | None = None
@@ -38,7 +38,7 @@ class _Count:
 
 
 def warm(cells: Iterable[Cell], settings: Settings, report: Report) -> int:
-    """Compute what is not in the feature store; returns the number of images that went through a tower.
+    """Compute missing features, and return the number of images that went through a tower.
 
     Embedded data sets are left to the trials. So is a cell whose labels cannot be drawn: its record says why.
 
@@ -64,7 +64,8 @@ def warm(cells: Iterable[Cell], settings: Settings, report: Report) -> int:
 
 
 def complete(cells: Iterable[Cell], settings: Settings) -> bool:
-    """Whether all that the cells read is in the feature store; nothing is computed for it but noise that asks images.
+    """Return whether the feature store has all that the cells read. Nothing is computed for it but noise that asks
+    images.
 
     Raises:
         BenchError: a data set or a backbone cannot be opened.
@@ -77,7 +78,7 @@ def complete(cells: Iterable[Cell], settings: Settings) -> bool:
 
 
 def release() -> None:
-    """Give back the memory of the backbones that were used."""
+    """Free the memory of the backbones that were used."""
     import torch
 
     open_backbone.cache_clear()
@@ -86,7 +87,7 @@ def release() -> None:
 
 
 def _missing(cells: Iterable[Cell], settings: Settings, store: FeatureStore, count: _Count) -> Iterator[Wanted]:
-    """Entries of one backbone that are not in the store, each once, with all the parts that are asked for."""
+    """List the missing entries of one backbone, each once, with all the parts that are needed."""
     entries: dict[str, Wanted] = {}
     draws: dict[Hashable, Mapping[SplitName, Sampled] | None] = {}
     seen: set[Hashable] = set()
@@ -116,7 +117,7 @@ def _wanted(
     backbone: Backbone,
     settings: Settings,
 ) -> Iterator[Wanted]:
-    """All entries that a trial of this cell reads."""
+    """List all entries that a trial of this cell reads."""
     for split in SPLITS:
         origins, _ = origins_of(dataset, split, drawn.get(split), settings)
         yield from wanted_by(needs, origins, backbone)
@@ -138,7 +139,7 @@ def _asked(needs: Needs) -> tuple[bool, ...]:
 
 
 def _bytes(drawn: Mapping[SplitName, Sampled] | None) -> tuple[Hashable, ...]:
-    """What tells the samples of two cells apart."""
+    """Return bytes that distinguish the samples of two cells."""
     return tuple(
         (split, one.positions.tobytes(), one.foreign and (one.foreign.dataset, one.foreign.positions.tobytes()))
         for split, one in (drawn or {}).items()

@@ -1,4 +1,4 @@
-"""What a plan needs and this machine lacks, and texts that its backbones cannot encode: told at once before a run."""
+"""Report together, before a run, what a plan needs and lacks, and texts that backbones cannot encode."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Texts: TypeAlias = "Callable[[Dataset], tuple[tuple[str, int], ...]]"
 
 
 def check(plan: Plan, settings: Mapping[str, Any], here: bool = True, texts: bool = True) -> None:
-    """Look for every data set, load every backbone once, and see whether features can be kept.
+    """Check that every data set exists, every backbone loads, and features can be stored.
 
     Every class name, and every text that a method says it encodes, is held against the backbone's vocabulary.
 
@@ -63,7 +63,7 @@ def check(plan: Plan, settings: Mapping[str, Any], here: bool = True, texts: boo
 
 
 def _named_by(noise: str) -> Iterator[tuple[str, str]]:
-    """Role and value of the options of a kind that name a file, a data set or weights."""
+    """List role and value of the options of a kind that name a file, a data set or weights."""
     roles = noise_roles(noise)
     for name, value in noise_options(noise).items():
         role = roles.get(name, "")
@@ -77,7 +77,7 @@ def _unreadable(file: str) -> tuple[str, ...]:
 
 
 def _loaded(name: str) -> Vocabulary | tuple[str, ...] | None:
-    """The vocabulary of a backbone, or what keeps it from being loaded; None for registered ones. May download."""
+    """Return the vocabulary of a backbone, or why it cannot be loaded; None for registered ones. May download."""
     if identity.registered(name):
         return None
     from bench.clip.load import load_backbone
@@ -96,7 +96,7 @@ def _library(settings: Mapping[str, Any]) -> Library:
 def _unspeakable(
     cells: Iterable[Cell], loaded: Mapping[str, Vocabulary | tuple[str, ...] | None], settings: Mapping[str, Any]
 ) -> list[str]:
-    """Class names that CLIP cannot tell apart, words without an embedding, and prompts that are too long."""
+    """Report class names that CLIP cannot tell apart, words without an embedding, and overlong prompts."""
     asked: dict[tuple[str, str], dict[str, Texts]] = {}
     for cell in cells:
         if not _fits(cell):
@@ -114,7 +114,7 @@ def _unspeakable(
 def _problems(
     name: str, backbone: str, vocabulary: Any, asked: Iterable[Texts], settings: Mapping[str, Any]
 ) -> Iterator[str]:
-    """What is wrong with the texts that are encoded of one data set by one backbone."""
+    """Return the problems of one data set's texts with one backbone."""
     from bench.clip.tokens import Vocabulary, indistinct
 
     try:
@@ -142,25 +142,25 @@ def _texts(cell: Cell, dataset: Dataset) -> tuple[tuple[str, int], ...]:
 
 
 def _filled(dataset: Dataset) -> tuple[tuple[str, int], ...]:
-    """The texts of kinds of noise that ask an encoder about classes."""
+    """Return the texts that kinds of noise encode about classes."""
     return tuple((template.format(name), 0) for template in dataset.templates for name in dataset.class_names)
 
 
 def _encoders(cell: Cell) -> list[str]:
-    """Backbones whose text tower the noise of a cell asks, about class names that are not known to fit."""
+    """List backbones whose text tower a cell's noise uses on class names not known to fit."""
     names = [name for role, name in _named_by(cell.noise) if role == "backbone"]
     names = [name for name in names if not (name == TINY and _own(cell))]
     return names if names and NOISE.get(noise_kind(cell.noise)).reads_texts else []
 
 
 def _fits(cell: Cell) -> bool:
-    """Whether it is known without importing torch that the texts can be encoded: of what comes with the package."""
+    """Return whether the texts are known to fit without importing torch. They are where all comes with the package."""
     own = _own(cell) and cell.backbone == TINY and METHODS.row(cell.method).origin == BUILT_IN
     return own and not any(isinstance(value, str) for value in told(cell.method, cell.options).values())
 
 
 def _own(cell: Cell) -> bool:
-    """Whether the images come with the package."""
+    """Return whether the images come with the package."""
     return DATASETS.row(dataset_name.base(cell.dataset)).origin == BUILT_IN and dataset_name.embedded(cell.dataset)
 
 
@@ -171,7 +171,7 @@ def _embedded() -> Vocabulary:
 
 
 def _unkept(cells: Sequence[Cell], settings: Mapping[str, Any]) -> list[str]:
-    """One line where features have to be written and cannot be."""
+    """Return one line where features have to be written and cannot be."""
     folder = features_root(settings["cache"])
     reason = unwritable(folder)
     if reason is None or (folder.is_dir() and _complete(cells, settings)):
@@ -180,7 +180,7 @@ def _unkept(cells: Sequence[Cell], settings: Mapping[str, Any]) -> list[str]:
 
 
 def _complete(cells: Sequence[Cell], settings: Mapping[str, Any]) -> bool:
-    """Whether all features that the cells read are stored, as in a folder that is shared to be read."""
+    """Return whether all features that the cells read are stored, as in a shared read-only folder."""
     from bench.engine.resources import Settings
     from bench.execution.precompute import complete
 

@@ -1,4 +1,4 @@
-"""How far a run is, and how that is shown."""
+"""Track and display the progress of a run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.schedulers.contract import Outcome
 
 @dataclass
 class Progress:
-    """How far a run is.
+    """Progress of a run.
 
     Attributes:
         total: cells to run.
@@ -37,7 +37,7 @@ class Progress:
         return time.monotonic() - self.began
 
     def left(self) -> float:
-        """Seconds that the rest will take: the estimate, corrected by the pace since the first outcome.
+        """Estimate the remaining seconds, corrected by the pace since the first outcome.
 
         The time before that is mostly the start of the workers, which is paid once.
         """
@@ -48,7 +48,7 @@ class Progress:
         return (self.elapsed - self.first[0]) * (whole - passed) / (passed - self.first[1])
 
     def add(self, outcome: Outcome) -> None:
-        """Take in an outcome."""
+        """Count an outcome."""
         self.done.append(outcome)
         if self.first is None:
             self.first = self.elapsed, self.expected.get(outcome.key, 0.0)
@@ -59,7 +59,10 @@ Listener = Callable[[Outcome, Progress], None]
 
 @contextmanager
 def shown(total: int, labels: dict[str, str]) -> Iterator[Callable[[Outcome, Progress], None]]:
-    """Listen to `bench.execution.execute`: a bar on a terminal, else a line per tenth and per unfinished cell."""
+    """Display the outcomes of a run: a bar on a terminal, else lines.
+
+    There is one per tenth and per unfinished cell.
+    """
     if not live():
         yield _plain_listener(labels)
         return

@@ -1,4 +1,4 @@
-"""The table at the end of a run: per method and noise, what came out and what it took."""
+"""Table at the end of a run: accuracy and cost per method and noise."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Row = tuple[str, ...]
 
 
 def summary_rows(records: Iterable[Record]) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows, in the order of the records.
+    """Return columns and rows, in the order of the records.
 
     Accuracy is the mean over seeds of the last test accuracy, memorized that of the last share of mislabeled samples
     predicted as their given label, agreement that of all training samples predicted so, in percent; seconds are a
@@ -47,7 +47,10 @@ def summary_rows(records: Iterable[Record]) -> tuple[list[str], list[list[str]]]
 
 
 def row_names(records: Sequence[Record]) -> list[Row]:
-    """What each record's row is told apart by: data set with all fields of the cell that differ, noise, method."""
+    """Return what distinguishes each record's row.
+
+    It is the data set with all fields of the cell that differ, noise, method.
+    """
     pairs = zip(records, backbone_names(records), strict=True)
     fixed = [{**record.cell.model_dump(exclude=NAMED), "backbone": name} for record, name in pairs]
     varying = _varying(records, fixed)
@@ -67,7 +70,10 @@ def row_names(records: Sequence[Record]) -> list[Row]:
 
 
 def _varying(records: Sequence[Record], fixed: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The fields in which records differ; of a paper's budget, which is each method's own, in which a method's do."""
+    """Return the fields in which records differ.
+
+    Those of a paper's budget, which is each method's own, count where a method's differ.
+    """
     seen: dict[tuple[str, ...], set[Any]] = defaultdict(set)
     for record, values in zip(records, fixed, strict=True):
         own = (record.cell.method, str(record.cell.options)) if record.cell.budget == "paper" else ()
@@ -78,7 +84,10 @@ def _varying(records: Sequence[Record], fixed: Sequence[Mapping[str, Any]]) -> l
 
 
 def in_order(records: Iterable[Record]) -> list[Record]:
-    """Records as a grid would have them: by data set, setting, noise and rate, method (registered ones first), seed."""
+    """Sort records as a grid would: by data set, setting, noise and rate, method, seed.
+
+    Registered methods come first.
+    """
     noises, methods = ({name: place for place, name in enumerate(registry)} for registry in (NOISE, METHODS))
 
     def place(record: Record) -> tuple[Any, ...]:
