@@ -1,4 +1,4 @@
-"""Digests of the source code that a cell runs: of its plugins and of the engine.
+"""Digest the source code that a cell runs: of its plugins and of the engine.
 
 Code is no part of a key: a refactoring that changes no number must not orphan the records of a grid, and authors raise
 a plugin's version where a number may change. The digests stand beside the key, in a record's provenance, and are the
@@ -52,7 +52,7 @@ DIGITS: Final = 12
 
 
 def code_of(cell: Cell) -> dict[str, str]:
-    """Digests of the code that a cell runs by part: engine, method, noise, dataset, and a third party's backbone.
+    """Return digests of a cell's code by part: engine, method, noise, dataset, third party's backbone.
 
     12 hexadecimal digits each, empty where there is no source to be read. A file is read once in a process: what is
     written to it later has not been run.
@@ -70,7 +70,7 @@ def code_of(cell: Cell) -> dict[str, str]:
 
 @cache
 def read_plugins() -> None:
-    """Read all code that files have registered, before anything is run: what is written to them later is not run."""
+    """Read all code that files have registered, before anything runs. What is written to them later is not run."""
     for registry in (METHODS, NOISE, DATASETS, BACKBONES):
         for row in registry.rows():
             if row.files:
@@ -78,13 +78,13 @@ def read_plugins() -> None:
 
 
 def backbone_code(name: str) -> str:
-    """What features depend on beside weights and preprocessing: version and code of a third party's backbone, or ""."""
+    """Return version and code digest of a third party's backbone, on which features depend, or ""."""
     row = BACKBONES.row(name) if identity.registered(name) else None
     return f"{row.version} {_plugin(row)}" if row is not None and row.origin != BUILT_IN else ""
 
 
 def plugin_digest(registry: Registry[Any], name: str) -> str:
-    """Digest of the code of a registered plugin."""
+    """Return the code digest of a registered plugin."""
     return _plugin(registry.row(name))
 
 
@@ -113,7 +113,10 @@ def _plugin(row: Row) -> str:
 
 @dataclass(frozen=True)
 class _Scope:
-    """Which absolute imports are followed: of ours; of a folder one package, without one all that is not installed."""
+    """Absolute imports that are followed.
+
+    They are ours; of a folder one package, without one all that is not installed.
+    """
 
     ours: tuple[str, ...]
     folder: Path | None = None
@@ -129,7 +132,7 @@ class _Scope:
 
 
 def _closure(files: Iterable[Path], scope: _Scope) -> set[Path]:
-    """The files, and all that they import within the scope."""
+    """Collect the files and all that they import within the scope."""
     waiting, seen = list(files), set()
     while waiting:
         file = waiting.pop()
@@ -140,7 +143,7 @@ def _closure(files: Iterable[Path], scope: _Scope) -> set[Path]:
 
 
 def _imported(file: Path, scope: _Scope) -> Iterator[Path]:
-    """The files within the scope that a file imports, also inside of functions."""
+    """List files within the scope that a file imports, including inside functions."""
     for node in ast.walk(_tree(file)):
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -152,26 +155,26 @@ def _imported(file: Path, scope: _Scope) -> Iterator[Path]:
 
 
 def _under(folder: Path, module: str) -> list[Path]:
-    """The source of a module below a folder; none where there is no such file."""
+    """Return the source file of a module below a folder; none where there is no such file."""
     path = folder.joinpath(*module.split("."))
     return [file for file in (path.with_name(f"{path.name}.py"), path / "__init__.py") if file.is_file()][:1]
 
 
 def _whole(folder: Path, module: str) -> list[Path]:
-    """The source of a module below a folder, and of the packages that it lies in, which run before it."""
+    """Return the source of a module below a folder and of its parent packages, which run before it."""
     steps = module.split(".")
     return [file for end in range(1, len(steps) + 1) for file in _under(folder, ".".join(steps[:end]))]
 
 
 def _elsewhere(module: str) -> list[Path]:
-    """The source of a module that lies anywhere else on the path and belongs to no installed distribution."""
+    """Find the source of a module elsewhere on the path, outside any installed distribution."""
     folder = _uninstalled(module.partition(".")[0])
     return _whole(folder, module) if folder is not None else []
 
 
 @cache
 def _uninstalled(top: str) -> Path | None:
-    """The folder in which a module lies; None where that is Python's own or one of installed distributions."""
+    """Return the folder of a module, None if it belongs to Python or an installed distribution."""
     try:
         spec = importlib.util.find_spec(top)
     except (ImportError, ValueError):
@@ -192,7 +195,7 @@ def _source(file: Path) -> str:
 
 @cache
 def _tree(file: Path) -> ast.Module:
-    """The parsed file; without a statement where it is no Python that this version reads."""
+    """Parse the file. It is without a statement where it is no Python that this version reads."""
     try:
         return ast.parse(_source(file))
     except (SyntaxError, ValueError):
@@ -200,7 +203,7 @@ def _tree(file: Path) -> ast.Module:
 
 
 def _digest(files: Iterable[Path], more: str = "", nameless: Collection[Path] = ()) -> str:
-    """Of the contents of files, each under the name that it is imported by, but for the `nameless`."""
+    """Digest the contents of files, each under its import name, but for the `nameless`."""
     contents = sorted(f"{'' if file in nameless else _name(file)}\n{_content(file)}" for file in files)
     if not contents:
         return ""
@@ -213,7 +216,7 @@ def _name(file: Path) -> str:
 
 @cache
 def _content(file: Path) -> str:
-    """The lines of a file that are run: without docstrings, and outside of texts without comments and blank lines."""
+    """Return the lines of a file that run. Docstrings are left out, and outside of texts comments and blank lines."""
     docstrings: set[int] = set()
     texts: set[int] = set()
     for node in ast.walk(_tree(file)):
@@ -231,7 +234,7 @@ def _content(file: Path) -> str:
 
 
 def _alone(text: ast.stmt, file: Path) -> bool:
-    """Whether nothing that is run shares the lines of a docstring."""
+    """Return whether no running code shares the lines of a docstring."""
     lines = _source(file).split("\n")
     before = lines[text.lineno - 1].encode()[: text.col_offset]
     behind = lines[(text.end_lineno or text.lineno) - 1].encode()[text.end_col_offset or 0 :]

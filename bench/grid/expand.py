@@ -1,4 +1,4 @@
-"""A grid's axes expanded to cells: fully resolved, unique, in a stable order, each with its key."""
+"""Expand a grid's axes to cells: fully resolved, unique, in a stable order, each with its key."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FIXED = ("budget", "precision", "validation", "views", "eval_every")
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """A cell with the name of its record; `reference` where only a reference row asks for it."""
+    """Cell with the name of its record; `reference` where only a reference row needs it."""
 
     key: str
     cell: Cell
@@ -42,7 +42,7 @@ class PlannedCell:
 
 @dataclass(frozen=True)
 class Grid:
-    """An expanded grid.
+    """Expanded grid.
 
     Attributes:
         name: of the grid.
@@ -57,7 +57,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Resolved:
-    """A variant with its canonical name, the layers of its options but for a paper's, and its part of the samples."""
+    """Variant with its canonical name, option layers and part of the samples. A paper's options are no layer of it."""
 
     method: str
     layers: tuple[Layer, Layer]
@@ -66,17 +66,17 @@ class Resolved:
 
     @cached_property
     def options(self) -> dict[str, Value]:
-        """Every option, where no paper has a say."""
+        """All options, before any of a paper's."""
         return layered(self.method, self.layers)
 
     def under(self, paper: Iterable[Mapping[str, Value]]) -> dict[str, Value]:
-        """Every option, with the parts of a paper over the settings' and under those given in place."""
+        """Return all options, a paper's over the settings' and under those given in place."""
         table, in_place = self.layers
         return layered(self.method, [table, *((f"[method.{self.method}.paper]", part) for part in paper), in_place])
 
 
 def expand(config: Config, name: str) -> Grid:
-    """The cells of a grid.
+    """Expand a grid to its cells.
 
     Raises:
         BenchError: the grid, or a plugin, option or rate in it, is unknown or out of range, or nothing is left.
@@ -98,7 +98,7 @@ def expand(config: Config, name: str) -> Grid:
 
 
 def unheeded(config: Config, name: str, cells: Sequence[Cell]) -> list[str]:
-    """A line for each key of the training loop that the user names for a grid and that none of its cells heeds.
+    """List training-loop keys that the user sets and no cell of the grid uses, one line each.
 
     What a table names and `--set` then puts out of action is not told of. Nothing is refused: the command that a report
     gives for a cell names every key.
@@ -116,7 +116,7 @@ def unheeded(config: Config, name: str, cells: Sequence[Cell]) -> list[str]:
 
 
 def cells(config: Config, name: str) -> Iterator[tuple[Cell, bool]]:
-    """The cells of a grid without their keys, some perhaps twice, and whether a reference row asks for each.
+    """Return the cells of a grid without their keys, and whether a reference row needs each. Some may stand twice.
 
     Raises:
         BenchError: as `expand`, except for folders and files that only keys need.
@@ -146,7 +146,7 @@ def _product(config: Config, name: str, table: GridTable, methods: list[Resolved
 
 
 def _noises(table: GridTable) -> list[tuple[str, float]]:
-    """Kinds with rates; rate 0 of any kind that takes one is `none`."""
+    """Return kinds with rates; rate 0 of any kind that takes one is `none`."""
     noises: list[tuple[str, float]] = []
     for entry in table.noise:
         kind = noise_variant(entry.kind)
@@ -163,7 +163,7 @@ def _noises(table: GridTable) -> list[tuple[str, float]]:
 def _budgets(
     config: Config, name: str, table: GridTable, method: Resolved, axes: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """Options, optimizer, epochs and evaluation of a method at these axes, one entry per number of epochs."""
+    """Return options, optimizer, epochs and evaluation of a method at these axes, one entry per number of epochs."""
     values: dict[str, Any] = table.model_dump(include={*BUDGET, *FIXED})
     epochs = table.epochs
     paper: list[dict[str, Value]] = []
@@ -178,7 +178,10 @@ def _budgets(
 
 
 def _paper(paper: Paper, axes: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, Value]]]:
-    """What a paper sets at these axes: its optimizer, and options of the method, a later part over an earlier one."""
+    """Collect a paper's settings at these axes.
+
+    They are its optimizer, and options of the method, a later part over an earlier one.
+    """
     dataset, kind = DATASETS.row(dataset_name.base(axes["dataset"])), NOISE.row(noise_kind(axes["noise"]))
     names: dict[str, Collection[Any]] = {axis: (value,) for axis, value in axes.items()}
     for axis, row in (("dataset", dataset), ("noise", kind)):
@@ -189,13 +192,13 @@ def _paper(paper: Paper, axes: Mapping[str, Any]) -> tuple[dict[str, Any], list[
 
 
 def _table(config: Config, method: str) -> tuple[str, MethodTable]:
-    """The settings of a method, and under which of its names they stand."""
+    """Return the settings of a method, and which of its names they stand under."""
     tables = config.settings.method.items()
     return next(((name, table) for name, table in tables if METHODS.row(name).name == method), (method, MethodTable()))
 
 
 def _resolved(config: Config, text: str, reference: bool) -> list[Resolved]:
-    """One for each subset that a variant asks for."""
+    """Resolve a variant once for each subset that it asks for."""
     variant = parse_variant(text)
     method = METHODS.row(variant.name).name
     name, table = _table(config, method)
@@ -204,7 +207,7 @@ def _resolved(config: Config, text: str, reference: bool) -> list[Resolved]:
 
 
 def _check_methods(config: Config) -> None:
-    """See that no method has two tables, of which one would count for nothing."""
+    """Check that no method has two tables, of which one would be ignored."""
     found: dict[str, str] = {}
     for name in config.settings.method:
         registered = METHODS.row(name).name
@@ -215,7 +218,7 @@ def _check_methods(config: Config) -> None:
 
 
 def _check_files(library: Library, table: GridTable) -> None:
-    """Tell at once which folders, checkpoints and files of noise kinds, and then also which data sets, are not there.
+    """Report together missing folders, checkpoints and files of noise kinds, then missing data sets.
 
     Keys need the digests of the former, so this cannot wait for the check before a run.
     """
@@ -248,7 +251,7 @@ def _complaints(ask: Callable[[], Any]) -> tuple[str, ...]:
 
 
 class _Excluder:
-    """An exclude with its names resolved: a bare method excludes every variant of it, one with options that variant."""
+    """Exclude with resolved names. A bare method excludes every variant of it, one with options that variant."""
 
     def __init__(self, config: Config, exclude: Exclude) -> None:
         self.axes: dict[str, list[Any]] = exclude.model_dump(exclude_unset=True, exclude={"method", "noise", "dataset"})
@@ -259,7 +262,7 @@ class _Excluder:
         self.methods = [(one, "[" in text) for text in exclude.method for one in _resolved(config, text, False)]
 
     def matches(self, cell: Cell) -> bool:
-        """Whether the cell has one of the values at every axis named."""
+        """Return whether the cell has one of the values at every named axis."""
         if self.noise and cell.noise not in self.noise and noise_kind(cell.noise) not in self.noise:
             return False
         if self.datasets and cell.dataset not in self.datasets:

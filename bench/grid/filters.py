@@ -1,4 +1,4 @@
-"""`--set axis=v1,v2` as a filter of records: the values that `run` accepts, and what each is a filter for.
+"""Filter records by `--set axis=v1,v2`, with the values that `run` accepts.
 
 A name stands for all variants of it, an option in brackets for those that have its value, given or by default: what is
 not named is free. What follows "@" is no option: `coop` is CoOp on all samples, `coop@clean` its oracle.
@@ -30,7 +30,7 @@ NAMED = 20  # values in a message
 
 
 def filtered(records: Sequence[Record], sets: Sequence[str], where: str) -> list[Record]:
-    """The records that have one of the values at every axis or field named.
+    """Return the records that have one of the values at every named axis or field.
 
     Args:
         records: any.
@@ -51,7 +51,7 @@ def filtered(records: Sequence[Record], sets: Sequence[str], where: str) -> list
 
 
 def unmatched(records: Sequence[Record], sets: Sequence[str], where: str) -> list[str]:
-    """A line for each value of the filters that none of the records has, as a name that is misspelt."""
+    """Return a line for each filter value that no record has, such as a misspelt name."""
     return [
         f"{where} has no record with {key}={shown([value])}; there are {key} {_listed(key, records)}."
         for key, values in assigned(sets, FIELDS).items()
@@ -127,7 +127,7 @@ def _has(options: dict[str, Value], wanted: dict[str, Value]) -> bool:
 
 
 def _registered(registry: Registry[Any], name: str) -> str:
-    """The registered name; one that is not known here is perhaps that of a record all the same."""
+    """Return the registered name. One that is not known here may still be that of a record."""
     return _known(lambda: registry.row(name).name, name)
 
 
@@ -139,7 +139,7 @@ def _known(ask: Callable[[], T], otherwise: T) -> T:
 
 
 def _listed(key: str, records: Sequence[Record]) -> str:
-    """The values of a field among the records, as a filter takes them."""
+    """Return the values of a field among the records, as a filter takes them."""
     values = dict.fromkeys(_value(key, record.cell) for record in records)
     more = f" and {len(values) - NAMED} more" if len(values) > NAMED else ""
     return shown(list(values)[:NAMED]) + more

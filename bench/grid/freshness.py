@@ -1,4 +1,4 @@
-"""Whether records were made by the code, and from the data, that are here now."""
+"""Check whether records were made by the current code, from the current data."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TABLES: Final = "tables tell them apart or say so"
 
 
 def stale_parts(records: Iterable[Record], library: Library) -> dict[str, tuple[str, ...]]:
-    """By key what a record was made by or from that is not as it is now, in words; only of records with such a part.
+    """Describe by key what has changed in code or data since a record was made. Unchanged records are absent.
 
     Data are looked at where their files are here and no digest of them is in the key. Files of which one is in the key
     may have changed between the plan and the run.
@@ -39,7 +39,7 @@ def stale_parts(records: Iterable[Record], library: Library) -> dict[str, tuple[
 
 
 def told(stale: Mapping[str, tuple[str, ...]], rerun: bool = False) -> list[str]:
-    """A line for the user on stale records; none where there are none."""
+    """Return a line for the user on stale records; none where there are none."""
     if not stale:
         return []
     counts = Counter(part for parts in stale.values() for part in parts)
@@ -51,7 +51,7 @@ def told(stale: Mapping[str, tuple[str, ...]], rerun: bool = False) -> list[str]
 
 
 def other_code(record: Record) -> list[str]:
-    """What of the code that made a record is not the code that is here now, in words."""
+    """Describe which code of a record differs from the current code."""
     noted = Origin(record).sources
     if not noted:
         return [NOT_NOTED] if "versions" in record.provenance or "code" in record.provenance else []
@@ -71,7 +71,7 @@ def other_code(record: Record) -> list[str]:
 
 
 def _meanwhile(record: Record, versions: Versions) -> list[str]:
-    """Which files were no longer those of the record's key when its cell was run."""
+    """Describe files that changed between the record's key and its run."""
     cell, noted = record.cell, record.provenance.get("resolved")
     try:
         now = versions.of(cell)
@@ -94,7 +94,7 @@ def _data(record: Record, now: Callable[[str], str]) -> list[str]:
 
 
 def _digest(name: str, library: Library) -> str:
-    """Of a data set that is known, and whose files are here; else empty."""
+    """Return the digest of a known data set whose files exist; else empty."""
     try:
         if dataset_name.embedded(name) and DATASETS.row(dataset_name.base(name)).origin == BUILT_IN:
             return ""

@@ -1,4 +1,4 @@
-"""Versions and digests that enter a cell's key; its record notes them, so that a change can be told."""
+"""Versions and digests that enter a cell's key. Its record notes them, so that a change can be detected."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bench.records.cell import Cell
 
 
 class Versions:
-    """Asks once per name what stands for it in keys: of files that is a digest.
+    """Cached versions and digests of plugins, data and weights.
 
     Args:
         library: opens data sets.
@@ -29,7 +29,7 @@ class Versions:
         self.noise = cache(self._noise)
 
     def of(self, cell: Cell) -> dict[str, Any]:
-        """Return what `Cell.key` takes beside the cell: versions, and digests of files and weights.
+        """Return the versions and digests that `Cell.key` takes: of plugins, files and weights.
 
         Raises:
             BenchError: a plugin is unknown, or a file or folder cannot be read.
@@ -46,7 +46,7 @@ class Versions:
 
 
 def origin_of(cell: Cell, library: Library) -> dict[str, Any]:
-    """What a record's provenance says of where its numbers come from: "resolved", of the key, and "sources", of code.
+    """Return the provenance of a record's numbers: "resolved" for its key, and "sources" for its code.
 
     An entry that cannot be told, since files or a plugin have gone, is left out.
     """

@@ -1,4 +1,4 @@
-"""What a plugin's own code decides about a cell: its full options, and of a kind of noise whether it takes a rate.
+"""Options of a cell from its plugins' code, and whether a kind of noise takes a rate.
 
 Asking means importing the plugin, and with it torch, which takes seconds once in a process.
 """
@@ -33,7 +33,7 @@ Layer: TypeAlias = tuple[str, Mapping[str, Value]]  # where options are set, as 
 
 
 def options(method: str, given: Mapping[str, Value]) -> dict[str, Value]:
-    """Every option of a method: `given` in place, and the defaults of its code for the rest.
+    """Return all options of a method: `given` in place, and the code's defaults for the rest.
 
     Raises:
         BenchError: the method is unknown or does not import, an option is unknown, out of range or does nothing.
@@ -42,7 +42,7 @@ def options(method: str, given: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def layered(method: str, layers: Sequence[Layer]) -> dict[str, Value]:
-    """Every option of a method from layers of them, each laid over the one before; what does nothing has its default.
+    """Return all options of a method from layers, each over the one before. What does nothing has its default.
 
     An option that does nothing both beside the layers up to its own and in the end is a mistake. One that a later layer
     puts out of action is not, and neither is one that says what holds anyway: reports write every option of a cell.
@@ -55,7 +55,7 @@ def layered(method: str, layers: Sequence[Layer]) -> dict[str, Value]:
 
 
 def defaults(method: str) -> dict[str, Value]:
-    """Every option's default in the method's code; none where the method is unknown or does not load."""
+    """Return all option defaults in the method's code. None where the method is unknown or does not load."""
     try:
         return options(method, {})
     except BenchError:
@@ -63,13 +63,13 @@ def defaults(method: str) -> dict[str, Value]:
 
 
 def told(method: str, given: Mapping[str, Value]) -> dict[str, Value]:
-    """The options that differ from the defaults of the method's code: what names a variant. All, if it is unknown."""
+    """Return the non-default options of a method, which name a variant. All, if it is unknown."""
     known = defaults(method)
     return {name: value for name, value in given.items() if name not in known or known[name] != value}
 
 
 def takes_rate(noise: str) -> bool:
-    """Whether a kind of noise, or a variant of it, takes a rate.
+    """Return whether a kind of noise, or a variant of it, takes a rate.
 
     Raises:
         BenchError: the kind is unknown or does not import.
@@ -80,7 +80,7 @@ def takes_rate(noise: str) -> bool:
 
 
 def noise_kind(noise: str) -> str:
-    """The registered name of a kind of noise, or of a variant of it.
+    """Return the registered name of a kind of noise, or of a variant of it.
 
     Raises:
         BenchError: the kind is unknown.
@@ -89,7 +89,7 @@ def noise_kind(noise: str) -> str:
 
 
 def noise_variant(noise: str) -> str:
-    """A kind of noise as cells carry it: the registered name, with the options that are not its defaults.
+    """Return the canonical name of a kind of noise, with its non-default options.
 
     Raises:
         BenchError: the kind is unknown or does not import, an option is unknown, out of range or does nothing.
@@ -102,7 +102,7 @@ def noise_variant(noise: str) -> str:
 
 
 def noise_options(noise: str) -> dict[str, Value]:
-    """Every option of a kind of noise or a variant of it.
+    """Return all options of a kind of noise or a variant of it.
 
     Raises:
         BenchError: the kind is unknown or does not import, an option is unknown, out of range or does nothing.
@@ -113,7 +113,8 @@ def noise_options(noise: str) -> dict[str, Value]:
 
 
 def noise_identity(noise: str, library: Library | None = None) -> dict[str, Any]:
-    """What stands for a kind of noise in a record's key: every option, a file by its digest, a backbone by its weights.
+    """Return a noise kind's identity in a record's key. It is every option, a file by its digest, a backbone by its
+    weights.
 
     Args:
         noise: kind or variant.
@@ -138,7 +139,7 @@ def noise_identity(noise: str, library: Library | None = None) -> dict[str, Any]
 
 
 def noise_roles(noise: str) -> dict[str, str]:
-    """What the options of a kind of noise name, by option: "file", "backbone" or "dataset"; the others are left out.
+    """Return the role of each noise option that names a "file", "backbone" or "dataset".
 
     Raises:
         BenchError: the kind is unknown or does not import.
@@ -154,7 +155,7 @@ def _roles(kind: str) -> dict[str, str]:
 
 
 def takes_weights(encoder: str) -> bool:
-    """Whether an encoder of a kind of noise is a backbone; "thumbnail" stands for itself, and "" for none."""
+    """Return whether an encoder of a kind of noise is a backbone. "thumbnail" is one of its own, and "" is none."""
     return encoder not in ("", "thumbnail")
 
 

@@ -1,4 +1,4 @@
-"""`--set axis=v1,v2`: the last layer over one grid, and `bench config`'s rows of origin "--set"."""
+"""Apply `--set axis=v1,v2`, the last settings layer over one grid, with origin "--set" in `bench config`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PATHS = ("dataset", "backbone")  # whose values may be paths as a whole
 
 
 def override(config: Config, grid: str, sets: Sequence[str]) -> Config:
-    """The settings with `sets` laid over the grid named `grid`.
+    """Return the settings with `sets` laid over the grid named `grid`.
 
     `rate` replaces the rates of every kind that takes one; `noise=K` keeps the grid's rates for K; naming methods gives
     exactly these, without reference rows unless `reference` is set too.
@@ -56,7 +56,7 @@ def override(config: Config, grid: str, sets: Sequence[str]) -> Config:
 
 
 def grid_table(config: Config, grid: str) -> GridTable:
-    """The table of a grid.
+    """Return the table of a grid.
 
     Raises:
         BenchError: there is none of this name.
@@ -68,7 +68,7 @@ def grid_table(config: Config, grid: str) -> GridTable:
 
 
 def inherited_rates(config: Config, grid: str) -> list[str]:
-    """A line for each kind of noise in the grid whose rates are the protocol's, because nothing else names any."""
+    """Return a line for each kind of noise in the grid that inherits the protocol's rates."""
     if "rate" in config.named(grid):
         return []
     table = config.settings.grid[grid]
@@ -80,7 +80,7 @@ def inherited_rates(config: Config, grid: str) -> list[str]:
 
 
 def assigned(sets: Sequence[str], keys: Collection[str]) -> dict[str, list[Any]]:
-    """The values of each key: texts for the axes that have names, else what `parse_value` makes of them.
+    """Parse the values of each key: texts for the axes that have names, else as `parse_value` does.
 
     Args:
         sets: texts "key=value1,value2".
@@ -121,7 +121,7 @@ def _one_or_list(key: str, values: list[Any]) -> Any:
 
 
 def _check_commas(key: str, parts: Sequence[str]) -> None:
-    """Tell of a path that the commas in it have split, where there is one of that name."""
+    """Report a path that was split at its commas, where one of that name exists."""
     for first, last in itertools.combinations(range(len(parts) + 1), 2):
         for comma in (",", ", ") if last - first > 1 else ():
             text = comma.join(parts[first:last])

@@ -1,1 +1,1 @@
-"""The settings: packaged defaults, the user's files, and their validation."""
+"""Settings: packaged defaults, the user's files, and their validation."""

@@ -1,4 +1,4 @@
-"""The raw settings: TOML files laid over each other key by key, and where each value came from.
+"""Merge TOML settings files key by key, and remember the source of each value.
 
 Nothing but the standard library is imported here, so that listing the grids answers at once.
 """
@@ -32,7 +32,7 @@ class Layers:
     origins: dict[Place, str] = field(default_factory=dict)
 
     def lay(self, table: Mapping[str, Any], origin: str, place: Place = ()) -> None:
-        """Lay `table` over what is there: tables merge, everything else replaces."""
+        """Lay `table` over the current values: tables merge, everything else replaces."""
         here = self.at(place)
         for key, value in table.items():
             if isinstance(value, Mapping):
@@ -45,14 +45,14 @@ class Layers:
                 self.origins[(*place, key)] = origin
 
     def at(self, place: Place) -> Table:
-        """The table at a path of keys, made where there is none."""
+        """Return the table at a path of keys, created where there is none."""
         here = self.values
         for key in place:
             here = here.setdefault(key, {})
         return here
 
     def origin(self, place: Place) -> str:
-        """The layer of a value, or of the nearest value under or above it."""
+        """Return the layer of a value, or of the nearest value under or above it."""
         for length in range(len(place), 0, -1):
             for known, origin in self.origins.items():
                 if known[:length] == place[:length]:
@@ -60,7 +60,7 @@ class Layers:
         return PACKAGED
 
     def flat(self) -> Iterator[tuple[Place, Any, str]]:
-        """Path, value and layer of every value, in the order of the files."""
+        """List path, value and layer of every value, in the order of the files."""
         yield from self._flat(self.values, ())
 
     def _flat(self, table: Table, place: Place) -> Iterator[tuple[Place, Any, str]]:
@@ -72,7 +72,7 @@ class Layers:
 
 
 def packaged_file() -> Path:
-    """The default settings: inside the package where it is installed, at the root of a checkout.
+    """Return the file of default settings: inside an installed package, or at the root of a checkout.
 
     Raises:
         BenchError: neither is there.
@@ -85,7 +85,7 @@ def packaged_file() -> Path:
 
 
 def read_layers(config: str | None = None) -> Layers:
-    """The packaged settings, overlaid by the file `config`, or by ./bench.toml where there is one.
+    """Read the packaged settings, overlaid by the file `config`, or by ./bench.toml if it exists.
 
     Raises:
         BenchError: a file is missing or is not TOML.
@@ -102,7 +102,7 @@ def read_layers(config: str | None = None) -> Layers:
 
 
 def read_toml(file: Path, shown: str) -> Table:
-    """The tables of one file; `shown` is its name in messages.
+    """Read the tables of one file; `shown` is its name in messages.
 
     Raises:
         BenchError: it cannot be read, or is not TOML; names the line.

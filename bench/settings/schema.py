@@ -1,4 +1,4 @@
-"""The settings as validated models: protocol, grids, method defaults, data set folders, paths.
+"""Validated models of the settings: protocol, grids, method defaults, data set folders, paths.
 
 A grid's table names only what it changes; which keys those are is asked of the layers (`Config.named`), so that no
 value ever stands for "unset".
@@ -59,13 +59,13 @@ Rows: TypeAlias = Annotated[list[Name], BeforeValidator(_listed)]
 
 
 class Table(BaseModel):
-    """A table of the settings file; an unknown key is an error."""
+    """Table of the settings file; an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class NoiseEntry(Table):
-    """A kind of noise with its rates; rates are inherited from the grid and the protocol where `rate` is not given."""
+    """Kind of noise with its rates. They are inherited from the grid and the protocol where `rate` is not given."""
 
     kind: Name
     rate: Axis[Rate] = Field(default_factory=list)
@@ -80,7 +80,7 @@ Entry: TypeAlias = Annotated[NoiseEntry, BeforeValidator(_entry)]
 
 
 class Optimizer(Table):
-    """What a paper trains with; each key counts only where it is given, and only under `budget = "paper"`."""
+    """Optimizer of a paper. Each key counts only where it is given, and only under `budget = "paper"`."""
 
     epochs: Epochs = 50
     batch_size: BatchSize = 32
@@ -95,13 +95,13 @@ class Optimizer(Table):
 
 
 class PaperPart(Optimizer):
-    """A paper's optimizer and options of the method."""
+    """Optimizer of a paper and its options of the method."""
 
     options: dict[str, Any] = Field(default_factory=dict)
 
 
 class When(PaperPart):
-    """What a paper changes for some cells: those that match every axis given, each a value or a list.
+    """Paper settings for some cells: those that match every axis given, each a value or a list.
 
     Data sets and kinds of noise need not be known here: a paper may name more than this installation has.
     """
@@ -112,19 +112,19 @@ class When(PaperPart):
     shots: Axis[Shots] = Field(default_factory=list)
 
     def matches(self, **axes: Collection[Any]) -> bool:
-        """Whether of every axis one of its names, or its value, is among those given."""
+        """Return whether every axis has one of the given names or values."""
         given = self.model_fields_set & set(axes)
         return all(any(name in getattr(self, axis) for name in axes[axis]) for axis in given)
 
 
 class Paper(PaperPart):
-    """What a paper does and, in order, what it changes for some cells."""
+    """Settings of a paper and, in order, its changes for some cells."""
 
     when: list[When] = Field(default_factory=list)
 
 
 class Protocol(Table):
-    """What every cell has unless its grid says otherwise; the meaning of each key is in `bench.toml`."""
+    """Defaults of every cell unless its grid overrides them; `bench.toml` explains each key."""
 
     dataset: Axis[Name]
     backbone: Axis[Name]
@@ -175,7 +175,10 @@ class GridTable(Protocol):
 
 
 class MethodTable(BaseModel):
-    """Option defaults of a method (free keys, checked when the method is used) and what its paper does."""
+    """Option defaults of a method, and its paper's settings.
+
+    The defaults are free keys, checked when the method is used.
+    """
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -183,12 +186,12 @@ class MethodTable(BaseModel):
 
     @property
     def options(self) -> dict[str, Any]:
-        """The option defaults by name."""
+        """Option defaults by name."""
         return dict(self.model_extra or {})
 
 
 class DatasetTable(Table):
-    """`root` is the folder of the data set's files, empty for the default place or where it needs none.
+    """Settings of a data set. `root` is the folder of its files, empty for the default place or where it needs none.
 
     `skip_broken` leaves out images that cannot be decoded, and records which, instead of stopping.
     """
@@ -216,17 +219,17 @@ class Settings(Table):
 
 @dataclass(frozen=True)
 class Config:
-    """Validated settings beside the layers they came from."""
+    """Validated settings with the layers they came from."""
 
     settings: Settings
     layers: Layers
 
     def named(self, grid: str) -> frozenset[str]:
-        """The keys that the table of a grid itself names."""
+        """Return the keys that the table of a grid itself names."""
         return frozenset(self.layers.values.get("grid", {}).get(grid, {}))
 
     def entries(self) -> list[dict[str, Any]]:
-        """Every value: {"key", "value", "origin"}."""
+        """List every value: {"key", "value", "origin"}."""
         return [{"key": ".".join(p), "value": value, "origin": origin} for p, value, origin in self.layers.flat()]
 
 
@@ -240,7 +243,7 @@ def load_config(config: str | None = None) -> Config:
 
 
 def validated(layers: Layers) -> Config:
-    """The settings of these layers.
+    """Validate the settings of these layers.
 
     Raises:
         BenchError: a key is unknown or a value out of range; names the first such key and its file.
@@ -274,7 +277,7 @@ def _complaint(error: ValidationError, layers: Layers) -> str:
 
 
 def expectation(error: Any) -> str:
-    """What pydantic wanted, as the end of a sentence: "expected ..."."""
+    """Return what pydantic expected, as the end of a sentence: "expected ..."."""
     if error["type"] == "too_short":
         return "expected at least one value"
     if error["type"] == "less_than_equal":
@@ -285,7 +288,7 @@ def expectation(error: Any) -> str:
 
 
 def _keys(place: Place) -> Iterable[str]:
-    """The keys that a table may have."""
+    """Return the keys that a table may have."""
     match place:
         case ():
             return Settings.model_fields
