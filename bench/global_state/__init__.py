@@ -1,4 +1,4 @@
-"""Global state of a process: kept before foreign code runs, compared and put back after it.
+"""Save the global state of a process before foreign code runs, then compare and restore it.
 
 A plugin that sets torch's default dtype, numpy's error mode or the working directory would change what the next cell of
 its worker computes. `items` of the modules below say what is looked at and how it is put back.
@@ -24,7 +24,7 @@ _absent = object()
 
 
 class Guard:
-    """The state of this process when the guard was made; a context manager that puts it back at the end.
+    """Snapshot of this process's state; a context manager that restores it at the end.
 
     Attributes:
         changed: what was found changed so far, by name, in the order in which it was found.
@@ -38,11 +38,11 @@ class Guard:
         self.renew()
 
     def renew(self) -> None:
-        """Take the state as it is now for what is to be kept."""
+        """Update the snapshot with the current state of the items that are kept."""
         self._before = [(item, _read(item)) for item in ITEMS if item.module in sys.modules]
 
     def put_back(self) -> None:
-        """Put back what has changed, and note its name."""
+        """Restore what has changed, and record its name."""
         for item, before in self._before:
             now = _read(item)
             names = _differing(item, before, now)
@@ -69,14 +69,14 @@ class Guard:
 
 
 def note(name: str) -> None:
-    """Note a change that was found elsewhere with the innermost guard."""
+    """Record a change that was found elsewhere with the innermost guard."""
     if _active:
         _active[-1].changed.append(name)
         _active[-1].spent = True
 
 
 def put_back() -> None:
-    """Put back what has changed since the innermost guard was made, before something is computed that others share."""
+    """Restore what has changed since the innermost guard began, before shared results are computed."""
     if _active:
         _active[-1].put_back()
 
@@ -89,7 +89,7 @@ def _read(item: Item) -> Any:
 
 
 def _differing(item: Item, before: Any, now: Any) -> list[str]:
-    """Names of the entries that differ; the empty name where values that have no entries do."""
+    """Return names of the entries that differ; the empty name where values have no entries."""
     if not (isinstance(before, dict) and isinstance(now, dict)):
         return [] if _equal(before, now) else [""]
     names = {"all": dict.fromkeys((*before, *now)), "old": before, "new": now}[item.entries]
@@ -104,5 +104,5 @@ def _equal(before: Any, now: Any) -> bool:
 
 
 def _entries(names: Sequence[str]) -> str:
-    """Where there are any, " (one, two, …)"."""
+    """Format entries as " (one, two, …)"; empty where there are none."""
     return f" ({', '.join(names[:NAMED])}{', …' if len(names) > NAMED else ''})" if names[0] else ""

@@ -75,7 +75,7 @@ def _set_filters(before: list[Any]) -> None:
 
 
 def _denormal() -> bool:
-    """Whether numbers too small for a full mantissa are taken for 0; nothing tells it but a calculation."""
+    """Return whether subnormal numbers are flushed to zero. Only a calculation reveals it."""
     return sys.float_info.min / float(2) == 0
 
 
@@ -86,7 +86,7 @@ def _set_denormal(before: bool) -> None:
 
 
 def _rounding() -> tuple[bool, bool]:
-    """Whether sums that lie half-way are rounded to the nearest even number."""
+    """Return whether sums that lie half-way are rounded to the nearest even number."""
     one, little = float(1), sys.float_info.epsilon / 2
     return one + little == one, -one - little == -one
 

@@ -1,4 +1,4 @@
-"""One piece of global state: how it is read and how it is put back."""
+"""Items of global state: how each is read and restored."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Item:
-    """One piece of global state.
+    """Item of global state.
 
     Attributes:
         name: for people.
@@ -33,7 +33,7 @@ class Item:
 
 
 def attributes(name: str, module: str, *names: str) -> Item:
-    """The attributes of a module as one item."""
+    """Build one item of the attributes of a module."""
 
     def read() -> dict[str, Any]:
         return {one: getattr(sys.modules[module], one) for one in names if hasattr(sys.modules[module], one)}

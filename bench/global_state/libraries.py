@@ -1,4 +1,4 @@
-"""State of numpy, torch, Pillow and scikit-learn, and and which names of theirs and ours are bound to what."""
+"""State of numpy, torch, Pillow and scikit-learn, and the objects that their names and ours are bound to."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def _sklearn() -> Any:
 def torch_item(
     name: str, read: Callable[[Any], Any], write: Callable[[Any, Any], object] | None = None, draws: bool = False
 ) -> Item:
-    """An item whose functions are given the module torch."""
+    """Build an item whose functions receive the module torch."""
     put = None if write is None else lambda before: write(_torch(), before)
     return Item(name, lambda: read(_torch()), put, "torch", draws=draws)
 
@@ -87,7 +87,7 @@ def _set_hooks(before: Mapping[str, tuple[Any, ...]]) -> None:
 
 
 def _devices(torch: Any) -> tuple[Any, ...]:
-    """The current GPU and the states of the generators of all; nothing before CUDA is in use."""
+    """Return the current GPU and the generator states of all; nothing before CUDA is in use."""
     if not torch.cuda.is_initialized():
         return ()
     return torch.cuda.current_device(), *(state.numpy().tobytes() for state in torch.cuda.get_rng_state_all())
@@ -115,7 +115,7 @@ def _set_numpy_generator(before: tuple[Any, ...]) -> None:
 
 
 def _namespaces() -> dict[str, Any]:
-    """Modules and classes whose names everybody computes with: of torch and numpy, and all of ours."""
+    """List modules and classes that all computations share: of torch and numpy, and all of ours."""
     modules: dict[str, Any] = {
         name: module
         for name, module in list(sys.modules.items())
@@ -125,7 +125,7 @@ def _namespaces() -> dict[str, Any]:
 
 
 def _classes(modules: Mapping[str, Any]) -> dict[str, type]:
-    """Classes that everybody computes with: torch's tensors, layers and optimizers, and all of ours."""
+    """List classes that all computations share: torch's tensors, layers and optimizers, and all of ours."""
     classes = {f"{name}.{one}": getattr(sys.modules[name], one) for name, one in CLASSES if name in sys.modules}
     for name in FAMILIES:
         members = vars(sys.modules[name]).values() if name in sys.modules else ()
@@ -138,7 +138,7 @@ def _classes(modules: Mapping[str, Any]) -> dict[str, type]:
 
 
 def _bound() -> dict[str, Any]:
-    """What the functions, classes and numbers of these namespaces are, by "namespace:name"."""
+    """Return the functions, classes and numbers of these namespaces, by "namespace:name"."""
     return {
         f"{where}:{name}": _unhooked(value)
         for where, namespace in _namespaces().items()
@@ -148,12 +148,12 @@ def _bound() -> dict[str, Any]:
 
 
 def _unhooked(value: Any) -> Any:
-    """A function itself, where torch has wrapped an optimizer's step for its profiler, as it does at the first use."""
+    """Unwrap a function. torch wraps an optimizer's step for its profiler at the first use."""
     return value.__wrapped__ if getattr(value, "hooked", False) is True else value
 
 
 def _methods() -> dict[str, frozenset[str]]:
-    """Names of the functions of every class of these namespaces."""
+    """Return names of the functions of every class of these namespaces."""
     return {
         where: frozenset(name for name, value in vars(one).items() if isinstance(value, FunctionType))
         for where, one in _namespaces().items()

@@ -1,4 +1,4 @@
-"""State that the operating system keeps of a process."""
+"""Process state that the operating system keeps."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _handlers() -> dict[str, Any]:
 
 
 def _set_handlers(before: dict[str, Any]) -> None:
-    """Of the main thread alone; a handler that was not set from Python cannot be set again."""
+    """Set signal handlers in the main thread alone. A handler that was not set from Python cannot be set again."""
     for name, handler in before.items():
         if handler is not None and signal.getsignal(signal.Signals[name]) != handler:
             signal.signal(signal.Signals[name], handler)
@@ -53,7 +53,7 @@ def _timers() -> dict[str, bool]:
 
 
 def _stop_timers(before: dict[str, bool]) -> None:
-    """A timer that ran before and was stopped cannot be started where it was."""
+    """Stop timers. A timer that ran before and was stopped cannot be restarted where it was."""
     for name, ran in before.items():
         if not ran:
             signal.setitimer(getattr(signal, name), 0)
@@ -90,7 +90,7 @@ def _files() -> dict[str, tuple[int, int] | None]:
 
 
 def _threads() -> dict[str, Any]:
-    """Threads that were started from Python, by name."""
+    """Return threads that were started from Python, by name."""
     return {thread.name: thread for thread in threading.enumerate()}
 
 

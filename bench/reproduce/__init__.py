@@ -1,1 +1,1 @@
-"""Running a record again, and what differs."""
+"""Run a record again, and report what differs."""

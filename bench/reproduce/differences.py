@@ -1,4 +1,4 @@
-"""Two runs of one cell held against each other: which parts of their records differ, and what has changed around them.
+"""Compare two runs of one cell: parts of their records that differ, and what has changed around them.
 
 Numbers are compared as they are, to the last bit. What only the newer record has is not held against the older one.
 """
@@ -25,7 +25,7 @@ Compared: TypeAlias = tuple[str, Any, Any]
 
 @dataclass(frozen=True)
 class Difference:
-    """A place at which two runs differ, with both values."""
+    """Place at which two runs differ, with both values."""
 
     where: str
     record: Any
@@ -34,7 +34,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a record: how many of its values were compared, how many differ, and the first that does."""
+    """Part of a record: numbers of compared and of differing values, and the first that differs."""
 
     name: str
     compared: int
@@ -43,14 +43,14 @@ class Part:
 
     @classmethod
     def of(cls, name: str, compared: Iterable[Compared]) -> Part:
-        """From every comparison of the part, in order."""
+        """Summarise all comparisons of the part, in order."""
         pairs = list(compared)
         differing = [Difference(*pair) for pair in pairs if pair[1] != pair[2]]
         return cls(name, len(pairs), len(differing), differing[0] if differing else None)
 
 
 def compared_parts(record: Record, now: Record) -> list[Part]:
-    """Every part of a record against a rerun, in the order in which one leads to the next: accuracy last."""
+    """Compare every part of a record with a rerun, each before those it affects: accuracy last."""
     old, new = (json.loads(one.to_json()) for one in (record, now))
     ends: list[Compared] = [("status", record.status, now.status)]
     ends += [("reason", record.reason, now.reason)] if record.status == now.status else []
@@ -65,14 +65,14 @@ def compared_parts(record: Record, now: Record) -> list[Part]:
 
 
 def compared_outcomes(record: Arrays, now: Arrays) -> Part:
-    """Per-sample outcomes, bit by bit; arrays that only the newer run has are left out."""
+    """Compare per-sample outcomes bit by bit. Arrays that only the newer run has are left out."""
     found = [_array(name, array, now.get(name)) for name, array in record.items()]
     first = next((part.first for part in found if part.first is not None), None)
     return Part("outcomes", sum(p.compared for p in found), sum(p.differing for p in found), first)
 
 
 def changes(record: Mapping[str, Any], now: Mapping[str, Any]) -> list[Difference]:
-    """What is not as it was, of two provenances: packages, machine, code, and what the cell's names stand for."""
+    """List what differs between two provenances: packages, machine, code, and versions and digests in the key."""
     found = [Difference(*pair) for pair in _all(record.get("versions", {}), now.get("versions", {}))]
     found += [Difference(name, record.get(name), now.get(name)) for name in MACHINE if name in record]
     if "resolved" in record:
@@ -105,7 +105,7 @@ def _section(name: str, record: Any, now: Any) -> Part:
 
 
 def _walk(where: str, record: Any, now: Any) -> Iterator[Compared]:
-    """Every value of the record beside the one at its place now."""
+    """Yield every value of the record with the current one at its place."""
     if isinstance(record, dict):
         inside = now if isinstance(now, dict) else {}
         for name, value in record.items():
@@ -120,7 +120,7 @@ def _walk(where: str, record: Any, now: Any) -> Iterator[Compared]:
 
 
 def _curve(record: Mapping[str, list[Any]], now: Mapping[str, list[Any]]) -> Iterator[Compared]:
-    """Row by row, so that the first difference is the earliest."""
+    """Compare row by row, so that the first difference is the earliest."""
     if not record and now:
         yield "curve", ABSENT, f"{len(now)} entries"
     for name, values in record.items():
@@ -150,13 +150,13 @@ def _array(name: str, record: NDArray[Any], now: NDArray[Any] | None) -> Part:
 
 
 def _bits(value: Any) -> Any:
-    """A value; as text with its bits where the number does not show them: zeros of two signs, NaN."""
+    """Return a value, as text with its bits where they are not visible: zeros of two signs, NaN."""
     number = value.item()
     return number if number and number == number else f"{number!r} (bits {value.tobytes().hex()})"
 
 
 def _all(record: Mapping[str, Any], now: Mapping[str, Any], before: str = "") -> Iterator[Compared]:
-    """Every value of two nested mappings, those on one side alone too."""
+    """Pair every value of two nested mappings, including those on one side alone."""
     for name in dict.fromkeys([*record, *now]):
         old, new = record.get(name, ABSENT), now.get(name, ABSENT)
         if isinstance(old, dict) and isinstance(new, dict):

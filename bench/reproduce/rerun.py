@@ -1,4 +1,4 @@
-"""`bench reproduce`: one record run again from what it says of itself, and whether the bits agree."""
+"""Run one record again from its own contents, and check that the bits agree."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OF_THE_MACHINE = ("timeout", "out_of_memory")
 
 @dataclass(frozen=True)
 class Asked:
-    """What is to be run again.
+    """Options of a rerun.
 
     Attributes:
         key: of the record, or the beginning of it.
@@ -45,7 +45,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A record, its rerun, and how the two compare.
+    """Record, its rerun, and how the two compare.
 
     Attributes:
         record: as the store has it.
@@ -63,11 +63,11 @@ class Reproduction:
 
     @property
     def first(self) -> Difference | None:
-        """The first difference, None where the bits agree."""
+        """First difference, None where the bits agree."""
         return next((part.first for part in self.parts if part.first is not None), None)
 
     def verdict(self) -> str:
-        """One sentence."""
+        """Return one sentence."""
         if self.first is None:
             return "the bits agree" + (f", although {names_of(self.changes)} changed since." if self.changes else ".")
         if self.changes:
@@ -75,7 +75,7 @@ class Reproduction:
         return "the bits differ, and nothing that the record notes has changed since: they should not."
 
     def as_json(self) -> dict[str, Any]:
-        """For `--json`."""
+        """Convert to JSON values."""
         return {
             "key": self.record.key,
             "label": self.record.cell.label(),
@@ -91,7 +91,7 @@ class Reproduction:
 
 
 def reproduce(store: Store, record: Record, config: Config, asked: Asked) -> Reproduction:
-    """Run a record's cell again in a temporary folder and compare; the store is only read.
+    """Run a record's cell again in a temporary folder and compare. The store is only read.
 
     Raises:
         BenchError: the record ended for want of time or memory; or data, weights, files or a plugin are missing.
@@ -123,7 +123,7 @@ def reproduce(store: Store, record: Record, config: Config, asked: Asked) -> Rep
 
 
 def _moved(cell: Cell, asked: Asked) -> Cell:
-    """The cell with images and weights from where they are now; neither place is part of a number."""
+    """Return the cell with the current places of images and weights. Neither is part of a number."""
     moved: dict[str, str] = {}
     if asked.data is not None:
         moved["dataset"] = dataset_name.canonical(asked.data)
@@ -138,7 +138,10 @@ def _moved(cell: Cell, asked: Asked) -> Cell:
 
 
 def _settings(config: Config, record: Record) -> Settings:
-    """Of the run: its own device where this machine has it, folders from the settings, no limit of time."""
+    """Build the settings of the rerun.
+
+    It has the record's device where this machine has it, folders from the settings, no limit of time.
+    """
     wanted = record.provenance.get("device", "cpu")
     return Settings(
         library=Library.of(config.settings.dataset),
@@ -161,13 +164,13 @@ def _again(key: str, cell: Cell, settings: Settings, cached: bool) -> tuple[Reco
 
 
 def _key(record: Record) -> Part:
-    """Whether the cell and what it was resolved against make the record's key; an edited cell does not."""
+    """Check whether the cell and its resolved contents make the record's key. Those of an edited cell do not."""
     noted = record.provenance["resolved"]
     return Part.of("key", [("key", record.key, record.cell.key(noted))])
 
 
 def names_of(changed: Sequence[Difference]) -> str:
-    """Where the parts of a record changed, joined for a sentence."""
+    """Join where the parts of a record changed, for a sentence."""
     names = [one.where for one in changed]
     return " and ".join([*([", ".join(names[:-1])] if names[:-1] else []), names[-1]]) + (
         " have" if len(names) > 1 else " has"

@@ -1,1 +1,1 @@
-"""Schedulers: local processes and Ray Tune behind one contract."""
+"""Schedulers: local processes and Ray Tune under one contract."""

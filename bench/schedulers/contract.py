@@ -1,4 +1,4 @@
-"""The contract of a scheduler: packs of cells in, outcomes back."""
+"""Contract of a scheduler: packs of cells in, outcomes back."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one cell ended; `lost` where its worker could not publish a record, so that the driver has to."""
+    """How one cell ended. `lost` where its worker could not publish a record, so that the driver has to."""
 
     key: str
     status: Status
@@ -30,7 +30,7 @@ Report: TypeAlias = Callable[[Outcome], None]
 
 
 class Scheduler(Protocol):
-    """Runs packs on workers."""
+    """Runner of packs on workers."""
 
     def run(self, packs: Sequence[Pack], work: Work, workers: int, report: Report, stop: Callable[[], bool]) -> None:
         """Run every pack once.

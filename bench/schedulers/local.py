@@ -1,4 +1,4 @@
-"""Packs in a few processes of this machine."""
+"""Run packs in a few processes of this machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.schedulers.worker import POLL_SECONDS, Worker
 
 
 class Local:
-    """Worker processes, each with a single thread; one is a process of its own like two."""
+    """Pool of single-threaded worker processes. Even a single worker is a process of its own."""
 
     def run(self, packs: Sequence[Pack], work: Work, workers: int, report: Report, stop: Callable[[], bool]) -> None:
         """Run every pack once; see the contract in `bench.schedulers.work`."""
@@ -32,7 +32,7 @@ class Local:
 
 
 def _collect(team: list[Worker], report: Report) -> None:
-    """Report what has come back; take the workers that are of no more use from the team."""
+    """Collect results; replace dead workers."""
     pipes: list[Any] = [worker.pipe for worker in team if worker.pack]
     wait(pipes, timeout=POLL_SECONDS)
     for worker in [worker for worker in team if worker.pack]:

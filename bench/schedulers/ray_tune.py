@@ -1,4 +1,7 @@
-"""Packs on Ray Tune. Ray schedules and forgets; the store remembers, so nothing is restored from Ray's own state."""
+"""Run packs on Ray Tune.
+
+Ray schedules and forgets; the store remembers, so nothing is restored from Ray's own state.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,7 @@ ORPHANED = 75
 
 @dataclass(frozen=True)
 class Driver:
-    """The process that asked for the work, by host, process id and start time."""
+    """Process that asked for the work, by host, process id and start time."""
 
     host: str
     pid: int
@@ -59,13 +62,13 @@ class Driver:
 
     @staticmethod
     def here() -> Driver:
-        """This process."""
+        """Describe this process."""
         import psutil
 
         return Driver(socket.gethostname(), os.getpid(), psutil.Process().create_time())
 
     def alive(self) -> bool:
-        """Whether it still runs; always true as seen from another host, where it cannot be asked."""
+        """Return whether it still runs. Always true as seen from another host, where it cannot be asked."""
         import psutil
 
         if socket.gethostname() != self.host:
@@ -77,7 +80,7 @@ class Driver:
             return False
 
     def watch(self) -> None:
-        """End this process, and with it its worker, once the driver is gone."""
+        """End this process and its worker once the driver is gone."""
 
         def look() -> None:
             while self.alive():
@@ -89,7 +92,7 @@ class Driver:
 
 @dataclass(frozen=True)
 class RayTune:
-    """A local Ray on the loopback address, or a running cluster.
+    """Local Ray on the loopback address, or a running cluster.
 
     Attributes:
         address: of a running cluster ("auto", "HOST:PORT"); None starts one here and ends it afterwards.
@@ -138,7 +141,7 @@ class RayTune:
             ray.shutdown()
 
     def _check(self) -> None:
-        """A request that cannot be met would wait for ever.
+        """Reject a request that could never be met and would wait for ever.
 
         Raises:
             BenchError: no node can hold one trial.
@@ -181,7 +184,7 @@ class RayTune:
 
 
 def _trial() -> Any:
-    """What runs in a process of Ray's, for one pack after the other: it hands them to a worker of its own."""
+    """Run pack after pack in a process of Ray's, which hands them to a worker of its own."""
     from ray import tune
 
     class Trial(tune.Trainable):
@@ -212,12 +215,12 @@ def _trial() -> Any:
 
 
 def packed(pack: Pack) -> str:
-    """A pack as text; Tune would search a nested dictionary for axes of its own."""
+    """Encode a pack as text. Tune would search a nested dictionary for axes of its own."""
     return json.dumps([[key, cell.model_dump()] for key, cell in pack])
 
 
 def unpacked(text: str) -> Pack:
-    """The pack of a text."""
+    """Decode the pack of a text."""
     return tuple((key, Cell.model_validate(cell)) for key, cell in json.loads(text))
 
 
@@ -264,7 +267,7 @@ def _stopper(stop: Callable[[], bool]) -> Any:
 
 @contextmanager
 def _own_signals() -> Iterator[None]:
-    """Keep our handler of SIGTERM, where there is one: Ray's calls sys.exit(1)."""
+    """Keep our handler of SIGTERM, where there is one. Ray's calls sys.exit(1)."""
     before = signal.getsignal(signal.SIGTERM)
     yield
     if callable(before) and threading.current_thread() is threading.main_thread():
@@ -273,7 +276,10 @@ def _own_signals() -> Iterator[None]:
 
 @contextmanager
 def _scratch(shared: str | None) -> Iterator[str]:
-    """A folder for Tune's state, deleted afterwards; beside the records where several machines must see it."""
+    """Create a folder for Tune's state, deleted afterwards.
+
+    It is beside the records where several machines must see it.
+    """
     if shared is None:
         folder = tempfile.mkdtemp(prefix="noisy-prompt-bench-")
     else:

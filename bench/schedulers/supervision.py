@@ -1,4 +1,4 @@
-"""The command line in a child of its own process, so that nothing a plugin does can end it without a word.
+"""Run the command line in a child process, so that a plugin cannot end it without a message.
 
 `os._exit(0)` in a plugin file, or a crash in the code below it, would end the command with whatever exit code comes of
 it. The parent has imported nothing that is not Python's: it waits, passes signals and the exit code on, and knows
@@ -51,7 +51,7 @@ def supervised(command: Callable[[], int]) -> int:
 
 
 def die_with(parent: int) -> None:
-    """End this process as soon as `parent`, whose child it is, has ended, in whatever way either of them does."""
+    """End this process as soon as its parent, `parent`, has ended in any way."""
     if LINUX:
         import ctypes
 
@@ -69,7 +69,7 @@ def die_with(parent: int) -> None:
 
 
 class _Interrupts:
-    """Signals of a user as they come to the child: each interrupts it, as Ctrl-C does, so that it can tidy up.
+    """A user's signals to the child. Each interrupts it, as Ctrl-C does, so that it can tidy up.
 
     One that comes twice interrupts once: a second time would break into the tidying up.
     """
@@ -78,7 +78,7 @@ class _Interrupts:
         self.number, self._last = 0, -TWICE_SECONDS
 
     def take(self) -> None:
-        """Handle all that the process was not told to ignore."""
+        """Handle all signals that the process was not told to ignore."""
         for number in _passed_on():
             if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
                 signal.signal(number, self._interrupt)
@@ -90,7 +90,7 @@ class _Interrupts:
 
 
 def _answering(command: Callable[[], int], word: int, interrupts: _Interrupts, mask: set[Any]) -> int:
-    """Run the command in the child and say over the pipe that it has come to an end, an exception being one."""
+    """Run the command in the child and report its end over the pipe. An exception counts as an end."""
     code, own = 1, os.getpid()
     try:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -111,7 +111,7 @@ def _end_by(number: int) -> None:
 
 
 def _exit_code(word: bytes, status: int) -> int:
-    """The exit code of the child, or a line on why it has none."""
+    """Return the exit code of the child, or a line on why it has none."""
     if word:
         return word[0]
     number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
@@ -127,7 +127,7 @@ def _exit_code(word: bytes, status: int) -> int:
 
 
 def signal_text(number: int) -> str:
-    """A signal for people.
+    """Return the name of a signal for display.
 
     >>> signal_text(11)
     'signal 11 (SIGSEGV)'
@@ -137,7 +137,7 @@ def signal_text(number: int) -> str:
 
 
 def _read(answer: int) -> bytes:
-    """What the child has said, if anything; a process that a plugin has started may hold the pipe open."""
+    """Read what the child has reported, if anything. A process that a plugin has started may hold the pipe open."""
     os.set_blocking(answer, False)
     try:
         return os.read(answer, 1)
@@ -150,7 +150,7 @@ def _passed_on() -> set[signal.Signals]:
 
 
 def _awaited(child: int, heard: set[signal.Signals]) -> int:
-    """The status of the child once it has ended; the signals `heard`, which are blocked, are passed on until then.
+    """Wait for the child's status. The signals `heard`, which are blocked, are passed on until then.
 
     They are waited for one by one: a handler would not be called while the system waits for the child.
     """

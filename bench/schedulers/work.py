@@ -1,4 +1,4 @@
-"""The contract of a scheduler, and the work it hands to its workers.
+"""Work that a scheduler hands to its workers, and the rules for schedulers.
 
 A scheduler runs packs in any order on some number of workers. The work publishes its records by itself; what comes back
 to the driver is a short outcome per cell. Nothing that a scheduler does may change a record.
@@ -34,7 +34,7 @@ GRACE_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Work:
-    """What a worker does with a pack; plain values only, so that it travels between processes.
+    """Work of a worker on a pack. It has plain values only, so that it travels between processes.
 
     Attributes:
         store: root of the store.
@@ -70,7 +70,7 @@ class Work:
             _import_methods()
 
     def __call__(self, pack: Pack) -> tuple[list[Outcome], bool]:
-        """Run a pack and publish its records; never raises for what happens in a cell.
+        """Run a pack and publish its records. Never raises for what happens in a cell.
 
         Global state that a cell changes is put back before its record is published, and named in it.
 
@@ -116,22 +116,22 @@ def _import_methods() -> None:
 
 
 def end_copy(own: int) -> None:
-    """End this process where it is a copy that foreign code has forked of the process `own`: it has no say here."""
+    """End this process where foreign code has forked it off `own`. A copy may not report anything."""
     if os.getpid() != own:
         os._exit(0)
 
 
 def outcome_of(record: Record) -> Outcome:
-    """The short form of a record."""
+    """Return the short form of a record."""
     return Outcome(record.key, record.status, record.reason, float(record.cost.get("seconds") or 0.0))
 
 
 def lost_record(key: str, cell: Cell, status: Status, reason: str) -> Record:
-    """The record of a cell whose worker could not publish one."""
+    """Build the record of a cell whose worker could not publish one."""
     return Record(schema=1, key=key, status=status, reason=reason, cell=cell, provenance=provenance(Clock()))
 
 
 def loaded(target: str) -> Any:
-    """The object at "module:object"."""
+    """Import the object at "module:object"."""
     module, _, name = target.partition(":")
     return getattr(importlib.import_module(module), name)

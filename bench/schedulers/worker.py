@@ -1,4 +1,4 @@
-"""A worker: a process of its own that runs one pack after the other, watched from outside.
+"""Worker process that runs pack after pack, watched from outside.
 
 What a cell does to its process, it does to a worker: one that dies costs its pack, one that hangs is killed when its
 time is over, one that a cell has left in another state is not used again. Both schedulers run packs in such processes,
@@ -31,7 +31,7 @@ TRACKER = "multiprocessing.resource_tracker"  # ends by itself, once it has tidi
 
 
 class Worker:
-    """A process that runs packs.
+    """Process that runs packs.
 
     Args:
         work: what it does with a pack.
@@ -54,20 +54,20 @@ class Worker:
         self._since, self._ready = time.monotonic(), False
 
     def give(self, pack: Pack) -> None:
-        """Hand it a pack; it may be on its way still, or dead by now, which `collected` finds out."""
+        """Send a pack. It may still be on its way or dead by now, which `collected` finds out."""
         self.pack, self._since = pack, time.monotonic()
         with suppress(OSError):
             self.pipe.send(pack)
 
     def collected(self) -> list[Outcome] | None:
-        """What came of the pack in hand; None while it runs. A worker whose time is over is killed."""
+        """Return the outcomes of the pack in hand; None while it runs. A worker whose time is over is killed."""
         outcomes = self._received() or self._missed()
         if outcomes is not None:
             self.pack = ()
         return outcomes
 
     def end(self) -> None:
-        """Kill it, and whatever it has started."""
+        """Kill the worker, and all processes that it has started."""
         import psutil
 
         if self._process.is_alive():  # otherwise its number may be another's by now
@@ -100,7 +100,7 @@ class Worker:
         return None
 
     def _missed(self) -> list[Outcome] | None:
-        """The outcomes of a worker that will send none."""
+        """Return the outcomes of a worker that will send none."""
         if not self._process.is_alive():  # a process that it has forked holds the pipe open
             return self._lost("failed", f"the worker {_how(self._process.exitcode)} before it left a record")
         if self.work.limit is None:
@@ -125,7 +125,7 @@ def _how(code: int | None) -> str:
 
 
 def _serve(work: Work, pipe: Connection, parent: int) -> None:
-    """A worker's life; Ctrl-C is the driver's to handle."""
+    """Serve packs until the end. Ctrl-C is the driver's to handle."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     die_with(parent)
     broken, own = "", os.getpid()
@@ -150,7 +150,7 @@ def _serve(work: Work, pipe: Connection, parent: int) -> None:
 
 @contextmanager
 def _without_main() -> Iterator[None]:
-    """Keep a new process from running the main module again: a user's script, or the process of Ray's."""
+    """Keep a new process from importing the main module again. That is a user's script, or the process of Ray's."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
     try:
