@@ -1,4 +1,4 @@
-"""Records of one experiment under several seeds as a group, and the committed file of groups that a run is held to."""
+"""Group records of one experiment by everything but the seed, and read and write baseline files of groups."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Seeds: TypeAlias = dict[int, float]
 
 @dataclass(frozen=True)
 class Group:
-    """All cells that differ in the seed alone.
+    """All cells that differ only in the seed.
 
     Attributes:
         cell: every field of the cell but the seed.
@@ -54,7 +54,7 @@ class Group:
 
     @property
     def label(self) -> str:
-        """Dataset, noise and method with the options that are not its defaults, for people."""
+        """Dataset, noise and method with non-default options, for display."""
         cell = self.cell
         if self.written and cell["method"] not in METHODS:
             return self.written
@@ -64,13 +64,13 @@ class Group:
 
     @property
     def family(self) -> str:
-        """What the groups of one method under all noise have in common."""
+        """Properties that the groups of one method under all noise share."""
         cell = {name: value for name, value in self.cell.items() if name not in ("noise", "rate")}
         return json.dumps([cell, self.content.dataset, self.content.backbone], sort_keys=True)
 
 
 def identity(cell: Cell, content: Content = UNKNOWN) -> str:
-    """The name of a cell's group: every field but the seed, and its known contents, as JSON."""
+    """Return the identity of a cell's group. It is every field but the seed, and its known contents, as JSON."""
     told = {name: value for name, value in content._asdict().items() if value}
     return json.dumps([cell.model_dump(exclude={"seed"}), told], sort_keys=True)
 
@@ -107,7 +107,8 @@ def write_baseline(records: Iterable[Record], path: Path) -> int:
 
 
 def pooled(groups: Iterable[Seeds]) -> tuple[float, int]:
-    """Pooled sample standard deviation within groups, and its degrees of freedom (0 where nothing is known).
+    """Compute the pooled standard deviation within groups, and its degrees of freedom. These are 0 where nothing is
+    known.
 
     Groups that do not vary at all (training-free methods) say nothing about the noise of the others.
     """
@@ -117,7 +118,7 @@ def pooled(groups: Iterable[Seeds]) -> tuple[float, int]:
 
 
 def grouped(records: Iterable[Record]) -> dict[str, Group]:
-    """The groups by `identity`; skipped records, and folds, which are no experiments of their own, are left out.
+    """Group records by `identity`. Skipped records, and folds, which are no experiments of their own, are left out.
 
     A record that did not finish, and so may not say its contents, goes with those of its cell that may be the same.
     """
@@ -147,14 +148,14 @@ def grouped(records: Iterable[Record]) -> dict[str, Group]:
 
 @dataclass(frozen=True)
 class Baseline:
-    """A baseline as read: groups by `identity`, and the `environment` of its records."""
+    """Content of a baseline file: groups by `identity`, and the `environment` of its records."""
 
     groups: dict[str, Group]
     environment: dict[str, list[str]]
 
 
 def read_baseline(path: Path) -> Baseline:
-    """The baseline in a file.
+    """Read the baseline in a file.
 
     Raises:
         BenchError: the file is missing, torn, or something else.
@@ -199,7 +200,7 @@ def _seeds(values: Mapping[str, float]) -> Seeds:
 
 
 def environment(records: Iterable[Record]) -> dict[str, list[str]]:
-    """What the records were made with and on, from their provenance: package or "processor" to its values, sorted."""
+    """Collect the packages and processors of the records from their provenance: values by name, sorted."""
     found: dict[str, set[str]] = {}
     for record in records:
         versions = record.provenance.get("versions")

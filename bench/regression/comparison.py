@@ -43,7 +43,7 @@ def compare(
     partial: bool = False,
     stale: Sequence[str] = (),
 ) -> Comparison:
-    """Hold records against a whole baseline.
+    """Compare records with a whole baseline.
 
     A group of the baseline of which a seed failed now has failed; one without a record is missing.
 
@@ -80,7 +80,7 @@ def compare(
 
 
 def _aligned(before: Mapping[str, Group], now: Mapping[str, Group]) -> dict[str, Group]:
-    """The baseline's groups under the names of today's, also where one of the two does not say its contents."""
+    """Match the baseline's groups to today's names, also where one side does not state its contents."""
     found = {name: group for name, group in before.items() if name in now}
     for name, group in before.items():
         alike = [other for other, one in now.items() if one.cell == group.cell and one.content.may_be(group.content)]
@@ -94,7 +94,7 @@ def _ordered(groups: Mapping[str, Group]) -> dict[str, Group]:
 
 
 def _changes(before: Mapping[str, Sequence[str]], now: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """A line per name whose values differ, of those known on both sides."""
+    """Return a line per name whose values differ, of those known on both sides."""
     return tuple(
         f"{name}: {', '.join(before[name])} in the baseline, {', '.join(now[name])} now"
         for name in sorted(before.keys() & now.keys())
@@ -108,7 +108,7 @@ def _judge(level: Level, pairs: Sequence[Pair], effect: float, alpha: float) -> 
 
 
 def _finding(level: Level, pair: Pair, noise: Noise, effect: float, alpha: float) -> Finding:
-    """The verdict on one pair (baseline, now)."""
+    """Judge one pair (baseline, now)."""
     old, new = pair
     shared, bound = paired(old, new), noise.bound(old, new, alpha)
     before = mean({s: old.accuracy[s] for s in shared} or old.accuracy)
@@ -140,7 +140,7 @@ def _finding(level: Level, pair: Pair, noise: Noise, effect: float, alpha: float
 
 
 def _change(old: Group, new: Group) -> Change:
-    """Whether every shared seed has the baseline's accuracy and memorized share."""
+    """Classify whether every shared seed has the baseline's accuracy and memorized share."""
     differences = paired(old, new)
     if not differences:
         return "other seeds" if new.accuracy else ""
@@ -149,7 +149,7 @@ def _change(old: Group, new: Group) -> Change:
 
 
 def _note(old: Group, new: Group) -> str:
-    """Failures, other seeds, and keys that are not those of the baseline."""
+    """Note failures, other seeds, and keys that are not those of the baseline."""
     parts = failures(new)
     if new.accuracy and not paired(old, new):
         parts.append("no seed in common")
@@ -159,7 +159,7 @@ def _note(old: Group, new: Group) -> str:
 
 
 def _methods(pairs: Sequence[Pair]) -> list[Pair]:
-    """Each method's average over its groups, where it has several with a seed that they share on either side.
+    """Compare each method's average over its groups, where several share a seed on either side.
 
     Averaging within a seed first keeps the noise that a seed's few-shot draw puts into all rates alike.
     """

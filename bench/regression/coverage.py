@@ -1,4 +1,4 @@
-"""Lists cells and seeds that only one side of a comparison with a baseline has, and says why."""
+"""List cells and seeds that only one side of a comparison with a baseline has, and why."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PLACE = ("dataset", "noise", "rate", "method", "subset")
 
 
 class Coverage:
-    """Holds the groups that are on one side of a comparison alone.
+    """Groups that only one side of a comparison has.
 
     Args:
         before: the baseline's groups by identity.
@@ -62,7 +62,7 @@ class Coverage:
         ]  # fmt: skip
 
     def nearest(self) -> str:
-        """Name a missing group and what differs in its nearest cell of today; "" where none is near."""
+        """Describe how a missing group differs from its nearest cell of today; "" where none is near."""
         near = ((group.label, self._differs(group)) for group in self.missing.values())
         return next((f"{label}: {text}" for label, text in near if text), "")
 
@@ -77,7 +77,7 @@ class Coverage:
         return self._differs(group) or "in the baseline, not in today's grid"
 
     def _differs(self, group: Group) -> str:
-        """Say what differs from the nearest cell of today that the baseline does not have; "" where none is near."""
+        """Describe how a missing group differs from the nearest new cell; "" where none is near."""
         fields = _described(group)
         near = [(names, other) for other in self.others if (names := _apart(fields, other))]
         if not near:
@@ -87,7 +87,7 @@ class Coverage:
 
 
 def seed_findings(pairs: Sequence[Pair]) -> Iterator[Finding]:
-    """List seeds that one side of a group has beyond the shared ones; where none is shared, none is missed."""
+    """List seeds that one side of a group has beyond the shared ones. Where none is shared, none is missed."""
     for old, new in pairs:
         if not paired(old, new):
             continue
@@ -109,13 +109,13 @@ def failures(group: Group, seeds: Collection[int] | None = None) -> list[str]:
 
 
 def _fields(cell: Mapping[str, Any]) -> dict[str, Any]:
-    """A cell as one level of fields and options, without its seed."""
+    """Flatten a cell to one level of fields and options, without its seed."""
     plain = {name: value for name, value in cell.items() if name not in ("options", "seed")}
     return plain | {f"option {name}" if name in plain else name: value for name, value in cell["options"].items()}
 
 
 def _described(group: Group) -> dict[str, Any]:
-    """The fields of a group's cell, and the beginnings of the digests of its contents."""
+    """Return the fields of a group's cell, and the beginnings of the digests of its contents."""
     return _fields(group.cell) | {f"digest of {n}": v[:DIGITS] for n, v in group.content._asdict().items() if v}
 
 
@@ -124,7 +124,10 @@ def _text(fields: Mapping[str, Any]) -> str:
 
 
 def _apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Names of what differs between two cells that are near: of one place, or apart in one field alone; else none."""
+    """Return names of what differs between two near cells.
+
+    They are of one place, or differ in one field alone; else none.
+    """
     missing = object()
     names = [name for name in {**one, **other} if one.get(name, missing) != other.get(name, missing)]
     return names if len(names) == 1 or not set(names) & set(PLACE) else []
@@ -140,5 +143,5 @@ def _seeds(seeds: Collection[int]) -> str:
 
 
 def mean(values: Seeds) -> float:
-    """Mean over the seeds; NaN of none."""
+    """Average over the seeds; NaN of none."""
     return float(np.mean(list(values.values()))) if values else float("nan")

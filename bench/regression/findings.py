@@ -19,7 +19,7 @@ EXIT_WORSE, EXIT_NOTHING = 1, 3
 
 @dataclass(frozen=True)
 class Finding:
-    """One comparison; accuracies, difference and tolerances in percentage points.
+    """Comparison of one group; accuracies, difference and tolerances in percentage points.
 
     Attributes:
         level: "cell" for a group of seeds, "method" for a method's average over its groups, "seed" for the seeds that
@@ -59,7 +59,7 @@ class Finding:
         return self.tolerance >= self.before
 
     def as_json(self) -> dict[str, Any]:
-        """For `--json`: numbers that do not exist are null."""
+        """Convert to JSON values; numbers that do not exist are null."""
         values = asdict(self) | {"memorized": list(self.memorized)}
         return {name: _null(value) for name, value in values.items()}
 
@@ -98,30 +98,33 @@ class Comparison:
 
     @property
     def powerless(self) -> bool:
-        """Whether in no cell and no average any drop could have counted."""
+        """Whether no drop could have counted, in any cell or average."""
         judged = self.judged("cell") + self.judged("method")
         return bool(judged) and all(finding.powerless for finding in judged)
 
     @property
     def exit_code(self) -> int:
-        """1 where anything is worse, failed, missing unless `partial`, new or stale if `strict`; 3 if `powerless`."""
+        """Exit code: 1 on failure, 3 if `powerless`, else 0.
+
+        Failure is anything worse, failed, missing unless `partial`, new or stale if `strict`.
+        """
         bad = {"worse", "failed", *(() if self.partial else ("missing",)), *(("new",) if self.strict else ())}
         if any(finding.verdict in bad for finding in self.findings) or (self.strict and self.stale):
             return EXIT_WORSE
         return EXIT_NOTHING if self.powerless else 0
 
     def of(self, verdict: Verdict, level: Level | None = None) -> list[Finding]:
-        """The findings of one verdict, the largest drop first; of one level, or of all."""
+        """Return the findings of one verdict, the largest drop first; of one level, or of all."""
         chosen = [f for f in self.findings if f.verdict == verdict and level in (None, f.level)]
         return sorted(chosen, key=lambda f: f.difference if math.isfinite(f.difference) else 0.0)
 
     def judged(self, level: Level) -> list[Finding]:
-        """The findings that rest on accuracies of both sides, the narrowest tolerance first."""
+        """Return the findings that rest on accuracies of both sides, the narrowest tolerance first."""
         chosen = [f for f in self.findings if f.level == level and math.isfinite(f.difference)]
         return sorted(chosen, key=lambda f: f.tolerance)
 
     def as_json(self) -> dict[str, Any]:
-        """For `--json`; the three counts of what "same" holds stand beside it."""
+        """Convert to JSON values. The three counts of what "same" holds stand beside it."""
         changes = {name: self.changes.get(change, 0) for name, change in _CHANGES.items()}
         return {
             "exit_code": self.exit_code,

@@ -1,4 +1,4 @@
-"""What the noise of the seeds allows to say of a difference between two groups of seeds.
+"""Test differences between two groups of seeds against the noise of the seeds.
 
 Methods differ widely in how much a seed moves them (cross-entropy under 50 % noise: 10 points, a robust loss: 1), and
 three seeds tell little of a spread. A group's variance s² with d degrees of freedom is therefore moved towards the
@@ -36,7 +36,7 @@ Test: TypeAlias = Literal["same seeds", "interval", "Mann–Whitney", "no noise"
 
 @dataclass(frozen=True)
 class Bound:
-    """What a difference has to exceed, in points, and what the gate could have seen.
+    """Bound that a difference has to exceed, in points, and the smallest drop that the gate could detect.
 
     Attributes:
         tolerance: of the test; 0 for a rank test, which has none.
@@ -55,7 +55,7 @@ class Bound:
 
 
 class Noise:
-    """The noise of the seeds, from all pairs of groups (baseline, now) of one kind.
+    """Seed noise, estimated from all pairs of groups (baseline, now) of one kind.
 
     Groups that have not changed count with the rest: they show that nothing but the change itself moves an accuracy.
     """
@@ -65,7 +65,7 @@ class Noise:
         self.differences = Spread.fitted(_variance(paired(*pair)) for pair in pairs)
 
     def bound(self, old: Group, new: Group, alpha: float) -> Bound:
-        """The bound that unchanged code passes, on either side, with probability `alpha`."""
+        """Compute the two-sided bound that unchanged code passes with probability `alpha`."""
         if not new.accuracy or (constant(old) and constant(new)):
             return Bound(0.0, "no noise", 0.0, 0.0)
         shared = paired(old, new)
@@ -89,17 +89,20 @@ class Noise:
 
 
 def paired(old: Group, new: Group) -> Seeds:
-    """Differences now - before by shared seed, in points."""
+    """Return differences now - before by shared seed, in points."""
     return {s: new.accuracy[s] - old.accuracy[s] for s in sorted(old.accuracy.keys() & new.accuracy.keys())}
 
 
 def constant(group: Group) -> bool:
-    """Several seeds and one accuracy: a method that the seed does not reach."""
+    """Return whether several seeds have one accuracy, as of a method that the seed does not affect."""
     return len(group.accuracy) > 1 and len(set(group.accuracy.values())) == 1
 
 
 def _within(pair: Pair) -> tuple[float, int]:
-    """Variance within the two sides and its degrees of freedom; a side that does not vary at all is left out."""
+    """Return the variance within the two sides and its degrees of freedom.
+
+    A side that does not vary at all is left out.
+    """
     sides = [_variance(group.accuracy) for group in pair if len(set(group.accuracy.values())) > 1]
     df = sum(d for _, d in sides)
     return (sum(variance * d for variance, d in sides) / df, df) if df else (0.0, 0)

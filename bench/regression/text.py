@@ -1,4 +1,4 @@
-"""A comparison with a baseline in words: lines for a console, Markdown for a comment on a change."""
+"""Describe a comparison with a baseline: lines for a console, Markdown for a comment on a change."""
 
 from __future__ import annotations
 
@@ -20,7 +20,10 @@ FIGURES = ("what", "baseline", "now", "difference", "tolerance", "seeds", "test"
 
 
 def lines(comparison: Comparison) -> list[str]:
-    """For a console: all findings but what is equal or hardly changed, the worse first; what could be seen; counts."""
+    """Format a comparison for a console.
+
+    All findings but what is equal or hardly changed, the worse first; what could be seen; counts.
+    """
     shown = [finding for verdict in SHOWN for finding in comparison.of(verdict)]
     text = [_line(finding.verdict, finding) for finding in shown]
     text += [_line("changed", finding) for finding in _unproven(comparison)]
@@ -33,7 +36,8 @@ def _line(word: str, finding: Finding) -> str:
 
 
 def markdown(comparison: Comparison, baseline: str, store: str, grid: str | None = None) -> str:
-    """For a comment: the verdict, a small table for each kind of finding, counts of the rest, and what to do next.
+    """Format a comparison for a comment. It has the verdict, a small table for each kind of finding, counts of the
+    rest, and what to do next.
 
     Args:
         comparison: with `bench.regression.comparison.compare`.
@@ -69,7 +73,7 @@ def markdown(comparison: Comparison, baseline: str, store: str, grid: str | None
 
 
 def stopped(error: str, code: int) -> str:
-    """The summary of a comparison that could not be made."""
+    """Summarise a comparison that could not be made."""
     why = "nothing was compared" if code == 3 else "it could not run"
     return f"### Regression gate: {why}\n\n{_escape(error)}\n\nThis is no pass (exit code {code}).\n"
 
@@ -119,13 +123,13 @@ def _number(findings: Sequence[Finding], what: str) -> str:
 
 
 def _unproven(comparison: Comparison) -> list[Finding]:
-    """Cells and averages that changed by more than the minimum effect on the same seeds and are no proof."""
+    """List what changed by more than the minimum effect without proof, cells and averages, on the same seeds."""
     same = [f for f in comparison.of("same") if f.change == "changed"]
     return [finding for finding in same if abs(finding.difference) > comparison.minimum_effect]
 
 
 def _largest(comparison: Comparison) -> str:
-    """The largest drop among the cells that passed."""
+    """Return the largest drop among the cells that passed."""
     same = comparison.of("same", "cell")
     if not same or same[0].difference >= 0:
         return ""
@@ -135,7 +139,7 @@ def _largest(comparison: Comparison) -> str:
 
 
 def _power(comparison: Comparison) -> list[str]:
-    """What the gate could have seen at all, in sentences; none where nothing was judged."""
+    """Describe in sentences what the gate could have detected at all; none where nothing was judged."""
     found = {name: comparison.judged(level) for level, name in LEVELS.items()}
     everything = [finding for judged in found.values() for finding in judged]
     alike = [_alike(name, seen) for name, judged in found.items() if (seen := [f for f in judged if not f.powerless])]
@@ -152,7 +156,7 @@ def _power(comparison: Comparison) -> list[str]:
 
 
 def _alike(name: str, findings: Sequence[Finding]) -> str:
-    """The range of tolerances, with the number of seeds and where the widest is."""
+    """Describe the range of tolerances, with the number of seeds and where the widest is."""
     low, high = _point(findings[0].tolerance), _point(findings[-1].tolerance)
     if low == high:
         return f"{low} points in {name} ({_seeds(findings)})"
@@ -205,7 +209,7 @@ def _row(finding: Finding) -> tuple[str, ...]:
 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A titled table of at most `ROWS` rows; the numbers to the right."""
+    """Format a titled table of at most `ROWS` rows; the numbers to the right."""
     head = ["| " + " | ".join(columns) + " |"]
     head += ["|" + "|".join(" ---: " if name in FIGURES[1:6] else " --- " for name in columns) + "|"]
     body = ["| " + " | ".join(map(_escape, row)) + " |" for row in rows[:ROWS]]
@@ -245,7 +249,7 @@ def _figures(finding: Finding) -> str:
 
 
 def _escape(text: str) -> str:
-    """Text that stays in its cell of a Markdown table and says nothing else: no bar, no tag, no emphasis."""
+    """Escape text for a cell of a Markdown table: no bar, no tag, no emphasis."""
     for mark in "\\|<>*_`":
         text = text.replace(mark, {"<": "&lt;", ">": "&gt;"}.get(mark, f"\\{mark}"))
     return " ".join(text.split())

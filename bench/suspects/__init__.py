@@ -1,1 +1,1 @@
-"""Ranking training samples whose labels are probably wrong."""
+"""Rank training samples whose labels are probably wrong."""

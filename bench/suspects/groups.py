@@ -1,4 +1,4 @@
-"""Records by the labels they were given: what can be said together of one image and its label."""
+"""Records grouped by the training labels they share."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Pair: TypeAlias = tuple[Record, Outcomes]
 
 @dataclass(frozen=True)
 class Told:
-    """One record, its per-sample outcomes (`bench.engine.outcomes`), and which row of the set each sample is, [N]."""
+    """Record with its per-sample outcomes (`bench.engine.outcomes`), and each sample's row of the set, [N]."""
 
     record: Record
     outcomes: Outcomes
@@ -31,7 +31,7 @@ class Told:
 
 
 class Name(NamedTuple):
-    """What the records of a label set have in common.
+    """Properties that the records of a label set share.
 
     `digest` is that of the data set's content, `drawn` what tells its noise (version, code, contents of files) and what
     prompts say of its classes from those of others that are called alike.
@@ -46,14 +46,14 @@ class Name(NamedTuple):
 
     @classmethod
     def of(cls, record: Record) -> Name:
-        """The name of a record's labels, without what tells it apart."""
+        """Build the name of a record's labels, without what distinguishes it from others of that name."""
         cell = record.cell
         return cls(cell.dataset, str(record.data.get("digest")), cell.shots, cell.noise, cell.rate)
 
 
 @dataclass(frozen=True)
 class LabelSet:
-    """The labels that a group of records was given, n pairs of an image and its label, and the records.
+    """Training labels that a group of records shares, n pairs of image and label, with the records.
 
     Attributes:
         name: of the group.
@@ -77,22 +77,22 @@ class LabelSet:
 
     @property
     def dataset(self) -> str:
-        """The data set for people."""
+        """Name of the data set for display."""
         return marked(shown(self.name.dataset), self.mark[0])
 
     @property
     def noise(self) -> str:
-        """The kind of noise, of a file its name alone."""
+        """Kind of noise for display; of a file its name alone."""
         return marked(re.sub(r"=[^,\]]*/", "=", self.name.noise), self.mark[1])
 
 
 def usable(record: Record) -> bool:
-    """Whether a record may be asked: done, and told nothing that a user would not know."""
+    """Return whether a record is finished and not an oracle."""
     return record.status == "done" and not record.oracle
 
 
 def label_sets(records: Iterable[Record], outcomes: Callable[[str], Outcomes]) -> list[LabelSet]:
-    """The label sets of the usable records.
+    """Group the usable records into label sets.
 
     Labels that are drawn anew for each seed are one set per seed: pooled, they would average the noise away, which no
     user can.
@@ -128,14 +128,14 @@ def _told_apart(sets: Sequence[LabelSet]) -> list[LabelSet]:
 
 
 def images_of(outcomes: Outcomes) -> Labels:
-    """What stands for the image of each sample, [N]: see `LabelSet.images`."""
+    """Return the image of each sample as a number, [N]: see `LabelSet.images`."""
     own: Labels = outcomes["positions"]
     foreign = outcomes.get("foreign")
     return own if foreign is None else np.where(foreign < 0, own, -1 - foreign)
 
 
 def _agree(several: Sequence[Outcomes]) -> bool:
-    """Whether each image has the same labels wherever it is among the samples."""
+    """Return whether each image has the same labels in all outcomes that contain it."""
     seen: dict[int, set[int]] = {}
     for outcomes in several:
         labels: dict[int, set[int]] = defaultdict(set)

@@ -1,4 +1,4 @@
-"""Where the images of suspects are: their data set, if it is still there and still the same."""
+"""Find the images of suspects: their data set, if it still exists unchanged."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class Source:
     class_labels: tuple[str, ...] = ()
 
     def path(self, image: int) -> str:
-        """What the data set calls an image, "NAME:path" of a foreign one; its position where the split is not there."""
+        """Return an image's path, or "NAME:path" of a foreign one. It is the position where the split is missing."""
         name, guests = self.guests
         split, position, before = (self.own, image, "") if image >= 0 else (guests, -1 - image, f"{name}:")
         return before + (f"{position:06d}" if split is None else split.name(position))
 
     def image(self, image: int) -> Image.Image | None:
-        """The image itself, None where it is not at hand or cannot be decoded."""
+        """Return the image itself, None where it is missing or cannot be decoded."""
         split, position = (self.own, image) if image >= 0 else (self.guests[1], -1 - image)
         try:
             return None if split is None else split.images[position]
@@ -48,7 +48,7 @@ class Source:
 
 
 class Sources:
-    """Data sets by name, from where the settings say, or one that is given in their place.
+    """Data sets by name, opened under the settings or replaced by a given one.
 
     Args:
         config: the settings.
@@ -70,7 +70,7 @@ class Sources:
             )
 
     def of(self, labels: LabelSet) -> Source:
-        """The images of a label set; why there are none is said on the standard error."""
+        """Find the images of a label set. Why there are none is said on the standard error."""
         foreign = next(
             (str(told.record.noise["foreign"]) for told in labels.told if "foreign" in told.record.noise), ""
         )

@@ -1,4 +1,4 @@
-"""Training samples whose labels are probably wrong, ranked by what several methods and seeds say of them.
+"""Rank training samples by the evidence of several methods and seeds that their labels are wrong.
 
 The score of a label is, in nats,
 
@@ -40,7 +40,7 @@ PLACES = (50, 100)
 
 @dataclass(frozen=True)
 class Ranking:
-    """The samples of a label set, most suspicious first.
+    """Samples of a label set, most suspicious first.
 
     Attributes:
         labels: the set.
@@ -88,7 +88,7 @@ def rank(labels: LabelSet) -> Ranking:
 
 @dataclass(frozen=True)
 class Method:
-    """What the records of one method say, averaged over them; NaN in rows that none of them speaks of.
+    """Evidence of one method, averaged over its records. NaN in rows on which none of them has any.
 
     Attributes:
         loss, contradicted, left_out: [n].
@@ -105,7 +105,7 @@ class Method:
 
     @classmethod
     def of(cls, labels: LabelSet, told: Sequence[Told], unseen: bool) -> Method:
-        """The records of one method; with `unseen` predictions count out of sample alone."""
+        """Average the records of one method; with `unseen` only out-of-sample predictions count."""
         size, classes = len(labels.given), len(labels.class_names)
         loss, contradicted, left_out = np.zeros((3, size))
         support = np.zeros((size, classes))
@@ -126,7 +126,7 @@ class Method:
 
 @dataclass(frozen=True)
 class Said:
-    """What one record says of some of its samples: which [H], loss and contradiction [H], support [H, C]."""
+    """Evidence of one record on samples [H]: loss and contradiction [H], support [H, C]."""
 
     samples: Labels
     loss: Numbers
@@ -152,7 +152,7 @@ def _said(outcomes: Outcomes, classes: int, unseen: bool) -> Said:
 
 
 def _by_method(told: Sequence[Told]) -> list[list[Told]]:
-    """The records of each method: of one cell but for seed and fold, of one version, code and weights."""
+    """Group records by method. Those of a group have one cell but for seed and fold, one version, code and weights."""
     records = [one.record for one in told]
     cells = [record.cell.model_dump(exclude=NO_PART) for record in records]
     codes = marks(records, "method", lambda number: records[number].cell.method)
@@ -164,7 +164,7 @@ def _by_method(told: Sequence[Told]) -> list[list[Told]]:
 
 
 def mean(values: Sequence[Numbers]) -> Numbers:
-    """Entry by entry over those that are not NaN, of arrays of one shape; NaN where all are."""
+    """Average arrays of one shape entry by entry, ignoring NaN; NaN where all are."""
     stacked = np.stack(values)
     count = (~np.isnan(stacked)).sum(0)
     found: Numbers = np.nansum(stacked, axis=0) / np.where(count, count, np.nan)
@@ -172,7 +172,8 @@ def mean(values: Sequence[Numbers]) -> Numbers:
 
 
 def precision(wrong: NDArray[np.bool_], order: Labels) -> dict[int, float]:
-    """Share of wrong labels among the first 50, 100 and as many as there are wrong ones, by that number.
+    """Compute the share of wrong labels among the first samples, by their number. These are 50, 100 and the number of
+    wrong labels.
 
     Args:
         wrong: [n].
@@ -183,7 +184,7 @@ def precision(wrong: NDArray[np.bool_], order: Labels) -> dict[int, float]:
 
 
 def cleanlab_orders(ranking: Ranking) -> dict[str, Labels]:
-    """How cleanlab ranks the same out-of-sample probabilities, by name: orders of the rows of the table.
+    """Rank the same out-of-sample probabilities by cleanlab: orders of the table's rows, by name.
 
     Its default score is the probability of the given label: under "mean" of the mean over methods, under "ensemble" of
     each method, joined in its own way, by how often a method agrees with the given labels.
