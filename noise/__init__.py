@@ -1,4 +1,4 @@
-"""The kinds of label noise, one file each; `bench.contracts.noise` is the contract."""
+"""Kinds of label noise, one file each; `bench.contracts.noise` is the contract."""
 
 from __future__ import annotations
 

@@ -21,5 +21,5 @@ class Asymmetric(Flip):
     kind: ClassVar[str] = "asymmetric"
 
     def wrong_labels(self, true: Labels, positions: Labels, scene: Scene, stream: Stream) -> Labels:
-        """The next class; the stream is not needed."""
+        """Return the next class; the stream is not needed."""
         return (true + 1) % scene.num_classes

@@ -1,4 +1,4 @@
-"""The semantic map of CIFAR-10."""
+"""Semantic map of CIFAR-10."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Cifar10Map(Mapped):
     kind: ClassVar[str] = "cifar10-map"
 
     def targets(self, scene: Scene) -> dict[int, tuple[int, ...]]:
-        """The five pairs by class number."""
+        """Return the five pairs by class number."""
         numbers = {plain(name): number for number, name in enumerate(scene.class_names)}
         wanted = dict.fromkeys(names for pair in PAIRS for names in pair)
         found = {names: numbers[name] for names in wanted for name in names if name in numbers}

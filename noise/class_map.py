@@ -1,4 +1,4 @@
-"""Noise along a map of classes: the user's own file of pairs, and the base of the other maps."""
+"""Noise along a map of classes: from the user's file of pairs, or from a derived class."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PAIRS = "a file of class pairs, one from,to or from -> to in a line"
 
 
 class Mapped(Relabel):
-    """⌊r·n_c⌋ samples of every class in a map get one of its targets, drawn uniformly; the other classes stay clean.
+    """⌊r·n_c⌋ samples of every mapped class get a uniformly drawn target. The other classes stay clean.
 
     Nested over rates: within a class the samples of a private permutation are taken from the front, each with one
     target of its own. The realised rate of the set is r times the share of samples in mapped classes.
@@ -36,7 +36,7 @@ class Mapped(Relabel):
 
     @abstractmethod
     def targets(self, scene: Scene) -> dict[int, tuple[int, ...]]:
-        """What each mapped class is mistaken for.
+        """Return the classes that each mapped class is mistaken for.
 
         Raises:
             BenchError: the map does not fit the data set.
@@ -44,7 +44,7 @@ class Mapped(Relabel):
 
 
 class ClassMap(Mapped):
-    """Asymmetric noise along a file of class pairs: ⌊r·n_c⌋ of every class that has a pair get one of its targets.
+    """Asymmetric noise along a file of class pairs. ⌊r·n_c⌋ of every class that has a pair get one of its targets.
 
     Each line of the file reads `from,to` (CSV, so a name with a comma stands in double quotes) or `from -> to`, with
     names as in the data set; case and `_` for a space do not matter. Blank lines, lines that start with # and a first
@@ -59,14 +59,14 @@ class ClassMap(Mapped):
     kind: ClassVar[str] = "class-map"
 
     class Options(AnyOptions):
-        """The file."""
+        """File of class pairs."""
 
         file: str = from_file("", "class pairs, one from,to or from -> to in a line")
 
     options: ClassMap.Options
 
     def targets(self, scene: Scene) -> dict[int, tuple[int, ...]]:
-        """The pairs of the file, read and checked."""
+        """Read and check the pairs of the file."""
         file, names = self.options.file, scene.class_names
         found: dict[int, list[int]] = {}
         for number, pair in _pairs(self.kind, file):
@@ -83,7 +83,7 @@ class ClassMap(Mapped):
 
 
 def _pairs(kind: str, file: str) -> list[tuple[int, list[str]]]:
-    """Line numbers, from 1, with the two names each."""
+    """Read line numbers, from 1, with the two names each."""
     pairs: list[tuple[int, list[str]]] = []
     for number, line in enumerate(read_text(kind, file, PAIRS).splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):

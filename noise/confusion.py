@@ -1,4 +1,4 @@
-"""Semantic confusion: wrong labels are classes that an encoder takes for similar."""
+"""Semantic confusion: wrong labels are classes that an encoder finds similar."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LOG_TAU = (-18.0, 18.0)
 
 
 class Confusion(Noise):
-    """⌊r·N⌋ samples of the whole set get a label from row y of a matrix T of confusions, whose diagonal is zero.
+    """⌊r·N⌋ samples get a label from row y of a confusion matrix T with zero diagonal.
 
     T[y, j] = softmax over j ≠ y of s[y, j] / tau, where s is
     - `by=text`: the cosine of the two classes' text features by `encoder`, averaged over the data set's templates;
@@ -38,7 +38,7 @@ class Confusion(Noise):
     kind: ClassVar[str] = "confusion"
 
     class Options(Flip.Options):
-        """Where the confusions come from."""
+        """Source of the confusions."""
 
         by: Literal["text", "zero-shot"] = Field(default="text", description="text similarity, or zero-shot mistakes")
         encoder: str = from_backbone("tiny", "frozen encoder that takes classes for similar; not the evaluated one")
@@ -48,7 +48,7 @@ class Confusion(Noise):
     reads_texts: ClassVar[bool] = True
 
     def draw(self, scene: Scene, rate: float) -> Sampled:
-        """The shots of every kind, some of them with a confused label."""
+        """Draw the usual few shots, and confuse the labels of some."""
         require_classes(self.kind, scene)
         shares, tau = self.matrix(scene)
         positions, short = scene.sample()
@@ -60,7 +60,7 @@ class Confusion(Noise):
         return Sampled(positions, NoisyLabels(true, observed, scene.num_classes, scene.split.truth), short, facts=facts)
 
     def matrix(self, scene: Scene) -> tuple[NDArray[np.float64], float]:
-        """T [C, C], and the tau that gives it.
+        """Compute T [C, C], and the tau that gives it.
 
         Raises:
             BenchError: the encoder cannot be run here, no image is left to count, or no tau gives the top share.
@@ -72,7 +72,7 @@ class Confusion(Noise):
         return self._solved(scores)
 
     def _mistakes(self, origin: Scene, texts: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Zero-shot predictions of training images that are no shots, by true and predicted class, [C, C]."""
+        """Count zero-shot predictions on training images that are no shots, by true and predicted class, [C, C]."""
         others = np.setdiff1d(np.arange(len(origin.split)), origin.sample()[0])
         if not len(others) or origin.features is None:
             raise BenchError(
@@ -99,7 +99,7 @@ class Confusion(Noise):
 
 
 def confusions(scores: NDArray[np.float64], tau: float) -> NDArray[np.float64]:
-    """Softmax of the off-diagonal of scores / tau by row, [C, C], with a diagonal of zeros."""
+    """Compute a softmax of the off-diagonal of scores / tau by row, [C, C]. The diagonal is zero."""
     from scipy.special import softmax
 
     logits = scores / tau
@@ -109,5 +109,5 @@ def confusions(scores: NDArray[np.float64], tau: float) -> NDArray[np.float64]:
 
 
 def top_share(scores: NDArray[np.float64], tau: float) -> float:
-    """The share of the likeliest wrong class, averaged over the classes; falls as tau rises."""
+    """Return the share of the likeliest wrong class, averaged over the classes; falls as tau rises."""
     return float(confusions(scores, tau).max(axis=1).mean())

@@ -1,4 +1,4 @@
-"""Noise that leaves the images alone, and flips that are nested over rates."""
+"""Noise that leaves the images unchanged, and flips that are nested over rates."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from bench.seeds import Stream
 
 
 class Relabel(Noise):
-    """Noise that leaves the images alone: the few shots are balanced by true label, then labels change."""
+    """Noise that changes labels only. The few shots are balanced by true label, then labels change."""
 
     def draw(self, scene: Scene, rate: float) -> Sampled:
-        """The same shots as without noise, with the labels of `corrupt`."""
+        """Draw the same shots as without noise, with the labels of `corrupt`."""
         positions, short = scene.sample()
         true = scene.split.labels[positions]
         observed = self.corrupt(true, positions, scene, rate)
@@ -32,7 +32,7 @@ class Relabel(Noise):
 
     @abstractmethod
     def corrupt(self, true: Labels, positions: Labels, scene: Scene, rate: float) -> Labels:
-        """Observed labels [N] of the samples at these positions of the split, whose true labels are `true`."""
+        """Return observed labels [N] of samples at these positions of the split, whose true labels are `true`."""
 
 
 class Flip(Relabel):
@@ -44,7 +44,7 @@ class Flip(Relabel):
     """
 
     class Options(AnyOptions):
-        """Where the share is counted."""
+        """Scope in which the share is counted."""
 
         per_class: bool = Field(default=False, description="exactly ⌊r·n⌋ of every class, instead of ⌊r·N⌋ of the set")
 
@@ -60,11 +60,11 @@ class Flip(Relabel):
 
     @abstractmethod
     def wrong_labels(self, true: Labels, positions: Labels, scene: Scene, stream: Stream) -> Labels:
-        """The label each sample gets if it is chosen, [N]; `stream` is the kind's own, after the permutation."""
+        """Return the label each sample gets if it is chosen, [N]. `stream` is the kind's own, after the permutation."""
 
 
 def floor_share(rate: float, count: int) -> int:
-    """⌊rate·count⌋ in decimal arithmetic.
+    """Compute ⌊rate·count⌋ in decimal arithmetic.
 
     >>> floor_share(0.29, 100)
     29
@@ -73,7 +73,7 @@ def floor_share(rate: float, count: int) -> int:
 
 
 def leading(order: Labels, rate: float, groups: Labels | None = None) -> Labels:
-    """The first ⌊rate·N⌋ of a permutation [N]; or of every group, where `groups` [N] are given, the first ⌊rate·n⌋."""
+    """Select the first ⌊rate·N⌋ of a permutation [N]. With `groups` [N] it is the first ⌊rate·n⌋ of every group."""
     if groups is None:
         return order[: floor_share(rate, len(order))]
     ordered = groups[order]
@@ -82,14 +82,14 @@ def leading(order: Labels, rate: float, groups: Labels | None = None) -> Labels:
 
 
 def changed(true: Labels, wrong: Labels, chosen: Labels) -> Labels:
-    """A copy of `true` [N] with the labels `wrong` [N] at the places `chosen`."""
+    """Return a copy of `true` [N] with the labels `wrong` [N] at the places `chosen`."""
     observed = true.copy()
     observed[chosen] = wrong[chosen]
     return observed
 
 
 def require_classes(kind: str, scene: Scene) -> None:
-    """Refuse a data set in which no label can be wrong.
+    """Reject a data set in which no label can be wrong.
 
     Raises:
         BenchError: there are fewer than two classes.

@@ -1,4 +1,4 @@
-"""Noise as it stands in the data."""
+"""Noise that is already in the data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ GIVEN = "given"
 
 
 class Given(Noise):
-    """The labels that stand in the data: web labels, folder names, whatever a user has.
+    """Labels already in the data: web labels, folder names, or any other.
 
     Where a data set knows both, these are its annotations "given" beside the true labels; where it knows no truth
     (Food-101N, Lee et al., CVPR 2018, arXiv 1711.07131; a user's own folder), they are its labels, and nothing that
@@ -28,7 +28,7 @@ class Given(Noise):
     Options = AsStored
 
     def draw(self, scene: Scene, rate: float) -> Sampled:
-        """Shots with the labels they came with."""
+        """Draw shots with their original labels."""
         split = scene.split
         if split.truth and GIVEN not in split.annotations:
             raise BenchError(

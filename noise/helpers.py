@@ -1,4 +1,7 @@
-"""Draws that several kinds share: normals, and one class from a row of shares, by inverse distribution functions."""
+"""Random draws shared by several kinds: normal numbers, and one class from a row of shares.
+
+Both invert distribution functions.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from bench.seeds import Stream
 
 
 def normal(stream: Stream, size: int) -> NDArray[np.float64]:
-    """Standard normal numbers, shape [size], from one uniform number each."""
+    """Draw standard normal numbers, shape [size], from one uniform number each."""
     from scipy.special import ndtri
 
     drawn: NDArray[np.float64] = ndtri(np.maximum(stream.uniform(size), 2.0**-54))
@@ -18,7 +21,7 @@ def normal(stream: Stream, size: int) -> NDArray[np.float64]:
 
 
 def by_row(shares: NDArray[np.float64], uniform: NDArray[np.float64]) -> Labels:
-    """One class for each sample, by inverting the distribution of its row.
+    """Draw one class for each sample, by inverting the distribution of its row.
 
     A label depends on rounding only where a uniform number falls within 1e-15 of a boundary, so processors agree.
 

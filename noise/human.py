@@ -1,4 +1,4 @@
-"""The labels of human annotators."""
+"""Labels of human annotators."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.errors import BenchError, did_you_mean
 
 
 class Human(Noise):
-    """The observed label is that of a named set of human annotations beside the true labels.
+    """Observed labels from a named set of human annotations beside the true labels.
 
     CIFAR-N (Wei et al., ICLR 2022, arXiv 2110.12088): on CIFAR-10 `aggregate` (majority of three annotators; 9.0 %
     wrong on the whole training set), `random1` to `random3` (one each; 17 to 18 %), `worst` (a wrong label wherever one
@@ -29,7 +29,7 @@ class Human(Noise):
     on_true: ClassVar[bool] = False
 
     class Options(AsStored):
-        """Which annotation, and by which label the shots are balanced."""
+        """Annotation set, and the labels by which the shots are balanced."""
 
         labels: str = Field(default="worst", description="name of the annotation set")
         balance: Literal["observed", "true"] = Field(default="observed", description="which label balances the shots")
@@ -37,13 +37,13 @@ class Human(Noise):
         @field_validator("balance", mode="before")
         @classmethod
         def _word(cls, value: object) -> object:
-            """In a variant the word `true` reads as a truth value."""
+            """Read the truth value that `true` becomes in a variant as a word."""
             return "true" if value is True else value
 
     options: Human.Options
 
     def draw(self, scene: Scene, rate: float) -> Sampled:
-        """Shots with the labels of the annotation set."""
+        """Draw shots with the labels of the annotation set."""
         split, labels = scene.split, self.annotation(scene)
         if self.options.balance == "true" and not split.truth:
             raise BenchError(
@@ -56,7 +56,7 @@ class Human(Noise):
         return Sampled(positions, NoisyLabels(true, observed, scene.num_classes, split.truth), short)
 
     def annotation(self, scene: Scene) -> Labels:
-        """The labels of the whole split, [n].
+        """Return the labels of the whole split, [n].
 
         Raises:
             BenchError: the split has no annotations, or none of this name; says which there are.

@@ -1,4 +1,4 @@
-"""Noise that hits some classes harder than others."""
+"""Noise that affects some classes more than others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.noise.flip import Relabel, changed, floor_share, require_classes
 
 
 class Imbalanced(Relabel):
-    """Symmetric noise (true class excluded) of rate r over the whole set, at a rate r_c that differs between classes.
+    """Symmetric noise (true class excluded) of overall rate r, at a rate r_c that differs between classes.
 
     Classes stand in a private random order, the same for both splits.
     - `shape=linear`: r_c = r + r·(1-r)·z_c, where z_c rises evenly from -1 to 1 along that order. So r_c lies between
@@ -32,14 +32,14 @@ class Imbalanced(Relabel):
     kind: ClassVar[str] = "imbalanced"
 
     class Options(AnyOptions):
-        """How the rates of the classes differ."""
+        """Distribution of the rates over the classes."""
 
         shape: Literal["linear", "half"] = Field(default="linear", description="how rates differ between classes")
 
     options: Imbalanced.Options
 
     def corrupt(self, true: Labels, positions: Labels, scene: Scene, rate: float) -> Labels:
-        """Replace the labels of the ⌊r·N⌋ samples that fall due first."""
+        """Replace the labels of the ⌊r·N⌋ samples that flip first as the rate rises."""
         require_classes(self.kind, scene)
         stream = scene.stream(self.kind)
         order = stream.permutation(len(true))
@@ -54,7 +54,7 @@ class Imbalanced(Relabel):
         return changed(true, wrong, order[np.argsort(due[order], kind="stable")][:count])
 
     def _due(self, true: Labels, order: Labels, scene: Scene) -> NDArray[np.float64]:
-        """The rate at which each sample flips, [N]; infinite where it never does."""
+        """Return the rate at which each sample flips, [N]; infinite where it never does."""
         share = _shares(true, order)
         classes = scene.origin.stream(self.kind, "classes").permutation(scene.num_classes)
         rank = np.empty(scene.num_classes, dtype=np.int64)
@@ -67,7 +67,7 @@ class Imbalanced(Relabel):
 
 
 def _shares(true: Labels, order: Labels) -> NDArray[np.float64]:
-    """(j+½)/n_c for the j-th sample of class c in this order, [N]."""
+    """Compute (j+½)/n_c for the j-th sample of class c in this order, [N]."""
     share = np.empty(len(true))
     for label in np.unique(true):
         members = order[true[order] == label]

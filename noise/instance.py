@@ -15,7 +15,7 @@ from bench.noise.helpers import by_row, normal
 
 
 class Instance(Noise):
-    """Which samples flip and to which class depends on the image: the generator of Xia et al. on frozen features.
+    """Image-dependent flips and targets: the generator of Xia et al. on frozen features.
 
     Xia et al., "Part-dependent Label Noise", NeurIPS 2020 (arXiv 2006.07836); the generator, not the parts, which
     belong to their method. Sample i of class y has a flip rate q_i, truncated normal on [0, 1] with location r and
@@ -42,7 +42,7 @@ class Instance(Noise):
     kind: ClassVar[str] = "instance"
 
     class Options(AnyOptions):
-        """The generator's."""
+        """Options of the generator."""
 
         encoder: str = from_backbone("thumbnail", "frozen encoder of the images; not the evaluated one")
         temperature: float = Field(
@@ -53,7 +53,7 @@ class Instance(Noise):
     options: Instance.Options
 
     def draw(self, scene: Scene, rate: float) -> Sampled:
-        """The shots of every kind, each relabelled by its own distribution."""
+        """Draw the usual few shots, each relabelled by its own distribution."""
         require_classes(self.kind, scene)
         positions, short = scene.sample()
         true, stream = scene.split.labels[positions], scene.stream(self.kind)
@@ -66,7 +66,7 @@ class Instance(Noise):
         return Sampled(positions, noisy, short, facts=facts)
 
     def targets(self, true: Labels, features: NDArray[np.float64], scene: Scene) -> NDArray[np.float64]:
-        """Share of every wrong class, [N, C], 0 at the true one, for samples with features [N, D]."""
+        """Compute shares of wrong classes, [N, C], 0 at the true one, from features [N, D]."""
         from scipy.special import softmax
 
         logits = np.empty((len(true), scene.num_classes))
@@ -79,7 +79,7 @@ class Instance(Noise):
         return shares
 
     def _features(self, scene: Scene, positions: Labels) -> NDArray[np.float64]:
-        """Centred and scaled by what the training shots have, [N, D]."""
+        """Center and scale features by the statistics of the training shots, [N, D]."""
         origin = scene.origin
         basis = self._encoded(origin, positions if origin is scene else origin.sample()[0])
         centre = basis.mean(axis=0)
@@ -94,7 +94,7 @@ class Instance(Noise):
 
 
 def flip_rates(rate: float, sd: float, uniform: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Truncated normal numbers on [0, 1] by inversion, [N]; every one grows with the location, and is 0 at rate 0.
+    """Draw truncated normal numbers on [0, 1] by inversion, [N]. Every one grows with the location, and is 0 at rate 0.
 
     Args:
         rate: location before truncation, in [0, 1).

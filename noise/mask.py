@@ -1,4 +1,4 @@
-"""A mask: labels that stand in a file, replayed."""
+"""Masks: labels from a file, replayed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from bench.errors import BenchError, did_you_mean
 
 
 class Mask(Noise):
-    """Exactly the images and observed labels of a file, in its order: from `bench noise export`, or from elsewhere.
+    """Exactly the images and observed labels of a file, in its order. It is from `bench noise export`, or from
+    elsewhere.
 
     `bench.contracts.mask_file` has the form. True labels are the data set's own; those of the file are held against
     them, and stand in for them where the data set has none and the file has one for every sample. Nothing is drawn, so
@@ -34,14 +35,14 @@ class Mask(Noise):
     on_true: ClassVar[bool] = False
 
     class Options(AsStored):
-        """The file."""
+        """Mask file."""
 
         file: str = from_file("", "CSV of paths and labels, as `bench noise export` writes it")
 
     options: Options
 
     def draw(self, scene: Scene, rate: float) -> Sampled:
-        """The rows of the scene's split.
+        """Return the rows of the scene's split.
 
         Raises:
             BenchError: the file cannot be read, or is not of this data set.
@@ -50,7 +51,7 @@ class Mask(Noise):
 
 
 class _Replay:
-    """One split of a mask against the data set."""
+    """Split of a mask, matched with the data set."""
 
     def __init__(self, mask: mask_file.MaskFile, scene: Scene) -> None:
         self.mask, self.scene, self.rows = mask, scene, mask.of(scene.split_name)
@@ -64,7 +65,7 @@ class _Replay:
         self.classes = self._classes()
 
     def sampled(self) -> Sampled:
-        """Samples and labels.
+        """Return samples and labels.
 
         Raises:
             BenchError: an image or a class is unknown, or something contradicts the data set or the header.
@@ -88,7 +89,10 @@ class _Replay:
         return Sampled(positions, noisy, self._short(), foreign, {"mask": self.mask.origin()})
 
     def _images(self) -> tuple[Labels, Labels]:
-        """Positions in the split [N], and in the training split of the other data set [N], -1 for its own images."""
+        """Return positions in the split [N], and in the other data set's training split [N].
+
+        The latter is -1 for own images.
+        """
         found = self._found([row.image for row in self.rows], self.scene.split)
         guests, other = np.full(len(self.rows), -1, dtype=np.int64), self.mask.header.get("foreign")
         left = np.flatnonzero(found < 0)
@@ -111,7 +115,7 @@ class _Replay:
         return np.where(found < 0, 0, found), guests
 
     def _found(self, images: Sequence[str], split: Split) -> Labels:
-        """Positions of images by name, or where the mask has them by index; -1 for an unknown one."""
+        """Find positions of images by name, or by index if the mask has it; -1 if unknown."""
         if self.mask.by_index:
             numbers = [int(text) if text.strip().isdecimal() else -1 for text in images]
             return np.array([n if n < len(split) else -1 for n in numbers], dtype=np.int64)
@@ -119,7 +123,7 @@ class _Replay:
         return np.array([places.get(image, -1) for image in images], dtype=np.int64)
 
     def _once(self, positions: Labels, guests: Labels) -> None:
-        """No image twice, unless the header says how many there are, as some kinds draw with replacement."""
+        """Check for repeated images, unless the header declares them. Some kinds draw with replacement."""
         _, first = np.unique(np.stack([positions, guests]), axis=1, return_index=True)
         repeated = len(positions) - len(first)
         if repeated and str(repeated) != self.mask.header.get(f"repeated {self.scene.split_name}"):
@@ -132,7 +136,7 @@ class _Replay:
             )
 
     def _classes(self) -> dict[str, int]:
-        """Classes by the text that names them: numbers where no other text stands in the whole file, else names."""
+        """Return classes by their text. Texts are numbers where no other text stands in the whole file, else names."""
         names = self.scene.class_names
         texts = {text for row in self.mask.rows for text in (row.true, row.observed) if text}
         if all(text.isdecimal() for text in texts) and not texts <= set(names):
@@ -144,7 +148,7 @@ class _Replay:
         return found
 
     def _labels(self, texts: Sequence[str], what: str) -> Labels:
-        """Classes [N]; `OUTSIDE` for an empty text."""
+        """Return classes [N]; `OUTSIDE` for an empty text."""
         unknown = next((text for text in texts if text and text not in self.classes), None)
         if unknown is not None:
             line, names = self.rows[texts.index(unknown)].line, self.scene.class_names
@@ -155,7 +159,7 @@ class _Replay:
         return np.array([self.classes[text] if text else OUTSIDE for text in texts], dtype=np.int64)
 
     def _true(self, positions: Labels, guests: Labels, given: Labels, observed: Labels) -> tuple[Labels, bool]:
-        """True labels [N], and whether they are known."""
+        """Return true labels [N], and whether they are known."""
         inside = guests < 0
         if not self.scene.split.truth:
             known = bool((given[inside] != OUTSIDE).all())
@@ -173,7 +177,7 @@ class _Replay:
         return true, True
 
     def _short(self) -> dict[int, int]:
-        """Classes with fewer images than shots, which the header has."""
+        """Return the header's classes with fewer images than shots."""
         key = f"short {self.scene.split_name}"
         counts: Any = mask_file.value(self.mask.header.get(key, "{}"))
         names = self.scene.class_names

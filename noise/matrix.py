@@ -1,4 +1,4 @@
-"""Noise by a transition matrix of the user's."""
+"""Noise by a user's transition matrix."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TOLERANCE = 1e-6
 
 
 class Matrix(Relabel):
-    """Each label is drawn from the row of its true class in a matrix T: T[y, j] is the share of class y labelled j.
+    """Labels drawn from the true class's row of a matrix T. T[y, j] is the share of class y labelled j.
 
     The file is CSV: C rows of C numbers in class order, or C + 1 rows where the first names the observed classes and
     the first cell of the others the true class (what stands in the corner is not read); named classes may stand in any
@@ -34,20 +34,20 @@ class Matrix(Relabel):
     takes_rate: ClassVar[bool] = False
 
     class Options(AnyOptions):
-        """The file."""
+        """File of the matrix."""
 
         file: str = from_file("", "transition matrix as CSV, with or without class names")
 
     options: Matrix.Options
 
     def corrupt(self, true: Labels, positions: Labels, scene: Scene, rate: float) -> Labels:
-        """One label for each sample from the row of its true class."""
+        """Draw one label for each sample from the row of its true class."""
         shares = read_matrix(self.kind, self.options.file, scene.class_names)
         return by_row(shares[true], scene.stream(self.kind).uniform(len(true)))
 
 
 def read_matrix(kind: str, file: str, class_names: tuple[str, ...]) -> NDArray[np.float64]:
-    """The matrix of a file in class order, [C, C].
+    """Read the matrix of a file in class order, [C, C].
 
     Raises:
         BenchError: the file cannot be read, or is no transition matrix of these classes.
@@ -77,7 +77,7 @@ def read_matrix(kind: str, file: str, class_names: tuple[str, ...]) -> NDArray[n
 
 
 def _order(where: str, names: list[str], class_names: tuple[str, ...]) -> list[int]:
-    """The class number of every name."""
+    """Return the class number of every name."""
     numbers: list[int] = []
     for name in names:
         try:

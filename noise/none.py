@@ -1,4 +1,4 @@
-"""Labels as they are."""
+"""Clean labels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bench.noise.flip import Relabel
 
 
 class NoNoise(Relabel):
-    """The stored labels, unchanged; rate 0 of every kind is this one.
+    """Stored labels, unchanged; rate 0 of every kind is this one.
 
     Where a data set has true labels these are used, even if noisy ones stand beside them (kinds "given" and "human").
     """
@@ -20,5 +20,5 @@ class NoNoise(Relabel):
     Options = AsStored
 
     def corrupt(self, true: Labels, positions: Labels, scene: Scene, rate: float) -> Labels:
-        """A copy of the labels."""
+        """Return a copy of the labels."""
         return true.copy()

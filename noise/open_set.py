@@ -14,7 +14,7 @@ from bench.noise.flip import floor_share, leading
 
 
 class OpenSet(Noise):
-    """⌊r·N⌋ samples keep their observed label and get an image of another data set, of a class that is none of ours.
+    """⌊r·N⌋ samples keep their observed label and get an image from another data set. Its class is none of ours.
 
     Wang et al., "Iterative Learning with Open-set Noisy Labels", CVPR 2018 (arXiv 1804.00092), who fill CIFAR-10 with
     images of CIFAR-100 and ImageNet32. Foreign images come from the training split of `source`, each at most once, and
@@ -30,14 +30,14 @@ class OpenSet(Noise):
     kind: ClassVar[str] = "open-set"
 
     class Options(AnyOptions):
-        """Where foreign images come from."""
+        """Source of foreign images."""
 
         source: str = from_dataset("letters", "data set whose training images stand in")
 
     options: OpenSet.Options
 
     def draw(self, scene: Scene, rate: float) -> Sampled:
-        """The shots of every kind, some of them with a foreign image."""
+        """Draw the usual few shots, and exchange some images for foreign ones."""
         source = dataset_name.canonical(self.options.source)
         guests = self._guests(scene, source)
         positions, short = scene.sample()
@@ -51,7 +51,7 @@ class OpenSet(Noise):
         return Sampled(positions, noisy, short, Foreign(source, foreign))
 
     def _guests(self, scene: Scene, source: str) -> Labels:
-        """Positions of foreign images in the source's training split, in the order they are taken."""
+        """Return positions of foreign images in the source's training split, in the order they are used."""
         if scene.open_dataset is None:
             raise BenchError(f"noise {self.kind} needs another data set, and none can be opened here.")
         if dataset_name.base(source) == dataset_name.base(scene.dataset) != dataset_name.FOLDER:

@@ -15,7 +15,7 @@ from bench.seeds import Stream
 
 
 class Replacement(Noise):
-    """Of the K images of every observed class exactly F = ⌊r·K⌋ are images of other classes.
+    """F = ⌊r·K⌋ of the K images of every observed class are images of other classes.
 
     PTNL (Wu et al., ICCV 2023, arXiv 2307.11978) and JoAPR (Guo and Gu, CVPR 2024) build their noise so. The n images
     of a class stand in a private permutation; the first ⌈n/2⌉ are its true pool, the rest its false pool. The class
@@ -42,14 +42,14 @@ class Replacement(Noise):
     kind: ClassVar[str] = "replacement"
 
     class Options(AnyOptions):
-        """Whose images stand in."""
+        """Source of the replacing images."""
 
         pattern: Literal["symmetric", "pair"] = Field(default="symmetric", description="whose images stand in")
 
     options: Replacement.Options
 
     def draw(self, scene: Scene, rate: float) -> Sampled:
-        """K images per observed class, F of them replaced."""
+        """Draw K images per observed class, F of them replaced."""
         require_classes(self.kind, scene)
         true_pool, false_pool = self._pools(scene)
         kept = [pool[: scene.shots] for pool in true_pool]
@@ -73,7 +73,7 @@ class Replacement(Noise):
         return Sampled(positions, noisy, short, facts={"repeated_images": len(positions) - len(np.unique(positions))})
 
     def _pools(self, scene: Scene) -> tuple[list[Labels], list[Labels]]:
-        """True and false pool of every class, positions in the split."""
+        """Return true and false pool of every class, positions in the split."""
         pools: tuple[list[Labels], list[Labels]] = ([], [])
         for c in range(scene.num_classes):
             members = np.flatnonzero(scene.split.labels == c)
@@ -96,12 +96,12 @@ class Replacement(Noise):
 
 
 def _next(pools: Sequence[Labels], wanted: Labels) -> list[tuple[Labels, int]]:
-    """The pool of the next class beside the number of images that each class wants of it."""
+    """Return the pool of the next class, and how many of its images each class needs."""
     return [(pools[(c + 1) % len(pools)], int(count)) for c, count in enumerate(wanted)]
 
 
 def exchanged(pools: Sequence[Labels], wanted: Labels, stream: Stream) -> list[Labels]:
-    """Images of other classes for every class, drawn round by round from the pools.
+    """Draw images of other classes for every class, round by round from the pools.
 
     Args:
         pools: C vectors of images in random order, one for each class.
@@ -132,12 +132,12 @@ def exchanged(pools: Sequence[Labels], wanted: Labels, stream: Stream) -> list[L
 
 
 def _possible(due: Labels, left: Labels) -> bool:
-    """Whether every class can have this many distinct images of other classes (Hall's condition)."""
+    """Return whether every class can have this many distinct images of other classes (Hall's condition)."""
     return bool(due.sum() <= left.sum() and (due <= np.where(due > 0, left.sum() - left, 0)).all())
 
 
 def _giver(c: int, left: Labels, due: Labels, uniform: float) -> int:
-    """The class that gives class c its next image: of a uniformly drawn image of the others.
+    """Draw the class that gives class c its next image, by a uniformly drawn image of the others.
 
     But where another class is due as many images as are left outside its own, one of its own is taken, or it would
     later have to do with these; there is at most one such class.
@@ -151,7 +151,10 @@ def _giver(c: int, left: Labels, due: Labels, uniform: float) -> int:
 
 
 def _again(c: int, pools: Sequence[Labels], mine: Sequence[int], uniform: float) -> int:
-    """An image of another class that may be in use elsewhere; one that class c has itself only where it has all."""
+    """Draw an image of another class that may be in use elsewhere.
+
+    It is one that class c has itself only where it has all.
+    """
     others = np.concatenate([pool for number, pool in enumerate(pools) if number != c])
     fresh = others[~np.isin(others, mine)]
     images = fresh if len(fresh) else others

@@ -12,7 +12,7 @@ from bench.noise.class_map import Mapped
 
 
 class Superclass(Mapped):
-    """⌊r·n_c⌋ samples of every class get the next class of its superclass, in the stored order and around its end.
+    """⌊r·n_c⌋ samples of every class get the next class of its superclass. The order is the stored one, around its end.
 
     As ELR (arXiv 2007.00151) does on CIFAR-100 with its 20 superclasses of five; there each sample is drawn by itself,
     so the rate varies, here it is exact. Nested over rates. A class that is alone in its group has no similar class to
@@ -23,7 +23,7 @@ class Superclass(Mapped):
     kind: ClassVar[str] = "superclass"
 
     def targets(self, scene: Scene) -> dict[int, tuple[int, ...]]:
-        """The next class of the group, for every class that is not alone."""
+        """Return the next class of the group, for every class that is not alone."""
         if scene.superclasses is None:
             raise BenchError(
                 f"noise {self.kind} needs a data set with superclasses, which {scene.dataset} has not; "

@@ -20,5 +20,5 @@ class Symmetric(Flip):
     kind: ClassVar[str] = "symmetric"
 
     def wrong_labels(self, true: Labels, positions: Labels, scene: Scene, stream: Stream) -> Labels:
-        """A uniform other class: the true class plus 1 … C-1, modulo C."""
+        """Draw a uniform other class: the true class plus 1 … C-1, modulo C."""
         return (true + 1 + stream.integers(scene.num_classes - 1, len(true))) % scene.num_classes

@@ -10,7 +10,7 @@ from bench.seeds import Stream
 
 
 class SymmetricInclusive(Flip):
-    """⌊r·N⌋ samples of the whole set get a label drawn uniformly from all C classes, their own among them.
+    """⌊r·N⌋ samples of the whole set get a uniformly drawn label, the true class included.
 
     As DivideMix (arXiv 2002.07394), ELR (arXiv 2007.00151) and DeFT (arXiv 2409.19696) draw it. Pitfalls: the realised
     rate is r·(1 - 1/C) in expectation and varies from seed to seed, so a column "50 %" of these papers is 45 % with
@@ -20,5 +20,5 @@ class SymmetricInclusive(Flip):
     kind: ClassVar[str] = "symmetric-inclusive"
 
     def wrong_labels(self, true: Labels, positions: Labels, scene: Scene, stream: Stream) -> Labels:
-        """A uniform class, which may be the true one."""
+        """Draw a uniform class, which may be the true one."""
         return stream.integers(scene.num_classes, len(true))
