@@ -1,4 +1,4 @@
-"""The only module that prints: lines, tables, errors and the progress of a run.
+"""Print lines, tables, errors and the progress of a run. No other module prints.
 
 On a terminal, tables keep to its width and progress is rich's; elsewhere both are plain lines that a log can hold.
 """
@@ -21,28 +21,28 @@ YEAR = 365 * 24 * 3600
 
 
 def line(text: str = "") -> None:
-    """A line on the standard output."""
+    """Print a line on the standard output."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
 def error(text: str) -> None:
-    """One line on the standard error, whatever breaks are in the text."""
+    """Print one line on the standard error, whatever breaks are in the text."""
     sys.stderr.write(f"error: {printable(' '.join(text.split()))}\n")
 
 
 def warn(text: str) -> None:
-    """One line on the standard error."""
+    """Print one line on the standard error."""
     sys.stderr.write(f"note: {printable(' '.join(text.split()))}\n")
 
 
 def as_json(value: Any) -> None:
-    """A value as JSON on the standard output."""
+    """Print a value as JSON on the standard output."""
     line(json.dumps(value, indent=1))
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
-    """A table, see `bench.layout`."""
+    """Print a table, see `bench.layout`."""
     if title:
         line(title)
     for text in table_lines(columns, [[*map(printable, row)] for row in rows], _room()):
@@ -50,13 +50,13 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = ""
 
 
 def facts(found: Sequence[tuple[str, str]]) -> None:
-    """Names and what is to be said of them, see `bench.layout`."""
+    """Print names and their descriptions, see `bench.layout`."""
     for text in fact_lines([(name, printable(text)) for name, text in found], _room()):
         line(text)
 
 
 def duration(seconds: float) -> str:
-    """Seconds for people.
+    """Format seconds for display.
 
     >>> duration(200), duration(3e8)
     ('3 min 20 s', '10 years')
@@ -73,7 +73,7 @@ def duration(seconds: float) -> str:
 
 @contextmanager
 def amount(label: str, unit: str) -> Iterator[Callable[[int, int | None], None]]:
-    """A report of how much is done, given the amount so far and the whole, None where unknown.
+    """Return a reporter of progress. It is called with the amount so far and the whole, None where unknown.
 
     Args:
         label: what is being done.
@@ -94,7 +94,7 @@ def amount(label: str, unit: str) -> Iterator[Callable[[int, int | None], None]]
 
 
 def _plain_amount(label: str, unit: str) -> Callable[[int, int | None], None]:
-    """A line per tenth; per doubling where the whole is unknown."""
+    """Print a line per tenth; per doubling where the whole is unknown."""
     shown = 0
 
     def report(done: int, total: int | None) -> None:
@@ -113,7 +113,7 @@ def _of(done: int, total: int | None, unit: str) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes for people.
+    """Format bytes for display.
 
     >>> size(137_414_764)
     '131 MiB'
@@ -125,10 +125,10 @@ def size(count: int) -> str:
 
 
 def _room() -> int | None:
-    """Characters of a line of the terminal; None where there is none, and lines may be as long as they are."""
+    """Return the width of the terminal in characters; None where there is none and lines are unlimited."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def live() -> bool:
-    """Whether a bar can be drawn and drawn again."""
+    """Return whether a progress bar can be redrawn."""
     return sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")

@@ -1,4 +1,4 @@
-"""The one error type that is a user's mistake, printed as one line for each mistake; and near-match suggestions."""
+"""Errors of a user's making, printed as one line each, and near-match suggestions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class BenchError(Exception):
-    """A mistake in the user's input.
+    """Error in the user's input.
 
     The text is one line that says what was found, what was expected and what to change. The command line prints it
     without a traceback and exits with `exit_code`.
@@ -19,12 +19,12 @@ class BenchError(Exception):
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """What is printed: one line, or of `Several` one for each mistake."""
+        """Lines to print: one, or of `Several` one for each error."""
         return (str(self),)
 
 
 class Several(BenchError):
-    """Several mistakes that are told at once, each in a line of its own."""
+    """Several errors, one line each."""
 
     def __init__(self, lines: Sequence[str]) -> None:
         super().__init__("\n".join(lines))
@@ -32,18 +32,18 @@ class Several(BenchError):
 
     @property
     def lines(self) -> tuple[str, ...]:
-        """The lines as given."""
+        """Lines as given."""
         return self._lines
 
 
 class NothingCompared(BenchError):
-    """Both sides of a comparison are readable, and nothing matches (exit code 3)."""
+    """Error where both sides of a comparison are readable, and nothing matches (exit code 3)."""
 
     exit_code = 3
 
 
 def escape(error: BaseException) -> str:
-    """How foreign code left, where it raised what is no error of its own: "mine.py, line 3, called sys.exit(0)"."""
+    """Describe how foreign code left without an ordinary error: "mine.py, line 3, called sys.exit(0)"."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "_sitebuiltins" not in frame.filename]
     where = f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}, " if frames else ""
     if isinstance(error, SystemExit):
@@ -52,7 +52,7 @@ def escape(error: BaseException) -> str:
 
 
 def text_of(error: BaseException, most: int = 2000) -> str:
-    """What an error says, in one line of at most `most` characters that any file and terminal takes.
+    """Return an error's text in one printable line of at most `most` characters.
 
     Empty where it says nothing, or fails to.
     """
@@ -65,7 +65,7 @@ def text_of(error: BaseException, most: int = 2000) -> str:
 
 
 def printable(text: str) -> str:
-    r"""The text with control characters, and halves of characters that no file takes, written out.
+    r"""Escape control characters, and halves of characters that no file takes.
 
     >>> printable("a\x1b[31mb\udcff")
     'a\\x1b[31mb\\udcff'
@@ -74,13 +74,13 @@ def printable(text: str) -> str:
 
 
 def described(error: BaseException) -> str:
-    """The kind of an error and what it says: "OSError: no space left", or "MemoryError"."""
+    """Return an error's kind and text: "OSError: no space left", or "MemoryError"."""
     text = text_of(error)
     return f"{type(error).__name__}{f': {text}' if text else ''}"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A clause naming the nearest of `known`, or the first twenty of them where none is near.
+    """Return a clause naming the nearest of `known`, or the first twenty if none is near.
 
     >>> did_you_mean("copp", ["coop", "joapr"])
     'did you mean "coop"?'
@@ -96,7 +96,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 def legible(text: str) -> str:
-    r"""The text with the bytes of a path that are no UTF-8 written out, so that any stream takes it.
+    r"""Escape the bytes of a path that are no UTF-8, so that any stream takes it.
 
     >>> legible("caf\udce9.png")
     'caf\\xe9.png'

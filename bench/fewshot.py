@@ -1,4 +1,4 @@
-"""Few-shot sampling: the positions a method may see, in an order that says nothing of the label."""
+"""Sample few-shot training positions, in an order independent of the labels."""
 
 from __future__ import annotations
 

@@ -19,16 +19,16 @@ STALE_SECONDS = 3600.0
 
 
 class Files(Protocol):
-    """What the store asks of a folder."""
+    """Folder operations that the store needs."""
 
     def names(self, suffix: str) -> list[str]:
-        """Names that end in `suffix`, sorted; none where the folder does not exist."""
+        """List names that end in `suffix`, sorted; none where the folder does not exist."""
 
     def read(self, name: str) -> bytes | None:
-        """The bytes of a file, or None where there is none; raises OSError where it is no regular file."""
+        """Read a file, or return None where there is none. Raises OSError where it is no regular file."""
 
     def rename(self, name: str, new: str) -> bool:
-        """Give a file, whatever it is, another name; False where it is not there, or the new name is taken."""
+        """Rename a file of any type. Returns False where it is not there, or the new name is taken."""
 
     def remove(self, name: str) -> None:
         """Remove a file, where there is one."""
@@ -37,17 +37,17 @@ class Files(Protocol):
         """Publish a file whole. Without `replace`, False where one of this name is there, which is then untouched."""
 
     def prepare(self) -> None:
-        """Make the folder and prove that it can be written; raises OSError where not."""
+        """Create the folder and check that it can be written; raises OSError where not."""
 
     def exists(self) -> bool:
-        """Whether the folder is there."""
+        """Return whether the folder exists."""
 
     def lock(self) -> Any:
-        """A context manager that holds the folder's lock among the processes of one machine."""
+        """Return a context manager that holds the folder's lock among this machine's processes."""
 
 
 def open_folder(root: str) -> Files:
-    """The folder of a path or an fsspec URL ("memory://x", "s3://bucket/x").
+    """Open the folder of a path or an fsspec URL ("memory://x", "s3://bucket/x").
 
     Raises:
         BenchError: the URL's protocol is unknown or its package is not installed.
@@ -58,20 +58,20 @@ def open_folder(root: str) -> Files:
 
 
 class LocalFiles:
-    """A local folder."""
+    """Local folder."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def names(self, suffix: str) -> list[str]:
-        """Names that end in `suffix`, sorted."""
+        """List names that end in `suffix`, sorted."""
         if not self.root.is_dir():
             return []
         with os.scandir(self.root) as entries:
             return sorted(entry.name for entry in entries if entry.name.endswith(suffix))
 
     def read(self, name: str) -> bytes | None:
-        """The bytes of a file, or None where there is none."""
+        """Read a file, or return None where there is none."""
         try:
             if not stat.S_ISREG((self.root / name).stat().st_mode):  # a FIFO would be waited for
                 raise OSError(errno.EINVAL, "it is no regular file")
@@ -80,7 +80,7 @@ class LocalFiles:
             return None
 
     def rename(self, name: str, new: str) -> bool:
-        """Give a file, whatever it is, another name; False where it is not there, or the new name is taken."""
+        """Rename a file of any type. Returns False where it is not there, or the new name is taken."""
         if os.path.lexists(self.root / new) or not os.path.lexists(self.root / name):
             return False
         (self.root / name).rename(self.root / new)
@@ -91,7 +91,7 @@ class LocalFiles:
         (self.root / name).unlink(missing_ok=True)
 
     def write(self, name: str, content: bytes, *, replace: bool) -> bool:
-        """Write to a temporary name, flush to the disk, then rename, or link where nothing may be replaced."""
+        """Write to a temporary name and flush, then rename, or link where nothing may be replaced."""
         self.root.mkdir(parents=True, exist_ok=True)
         partial = self.root / f".{uuid.uuid4().hex}{TEMPORARY}"
         try:
@@ -119,7 +119,7 @@ class LocalFiles:
         return True
 
     def prepare(self) -> None:
-        """Make the folder, try to write in it, and remove what killed runs have left behind."""
+        """Create the folder, test that it can be written, and remove leftovers of killed runs."""
         self.root.mkdir(parents=True, exist_ok=True)
         probe = self.root / f".{uuid.uuid4().hex}{TEMPORARY}"
         probe.write_bytes(b"")
@@ -130,11 +130,11 @@ class LocalFiles:
                 file.unlink(missing_ok=True)
 
     def exists(self) -> bool:
-        """Whether the folder is there."""
+        """Return whether the folder exists."""
         return self.root.is_dir()
 
     def lock(self) -> Any:
-        """A file lock, freed by the system when its holder dies."""
+        """Hold a file lock, freed by the system when its holder dies."""
         from filelock import FileLock
 
         self.root.mkdir(parents=True, exist_ok=True)
@@ -145,7 +145,7 @@ _LOCK = f".lock{TEMPORARY}"
 
 
 class UrlFiles:
-    """A folder behind an fsspec URL; without a lock, since its writers may stand on many machines."""
+    """Folder behind an fsspec URL. It has no lock, since its writers may run on many machines."""
 
     def __init__(self, root: str) -> None:
         import fsspec
@@ -162,7 +162,7 @@ class UrlFiles:
         return f"{self.root.rstrip('/')}/{name}"
 
     def names(self, suffix: str) -> list[str]:
-        """Names that end in `suffix`, sorted."""
+        """List names that end in `suffix`, sorted."""
         try:
             paths = self.system.ls(self.root, detail=False, refresh=True)
         except FileNotFoundError:
@@ -170,7 +170,7 @@ class UrlFiles:
         return sorted(path.rsplit("/", 1)[-1] for path in paths if path.endswith(suffix))
 
     def read(self, name: str) -> bytes | None:
-        """The bytes of a file, or None where there is none."""
+        """Read a file, or return None where there is none."""
         try:
             content: bytes = self.system.cat_file(self._path(name))
         except FileNotFoundError:
@@ -178,7 +178,7 @@ class UrlFiles:
         return content
 
     def rename(self, name: str, new: str) -> bool:
-        """Move a file; False where it is not there, or the new name is taken."""
+        """Move a file. Returns False where it is not there, or the new name is taken."""
         if self.system.exists(self._path(new)) or not self.system.exists(self._path(name)):
             return False
         self.system.mv(self._path(name), self._path(new), recursive=True)
@@ -200,17 +200,17 @@ class UrlFiles:
         return True
 
     def prepare(self) -> None:
-        """Make the folder and try to write in it."""
+        """Create the folder and test that it can be written."""
         self.system.makedirs(self.root, exist_ok=True)
         probe = self._path(f".{uuid.uuid4().hex}{TEMPORARY}")
         self.system.pipe_file(probe, b"probe")
         self.system.rm_file(probe)
 
     def exists(self) -> bool:
-        """Whether the folder is there."""
+        """Return whether the folder exists."""
         return bool(self.system.exists(self.root))
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Nothing to hold."""
+        """Return an empty context; there is no lock."""
         yield

@@ -1,4 +1,4 @@
-"""Tables and lists of facts as lines of text, laid out for the width of a terminal, or for a file.
+"""Lay out tables and lists of facts as lines of text, for a terminal's width or for a file.
 
 No name is ever cut. In a given width a table is set in columns, whose cells are wrapped between words and behind
 commas, slashes and opening brackets. Where even the longest of these pieces do not fit beside each other, columns that
@@ -22,7 +22,7 @@ Row = Sequence[str]
 
 
 def table_lines(columns: Row, rows: Sequence[Row], room: int | None = None) -> list[str]:
-    """A table; columns whose every cell is a number are set to the right.
+    """Format a table; columns whose every cell is a number are set to the right.
 
     Args:
         columns: their names.
@@ -44,7 +44,7 @@ def table_lines(columns: Row, rows: Sequence[Row], room: int | None = None) -> l
 
 
 def fact_lines(facts: Sequence[tuple[str, str]], room: int | None = None) -> list[str]:
-    """Names and what is to be said of them, beside each other."""
+    """Format names with their descriptions beside them."""
     indent = max((width(name) for name, _ in facts), default=0) + len(GAPS[0])
     lines = []
     for name, text in facts:
@@ -54,7 +54,7 @@ def fact_lines(facts: Sequence[tuple[str, str]], room: int | None = None) -> lis
 
 
 def wrapped(text: str, room: int) -> list[str]:
-    """A text in lines of at most `room` characters, or of one piece where that is longer; at least one line."""
+    """Wrap a text into at least one line of at most `room` characters. A longer piece has a line of its own."""
     lines = [""]
     for piece in _PIECE.findall(text):
         if lines[-1] and width(lines[-1] + piece.rstrip()) > room:
@@ -64,7 +64,7 @@ def wrapped(text: str, room: int) -> list[str]:
 
 
 def width(text: str) -> int:
-    """Places that a text takes on a terminal: two for each wide character, none for one that joins the last.
+    """Return the columns that a text takes on a terminal. A wide character takes two, one that joins the last none.
 
     >>> width("猫 e\u0301")
     4
@@ -80,7 +80,7 @@ def _padded(grid: Sequence[Row]) -> list[int]:
 
 
 def _fitting(grid: Sequence[Row], room: int) -> list[int] | None:
-    """Widths of the columns that add up to `room`, the widest made narrower first; None where pieces do not fit."""
+    """Fit column widths into `room`, narrowing the widest first; None where pieces do not fit."""
     cells = list(zip(*grid, strict=True))
     widths = [max(map(width, column)) for column in cells]
     least = [max(width(piece.rstrip()) for cell in column for piece in (_PIECE.findall(cell) or [""]))
@@ -94,7 +94,7 @@ def _fitting(grid: Sequence[Row], room: int) -> list[int] | None:
 
 
 def _set(columns: Row, rows: Sequence[Row], widths: Sequence[int], gap: str, rule: bool = False) -> list[str]:
-    """Lines of columns; with a `rule` below their names cells are wrapped, without one every row is one line."""
+    """Format lines of columns. With a `rule` below their names cells are wrapped, without one every row is one line."""
     right = [bool(rows) and all(_numeric(row[index]) for row in rows) for index in range(len(columns))]
 
     def line(row: Row) -> str:
@@ -114,7 +114,7 @@ def _set(columns: Row, rows: Sequence[Row], widths: Sequence[int], gap: str, rul
 
 
 def _pairs(columns: Row, row: Row, room: int) -> list[str]:
-    """A row as "column: value", in lines that are indented behind the first; empty cells are left out."""
+    """Format a row as "column: value", in lines indented behind the first, without empty cells."""
     lines: list[str] = []
     for column, cell in zip(columns, row, strict=True):
         if not cell:

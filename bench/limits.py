@@ -1,4 +1,4 @@
-"""The numbers of a cell with their limits, and the values that options take."""
+"""Limits of a cell's numbers, and the values that options take."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LARGEST = 1e30  # a float32 ends at 3.4e38, and torch refuses a larger step with
 
 
 def _number(when: str = "", **limits: Any) -> Any:
-    """Limit a number that is no truth value, and say when it counts (`bench.contracts.conditions`)."""
+    """Annotate a number with its limits and when it counts (`bench.contracts.conditions`). Truth values are refused."""
     return Field(strict=True, json_schema_extra={"when": when} if when else None, **limits)
 
 

@@ -1,4 +1,4 @@
-"""What this machine can run at a time: processors, memory, GPUs."""
+"""Capacity of this machine: processors, memory, GPUs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ class Machine:
     gpu_memory: int = 0
 
     def workers(self, asked: int | None, packs: int, trial_bytes: int = 0) -> int:
-        """How many workers run `packs` packs: what was asked for, or else what fits; never more than packs, at least 1.
+        """Return the number of workers for `packs` packs: as requested, or what fits. It is never more than packs, and
+        at least 1.
 
         Args:
             asked: the user's number, or None.
@@ -38,17 +39,17 @@ class Machine:
         return max(1, min(asked or fitting, packs))
 
     def per_gpu(self, trial_bytes: int = 0) -> int:
-        """How many trials share a GPU."""
+        """Return how many trials share a GPU."""
         need = max(trial_bytes * HEADROOM + GPU_CONTEXT_BYTES, 0 if trial_bytes else GPU_TRIAL_BYTES)
         return max(1, int(self.gpu_memory // need))
 
     def fraction(self, workers: int) -> float:
-        """The part of one GPU that each of `workers` asks for, one over a whole number; 0 without GPUs."""
+        """Return the share of one GPU for each of `workers`, one over a whole number; 0 without GPUs."""
         return 1 / math.ceil(workers / self.gpus) if self.gpus else 0.0
 
 
 def this_machine(device: str) -> Machine:
-    """This machine, as seen with `device` "auto", "cpu" or "cuda".
+    """Return this machine, as seen with `device` "auto", "cpu" or "cuda".
 
     Raises:
         BenchError: "cuda" is asked for and there is none.
@@ -63,7 +64,7 @@ def this_machine(device: str) -> Machine:
 
 @cache
 def cpus() -> int:
-    """Processors this process may use: its affinity, and the quota of its control group where there is one."""
+    """Return the processors this process may use, by affinity and control-group quota."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
@@ -74,7 +75,7 @@ def cpus() -> int:
 
 @cache
 def _gpus() -> tuple[int, int]:
-    """Number of GPUs and bytes of the smallest; torch is asked only where the driver has left a trace."""
+    """Return number of GPUs and bytes of the smallest. Torch is asked only where the driver has left a trace."""
     if not any(Path("/dev").glob("nvidia[0-9]*")) and not Path("/proc/driver/nvidia").exists():
         return 0, 0
     import torch

@@ -1,4 +1,4 @@
-"""Named random streams: private generators derived by hashing, so that no draw disturbs another.
+"""Named random streams: private generators derived by hashing, so that no draw affects another.
 
 A stream is identified by (seed, name, axes). Raw words of the counter-based Philox generator are turned into
 permutations and integers here, because numpy guarantees the words of a bit generator over versions but not the
@@ -21,7 +21,7 @@ STREAMS: Final = ("shots", "noise", "init", "order", "augment", "method", "eval"
 
 
 class Stream:
-    """A private source of randomness.
+    """Private source of randomness.
 
     Args:
         seed: the cell's seed, any integer (0 is a seed like every other).
@@ -40,19 +40,19 @@ class Stream:
         self._words = np.random.Philox(key=int.from_bytes(self._digest[:16], "little"))
 
     def permutation(self, size: int) -> NDArray[np.int64]:
-        """A uniform permutation of 0 … size-1, shape [size]."""
+        """Draw a uniform permutation of 0 … size-1, shape [size]."""
         return np.argsort(self._words.random_raw(size), kind="stable").astype(np.int64)
 
     def integers(self, high: int, size: int) -> NDArray[np.int64]:
-        """`size` integers in [0, high), shape [size]; the modulo bias is below high / 2**64."""
+        """Draw `size` integers in [0, high), shape [size]; the modulo bias is below high / 2**64."""
         return (self._words.random_raw(size) % np.uint64(high)).astype(np.int64)
 
     def uniform(self, size: int) -> NDArray[np.float64]:
-        """`size` numbers in [0, 1), shape [size]."""
+        """Draw `size` numbers in [0, 1), shape [size]."""
         return (self._words.random_raw(size) >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
     def torch(self) -> torch.Generator:
-        """A CPU generator of torch, seeded from this stream (the same at every call)."""
+        """Return a CPU generator of torch, seeded from this stream (the same at every call)."""
         import torch
 
         return torch.Generator().manual_seed(int.from_bytes(self._digest[16:24], "little") >> 1)

@@ -17,7 +17,7 @@ TIE = 1e-6  # a shift just beyond a tie, in points
 
 @dataclass(frozen=True)
 class Spread:
-    """Variances of many groups: what is known of one before it is looked at, `df0` degrees of freedom of it."""
+    """Prior of the moderated variance (Smyth 2004), with `df0` degrees of freedom."""
 
     variance0: float
     df0: float
@@ -25,7 +25,7 @@ class Spread:
 
     @classmethod
     def fitted(cls, groups: Iterable[tuple[float, int]]) -> Spread:
-        """From variance and degrees of freedom of every group; those without any are left out."""
+        """Fit the prior to variance and degrees of freedom of every group; those without any are left out."""
         known = [(max(variance, SMALLEST_SD**2), df) for variance, df in groups if df > 0]
         total = sum(df for _, df in known)
         if len(known) < 2:
@@ -39,7 +39,7 @@ class Spread:
         return cls(math.exp(logs.mean() + special.digamma(half0) - math.log(half0)), 2 * half0, total)
 
     def of(self, variance: float, df: int) -> tuple[float, float]:
-        """Standard deviation and degrees of freedom of a group; of 0 degrees where nothing is known."""
+        """Return a group's moderated standard deviation and degrees of freedom; 0 degrees where nothing is known."""
         if math.isinf(self.df0):
             return math.sqrt(self.variance0), self.total
         known = self.df0 + df
@@ -50,7 +50,8 @@ class Spread:
 
 
 def rank_test(before: Sequence[float], now: Sequence[float]) -> tuple[float, float]:
-    """Exact one-sided Mann–Whitney test, ties included: the probabilities that chance puts `now` so low, and so high.
+    """Test two samples by the exact one-sided Mann–Whitney test, ties included. Returns the probabilities that chance
+    puts `now` so low, and so high.
 
     Args:
         before: n accuracies.
@@ -67,7 +68,7 @@ def rank_test(before: Sequence[float], now: Sequence[float]) -> tuple[float, flo
 
 
 def smallest_drop(before: Sequence[float], now: Sequence[float], alpha: float) -> float:
-    """The smallest drop of the mean, in points, at which `rank_test` would put `now` too low, moved as it stands.
+    """Return the smallest drop of the mean, in points, that `rank_test` would detect. `now` is moved as it stands.
 
     Args:
         before: n accuracies.
@@ -82,7 +83,7 @@ def smallest_drop(before: Sequence[float], now: Sequence[float], alpha: float) -
 
 
 def _inverse_trigamma(value: float) -> float:
-    """The x > 0 at which trigamma is `value`, by Newton's method (Smyth 2004, appendix)."""
+    """Solve trigamma(x) = `value` for x > 0 by Newton's method (Smyth 2004, appendix)."""
     x = 0.5 + 1 / value
     for _ in range(50):
         trigamma = float(special.polygamma(1, x))

@@ -1,4 +1,4 @@
-"""The standard streams of a process: every text can be written, and a reader that has gone away ends the program.
+"""Standard streams that can write every text, and end the program when their reader goes away.
 
 A terminal, a pipe or a code page may lack a character; it is then written as its nearest plain one, or escaped. A
 stream that was closed before the start is replaced by one that goes nowhere, so that no file of ours gets its number.
@@ -19,7 +19,7 @@ PLAIN = {"·": "-", "–": "-", "…": "...", "→": "->", "±": "+-", "─": "-
 
 
 class OutputLost(BaseException):
-    """The standard output cannot be written any more.
+    """Error of a standard output that cannot be written any more.
 
     No `Exception`: nothing between a line of output and the command line may take it for the failure of a cell.
 
@@ -36,7 +36,7 @@ class OutputLost(BaseException):
 
 
 class Output(io.TextIOWrapper):
-    """A text stream that turns a failed write into `OutputLost`, or drops it.
+    """Text stream that turns a failed write into `OutputLost`, or drops it.
 
     Args:
         stream: whose bytes, encoding and buffering are taken over.
@@ -59,7 +59,7 @@ class Output(io.TextIOWrapper):
             return len(text)
 
     def flush(self) -> None:
-        """Write out what is held back, see the class."""
+        """Flush the buffer, see the class."""
         try:
             super().flush()
         except OSError as error:
@@ -73,7 +73,7 @@ class Output(io.TextIOWrapper):
 
 
 def prepare(ends: bool = True) -> None:
-    """Replace both standard streams; call it once, before anything is written or opened.
+    """Replace both standard streams. Call it once, before anything is written or opened.
 
     Args:
         ends: whether an output that cannot be written ends the program; not in a worker, whose output nobody awaits.
@@ -89,7 +89,7 @@ def prepare(ends: bool = True) -> None:
 
 
 def finished(code: int) -> int:
-    """The exit code of the program, after the last of its output has been written."""
+    """Return the exit code of the program, after the last of its output has been written."""
     try:
         sys.stdout.flush()
     except OutputLost as lost:
@@ -104,7 +104,7 @@ def _replaced(stream: TextIO | None, number: int, ends: bool) -> Any:
 
 
 def _replacement(error: UnicodeError) -> tuple[str, int]:
-    """What is written for characters that the encoding lacks."""
+    """Return replacements for characters that the encoding lacks."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     lacking = error.object[error.start : error.end]

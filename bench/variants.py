@@ -1,4 +1,4 @@
-"""Plugins as people write them: `name`, `name[option=value,...]`; behind a method also which samples it is trained on.
+"""Parse plugin variants: `name`, `name[option=value,...]`, and for methods a suffix that selects samples.
 
 "@clean" stands for the truly clean samples, "@fold2of4" for all but the second of four folds, "@folds4" for each of the
 four in turn.
@@ -21,7 +21,7 @@ SUBSETS = '"@clean", "@folds4" or "@fold2of4"'
 
 @dataclass(frozen=True)
 class Variant:
-    """A plugin's name or alias, the options given in place, and of a method the samples it is trained on.
+    """Plugin's name or alias, the options given in place, and a method's selection of training samples.
 
     Attributes:
         subsets: "all", "clean" or "fold2of4"; several where all folds are asked for.
@@ -75,7 +75,7 @@ def _subsets(text: str, suffix: str | None) -> tuple[str, ...]:
 
 
 def variant_text(method: str, options: Mapping[str, Value]) -> str:
-    """The method as it is written on the command line: what `parse_variant` reads.
+    """Format a method as it is written on the command line: what `parse_variant` reads.
 
     >>> variant_text("gce-coop", {"q": 0.5})
     'gce-coop[q=0.5]'
@@ -85,7 +85,7 @@ def variant_text(method: str, options: Mapping[str, Value]) -> str:
 
 
 def value_text(value: Value) -> str:
-    """A value as it is written in place: what `parse_value` reads, to the last digit.
+    """Format a value so that `parse_value` reads it back, to the last digit.
 
     >>> value_text(0.1 + 0.2), value_text("a,b"), value_text("5")
     ('0.30000000000000004', '"a,b"', '"5"')
@@ -102,12 +102,15 @@ def value_text(value: Value) -> str:
 
 
 def _no_text(read: Value, text: str) -> bool:
-    """Whether a text is read as something else; the words true and false are what options say that have such values."""
+    """Return whether a text would be read as something else.
+
+    The words true and false are what options say that have such values.
+    """
     return read != text and not isinstance(read, bool)
 
 
 def entry_text(text: str) -> str:
-    """A text of an axis as one entry of a list that `split_list` and `unquoted` take apart.
+    """Format a text of an axis as one entry for `split_list` and `unquoted`.
 
     >>> entry_text("gce-coop[q=0.5,loss=mae]"), entry_text("folder:a,b")
     ('gce-coop[q=0.5,loss=mae]', '"folder:a,b"')
@@ -117,12 +120,12 @@ def entry_text(text: str) -> str:
 
 
 def axis_text(value: Value) -> str:
-    """A value of an axis as one entry behind `--set axis=`."""
+    """Format a value of an axis as one entry behind `--set axis=`."""
     return entry_text(value) if isinstance(value, str) else value_text(value)
 
 
 def unquoted(text: str) -> str:
-    """An entry of a list without the double quotes around it, or around all behind a first colon.
+    """Strip the double quotes around an entry, or around all behind its first colon.
 
     >>> unquoted('"folder:a,b"'), unquoted('folder:"a,b"')
     ('folder:a,b', 'folder:a,b')
@@ -137,7 +140,7 @@ def _quoted(text: str) -> str:
 
 
 def split_list(text: str) -> list[str]:
-    """The parts between top-level commas, stripped; commas inside brackets or double quotes do not split.
+    """Split at top-level commas and strip. Commas inside brackets or double quotes do not split.
 
     >>> split_list("coop,visprompt[form=identity,evidence=pooled]")
     ['coop', 'visprompt[form=identity,evidence=pooled]']
@@ -156,7 +159,7 @@ def split_list(text: str) -> list[str]:
 
 
 def parse_value(text: str) -> Value:
-    """true, false, a whole number, a number, or else text.
+    """Parse a value: true, false, a whole number, a number, or else text.
 
     In double quotes it is text whatever it looks like, with commas and blanks; a double quote in it is written twice.
     """
@@ -174,7 +177,7 @@ def parse_value(text: str) -> Value:
 
 
 def shown(values: Iterable[object]) -> str:
-    """Values in a row, for messages.
+    """Join values for messages.
 
     >>> shown([0.25, 0.5])
     '0.25, 0.5'
