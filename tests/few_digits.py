@@ -14,7 +14,7 @@ from bench.contracts.dataset import Split, SplitName
 from bench.data.sets.digits import Digits
 from bench.data.splits import ArrayImages
 from bench.engine import trial
-from bench.engine.resources import Settings
+from bench.engine.resources import TrialSettings
 from bench.engine.trial import Run, one_thread
 from bench.plugins import METHODS
 from bench.records.cell import Cell
@@ -56,7 +56,7 @@ def cache() -> str:
 @lru_cache(maxsize=64)
 def finished(method: str) -> Run:
     """A run of the second of three folds that has kept its prompts, once for all tests of a session."""
-    run = Run(few(method, subset="fold2of3"), Settings(cache=cache(), keep_prompts=True))
+    run = Run(few(method, subset="fold2of3"), TrialSettings(cache=cache(), keep_prompts=True))
     with pytest.MonkeyPatch.context() as patch, one_thread():
         patch.setattr(trial, "opened", lambda name, settings: FEW)
         run.execute()

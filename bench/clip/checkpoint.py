@@ -22,7 +22,7 @@ from torch import Tensor
 from bench.clip.architectures import check_square
 from bench.clip.spec import SUFFIXES
 from bench.clip.tokens import END, START, VOCABULARY
-from bench.clip.torchscript import Refused, read_torchscript
+from bench.clip.torchscript import RefusedArchive, read_torchscript
 from bench.errors import BenchError
 
 CONFIG_NAMES: Final = ("open_clip_config.json", "open_clip.json")
@@ -97,7 +97,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what torch will no longer write one day; these files are written
             content = _content(path)
-    except Refused as error:
+    except RefusedArchive as error:
         raise BenchError(
             f'checkpoint "{path}" is a TorchScript archive, of which tensors alone are read, and it holds {error}; '
             "save its state dict alone, as safetensors."

@@ -15,8 +15,8 @@ from bench.clip.backbone import Backbone
 from bench.images.loader import in_order, processes
 from bench.images.pixels import Evaluation, read
 
-Part: TypeAlias = Literal["pooled", "tokens", "pixels"]
-Arrays: TypeAlias = Mapping[Part, NDArray[Any]]
+FeaturePart: TypeAlias = Literal["pooled", "tokens", "pixels"]
+Arrays: TypeAlias = Mapping[FeaturePart, NDArray[Any]]
 
 
 class _Decode:
@@ -42,7 +42,7 @@ class _Keep:
 class _Encode:
     """Compute the features of a chunk in the calling process."""
 
-    def __init__(self, decode: _Decode, parts: Sequence[Part], backbone: Backbone) -> None:
+    def __init__(self, decode: _Decode, parts: Sequence[FeaturePart], backbone: Backbone) -> None:
         self.decode, self.parts, self.backbone = decode, parts, backbone
 
     def __call__(self, positions: range) -> Arrays:
@@ -59,7 +59,7 @@ class _Encode:
 
 def encoded(
     images: Sequence[Image.Image],
-    parts: Sequence[Part],
+    parts: Sequence[FeaturePart],
     backbone: Backbone,
     evaluation: Evaluation,
     most: int | None = None,

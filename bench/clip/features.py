@@ -29,7 +29,7 @@ from PIL import Image
 from torch import Tensor
 
 from bench.clip.backbone import Backbone
-from bench.clip.encode import Part, encoded
+from bench.clip.encode import FeaturePart, encoded
 from bench.clip.place import ELSEWHERE, features_root
 from bench.errors import BenchError
 from bench.images.loader import CHUNK, one_intra_op_thread
@@ -132,23 +132,23 @@ class FeatureStore:
         Raises:
             BenchError: the folder cannot be written, or an image cannot be decoded.
         """
-        wanted: tuple[Part, ...] = ("pooled", "tokens") if tokens else ("pooled",)
+        wanted: tuple[FeaturePart, ...] = ("pooled", "tokens") if tokens else ("pooled",)
         found = self.parts(key, wanted, images, backbone, transform, listen)
         return Features(found["pooled"], found.get("tokens"))
 
-    def lacks(self, key: FeatureKey, part: Part, count: int) -> bool:
+    def lacks(self, key: FeatureKey, part: FeaturePart, count: int) -> bool:
         """Return whether a part of `count` images would have to be computed."""
         return self._open(key, part, count) is None
 
     def parts(
         self,
         key: FeatureKey,
-        wanted: Sequence[Part],
+        wanted: Sequence[FeaturePart],
         images: Sequence[Image.Image],
         backbone: Backbone,
         transform: Transform | None = None,
         listen: Listen | None = None,
-    ) -> dict[Part, Tensor]:
+    ) -> dict[FeaturePart, Tensor]:
         """Return parts, computed where missing: features, or only "pixels", decoded but unscaled, [N, 3, H, W]."""
         if any(self.lacks(key, part, len(images)) for part in wanted):
             with self._locked(key):
@@ -169,10 +169,10 @@ class FeatureStore:
                 raise
             raise BenchError(f'features cannot be written to "{self.root}" ({error.strerror}); {ELSEWHERE}') from error
 
-    def _folder(self, key: FeatureKey, part: Part) -> Path:
+    def _folder(self, key: FeatureKey, part: FeaturePart) -> Path:
         return self.root / f"{key.digest}-{part}"
 
-    def _open(self, key: FeatureKey, part: Part, count: int) -> NDArray[Any] | None:
+    def _open(self, key: FeatureKey, part: FeaturePart, count: int) -> NDArray[Any] | None:
         """Open the array of a valid entry, or return None and log why the entry is invalid."""
         folder = self._folder(key, part)
         if not folder.is_dir():
@@ -208,7 +208,7 @@ class FeatureStore:
     def _compute(
         self,
         key: FeatureKey,
-        parts: Sequence[Part],
+        parts: Sequence[FeaturePart],
         images: Sequence[Image.Image],
         backbone: Backbone,
         transform: Transform,
@@ -230,7 +230,7 @@ class FeatureStore:
             _publish(folder, self._folder(key, part), part, key)
 
 
-def _kinds(count: int, backbone: Backbone, evaluation: Evaluation) -> dict[Part, tuple[str, tuple[int, ...]]]:
+def _kinds(count: int, backbone: Backbone, evaluation: Evaluation) -> dict[FeaturePart, tuple[str, tuple[int, ...]]]:
     """Return type and shape of every part of `count` images."""
     size = backbone.image_size
     return {
@@ -240,7 +240,7 @@ def _kinds(count: int, backbone: Backbone, evaluation: Evaluation) -> dict[Part,
     }
 
 
-def _started(folder: Path, part: Part, kind: str, shape: tuple[int, ...]) -> BinaryIO:
+def _started(folder: Path, part: FeaturePart, kind: str, shape: tuple[int, ...]) -> BinaryIO:
     """Open a file with the header of an array, ready for its rows.
 
     It is written, not mapped, so that a full disk is an error.
@@ -274,7 +274,7 @@ def _sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _publish(folder: Path, final: Path, part: Part, key: FeatureKey) -> None:
+def _publish(folder: Path, final: Path, part: FeaturePart, key: FeatureKey) -> None:
     """Move a finished folder into place, after all of it has reached the disk."""
     file = folder / f"{part}.npy"
     meta = {"key": key.entries, "sha256": _sha256(file), "chunk": CHUNK, "torch": torch.__version__}

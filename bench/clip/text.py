@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.clip.attention import Layout, finish, layout
-from bench.clip.tokens import END, START, VOCABULARY, ClassTokens, Group
+from bench.clip.tokens import END, START, VOCABULARY, ClassTokens, TokenGroup
 from bench.errors import BenchError
 
 Position: TypeAlias = Literal["end", "middle", "front"]
@@ -153,7 +153,7 @@ def _entered(x: Tensor, number: int, deep: Sequence[Tensor]) -> Tensor:
     return torch.cat([x[:, :1], vectors, x[:, 1 + vectors.shape[1] :]], dim=1)
 
 
-def _suffix(group: Group, before: Tensor | None, after: Tensor, class_specific: bool) -> Tensor:
+def _suffix(group: TokenGroup, before: Tensor | None, after: Tensor, class_specific: bool) -> Tensor:
     """Return a group's tokens behind the shared prefix, [N, G, L, W]. Context parts are [N, m, W] or [N, C, m, W]."""
     count = len(group.classes)
     parts = []

@@ -28,7 +28,7 @@ RENAME = f"; rename one {OWN}."
 
 
 @dataclass(frozen=True)
-class Group:
+class TokenGroup:
     """Classes whose names have equally many tokens, and so do their tails.
 
     Attributes:
@@ -63,7 +63,7 @@ class ClassTokens:
     names: tuple[str, ...]
     ids: tuple[tuple[int, ...], ...]
     tails: tuple[tuple[int, ...], ...]
-    groups: tuple[Group, ...]
+    groups: tuple[TokenGroup, ...]
     inverse: Tensor | None
 
     def __len__(self) -> int:
@@ -266,7 +266,7 @@ def tokenise(
 
 def _grouped(
     ids: list[tuple[int, ...]], tails: list[tuple[int, ...]], table: Tensor
-) -> tuple[tuple[Group, ...], list[int]]:
+) -> tuple[tuple[TokenGroup, ...], list[int]]:
     members: dict[tuple[int, int], list[int]] = {}
     for index, (name, tail) in enumerate(zip(ids, tails, strict=True)):
         members.setdefault((len(name), len(tail)), []).append(index)
@@ -275,5 +275,5 @@ def _grouped(
         tokens = [ids[index] + tails[index] for index in indices]
         embedded = table[torch.tensor(tokens, device=table.device)]
         classes = torch.tensor(indices, device=table.device)
-        groups.append(Group(classes, *torch.split(embedded, [length, rest], dim=1)))
+        groups.append(TokenGroup(classes, *torch.split(embedded, [length, rest], dim=1)))
     return tuple(groups), [index for _, indices in sorted(members.items()) for index in indices]

@@ -45,7 +45,7 @@ OPCODES: Final = frozenset((
 # fmt: on
 
 
-class Refused(ValueError):
+class RefusedArchive(ValueError):
     """Archive content that the reader refuses."""
 
 
@@ -82,7 +82,7 @@ class _Object:
 
     def __setstate__(self, state: Any) -> None:
         if not isinstance(state, dict) or not all(type(name) is str for name in state):
-            raise Refused("an object that sets its own state")
+            raise RefusedArchive("an object that sets its own state")
         self.attributes = state
 
 
@@ -98,13 +98,13 @@ class _Function:
         return self._call(*arguments)
 
     def __setstate__(self, state: Any) -> None:
-        raise Refused("a function with a state")
+        raise RefusedArchive("a function with a state")
 
 
 def _listed(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> _Listed:
     whole = isinstance(size, tuple) and isinstance(stride, tuple) and len(size) == len(stride) <= DIMENSIONS
     if type(storage) is not _Storage or not whole or not all(map(_count, (offset, *size, *stride))):
-        raise Refused("a tensor that is not described as one")
+        raise RefusedArchive("a tensor that is not described as one")
     return _Listed(storage, offset, size, stride)
 
 
@@ -152,7 +152,7 @@ class _Unpickler(_IN_PYTHON):  # type: ignore[misc] # Any
 
     def _check_keys(self, keys: list[Any]) -> None:
         if not all(type(key) in (str, int, float, bool) for key in keys):
-            raise Refused("a dictionary whose keys are no texts or numbers")
+            raise RefusedArchive("a dictionary whose keys are no texts or numbers")
 
     def find_class(self, module: str, name: str) -> Any:
         """Return an inert class for the archive's own classes, a number format, or a function of `_KNOWN`."""
@@ -164,7 +164,7 @@ class _Unpickler(_IN_PYTHON):  # type: ignore[misc] # Any
         if module == "torch" and name in TYPES:
             return TYPES[name]
         if (module, name) not in _KNOWN:
-            raise Refused(f"{module}.{name}")
+            raise RefusedArchive(f"{module}.{name}")
         return _KNOWN[module, name]
 
     def persistent_load(self, pid: Any) -> _Storage:
@@ -172,7 +172,7 @@ class _Unpickler(_IN_PYTHON):  # type: ignore[misc] # Any
         match pid:
             case ("storage", torch.dtype() as kind, str(key), str(), int(count)) if _count(count):
                 return _Storage(kind, key, count)
-        raise Refused("bytes that are not described as a tensor's")
+        raise RefusedArchive("bytes that are not described as a tensor's")
 
 
 def read_torchscript(archive: zipfile.ZipFile, size: int) -> dict[str, Tensor]:
@@ -184,19 +184,19 @@ def read_torchscript(archive: zipfile.ZipFile, size: int) -> dict[str, Tensor]:
         size: bytes of its file, which all tensors together do not exceed.
 
     Raises:
-        Refused: says what it holds beside tensors.
+        RefusedArchive: says what it holds beside tensors.
         ValueError, KeyError and others: it is damaged.
     """
     roots = [name[: -len("data.pkl")] for name in archive.namelist() if re.fullmatch(r"[^/]+/data\.pkl", name)]
     if len(roots) != 1:
-        raise Refused(f"{len(roots)} lists of weights")
+        raise RefusedArchive(f"{len(roots)} lists of weights")
     reader = _Archive(archive, roots[0])
     stream = reader.read("data.pkl", STREAM_BYTES)
     _check_opcodes(stream)
     state = dict(_state(_Unpickler(stream).load(), reader.declared))
     storages = {listed.storage for listed in state.values()}
     if sum(storage.size for storage in storages) > size:
-        raise Refused("tensors of more bytes than the file has")
+        raise RefusedArchive("tensors of more bytes than the file has")
     made = {storage: reader.tensor(storage) for storage in storages}
     return {name: _view(made[listed.storage], listed) for name, listed in state.items()}
 
@@ -205,22 +205,22 @@ def _check_opcodes(stream: bytes) -> None:
     """Reject opcodes that no TorchScript writer emits, above all those that allocate by a number in the stream."""
     for opcode, argument, _ in pickletools.genops(stream):
         if opcode.name not in OPCODES:
-            raise Refused(f"the instruction {opcode.name}")
+            raise RefusedArchive(f"the instruction {opcode.name}")
         if opcode.name == "LONG_BINPUT" and int(argument or 0) > len(stream):
-            raise Refused("a memo of more entries than the stream has bytes")
+            raise RefusedArchive("a memo of more entries than the stream has bytes")
 
 
 def _state(root: Any, declared: Callable[[str], frozenset[str]]) -> Iterator[tuple[str, _Listed]]:
     """List name and description of every parameter and buffer of a module and its submodules."""
     if not isinstance(root, _Object):
-        raise Refused("no module")
+        raise RefusedArchive("no module")
     waiting, seen = [("", root)], 0
     while waiting:
         prefix, module = waiting.pop()
         names = declared(module.qualified)
         seen += len(module.attributes)
         if seen > ATTRIBUTES or len(prefix) > NAME_LENGTH:
-            raise Refused("modules within modules without an end")
+            raise RefusedArchive("modules within modules without an end")
         for name, value in module.attributes.items():
             if isinstance(value, _Object):
                 waiting.append((f"{prefix}{name}.", value))
@@ -241,7 +241,7 @@ class _Archive:
         with self.archive.open(self.root + name) as file:
             content = file.read(most + 1)
         if len(content) > most:
-            raise Refused(f"more than {most} bytes in {name}")
+            raise RefusedArchive(f"more than {most} bytes in {name}")
         return content
 
     def declared(self, qualified: str) -> frozenset[str]:
@@ -257,7 +257,7 @@ class _Archive:
         """Read all elements of a storage, [length], into memory of their own."""
         content = bytearray(self.read(f"data/{storage.key}", storage.size))
         if len(content) != storage.size:
-            raise Refused(f"{len(content)} bytes for a tensor of {storage.size}")
+            raise RefusedArchive(f"{len(content)} bytes for a tensor of {storage.size}")
         if not content:
             return torch.empty(0, dtype=storage.kind)
         return torch.frombuffer(content, dtype=storage.kind)
@@ -276,5 +276,5 @@ def _view(elements: Tensor, listed: _Listed) -> Tensor:
     """Return the tensor among the elements of its storage, never beyond them."""
     reach = listed.offset + sum((size - 1) * step for size, step in zip(listed.size, listed.stride, strict=True))
     if 0 not in listed.size and reach >= len(elements):
-        raise Refused("a tensor beyond its bytes")
+        raise RefusedArchive("a tensor beyond its bytes")
     return elements.as_strided(listed.size, listed.stride, 0 if 0 in listed.size else listed.offset)

@@ -32,7 +32,7 @@ class NotKept(Exception):
 
 
 @dataclass(frozen=True)
-class Given:
+class SetupInputs:
     """Inputs of a method's set-up other than images.
 
     Attributes:
@@ -50,7 +50,7 @@ class Given:
 
 def context_of(
     cell: Cell,
-    given: Given,
+    given: SetupInputs,
     backbone: Backbone,
     train: Inputs,
     pool: Inputs | None = None,
@@ -89,7 +89,7 @@ def needs_of(cell: Cell) -> Needs:
     return kind.needs(kind.Options(**cell.options))
 
 
-def keep(method: Method, cell: Cell, given: Given, backbone: Backbone, inputs: Inputs, logits: Tensor) -> bytes:
+def keep(method: Method, cell: Cell, given: SetupInputs, backbone: Backbone, inputs: Inputs, logits: Tensor) -> bytes:
     """Save to safetensors what differs between a trained method and its twin. These are parameters, and buffers where
     they matter.
 
@@ -134,7 +134,7 @@ def restore(content: bytes, cell: Cell, backbone: Backbone) -> tuple[Method, tup
 
     try:
         state, header = load(content), _header(content)
-        given = Given(
+        given = SetupInputs(
             tuple(json.loads(header["class_names"])),
             tuple(json.loads(header["templates"])),
             torch.tensor(json.loads(header["observed"]), dtype=torch.long, device=backbone.device),
@@ -165,7 +165,7 @@ def _check(header: Mapping[str, str], cell: Cell, backbone: Backbone) -> None:
         )
 
 
-def _twin(cell: Cell, given: Given, backbone: Backbone) -> Method:
+def _twin(cell: Cell, given: SetupInputs, backbone: Backbone) -> Method:
     """Set up the method of a cell without images. Zeros stand in for the declared features."""
     kind, needs = METHODS.get(cell.method), needs_of(cell)
     twin = kind(kind.Options(**cell.options))
@@ -197,7 +197,7 @@ def _same(value: Tensor, other: Tensor | None) -> bool:
     return other is not None and value.shape == other.shape and torch.equal(value, other)
 
 
-def _packed(state: Mapping[str, Tensor], cell: Cell, given: Given, backbone: Backbone) -> bytes:
+def _packed(state: Mapping[str, Tensor], cell: Cell, given: SetupInputs, backbone: Backbone) -> bytes:
     from safetensors.torch import save
 
     header = {

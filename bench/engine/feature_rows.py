@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from bench.clip.backbone import Backbone
-from bench.clip.encode import Part
+from bench.clip.encode import FeaturePart
 from bench.clip.features import PLAIN, FeatureKey, FeatureStore, Listen
 from bench.contracts.dataset import Dataset, SplitName
 from bench.contracts.noise import Labels
@@ -33,7 +33,7 @@ def alone(size: int, few: int) -> bool:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class StoreRequest:
     """Parts that the store must hold, and the rows of the samples in them.
 
     Attributes:
@@ -45,16 +45,16 @@ class Wanted:
 
     key: FeatureKey
     images: Sequence[Image.Image]
-    parts: tuple[Part, ...]
+    parts: tuple[FeaturePart, ...]
     rows: Tensor | None = None
 
-    def entry(self, store: FeatureStore, backbone: Backbone, listen: Listen | None = None) -> dict[Part, Tensor]:
+    def entry(self, store: FeatureStore, backbone: Backbone, listen: Listen | None = None) -> dict[FeaturePart, Tensor]:
         """Return all rows of the entry by part, computing them where they are missing."""
         return store.parts(self.key, self.parts, self.images, backbone, listen=listen)
 
 
 @dataclass(frozen=True)
-class Origin:
+class SampleOrigin:
     """Samples of one split, a whole set or a part of one.
 
     Attributes:
@@ -76,17 +76,17 @@ class Origin:
         """Number of samples, n."""
         return len(self.dataset.splits[self.split]) if self.positions is None else len(self.positions)
 
-    def wanted(self, backbone: Backbone, parts: tuple[Part, ...], view: View | None = None) -> Wanted:
+    def wanted(self, backbone: Backbone, parts: tuple[FeaturePart, ...], view: View | None = None) -> StoreRequest:
         """Return what the store must hold for these samples: plain, or under one augmented view."""
         images = self.dataset.splits[self.split].images
         if self.positions is None:
-            return Wanted(self._key(backbone, parts, view), images, parts)
+            return StoreRequest(self._key(backbone, parts, view), images, parts)
         if view is None and not alone(len(images), self.few):
-            return Wanted(self._key(backbone, parts, view), images, parts, torch.from_numpy(self.positions))
+            return StoreRequest(self._key(backbone, parts, view), images, parts, torch.from_numpy(self.positions))
         unique, inverse = np.unique(self.positions, return_inverse=True)
         images = Chosen(images, unique.tolist()) if view is None else self.seen(unique, backbone.image_size, view)
         digest = hashlib.sha256(unique.astype("<i8").tobytes()).hexdigest()
-        return Wanted(self._key(backbone, parts, view, digest), images, parts, torch.from_numpy(inverse))
+        return StoreRequest(self._key(backbone, parts, view, digest), images, parts, torch.from_numpy(inverse))
 
     def seen(self, positions: Labels, size: int, view: View) -> Augmented:
         """Return the images at some positions [n] of the split under a view, `size` x `size` pixels."""
@@ -97,6 +97,8 @@ class Origin:
     def _own(self, view: View) -> View:
         return replace(view, dataset=self.name or view.dataset)
 
-    def _key(self, backbone: Backbone, parts: tuple[Part, ...], view: View | None, positions: str = "") -> FeatureKey:
+    def _key(
+        self, backbone: Backbone, parts: tuple[FeaturePart, ...], view: View | None, positions: str = ""
+    ) -> FeatureKey:
         text = PLAIN if view is None else str(self._own(view))
         return FeatureKey.of(self.dataset.images_digest, self.split, backbone, text, positions, parts == ("pixels",))

@@ -10,26 +10,31 @@ import torch
 from torch import Tensor
 
 from bench.clip.backbone import Backbone
-from bench.clip.encode import Part
+from bench.clip.encode import FeaturePart
 from bench.clip.features import FeatureStore, Listen
 from bench.contracts.method import Inputs, Needs
-from bench.engine.feature_rows import Origin, Wanted
+from bench.engine.feature_rows import SampleOrigin, StoreRequest
 from bench.images.augment import View
 from bench.images.loader import threads
 from bench.images.pixels import Decoded, Evaluation, Joined, LazyPixels
 
-FEATURES: tuple[tuple[Part, ...], tuple[Part, ...]] = ("pooled",), ("pooled", "tokens")  # without tokens, and with
-PIXELS: tuple[Part, ...] = ("pixels",)
+FEATURES: tuple[tuple[FeaturePart, ...], tuple[FeaturePart, ...]] = (
+    ("pooled",),
+    ("pooled", "tokens"),
+)  # without tokens, and with
+PIXELS: tuple[FeaturePart, ...] = ("pixels",)
 
 
-def wanted_by(needs: Needs, origins: Sequence[Origin], backbone: Backbone, view: View | None = None) -> list[Wanted]:
+def wanted_by(
+    needs: Needs, origins: Sequence[SampleOrigin], backbone: Backbone, view: View | None = None
+) -> list[StoreRequest]:
     """List what the feature store must hold before `inputs_from` finds everything there."""
     asked = [FEATURES[needs.tokens], *([PIXELS] if needs.pixels and view is None else [])]
     return [origin.wanted(backbone, parts, view) for origin in origins for parts in asked]
 
 
 def inputs_from(
-    origins: Sequence[Origin],
+    origins: Sequence[SampleOrigin],
     order: Tensor | None,
     backbone: Backbone,
     needs: Needs,
@@ -47,7 +52,7 @@ def inputs_from(
 
 
 def features_of(
-    origins: Sequence[Origin],
+    origins: Sequence[SampleOrigin],
     backbone: Backbone,
     tokens: bool,
     store: FeatureStore,
@@ -67,7 +72,7 @@ def features_of(
     return Inputs(torch.cat([inputs.pooled for inputs in found]), torch.cat(grids) if grids else None)
 
 
-def _plain(origins: Sequence[Origin], backbone: Backbone, store: FeatureStore) -> tuple[Tensor, Tensor]:
+def _plain(origins: Sequence[SampleOrigin], backbone: Backbone, store: FeatureStore) -> tuple[Tensor, Tensor]:
     """Return decoded images from the store, and the rows of the samples of all origins in them."""
     found = []
     for origin in origins:
@@ -81,7 +86,7 @@ def _plain(origins: Sequence[Origin], backbone: Backbone, store: FeatureStore) -
 
 
 def _augmented(
-    origins: Sequence[Origin], backbone: Backbone, store: FeatureStore, view: View
+    origins: Sequence[SampleOrigin], backbone: Backbone, store: FeatureStore, view: View
 ) -> tuple[Decoded, Tensor]:
     """Return images under a view, decoded on demand. A view is used once, and all of them are many."""
     seen = [

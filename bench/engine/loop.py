@@ -40,7 +40,7 @@ class TimedOut(TimeoutError):
 
 
 @dataclass(frozen=True)
-class Material:
+class TrainingData:
     """Features and observed labels of one run. True labels are with the audit alone.
 
     Attributes:
@@ -68,7 +68,7 @@ class Material:
 
 
 @dataclass
-class Work:
+class TrainingLog:
     """Progress of a run: steps by loss term, forward passes on one batch, and the method's reports."""
 
     steps: Counter[str] = field(default_factory=Counter)
@@ -127,9 +127,9 @@ class Loop:
     """Run of one cell.
 
     Args:
-        method: set up, on the device of the material.
+        method: set up, on the device of the data.
         cell: the cell; its budget rules the optimizer.
-        material: features and observed labels.
+        data: features and observed labels.
         audit: receives the predictions of every evaluated epoch.
         deadline: `time.monotonic()` at which the run is given up, or None.
 
@@ -139,18 +139,18 @@ class Loop:
     """
 
     def __init__(
-        self, method: Method, cell: Cell, material: Material, audit: Audit, deadline: float | None = None
+        self, method: Method, cell: Cell, data: TrainingData, audit: Audit, deadline: float | None = None
     ) -> None:
-        self.method, self.cell, self.material, self.audit, self.deadline = method, cell, material, audit, deadline
-        self.work = Work()
+        self.method, self.cell, self.data, self.audit, self.deadline = method, cell, data, audit, deadline
+        self.log = TrainingLog()
         self.parameters = [p for p in method.parameters() if p.requires_grad]
         self.needs = method.needs(method.options)
-        self.chunk = chunk_of(self.needs, material.classes)
+        self.chunk = chunk_of(self.needs, data.classes)
         self.epoch = 0
         method.check_time = self._check_time
         self._evaluated: tuple[Tensor, dict[str, Tensor]] | None = None  # until the parameters move again
 
-    def run(self) -> Work:
+    def run(self) -> TrainingLog:
         """Train, evaluate, and append the last row after `finalize`."""
         phases: tuple[Phase, ...] = ()
         if self.parameters:
@@ -165,22 +165,22 @@ class Loop:
                     self._train_phase(optimizer, epoch, number, phase)
                 self.method.end_epoch(epoch)
         self._check_time()
-        self.method.finalize(self.material.validation if self.needs.validation else None)
+        self.method.finalize(self.data.validation if self.needs.validation else None)
         prepared = self._evaluate(self.cell.epochs if self.parameters else 0, phases)
         self._probe(prepared)
-        return self.work
+        return self.log
 
     def _full_pass(self, view: str = "plain") -> Tensor:
         if not self.needs.full_pass:
             raise LookupError(f"{type(self.method).__name__} asks for a full pass that its needs do not declare")
         if view not in VIEWS:
             raise ValueError(f"unknown view {view!r}: expected one of {', '.join(VIEWS)}")
-        self.work.forward_passes += math.ceil(len(self.material.visible) / self.cell.batch_size)
-        visible, plain = self.material.visible, view == "plain" or not self.material.views
+        self.log.forward_passes += math.ceil(len(self.data.visible) / self.cell.batch_size)
+        visible, plain = self.data.visible, view == "plain" or not self.data.views
         full, prepared = self._evaluated or (None, self._prepare())
         if plain and full is not None and type(self.method).scores is Method.scores:
             return full[visible]
-        inputs = self.material.train if plain else self.material.seen(self.epoch)
+        inputs = self.data.train if plain else self.data.seen(self.epoch)
         scores = self._collect(self.method.scores, inputs.only(visible), prepared)
         self._check_time()
         return scores
@@ -194,7 +194,7 @@ class Loop:
 
     def _evaluate(self, epoch: int, phases: tuple[Phase, ...], tested: bool = True) -> dict[str, Tensor]:
         self._check_time()
-        prepared, data = self._prepare(), self.material
+        prepared, data = self._prepare(), self.data
         full = self._collect(self.method.predict, data.train, prepared)
         self._evaluated = full, prepared
         held_out = (data.test, data.validation[0]) if tested else ()
@@ -204,15 +204,15 @@ class Loop:
             raise Diverged(f"predictions after epoch {epoch} are not finite")
         self.audit.measure(epoch, full, test, validation, phases)
         told = self.audit.by_truth(collect_samples(self.method, data.train, self.chunk))
-        self.work.diagnostics.append({**self.method.diagnostics(), **told})
+        self.log.diagnostics.append({**self.method.diagnostics(), **told})
         return prepared
 
     @torch.no_grad()
     def _probe(self, prepared: dict[str, Tensor]) -> None:
         for name, predict in self.method.probes().items():
             self._check_time()
-            guess = predict(self.material.test, prepared).argmax(1)
-            self.work.diagnostics[-1][f"{name}_test_accuracy"] = float((guess == self.audit.test).double().mean())
+            guess = predict(self.data.test, prepared).argmax(1)
+            self.log.diagnostics[-1][f"{name}_test_accuracy"] = float((guess == self.audit.test).double().mean())
 
     def _train_phase(self, optimizer: torch.optim.Optimizer, epoch: int, number: int, phase: Phase) -> None:
         if phase.train is not None:
@@ -230,11 +230,11 @@ class Loop:
             parameter.requires_grad_(True)
 
     def _batch(self, phase: Phase, number: int, positions: NDArray[np.int64], draws: dict[str, Tensor]) -> Batch:
-        device = self.material.observed.device
+        device = self.data.observed.device
         padded = torch.from_numpy(positions).to(device)
         index = padded.clamp(min=0)
-        inputs, observed = phase.own or (self.material.seen(self.epoch), self.material.observed)
-        source = self.material.visible[index] if phase.own is None else index
+        inputs, observed = phase.own or (self.data.seen(self.epoch), self.data.observed)
+        source = self.data.visible[index] if phase.own is None else index
         return Batch(
             index=index,
             valid=padded >= 0,
@@ -252,7 +252,7 @@ class Loop:
         losses = self.method(batch)
         total = torch.stack(list(losses.terms.values())).sum()
         if not bool(torch.isfinite(total)):
-            raise Diverged(f"loss is {float(total.detach())} after {self.work.steps.total()} steps")
+            raise Diverged(f"loss is {float(total.detach())} after {self.log.steps.total()} steps")
         optimizer.zero_grad(set_to_none=True)
         if self.needs.separate_gradients:
             self._combine(losses.terms)
@@ -261,9 +261,9 @@ class Loop:
         optimizer.step()
         for name, rows in losses.state.items():
             self.method.get_buffer(name)[batch.index[batch.valid]] = rows[batch.valid].detach()
-        self.work.forward_passes += 1
-        self.work.steps.update(name for name, value in losses.terms.items() if float(value.detach()) != 0)
-        self.work.steps["all"] += 1
+        self.log.forward_passes += 1
+        self.log.steps.update(name for name, value in losses.terms.items() if float(value.detach()) != 0)
+        self.log.steps["all"] += 1
 
     def _combine(self, terms: Mapping[str, Tensor]) -> None:
         """Pass the gradient of each term to the method, and its answer to the optimizer."""
@@ -282,7 +282,7 @@ class Loop:
             trained[name].grad = gradient.detach()
 
     def _check_time(self) -> None:
-        check_time(self.deadline, f"after {self.work.steps['all']} steps")
+        check_time(self.deadline, f"after {self.log.steps['all']} steps")
 
 
 def check_time(deadline: float | None, when: str) -> None:

@@ -22,7 +22,7 @@ from bench.contracts.dataset import Dataset, SplitName
 from bench.contracts.method import Inputs, Needs
 from bench.contracts.noise import Labels, Sampled
 from bench.data.library import Library
-from bench.engine.feature_rows import Origin
+from bench.engine.feature_rows import SampleOrigin
 from bench.engine.inputs import Views, features_of, inputs_from
 from bench.engine.labelling import draw, scene_of
 from bench.grid.code import backbone_code
@@ -36,7 +36,7 @@ THUMBNAIL_SIZE = 16
 
 
 @dataclass(frozen=True)
-class Settings:
+class TrialSettings:
     """Everything but cells that a trial needs, and that may not change a number.
 
     Attributes:
@@ -56,7 +56,7 @@ class Settings:
     processors: int | None = None
 
 
-def opened(name: str, settings: Settings) -> Dataset:
+def opened(name: str, settings: TrialSettings) -> Dataset:
     """Open a data set by name, from the folder in the settings."""
     return settings.library.open(name)
 
@@ -69,36 +69,38 @@ def open_backbone(name: str, device: str) -> Backbone:
     return backbone
 
 
-def store_of(settings: Settings) -> FeatureStore:
+def store_of(settings: TrialSettings) -> FeatureStore:
     """Return the feature store that the settings name."""
     return FeatureStore(features_root(settings.cache), settings.processors)
 
 
-def split_features(dataset: Dataset, split: SplitName, backbone: Backbone, tokens: bool, settings: Settings) -> Inputs:
+def split_features(
+    dataset: Dataset, split: SplitName, backbone: Backbone, tokens: bool, settings: TrialSettings
+) -> Inputs:
     """Read the features of a whole split from the feature store, in the order of the split."""
-    return features_of([Origin(dataset, split)], backbone, tokens, store_of(settings))
+    return features_of([SampleOrigin(dataset, split)], backbone, tokens, store_of(settings))
 
 
 def origins_of(
-    dataset: Dataset, split: SplitName, sampled: Sampled | None, settings: Settings
-) -> tuple[list[Origin], Tensor | None]:
+    dataset: Dataset, split: SplitName, sampled: Sampled | None, settings: TrialSettings
+) -> tuple[list[SampleOrigin], Tensor | None]:
     """Return the origins of a set's samples, and their order among all of these, [N]. The order is None where it is the
     set's.
 
     Two origins where noise has brought images of another data set; the whole split where `sampled` is None.
     """
     if sampled is None:
-        return [Origin(dataset, split)], None
+        return [SampleOrigin(dataset, split)], None
     few = len(sampled.positions)
     if sampled.foreign is None:
-        return [Origin(dataset, split, sampled.positions, few)], None
+        return [SampleOrigin(dataset, split, sampled.positions, few)], None
     elsewhere = sampled.foreign.positions
     own, guests = np.flatnonzero(elsewhere < 0), np.flatnonzero(elsewhere >= 0)
     other = opened(sampled.foreign.dataset, settings)
     name = dataset_name.stream_name(sampled.foreign.dataset)
     both = [
-        Origin(dataset, split, sampled.positions[own], few),
-        Origin(other, "train", elsewhere[guests], few, name),
+        SampleOrigin(dataset, split, sampled.positions[own], few),
+        SampleOrigin(other, "train", elsewhere[guests], few, name),
     ]
     return [origin for origin in both if origin.size], torch.from_numpy(np.argsort(np.concatenate([own, guests])))
 
@@ -108,7 +110,7 @@ def inputs_of(
     split: SplitName,
     backbone: Backbone,
     needs: Needs,
-    settings: Settings,
+    settings: TrialSettings,
     sampled: Sampled | None = None,
     view: View | None = None,
 ) -> Inputs:
@@ -128,7 +130,7 @@ def inputs_of(
 
 
 def views_of(
-    dataset: Dataset, cell: Cell, backbone: Backbone, needs: Needs, settings: Settings, sampled: Sampled
+    dataset: Dataset, cell: Cell, backbone: Backbone, needs: Needs, settings: TrialSettings, sampled: Sampled
 ) -> Views:
     """Return the augmented views of a cell's training samples."""
 
@@ -145,7 +147,7 @@ def view_of(cell: Cell, needs: Needs, number: int) -> View:
 
 
 def labelled(
-    dataset: Dataset, cell: Cell, settings: Settings, listen: Listen | None = None
+    dataset: Dataset, cell: Cell, settings: TrialSettings, listen: Listen | None = None
 ) -> dict[SplitName, Sampled]:
     """Draw the few shots of training and validation set under the noise of a cell.
 
@@ -176,7 +178,7 @@ def encoder_features(
     encoder: str,
     split: SplitName,
     positions: Labels,
-    settings: Settings,
+    settings: TrialSettings,
     listen: Listen | None = None,
 ) -> NDArray[np.float32]:
     """Encode some positions of a split by a frozen encoder, for kinds of noise: L2-normalised [N, D].
@@ -196,13 +198,13 @@ def encoder_features(
         found: NDArray[np.float32] = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
         return found.astype(np.float32)
     backbone = open_backbone(encoder, settings.device)
-    origin = Origin(dataset, split, positions, len(positions))
+    origin = SampleOrigin(dataset, split, positions, len(positions))
     pooled = features_of([origin], backbone, False, store_of(settings), listen=listen).pooled
     normalised: NDArray[np.float32] = F.normalize(pooled, dim=-1).numpy()
     return normalised
 
 
-def encoder_texts(dataset: Dataset, encoder: str, settings: Settings) -> NDArray[np.float32]:
+def encoder_texts(dataset: Dataset, encoder: str, settings: TrialSettings) -> NDArray[np.float32]:
     """Encode the class names, averaged over the data set's templates: L2-normalised [C, D]."""
     backbone = open_backbone(encoder, settings.device)
     texts = [template.format(name) for template in dataset.templates for name in dataset.class_names]

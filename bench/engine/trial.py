@@ -25,11 +25,11 @@ from bench.contracts.dataset import SPLITS, Dataset, SplitName
 from bench.contracts.method import Inputs, Method
 from bench.contracts.noise import NoisyLabels, Sampled
 from bench.engine.audit import Audit
-from bench.engine.checkpoint import Given, NotKept, context_of, keep
+from bench.engine.checkpoint import NotKept, SetupInputs, context_of, keep
 from bench.engine.labelling import left_out
-from bench.engine.loop import Diverged, Loop, Material, TimedOut, Work, check_time
+from bench.engine.loop import Diverged, Loop, TimedOut, TrainingData, TrainingLog, check_time
 from bench.engine.outcomes import Sidecar, outcomes
-from bench.engine.resources import Settings, inputs_of, labelled, open_backbone, opened, split_features, views_of
+from bench.engine.resources import TrialSettings, inputs_of, labelled, open_backbone, opened, split_features, views_of
 from bench.errors import BenchError, described, text_of
 from bench.global_state import note, put_back
 from bench.grid.keys import origin_of
@@ -49,7 +49,7 @@ class Skipped(Exception):
     """Error of a cell that has no meaning for its data, though a grid may name it."""
 
 
-def run_pack(pack: Sequence[tuple[str, Cell]], publish: Publish, settings: Settings) -> None:
+def run_pack(pack: Sequence[tuple[str, Cell]], publish: Publish, settings: TrialSettings) -> None:
     """Run the cells of a pack and publish each record with its per-sample outcomes.
 
     Args:
@@ -79,7 +79,7 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def run_cell(key: str, cell: Cell, settings: Settings) -> tuple[Record, Sidecar]:
+def run_cell(key: str, cell: Cell, settings: TrialSettings) -> tuple[Record, Sidecar]:
     """Run one cell to a record, whatever happens in it, and its per-sample outcomes.
 
     These are empty unless it is done.
@@ -124,12 +124,12 @@ def _one_line(error: Exception) -> str:
 class Run:
     """State of one cell while it runs. What is known when it fails goes into the record."""
 
-    def __init__(self, cell: Cell, settings: Settings) -> None:
+    def __init__(self, cell: Cell, settings: TrialSettings) -> None:
         self.cell, self.settings = cell, settings
         self.train: Sampled | None = None
         self.validation: Sampled | None = None
         self.audit: Audit | None = None
-        self.work = Work()
+        self.log = TrainingLog()
         self.method: Method | None = None
         self.data: dict[str, Any] = {}
         self.visible = np.empty(0, dtype=np.int64)
@@ -150,17 +150,17 @@ class Run:
         assert self.audit is not None  # noqa: S101 - the loop has run
         assert self.audit.logits is not None  # noqa: S101
         backbone = open_backbone(self.cell.backbone, self.settings.device)
-        given = self._given(loop.material)
+        given = self._given(loop.data)
         try:
-            self.kept = keep(loop.method, self.cell, given, backbone, loop.material.train, self.audit.logits)
+            self.kept = keep(loop.method, self.cell, given, backbone, loop.data.train, self.audit.logits)
         except NotKept as reason:
             self.not_kept = str(reason)
 
-    def _given(self, material: Material) -> Given:
+    def _given(self, data: TrainingData) -> SetupInputs:
         assert self.train is not None  # noqa: S101 - labels are drawn before features
         names, templates = self.data["class_names"], self.data["templates"]
         rate = self.cell.rate if takes_rate(self.cell.noise) else self.train.noisy.realised_rate or 0.0
-        return Given(tuple(names), tuple(templates), material.observed[material.visible], rate)
+        return SetupInputs(tuple(names), tuple(templates), data.observed[data.visible], rate)
 
     def prepare(self) -> Loop:
         """Prepare data, noise and features, and set up the method: everything before the first evaluation."""
@@ -190,7 +190,7 @@ class Run:
             in_time()
             inputs[split] = inputs_of(dataset, split, backbone, needs, settings, few.get(split))
         self.visible = np.flatnonzero(self._shown(train.noisy))
-        material = Material(
+        data = TrainingData(
             train=inputs["train"].to(settings.device),
             observed=torch.from_numpy(train.noisy.observed).to(settings.device),
             visible=torch.from_numpy(self.visible).to(settings.device),
@@ -204,10 +204,10 @@ class Run:
         )
         self.audit = Audit(
             true=torch.from_numpy(train.noisy.true).to(settings.device),
-            observed=material.observed,
+            observed=data.observed,
             test=torch.from_numpy(dataset.splits["test"].labels).to(settings.device),
-            validation=material.validation[1],
-            visible=material.visible,
+            validation=data.validation[1],
+            visible=data.visible,
             truth=train.noisy.truth,
         )
         self.method = method_class(options)
@@ -216,14 +216,14 @@ class Run:
         if needs.pool:
             whole = split_features(dataset, "train", backbone, needs.tokens, settings)
             pool = self._pool(whole, train).to(settings.device)
-        shown = material.train.only(material.visible)
-        views = tuple(view.only(material.visible) for view in material.views) if needs.views else ()
+        shown = data.train.only(data.visible)
+        views = tuple(view.only(data.visible) for view in data.views) if needs.views else ()
         in_time()
-        self.method.setup(context_of(cell, self._given(material), backbone, shown, pool, views))
+        self.method.setup(context_of(cell, self._given(data), backbone, shown, pool, views))
         in_time()
         self.method.to(settings.device)
-        loop = Loop(self.method, cell, material, self.audit, deadline)
-        self.work = loop.work
+        loop = Loop(self.method, cell, data, self.audit, deadline)
+        self.log = loop.log
         return loop
 
     def check_weights(self) -> None:
@@ -289,7 +289,7 @@ class Run:
             if self.train.foreign is not None:
                 noise["foreign_digest"] = opened(self.train.foreign.dataset, self.settings).digest
         audit = self.audit
-        names = sorted({name for row in self.work.diagnostics for name in row})
+        names = sorted({name for row in self.log.diagnostics for name in row})
         peak = torch.cuda.max_memory_allocated() if self.settings.device == "cuda" else None
         return {
             "noise": noise,
@@ -298,13 +298,13 @@ class Run:
             "accuracy": audit.accuracy() if audit else {},
             "cost": {
                 "seconds": round(seconds, 3),
-                "optimizer_steps": dict(sorted(self.work.steps.items())),
-                "forward_passes": self.work.forward_passes,
+                "optimizer_steps": dict(sorted(self.log.steps.items())),
+                "forward_passes": self.log.forward_passes,
                 "trained_parameters": sum(p.numel() for p in self.method.parameters()) if self.method else None,
                 "peak_memory_bytes": peak,
                 **self._kept_facts(),
             },
-            "diagnostics": {name: [row.get(name) for row in self.work.diagnostics] for name in names},
+            "diagnostics": {name: [row.get(name) for row in self.log.diagnostics] for name in names},
             "oracle": self.oracle,
         }
 

@@ -100,10 +100,10 @@ def make_ready(
     preflight.check(plan, settings, here=request.address is None)
     if request.address is not None or all(embedded(planned.cell.dataset) for planned in plan.todo):
         return 0
-    from bench.engine.resources import Settings
+    from bench.engine.resources import TrialSettings
     from bench.execution.precompute import release, warm
 
-    done = warm([planned.cell for planned in plan.todo], Settings(**settings), report)
+    done = warm([planned.cell for planned in plan.todo], TrialSettings(**settings), report)
     release()
     return done
 
@@ -148,7 +148,7 @@ def execute(
 
 
 def trial_settings(config: Config, grid: str, device: str) -> dict[str, Any]:
-    """Return keyword arguments of `bench.engine.resources.Settings` for the cells of a grid."""
+    """Return keyword arguments of `bench.engine.resources.TrialSettings` for the cells of a grid."""
     table = config.settings.grid[grid]
     return {
         "timeout": None if table.timeout == float("inf") else table.timeout,

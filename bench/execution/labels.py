@@ -22,7 +22,7 @@ from bench.records.cell import Cell, noise_text
 from bench.settings.schema import Config
 
 if TYPE_CHECKING:
-    from bench.engine.resources import Settings
+    from bench.engine.resources import TrialSettings
 from bench.engine.labellings import FEW, Combination
 
 
@@ -82,9 +82,9 @@ class Drawing:
         return found, list(errors)
 
     @cached_property
-    def _settings(self) -> Settings:
+    def _settings(self) -> TrialSettings:
         """Settings as a trial has them. They are made with the first encoder, because torch comes with it."""
-        from bench.engine.resources import Settings
+        from bench.engine.resources import TrialSettings
 
         device = "cuda" if this_machine(self._config.settings.grid[self._grid].device).gpus else "cpu"
-        return Settings(**{**self._values, "device": device})
+        return TrialSettings(**{**self._values, "device": device})

@@ -13,9 +13,9 @@ from bench.clip.features import FeatureStore
 from bench.contracts.dataset import SPLITS, Dataset, SplitName
 from bench.contracts.method import Needs
 from bench.contracts.noise import Sampled
-from bench.engine.feature_rows import Origin, Wanted
+from bench.engine.feature_rows import SampleOrigin, StoreRequest
 from bench.engine.inputs import wanted_by
-from bench.engine.resources import Settings, labelled, open_backbone, opened, origins_of, store_of, view_of
+from bench.engine.resources import TrialSettings, labelled, open_backbone, opened, origins_of, store_of, view_of
 from bench.errors import BenchError
 from bench.plugins import METHODS
 from bench.records.cell import Cell
@@ -37,7 +37,7 @@ class _Count:
         self.report(self.done, self.total)
 
 
-def warm(cells: Iterable[Cell], settings: Settings, report: Report) -> int:
+def warm(cells: Iterable[Cell], settings: TrialSettings, report: Report) -> int:
     """Compute missing features, and return the number of images that went through a tower.
 
     Embedded data sets are left to the trials. So is a cell whose labels cannot be drawn: its record says why.
@@ -63,7 +63,7 @@ def warm(cells: Iterable[Cell], settings: Settings, report: Report) -> int:
     return count.done
 
 
-def complete(cells: Iterable[Cell], settings: Settings) -> bool:
+def complete(cells: Iterable[Cell], settings: TrialSettings) -> bool:
     """Return whether the feature store has all that the cells read. Nothing is computed for it but noise that asks
     images.
 
@@ -86,9 +86,11 @@ def release() -> None:
     torch.cuda.empty_cache()  # nothing where there is no GPU
 
 
-def _missing(cells: Iterable[Cell], settings: Settings, store: FeatureStore, count: _Count) -> Iterator[Wanted]:
+def _missing(
+    cells: Iterable[Cell], settings: TrialSettings, store: FeatureStore, count: _Count
+) -> Iterator[StoreRequest]:
     """List the missing entries of one backbone, each once, with all the parts that are needed."""
-    entries: dict[str, Wanted] = {}
+    entries: dict[str, StoreRequest] = {}
     draws: dict[Hashable, Mapping[SplitName, Sampled] | None] = {}
     seen: set[Hashable] = set()
     for cell in cells:
@@ -115,8 +117,8 @@ def _wanted(
     drawn: Mapping[SplitName, Sampled],
     needs: Needs,
     backbone: Backbone,
-    settings: Settings,
-) -> Iterator[Wanted]:
+    settings: TrialSettings,
+) -> Iterator[StoreRequest]:
     """List all entries that a trial of this cell reads."""
     for split in SPLITS:
         origins, _ = origins_of(dataset, split, drawn.get(split), settings)
@@ -124,10 +126,10 @@ def _wanted(
         for number in range(cell.views if split == "train" else 0):
             yield from wanted_by(needs, origins, backbone, view_of(cell, needs, number))
     if needs.pool:
-        yield from wanted_by(Needs(tokens=needs.tokens), [Origin(dataset, "train")], backbone)
+        yield from wanted_by(Needs(tokens=needs.tokens), [SampleOrigin(dataset, "train")], backbone)
 
 
-def _drawn(dataset: Dataset, cell: Cell, settings: Settings, count: _Count) -> Mapping[SplitName, Sampled] | None:
+def _drawn(dataset: Dataset, cell: Cell, settings: TrialSettings, count: _Count) -> Mapping[SplitName, Sampled] | None:
     try:
         return labelled(dataset, cell, settings, count.add)
     except BenchError:

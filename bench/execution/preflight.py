@@ -35,7 +35,7 @@ def check(plan: Plan, settings: Mapping[str, Any], here: bool = True, texts: boo
 
     Args:
         plan: with the cells to run.
-        settings: keyword arguments of `bench.engine.resources.Settings`.
+        settings: keyword arguments of `bench.engine.resources.TrialSettings`.
         here: whether this machine's feature folder is the one that trials write in.
         texts: whether these count; not where a failure is to be seen again.
 
@@ -181,10 +181,10 @@ def _unkept(cells: Sequence[Cell], settings: Mapping[str, Any]) -> list[str]:
 
 def _complete(cells: Sequence[Cell], settings: Mapping[str, Any]) -> bool:
     """Return whether all features that the cells read are stored, as in a shared read-only folder."""
-    from bench.engine.resources import Settings
+    from bench.engine.resources import TrialSettings
     from bench.execution.precompute import complete
 
     try:
-        return complete(cells, Settings(**settings))
+        return complete(cells, TrialSettings(**settings))
     except BenchError:
         return False

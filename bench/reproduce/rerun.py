@@ -10,7 +10,7 @@ from typing import Any
 from bench import dataset_name
 from bench.clip import identity
 from bench.data.library import Library
-from bench.engine.resources import Settings
+from bench.engine.resources import TrialSettings
 from bench.errors import BenchError
 from bench.execution import preflight
 from bench.execution.plan import Estimate, Plan
@@ -137,13 +137,13 @@ def _moved(cell: Cell, asked: Asked) -> Cell:
     return cell.model_copy(update=moved)
 
 
-def _settings(config: Config, record: Record) -> Settings:
+def _settings(config: Config, record: Record) -> TrialSettings:
     """Build the settings of the rerun.
 
     It has the record's device where this machine has it, folders from the settings, no limit of time.
     """
     wanted = record.provenance.get("device", "cpu")
-    return Settings(
+    return TrialSettings(
         library=Library.of(config.settings.dataset),
         cache=config.settings.paths.cache or None,
         device="cuda" if wanted == "cuda" and this_machine("auto").gpus else "cpu",
@@ -155,7 +155,7 @@ def _plan(key: str, cell: Cell) -> Plan:
     return Plan(Grid("reproduce", (planned,)), {}, (), (planned,), Estimate({key: 0.0}, 0, 0))
 
 
-def _again(key: str, cell: Cell, settings: Settings, cached: bool) -> tuple[Record, dict[str, Any]]:
+def _again(key: str, cell: Cell, settings: TrialSettings, cached: bool) -> tuple[Record, dict[str, Any]]:
     from bench.engine.trial import run_cell
 
     with tempfile.TemporaryDirectory(prefix="bench-reproduce-") as folder:

@@ -49,7 +49,7 @@ class Work:
     store: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     run_pack: str = "bench.engine.trial:run_pack"
-    settings_type: str = "bench.engine.trial:Settings"
+    settings_type: str = "bench.engine.trial:TrialSettings"
     plugins: tuple[str, ...] = ()
     grace: float = GRACE_SECONDS
     rerun: bool = False

@@ -15,7 +15,7 @@ from torch import Tensor
 from bench.clip.backbone import Backbone
 from bench.contracts.method import Batch, Context, FullPass, Inputs, Method, Needs, Options, Phase
 from bench.engine.audit import Audit
-from bench.engine.loop import Loop, Material, collect
+from bench.engine.loop import Loop, TrainingData, collect
 from bench.records.cell import Cell
 from bench.seeds import Stream
 
@@ -251,7 +251,7 @@ def train(
     needs = method.needs(method.options)
     observed = labels() if "observed" not in dict(method.named_buffers()) else method.get_buffer("observed")
     validation, answers = inputs_for(needs, HELD_OUT, 7), labels(7, HELD_OUT)
-    material = Material(
+    material = TrainingData(
         train=watched(inputs_for(needs, SAMPLES, 5), used),
         observed=observed,
         visible=torch.arange(SAMPLES),

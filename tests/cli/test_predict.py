@@ -19,7 +19,7 @@ from bench.clip.load import TINY_DIR, TINY_WEIGHTS
 from bench.contracts.method import Context, Inputs, Method
 from bench.engine import trial
 from bench.engine.checkpoint import NotKept, keep, restore
-from bench.engine.resources import Settings, open_backbone
+from bench.engine.resources import TrialSettings, open_backbone
 from bench.engine.trial import Run, one_thread, run_cell, run_pack
 from bench.errors import BenchError
 from bench.methods.coop import CoOp
@@ -78,7 +78,7 @@ def test_every_method_is_kept_in_its_default_form(method: str) -> None:
 
 @pytest.mark.parametrize(("method", "options"), VARIANTS, ids=[name for name, _ in VARIANTS])
 def test_variants_are_kept_too(method: str, options: dict[str, Any]) -> None:
-    run = Run(few(method, options=options), Settings(cache=cache(), keep_prompts=True))
+    run = Run(few(method, options=options), TrialSettings(cache=cache(), keep_prompts=True))
     with one_thread():
         run.execute()
     check(run)
@@ -88,7 +88,7 @@ def test_variants_are_kept_too(method: str, options: dict[str, Any]) -> None:
 def test_what_cannot_be_kept_says_why_and_writes_nothing(method: str, tmp_path: Path) -> None:
     options, reason = NOT_KEPT[method]
     cell = few(method, options=options)
-    record, outcomes = run_cell("0" * 16, cell, Settings(cache=cache(), keep_prompts=True))
+    record, outcomes = run_cell("0" * 16, cell, TrialSettings(cache=cache(), keep_prompts=True))
     assert record.status == "done"
     assert reason in record.cost["prompts_not_kept"]
     assert "prompts" not in outcomes
@@ -129,7 +129,7 @@ def test_a_set_up_that_fails_without_images_is_a_reason(monkeypatch: pytest.Monk
 
 
 def test_nothing_is_kept_unless_asked_for() -> None:
-    record, outcomes = run_cell("key", few("coop"), Settings(cache=cache()))
+    record, outcomes = run_cell("key", few("coop"), TrialSettings(cache=cache()))
     assert "prompts" not in outcomes
     assert not {"prompts_bytes", "prompts_not_kept"} & record.cost.keys()
 
@@ -148,7 +148,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, dict[str, Rec
         )  # fmt: skip
         store.publish(record, run.sidecar())
         records[method] = record
-    plain, outcomes = run_cell("1abcffffffffffff", few("coop"), Settings(cache=cache()))
+    plain, outcomes = run_cell("1abcffffffffffff", few("coop"), TrialSettings(cache=cache()))
     store.publish(plain, outcomes)
     store.publish(plain.model_copy(update={"key": "3" * 16, "status": "failed", "reason": "as ordered"}), {})
     (root / "images" / "more").mkdir(parents=True)
@@ -310,7 +310,7 @@ def test_torn_and_foreign_files_are_refused() -> None:
 def test_the_store_publishes_prompts_with_the_record_and_never_over_a_done_one(tmp_path: Path) -> None:
     store = Store(tmp_path / "s")
     published: list[bool] = []
-    settings = Settings(cache=cache(), keep_prompts=True)
+    settings = TrialSettings(cache=cache(), keep_prompts=True)
     for epochs in (2, 1):
         run_pack(
             [("a" * 16, few("coop", epochs=epochs))],

@@ -8,7 +8,7 @@ import pytest
 
 from bench.cli.main import invoke
 from bench.data.library import Library
-from bench.engine.resources import Settings, opened
+from bench.engine.resources import TrialSettings, opened
 from bench.errors import BenchError
 from bench.execution import preflight
 from bench.execution.execute import trial_settings
@@ -37,7 +37,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
 def test_every_reader_finds_what_stands_under_an_alias(config: Config, tmp_path: Path) -> None:
     library = Library.of(config.settings.dataset)
     assert library.missing("oxfordpets") == ()
-    settings = Settings(**trial_settings(config, "mine", "cpu"))
+    settings = TrialSettings(**trial_settings(config, "mine", "cpu"))
     found = [
         library.open("oxfordpets"),
         opened("oxfordpets", settings),

@@ -17,7 +17,7 @@ from bench.contracts.method import Inputs
 from bench.contracts.noise import NoisyLabels, Sampled
 from bench.engine import trial
 from bench.engine.labelling import left_out
-from bench.engine.resources import Settings
+from bench.engine.resources import TrialSettings
 from bench.engine.trial import Run, one_thread, run_cell
 from bench.errors import BenchError
 from bench.execution.summary import summary_rows
@@ -86,7 +86,7 @@ def spoil(inputs: Inputs, rows: torch.Tensor) -> Inputs:
 @pytest.mark.parametrize("method", ALL)
 def test_nothing_of_a_left_out_sample_reaches_a_method(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Other labels and other features of the left-out samples: the same bits in all that the method is and predicts."""
-    plain, spoiled = finished(method), Spoiled(few(method, subset="fold2of3"), Settings(cache=cache()))
+    plain, spoiled = finished(method), Spoiled(few(method, subset="fold2of3"), TrialSettings(cache=cache()))
     hidden = np.setdiff1d(np.arange(30), plain.visible)
     assert len(hidden) == 10
     assert plain.train is not None
@@ -135,7 +135,7 @@ def test_a_method_that_says_so_reads_no_label(method: str) -> None:
             self.train = replace(train, noisy=NoisyLabels(train.noisy.true, (train.noisy.observed + 4) % 10, 10))
             return self.train, validation
 
-    runs = [kind(few(method), Settings(cache=cache())) for kind in (Run, Other)]
+    runs = [kind(few(method), TrialSettings(cache=cache())) for kind in (Run, Other)]
     for run in runs:
         with one_thread():
             run.execute()
@@ -143,20 +143,22 @@ def test_a_method_that_says_so_reads_no_label(method: str) -> None:
 
 
 def test_more_folds_than_samples_are_refused_in_one_line() -> None:
-    record, _ = run_cell("key", few("coop", subset="fold40of40"), Settings(cache=cache()))
+    record, _ = run_cell("key", few("coop", subset="fold40of40"), TrialSettings(cache=cache()))
     assert record.status == "failed"
     assert record.reason == "fold 40 of 40 has none, or all, of 30 samples; use fewer folds."
 
 
 def test_many_probabilities_are_kept_in_half_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.engine.outcomes.MANY", 50)
-    _, told = run_cell("key", few("zero-shot"), Settings(cache=cache()))
+    _, told = run_cell("key", few("zero-shot"), TrialSettings(cache=cache()))
     assert told["probabilities"].dtype == np.float16
 
 
 def test_folds_are_one_row_of_the_summary_and_no_row_of_a_report() -> None:
     cells = [few("coop", seed=seed, subset=f"fold{n}of3") for seed in (1, 2) for n in (1, 2, 3)]
-    records = [run_cell(f"key{i}", cell, Settings(cache=cache()))[0] for i, cell in enumerate([*cells, few("coop")])]
+    records = [
+        run_cell(f"key{i}", cell, TrialSettings(cache=cache()))[0] for i, cell in enumerate([*cells, few("coop")])
+    ]
     columns, rows = summary_rows(records)
     assert [row[columns.index("method")] for row in rows] == ["coop@folds3", "coop"]
     assert [row[columns.index("seeds")] for row in rows] == ["2", "1"]
@@ -169,6 +171,6 @@ def test_folds_are_one_row_of_the_summary_and_no_row_of_a_report() -> None:
 def test_a_report_of_folds_alone_says_where_they_belong(tmp_path: Any) -> None:
     from bench.reports.build import build_report
 
-    record, _ = run_cell("key", few("coop", subset="fold1of3"), Settings(cache=cache()))
+    record, _ = run_cell("key", few("coop", subset="fold1of3"), TrialSettings(cache=cache()))
     with pytest.raises(BenchError, match="nothing but folds"):
         build_report([record], tmp_path / "report")

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from bench.contracts.method import Batch, FullPass, Inputs, Losses, Method, Needs, Options, Phase
 from bench.engine import loop as engine
 from bench.engine.audit import Audit
-from bench.engine.loop import Diverged, Loop, Material, TimedOut, chunk_of, collect_samples
+from bench.engine.loop import Diverged, Loop, TimedOut, TrainingData, chunk_of, collect_samples
 from bench.engine.optim import learning_rate
 from bench.records.cell import Cell
 from bench.seeds import Stream
@@ -64,8 +64,8 @@ def make_loop(method: Toy, cell: Cell, visible: list[int] | None = None, deadlin
     features = Inputs(torch.randn(total, 2, generator=generator))
     labels = torch.arange(total) % 3
     shown = torch.arange(total) if visible is None else torch.tensor(visible)
-    material = Material(features, labels, shown, (features, labels), features, classes=3)
-    return Loop(method, cell, material, Audit(labels, labels, labels, labels, shown), deadline)
+    data = TrainingData(features, labels, shown, (features, labels), features, classes=3)
+    return Loop(method, cell, data, Audit(labels, labels, labels, labels, shown), deadline)
 
 
 @pytest.mark.parametrize("epochs", [50, 100, 200])
@@ -95,7 +95,7 @@ def test_the_oracle_subset_alone_is_trained_and_scored() -> None:
     assert method.scores.shape == (4, 3)
     for batch in method.batches:
         expected = torch.tensor([7, 1, 4, 8])[batch.index]
-        assert torch.equal(batch.inputs.pooled, loop.material.train.pooled[expected])
+        assert torch.equal(batch.inputs.pooled, loop.data.train.pooled[expected])
         assert torch.equal(batch.observed, expected % 3)
 
 
@@ -252,8 +252,8 @@ def test_numbers_of_all_samples_stand_in_every_row_split_by_truth_alone(monkeypa
     loop.audit.true = true
     work = loop.run()
     assert method.asked == 3 * [4, 4, 2]
-    sums = loop.material.train.pooled.sum(1).double()
-    wrong = true != loop.material.observed
+    sums = loop.data.train.pooled.sum(1).double()
+    wrong = true != loop.data.observed
     pairs = [(w > c) + 0.5 * (w == c) for w in sums[wrong].tolist() for c in sums[~wrong].tolist()]
     for row in work.diagnostics:
         assert row == {

@@ -132,7 +132,7 @@ def test_the_oracle_row_trains_on_the_clean_subset_and_never_sees_the_rest(setti
     run = Run(small("coop", subset="clean"), settings)
     loop = run.prepare()
     assert run.method is not None
-    assert torch.equal(run.method.get_buffer("observed"), loop.audit.true[loop.material.visible])
+    assert torch.equal(run.method.get_buffer("observed"), loop.audit.true[loop.data.visible])
     assert len(run.visible) == 20
     loop.run()
     assert run.entries(0.0)["oracle"] == ["clean_subset"]

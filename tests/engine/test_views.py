@@ -17,10 +17,10 @@ from bench.contracts.method import Batch, FullPass, Inputs, Losses, Method, Need
 from bench.contracts.noise import Foreign, NoisyLabels, Sampled
 from bench.engine import feature_rows
 from bench.engine.audit import Audit
-from bench.engine.feature_rows import Origin, alone
+from bench.engine.feature_rows import SampleOrigin, alone
 from bench.engine.inputs import features_of
-from bench.engine.loop import Loop, Material
-from bench.engine.resources import Settings, inputs_of, labelled, open_backbone, opened, store_of, view_of
+from bench.engine.loop import Loop, TrainingData
+from bench.engine.resources import TrialSettings, inputs_of, labelled, open_backbone, opened, store_of, view_of
 from bench.engine.trial import Run, run_cell
 from bench.images import loader
 from bench.images.augment import Augmented, View
@@ -30,8 +30,8 @@ from tests.cells import make_cell
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    return Settings(cache=str(tmp_path_factory.mktemp("features")))
+def settings(tmp_path_factory: pytest.TempPathFactory) -> TrialSettings:
+    return TrialSettings(cache=str(tmp_path_factory.mktemp("features")))
 
 
 def small(method: str, **changes: Any) -> Cell:
@@ -43,7 +43,7 @@ def small(method: str, **changes: Any) -> Cell:
     return make_cell(**{**values, "options": options, **changes})
 
 
-def text(cell: Cell, settings: Settings) -> str:
+def text(cell: Cell, settings: TrialSettings) -> str:
     record, _ = run_cell("key", cell, settings)
     assert record.status == "done", record.reason
     return json.dumps([record.curve, record.accuracy, record.diagnostics])
@@ -82,9 +82,9 @@ def watched(views: int, epochs: int = 3) -> tuple[Watching, Loop]:
     plain, *others = (Inputs(torch.randn(10, 2, generator=generator)) for _ in range(1 + views))
     labels, shown = torch.arange(10) % 3, torch.tensor([7, 1, 4, 8, 0, 2, 3, 5, 6, 9])
     method = Watching()
-    material = Material(plain, labels, shown, (plain, labels), plain, 3, others)
+    data = TrainingData(plain, labels, shown, (plain, labels), plain, 3, others)
     cell = make_cell(epochs=epochs, batch_size=10, views=views, learning_rate=1e-3)
-    loop = Loop(method, cell, material, Audit(labels, labels, labels, labels, shown))
+    loop = Loop(method, cell, data, Audit(labels, labels, labels, labels, shown))
     loop.run()
     return method, loop
 
@@ -94,7 +94,7 @@ def test_an_epoch_trains_on_its_view_and_as_many_as_epochs_on_a_new_one_each(
     views: int, expected: list[int | None]
 ) -> None:
     method, loop = watched(views)
-    data = loop.material
+    data = loop.data
     for batch, number in zip(method.batches, expected, strict=True):
         source = data.train if number is None else data.views[number]
         assert torch.equal(batch.inputs.pooled, source.pooled[data.visible[batch.index]])
@@ -103,7 +103,7 @@ def test_an_epoch_trains_on_its_view_and_as_many_as_epochs_on_a_new_one_each(
 @pytest.mark.parametrize("views", [0, 2])
 def test_a_full_pass_is_plain_unless_the_epochs_view_is_asked_for(views: int) -> None:
     method, loop = watched(views)
-    data, weight = loop.material, torch.ones(3, 2)
+    data, weight = loop.data, torch.ones(3, 2)
     for epoch, found in enumerate(method.passes):
         if epoch:
             assert torch.equal(found["plain"], found["default"])
@@ -113,7 +113,7 @@ def test_a_full_pass_is_plain_unless_the_epochs_view_is_asked_for(views: int) ->
     assert all(torch.equal(found["plain"], found["augmented"]) == (views == 0) for found in method.passes)
 
 
-def test_the_audit_keeps_the_plain_view(settings: Settings) -> None:
+def test_the_audit_keeps_the_plain_view(settings: TrialSettings) -> None:
     """Nothing is trained, so every number is the same whatever the views."""
     assert text(small("zero-shot"), settings) == text(small("zero-shot", views=0), settings)
     assert watched(0, epochs=1)[1].audit.rows[0] == watched(2, epochs=1)[1].audit.rows[0]
@@ -121,15 +121,15 @@ def test_the_audit_keeps_the_plain_view(settings: Settings) -> None:
 
 @pytest.mark.parametrize("method", ["coop", "visprompt", "joapr", "upl", "tip-adapter-f"])
 def test_views_change_what_is_learned_and_repeat_bit_for_bit(
-    method: str, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    method: str, settings: TrialSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen = text(small(method), settings)
     assert (seen == text(small(method, views=0), settings)) == (method == "upl"), "upl trains on the pool, as it is"
     monkeypatch.setattr(loader, "SMALL", 0)
-    assert text(small(method), Settings(cache=str(tmp_path), processors=2)) == seen
+    assert text(small(method), TrialSettings(cache=str(tmp_path), processors=2)) == seen
 
 
-def manual(cell: Cell, number: int, crop: float, settings: Settings) -> Tensor:
+def manual(cell: Cell, number: int, crop: float, settings: TrialSettings) -> Tensor:
     """A cell's training images under a view, preprocessed one by one, [N, 3, H, W]."""
     dataset, backbone = opened(cell.dataset, settings), open_backbone(cell.backbone, "cpu")
     positions = labelled(dataset, cell, settings)["train"].positions.tolist()
@@ -140,10 +140,10 @@ def manual(cell: Cell, number: int, crop: float, settings: Settings) -> Tensor:
     return torch.stack([backbone.preprocess(image) for image in seen])
 
 
-def test_features_and_pixels_are_those_of_the_view(settings: Settings) -> None:
+def test_features_and_pixels_are_those_of_the_view(settings: TrialSettings) -> None:
     cell = small("maple")
     loop = Run(cell, settings).prepare()
-    backbone, views = open_backbone("tiny", "cpu"), loop.material.views
+    backbone, views = open_backbone("tiny", "cpu"), loop.data.views
     assert len(views) == 2
     for number in range(2):
         expected = manual(cell, number, 0.08, settings)
@@ -153,7 +153,7 @@ def test_features_and_pixels_are_those_of_the_view(settings: Settings) -> None:
     assert not torch.equal(views[0].pooled, views[1].pooled)
     with pytest.raises(IndexError):
         views[2]
-    plain = loop.material.train.take(slice(0, 2)).images()
+    plain = loop.data.train.take(slice(0, 2)).images()
     dataset = opened("digits", settings)
     positions = labelled(dataset, cell, settings)["train"].positions[:2]
     images = [dataset.splits["train"].images[position] for position in positions.tolist()]
@@ -161,10 +161,10 @@ def test_features_and_pixels_are_those_of_the_view(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize("views", [0, 3])
-def test_tip_adapters_keys_are_the_mean_over_views_of_half_the_image(views: int, settings: Settings) -> None:
+def test_tip_adapters_keys_are_the_mean_over_views_of_half_the_image(views: int, settings: TrialSettings) -> None:
     cell = small("tip-adapter", views=views)
     run = Run(cell, settings)
-    plain = run.prepare().material.train.pooled
+    plain = run.prepare().data.train.pooled
     assert run.method is not None
     backbone = open_backbone("tiny", "cpu")
     pooled = [backbone.image(manual(cell, number, 0.5, settings)).pooled for number in range(views)] or [plain]
@@ -172,7 +172,7 @@ def test_tip_adapters_keys_are_the_mean_over_views_of_half_the_image(views: int,
     assert torch.allclose(run.method.get_buffer("keys"), expected, atol=1e-5)
 
 
-def test_undeclared_views_are_not_handed_over(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_undeclared_views_are_not_handed_over(settings: TrialSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     kind = METHODS.get("coop")
     contexts: list[Any] = []
     setup = kind.setup
@@ -206,12 +206,12 @@ SETS = [
 @pytest.mark.parametrize("needs", [Needs(), Needs(tokens=True, pixels=True)], ids=["pooled", "all"])
 @pytest.mark.parametrize("sampled", SETS, ids=["own", "mixed", "foreign", "none foreign"])
 def test_features_of_positions_are_rows_of_the_whole(
-    sampled: Sampled, needs: Needs, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sampled: Sampled, needs: Needs, settings: TrialSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dataset, backbone = opened("digits", settings), open_backbone("tiny", "cpu")
     whole = inputs_of(dataset, "train", backbone, needs, settings, sampled)
     monkeypatch.setattr(feature_rows, "WHOLE", 0)
-    alone_ = inputs_of(dataset, "train", backbone, needs, Settings(cache=str(tmp_path)), sampled)
+    alone_ = inputs_of(dataset, "train", backbone, needs, TrialSettings(cache=str(tmp_path)), sampled)
     assert torch.allclose(whole.pooled, alone_.pooled, rtol=0, atol=1e-6 * float(whole.pooled.abs().max()))
     elsewhere = sampled.foreign.positions.tolist() if sampled.foreign else [-1] * len(sampled.positions)
     letters = opened("letters", settings)
@@ -230,15 +230,15 @@ def test_features_of_positions_are_rows_of_the_whole(
 
 
 def test_an_entry_of_positions_holds_each_image_once_and_serves_any_order(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: TrialSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feature_rows, "WHOLE", 0)
     dataset, backbone, store = (
         opened("digits", settings),
         open_backbone("tiny", "cpu"),
-        store_of(Settings(cache=str(tmp_path))),
+        store_of(TrialSettings(cache=str(tmp_path))),
     )
-    first, second = (Origin(dataset, "train", np.array(order), 4) for order in ([5, 3, 700, 3], [700, 5, 5, 3]))
+    first, second = (SampleOrigin(dataset, "train", np.array(order), 4) for order in ([5, 3, 700, 3], [700, 5, 5, 3]))
     one, other = (features_of([origin], backbone, False, store).pooled for origin in (first, second))
     assert torch.equal(one[[0, 1, 2, 1]], one)
     assert torch.equal(other, one[[2, 0, 0, 1]])
@@ -246,7 +246,7 @@ def test_an_entry_of_positions_holds_each_image_once_and_serves_any_order(
     assert np.load(entry / "pooled.npy").shape[0] == 3
 
 
-def test_a_foreign_image_has_the_view_of_its_own_data_set(settings: Settings) -> None:
+def test_a_foreign_image_has_the_view_of_its_own_data_set(settings: TrialSettings) -> None:
     dataset, backbone = opened("digits", settings), open_backbone("tiny", "cpu")
     cell, needs = small("maple"), Needs(pixels=True)
     view = view_of(cell, needs, 1)

@@ -14,7 +14,7 @@ from bench.clip.features import FeatureStore
 from bench.contracts.dataset import SPLITS
 from bench.data import library
 from bench.engine import feature_rows, resources
-from bench.engine.resources import Settings
+from bench.engine.resources import TrialSettings
 from bench.engine.trial import run_cell
 from bench.execution.execute import Request, Setup, make_ready
 from bench.execution.plan import make_plan
@@ -67,7 +67,7 @@ def test_trials_find_everything_there(
     if alone:
         monkeypatch.setattr(feature_rows, "WHOLE", 0)
         monkeypatch.setattr(feature_rows, "SHARE", 1)
-    settings, plan = Settings(cache=str(tmp_path / "cache")), cells(folder, *METHODS_OF_ALL_NEEDS, views=2)
+    settings, plan = TrialSettings(cache=str(tmp_path / "cache")), cells(folder, *METHODS_OF_ALL_NEEDS, views=2)
     reports: list[tuple[int, int | None]] = []
     count = warm(plan, settings, lambda done, total: reports.append((done, total)))
     assert reports[-1] == (count, count)
@@ -88,12 +88,12 @@ def test_trials_find_everything_there(
 
 
 def test_tokens_and_pooled_features_are_one_pass(folder: Path, tmp_path: Path) -> None:
-    settings = Settings(cache=str(tmp_path / "cache"))
+    settings = TrialSettings(cache=str(tmp_path / "cache"))
     assert warm(cells(folder, "coop", "visprompt", "zero-shot"), settings, lambda done, total: None) == IMAGES
 
 
 def test_embedded_data_and_what_no_label_can_be_drawn_for_are_left_to_trials(folder: Path, tmp_path: Path) -> None:
-    settings = Settings(cache=str(tmp_path / "cache"))
+    settings = TrialSettings(cache=str(tmp_path / "cache"))
     impossible = cells(folder, "coop", noise="symmetric", rate=0.5) + cells(
         folder, "coop", dataset="digits", noise="none"
     )

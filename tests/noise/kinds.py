@@ -19,7 +19,7 @@ from bench.contracts.dataset import Split, SplitName
 from bench.contracts.noise import Sampled, Scene
 from bench.data import library
 from bench.engine.labelling import draw, scene_of
-from bench.engine.resources import Settings, encoder_features, encoder_texts
+from bench.engine.resources import TrialSettings, encoder_features, encoder_texts
 from tests.cells import make_cell
 
 SPLITS: tuple[SplitName, ...] = ("train", "validation")
@@ -121,7 +121,7 @@ def sampled(setting: Setting, folder: Path, cache: Path, split: SplitName = "tra
         if not path.exists():
             path.write_text(setting.file if isinstance(setting.file, str) else setting.file(), encoding="utf-8")
         noise = f'{noise}[file="{path}"]'
-    settings = Settings(cache=str(cache))
+    settings = TrialSettings(cache=str(cache))
     cell = make_cell(**{"dataset": "digits", "shots": 16, "noise": noise, "rate": setting.rate, **changes})
     dataset = library.open_dataset("digits")
     scene = scene_of(

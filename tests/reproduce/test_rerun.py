@@ -14,7 +14,7 @@ from PIL import Image
 from bench.cli.main import invoke
 from bench.data import library
 from bench.engine import trial
-from bench.engine.resources import Settings
+from bench.engine.resources import TrialSettings
 from bench.engine.trial import Publish, run_pack
 from bench.grid.keys import resolved
 from bench.records.cell import Cell
@@ -34,7 +34,7 @@ def _publish(store: Store) -> Publish:
 
 def run(cell: Cell, store: Store) -> str:
     key = cell.key(resolved(cell))
-    run_pack([(key, cell)], _publish(store), Settings(cache=cache()))
+    run_pack([(key, cell)], _publish(store), TrialSettings(cache=cache()))
     return key
 
 
