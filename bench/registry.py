@@ -1,9 +1,11 @@
 """Typed registries of plugins: static rows, loaded when first used.
 
-A row is text only, so listing imports no plugin. Third parties add rows through entry-point groups (the name of the
-entry point is the plugin's name, its value is `module:object`) or through `--plugin FILE`, which is imported and calls
-`METHODS.register(name, object)`, or the same of another registry. Precedence never decides silently: two rows of one
-name are an error that names both origins.
+A row is text only, so listing imports no plugin. Third parties add rows in three ways. `--plugin FILE` is imported and
+calls `METHODS.register(name, object, title=…)`, or the same of another registry. A package has an entry point in the
+registry's group, whose name is the plugin's and whose value is `module:object`; or, to say more of its plugins, one in
+the group `noisy_prompt_bench.rows`, whose name is the kind of the registry ("method", "noise" …) and whose value is a
+tuple of `bench.rows.Row` in a module of text alone. Precedence never decides silently: two rows of one name are an
+error that names both origins.
 """
 
 from __future__ import annotations
@@ -15,39 +17,20 @@ import inspect
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 from bench.errors import BenchError, did_you_mean, escape
+from bench.rows import BUILT_IN, Row
+
+__all__ = ["BUILT_IN", "Registry", "Row", "changed", "load_plugin_file"]
 
 T = TypeVar("T")
-BUILT_IN = "built-in"
 WATCHED = ("numpy", "torch", "PIL.ImageFile")  # imported before foreign code, which may change their global state
+ROWS = "noisy_prompt_bench.rows"  # the entry-point group of rows
+SAID = frozenset(field.name for field in fields(Row)) - {"target", "origin", "files"}  # what `register` takes
 changed: dict[str, list[str]] = {}  # global state that foreign code changed when it was imported, by its origin
-
-
-@dataclass(frozen=True)
-class Row:
-    """One plugin: where it is and what it says of itself, without importing it.
-
-    Attributes:
-        name: the name used in `bench.toml` and on the command line.
-        target: "module:object".
-        summary: one line.
-        version: raised whenever results may change; part of every record's key.
-        aliases: other names of the same plugin.
-        origin: "built-in", "package NAME VERSION" or "file NAME".
-        files: where the code of a plugin is that a file has registered: that file, and the object's own.
-    """
-
-    name: str
-    target: str
-    summary: str = ""
-    version: int = 1
-    aliases: tuple[str, ...] = ()
-    origin: str = BUILT_IN
-    files: tuple[str, ...] = ()
 
 
 class Registry(Generic[T]):
@@ -71,7 +54,7 @@ class Registry(Generic[T]):
         """Add a row, with its object where it is already at hand.
 
         Raises:
-            BenchError: a name or an alias is taken.
+            BenchError: a name, an alias or a title is taken.
         """
         self._read_own_rows()
         for name in (row.name, *row.aliases):
@@ -81,23 +64,39 @@ class Registry(Generic[T]):
                     f'{self.kind} "{name}" from {row.origin} is already registered from {taken.origin}; '
                     "rename one of the two."
                 )
+        for other in self._rows.values():
+            if row.title and row.title in (other.title, other.name):
+                raise BenchError(
+                    f'{self.kind} "{row.name}" from {row.origin} has the title "{row.title}" of "{other.name}" from '
+                    f"{other.origin}; choose another one."
+                )
         self._rows[row.name] = row
         self._aliases.update(dict.fromkeys(row.aliases, row.name))
         if obj is not None:
             self._objects[row.name] = self._checked(row, obj)
 
-    def register(self, name: str, obj: T, summary: str = "", version: int = 1, aliases: tuple[str, ...] = ()) -> None:
+    def register(self, name: str, obj: T, summary: str = "", version: int = 1, **more: Any) -> None:
         """Add a plugin from the file that registers it; its origin is that file's name.
 
+        Args:
+            name: of the plugin.
+            obj: the plugin itself.
+            summary: one line.
+            version: raised whenever results may change.
+            more: what else its row says: `aliases`, and `title`, `family`, `cost` … as in `bench.rows.Row`.
+
         Raises:
-            BenchError: a name or an alias is taken, or the object is of another kind.
+            BenchError: a name, an alias or a title is taken, a row does not say such a thing, or the object is of
+                another kind.
         """
+        if unknown := sorted(more.keys() - SAID):
+            raise BenchError(f'{self.kind} "{name}": a row has no "{unknown[0]}"; {did_you_mean(unknown[0], SAID)}')
         frame, module = inspect.currentframe(), getattr(obj, "__module__", "")
         caller = frame.f_back.f_globals.get("__file__") if frame is not None and frame.f_back is not None else None
         own = getattr(sys.modules.get(module), "__file__", None)
         files = tuple(dict.fromkeys(str(Path(file).resolve()) for file in (caller, own) if file))
         target, origin = f"{module}:{getattr(obj, '__qualname__', name)}", Path(files[0]).name if files else "unknown"
-        self.add(Row(name, target, summary, version, aliases, f"file {origin}", files), obj)
+        self.add(Row(name, target, summary, version, origin=f"file {origin}", files=files, **more), obj)
 
     def rows(self) -> tuple[Row, ...]:
         """All rows in the order of registration; nothing is imported."""
@@ -113,11 +112,15 @@ class Registry(Generic[T]):
         Raises:
             BenchError: the name is unknown.
         """
-        self._scan_entry_points()
-        found = self._rows.get(self._aliases.get(name, name))
+        found = self.find(name)
         if found is None:
             raise BenchError(f'unknown {self.kind} "{name}"; {did_you_mean(name, [*self._rows, *self._aliases])}')
         return found
+
+    def find(self, name: str) -> Row | None:
+        """The row of a name or an alias, or None."""
+        self._scan_entry_points()
+        return self._rows.get(self._aliases.get(name, name))
 
     def get(self, name: str) -> T:
         """The plugin itself, imported at its first use.
@@ -167,9 +170,31 @@ class Registry(Generic[T]):
         self._scanned = True
         for point in importlib.metadata.entry_points(group=self.group):
             package = point.dist
-            origin = f"package {package.name} {package.version}" if package else "an installed package"
             summary = str(package.metadata.json.get("summary", "")) if package else ""
-            self.add(Row(point.name, point.value, summary, origin=origin))
+            self.add(Row(point.name, point.value, summary, origin=_origin(point)))
+        for point in importlib.metadata.entry_points(group=ROWS):
+            if point.name == self.kind:
+                for row in _package_rows(point):
+                    self.add(row)
+
+
+def _origin(point: importlib.metadata.EntryPoint) -> str:
+    return f"package {point.dist.name} {point.dist.version}" if point.dist else "an installed package"
+
+
+def _package_rows(point: importlib.metadata.EntryPoint) -> Iterator[Row]:
+    """The rows that an entry point names, with the package as their origin.
+
+    Raises:
+        BenchError: it does not load, or is no tuple of rows.
+    """
+    origin = _origin(point)
+    with _foreign(origin, f"the rows of {origin} do not load from {point.value}"):
+        rows = point.load()
+    for row in rows if isinstance(rows, tuple | list) else [rows]:
+        if not isinstance(row, Row):
+            raise BenchError(f"{point.value} of {origin} is not a tuple of bench.rows.Row; make it one.")
+        yield replace(row, origin=origin, files=())
 
 
 def load_plugin_file(path: str) -> None:

@@ -23,14 +23,13 @@ from bench.records.record import Record
 from bench.reports.names import (
     AS_IS,
     DAGGER,
-    DISPLAY,
-    NOISE,
     REFERENCE,
     SIGNS,
     UNCHANGED,
     method_name,
+    method_order,
     noise_name,
-    order,
+    noise_order,
 )
 from bench.variants import variant_text
 
@@ -102,8 +101,8 @@ def tidy(records: Iterable[Record], defaults: Defaults | None = None) -> pd.Data
     frame = pd.DataFrame(rows)
     if frame.empty:
         return frame
-    methods = {name: i for i, name in enumerate(order([r.cell.method for r in chosen], DISPLAY))}
-    kinds = {name: i for i, name in enumerate(order([str(kind) for kind in frame["noise"]], NOISE))}
+    methods = {name: i for i, name in enumerate(method_order(r.cell.method for r in chosen))}
+    kinds = {name: i for i, name in enumerate(noise_order(str(kind) for kind in frame["noise"]))}
     frame = frame.assign(_m=frame["method"].map(methods), _k=frame["noise"].map(kinds))
     by = ["setting", "_m", "variant", "subset", "_k", "rate", "seed"]
     return frame.sort_values(by, kind="stable").drop(columns=["_m", "_k"]).reset_index(drop=True)

@@ -4,80 +4,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
 
-# Families in the order of the tables; where there are many rows, each has a figure of its own.
-FAMILIES: dict[str, dict[str, str]] = {
-    "references": {"zero-shot": "Zero-shot", "coop": "CoOp"},
-    "losses": {
-        "gce-coop": "GCE-CoOp",
-        "promptmae": "PromptMAE",
-        "sce": "SCE",
-        "double-softmax": "Double softmax",
-        "elr": "ELR",
-    },
-    "relabelling": {
-        "joapr": "JoAPR",
-        "dividemix": "DivideMix",
-        "co-teaching": "Co-teaching",
-        "deft": "DeFT",
-        "upl": "UPL",
-    },
-    "splits": {
-        "nlprompt": "NLPrompt",
-        "tecoprompt": "TecoPrompt",
-        "ot-clean": "CE on OT-clean",
-        "zero-shot-filter": "Zero-shot filter",
-        "visprompt": "VisPrompt",
-        "coop-split": "CoOp with VisPrompt's split",
-    },
-    "prompts": {
-        "cocoop": "CoCoOp",
-        "kgcoop": "KgCoOp",
-        "prograd": "ProGrad",
-        "plot": "PLOT",
-        "maple": "MaPLe",
-        "promptsrc": "PromptSRC",
-    },
-    "features": {
-        "linear-probe": "Linear probe",
-        "clip-adapter": "CLIP-Adapter",
-        "tip-adapter": "Tip-Adapter",
-        "tip-adapter-f": "Tip-Adapter-F",
-    },
-}
-FAMILY_WORDS = {
-    "references": "variants of CoOp",
-    "losses": "methods with another loss",
-    "relabelling": "methods with new labels or other networks",
-    "splits": "methods that split the set",
-    "prompts": "methods with other prompts",
-    "features": "methods on features alone",
-    "others": "other methods",
-}
-DISPLAY = {name: shown for family in FAMILIES.values() for name, shown in family.items()}
+from bench.plugins import METHODS, NOISE
+from bench.registry import Registry
+from bench.rows import BUILT_IN, FAMILIES, OTHERS
+
 AS_IS = "as-is"  # in tables, noise `none` on labels of which nobody knows whether they are right
+AS_THEY_ARE = "Labels as they are"  # its title
 UNCHANGED = ("none", AS_IS)
-NOISE = {
-    "none": "Clean",
-    AS_IS: "Labels as they are",
-    "symmetric": "Symmetric",
-    "symmetric-inclusive": "Symmetric incl. true class",
-    "asymmetric": "Asymmetric",
-    "class-map": "Class map",
-    "cifar10-map": "CIFAR-10 map",
-    "superclass": "Superclass",
-    "replacement": "Replacement",
-    "matrix": "Transition matrix",
-    "instance": "Instance-dependent",
-    "confusion": "Confusion",
-    "open-set": "Open-set",
-    "imbalanced": "Class-imbalanced",
-    "human": "Human",
-    "given": "Given",
-    "mask": "Mask",
-}
-PAIRS = ("asymmetric", "class-map", "cifar10-map", "superclass", "replacement[pattern=pair]")
 TIE = "="
 SIGNS = {
     "failed": ("F", "failed"),
@@ -88,7 +25,7 @@ SIGNS = {
     "no_number": ("N", "finished without a finite accuracy"),
 }
 SECTIONS = ("reference", "method", "oracle")
-REFERENCE = "zero-shot"
+REFERENCE, BASELINE = "zero-shot", "coop"
 DAGGER = "†"
 
 
@@ -98,15 +35,13 @@ def method_name(method: str) -> str:
     >>> method_name("coop"), method_name("mine"), method_name("CoOp")
     ('CoOp', 'mine', 'CoOp (plugin)')
     """
-    return DISPLAY.get(method, _apart(method, DISPLAY))
+    return _title(METHODS, method, method)
 
 
 def family(method: str) -> str:
     """The family of a method; of an unknown one "others"."""
-    return next((name for name, members in FAMILIES.items() if method in members), "others")
-
-
-TOLD = {"human": "human[labels=worst]", "replacement": "replacement[pattern=symmetric]"}  # defaults worth a word
+    row = METHODS.find(method)
+    return OTHERS if row is None else row.family
 
 
 def noise_name(kind: str) -> str:
@@ -123,26 +58,37 @@ def noise_name(kind: str) -> str:
 
 def noise_parts(kind: str) -> tuple[str, str]:
     """The name of a noise kind without its options, and these in words; of a file the last part of its path."""
-    name, _, options = TOLD.get(kind, kind).removesuffix("]").partition("[")
-    pairs = [option.partition("=") for option in options.split(",")] if options else []
+    name, options = _options(kind)
+    row = NOISE.find(name)
+    if row is not None and not options and row.spelled:
+        options = [row.spelled]
+    pairs = [option.partition("=") for option in options]
     told = [
         (option.replace("_", " "), "" if value == "true" else value.rpartition("/")[2]) for option, _, value in pairs
     ]
     words = ", ".join(" ".join(pair).strip() for pair in told)
-    return NOISE.get(name, _apart(name[:1].upper() + name[1:], NOISE)), words
+    return AS_THEY_ARE if name == AS_IS else _title(NOISE, name, name[:1].upper() + name[1:]), words
 
 
-def _apart(name: str, known: Mapping[str, str]) -> str:
-    """The name of a plugin, which must not stand for one of ours in a table."""
-    return f"{name} (plugin)" if name in known.values() else name
+def _options(kind: str) -> tuple[str, list[str]]:
+    """The name of a variant, and its options as they are written."""
+    name, _, options = kind.removesuffix("]").partition("[")
+    return name, options.split(",") if options else []
+
+
+def _title(registry: Registry[Any], name: str, plain: str) -> str:
+    """The title of a row, else the plain name, which must not stand for another one's title in a table."""
+    row = registry.find(name)
+    if row is not None and row.title:
+        return row.title
+    return f"{plain} (plugin)" if plain in {AS_THEY_ARE, *(row.title for row in registry.rows())} else plain
 
 
 def identifiable(kind: str, rate: float) -> bool:
-    """Whether labels alone can tell the truth: not above one half where wrong labels of a class are of one other class.
-
-    Of a class map of your own it is taken that each class has one target.
-    """
-    return rate <= 0.5 or not kind.startswith(PAIRS)
+    """Whether labels alone can tell the truth, by the row of the kind; of an unknown kind it is taken that they can."""
+    name, options = _options(kind)
+    row = NOISE.find(name)
+    return row is None or rate <= row.identifiable or (bool(row.beside) and row.beside not in options)
 
 
 def column_name(kind: str, rate: float) -> str:
@@ -169,7 +115,19 @@ def file_part(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_")
 
 
-def order(names: list[str], known: dict[str, str]) -> list[str]:
-    """`names` without repeats, those in `known` first and in its order, the others by alphabet."""
-    rank = {name: index for index, name in enumerate(known)}
-    return sorted(set(names), key=lambda name: (rank.get(name, len(rank)), name))
+def method_order(names: Iterable[str]) -> list[str]:
+    """`names` without repeats: by family, in it ours in the order of their rows, then others by alphabet."""
+    return sorted(set(names), key=partial(_place, METHODS))
+
+
+def noise_order(names: Iterable[str]) -> list[str]:
+    """`names` of kinds or variants without repeats: ours in the order of their rows, then others by alphabet."""
+    return sorted(set(names), key=lambda name: (name not in UNCHANGED, name != UNCHANGED[0], *_place(NOISE, name)))
+
+
+def _place(registry: Registry[Any], name: str) -> tuple[int, int, str]:
+    """Place of the family, place among our rows, and the name."""
+    row = registry.find(name)
+    ours = [known.name for known in registry.rows() if known.origin == BUILT_IN]
+    place = ours.index(name) if name in ours else len(ours)
+    return list(FAMILIES).index(OTHERS if row is None else row.family), place, name

@@ -21,7 +21,9 @@ class Halved(CoOp):
         return {"half_ce": super().objective(logits, batch)["ce"] / 2}
 
 
-METHODS.register("halved-coop", Halved, "CoOp at half the loss", aliases=("halved",))
+METHODS.register(
+    "halved-coop", Halved, "CoOp at half the loss", aliases=("halved",), title="Halved CoOp", family="losses", cost=5
+)
 '''
 
 
@@ -37,6 +39,11 @@ def test_a_method_from_a_file(tmp_path: Path) -> None:
     assert listed.returncode == 0, listed.stderr
     row = next(row for row in json.loads(listed.stdout) if row["name"] == "halved-coop")
     assert (row["origin"], row["summary"]) == ("file mine.py", "CoOp at half the loss")
+    assert (row["title"], row["family"], row["cost"]) == ("Halved CoOp", "losses", 5)
+    small = ["--set", "noise=none", "--set", "epochs=10", "--set", "shots=2", "--set", "seed=1", "--json"]
+    plans = [bench(tmp_path, "plan", "--plugin", "mine.py", "--set", f"method={m}", *small) for m in ("coop", "halved")]
+    usual, dear = (json.loads(plan.stdout)["estimate_seconds"] for plan in plans)
+    assert dear > usual
     run = bench(
         tmp_path, "run", "--plugin", "mine.py", "--set", "method=halved", "--set", "noise=none", "--set", "epochs=1",
         "--set", "shots=2", "--scheduler", "local", "--workers", "2",
@@ -47,7 +54,7 @@ def test_a_method_from_a_file(tmp_path: Path) -> None:
     assert set(records[0]["cost"]["optimizer_steps"]) == {"all", "half_ce"}
     report = bench(tmp_path, "report", "--markdown", "--plugin", "mine.py")
     assert report.returncode == 0, report.stderr
-    assert "halved-coop" in (tmp_path / "results" / "report" / "report.md").read_text(encoding="utf-8")
+    assert "Halved CoOp" in (tmp_path / "results" / "report" / "report.md").read_text(encoding="utf-8")
 
 
 EXITING = """

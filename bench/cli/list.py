@@ -18,6 +18,7 @@ REGISTRIES: Mapping[str, Registry[Any]] = {
     "datasets": DATASETS,
     "backbones": BACKBONES,
 }
+MORE: Mapping[str, Sequence[str]] = {"methods": ("family", "cost"), "noise": ("identifiable", "beside")}
 GRIDS = "grids"
 KINDS = (*REGISTRIES, GRIDS)
 
@@ -68,6 +69,7 @@ def _registered(what: str) -> list[dict[str, Any]]:
             "origin": row.origin,
             "version": row.version,
             "aliases": [*row.aliases],
+            **{name: getattr(row, name) for name in ("title", "paper", *MORE.get(what, ()))},
         }
         for row in registry.rows()
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.registry import Row
+from bench.rows import Row
 
 ROWS = (
     Row(

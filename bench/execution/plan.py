@@ -13,17 +13,16 @@ from bench.data.library import Library
 from bench.errors import BenchError, did_you_mean
 from bench.grid.expand import Grid, PlannedCell
 from bench.grid.freshness import stale_parts
+from bench.plugins import METHODS
 from bench.records.cell import Cell
 from bench.records.record import UNFINISHED, Record, Status
 from bench.records.store import Store
 
 RETRY = (*UNFINISHED, "all")
-# Where no like cell has been run: seconds per epoch, and once per cell. Measured with `tiny` on one core, and relative
-# to CoOp for methods that encode texts for each image or run the image tower; a ViT-B/16 without GPU takes about thirty
-# times as long.
+# Where no like cell has been run: seconds per epoch of CoOp, and once per cell. Measured with `tiny` on one core; a
+# ViT-B/16 without GPU takes about thirty times as long. What a method takes relative to CoOp stands in its row.
 SECONDS_PER_EPOCH = {"tiny": 0.06}
 OTHER_SECONDS_PER_EPOCH = 3.0
-RELATIVE_COST = {"plot": 4, "cocoop": 8, "visprompt": 10, "maple": 10, "promptsrc": 10, "deft": 20, "dividemix": 3}
 CELL_SECONDS = 1.0
 RECORD_BYTES = 100_000
 
@@ -155,12 +154,18 @@ def _estimate(todo: Iterable[PlannedCell], records: Iterable[Record]) -> Estimat
 
 def _default_seconds(cell: Cell) -> float:
     rate = SECONDS_PER_EPOCH.get(cell.backbone, OTHER_SECONDS_PER_EPOCH)
-    return rate * RELATIVE_COST.get(cell.method, 1) * cell.epochs + CELL_SECONDS
+    return rate * relative_cost(cell.method) * cell.epochs + CELL_SECONDS
+
+
+def relative_cost(method: str) -> float:
+    """Seconds of a method relative to CoOp's, as its row says; of an unknown one 1."""
+    row = METHODS.find(method)
+    return 1.0 if row is None else row.cost
 
 
 def _scale(cell: Cell, likeness: tuple[str, ...]) -> float:
     """Return the factor that divides a rate shared by all methods, and multiplies it again."""
-    return 1 if cell.method in likeness else RELATIVE_COST.get(cell.method, 1)
+    return 1 if cell.method in likeness else relative_cost(cell.method)
 
 
 def _likeness(cell: Cell) -> tuple[tuple[str, ...], ...]:

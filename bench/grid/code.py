@@ -42,6 +42,7 @@ NEUTRAL: Final = frozenset(
         "machine",
         "plugins",
         "registry",
+        "rows",
         "records/provenance",
         "records/store",
         "grid/code",

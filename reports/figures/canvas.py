@@ -20,7 +20,7 @@ from bench.reports.document import Drawn
 from bench.reports.figures.fonts import fit
 from bench.reports.figures.style import RC, TEXT_WIDTH, Look, look
 from bench.reports.frame import written
-from bench.reports.names import NOISE, SECTIONS, UNCHANGED, order
+from bench.reports.names import SECTIONS, UNCHANGED, noise_order
 from bench.reports.tables.accuracy import Column, evenly, summarize
 
 Outcomes: TypeAlias = Callable[
@@ -86,7 +86,7 @@ class Material:
     def columns(self, quantity: str) -> list[Column]:
         """Noise kinds and rates in which a quantity has numbers, in order."""
         found = self.levels.loc[self.levels["quantity"] == quantity, ["noise", "rate"]].drop_duplicates()
-        kinds = order([str(kind) for kind in found["noise"]], NOISE)
+        kinds = noise_order(str(kind) for kind in found["noise"])
         pairs = {(str(k), float(r)) for k, r in zip(found["noise"], found["rate"], strict=True)}
         return sorted(pairs, key=lambda pair: (kinds.index(pair[0]), pair[1]))
 
@@ -125,7 +125,7 @@ def seeds_text(counts: pd.Series[int]) -> str:
 def kinds_of(summary: pd.DataFrame) -> tuple[list[str], list[str]]:
     """The kinds of noise that have numbers, in order: those with rates, and those without."""
     known = summary[summary["n"] > 0]
-    kinds = [k for k in order([str(k) for k in known["noise"]], NOISE) if k not in UNCHANGED]
+    kinds = [k for k in noise_order(str(k) for k in known["noise"]) if k not in UNCHANGED]
     rated = set(known.loc[known["rate"] > 0, "noise"])
     return [kind for kind in kinds if kind in rated], [kind for kind in kinds if kind not in rated]
 

@@ -22,8 +22,9 @@ from bench.reports.figures.parallel import perform
 from bench.reports.figures.reliability import reliability
 from bench.reports.figures.style import RC
 from bench.reports.frame import truth_known
-from bench.reports.names import FAMILIES, FAMILY_WORDS, family
+from bench.reports.names import family
 from bench.reports.tables.accuracy import describe, measured, parts
+from bench.rows import FAMILIES
 
 __all__ = ["KINDS", "Drawn", "draw", "save"]
 
@@ -139,9 +140,9 @@ def _families(part: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
     families, plain = part["method"].map(family), part["variant"] == part["method"]
     anchor = (families == ANCHORS) & plain
     figures = []
-    for name in [*FAMILIES, "others"]:
+    for name, told in FAMILIES.items():
         mine = (families == name) & ~anchor
-        words = f", {FAMILY_WORDS.get(name, name)}"
+        words = f", {told}"
         if part[mine | anchor]["label"].nunique() <= LINES:
             figures.append((f"-{name}", words, mine))
             continue

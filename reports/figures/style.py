@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from bench.reports.names import UNCHANGED
+from bench.plugins import METHODS
+from bench.reports.names import BASELINE, UNCHANGED
+from bench.rows import COLORS, Row
 
 Dash: TypeAlias = str | tuple[int, tuple[float, ...]]
 
@@ -20,9 +22,11 @@ TEXT_WIDTH = 6.8
 BLACK, GREY = "#000000", "#777777"
 ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7"
 PALETTE = (ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE)
+NAMED_COLORS = dict(zip(COLORS, (BLACK, *PALETTE), strict=True))
 OTHER_MARKERS = ("P", "X", "h", "p", "<", ">", "d", "*")
 RATE_MARKERS = ("*", "o", "s", "^", "D", "v", "P")
 DASHES: tuple[Dash, ...] = ((0, (5.0, 1.5)), (0, (3.0, 1.2, 1.0, 1.2)), (0, (5.0, 1.0, 1.0, 1.0, 1.0, 1.0)))
+NAMED_DASHES: dict[str, Dash] = {"solid": "-", "dotted": ":", "dashed": DASHES[0]}
 FONT = "DejaVu Sans"  # comes with matplotlib; `bench.reports.figures.fonts` adds others for what it does not have
 RC: Any = {
     "font.family": "sans-serif",
@@ -71,54 +75,33 @@ class Look:
         return {"color": self.color, "linestyle": self.dash, "markerfacecolor": face, "markeredgecolor": self.color}
 
 
-KNOWN = {
-    "zero-shot": Look(BLACK, "", ":"),
-    "coop": Look(VERMILLION, "o"),
-    "gce-coop": Look(BLUE, "s"),
-    "promptmae": Look(GREEN, "^"),
-    "sce": Look(SKY, "P"),
-    "double-softmax": Look(ORANGE, "X"),
-    "elr": Look(PURPLE, "d"),
-    "nlprompt": Look(BLUE, "h"),
-    "tecoprompt": Look(SKY, "p"),
-    "ot-clean": Look(GREEN, "<"),
-    "zero-shot-filter": Look(ORANGE, ">"),
-    "visprompt": Look(PURPLE, "v"),
-    "coop-split": Look(PURPLE, "*", (0, (5.0, 1.5))),
-    "joapr": Look(ORANGE, "D"),
-    "dividemix": Look(BLUE, "X"),
-    "co-teaching": Look(GREEN, "P"),
-    "deft": Look(SKY, "v"),
-    "upl": Look(PURPLE, "s"),
-    "cocoop": Look(BLUE, "^"),
-    "kgcoop": Look(GREEN, "D"),
-    "prograd": Look(ORANGE, "s"),
-    "plot": Look(SKY, "d"),
-    "maple": Look(PURPLE, "P"),
-    "promptsrc": Look(BLACK, "h"),
-    "linear-probe": Look(BLUE, "p"),
-    "clip-adapter": Look(GREEN, "*"),
-    "tip-adapter": Look(ORANGE, "v"),
-    "tip-adapter-f": Look(PURPLE, "^"),
-}
-
-
 def look(method: str, variant: str, section: str) -> Look:
     """The look of a row of a table: registry name, variant ("gce-coop[q=0.5]") and section.
 
-    Oracle rows are grey and dashed, with the marker of their method unless that is CoOp. A method that is not in
-    `KNOWN` draws its look from a hash of its name, a variant its dash from a hash of its text.
+    Oracle rows are grey and dashed, with the marker of their method unless that is CoOp. What the row of a method in
+    the registry leaves open is drawn from a hash of its name, the dash of a variant from a hash of its text.
     """
+    base = _base(method)
     if section == "oracle":
-        return Look(GREY, "" if method == "coop" else KNOWN.get(method, KNOWN["coop"]).marker, (0, (4.0, 2.0)))
-    base = KNOWN.get(method) or Look(
+        return Look(GREY, "" if method == BASELINE else base.marker, (0, (4.0, 2.0)))
+    if variant == method or section == "reference":
+        return base
+    return Look(base.color, base.marker, DASHES[_hash(variant, "dash") % len(DASHES)], filled=False)
+
+
+def _base(method: str) -> Look:
+    """The look of a method without options."""
+    row = METHODS.find(method) or Row(method, "")
+    drawn = Look(
         PALETTE[_hash(method, "colour") % len(PALETTE)],
         OTHER_MARKERS[_hash(method, "marker") % len(OTHER_MARKERS)],
         ("-", *DASHES)[_hash(method, "dash") % (len(DASHES) + 1)],
     )
-    if variant == method or section == "reference":
-        return base
-    return Look(base.color, base.marker, DASHES[_hash(variant, "dash") % len(DASHES)], filled=False)
+    return Look(
+        NAMED_COLORS.get(row.color, drawn.color),
+        {"": drawn.marker, "none": ""}.get(row.marker, row.marker),
+        NAMED_DASHES.get(row.dash, NAMED_DASHES["solid"] if row.color else drawn.dash),
+    )
 
 
 def noise_looks(columns: Sequence[tuple[str, float]]) -> dict[tuple[str, float], Look]:

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from bench.records.record import Record
-from bench.reports.names import NOISE, REFERENCE, SIGNS, column_name, identifiable, noise_name
+from bench.reports.names import REFERENCE, SIGNS, column_name, identifiable, noise_name, noise_order
 from bench.reports.output.front_page import unfinished
 from bench.reports.tables.accuracy import as_dicts, describe, measured, parts, summarize
 from bench.reports.tables.ties import Judged, judge
@@ -133,10 +133,10 @@ def _best(part: pd.DataFrame) -> tuple[Best, ...]:
     }
     references = summary[summary["method"] == REFERENCE]
     zero = {(row["noise"], float(row["rate"])): float(row["mean"]) for row in as_dicts(references)}
-    rank = {kind: index for index, kind in enumerate(NOISE)}
     judged = judge(part)
+    rank = noise_order(kind for kind, _ in judged)
     found = []
-    for column in sorted(judged, key=lambda column: (rank.get(column[0], len(rank)), column)):
+    for column in sorted(judged, key=lambda column: (rank.index(column[0]), column)):
         if identifiable(*column):
             row = known[judged[column].labels[0], *column]
             mean, sd, n = (row[name] for name in ("mean", "sd", "n"))

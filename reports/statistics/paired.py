@@ -12,7 +12,7 @@ import pandas as pd
 from scipy import stats
 
 from bench.reports.document import Entry, Row, Section, Table
-from bench.reports.names import identifiable
+from bench.reports.names import BASELINE, identifiable
 from bench.reports.tables.accuracy import (
     Column,
     as_dicts,
@@ -27,7 +27,6 @@ from bench.reports.tables.accuracy import (
 from bench.statistics import SMALLEST_SD
 
 ALPHA = 0.05
-BASELINE = "coop"
 SIGNED_RANKS = 6  # the fewest pairs at which a two-sided Wilcoxon signed-rank test can fall below 5 %: 2/2^6
 APART = "*"
 PAIR = ["noise", "rate", "seed", "mask"]

@@ -16,7 +16,6 @@ from bench.reports.document import Entry, Row, Section, Table
 from bench.reports.frame import anchored
 from bench.reports.names import (
     DAGGER,
-    NOISE,
     REFERENCE,
     SECTIONS,
     SIGNS,
@@ -26,8 +25,8 @@ from bench.reports.names import (
     file_part,
     identifiable,
     noise_name,
+    noise_order,
     noise_parts,
-    order,
     percent,
 )
 from bench.reports.tables.ties import Judged, judge, marks, resolution
@@ -212,7 +211,7 @@ def _joined(signs: pd.Series[str]) -> str:
 
 def columns_of(summary: pd.DataFrame) -> list[Column]:
     """The noise columns of a summary, in order."""
-    kinds = order([str(kind) for kind in summary["noise"]], NOISE)
+    kinds = noise_order(str(kind) for kind in summary["noise"])
     return [(kind, float(r)) for kind in kinds for r in sorted(set(summary.loc[summary["noise"] == kind, "rate"]))]
 
 

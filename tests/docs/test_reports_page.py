@@ -12,10 +12,11 @@ from typer.main import get_command
 
 from bench.cli.app import app
 from bench.engine.audit import CALIBRATION_BINS
+from bench.plugins import NOISE
 from bench.reports.build import FORMATS, build_report
 from bench.reports.figures import kinds, ranks
 from bench.reports.frame import ENDS
-from bench.reports.names import PAIRS, SIGNS
+from bench.reports.names import SIGNS
 from bench.reports.published import numbers
 from bench.reports.statistics import bootstrap, friedman
 from bench.reports.statistics.paired import SIGNED_RANKS
@@ -119,5 +120,6 @@ def test_the_limits_are_those_of_the_code():
     ]  # fmt: skip
     for text in told:
         assert text in PLAIN, text
-    for kind in PAIRS:
-        assert f"`{kind}`" in PLAIN
+    for row in NOISE.rows():
+        if row.identifiable < 1:
+            assert f"`{row.name}{f'[{row.beside}]' if row.beside else ''}`" in PLAIN

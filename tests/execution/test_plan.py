@@ -7,7 +7,7 @@ import pytest
 from bench.cli.commands import _on_top
 from bench.console import duration
 from bench.errors import BenchError
-from bench.execution.plan import RELATIVE_COST, make_plan
+from bench.execution.plan import make_plan, relative_cost
 from bench.grid.expand import Grid, PlannedCell
 from bench.machine import WORKER_BYTES, Machine, cpus, this_machine
 from bench.records.cell import Cell
@@ -65,7 +65,7 @@ def test_counts_and_the_unfinished_that_stay(store: Store) -> None:
 def test_time_is_scaled_from_like_cells_and_shared_by_workers(store: Store) -> None:
     longer, other, dear = cell(7, epochs=4), cell(7, method="joapr"), cell(7, method="deft")
     dearer = make_plan(grid(dear), store).estimate.seconds[dear.key(VERSIONS)]
-    assert dearer == pytest.approx(3.0 * RELATIVE_COST["deft"])
+    assert dearer == pytest.approx(3.0 * relative_cost("deft"))
     plan = make_plan(grid(longer, other), store)
     assert plan.estimate.seconds[longer.key(VERSIONS)] == pytest.approx(6.0)  # 3 s for 2 epochs
     assert plan.estimate.seconds[other.key(VERSIONS)] == pytest.approx(3.0)  # no like method: data set and backbone

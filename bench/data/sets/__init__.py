@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.registry import Row
+from bench.rows import Row
 
 ROWS = (
     Row("digits", "bench.data.sets.digits:Digits", "1,797 real handwritten digits of 8 x 8 pixels, 10 classes"),

@@ -8,12 +8,13 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
+from bench.plugins import METHODS
 from bench.reports.figures import canvas
 from bench.reports.figures import curves as curve_figures
 from bench.reports.figures import kinds as figure_kinds
 from bench.reports.figures.curves import thinned
 from bench.reports.figures.kinds import KINDS, Drawn, draw
-from bench.reports.figures.style import COLUMN_WIDTH, KNOWN, TEXT_WIDTH, look, noise_looks
+from bench.reports.figures.style import COLUMN_WIDTH, TEXT_WIDTH, VERMILLION, Look, look, noise_looks
 from bench.reports.frame import curves, tidy
 from bench.reports.names import noise_name
 from bench.reports.output.front_page import index
@@ -112,13 +113,15 @@ def test_thin_stores_draw_without_a_warning(records: list, tmp_path: Path, png_o
 
 
 def test_a_look_belongs_to_a_name():
-    assert look("coop", "coop", "method") == KNOWN["coop"]
+    known = look("coop", "coop", "method")
+    assert known == Look(VERMILLION, "o")
     variant = look("coop", "coop[context=4]", "method")
-    assert (variant.color, variant.marker) == (KNOWN["coop"].color, KNOWN["coop"].marker)
-    assert variant.dash != KNOWN["coop"].dash
+    assert (variant.color, variant.marker) == (known.color, known.marker)
+    assert variant.dash != known.dash
     assert look("theirs", "theirs", "method") == look("theirs", "theirs", "method")
     assert look("coop", "coop", "oracle").color == "#777777"
-    assert len({(k.color, k.marker) for k in KNOWN.values()}) == len(KNOWN)
+    ours = [look(name, name, "method") for name in METHODS]
+    assert len({(one.color, one.marker) for one in ours}) == len(ours)
 
 
 def test_many_rows_are_drawn_family_by_family(tmp_path: Path, data_only: None, accuracy_only: None):

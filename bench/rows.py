@@ -1,0 +1,96 @@
+"""Rows of the registries: what plugins say of themselves, as text, so that tables, figures and plans import none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from bench.errors import BenchError, did_you_mean
+
+BUILT_IN: Final = "built-in"
+OTHERS: Final = "others"
+# Families of methods in the order of tables, in words; where there are many rows, each has a figure of its own.
+FAMILIES: Final[Mapping[str, str]] = {
+    "references": "variants of CoOp",
+    "losses": "methods with another loss",
+    "relabelling": "methods with new labels or other networks",
+    "splits": "methods that split the set",
+    "prompts": "methods with other prompts",
+    "features": "methods on features alone",
+    OTHERS: "other methods",
+}
+COLORS: Final = ("black", "orange", "sky", "green", "blue", "vermillion", "purple")
+MARKERS: Final = ("none", *"osD^v<>PXdhp*")
+DASHES: Final = ("solid", "dotted", "dashed")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One plugin: where it is and what it says of itself, without importing it.
+
+    Attributes:
+        name: the name used in `bench.toml` and on the command line.
+        target: "module:object".
+        summary: one line.
+        version: raised whenever results may change; part of every record's key.
+        aliases: other names of the same plugin.
+        origin: "built-in", "package NAME VERSION" or "file NAME".
+        files: where the code of a plugin is that a file has registered: that file, and the object's own.
+        title: the name in tables and figures; empty for the name as it is.
+        paper: where it is from, for example "Zhou et al., IJCV 2022, arXiv 2109.01134".
+        family: of a method, one of `FAMILIES`: where it stands in tables and figures.
+        cost: of a method, seconds per epoch relative to CoOp's, for estimates before a like cell has been run.
+        color: of a method in figures, one of `COLORS`; this and the next two follow from the name where empty.
+        marker: one of `MARKERS`, as matplotlib writes them.
+        dash: one of `DASHES`; solid where a colour is given.
+        identifiable: of a kind of noise, the highest rate at which labels alone can tell the truth; 0.5 where the wrong
+            labels of a class are all of one other class. Above it nothing is ranked.
+        beside: the option that this limit belongs to, such as "pattern=pair"; empty where it always holds.
+        spelled: a default option that the title names all the same, such as "labels=worst".
+
+    Raises:
+        BenchError: a value is not one of these.
+    """
+
+    name: str
+    target: str
+    summary: str = ""
+    version: int = 1
+    aliases: tuple[str, ...] = ()
+    origin: str = BUILT_IN
+    files: tuple[str, ...] = ()
+    title: str = ""
+    paper: str = ""
+    family: str = OTHERS
+    cost: float = 1.0
+    color: str = ""
+    marker: str = ""
+    dash: str = ""
+    identifiable: float = 1.0
+    beside: str = ""
+    spelled: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what tables, figures and plans could not use."""
+        lists = {"family": FAMILIES, "color": ("", *COLORS), "marker": ("", *MARKERS), "dash": ("", *DASHES)}
+        for field, known in lists.items():
+            value = getattr(self, field)
+            if value not in known:
+                self._refuse(field, did_you_mean(str(value), filter(None, known)))
+        for field in ("title", "paper", "beside", "spelled"):
+            text = getattr(self, field)
+            if not isinstance(text, str) or not text.isprintable() or text != text.strip():
+                self._refuse(field, "expected one line of text.")
+        for field, most in (("cost", 1e6), ("identifiable", 1.0)):
+            number = getattr(self, field)
+            usable = isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number)
+            if not usable or not 0 < number <= most:
+                self._refuse(field, f"expected a number above 0, at most {most:g}.")
+        for field in ("beside", "spelled"):
+            if (text := getattr(self, field)) and not all(text.partition("=")):
+                self._refuse(field, "expected option=value.")
+
+    def _refuse(self, field: str, expected: str) -> None:
+        raise BenchError(f'"{self.name}" from {self.origin}: {field} = {getattr(self, field)!r}: {expected}')

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import importlib.metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.errors import BenchError
+from bench.registry import ROWS, Registry
+from bench.rows import Row
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({"family": "loses"}, '"a" from built-in: family = \'loses\': did you mean "losses"?'),
+        ({"color": "#FF0000"}, "color = '#FF0000': known: black, blue, green, orange, purple, sky, vermillion."),
+        ({"marker": "circle"}, "marker = 'circle': known: "),
+        ({"dash": "dots"}, "did you mean"),
+        ({"title": "two\nlines"}, "title = 'two\\nlines': expected one line of text."),
+        ({"title": 3}, "title = 3: expected one line of text."),
+        ({"cost": 0}, "cost = 0: expected a number above 0"),
+        ({"cost": "high"}, "cost = 'high': expected a number above 0"),
+        ({"identifiable": 50}, "identifiable = 50: expected a number above 0, at most 1."),
+        ({"beside": "pattern"}, "beside = 'pattern': expected option=value."),
+    ],
+)
+def test_what_a_row_may_not_say_is_one_line(said: dict[str, Any], message: str) -> None:
+    with pytest.raises(BenchError) as caught:
+        Row("a", "x:y", **said)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def known(*rows: Row) -> Registry[Any]:
+    return Registry("thing", "no.such.group", None, rows)
+
+
+def test_a_file_says_of_its_plugin_what_a_row_says() -> None:
+    registry = known()
+    registry.register("mine", Path, "a path", 2, aliases=("m",), title="Mine", cost=3, family="prompts")
+    row = registry.row("m")
+    assert (row.title, row.cost, row.family, row.version) == ("Mine", 3, "prompts", 2)
+    assert row.origin == "file test_rows.py"
+    with pytest.raises(BenchError, match=r'thing "b": a row has no "colour"; did you mean "color"\?'):
+        registry.register("b", Path, colour="green")
+    assert "b" not in list(registry)
+
+
+def test_two_rows_of_one_title_name_both() -> None:
+    registry = known(Row("coop", "x:y", title="CoOp"))
+    for title in ("CoOp", "coop"):
+        with pytest.raises(BenchError, match=f'thing "a" from file p has the title "{title}" of "coop" from built-in'):
+            registry.add(Row("a", "x:y", title=title, origin="file p"))
+
+
+def test_a_package_says_of_its_plugins_what_rows_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "their_rows.py").write_text(
+        "from bench.rows import Row\n"
+        "ROWS = (Row('theirs', 'no_such_module:Thing', title='Theirs', cost=5),)\nWRONG = ('theirs',)\n"
+    )
+    points: list[importlib.metadata.EntryPoint] = []
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: points if group == ROWS else [])
+    points[:] = [importlib.metadata.EntryPoint(kind, "their_rows:ROWS", ROWS) for kind in ("thing", "another")]
+    row = known().row("theirs")
+    assert (row.title, row.cost, row.origin) == ("Theirs", 5, "an installed package")
+    points[:] = [importlib.metadata.EntryPoint("thing", "their_rows:WRONG", ROWS)]
+    with pytest.raises(BenchError, match=r"their_rows:WRONG of .* is not a tuple of bench\.rows\.Row"):
+        known().rows()
+    points[:] = [importlib.metadata.EntryPoint("thing", "gone_rows:ROWS", ROWS)]
+    with pytest.raises(BenchError, match="the rows of an installed package do not load from gone_rows:ROWS"):
+        known().rows()
