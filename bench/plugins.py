@@ -1,10 +1,11 @@
-"""The registries: methods, kinds of noise, data sets and backbones by name."""
+"""The registries: methods, kinds of noise, data sets and backbones by name; and how a third party adds to them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
+from bench.errors import BenchError, did_you_mean
 from bench.registry import Registry
 
 if TYPE_CHECKING:
@@ -25,3 +26,53 @@ DATASETS: Registry[type[Dataset]] = Registry(
 BACKBONES: Registry[Callable[[], Backbone]] = Registry(
     "backbone", "noisy_prompt_bench.backbones", None, "bench.clip:ROWS"
 )
+REGISTRIES: tuple[Registry[Any], ...] = (METHODS, NOISE, DATASETS, BACKBONES)
+
+
+def register(
+    name: str, plugin: Any, summary: str = "", *, aliases: Sequence[str] = (), kind: str = "", **metadata: Any
+) -> None:
+    """Register a method, a kind of noise, a data set or a backbone under a name.
+
+    Call it in a plugin file, which `--plugin FILE` and `plugins=[FILE]` import. An installed package needs no call: its
+    entry points do the same.
+
+    Args:
+        name: used in settings, on the command line and in records.
+        plugin: a class derived from `bench.Method`, `bench.NoiseKind` or `bench.Dataset`, or a function that returns
+            a backbone.
+        summary: one line for `bench list`.
+        aliases: other names of the same plugin.
+        kind: "method", "noise", "dataset" or "backbone"; empty: told from the class.
+        metadata: what else the registry of this kind knows of a plugin, such as `version`, to be raised whenever
+            results may change; it is part of every record's key.
+
+    Raises:
+        BenchError: a name is taken, or the object is of no kind, or not of the one that is named.
+
+    Example:
+        >>> import bench
+        >>> class Mine(bench.CoOp):
+        ...     "CoOp at half the loss."
+        >>> bench.register("half-coop", Mine, "CoOp at half the loss", aliases=["half"])
+    """
+    others = (aliases,) if isinstance(aliases, str) else tuple(aliases)
+    _registry_of(name, plugin, kind).register(name, plugin, summary, aliases=others, **metadata)
+
+
+def _registry_of(name: str, plugin: Any, kind: str) -> Registry[Any]:
+    by_kind = {registry.kind: registry for registry in REGISTRIES}
+    if kind:
+        if kind not in by_kind:
+            raise BenchError(f'register("{name}"): unknown kind "{kind}"; {did_you_mean(kind, by_kind)}')
+        return by_kind[kind]
+    found = [registry for registry in REGISTRIES if registry.holds(plugin)]
+    if not found and callable(plugin) and not isinstance(plugin, type):
+        found = [registry for registry in REGISTRIES if not registry.has_base]
+    if len(found) != 1:
+        shown = getattr(plugin, "__qualname__", repr(plugin))
+        raise BenchError(
+            f'register("{name}"): {shown} is no plugin of a kind that can be told; derive it from bench.Method, '
+            f"bench.NoiseKind or bench.Dataset, or say kind= as one of {', '.join(by_kind)}."
+        )
+    return found[0]

@@ -1,7 +1,7 @@
 """Typed registries of plugins: static rows, loaded when first used.
 
 A row is text only, so listing imports no plugin. Third parties add rows in three ways. `--plugin FILE` is imported and
-calls `METHODS.register(name, object, title=…)`, or the same of another registry. A package has an entry point in the
+calls `bench.register(name, object, title=…)`. A package has an entry point in the
 registry's group, whose name is the plugin's and whose value is `module:object`; or, to say more of its plugins, one in
 the group `noisy_prompt_bench.rows`, whose name is the kind of the registry ("method", "noise" …) and whose value is a
 tuple of `bench.rows.Row` in a module of text alone. Precedence never decides silently: two rows of one name are an
@@ -29,8 +29,11 @@ __all__ = ["BUILT_IN", "Registry", "Row", "changed", "load_plugin_file"]
 T = TypeVar("T")
 WATCHED = ("numpy", "torch", "PIL.ImageFile")  # imported before foreign code, which may change their global state
 ROWS = "noisy_prompt_bench.rows"  # the entry-point group of rows
-SAID = frozenset(field.name for field in fields(Row)) - {"target", "origin", "files"}  # what `register` takes
+FOUND = {"target", "origin", "files", "plugin_file"}  # what `register` finds by itself
+SAID = frozenset(field.name for field in fields(Row)) - FOUND  # what it takes
+PASSED_OVER = ("bench.registry", "bench.plugins")  # modules through which foreign code registers
 changed: dict[str, list[str]] = {}  # global state that foreign code changed when it was imported, by its origin
+importing: list[str] = []  # plugin files that are being imported, the outermost first
 
 
 class Registry(Generic[T]):
@@ -91,12 +94,14 @@ class Registry(Generic[T]):
         """
         if unknown := sorted(more.keys() - SAID):
             raise BenchError(f'{self.kind} "{name}": a row has no "{unknown[0]}"; {did_you_mean(unknown[0], SAID)}')
-        frame, module = inspect.currentframe(), getattr(obj, "__module__", "")
-        caller = frame.f_back.f_globals.get("__file__") if frame is not None and frame.f_back is not None else None
+        caller, module = _registering_file(), getattr(obj, "__module__", "")
         own = getattr(sys.modules.get(module), "__file__", None)
-        files = tuple(dict.fromkeys(str(Path(file).resolve()) for file in (caller, own) if file))
+        files = tuple(
+            dict.fromkeys(str(Path(file).resolve()) for file in (caller, own) if file and Path(file).is_file())
+        )
         target, origin = f"{module}:{getattr(obj, '__qualname__', name)}", Path(files[0]).name if files else "unknown"
-        self.add(Row(name, target, summary, version, origin=f"file {origin}", files=files, **more), obj)
+        where: dict[str, Any] = {"origin": f"file {origin}", "files": files, "plugin_file": "".join(importing[:1])}
+        self.add(Row(name, target, summary, version, **where, **more), obj)
 
     def rows(self) -> tuple[Row, ...]:
         """All rows in the order of registration; nothing is imported."""
@@ -144,15 +149,23 @@ class Registry(Generic[T]):
         except (ImportError, AttributeError, SyntaxError) as error:
             raise BenchError(f"{what}: {error}; install what it needs or correct its target.") from error
 
+    @property
+    def has_base(self) -> bool:
+        """Whether all plugins of this kind derive from one class."""
+        return self._base is not None
+
+    def holds(self, obj: Any) -> bool:
+        """Whether an object derives from the class that all plugins of this kind share; false where there is none."""
+        module, _, attribute = (self._base or "").partition(":")
+        base = getattr(sys.modules.get(module), attribute, None)  # nothing derives from what is not imported
+        return base is not None and (issubclass(obj, base) if isinstance(obj, type) else isinstance(obj, base))
+
     def _checked(self, row: Row, obj: Any) -> T:
-        if self._base is not None:
-            module, _, attribute = self._base.partition(":")
-            base = getattr(importlib.import_module(module), attribute)
-            if not (issubclass(obj, base) if isinstance(obj, type) else isinstance(obj, base)):
-                raise BenchError(
-                    f'{self.kind} "{row.name}" ({row.origin}): {row.target} is not a {self._base}; '
-                    "derive it from that class."
-                )
+        if self._base is not None and not self.holds(obj):
+            raise BenchError(
+                f'{self.kind} "{row.name}" ({row.origin}): {row.target} is not a {self._base}; '
+                "derive it from that class."
+            )
         return cast("T", obj)
 
     def _read_own_rows(self) -> None:
@@ -197,24 +210,40 @@ def _package_rows(point: importlib.metadata.EntryPoint) -> Iterator[Row]:
         yield replace(row, origin=origin, files=())
 
 
+def _registering_file() -> str | None:
+    """The file of the code that registers a plugin; None in a notebook, or another session without a file."""
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__") in PASSED_OVER:
+        frame = frame.f_back
+    return None if frame is None else frame.f_globals.get("__file__")
+
+
 def load_plugin_file(path: str) -> None:
     """Import a user's plugin file, which registers what it defines.
 
     Raises:
-        BenchError: the file does not exist or does not import.
+        BenchError: the file does not exist, does not import, or has changed since it was imported.
     """
     file = Path(path)
     if not file.is_file():
         raise BenchError(f'plugin file "{path}" does not exist; give the path of a Python file.')
     name = f"bench_plugin_{file.stem}"
-    if name in sys.modules and getattr(sys.modules[name], "__file__", None) == str(file.resolve()):
+    content = hash(file.read_bytes())
+    known = sys.modules.get(name)
+    if known is not None and known.__spec__ is not None and known.__file__ == str(file.resolve()):
+        if known.__spec__.loader_state != content:
+            raise BenchError(
+                f'plugin file "{path}" has changed since it was imported; start Python, or the kernel, anew.'
+            )
         return
     spec = importlib.util.spec_from_file_location(name, file.resolve())
     if spec is None or spec.loader is None:
         raise BenchError(f'plugin file "{path}" is not a Python file; its name must end in .py.')
+    spec.loader_state = content
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     kept, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # nothing is left beside the user's file
+    importing.append(str(file.resolve()))
     try:
         with _foreign(f"file {file.name}", f'plugin file "{path}" does not import'):
             spec.loader.exec_module(module)
@@ -222,6 +251,7 @@ def load_plugin_file(path: str) -> None:
         del sys.modules[name]
         raise
     finally:
+        importing.pop()
         sys.dont_write_bytecode = kept
 
 

@@ -38,6 +38,7 @@ class Row:
         aliases: other names of the same plugin.
         origin: "built-in", "package NAME VERSION" or "file NAME".
         files: where the code of a plugin is that a file has registered: that file, and the object's own.
+        plugin_file: the file given as a plugin whose import registered it, "" where none did.
         title: the name in tables and figures; empty for the name as it is.
         paper: where it is from, for example "Zhou et al., IJCV 2022, arXiv 2109.01134".
         family: of a method, one of `FAMILIES`: where it stands in tables and figures.
@@ -61,6 +62,7 @@ class Row:
     aliases: tuple[str, ...] = ()
     origin: str = BUILT_IN
     files: tuple[str, ...] = ()
+    plugin_file: str = ""
     title: str = ""
     paper: str = ""
     family: str = OTHERS

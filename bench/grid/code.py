@@ -22,7 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from bench import dataset_name
+from bench import HOMES, dataset_name
 from bench.clip import identity
 from bench.grid.options import noise_kind
 from bench.plugins import BACKBONES, DATASETS, METHODS, NOISE
@@ -104,7 +104,7 @@ def _plugin(row: Row) -> str:
     if row.origin == BUILT_IN:
         ours = PLUGINS if module.startswith(PLUGINS) else ("bench",)
         return _digest(_closure(_under(ROOT, module), _Scope(ours)))
-    spec = importlib.util.find_spec(top)
+    spec = None if top == "__main__" else importlib.util.find_spec(top)  # a session without a file has no source
     if spec is None or spec.origin is None:
         return ""
     folder = Path(spec.origin).parents[1 if spec.submodule_search_locations else 0]
@@ -124,7 +124,8 @@ class _Scope:
     package: str = ""
 
     def files(self, module: str) -> list[Path]:
-        top = module.partition(".")[0]
+        top, _, name = module.partition(".")
+        module = HOMES[name][0] if top == "bench" and name in HOMES else module  # as third parties import it
         if any(f"{module}.".startswith(f"{one}.") for one in self.ours):
             return [file for file in _under(ROOT, module) if file not in NEUTRAL and file.name != "__init__.py"]
         if self.folder is None or top == "bench" or self.package not in ("", top):
@@ -144,8 +145,10 @@ def _closure(files: Iterable[Path], scope: _Scope) -> set[Path]:
 
 
 def _imported(file: Path, scope: _Scope) -> Iterator[Path]:
-    """List files within the scope that a file imports, including inside functions."""
-    for node in ast.walk(_tree(file)):
+    """List files within the scope that a file imports, also inside functions, or takes from `bench` by name."""
+    nodes = list(ast.walk(_tree(file)))
+    ours = {one.asname or "bench" for n in nodes if isinstance(n, ast.Import) for one in n.names if one.name == "bench"}
+    for node in nodes:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield from scope.files(alias.name)
@@ -153,6 +156,8 @@ def _imported(file: Path, scope: _Scope) -> Iterator[Path]:
             names = [node.module or "", *(f"{node.module or ''}.{alias.name}".strip(".") for alias in node.names)]
             for name in filter(None, names):
                 yield from _under(file.parents[node.level - 1], name) if node.level else scope.files(name)
+        elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in ours:
+            yield from scope.files(f"bench.{node.attr}")
 
 
 def _under(folder: Path, module: str) -> list[Path]:

@@ -1,0 +1,1 @@
+"""The Python API: what the verbs of the command line do, as functions that print nothing unless asked to."""

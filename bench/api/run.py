@@ -1,0 +1,154 @@
+"""Plans and runs grids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, Unpack
+
+from bench import console
+from bench.api.axes import PlanOptions, RunOptions, axes_of, laid_over
+from bench.api.plugins import Files, check_reach, import_plugins
+from bench.api.results import Place, Results, opened
+from bench.data.library import Library
+from bench.errors import BenchError
+from bench.execution.execute import Request, execute, make_ready, set_up
+from bench.execution.plan import Plan, make_plan
+from bench.execution.progress import shown
+from bench.grid.expand import Grid, PlannedCell, expand
+from bench.grid.freshness import told
+from bench.grid.keys import Versions
+from bench.records.cell import Cell
+from bench.records.store import Store
+from bench.registry import importing
+from bench.settings.schema import Config
+
+DEFAULT_GRID: Final = "quick"
+
+
+def plan(
+    grid: str = DEFAULT_GRID,
+    *,
+    store: Place | None = None,
+    plugins: Files = (),
+    **options: Unpack[PlanOptions],
+) -> Plan:
+    """Hold a grid against a store: its cells, which of them are to do, and what these will cost. Runs nothing.
+
+    Args:
+        grid: a grid of the settings.
+        store: folder, URL or store; None: the one that the settings name, `results`. It need not exist.
+        plugins: Python files that register plugins.
+        options: axes laid over the grid, see `Axes`; and those of `PlanOptions`.
+
+    Returns:
+        A plan, whose `grid.cells` and `todo` are cells for `bench.run`; `counts()` and `estimate` tell the cost.
+
+    Raises:
+        BenchError: a name, an axis or a value is unknown or out of range.
+
+    Example:
+        >>> import bench
+        >>> plan = bench.plan(method=["coop", "gce-coop"], noise="symmetric", rate=[0.25, 0.5], seed=[1, 2])
+        >>> plan.counts()["todo"], [planned.cell.label() for planned in plan.todo[:2]]
+    """
+    import_plugins(plugins)
+    config = laid_over(grid, options)
+    return _planned(expand(config, grid), config, opened(store, config), options)
+
+
+def run(
+    cells: str | Plan | Iterable[PlannedCell | Cell] = DEFAULT_GRID,
+    *,
+    store: Place | None = None,
+    workers: int | None = None,
+    plugins: Files = (),
+    progress: bool = False,
+    **options: Unpack[RunOptions],
+) -> Results:
+    """Train the cells of a grid that have no record yet, in worker processes, as `bench run` does.
+
+    It needs no `if __name__ == "__main__":` and works in a notebook. What is finished stays finished: an interrupted
+    run goes on when it is called again.
+
+    Args:
+        cells: the name of a grid; or a plan, or cells of one. A plan's cells are `plan.todo` and `plan.grid.cells`.
+        store: folder, URL or store of the records; None: the one that the settings name, `results`.
+        workers: cells at a time; None: as many as fit.
+        plugins: Python files that register plugins; workers import them too. They know no plugin that a notebook, or
+            the script that calls this, has registered itself.
+        progress: print how far it is, and what is worth knowing of the plan.
+        options: axes laid over the grid, see `Axes`; and those of `RunOptions`. With cells: only axes that are no part
+            of a cell (timeout, keep_prompts, device).
+
+    Returns:
+        The store with its tables. A cell that did not finish has a record with its reason: look at `status`.
+
+    Raises:
+        BenchError: a name, an axis or a value is unknown or out of range; data, weights or files are missing; a plugin
+            is out of the workers' reach; or the store cannot be written.
+        KeyboardInterrupt: after the workers are gone.
+
+    Example:
+        >>> import bench
+        >>> results = bench.run(method=["coop", "gce-coop"], noise="symmetric", rate=[0.25, 0.5], seed=[1, 2])
+        >>> results.frame().groupby(["label", "rate"])["last"].mean()
+    """
+    if importing:
+        raise BenchError(
+            f'bench.run was called while "{importing[0]}" is imported as a plugin; put the call below '
+            'if __name__ == "__main__": in it.'
+        )
+    files = import_plugins(plugins)
+    grid, config = _chosen(cells, options)
+    results = opened(store, config)
+    request = Request(
+        options.get("scheduler", "auto"), workers, options.get("address"), options.get("fail_fast", False), files,
+        options.get("rerun", False),
+    )  # fmt: skip
+    ready = _planned(grid, config, results, options)
+    check_reach([planned.cell for planned in ready.todo], files)
+    if ready.todo:
+        _train(ready, config, results, request, progress)
+    return results
+
+
+def _train(plan: Plan, config: Config, store: Store, request: Request, progress: bool) -> None:
+    setup = set_up(plan, config, request)
+    labels = {planned.key: planned.cell.label() for planned in plan.todo}
+    if not progress:
+        make_ready(plan, config, setup, request, _silent)
+        execute(plan, store, config, setup, request, _silent)
+        return
+    for text in (*plan.grid.notes, *plan.problems, *told(plan.stale, request.rerun)):
+        console.warn(text)
+    with console.amount("image features", "images") as report:
+        make_ready(plan, config, setup, request, report)
+    with shown(len(plan.todo), labels) as listen:
+        execute(plan, store, config, setup, request, listen)
+
+
+def _silent(*_: object) -> None:
+    """Take in how far a run is and show nothing."""
+
+
+def _chosen(cells: str | Plan | Iterable[PlannedCell | Cell], options: Mapping[str, Any]) -> tuple[Grid, Config]:
+    """The cells to look at, under the name of a grid whose settings hold for them, and the settings."""
+    if isinstance(cells, str):
+        config = laid_over(cells, options)
+        return expand(config, cells), config
+    name = cells.grid.name if isinstance(cells, Plan) else DEFAULT_GRID
+    for axis in axes_of(options):
+        if axis in Cell.model_fields or axis == "reference":
+            raise BenchError(f"{axis}= is no setting of cells that are made already; give it to bench.plan.")
+    config = laid_over(name, options)
+    versions, found = Versions(Library.of(config.settings.dataset)), {}
+    for one in cells.todo if isinstance(cells, Plan) else cells:
+        cell = one.cell if isinstance(one, PlannedCell) else one
+        key = cell.key(versions.of(cell))
+        found[key] = PlannedCell(key, cell)
+    return Grid(name, tuple(found.values())), config
+
+
+def _planned(grid: Grid, config: Config, store: Store, options: Mapping[str, Any]) -> Plan:
+    library, rerun = Library.of(config.settings.dataset), options.get("rerun", False)
+    return make_plan(grid, store, options.get("retry"), library=library, rerun=rerun)
