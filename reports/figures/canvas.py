@@ -21,7 +21,8 @@ from bench.reports.figures.fonts import fit
 from bench.reports.figures.style import RC, TEXT_WIDTH, Look, look
 from bench.reports.frame import written
 from bench.reports.names import NOISE, SECTIONS, UNCHANGED, order
-from bench.reports.tables.accuracy import Column, evenly, summarize
+from bench.reports.tables.columns import Column, evenly
+from bench.reports.tables.summary import summarize
 
 Outcomes: TypeAlias = Callable[
     [str], Mapping[str, Any]
@@ -69,7 +70,7 @@ class Material:
 
     @cached_property
     def summary(self) -> pd.DataFrame:
-        """`bench.reports.tables.accuracy.summarize` of what is reached after the last epoch."""
+        """`bench.reports.tables.summary.summarize` of what is reached after the last epoch."""
         return summarize(self.rows)
 
     def has(self, quantity: str) -> bool:

@@ -22,7 +22,7 @@ from bench.reports.html.overview import Setting, environments, missing, oracles,
 from bench.reports.html.ranks import diagram
 from bench.reports.names import SIGNS, noise_name
 from bench.reports.output.front_page import AS_NOISY, UNKNOWN, reading
-from bench.reports.tables.accuracy import parts
+from bench.reports.tables.summary import settings
 
 HERE = Path(__file__).parent
 SCRIPTS = ("data", "theme", "tables", "chart", "curves", "cells", "cell", "main")
@@ -48,18 +48,18 @@ def page(
     by_key = {record.key: record for record in records}
     chosen = [by_key[key] for key in frame["key"]]
     thin = thinning(chosen)
-    names = [name for name, _ in parts(frame)]
+    names = [name for name, _ in settings(frame)]
     own = {name: [table for table in tables if table.setting == name] for name in names}
     others = [table for table in tables if table.setting not in names]
     context = {
         "frame": _counts(frame),
         "reading": _emphasized(reading(frame).partition("** ")[2]),
-        "settings": (settings := settings_of(frame)),
+        "settings": (overviews := settings_of(frame)),
         "tables": own,
         "others": others,
         "places": _places(own, others),
         "chapters": chapters,
-        "remarks": {name: _remarks(part) for name, part in parts(frame)},
+        "remarks": {name: _remarks(part) for name, part in settings(frame)},
         "oracles": oracles(frame, chosen),
         "missing": missing(frame),
         "problems": list(problems),
@@ -67,7 +67,7 @@ def page(
         "span": span(chosen),
         "thinning": thin.sentence(),
         "signs": {status: words for status, (_, words) in SIGNS.items()},
-        "blocks": _blocks(frame, chosen, settings, thin),
+        "blocks": _blocks(frame, chosen, overviews, thin),
         "style": _raw("vendor/uPlot.min.css") + _raw("page.css"),
         "licence": _text("vendor/uPlot.LICENSE"),
         "uplot": _raw("vendor/uPlot.iife.min.js"),
