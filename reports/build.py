@@ -24,8 +24,9 @@ from bench.reports.output.front_page import index, unfinished
 from bench.reports.output.latex import escape_latex, latex
 from bench.reports.output.markdown import markdown
 from bench.reports.published.tables import Part, published_part
-from bench.reports.tables.accuracy import accuracy_tables, summarize
+from bench.reports.tables.accuracy import accuracy_tables
 from bench.reports.tables.cost import cost_frame, cost_tables
+from bench.reports.tables.summary import summarize
 from bench.reports.tables.training import MEASURES, WITHOUT_TRUTH, agreement_tables, memorization_tables
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from bench.reports.statistics.bootstrap import bootstrap_frame, bootstrap_tables
 from bench.reports.statistics.friedman import Ranking, ranking_frame, ranking_table, rankings, reason, verdict
 from bench.reports.statistics.paired import paired_frame, paired_tables, sentence
 from bench.reports.statistics.wilcoxon import signed_rank_table, signed_rank_words, signed_ranks
-from bench.reports.tables.accuracy import describe, parts
 from bench.reports.tables.averages import BY, Group, average_tables, groups
+from bench.reports.tables.summary import describe, settings
 
 INTRO = """\
 A seed changes the few shots, the wrong labels and the initial parameters together, for all methods alike; so methods
@@ -54,7 +54,7 @@ def _add(files: dict[str, pd.DataFrame], name: str, more: pd.DataFrame) -> None:
 def _within(frame: pd.DataFrame, tests: pd.DataFrame, tables: Iterable[Table]) -> list[Passage]:
     """Per setting a sentence and its tables."""
     passages = []
-    for setting, part in parts(frame):
+    for setting, part in settings(frame):
         mine = tests[tests["setting"] == setting]
         told = "Fewer than two trained methods have numbers to compare." if mine.empty else sentence(mine)
         shown = tuple(table for table in tables if table.setting == setting)

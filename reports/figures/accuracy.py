@@ -15,7 +15,8 @@ from bench.reports.figures.canvas import Material, chosen, kinds_of, seeds_text,
 from bench.reports.figures.panels import accuracy_panel, curve_panel, kinds_panel, legend, legend_height
 from bench.reports.figures.style import COLUMN_WIDTH, TEXT_WIDTH
 from bench.reports.names import REFERENCE, UNCHANGED, column_name, noise_name
-from bench.reports.tables.accuracy import evenly, summarize
+from bench.reports.tables.columns import evenly
+from bench.reports.tables.summary import summarize
 
 COLUMN_KINDS = 2  # kinds of noise without rates that have room in one column
 SPREAD = "bars: ± sample standard deviation"

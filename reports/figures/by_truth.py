@@ -18,7 +18,7 @@ from bench.reports.figures.losses import GROUPS
 from bench.reports.figures.panels import epochs_axis, legend, legend_height, level, line_panel
 from bench.reports.figures.style import BLUE, COLUMN_WIDTH, GREEN, ORANGE, PURPLE, TEXT_WIDTH, VERMILLION, Look
 from bench.reports.names import column_name
-from bench.reports.tables.accuracy import Column
+from bench.reports.tables.columns import Column
 
 ROWS = 3  # variants below each other
 KINDS = 3  # of noise beside each other

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,15 +22,17 @@ from bench.reports.figures.fonts import fit
 from bench.reports.figures.style import RC, TEXT_WIDTH, Look, look
 from bench.reports.frame import written
 from bench.reports.names import SECTIONS, UNCHANGED, noise_order
-from bench.reports.tables.accuracy import Column, evenly, summarize
+from bench.reports.tables.columns import Column, evenly
+from bench.reports.tables.summary import summarize
 
 Outcomes: TypeAlias = Callable[
     [str], Mapping[str, Any]
 ]  # per-sample outcomes of a record, see `bench.records.store.Store.sidecar`
 CHARACTER = 0.062  # inches of one at the size of titles
+SVG = {"Date": None, "Creator": None}
 FORMATS: dict[str, dict[str, Any]] = {
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-    "svg": {"Date": None, "Creator": None},
+    "svg": SVG,
     "png": {"Software": None},
 }
 
@@ -69,7 +72,7 @@ class Material:
 
     @cached_property
     def summary(self) -> pd.DataFrame:
-        """`bench.reports.tables.accuracy.summarize` of what is reached after the last epoch."""
+        """`bench.reports.tables.summary.summarize` of what is reached after the last epoch."""
         return summarize(self.rows)
 
     def has(self, quantity: str) -> bool:
@@ -194,15 +197,28 @@ def _filled(pieces: Sequence[list[Column]], size: int) -> list[list[Column]]:
 
 def save(figure: Figure, data: pd.DataFrame, name: str, caption: str, setting: str, folder: Path) -> Drawn:
     """Write a figure as PDF, SVG and PNG with its data as CSV; `name` begins with the figure's kind and a hyphen."""
-    fit(figure)
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # laid out once for all formats
+    _lay_out(figure)
     files = [folder / f"{name}.{suffix}" for suffix in FORMATS]
     for path, metadata in zip(files, FORMATS.values(), strict=True):
         _write(figure, path, metadata)
     files.append(folder / f"{name}.csv")
     data.to_csv(files[-1], index=False, float_format=written, lineterminator="\n")
     return Drawn(name.partition("-")[0], setting, name, caption, tuple(files))
+
+
+def svg(figure: Figure) -> str:
+    """Render a figure as the text of an SVG file."""
+    _lay_out(figure)
+    buffer = io.StringIO()
+    canvas: Any = FigureCanvasSVG(figure)
+    canvas.print_svg(buffer, metadata=SVG)
+    return buffer.getvalue()
+
+
+def _lay_out(figure: Figure) -> None:
+    fit(figure)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # laid out once for all formats
 
 
 def _write(figure: Figure, path: Path, metadata: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ from bench.reports.figures.canvas import Material, nearest, parts_of, seeds_text
 from bench.reports.figures.panels import curve_panel, legend, legend_height, level
 from bench.reports.figures.style import COLUMN_WIDTH, TEXT_WIDTH
 from bench.reports.names import column_name
-from bench.reports.tables.accuracy import Column
+from bench.reports.tables.columns import Column
 
 PANELS = 5  # columns of one figure
 MOST = 10  # columns of noise over all figures of a kind, from which on each kind of noise keeps fewer rates

@@ -16,7 +16,7 @@ from bench.reports.figures.curves import thinned
 from bench.reports.figures.panels import epochs_axis, legend, legend_height, line_panel
 from bench.reports.figures.style import TEXT_WIDTH, Look, noise_looks
 from bench.reports.names import column_name
-from bench.reports.tables.accuracy import Column
+from bench.reports.tables.columns import Column
 
 LINES = 7  # columns of noise in one panel
 QUANTITIES = {

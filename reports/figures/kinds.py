@@ -23,7 +23,7 @@ from bench.reports.figures.reliability import reliability
 from bench.reports.figures.style import RC
 from bench.reports.frame import truth_known
 from bench.reports.names import family
-from bench.reports.tables.accuracy import describe, measured, parts
+from bench.reports.tables.summary import describe, measured, settings
 from bench.rows import FAMILIES
 
 __all__ = ["KINDS", "Drawn", "draw", "save"]
@@ -121,7 +121,7 @@ def _wanted(kind: str, material: Material) -> bool:
 def _materials(
     frame: pd.DataFrame, curves: pd.DataFrame, folder: Path, outcomes: Outcomes | None
 ) -> Iterator[Material]:
-    for setting, part in parts(frame):
+    for setting, part in settings(frame):
         levels = levels_of(curves[curves["setting"] == setting])
         for suffix, words, rows in _families(part):
             seen = levels[levels["label"].isin(set(rows["label"]))]

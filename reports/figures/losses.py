@@ -16,7 +16,7 @@ from bench.reports.figures.canvas import Material, one_of_each, seeds_text, smal
 from bench.reports.figures.panels import BESIDE, box_panel, curve_panel, legend, legend_height
 from bench.reports.figures.style import COLUMN_WIDTH, TEXT_WIDTH
 from bench.reports.names import column_name
-from bench.reports.tables.accuracy import Column
+from bench.reports.tables.columns import Column
 
 KINDS = 3  # of noise beside each other
 QUANTILES = {"p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95}

@@ -1,8 +1,9 @@
-"""The critical-difference diagram of a Friedman test with Nemenyi's after it (Demšar 2006)."""
+"""Draws the critical-difference diagram of a Friedman test with Nemenyi's after it (Demšar 2006)."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -11,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.reports.document import Drawn
-from bench.reports.figures.canvas import save
+from bench.reports.figures.canvas import save, svg
 from bench.reports.figures.style import RC, TEXT_WIDTH, look
 from bench.reports.names import column_name
 from bench.reports.statistics.friedman import ALPHA, MEAN, Ranking
@@ -24,19 +25,26 @@ LETTER = 0.068  # inches of one letter of a name, at most
 
 
 def draw_ranks(group: Group, ranking: Ranking, folder: Path) -> Drawn | None:
-    """Mean ranks on a line, bars over those that are not apart; None where methods are more than `SHOWN`."""
+    """Write the diagram and its data; None where methods are more than `SHOWN`."""
     if len(ranking.ranks) > SHOWN:
         return None
     with style.context(["default", RC]):
-        figure = Figure(figsize=(TEXT_WIDTH, 1.0))
-        _diagram(figure, group, ranking)
+        figure = diagram(ranking, colors_of(group, ranking))
         data = pd.DataFrame({"label": list(ranking.ranks), "mean_rank": list(ranking.ranks.values())})
         data = data.assign(critical_difference=ranking.difference, datasets=ranking.datasets, p_friedman=ranking.p)
         return save(figure, data, f"ranks-{group.name}", caption(group, ranking), group.name, folder)
 
 
+def ranks_svg(ranking: Ranking, colors: Mapping[str, str]) -> str:
+    """Draw the diagram as the text of an SVG file; empty where methods are more than `SHOWN`."""
+    if len(ranking.ranks) > SHOWN:
+        return ""
+    with style.context(["default", RC]):
+        return svg(diagram(ranking, colors))
+
+
 def colors_of(group: Group, ranking: Ranking) -> dict[str, str]:
-    """The colour of each label of a ranking, as in all figures."""
+    """Give each label of a ranking its colour in all figures."""
     rows = group.rows.drop_duplicates("label")
     return {
         str(label): look(str(method), str(variant), "method").color
@@ -45,30 +53,36 @@ def colors_of(group: Group, ranking: Ranking) -> dict[str, str]:
     }
 
 
-def _diagram(figure: Figure, group: Group, ranking: Ranking) -> None:
-    """The library's diagram, and around it what it leaves to chance: room for the names, the axis, and its length."""
+def diagram(ranking: Ranking, colors: Mapping[str, str]) -> Figure:
+    """Draw mean ranks on a line, with bars over those that are not apart.
+
+    The library draws them; around them stands what it leaves to chance: room for the names, the axis, and its length.
+    """
     from scikit_posthocs import critical_difference_diagram
 
-    colors = colors_of(group, ranking)
+    figure = Figure(figsize=(TEXT_WIDTH, 1.0))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.grid(visible=False)
     pairs = ranking.pairs if ranking.p < ALPHA else ranking.pairs * 0 + 1
     ranks = pd.Series(dict(ranking.ranks))
     made = critical_difference_diagram(
-        ranks, pairs, alpha=ALPHA, ax=axes, color_palette=colors, text_h_margin=0.1,
+        ranks, pairs, alpha=ALPHA, ax=axes, color_palette=dict(colors), text_h_margin=0.1,
         label_fmt_left="{label}  {rank:.2f} ", label_fmt_right=" {rank:.2f}  {label}", label_props={"fontsize": 7.5},
         marker_props={"s": 14}, elbow_props={"linewidth": 0.9}, crossbar_props={"linewidth": 2.2},
     )  # fmt: skip
     for text in made["labels"]:
         text.set_color("black")  # pale colours are for lines
+    for (bar,) in made["crossbars"]:  # the library lists its points in the order of a set, another in each process
+        bar.set_xdata(sorted(bar.get_xdata()))
     bottom = min(text.get_position()[1] for text in made["labels"]) - 0.7
     figure.set_size_inches(TEXT_WIDTH, LINE * (ABOVE - bottom))
     axes.set_ylim(bottom, ABOVE)
     _scale(axes, ranks, ranking.difference)
+    return figure
 
 
 def _scale(axes: Axes, ranks: pd.Series[float], difference: float) -> None:
-    """Limits that leave room for the names on both sides, the axis, and the critical difference above it."""
+    """Set limits that leave room for the names on both sides, the axis, and the critical difference above it."""
     low, high = math.floor(ranks.min()), math.ceil(ranks.max())
     room = LETTER * (max(map(len, ranks.index)) + 8) / TEXT_WIDTH
     left, right = min(ranks.min() - 0.1, low), max(ranks.max() + 0.1, high, ranks.min() + difference)
@@ -86,7 +100,7 @@ def _scale(axes: Axes, ranks: pd.Series[float], difference: float) -> None:
 
 
 def caption(group: Group, ranking: Ranking) -> str:
-    """What the diagram shows."""
+    """Say what the diagram shows."""
     if ranking.column == MEAN:
         where = "mean accuracy over the noise columns"
     else:

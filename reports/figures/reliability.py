@@ -17,7 +17,7 @@ from bench.reports.document import Drawn
 from bench.reports.figures.canvas import Material, chosen, small, title
 from bench.reports.figures.style import COLUMN_WIDTH, GREY, TEXT_WIDTH, Look
 from bench.reports.names import column_name
-from bench.reports.tables.accuracy import Column
+from bench.reports.tables.columns import Column
 
 BINS = 15  # of the calibration error in the records, `bench.engine.audit.CALIBRATION_BINS`
 ACROSS = 4  # diagrams beside each other

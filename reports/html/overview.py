@@ -14,7 +14,8 @@ import pandas as pd
 from bench.records.record import Record
 from bench.reports.names import REFERENCE, SIGNS, column_name, identifiable, noise_name, noise_order
 from bench.reports.output.front_page import unfinished
-from bench.reports.tables.accuracy import as_dicts, describe, measured, parts, summarize
+from bench.reports.tables.columns import as_dicts
+from bench.reports.tables.summary import describe, measured, settings, summarize
 from bench.reports.tables.ties import Judged, judge
 
 SHOWN = 3
@@ -55,7 +56,7 @@ class Setting:
 
 def settings_of(frame: pd.DataFrame) -> list[Setting]:
     """The settings, in the order of the tables."""
-    return [_setting(name, part) for name, part in parts(frame)]
+    return [_setting(name, part) for name, part in settings(frame)]
 
 
 def oracles(frame: pd.DataFrame, records: Sequence[Record]) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -13,16 +14,16 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from bench.records.record import Record
-from bench.reports.document import Chapter, Code, Table, Words
+from bench.reports.document import Chapter, Code, Ranks, Table, Words
+from bench.reports.figures.ranks import ranks_svg
 from bench.reports.figures.style import look
 from bench.reports.frame import truth_known
 from bench.reports.html.columns import cell_columns, detail_columns, embedded
 from bench.reports.html.curves import Thinning, curve_block, thinning
 from bench.reports.html.overview import Setting, environments, missing, oracles, settings_of, span
-from bench.reports.html.ranks import diagram
 from bench.reports.names import SIGNS, noise_name
 from bench.reports.output.front_page import AS_NOISY, UNKNOWN, reading
-from bench.reports.tables.accuracy import parts
+from bench.reports.tables.summary import settings
 
 HERE = Path(__file__).parent
 SCRIPTS = ("data", "theme", "tables", "chart", "curves", "cells", "cell", "main")
@@ -48,18 +49,18 @@ def page(
     by_key = {record.key: record for record in records}
     chosen = [by_key[key] for key in frame["key"]]
     thin = thinning(chosen)
-    names = [name for name, _ in parts(frame)]
+    names = [name for name, _ in settings(frame)]
     own = {name: [table for table in tables if table.setting == name] for name in names}
     others = [table for table in tables if table.setting not in names]
     context = {
         "frame": _counts(frame),
         "reading": _emphasized(reading(frame).partition("** ")[2]),
-        "settings": (settings := settings_of(frame)),
+        "settings": (overviews := settings_of(frame)),
         "tables": own,
         "others": others,
         "places": _places(own, others),
         "chapters": chapters,
-        "remarks": {name: _remarks(part) for name, part in parts(frame)},
+        "remarks": {name: _remarks(part) for name, part in settings(frame)},
         "oracles": oracles(frame, chosen),
         "missing": missing(frame),
         "problems": list(problems),
@@ -67,7 +68,7 @@ def page(
         "span": span(chosen),
         "thinning": thin.sentence(),
         "signs": {status: words for status, (_, words) in SIGNS.items()},
-        "blocks": _blocks(frame, chosen, settings, thin),
+        "blocks": _blocks(frame, chosen, overviews, thin),
         "style": _raw("vendor/uPlot.min.css") + _raw("page.css"),
         "licence": _text("vendor/uPlot.LICENSE"),
         "uplot": _raw("vendor/uPlot.iife.min.js"),
@@ -77,7 +78,7 @@ def page(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"heads": _heads, "said": _said, "minus": _minus}
-    environment.globals["diagram"] = diagram
+    environment.globals["picture"] = _picture
     return environment.get_template("page.html.j2").render(context)
 
 
@@ -129,6 +130,12 @@ def _places(own: Mapping[str, Sequence[Table]], others: Sequence[Table]) -> dict
     """The id of each table's element, by the table's name."""
     found = {t.name: f"table-{i}-{j}" for i, tables in enumerate(own.values()) for j, t in enumerate(tables)}
     return found | {table.name: f"table-more-{j}" for j, table in enumerate(others)}
+
+
+def _picture(ranks: Ranks) -> str:
+    """Draw mean ranks as the address of a picture, whether or not the report has figures; empty of too many methods."""
+    drawn = ranks_svg(ranks.ranking, ranks.colors)
+    return f"data:image/svg+xml;base64,{b64encode(drawn.encode()).decode()}" if drawn else ""
 
 
 def _said(words: Words) -> Markup:

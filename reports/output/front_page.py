@@ -12,7 +12,7 @@ from bench.reports.figures.kinds import KINDS, Drawn
 from bench.reports.frame import truth_known
 from bench.reports.names import SIGNS, UNCHANGED, column_name
 from bench.reports.output.markdown import escape_markdown, markdown
-from bench.reports.tables.accuracy import describe, parts
+from bench.reports.tables.summary import describe, settings
 
 _ACCURACY = """\
 Accuracy is on the test set with true labels, after the last epoch; nothing is selected on test
@@ -45,7 +45,7 @@ def unfinished(frame: pd.DataFrame) -> pd.DataFrame:
     """
     bad = frame.loc[frame["status"] != "done", _COLUMNS]
     rows = []
-    for setting, part in parts(frame):
+    for setting, part in settings(frame):
         have = set(zip(part["label"], part["noise"], part["rate"], part["seed"], strict=True))
         columns = part[["noise", "rate"]].drop_duplicates().itertuples(index=False, name=None)
         clean_subset = set(part.loc[part["subset"] == "clean", "label"])
@@ -71,7 +71,7 @@ def index(
     done, skipped = (int((frame["status"] == status).sum()) for status in ("done", "skipped"))
     count = f"{done} of {len(frame)} recorded cells finished{f', {skipped} were skipped' if skipped else ''}."
     lines = ["# Report", "", count, "", reading(frame), ""]
-    for setting, part in parts(frame):
+    for setting, part in settings(frame):
         lines += [f"## {escape_markdown(describe(part))}", "", *_remarks(part)]
         for kind in KINDS:
             for figure in figures:

@@ -21,7 +21,8 @@ from bench.records.cell import Cell
 from bench.records.record import Record
 from bench.reports.frame import Defaults
 from bench.reports.published.numbers import Budget, Number, Published, numbers
-from bench.reports.tables.accuracy import as_dicts, parts, summarize
+from bench.reports.tables.columns import as_dicts
+from bench.reports.tables.summary import settings, summarize
 from bench.variants import parse_variant, variant_text
 
 SAME, NEARLY, REPEATED, NONE = "same protocol", "nearly", "repeated", "not compared"
@@ -69,7 +70,7 @@ def beside(frame: pd.DataFrame, records: Iterable[Record], published: Published,
     cells = {record.key: record.cell for record in records}
     known = numbers(published)
     rows: list[dict[str, Any]] = []
-    for setting, part in parts(frame):
+    for setting, part in settings(frame):
         ours = _ours(setting, part, cells, defaults)
         base = dataset_name.base(cells[str(part["key"].iloc[0])].dataset)
         for number in known:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from string import ascii_lowercase
 from typing import Any
 
@@ -18,16 +19,8 @@ from bench.reports.frame import Defaults
 from bench.reports.output.markdown import markdown_lines
 from bench.reports.published.match import NEARLY, NONE, REPEATED, SAME, beside
 from bench.reports.published.numbers import Number, Published, Replication, load, numbers
-from bench.reports.tables.accuracy import (
-    Column,
-    as_dicts,
-    column_sets,
-    describe,
-    difference_text,
-    head,
-    parts,
-    usual_seeds,
-)
+from bench.reports.tables.columns import Column, Maker, as_dicts, column_sets, difference_text, entries_of, head, only
+from bench.reports.tables.summary import describe, settings, usual_seeds
 from bench.variants import variant_text
 
 GRID = "paper"
@@ -94,7 +87,7 @@ def published_part(
     passages: list[Passage] = []
     tables: list[Table] = []
     datasets = {record.key: record.cell.dataset for record in records}
-    for setting, part in parts(frame):
+    for setting, part in settings(frame):
         mine = compared[compared["setting"] == setting]
         made = [] if mine.empty else _tables(part, _ordered(part, mine), published.replication)
         tables += made
@@ -112,10 +105,8 @@ def _tables(part: pd.DataFrame, mine: pd.DataFrame, usual: Replication) -> list[
     taken: set[Column] = set()  # the clean column stands in the first table alone
     for suffix, found in column_sets(mine):
         columns = [column for column in found if column not in taken]
-        wanted = set(columns)
-        taken |= wanted
-        shown = mine[[pair in wanted for pair in zip(mine["noise"], mine["rate"], strict=True)]]
-        groups = [rows for _, rows in shown.groupby(PAIR, sort=False, dropna=False)]
+        taken |= set(columns)
+        groups = [rows for _, rows in only(mine, columns).groupby(PAIR, sort=False, dropna=False)]
         for start in range(0, len(groups), MOST):
             page = f"-{start // MOST + 1}" if len(groups) > MOST else ""
             made.append(_table(part, groups[start : start + MOST], columns, f"{suffix}{page}", usual))
@@ -173,22 +164,25 @@ def _section(rows: pd.DataFrame, columns: Sequence[Column], letters: dict[str, s
     first = rows.iloc[0]
     told = {letters[text] for cell in rows["differences"] for text in cell.split("; ") if text}
     names = ", ".join(sorted(told, key=lambda name: (len(name), name)))
-    found = {(row["noise"], row["rate"]): row for row in as_dicts(rows)}
-    cells = [found.get(column) for column in columns]
-    ours = (Entry(r["ours"], r["ours_sd"], int(r["ours_n"]), show_n=r["ours_n"] != n) if r else Entry() for r in cells)
-    lines = (
-        Row("Ours", tuple(ours)),
-        Row(f"{first['source']}, {first['table']}", tuple(_published(r) if r else Entry() for r in cells)),
-        Row(f"Difference ({names})" if names else "Difference", tuple(_difference(r) if r else Entry() for r in cells)),
-    )
-    return Section(f"{first['label']} ({NEARLY if names else SAME})", lines)
+    lines: dict[str, Maker] = {
+        "Ours": partial(_ours, n=n),
+        f"{first['source']}, {first['table']}": _published,
+        f"Difference ({names})" if names else "Difference": _difference,
+    }
+    shown = as_dicts(rows)
+    made = tuple(Row(label, entries_of(shown, columns, maker)) for label, maker in lines.items())
+    return Section(f"{first['label']} ({NEARLY if names else SAME})", made)
 
 
-def _published(row: dict[str, Any]) -> Entry:
+def _ours(row: Mapping[str, Any], n: int) -> Entry:
+    return Entry(row["ours"], row["ours_sd"], int(row["ours_n"]), show_n=row["ours_n"] != n)
+
+
+def _published(row: Mapping[str, Any]) -> Entry:
     return Entry(row["published"], row["published_sd"], signs="?" if row["doubt"] else "")
 
 
-def _difference(row: dict[str, Any]) -> Entry:
+def _difference(row: Mapping[str, Any]) -> Entry:
     return Entry(row["difference"], text=difference_text(row["difference"]), signs=MARKS.get(row["reading"], ""))
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from bench.reports.document import Entry, Row, Section, Table
-from bench.reports.tables.accuracy import Column, as_dicts, column_sets, head, only
+from bench.reports.document import Entry, Section, Table
 from bench.reports.tables.averages import BY, Group
+from bench.reports.tables.columns import column_sets, head, rows_of
 
 FEWEST_BOOTSTRAP = 5  # data sets of a bootstrap: 126 different draws; of 4 there are 35, too few for 2.5 % tails
 DRAWS = 2000
@@ -43,11 +41,11 @@ def bootstrap_tables(group: Group, found: pd.DataFrame) -> list[Table]:
     """The intervals, methods by noise."""
     tables = []
     for suffix, columns in column_sets(found) if len(found) else []:
-        cells: dict[str, dict[Column, Entry]] = defaultdict(dict)
-        for row in as_dicts(only(found, columns)):
-            text = f"{row['average']:.1f} [{row['low']:.1f}, {row['high']:.1f}]"
-            cells[row["label"]][row["noise"], row["rate"]] = Entry(text=text)
-        rows = tuple(Row(label, tuple(mine.get(c, Entry()) for c in columns)) for label, mine in cells.items())
+        rows = rows_of(
+            found,
+            columns,
+            lambda row: Entry(text=f"{row['average']:.1f} [{row['low']:.1f}, {row['high']:.1f}]"),
+        )
         caption = (
             f"Averages over {len(group.datasets)} data sets, {group.words}, with 95 % bootstrap intervals.",
             f"{DRAWS} draws of the data sets, percentiles: how far an average hangs on the choice of data sets.",

@@ -15,8 +15,8 @@ from scipy import stats
 
 from bench.reports.document import Entry, Row, Section, Table
 from bench.reports.names import UNCHANGED, column_name
-from bench.reports.tables.accuracy import Column, columns_of, only
 from bench.reports.tables.averages import Group
+from bench.reports.tables.columns import Column, columns_of, only
 
 ALPHA = 0.05
 FEWEST = 11  # data sets of a Friedman test: Demšar trusts its chi-squared distribution above 10

@@ -5,25 +5,18 @@ over those of a setting.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from bench.reports.document import Entry, Row, Section, Table
+from bench.reports.document import Entry, Section, Table
 from bench.reports.names import BASELINE, identifiable
-from bench.reports.tables.accuracy import (
-    Column,
-    as_dicts,
-    column_sets,
-    columns_of,
-    describe,
-    difference_text,
-    head,
-    only,
-    parts,
-)
+from bench.reports.tables.columns import Column, column_sets, columns_of, difference_text, head, only, rows_of
+from bench.reports.tables.summary import describe, settings
 from bench.statistics import SMALLEST_SD
 
 ALPHA = 0.05
@@ -48,7 +41,7 @@ def paired_frame(frame: pd.DataFrame) -> pd.DataFrame:
     interval `low` to `high` and two-sided `p` of a paired t-test (NaN below two pairs), and `p_holm`, corrected after
     Holm over all tests of the setting. Columns in which labels cannot identify the truth are left out.
     """
-    found = [_setting(setting, part, against) for setting, part in parts(frame) if (against := baseline(part))]
+    found = [_setting(setting, part, against) for setting, part in settings(frame) if (against := baseline(part))]
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=COLUMNS)
 
 
@@ -91,7 +84,7 @@ def holm(p: np.ndarray) -> np.ndarray:
 def paired_tables(frame: pd.DataFrame, tests: pd.DataFrame) -> list[Table]:
     """The differences from the baseline, methods by noise, of the settings that have a test."""
     tables = []
-    for setting, part in parts(frame):
+    for setting, part in settings(frame):
         mine = tests[tests["setting"] == setting]
         for suffix, columns in column_sets(mine) if mine["p"].notna().any() else []:
             chosen, against = only(mine, columns), str(mine["against"].iloc[0])
@@ -101,25 +94,21 @@ def paired_tables(frame: pd.DataFrame, tests: pd.DataFrame) -> list[Table]:
                 f"{APART}: apart at 5 % after Holm's correction for the {mine['p'].notna().sum()} tests here.",
             )
             name = f"statistics-{setting}{suffix}"
-            rows = _rows(chosen, columns)
+            rows = rows_of(chosen, columns, partial(_entry, usual=_usual(chosen)))
             notes = (sentence(mine), *_legend(chosen, columns))
             tables.append(Table("statistics", setting, name, head(columns), (Section("", rows),), caption, notes))
     return tables
 
 
-def _rows(tests: pd.DataFrame, columns: list[Column]) -> tuple[Row, ...]:
-    usual = _usual(tests)
-    found: dict[str, dict[Column, Entry]] = defaultdict(dict)
-    for row in as_dicts(tests):
-        found[row["label"]][row["noise"], row["rate"]] = Entry(
-            row["difference"],
-            (row["high"] - row["low"]) / 2,
-            row["n"],
-            signs=APART if row["p_holm"] < ALPHA else "",
-            show_n=row["n"] != usual,
-            text=difference_text(row["difference"]),
-        )
-    return tuple(Row(label, tuple(cells.get(c, Entry()) for c in columns)) for label, cells in found.items())
+def _entry(row: Mapping[str, Any], usual: int) -> Entry:
+    return Entry(
+        row["difference"],
+        (row["high"] - row["low"]) / 2,
+        row["n"],
+        signs=APART if row["p_holm"] < ALPHA else "",
+        show_n=row["n"] != usual,
+        text=difference_text(row["difference"]),
+    )
 
 
 def _usual(tests: pd.DataFrame) -> int:

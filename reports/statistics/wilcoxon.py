@@ -6,19 +6,20 @@ differ then does not hang on which others stand beside them. A data set is one o
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections.abc import Mapping
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from bench.reports.document import Entry, Row, Section, Table
+from bench.reports.document import Entry, Section, Table
 from bench.reports.names import UNCHANGED
 from bench.reports.statistics.friedman import MEAN, MOST, by_data_set, spoken, title
 from bench.reports.statistics.paired import ALPHA, APART, SIGNED_RANKS, baseline, holm
-from bench.reports.tables.accuracy import Column, as_dicts, columns_of, difference_text, only
 from bench.reports.tables.averages import Group
+from bench.reports.tables.columns import Column, columns_of, difference_text, only, rows_of
 
 SHOWN = 6  # columns of the table; the CSV has them all
 
@@ -81,14 +82,7 @@ def signed_rank_table(group: Group, found: pd.DataFrame) -> list[Table]:
     if tests.empty:
         return []
     columns = _columns(tests)[:SHOWN]
-    cells: dict[str, dict[Column, Entry]] = defaultdict(dict)
-    for row in as_dicts(tests):
-        cells[row["first"]][row["noise"], row["rate"]] = Entry(
-            row["difference"],
-            text=f"{difference_text(row['difference'])} ({row['above']}/{row['below']})",
-            signs=APART if row["p_holm_baseline"] < ALPHA else "",
-        )
-    rows = tuple(Row(label, tuple(mine.get(c, Entry()) for c in columns)) for label, mine in cells.items())
+    rows = rows_of(tests, columns, _entry, label="first")
     against, count = tests["second"].iloc[0], len(group.datasets)
     caption = (
         f"Differences from {against} over {count} data sets, {group.words}, in points.",
@@ -104,6 +98,14 @@ def signed_rank_table(group: Group, found: pd.DataFrame) -> list[Table]:
     name = f"statistics-{group.name}-wilcoxon"
     heads = tuple(("", title(column)) for column in columns)
     return [Table("statistics", group.name, name, heads, (Section("", rows),), caption, notes)]
+
+
+def _entry(row: Mapping[str, Any]) -> Entry:
+    return Entry(
+        row["difference"],
+        text=f"{difference_text(row['difference'])} ({row['above']}/{row['below']})",
+        signs=APART if row["p_holm_baseline"] < ALPHA else "",
+    )
 
 
 def signed_rank_words(found: pd.DataFrame) -> str:

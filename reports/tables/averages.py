@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,23 +11,12 @@ from typing import Any
 import pandas as pd
 
 from bench.records.cell import Cell
-from bench.reports.document import Entry, Row, Section, Table
+from bench.reports.document import Entry, Section, Table
 from bench.reports.frame import OPTIMIZER, SPANNED, anchored
-from bench.reports.names import SIGNS, column_name, file_part, identifiable
-from bench.reports.tables.accuracy import (
-    Column,
-    as_dicts,
-    column_sets,
-    columns_of,
-    describe,
-    head,
-    legend,
-    only,
-    ranked_sections,
-    ranking_text,
-    spread_text,
-    usual_seeds,
-)
+from bench.reports.names import column_name, file_part, identifiable
+from bench.reports.tables.accuracy import ranked_sections, ranking_text
+from bench.reports.tables.columns import Column, column_sets, columns_of, head, only, rows_of
+from bench.reports.tables.summary import describe, joined_signs, legend, measured, signs_of, spread_text, usual_seeds
 from bench.reports.tables.ties import Judged, judge, resolution
 
 FIXED = [name for name in Cell.model_fields if name not in {*SPANNED, "dataset", "views"}]
@@ -76,9 +64,8 @@ class Group:
 
         A row that lacks a data set has n = 0 and no mean.
         """
-        signs = self.rows["status"].map({status: sign for status, (sign, _) in SIGNS.items()}).fillna("")
-        letters = self.rows.assign(_sign=signs).groupby(BY, sort=False)["_sign"]
-        told = letters.agg(lambda found: "".join(sorted(set("".join(found))))).rename("signs")
+        letters = self.rows.assign(_sign=signs_of(self.rows)).groupby(BY, sort=False)["_sign"]
+        told = letters.agg(joined_signs).rename("signs")
         numbers = self.seeds.groupby(BY, sort=False)["last"].agg(n="count", mean="mean", sd="std")
         joined = told.to_frame().join(numbers).reset_index()
         joined["n"] = joined["n"].fillna(0).astype(int)
@@ -154,9 +141,8 @@ def _table(group: Group, summary: pd.DataFrame, columns: Sequence[Column], suffi
     n = usual_seeds(chosen)
     judged = {column: found for column, found in group.judged.items() if column in set(columns)}
     sections, ranks = ranked_sections(chosen, columns, n, judged), _ranks(group, columns)
-    number = "Test accuracy" if group.rows["test_truth"].all() else "Agreement with given test labels"
     caption = (
-        f"{number} (%) averaged over {len(group.datasets)} data sets, {group.words}.",
+        f"{measured(group.rows)} (%) averaged over {len(group.datasets)} data sets, {group.words}.",
         "Numbers after the last epoch, no checkpoint selected.",
         *_spread(n, chosen),
         *ranking_text(sections),
@@ -189,19 +175,8 @@ def _spread(n: int, summary: pd.DataFrame) -> list[str]:
 
 
 def _ranks(group: Group, columns: Sequence[Column]) -> tuple[Section, ...]:
-    found: dict[str, dict[Column, float]] = defaultdict(dict)
-    for row in as_dicts(group.ranks):
-        found[row["label"]][row["noise"], row["rate"]] = row["rank"]
-    rows = [
-        Row(label, tuple(_rank(ranks.get(column, math.nan)) for column in columns))
-        for label, ranks in found.items()
-        if any(column in ranks for column in columns)
-    ]
-    return (Section("Mean rank over data sets", tuple(rows)),) if rows else ()
-
-
-def _rank(rank: float) -> Entry:
-    return Entry() if math.isnan(rank) else Entry(rank, text=f"{rank:.2f}")
+    rows = rows_of(group.ranks, columns, lambda row: Entry(row["rank"], text=f"{row['rank']:.2f}"))
+    return (Section("Mean rank over data sets", rows),) if rows else ()
 
 
 def _left_out(group: Group) -> list[str]:

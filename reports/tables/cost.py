@@ -9,7 +9,8 @@ import pandas as pd
 
 from bench.reports.document import Entry, Row, Section, Table
 from bench.reports.names import DAGGER, SECTIONS
-from bench.reports.tables.accuracy import ORACLE, Column, as_dicts, describe, parts, summarize
+from bench.reports.tables.columns import Column, as_dicts
+from bench.reports.tables.summary import ORACLE, describe, settings, summarize
 
 SHOWN_TERMS = 2
 
@@ -17,7 +18,7 @@ SHOWN_TERMS = 2
 def cost_tables(frame: pd.DataFrame) -> list[Table]:
     """What each method costs beside what it reaches; averages over its finished cells."""
     tables = []
-    for setting, part in parts(frame):
+    for setting, part in settings(frame):
         costs = cost_frame(part)
         number = "Accuracy" if part["test_truth"].all() else "Agreement"
         shown = [f"{number} (%)", "Seconds", "Steps", "Passes", "Parameters", "Cells"]
@@ -51,7 +52,7 @@ def cost_frame(frame: pd.DataFrame) -> pd.DataFrame:
     parameters and peak memory [bytes]; `accuracy`, the mean over the noise columns that every row of the setting has.
     """
     rows: list[dict[str, Any]] = []
-    for setting, part in parts(frame):
+    for setting, part in settings(frame):
         done = part[part["status"] == "done"]
         common, means = _common_columns(summarize(part))
         for (section, label), group in done.groupby(["section", "label"], sort=False):

@@ -9,18 +9,8 @@ import pandas as pd
 from bench.reports.document import Section, Table
 from bench.reports.frame import truth_known
 from bench.reports.names import SECTIONS, UNCHANGED
-from bench.reports.tables.accuracy import (
-    column_sets,
-    describe,
-    head,
-    legend,
-    only,
-    parts,
-    rows_of,
-    spread_text,
-    summarize,
-    usual_seeds,
-)
+from bench.reports.tables.columns import column_sets, head, only, rows_of
+from bench.reports.tables.summary import describe, entry_of, legend, settings, spread_text, summarize, usual_seeds
 
 MEASURES = {
     "memorized": "Predicted as the given wrong label (memorized), %",
@@ -39,7 +29,7 @@ def memorization_tables(frame: pd.DataFrame) -> list[Table]:
     """What becomes of the mislabeled training samples at the end of training: one section per measure, no ranks."""
     return [
         table
-        for setting, part in parts(frame)
+        for setting, part in settings(frame)
         if truth_known(part)
         for table in _training_tables(
             "memorization", setting, part[~part["noise"].isin(UNCHANGED)], MEASURES,
@@ -52,7 +42,7 @@ def agreement_tables(frame: pd.DataFrame) -> list[Table]:
     """What can be said of training samples where nobody knows which are mislabeled: one section per measure."""
     return [
         table
-        for setting, part in parts(frame)
+        for setting, part in settings(frame)
         if not truth_known(part)
         for table in _training_tables(
             "agreement", setting, part, WITHOUT_TRUTH,
@@ -81,7 +71,7 @@ def _training_tables(
         chosen = only(summary, columns)
         n = usual_seeds(chosen)
         sections = tuple(
-            Section(heading, rows_of(_sorted(only(summaries[measure], columns)), columns, n))
+            Section(heading, rows_of(_sorted(summaries[measure]), columns, entry_of(n)))
             for measure, heading in measures.items()
             if summaries[measure]["n"].sum()
         )

@@ -15,8 +15,9 @@ from bench.regression.baseline import grouped
 from bench.regression.comparison import compare, write_baseline
 from bench.reports.frame import tidy
 from bench.reports.names import column_name
-from bench.reports.tables.accuracy import accuracy_tables, summarize
+from bench.reports.tables.accuracy import accuracy_tables
 from bench.reports.tables.averages import average_tables, groups
+from bench.reports.tables.summary import summarize
 from bench.suspects.groups import label_sets
 from bench.suspects.score import rank
 from tests.reports.factory import cell, record

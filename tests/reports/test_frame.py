@@ -8,7 +8,8 @@ import pytest
 from bench.records.record import Record
 from bench.reports.frame import anchored, curves, tidy, written
 from bench.reports.names import noise_name
-from bench.reports.tables.accuracy import accuracy_tables, summarize
+from bench.reports.tables.accuracy import accuracy_tables
+from bench.reports.tables.summary import summarize
 from bench.variants import variant_text
 from tests.reports.factory import cell, grid, record
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from base64 import b64decode
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import pytest
 
 from bench.reports.chapters.statistics import statistics_part
 from bench.reports.document import Chapter, Code, Passage, Table, in_pieces
+from bench.reports.figures.ranks import ranks_svg
 from bench.reports.frame import tidy
 from bench.reports.html import page
-from bench.reports.html.ranks import SHOWN, diagram, joined
 from bench.reports.output.markdown import escape_markdown, markdown_lines
 from bench.reports.published.tables import published_part
-from bench.reports.statistics.friedman import FEWEST, Ranking, friedman
+from bench.reports.statistics.friedman import FEWEST
 from tests.reports.factory import GRID, cell, grid, record
 from tests.reports.html.pages import DEFAULTS, Structure
 
@@ -92,42 +92,17 @@ def test_over_data_sets_the_page_draws_the_ranks_of_the_test():
     (passage,) = [p for p in chapters[0].passages if p.ranks]
     assert passage.ranks is not None
     ranking = passage.ranks.ranking
-    (svg,) = [(i, a) for i, a, _ in structure.all("svg")]
+    (picture,) = [attributes for _, attributes, _ in structure.all("img")]
+    start, _, text = (picture["src"] or "").partition("base64,")
+    drawn = b64decode(text).decode()
+    assert start == "data:image/svg+xml;"
     for label, rank in ranking.ranks.items():
-        assert f"{label} {rank:.2f}" in (svg[1]["aria-label"] or "")
-        assert f"{label} {rank:.2f}" in structure.texts[svg[0]]
-    assert f"critical difference {ranking.difference:.2f}" in structure.texts[svg[0]]
+        assert f"{label} {rank:.2f}" in (picture["alt"] or "")
+        assert re.search(rf">\s*({label}  {rank:.2f}|{rank:.2f}  {label})\s*<", drawn)
+    assert f"critical difference {ranking.difference:.2f}" in drawn
+    assert ranks_svg(ranking, passage.ranks.colors) == drawn
     assert_said(structure, chapters)
     assert "Friedman" in "".join(passage.told[0])
-
-
-def ranking(count: int, spread: float, datasets: int = 12) -> Ranking:
-    generator = np.random.default_rng(count)
-    values = generator.normal(0, 1, (datasets, count)) + spread * np.arange(count)
-    return friedman(pd.DataFrame(values, columns=[f"method {i}" for i in range(count)]))
-
-
-@pytest.mark.parametrize(("count", "spread"), [(3, 2.0), (7, 0.8), (8, 0.0), (SHOWN, 0.5)])
-def test_bars_join_exactly_the_pairs_that_are_not_apart(count: int, spread: float):
-    found = ranking(count, spread)
-    runs, labels = joined(found), list(found.ranks)
-    for a in range(count):
-        for b in range(a + 1, count):
-            apart = found.p < 0.05 and found.pairs.loc[labels[a], labels[b]] < 0.05
-            assert any(first <= a and b <= last for first, last in runs) != apart
-    drawn = diagram(found, {})
-    assert drawn is not None
-    ends = sorted((one.x, one.y) for one in drawn.methods)
-    assert len(set(ends)) == count  # no name on another
-    assert drawn.critical[1] - drawn.critical[0] == pytest.approx(
-        found.difference * (drawn.axis[1] - drawn.axis[0]) / (float(drawn.ticks[-1][1]) - float(drawn.ticks[0][1])),
-        rel=0.2 if count > 8 else 0.01,
-    )
-    assert all(0 <= one.x <= drawn.width and one.y < drawn.height for one in drawn.methods)
-
-
-def test_too_many_methods_are_not_drawn():
-    assert diagram(ranking(SHOWN + 1, 1.0), {}) is None
 
 
 def test_markdown_does_not_repeat_what_a_table_says():

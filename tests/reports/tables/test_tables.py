@@ -14,7 +14,8 @@ from bench.records.record import Record
 from bench.reports.document import Entry, Table
 from bench.reports.frame import tidy
 from bench.reports.names import identifiable, noise_name
-from bench.reports.tables.accuracy import WIDEST, accuracy_tables, column_sets, head
+from bench.reports.tables.accuracy import accuracy_tables
+from bench.reports.tables.columns import WIDEST, column_sets, head
 from bench.reports.tables.cost import cost_frame, cost_tables
 from bench.reports.tables.ties import judge, resolution
 from bench.reports.tables.training import memorization_tables

@@ -1,0 +1,104 @@
+"""Noise columns of a table: their order, their heads, the tables they are cut into, and the rows below them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, TypeAlias, TypeVar
+
+import pandas as pd
+
+from bench.reports.document import Entry, Row
+from bench.reports.names import UNCHANGED, file_part, noise_name, noise_order, noise_parts, percent
+
+Column: TypeAlias = tuple[str, float]
+Maker: TypeAlias = Callable[[Mapping[str, Any]], Entry]
+WIDEST = 7
+Item = TypeVar("Item")
+
+
+def columns_of(summary: pd.DataFrame) -> list[Column]:
+    """List the noise columns of a summary, in order."""
+    kinds = noise_order(str(kind) for kind in summary["noise"])
+    return [(kind, float(r)) for kind in kinds for r in sorted(set(summary.loc[summary["noise"] == kind, "rate"]))]
+
+
+def column_sets(summary: pd.DataFrame) -> list[tuple[str, list[Column]]]:
+    """Cut the columns into tables that fit on a page: file suffix and columns of each.
+
+    Where they do not fit into one, each noise kind has its own; kinds without rates share one, and kinds of one rate
+    each share tables of even width.
+    """
+    together = columns_of(summary)
+    base = [column for column in together if column[0] in UNCHANGED]
+    sets: dict[str, list[Column]] = {}
+    for column in together:
+        if column not in base:
+            sets.setdefault(f"-{file_part(column[0])}" if column[1] else "-without-rate", []).append(column)
+    if len(together) <= WIDEST or len(sets) < 2:
+        return [("", together)]
+    return [(suffix, base + own) for suffix, own in _shared(sets, WIDEST - len(base)).items()]
+
+
+def _shared(sets: dict[str, list[Column]], room: int) -> dict[str, list[Column]]:
+    """Put the sets of one rate together, at most `room` in a table; they come last."""
+    single = [own[0] for own in sets.values() if len(own) == 1 and own[0][1]]
+    if len(single) < 2:
+        return sets
+    kept = {suffix: own for suffix, own in sets.items() if own[0] not in single}
+    parts = evenly(single, room)
+    names = ["-kinds"] if len(parts) == 1 else [f"-kinds-{number + 1}" for number in range(len(parts))]
+    return kept | dict(zip(names, parts, strict=True))
+
+
+def evenly(items: list[Item], most: int) -> list[list[Item]]:
+    """Cut items into the fewest parts of at most `most`, whose sizes differ by one at most."""
+    parts = -(-len(items) // most)
+    ends = [-(-len(items) * part // parts) for part in range(parts + 1)] if parts else []
+    return [items[start:end] for start, end in pairwise(ends)]
+
+
+def only(summary: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
+    """Choose the rows of a summary that are in some columns."""
+    wanted = set(columns)
+    kept = [pair in wanted for pair in zip(summary["noise"], summary["rate"], strict=True)]
+    return summary[pd.Series(kept, index=summary.index, dtype=bool)]
+
+
+def as_dicts(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """List the rows of a frame, each by column."""
+    return [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
+
+
+def entries_of(rows: Iterable[Mapping[str, Any]], columns: Sequence[Column], made: Maker) -> tuple[Entry, ...]:
+    """Make one entry per column from the row of that column, an empty one where there is none."""
+    found = {(row["noise"], row["rate"]): made(row) for row in rows}
+    return tuple(found.get(column, Entry()) for column in columns)
+
+
+def rows_of(frame: pd.DataFrame, columns: Sequence[Column], made: Maker, label: str = "label") -> tuple[Row, ...]:
+    """Make the rows of a table: one per label that has a row in some of the columns, in the order of the frame.
+
+    Args:
+        frame: one row per label, noise and rate.
+        columns: of the table.
+        made: the entry of a row of the frame.
+        label: the column that names a row.
+    """
+    groups = only(frame, columns).groupby(label, sort=False)
+    return tuple(Row(str(name), entries_of(as_dicts(rows), columns, made)) for name, rows in groups)
+
+
+def head(columns: Sequence[Column]) -> tuple[tuple[str, str], ...]:
+    """Write the two lines above each column: kind and rate, or of a kind without rates its name and its options."""
+    return tuple((noise_name(k), percent(rate)) if rate else _alone(*noise_parts(k)) for k, rate in columns)
+
+
+def _alone(name: str, options: str) -> tuple[str, str]:
+    return (name, options) if options else ("", name)
+
+
+def difference_text(points: float) -> str:
+    """Print a difference with its sign; zero has none."""
+    text = f"{points:+.1f}"
+    return "0.0" if float(text) == 0 else text

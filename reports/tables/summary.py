@@ -1,0 +1,120 @@
+"""Means over seeds per row and noise column, and the sentences that every table of a setting shares."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+import pandas as pd
+
+from bench.records.naming import mixture
+from bench.reports.document import Entry
+from bench.reports.frame import anchored
+from bench.reports.names import DAGGER, SIGNS
+from bench.reports.tables.columns import Maker
+
+GROUP = ["setting", "section", "method", "label", "noise", "rate"]
+ORACLE = "oracle, told what a user would not know (clean subset: trained on the truly clean samples alone)"
+
+
+def summarize(frame: pd.DataFrame, value: str = "last") -> pd.DataFrame:
+    """Average `value` over the finished seeds of each setting, row, noise kind and rate.
+
+    Columns beside these: n, mean, sd (ddof = 1, NaN for one seed), and `signs`, the letters of the statuses of the
+    other seeds. Oracle rows get their clean column (`anchored`).
+    """
+    full = anchored(frame)
+    full = full.assign(_value=full[value].where(full["status"] == "done"), _sign=signs_of(full))
+    grouped = full.groupby(GROUP, sort=False)
+    table = grouped.agg(
+        n=("_value", "count"), mean=("_value", "mean"), sd=("_value", "std"), signs=("_sign", joined_signs)
+    )
+    return table.reset_index()
+
+
+def settings(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield name and rows of each setting, in alphabetical order."""
+    for setting, part in frame.groupby("setting", sort=True):
+        yield str(setting), part
+
+
+def describe(part: pd.DataFrame) -> str:
+    """Name data set, shots, backbone, epochs and budget of one setting."""
+    first = part.iloc[0]
+    fixed = f"{first['dataset']}, {_counted(first['shots'], 'shot')} per class, backbone {first['backbone']}"
+    if first["budget"] == "paper":
+        return f"{fixed}, each method's own optimizer and epochs (budget {first['budget']})"
+    return (
+        f"{fixed}, {_counted(first['epochs'], 'epoch')}, one budget for all "
+        f"(batch {first['batch_size']}, learning rate {first['learning_rate']:g})"
+    )
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
+
+
+def measured(part: pd.DataFrame) -> str:
+    """Name what is measured on the test set: accuracy only where its labels are right."""
+    return "Test accuracy" if part["test_truth"].all() else "Agreement with given test labels"
+
+
+def usual_seeds(summary: pd.DataFrame) -> int:
+    """Return the commonest number of finished seeds per cell, the larger of equals; 0 where nothing finished."""
+    counts = Counter(int(n) for n in summary["n"] if n)
+    return max(counts, key=lambda n: (counts[n], n), default=0)
+
+
+def spread_text(n: int, summary: pd.DataFrame, of: str = "") -> list[str]:
+    """Say which spread a table shows, of what, and over how many seeds, `n` in most of its cells."""
+    if n == 1 and (summary["n"] > 1).any():
+        return [f"One seed where no (n) stands, and mean ± sample standard deviation over n seeds{of} elsewhere."]
+    if n == 1:
+        return ["One seed, so no spread is known."]
+    return [f"Mean ± sample standard deviation over n = {n} seeds{of}."] if n else ["No cell has finished."]
+
+
+def entry_of(n: int) -> Maker:
+    """Make the entry of a row of a summary; its number of seeds is shown where it is not `n`."""
+    return lambda row: Entry(row["mean"], row["sd"], row["n"], signs=row["signs"], show_n=row["n"] not in (0, n))
+
+
+def legend(part: pd.DataFrame, summary: pd.DataFrame, n: int) -> tuple[str, ...]:
+    """Explain the signs that occur in a table."""
+    signs = {sign for text in summary["signs"] for sign in text}
+    notes = [
+        f"{sign}: {_skipped(part)}." if status == "skipped" else f"{sign}: at least one seed {words}."
+        for status, (sign, words) in SIGNS.items()
+        if sign in signs
+    ]
+    if any(count not in (0, n) for count in summary["n"]):
+        notes.append(f"(n): number of finished seeds, where it is not {n}; ranked are rows of the same seeds alone.")
+    expected = summary["label"].nunique() * len(summary[["noise", "rate"]].drop_duplicates())
+    if (summary["n"] == 0).any() or len(summary) < expected:
+        notes.append("–: no number; without a letter the cell has not been run.")
+    if (part["section"] == "oracle").any():
+        notes.append(f"{DAGGER}: {ORACLE}.")
+    return (*notes, *_by_column(part), *filter(None, [mixture(part["made"])]))
+
+
+def _by_column(part: pd.DataFrame) -> Iterator[str]:
+    """Name the options that rows set by column, as papers do by kind and rate of the noise."""
+    told = part.loc[part["by_noise"] != "", ["label", "by_noise"]].drop_duplicates()
+    if len(told):
+        yield f"Options that a row sets by noise: {'; '.join(f'{label}: {names}' for label, names in told.to_numpy())}."
+
+
+def _skipped(part: pd.DataFrame) -> str:
+    """Say why cells of a setting were skipped."""
+    reasons = part.loc[part["status"] == "skipped", "reason"].drop_duplicates()
+    return "skipped, because " + ", or ".join(map(str, reasons))
+
+
+def signs_of(rows: pd.DataFrame) -> pd.Series[str]:
+    """Give the letter of each row's status, empty of a finished one."""
+    return rows["status"].map({status: sign for status, (sign, _) in SIGNS.items()}).fillna("")
+
+
+def joined_signs(signs: pd.Series[str]) -> str:
+    """Join the letters that occur, each once."""
+    return "".join(sorted(set("".join(signs))))
