@@ -68,7 +68,7 @@ def prepare_data(wanted: Wanted, again: bool) -> int:
         return _offer(wanted)
     left = []
     for place in wanted.places():
-        steps = prepare(place, again=again)
+        steps = prepare(place, again=again, listener=console)
         if not steps:
             where = "comes with the package" if place.dataset.embedded else f"is ready in {place.folder}"
             console.line(f"{place.name}: {where}.")

@@ -90,16 +90,21 @@ def _equal(first: Tensor, second: Tensor) -> bool:
 
 def is_reproducible(method: type[Method], options: Options) -> None:
     """The same seed gives the same bits after training; another seed other parameters (where there are any)."""
-    first, second, other = (build(method, options, seed) for seed in (1, 1, 2))
-    fresh = {name: p.detach().clone() for name, p in first.named_parameters() if p.requires_grad}
+    starts_from_the_seed(method, options)
+    first, second = build(method, options), build(method, options)
     for built in (first, second):
         train(built)
     _same_state(first, second, "two runs of one seed")
     inputs = inputs_for(method.needs(options), 6, 9)
     assert torch.equal(predictions(first, inputs), predictions(second, inputs))
-    if fresh and not getattr(options, "init", "") and method.random_start:
-        started = dict(other.named_parameters())
-        assert any(not torch.equal(p, started[name]) for name, p in fresh.items()), "the seed does not enter the start"
+
+
+def starts_from_the_seed(method: type[Method], options: Options) -> None:
+    """Two seeds start from different parameters, where there are any: the part of `is_reproducible` before training."""
+    fresh, started = (dict(build(method, options, seed).named_parameters()) for seed in (1, 2))
+    trained = [name for name, p in fresh.items() if p.requires_grad]
+    if trained and not getattr(options, "init", "") and method.random_start:
+        assert any(not torch.equal(fresh[name], started[name]) for name in trained), "the seed does not enter the start"
 
 
 def _same_state(first: Method, second: Method, what: str) -> None:

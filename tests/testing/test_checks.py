@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,11 @@ from torch import Tensor, nn
 
 from bench.cli.main import invoke
 from bench.contracts import method
+from bench.engine.loop import Diverged, Loop
 from bench.plugins import METHODS
 from bench.testing import checks
+from tests.testing.test_effects import Ignores
+from tests.testing.test_method_contract import ON_VARIANTS
 from tests.testing.toys import Toy
 
 
@@ -232,6 +237,23 @@ class Branches(Toy):
         return super().forward(batch)
 
 
+class Leaky(Toy):
+    """Looks for the true labels in the frames of its callers.
+
+    No paper.
+
+    No equations.
+    """
+
+    def forward(self, batch: method.Batch) -> method.Losses:
+        frame = inspect.currentframe()
+        while frame is not None and not isinstance(frame.f_locals.get("self"), Loop):
+            frame = frame.f_back
+        if frame is not None:
+            batch = replace(batch, observed=frame.f_locals["self"].audit.true[batch.index])
+        return super().forward(batch)
+
+
 PLANTED: tuple[tuple[type[method.Method], str], ...] = (
     (Undocumented, "is_documented"),
     (BareOption, "is_documented"),
@@ -259,6 +281,8 @@ PLANTED: tuple[tuple[type[method.Method], str], ...] = (
     (PythonNumber, "runs_as_a_pack"),
     (PythonNumberInCombine, "runs_as_a_pack"),
     (Branches, "runs_as_a_pack"),
+    (Leaky, "leaks_nothing"),
+    (Ignores, "does_what_options_say"),
 )
 
 
@@ -267,6 +291,66 @@ def test_a_planted_defect_is_caught(method: type[method.Method], name: str) -> N
     check: Any = getattr(checks, name)
     with pytest.raises((AssertionError, LookupError, RuntimeError, ValueError)):
         check(method, method.Options())
+
+
+def test_every_check_has_a_planted_defect() -> None:
+    assert {name for _, name in PLANTED} == {check.__name__ for check in checks.CHECKS}
+
+
+def hidden(fault: type[method.Method]) -> type[method.Method]:
+    """A method that is sound at its defaults, and has the defect beside one other option."""
+
+    class Options(fault.Options):  # type: ignore[name-defined, misc] # a class attribute
+        faulty: bool = method.structural(False, "whether the defect shows")
+
+    def beside(name: str, planted: Any) -> Any:
+        def chosen(self: Any, *arguments: Any) -> Any:
+            return (planted if self.options.faulty else getattr(Toy, name))(self, *arguments)
+
+        def chosen_for(cls: Any, options: Any) -> Any:
+            return planted.__func__(cls, options) if options.faulty else getattr(Toy, name)(options)
+
+        return classmethod(chosen_for) if isinstance(planted, classmethod) else chosen
+
+    own = {name: beside(name, planted) for name, planted in vars(fault).items() if not name.startswith("__")}
+    return type("Hidden", (fault,), {**own, "Options": Options, "__doc__": fault.__doc__})
+
+
+# Whatever the options are: a class is documented or not, `does_what_options_say` goes through them by itself, and no
+# option lets a method near the audit, which alone holds the truth.
+OF_THE_CLASS = {"is_documented", "does_what_options_say", "leaks_nothing"}
+
+
+@pytest.mark.parametrize("planted", dict.fromkeys(m for m, name in PLANTED if name not in OF_THE_CLASS))
+def test_a_defect_beside_an_option_is_caught_by_what_variants_are_held_against(planted: type[method.Method]) -> None:
+    method = hidden(planted)
+    caught = [[check for check in ON_VARIANTS if fails(check, method, faulty)] for faulty in (False, True)]
+    assert caught[0] == ([checks.uses_what_it_declares] if planted is PythonNumberInCombine else [])
+    assert set(caught[1]) - set(caught[0])
+
+
+def fails(check: checks.Check, method: Any, faulty: bool) -> bool:
+    try:
+        check(method, method.Options(faulty=faulty))
+    except (AssertionError, Diverged, LookupError, RuntimeError, ValueError):
+        return True
+    return False
+
+
+def test_no_check_on_variants_is_idle() -> None:
+    """Each is the only one that catches some hidden defect."""
+    alone = {
+        checks.has_finite_gradients: Idle,
+        checks.starts_from_the_seed: SameStart,
+        checks.predicts_one_by_one: BatchNorm,
+        checks.tells_of_samples_one_by_one: TellsOfBatches,
+        checks.ignores_padding: ReadsPadding,
+        checks.uses_what_it_declares: Greedy,
+        checks.runs_as_a_pack: Branches,
+    }
+    assert set(alone) == set(ON_VARIANTS)
+    for check, planted in alone.items():
+        assert [one for one in ON_VARIANTS if fails(one, hidden(planted), True)] == [check]
 
 
 @pytest.mark.parametrize("check", checks.CHECKS, ids=lambda check: check.__name__)
@@ -291,23 +375,7 @@ def test_what_is_wrong_with_numbers_of_samples_is_said(method: type[method.Metho
         checks.tells_of_samples_one_by_one(method, method.Options())
 
 
-def test_a_leak_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A method that is shown the true labels through the engine's audit."""
-    shown: list[Tensor] = []
-    audited = checks.train
-
-    def telling(method: method.Method, **arguments: Any) -> Any:
-        shown[:] = [arguments["true"]]
-        return audited(method, **arguments)
-
-    class Leaky(Toy):
-        __doc__ = Toy.__doc__
-
-        def forward(self, batch: method.Batch) -> method.Losses:
-            told = method.Batch(**{**vars(batch), "observed": shown[0][batch.index]})
-            return super().forward(told)
-
-    monkeypatch.setattr(checks, "train", telling)
+def test_a_leak_is_said() -> None:
     with pytest.raises(AssertionError, match="true labels differ"):
         checks.leaks_nothing(Leaky, Leaky.Options())
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
-from bench import console
 from bench.data.catalogue import Download
 from bench.data.download.transfer import PARTIAL, Interrupted, Part, Refused, Report, transfer
 from bench.errors import BenchError
@@ -19,6 +17,8 @@ from bench.errors import BenchError
 LOCK: Final = ".lock.tmp"
 DRIVE: Final = ("drive.google.com", "docs.google.com", "drive.usercontent.google.com")
 PAGE: Final = (b"<!doctype html", b"<html")
+
+Note: TypeAlias = Callable[[str], None]
 
 
 class FetchFailed(BenchError):
@@ -59,11 +59,13 @@ class Fetched:
     url: str = ""
 
 
-def quiet(done: int, total: int | None) -> None:
+def quiet(*_: object) -> None:
     """Report nothing."""
 
 
-def fetch(download: Download, folder: Path, patience: Patience | None = None, report: Report = quiet) -> Fetched:
+def fetch(
+    download: Download, folder: Path, patience: Patience | None = None, report: Report = quiet, note: Note = quiet
+) -> Fetched:
     """Get a file, unless it is there.
 
     It arrives as NAME.part, which a later call goes on with, and gets its name once it is whole and checked: by
@@ -74,13 +76,14 @@ def fetch(download: Download, folder: Path, patience: Patience | None = None, re
         folder: where the file goes; made if need be.
         patience: how long to try.
         report: called with the bytes so far and the whole number, None where unknown.
+        note: called with what a user should know of it, in a sentence.
 
     Raises:
         FetchFailed: no mirror gave it.
         BenchError: what is there is another file, or the disk is full or cannot be written.
     """
     final = folder / download.name
-    with held(final.parent):
+    with held(final.parent, note):
         if final.exists():
             return _present(download, final)
         tried = []
@@ -90,13 +93,15 @@ def fetch(download: Download, folder: Path, patience: Patience | None = None, re
             except Refused as reason:
                 tried.append(f"{url}: {reason}{_drive(url, str(reason))}")
                 continue
+            if not (download.sha256 or download.md5 or download.bytes):
+                note(f"nothing is known to check {download.name} by; its sha256 is {sha256}.")
             Part(final).publish(final)
             return Fetched(final, sha256, url)
     raise FetchFailed(by_hand(download, folder, tried))
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
+def held(folder: Path, note: Note = quiet) -> Iterator[None]:
     """The lock of a data set's folder, freed by the system when its holder dies; waits for another process.
 
     Raises:
@@ -110,7 +115,7 @@ def held(folder: Path) -> Iterator[None]:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            console.warn(f'another process is at work in "{folder}"; waiting for it.')
+            note(f'another process is at work in "{folder}"; waiting for it.')
             lock.acquire()
     except OSError as error:
         raise BenchError(f'the folder "{folder}" cannot be written: {error.strerror}; name another.') from error
@@ -120,32 +125,31 @@ def held(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def digests(file: Path) -> dict[str, str]:
-    """sha256 and md5 of a file in one pass."""
-    states = {"sha256": hashlib.sha256(), "md5": hashlib.md5(usedforsecurity=False)}
-    with file.open("rb") as stream:
-        while chunk := stream.read(1 << 20):
-            for state in states.values():
-                state.update(chunk)
-    return {name: state.hexdigest() for name, state in states.items()}
-
-
-def mismatch(download: Download, file: Path, found: dict[str, str]) -> str:
+def mismatch(download: Download, file: Path) -> str:
     """In which way a file is not the one expected, by the strongest check that is known; empty where it is."""
+    import pooch
+
     for name in ("sha256", "md5"):
         wanted = getattr(download, name).lower()
         if wanted:
-            return "" if found[name] == wanted else f"{name} {found[name]}, expected {wanted}"
+            found = pooch.file_hash(file, name)
+            return "" if found == wanted else f"{name} {found}, expected {wanted}"
     size = file.stat().st_size
     return f"{size:,} bytes, expected {download.bytes:,}" if download.bytes not in (0, size) else ""
 
 
 def _present(download: Download, final: Path) -> Fetched:
-    found = digests(final)
-    problem = mismatch(download, final, found)
+    problem = mismatch(download, final)
     if problem:
         raise BenchError(f'"{final}" is not the file expected ({problem}); remove it, and it is fetched again.')
-    return Fetched(final, found["sha256"])
+    return Fetched(final, _sha256(download, final))
+
+
+def _sha256(download: Download, file: Path) -> str:
+    """Of a file that is the one expected: hashed again only where another check has shown it."""
+    import pooch
+
+    return download.sha256.lower() or str(pooch.file_hash(file))
 
 
 def _from_mirror(url: str, download: Download, part: Part, patience: Patience, report: Report) -> str:
@@ -157,12 +161,9 @@ def _from_mirror(url: str, download: Download, part: Part, patience: Patience, r
     hashed = bool(download.sha256 or download.md5)
     for again in (True, False):
         resumed = _persistent(url, part, hashed, patience, report)
-        found = digests(part.file)
-        problem = _page(part.file) or mismatch(download, part.file, found)
+        problem = _page(part.file) or mismatch(download, part.file)
         if not problem:
-            if not (hashed or download.bytes):
-                console.warn(f"nothing is known to check {download.name} by; its sha256 is {found['sha256']}.")
-            return found["sha256"]
+            return _sha256(download, part.file)
         doubtful = resumed or part.origin is None or part.origin.total is None
         part.drop()
         if not (doubtful and again):

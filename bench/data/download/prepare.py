@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Protocol
 
-from bench import console, dataset_name
+from bench import dataset_name
 from bench.data import library
 from bench.data.catalogue import Download
-from bench.data.download.fetch import Patience, by_hand, fetch, held
+from bench.data.download.fetch import Patience, by_hand, fetch, held, quiet
+from bench.data.download.transfer import Report
 from bench.data.download.unpack import unpack
 from bench.data.files.catalogued import Catalogued
 from bench.errors import BenchError
@@ -24,6 +26,32 @@ from bench.plugins import DATASETS
 
 State = Literal["embedded", "ready", "missing", "needs hand"]
 FETCHED: Final = "fetched.json"
+
+
+class Listener(Protocol):
+    """What is told while files are fetched; `bench.console` is one."""
+
+    def amount(self, label: str, unit: str) -> AbstractContextManager[Report]:
+        """A report of how much is done."""
+        ...
+
+    def line(self, text: str = "") -> None:
+        """What is begun."""
+        ...
+
+    def warn(self, text: str) -> None:
+        """What a user should know."""
+        ...
+
+
+class Quiet:
+    """The listener of a program that wants to hear nothing."""
+
+    def amount(self, label: str, unit: str) -> AbstractContextManager[Report]:
+        """Report nothing."""
+        return nullcontext(quiet)
+
+    line = warn = staticmethod(quiet)
 
 
 class Place:
@@ -96,28 +124,31 @@ def every(roots: Mapping[str, str]) -> Iterator[Place]:
                 yield Place(f"{row.name}[mode={mode}]" if mode else row.name, roots)
 
 
-def prepare(at: Place, patience: Patience | None = None, again: bool = False) -> list[str]:
+def prepare(
+    at: Place, patience: Patience | None = None, again: bool = False, listener: Listener | None = None
+) -> list[str]:
     """Fetch and unpack what a data set lacks, and what it can do without; of that, a note says what did not come.
 
     Args:
         at: the data set.
         patience: how long to try.
         again: also archives that are in place.
+        listener: hears of what is done; None for nobody.
 
     Returns:
         What is left to do, one line each; empty where the data set can now be opened.
     """
-    left = []
+    left, listener = [], listener or Quiet()
     for download in at.downloads:
-        problem = _brought(at, download, patience, again and download.unpack is not None)
+        problem = _brought(at, download, patience, again and download.unpack is not None, listener)
         if problem and download.optional:
-            console.warn(f"dataset {at.name} can be opened without this: {problem}")
+            listener.warn(f"dataset {at.name} can be opened without this: {problem}")
         elif problem:
             left.append(problem)
     return left or at.dataset.missing()
 
 
-def _brought(at: Place, download: Download, patience: Patience | None, again: bool) -> str:
+def _brought(at: Place, download: Download, patience: Patience | None, again: bool, listener: Listener) -> str:
     """Put one file in its place, unless it is there; what keeps it from that, or empty."""
     if at.has(download) and not again:
         return ""
@@ -126,9 +157,9 @@ def _brought(at: Place, download: Download, patience: Patience | None, again: bo
     if not download.urls and not (folder / download.name).exists():
         return by_hand(download, folder)
     try:
-        with held(folder):
+        with held(folder, listener.warn):
             if again or not at.has(download):  # else another process was faster
-                _one(download, folder, at.catalogued.entry.folder, patience)
+                _one(download, at.catalogued, patience, listener)
     except BenchError as error:
         return str(error)
     except OSError as error:
@@ -136,17 +167,18 @@ def _brought(at: Place, download: Download, patience: Patience | None, again: bo
     return ""
 
 
-def _one(download: Download, folder: Path, inner: str, patience: Patience | None) -> None:
-    with console.amount(download.name, "bytes") as report:
-        found = fetch(download, folder, patience, report)
+def _one(download: Download, to: Catalogued, patience: Patience | None, listener: Listener) -> None:
+    folder = to.folder
+    with listener.amount(download.name, "bytes") as report:
+        found = fetch(download, folder, patience, report, listener.warn)
     before = fetched(folder).get(download.name, {})
     url = found.url or (before.get("url", "") if before.get("sha256") == found.sha256 else "")
     facts = {"url": url, "sha256": found.sha256, "bytes": found.file.stat().st_size}
     _note(folder, download.name, facts)
     if download.unpack is None:
         return
-    console.line(f"{download.name}: unpacking.")
-    entries = unpack(found.file, folder / download.unpack, inner)
+    listener.line(f"{download.name}: unpacking.")
+    entries = unpack(found.file, folder / download.unpack, to.entry.folder)
     _note(folder, download.name, {**facts, "unpacked": entries})
     if url:  # what the user has put there stays
         found.file.unlink()

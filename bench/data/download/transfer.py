@@ -1,4 +1,8 @@
-"""One transfer over HTTP into a partial file, which a later one may go on with."""
+"""One transfer over HTTP into a partial file, which a later one may go on with.
+
+pooch asks, follows and copies (`pooch.HTTPDownloader`). It neither resumes nor looks at headers, and `pooch.retrieve`
+drops what has come when a connection breaks, leaves a nameless file when it is killed, and replaces a user's own file.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +11,18 @@ import json
 import os
 import shutil
 import socket
-import urllib.error
-import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from email.message import Message
 from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Any, TypeAlias
+from urllib.parse import unquote, urlsplit
 
 from bench.errors import BenchError
 
 AGENT = "noisy-prompt-bench"
-CHUNK = 1 << 18
+CHUNK = 1 << 15  # what a stalled transfer may lose
 PARTIAL, PARTIAL_RESPONSE, UNSATISFIABLE = ".part", 206, 416
 PASSING = (408, 425, 429, 500, 502, 503, 504)  # answers that another try may not get
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -60,7 +63,7 @@ class Origin:
     total: int | None
 
     @classmethod
-    def of(cls, url: str, headers: Message, total: int | None) -> Origin:
+    def of(cls, url: str, headers: Mapping[str, str], total: int | None) -> Origin:
         """What the headers of an answer say."""
         etag = headers.get("ETag", "")
         strong = etag if etag and not etag.startswith("W/") else ""
@@ -130,96 +133,135 @@ def transfer(url: str, part: Part, hashed: bool, timeout: float, report: Report)
         Interrupted: the transfer did not reach its end.
         BenchError: the disk is full or cannot be written.
     """
-    offset = part.offset(url, hashed)
+    import requests
+
+    body = _Body(url, part, part.offset(url, hashed), report)
     try:
-        with _asked(url, part.origin if offset else None, offset, timeout) as response:
-            kept, total = _begun(url, response, part, offset)
-            _copied(response, part, total, report)
-            return kept
-    except urllib.error.HTTPError as error:
-        with error:
-            if error.code == UNSATISFIABLE and offset:
-                return _at_the_end(error, part, offset)
-            reason = f"answered {error.code} {error.reason}"
-            if error.code in PASSING:
-                raise Interrupted(reason, _seconds(error.headers.get("Retry-After", ""))) from error
-            raise Refused(reason) from error
-    except urllib.error.URLError as error:
-        unknown = isinstance(error.reason, socket.gaierror) and error.reason.errno == socket.EAI_NONAME
-        if unknown or url.startswith("file://"):
-            raise Refused(_reason(error.reason)) from error
-        raise Interrupted(_reason(error.reason)) from error
-    except (OSError, HTTPException) as error:
-        raise Interrupted(_reason(error)) from error
-
-
-def _asked(url: str, origin: Origin | None, offset: int, timeout: float) -> Any:
-    if not url.startswith(("http://", "https://", "file://")):
-        raise Refused("is no http, https or file address")
-    headers = {"User-Agent": AGENT, "Accept-Encoding": "identity"}
-    if offset:
-        headers["Range"] = f"bytes={offset}-"
-        if origin is not None and origin.url == url and origin.validator:
-            headers["If-Range"] = origin.validator
-    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - the scheme is checked above
-    return urllib.request.urlopen(request, timeout=timeout)  # noqa: S310
-
-
-def _begun(url: str, response: Any, part: Part, offset: int) -> tuple[bool, int | None]:
-    """Whether the answer goes on with what is there, else everything starts anew; and the size of the whole."""
-    headers = response.headers
-    if headers.get_content_type() == "text/html" and not url.endswith((".html", ".htm")):
-        raise Refused("answered with a web page instead of the file")
-    if response.status == PARTIAL_RESPONSE and offset:
-        start, total = _range(headers.get("Content-Range", ""))
-        origin, now = part.origin, Origin.of(url, headers, total)
-        assert origin is not None  # noqa: S101 - there is no offset without one
-        same = origin.url != url or not origin.etag or not now.etag or origin.etag == now.etag
-        if start != offset or not same or (origin.total is not None and total not in (None, origin.total)):
-            part.drop()
-            raise Interrupted("the file has changed since the last try")
-        return True, total or origin.total
-    length = headers.get("Content-Length", "")
-    total = int(length) if length.isdigit() else None
-    try:
-        part.begin(Origin.of(url, headers, total))
+        with body:
+            (_mirrored if url.startswith("file://") else _downloaded)(body, timeout)
+    except requests.HTTPError as error:
+        return _refused(error.response, part, body.offset)
+    except (requests.RequestException, ValueError) as error:
+        below = _below(error)
+        unknown = isinstance(below, socket.gaierror) and below.errno == socket.EAI_NONAME
+        raise (Refused if unknown or isinstance(error, ValueError) else Interrupted)(_reason(below)) from error
     except OSError as error:
         raise _unwritable(part, error) from error
-    return False, total
+    if body.total is not None and part.size < body.total:
+        raise Interrupted(f"ended after {part.size:,} of {body.total:,} bytes")
+    return body.resumed
 
 
-def _copied(response: Any, part: Part, total: int | None, report: Report) -> None:
-    done = part.size
-    free = shutil.disk_usage(part.file.parent).free
-    if total is not None and total - done > free:
-        raise BenchError(
-            f'"{part.file.parent}" has {free:,} bytes of room, and {total - done:,} of {part.file.stem} are to come; '
-            "make room or name another folder."
-        )
-    report(done, total)
-    with _opened(part) as out:
-        while chunk := response.read1(CHUNK):
-            _written(out, chunk, part)
-            done += len(chunk)
-            report(done, total)
-    if total is not None and done < total:
-        raise Interrupted(f"ended after {done:,} of {total:,} bytes")
+class _Body:
+    """The part as pooch writes to it: opened at its end once the headers of the answer have been looked at."""
+
+    def __init__(self, url: str, part: Part, offset: int, report: Report) -> None:
+        self.url, self.part, self.offset, self.report = url, part, offset, report
+        self.resumed, self.total = False, None  # type: bool, int | None
+        self.opened = ExitStack()
+
+    def __enter__(self) -> _Body:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.opened.close()
+
+    def answered(self, answer: Any, **_: object) -> None:
+        """Look at an answer before its body is read, as a hook of requests."""
+        self.opened.callback(answer.close)
+        if answer.is_redirect or not answer.ok:
+            return
+        answer.raw.enforce_content_length = False  # else what came in front of a break is thrown away; counted here
+        kind = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if kind == "text/html" and not self.url.endswith((".html", ".htm")):
+            raise Refused("answered with a web page instead of the file")
+        if answer.status_code == PARTIAL_RESPONSE and self.offset:
+            self.go_on(answer.headers)
+        else:
+            self.begin(answer.headers, _number(answer.headers.get("Content-Length", "")))
+
+    def go_on(self, headers: Mapping[str, str]) -> None:
+        """Write behind what is there, if it is of the same file."""
+        start, total = _range(headers)
+        origin, now = self.part.origin, Origin.of(self.url, headers, total)
+        assert origin is not None  # noqa: S101 - there is no offset without one
+        same = origin.url != self.url or not origin.etag or not now.etag or origin.etag == now.etag
+        if start != self.offset or not same or (origin.total is not None and total not in (None, origin.total)):
+            raise _changed(self.part)
+        self.resumed = True
+        self._open(total or origin.total)
+
+    def begin(self, headers: Mapping[str, str], total: int | None) -> None:
+        """Write from the start."""
+        self.part.begin(Origin.of(self.url, headers, total))
+        self._open(total)
+
+    def _open(self, total: int | None) -> None:
+        self.total, file, left = total, self.part.file, (total or 0) - self.part.size
+        free = shutil.disk_usage(file.parent).free
+        if left > free:
+            raise BenchError(
+                f'"{file.parent}" has {free:,} bytes of room, and {left:,} of {file.stem} are to come; '
+                "make room or name another folder."
+            )
+        self.out = self.opened.enter_context(_opened(self.part))
+        self.report(self.part.size, total)
+
+    def write(self, chunk: bytes) -> None:
+        """Append some bytes; a full disk keeps those that fit."""
+        rest = memoryview(chunk)
+        while rest:
+            rest = rest[self.out.write(rest) :]
+        self.report(self.part.size, self.total)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+
+def _downloaded(body: _Body, timeout: float) -> None:
+    import pooch
+
+    if not body.url.startswith(("http://", "https://")):
+        raise Refused("is no http, https or file address")
+    headers, origin = {"User-Agent": AGENT, "Accept-Encoding": "identity"}, body.part.origin
+    if body.offset and origin is not None:
+        headers["Range"] = f"bytes={body.offset}-"
+        if origin.url == body.url and origin.validator:
+            headers["If-Range"] = origin.validator
+    hooks = {"response": body.answered}
+    pooch.HTTPDownloader(chunk_size=CHUNK, timeout=timeout, headers=headers, hooks=hooks)(body.url, body, None)
+
+
+def _mirrored(body: _Body, _: float) -> None:
+    """Copy a file, which pooch does not."""
+    try:
+        source = Path(unquote(urlsplit(body.url).path)).open("rb")  # noqa: SIM115 - closed with the body
+    except OSError as error:
+        raise Refused(_reason(error)) from error
+    body.opened.enter_context(source)
+    body.begin({}, os.fstat(source.fileno()).st_size)
+    shutil.copyfileobj(source, body, CHUNK)
+
+
+def _refused(answer: Any, part: Part, offset: int) -> bool:
+    """What to make of an answer without a file: that nothing lies behind the part's last byte, or an error."""
+    if answer.status_code == UNSATISFIABLE and offset:
+        if _range(answer.headers)[1] == offset:
+            return True
+        raise _changed(part)
+    reason = f"answered {answer.status_code} {answer.reason}"
+    if answer.status_code in PASSING:
+        raise Interrupted(reason, _number(answer.headers.get("Retry-After", "")))
+    raise Refused(reason)
 
 
 def _opened(part: Part) -> IO[bytes]:
-    try:
-        return part.file.open("ab", buffering=0)
-    except OSError as error:
-        raise _unwritable(part, error) from error
+    return part.file.open("ab", buffering=0)
 
 
-def _written(out: IO[bytes], chunk: bytes, part: Part) -> None:
-    try:
-        rest = memoryview(chunk)
-        while rest:
-            rest = rest[out.write(rest) :]
-    except OSError as error:
-        raise _unwritable(part, error) from error
+def _changed(part: Part) -> Interrupted:
+    part.drop()
+    return Interrupted("the file has changed since the last try")
 
 
 def _unwritable(part: Part, error: OSError) -> BenchError:
@@ -231,26 +273,28 @@ def _unwritable(part: Part, error: OSError) -> BenchError:
     return BenchError(f'"{part.file}" cannot be written: {error.strerror}.')
 
 
-def _at_the_end(error: urllib.error.HTTPError, part: Part, offset: int) -> bool:
-    """What to make of an answer that nothing lies behind the part's last byte: it is whole, or of another file."""
-    if _range(error.headers.get("Content-Range", ""))[1] == offset:
-        return True
-    part.drop()
-    raise Interrupted("the file has changed since the last try")
+def _number(text: str) -> int | None:
+    return int(text) if text.isdigit() else None
 
 
-def _range(text: str) -> tuple[int | None, int | None]:
-    """First byte and size of the whole of a Content-Range header, each None where it is not told."""
-    span, _, total = text.removeprefix("bytes ").partition("/")
-    start = span.partition("-")[0]
-    return int(start) if start.isdigit() else None, int(total) if total.isdigit() else None
+def _range(headers: Mapping[str, str]) -> tuple[int | None, int | None]:
+    """First byte and size of the whole by Content-Range, each None where it is not told."""
+    span, _, total = headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
+    return _number(span.partition("-")[0]), _number(total)
 
 
-def _seconds(text: str) -> float | None:
-    return float(text) if text.isdigit() else None
+def _below(error: BaseException) -> BaseException:
+    """The error of the system or of the protocol below those of requests and urllib3; without one, the error itself."""
+    below: BaseException | None = error
+    while below is not None:
+        system = isinstance(below, OSError) and (below.strerror or type(below) is TimeoutError)
+        if system or isinstance(below, HTTPException):
+            return below
+        below = below.__cause__ or below.__context__
+    return error
 
 
-def _reason(error: Any) -> str:
+def _reason(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
         return "sent nothing for too long"
     if isinstance(error, OSError) and error.strerror:

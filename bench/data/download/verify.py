@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from bench.contracts.dataset import SPLITS, Split
-from bench.data.download.fetch import digests, mismatch
+from bench.data.download.fetch import mismatch
 from bench.data.download.prepare import Place
 from bench.data.download.transfer import Report
 from bench.errors import BenchError
@@ -125,6 +125,6 @@ def _altered(at: Place) -> list[str]:
         file: Path | None = at.catalogued.place(download.name) if known and at.catalogued else None
         split = at.catalogued.entry.split if at.catalogued else None
         if file is not None and file.name == Path(download.name).name and not (split and split.name == download.name):
-            problem = mismatch(download, file, digests(file))
+            problem = mismatch(download, file)
             lines += [f'"{file}" is not the file expected ({problem}); fetch it again.'] if problem else []
     return lines

@@ -163,12 +163,12 @@ def test_the_second_mirror_goes_on_where_the_first_broke_off(server: Loopback, t
 def test_when_no_mirror_serves_one_line_says_what_each_did(server: Loopback, tmp_path: Path) -> None:
     urls = [f"{server.root}/none", server.plant("/a", OTHER), server.plant("/b", CONTENT, statuses=[403]),
             server.plant("/c", CONTENT, statuses=[500] * 9), f"file://{tmp_path}/none", "ftp://127.0.0.1/x",
-            server.plant("/d", b""), "http://127.0.0.1:1/x"]  # fmt: skip
+            server.plant("/d", b""), "http://127.0.0.1:1/x", "http://[x/y"]  # fmt: skip
     text = fails(tmp_path / "x", *urls, manual="Ask the authors.")
     for expected in (
         f"{NAME} could not be fetched", "/none: answered 404 Not Found", "/a: sent another content (sha256 ",
         f"expected {SHA256}", "/b: answered 403 Forbidden", "/c: answered 500 Internal Server Error, 3 times in a row",
-        "No such file", "no http, https or file address", "an empty file", "Connection refused",
+        "No such file", "no http, https or file address", "an empty file", "Connection refused", "http://[x/y: ",
         f'Ask the authors, and put it at "{tmp_path / "x" / NAME}".',
     ):  # fmt: skip
         assert expected in text
@@ -235,11 +235,14 @@ def test_progress_is_shown(
         assert out.endswith(f"{NAME}: 100 % of 300 KiB\n")
 
 
-def test_where_nothing_is_known_to_check_by_a_note_says_so(
-    server: Loopback, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_where_nothing_is_known_to_check_by_a_note_says_so_to_whoever_listens(
+    server: Loopback, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    get(tmp_path, server.plant("/a", CONTENT), sha256="")
-    assert capsys.readouterr().err == f"note: nothing is known to check {NAME} by; its sha256 is {SHA256}.\n"
+    url, notes = server.plant("/a", CONTENT), list[str]()
+    fetch(Download(name=NAME, urls=(url,)), tmp_path, patience(), note=notes.append)
+    assert notes == [f"nothing is known to check {NAME} by; its sha256 is {SHA256}."]
+    get(tmp_path / "again", url, sha256="")
+    assert capfd.readouterr() == ("", "")
 
 
 def test_another_file_in_its_place_is_the_users_to_remove(server: Loopback, tmp_path: Path) -> None:

@@ -172,6 +172,14 @@ def test_several_at_once_each_to_its_end(
     assert printed.err.count("cars_test.tgz must be fetched by hand") == 1
 
 
+def test_a_caller_hears_nothing_unless_it_listens(
+    server: Loopback, folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert prepare.prepare(prepare.Place("caltech101", {})) == []
+    assert contents(folder) == {IMAGES, SPLIT, "show.m"}
+    assert capfd.readouterr() == ("", "")
+
+
 def test_without_a_name_nothing_is_fetched(server: Loopback, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["data", "prepare"]) == 0
     out = capsys.readouterr().out
