@@ -20,7 +20,7 @@ from bench.machine import this_machine
 from bench.records.cell import Cell
 from bench.records.record import Record
 from bench.records.store import Store
-from bench.reproduce.differences import Difference, Part, changes, compared_outcomes, compared_parts
+from bench.reproduce.differences import Difference, RecordPart, changes, compared_outcomes, compared_parts
 from bench.settings.schema import Config
 
 OF_THE_MACHINE = ("timeout", "out_of_memory")
@@ -57,7 +57,7 @@ class Reproduction:
 
     record: Record
     now: Record
-    parts: tuple[Part, ...]
+    parts: tuple[RecordPart, ...]
     changes: tuple[Difference, ...]
     notes: tuple[str, ...] = ()
 
@@ -163,10 +163,10 @@ def _again(key: str, cell: Cell, settings: TrialSettings, cached: bool) -> tuple
         return now, dict(outcomes)
 
 
-def _key(record: Record) -> Part:
+def _key(record: Record) -> RecordPart:
     """Check whether the cell and its resolved contents make the record's key. Those of an edited cell do not."""
     noted = record.provenance["resolved"]
-    return Part.of("key", [("key", record.key, record.cell.key(noted))])
+    return RecordPart.of("key", [("key", record.key, record.cell.key(noted))])
 
 
 def names_of(changed: Sequence[Difference]) -> str:

@@ -210,7 +210,7 @@ def test_features_of_positions_are_rows_of_the_whole(
 ) -> None:
     dataset, backbone = opened("digits", settings), open_backbone("tiny", "cpu")
     whole = inputs_of(dataset, "train", backbone, needs, settings, sampled)
-    monkeypatch.setattr(feature_rows, "WHOLE", 0)
+    monkeypatch.setattr(feature_rows, "ENCODED_WHOLE", 0)
     alone_ = inputs_of(dataset, "train", backbone, needs, TrialSettings(cache=str(tmp_path)), sampled)
     assert torch.allclose(whole.pooled, alone_.pooled, rtol=0, atol=1e-6 * float(whole.pooled.abs().max()))
     elsewhere = sampled.foreign.positions.tolist() if sampled.foreign else [-1] * len(sampled.positions)
@@ -232,7 +232,7 @@ def test_features_of_positions_are_rows_of_the_whole(
 def test_an_entry_of_positions_holds_each_image_once_and_serves_any_order(
     settings: TrialSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feature_rows, "WHOLE", 0)
+    monkeypatch.setattr(feature_rows, "ENCODED_WHOLE", 0)
     dataset, backbone, store = (
         opened("digits", settings),
         open_backbone("tiny", "cpu"),

@@ -65,7 +65,7 @@ def test_trials_find_everything_there(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alone: bool
 ) -> None:
     if alone:
-        monkeypatch.setattr(feature_rows, "WHOLE", 0)
+        monkeypatch.setattr(feature_rows, "ENCODED_WHOLE", 0)
         monkeypatch.setattr(feature_rows, "SHARE", 1)
     settings, plan = TrialSettings(cache=str(tmp_path / "cache")), cells(folder, *METHODS_OF_ALL_NEEDS, views=2)
     reports: list[tuple[int, int | None]] = []
