@@ -18,6 +18,7 @@ from bench.plugins import NOISE
 from bench.records.cell import Cell
 from bench.seeds import Stream
 
+FEW: tuple[SplitName, ...] = ("train", "validation")
 VALIDATION_SHOTS = 4
 Encoder = Callable[[str, SplitName, Labels], NDArray[np.float32]]
 EncodeTexts = Callable[[str], NDArray[np.float32]]

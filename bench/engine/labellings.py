@@ -16,7 +16,6 @@ from bench.contracts.noise import OUTSIDE, NoisyLabels, Sampled
 from bench.grid.expand import Grid
 from bench.records.cell import Cell, noise_text
 
-FEW: tuple[SplitName, ...] = ("train", "validation")
 LABELLING_AXES = ("dataset", "noise", "rate", "shots", "seed")
 
 

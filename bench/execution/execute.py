@@ -121,9 +121,7 @@ def left_out(plan: Plan, config: Config) -> list[str]:
     return lines
 
 
-def execute(
-    plan: Plan, store: Store, config: Config, setup: Setup, request: Request, listen: Listener, work: Work | None = None
-) -> Progress:
+def execute(plan: Plan, store: Store, config: Config, setup: Setup, request: Request, listen: Listener) -> Progress:
     """Run the cells that are to be run and publish a record for every cell that ends.
 
     Args:
@@ -133,7 +131,6 @@ def execute(
         setup: from `set_up`.
         request: the user's.
         listen: called once per ended cell.
-        work: what to do with a pack, for tests; None for the real trial.
 
     Raises:
         BenchError: the store cannot be written, or workers cannot be started.
@@ -142,7 +139,7 @@ def execute(
     store.prepare()
     driver = _Collector(plan, store, config, setup.workers, request, listen)
     packs: list[Pack] = [((planned.key, planned.cell),) for planned in plan.todo]
-    work = work or _work(plan, store, config, setup, request)
+    work = _work(plan, store, config, setup, request)
     setup.scheduler.run(packs, work, setup.workers, driver.take, driver.stop)
     return driver.progress
 

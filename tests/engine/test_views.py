@@ -20,7 +20,15 @@ from bench.engine.audit import Audit
 from bench.engine.feature_rows import SampleOrigin, alone
 from bench.engine.inputs import features_of
 from bench.engine.loop import Loop, TrainingData
-from bench.engine.resources import TrialSettings, inputs_of, labelled, open_backbone, opened, store_of, view_of
+from bench.engine.resources import (
+    TrialSettings,
+    inputs_of,
+    labelled,
+    open_backbone,
+    opened,
+    store_of,
+    views_of,
+)
 from bench.engine.trial import Run, run_cell
 from bench.images import loader
 from bench.images.augment import Augmented, View
@@ -249,8 +257,7 @@ def test_an_entry_of_positions_holds_each_image_once_and_serves_any_order(
 def test_a_foreign_image_has_the_view_of_its_own_data_set(settings: TrialSettings) -> None:
     dataset, backbone = opened("digits", settings), open_backbone("tiny", "cpu")
     cell, needs = small("maple"), Needs(pixels=True)
-    view = view_of(cell, needs, 1)
-    found = inputs_of(dataset, "train", backbone, needs, settings, SETS[1], view)
+    found = views_of(dataset, cell, backbone, needs, settings, SETS[1])[1]
     letters = opened("letters", settings).splits["train"]
     own = Augmented([letters.images[40]], [letters.name(40)], View("letters", 1, 1, 0.08), "train", 32)
     assert torch.equal(found.take(slice(1, 2)).images()[0], backbone.preprocess(own[0]))

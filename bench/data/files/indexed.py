@@ -10,15 +10,13 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench.contracts.dataset import SPLITS, Split, SplitName
+from bench.contracts.noise import Labels
 from bench.data.files.catalogued import Catalogued
 from bench.data.files.digests import SIZES_ONLY, broken, listing_digest, stamps
 from bench.errors import BenchError
 from bench.images.decode import FileImages
-
-Labels = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

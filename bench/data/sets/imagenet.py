@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from bench.contracts.dataset import SplitName
-from bench.data.files.indexed import Index, Indexed, IndexedSplit, Labels
+from bench.contracts.noise import Labels
+from bench.data.files.indexed import Index, Indexed, IndexedSplit
 from bench.data.files.lines import lines_of
 from bench.errors import BenchError
 from bench.seeds import Stream
