@@ -16,7 +16,7 @@ from bench.registry import BUILT_IN
 TINY_WEIGHTS = Path(__file__).parent / "tiny" / "weights.safetensors"
 
 
-def identity(name: str) -> str:
+def weights_identity(name: str) -> str:
     """Return the identity of the weights in a record's key.
 
     "sha256:..." of the weights of `tiny`; of a local checkpoint the same, with the digest of the configuration beside
@@ -58,7 +58,7 @@ def canonical(name: str) -> str:
     Raises:
         BenchError: as `identity` does.
     """
-    told = identity(name)
+    told = weights_identity(name)
     if registered(name):
         return BACKBONES.row(name).name
     return name if "sha256:" in told else told

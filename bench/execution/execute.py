@@ -101,9 +101,9 @@ def make_ready(
     if request.address is not None or all(embedded(planned.cell.dataset) for planned in plan.todo):
         return 0
     from bench.engine.resources import TrialSettings
-    from bench.execution.precompute import release, warm
+    from bench.execution.precompute import compute_missing, release
 
-    done = warm([planned.cell for planned in plan.todo], TrialSettings(**settings), report)
+    done = compute_missing([planned.cell for planned in plan.todo], TrialSettings(**settings), report)
     release()
     return done
 
@@ -121,7 +121,9 @@ def left_out(plan: Plan, config: Config) -> list[str]:
     return lines
 
 
-def execute(plan: Plan, store: Store, config: Config, setup: Setup, request: Request, listen: Listener) -> Progress:
+def execute_plan(
+    plan: Plan, store: Store, config: Config, setup: Setup, request: Request, listen: Listener
+) -> Progress:
     """Run the cells that are to be run and publish a record for every cell that ends.
 
     Args:

@@ -37,7 +37,7 @@ class _Count:
         self.report(self.done, self.total)
 
 
-def warm(cells: Iterable[Cell], settings: TrialSettings, report: ReportCount) -> int:
+def compute_missing(cells: Iterable[Cell], settings: TrialSettings, report: ReportCount) -> int:
     """Compute missing features, and return the number of images that went through a tower.
 
     Embedded data sets are left to the trials. So is a cell whose labels cannot be drawn: its record says why.
