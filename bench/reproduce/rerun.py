@@ -72,7 +72,7 @@ class Reproduction:
             return "the bits agree" + (f", although {names_of(self.changes)} changed since." if self.changes else ".")
         if self.changes:
             return f"the bits differ, which was to be expected: {names_of(self.changes)} changed since."
-        return "the bits differ, and nothing that the record notes has changed since: they should not."
+        return "the bits differ although versions, code, data and machine are unchanged: this is a bug."
 
     def as_json(self) -> dict[str, Any]:
         """Convert to JSON values."""
