@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from itertools import zip_longest
 
 GAPS = "  ", " "  # between columns: the first that fits
-PAIR = " | "
+COLUMN_GAP = " | "
 INDENT = "  "
-LONGEST = 100  # characters to which a column of a file is padded; longer cells move what stands behind them
+LONGEST_CELL = 100  # characters to which a column of a file is padded; longer cells move what stands behind them
 _PIECE = re.compile(r"[^\s,/\[]*[\s,/\[]+|[^\s,/\[]+$")
 Row = Sequence[str]
 
@@ -76,7 +76,9 @@ def width(text: str) -> int:
 
 
 def _padded(grid: Sequence[Row]) -> list[int]:
-    return [max((w for cell in cells if (w := width(cell)) <= LONGEST), default=0) for cells in zip(*grid, strict=True)]
+    return [
+        max((w for cell in cells if (w := width(cell)) <= LONGEST_CELL), default=0) for cells in zip(*grid, strict=True)
+    ]
 
 
 def _fitting(grid: Sequence[Row], room: int) -> list[int] | None:
@@ -120,8 +122,8 @@ def _pairs(columns: Row, row: Row, room: int) -> list[str]:
         if not cell:
             continue
         pair = f"{column}: {cell}"
-        if lines and width(lines[-1] + PAIR + pair) <= room:
-            lines[-1] += PAIR + pair
+        if lines and width(lines[-1] + COLUMN_GAP + pair) <= room:
+            lines[-1] += COLUMN_GAP + pair
         else:
             parts = wrapped(pair, room - len(INDENT))
             lines += [INDENT + part for part in parts] if lines else [parts[0], *(INDENT + part for part in parts[1:])]

@@ -12,7 +12,7 @@ from scipy import special, stats
 
 # A spread below this is not believed: accuracies are whole numbers of test images.
 SMALLEST_SD = 0.1
-TIE = 1e-6  # a shift just beyond a tie, in points
+BEYOND_TIE = 1e-6  # a shift just beyond a tie, in points
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def smallest_drop(before: Sequence[float], now: Sequence[float], alpha: float) -
     """
     shifts = sorted({new - old for new in now for old in before})  # between two of these no rank changes
     first = bisect.bisect_left(
-        shifts, True, key=lambda shift: rank_test(before, [new - shift - TIE for new in now])[0] <= alpha
+        shifts, True, key=lambda shift: rank_test(before, [new - shift - BEYOND_TIE for new in now])[0] <= alpha
     )
     return shifts[first] - float(np.mean(now) - np.mean(before))
 

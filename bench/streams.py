@@ -15,7 +15,7 @@ from typing import Any, TextIO
 EXIT_CLOSED = 141  # what a shell shows of a program that SIGPIPE has ended
 EXIT_UNWRITABLE = 2
 HANDLER = "noisy-prompt-bench"
-PLAIN = {"·": "-", "–": "-", "…": "...", "→": "->", "±": "+-", "─": "-", "━": "-", "†": "+", "×": "x"}
+ASCII = {"·": "-", "–": "-", "…": "...", "→": "->", "±": "+-", "─": "-", "━": "-", "†": "+", "×": "x"}
 
 
 class OutputLost(BaseException):
@@ -108,4 +108,4 @@ def _replacement(error: UnicodeError) -> tuple[str, int]:
     if not isinstance(error, UnicodeEncodeError):
         raise error
     lacking = error.object[error.start : error.end]
-    return "".join(PLAIN.get(c) or c.encode("ascii", "backslashreplace").decode() for c in lacking), error.end
+    return "".join(ASCII.get(c) or c.encode("ascii", "backslashreplace").decode() for c in lacking), error.end

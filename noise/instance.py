@@ -79,7 +79,7 @@ class Instance(Noise):
         return shares
 
     def _features(self, scene: Scene, positions: Labels) -> NDArray[np.float64]:
-        """Center and scale features by the statistics of the training shots, [N, D]."""
+        """Centre and scale features by the statistics of the training shots, [N, D]."""
         origin = scene.origin
         basis = self._encoded(origin, positions if origin is scene else origin.sample()[0])
         centre = basis.mean(axis=0)

@@ -21,7 +21,7 @@ import numpy as np
 
 from bench.records.cell import Cell
 from bench.records.record import Record
-from bench.regression.baseline import Group, read_baseline
+from bench.regression.baseline import SeedGroup, read_baseline
 from bench.regression.comparison import Comparison, compare, write_baseline
 
 MEASURED = Path(__file__).parent.parent / "tests" / "ci_seeds.json"
@@ -33,7 +33,7 @@ METHODS, DROPS, DRAWS = ("coop", "gce-coop", "visprompt"), (2, 3, 5), 100
 
 
 def records(
-    groups: list[Group], seeds: list[int], method: str = "", drop: float = 0.0, drawn: list[int] | None = None
+    groups: list[SeedGroup], seeds: list[int], method: str = "", drop: float = 0.0, drawn: list[int] | None = None
 ) -> list[Record]:
     """Records with the measured accuracies; of one method `drop` points less, or those of the seeds in `drawn`."""
     found = []

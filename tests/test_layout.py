@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import console
-from bench.layout import LONGEST, fact_lines, table_lines, width, wrapped
+from bench.layout import LONGEST_CELL, fact_lines, table_lines, width, wrapped
 from tests import ROOT
 
 COLUMNS = ["dataset", "noise", "method", "seeds", "accuracy %", "memorized %", "seconds", "unfinished"]
@@ -67,10 +67,10 @@ def test_columns_first_then_what_is_common_above_then_lines() -> None:
 
 
 def test_a_file_has_a_line_for_each_row_and_no_blanks_for_the_sake_of_one_long_cell() -> None:
-    rows = [["a", "short", "x"], ["b", "y" * 1000, "x"], ["c", "z" * LONGEST, "x"]]
+    rows = [["a", "short", "x"], ["b", "y" * 1000, "x"], ["c", "z" * LONGEST_CELL, "x"]]
     lines = table_lines(["name", "value", "origin"], rows)
     assert len(lines) == 4
-    assert lines[1].index("x") == lines[3].index("x") == len("name") + 2 + LONGEST + 2
+    assert lines[1].index("x") == lines[3].index("x") == len("name") + 2 + LONGEST_CELL + 2
     assert len(lines[2]) == len("name") + 2 + 1000 + 2 + 1
     assert all(line == line.rstrip() for line in lines)
     assert table_lines(["n", "m"], [["1", "a"], ["10", "b"]])[1:] == [" 1  a", "10  b"], "numbers to the right"

@@ -14,7 +14,7 @@ from typing import Any
 from bench import console
 from bench.data.library import Library
 from bench.errors import BenchError
-from bench.execution.execute import Request, execute, left_out, make_ready, set_up, unfinished
+from bench.execution.execute import Request, execute_plan, left_out, make_ready, set_up, unfinished
 from bench.execution.plan import Plan, make_plan
 from bench.execution.progress import Progress, shown
 from bench.execution.summary import summary_rows
@@ -104,7 +104,7 @@ def run_grid(selection: Selection, request: Request) -> int:
         console.warn(f"{key}.json in the store is no record of this version and is kept as {store.set_aside(key)}.")
     labels = {planned.key: planned.cell.label() for planned in plan.todo}
     with shown(len(plan.todo), labels) as listen:
-        progress = execute(plan, store, config, setup, request, listen)
+        progress = execute_plan(plan, store, config, setup, request, listen)
     console.line(f"ran {len(progress.done)} cells in {console.duration(progress.elapsed)}.")
     return _end(selection, plan, store, progress)
 

@@ -12,7 +12,7 @@ from bench.cli.commands import DEFAULT_GRID, Selection
 from bench.contracts import mask_file
 from bench.contracts.noise import OUTSIDE
 from bench.engine import mask_export
-from bench.engine.labellings import AXES, Combination, distinct
+from bench.engine.labellings import LABELLING_AXES, Combination, distinct
 from bench.errors import BenchError
 from bench.execution.labels import Drawing
 from bench.grid.expand import expand
@@ -82,9 +82,9 @@ def _selected(selection: Selection) -> tuple[Config, list[Cell]]:
 
 def _narrow(cells: Sequence[Cell]) -> str:
     """The options that lead to the last of these combinations alone."""
-    values = {axis: list(dict.fromkeys(getattr(cell, axis) for cell in cells)) for axis in AXES}
+    values = {axis: list(dict.fromkeys(getattr(cell, axis) for cell in cells)) for axis in LABELLING_AXES}
     last = cells[-1]
-    named = [axis for axis in AXES if len(values[axis]) > 1 and not (axis == "rate" and not last.rate)]
+    named = [axis for axis in LABELLING_AXES if len(values[axis]) > 1 and not (axis == "rate" and not last.rate)]
     return " ".join(f"--set {shlex.quote(f'{axis}={axis_text(getattr(last, axis))}')}" for axis in named)
 
 
@@ -170,7 +170,7 @@ def _entries(found: Sequence[Combination]) -> list[dict[str, Any]]:
     same = _same(found)
     return [
         {
-            **{axis: getattr(one.cell, axis) for axis in AXES},
+            **{axis: getattr(one.cell, axis) for axis in LABELLING_AXES},
             "label": noise_text(one.cell.noise, one.cell.rate),
             "class_names": list(one.class_names),
             **{split: part.summary() for split, part in one.few.items()},

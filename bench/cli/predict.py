@@ -22,7 +22,7 @@ from bench.files import LocalFiles
 from bench.grid.freshness import NOT_NOTED, other_code
 from bench.grid.options import told
 from bench.images.decode import UNDECODABLE, read_image, reason
-from bench.images.loader import CHUNK, one_intra_op_thread
+from bench.images.loader import CHUNK_SIZE, one_intra_op_thread
 from bench.images.walk import Walk, check_name
 from bench.machine import this_machine
 from bench.records.record import Record
@@ -97,7 +97,7 @@ def _chunks(classifier: Classifier, files: Sequence[Path]) -> Iterator[list[tupl
             chunk.append((file, classifier.decoded(read_image(file, upright=True))))
         except UNDECODABLE as error:
             console.warn(f'"{file}" cannot be decoded: {reason(error)}')
-        if len(chunk) == CHUNK:
+        if len(chunk) == CHUNK_SIZE:
             yield chunk
             chunk = []
     if chunk:

@@ -21,8 +21,8 @@ from bench.records.naming import marked
 from bench.reports.figures.contact_sheet import Tile, draw_sheets
 from bench.reports.figures.fonts import class_texts, tell
 from bench.suspects.groups import LabelSet, label_sets, usable
-from bench.suspects.images import Source, Sources
-from bench.suspects.score import Ranking, cleanlab_orders, precision, rank
+from bench.suspects.images import LabelSetImages, SuspectImages
+from bench.suspects.score import SuspectRanking, cleanlab_orders, precision, rank
 
 NAME = "suspects"
 SHEET = re.compile(rf"{NAME}(-.+)?(-\d+\.png|\.pdf)")
@@ -65,7 +65,7 @@ def show_suspects(selection: Selection, asked: Asked) -> int:
             f"none of the {len(records)} records chosen can be asked about labels (done, with per-sample outcomes, and "
             "told nothing a user would not know); run methods as coop@folds4, or change --grid, --set or --store."
         )
-    sources = Sources(config, asked.data, [labels.name.digest for labels in sets])
+    sources = SuspectImages(config, asked.data, [labels.name.digest for labels in sets])
     oracles = sum(record.status == "done" and not usable(record) for record in records)
     if oracles:
         console.line(f"{oracles} records of oracles are left out: a user has no such methods.")
@@ -116,7 +116,7 @@ def _csv(tables: Sequence[pd.DataFrame]) -> bytes:
     return text.getvalue().encode()
 
 
-def _table(ranking: Ranking, source: Source) -> pd.DataFrame:
+def _table(ranking: SuspectRanking, source: LabelSetImages) -> pd.DataFrame:
     """The ranking with names for numbers, and with the labels as they are written where somebody has."""
     name = ranking.labels.name
     names = (*ranking.labels.class_names, NONE_OF_THEM)  # a true label of -1 is the last
@@ -134,13 +134,13 @@ def _table(ranking: Ranking, source: Source) -> pd.DataFrame:
     )  # fmt: skip
 
 
-def _written(labels: LabelSet, source: Source) -> tuple[str, ...]:
+def _written(labels: LabelSet, source: LabelSetImages) -> tuple[str, ...]:
     """The classes as they are written in folders or CSV, from the records, else the images; empty where nobody says."""
-    recorded = (told.record.data.get("class_labels") for told in labels.told)
+    recorded = (one.record.data.get("class_labels") for one in labels.members)
     return tuple(next(filter(None, recorded), source.class_labels))
 
 
-def _sheets(table: pd.DataFrame, source: Source, labels: LabelSet) -> dict[str, bytes]:
+def _sheets(table: pd.DataFrame, source: LabelSetImages, labels: LabelSet) -> dict[str, bytes]:
     """Pages of the images that are at hand."""
     tiles = []
     drawn = dict(zip(labels.class_names, class_texts(labels.class_names), strict=True)) | {NONE_OF_THEM: NONE_OF_THEM}
@@ -165,11 +165,11 @@ def _stems(sets: Sequence[LabelSet]) -> list[str]:
     return [stem if plain.count(stem) == 1 else f"{stem}-{n}" for n, stem in enumerate(plain, 1)]
 
 
-def _tell(ranking: Ranking, table: pd.DataFrame) -> None:
+def _tell(ranking: SuspectRanking, table: pd.DataFrame) -> None:
     labels = ranking.labels
     disputed = int((table["proposed"] != table["given"]).sum())
     console.line(
-        f"{_title(labels)}: {len(table)} labels, {table['methods'].max()} methods, {len(labels.told)} records; "
+        f"{_title(labels)}: {len(table)} labels, {table['methods'].max()} methods, {len(labels.members)} records; "
         f"together they contradict {disputed}."
     )
     if not ranking.out_of_sample:
@@ -184,7 +184,7 @@ def _tell(ranking: Ranking, table: pd.DataFrame) -> None:
         _precision(ranking)
 
 
-def _precision(ranking: Ranking) -> None:
+def _precision(ranking: SuspectRanking) -> None:
     wrong = ranking.table["wrong"].to_numpy(bool)
     if not wrong.any():
         console.line("no label here is known to be wrong, so no precision is measured.")

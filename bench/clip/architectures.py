@@ -17,7 +17,7 @@ from bench.errors import BenchError, did_you_mean
 
 PREFERRED: Final = "openai"
 QUICK: Final = "quick_gelu"
-WORDS: Final = {
+SPELLINGS: Final = {
     "resnet": "rn",
     "base": "b",
     "large": "l",
@@ -120,7 +120,7 @@ def _plain(text: str) -> str:
     """Reduce a name to letters and digits, in open_clip's spelling."""
     plain = re.sub(r"[^a-z0-9]", "", text.lower()).removesuffix("px")
     plain = plain.removeprefix("openai").removeprefix("clip")
-    for word, ours in WORDS.items():
+    for word, ours in SPELLINGS.items():
         plain = plain.replace(word, ours)
     return plain
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from bench.clip.architectures import check_square
-from bench.clip.spec import SUFFIXES
+from bench.clip.spec import WEIGHT_SUFFIXES
 from bench.clip.tokens import END, START, VOCABULARY
 from bench.clip.torchscript import RefusedArchive, read_torchscript
 from bench.errors import BenchError
@@ -90,9 +90,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 def _tensors(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
-        raise BenchError(f'checkpoint "{path}" does not exist; give the path of a {", ".join(SUFFIXES)} file.')
-    if path.suffix not in SUFFIXES:
-        raise BenchError(f'checkpoint "{path}" ends in "{path.suffix}"; expected {", ".join(SUFFIXES)}.')
+        raise BenchError(f'checkpoint "{path}" does not exist; give the path of a {", ".join(WEIGHT_SUFFIXES)} file.')
+    if path.suffix not in WEIGHT_SUFFIXES:
+        raise BenchError(f'checkpoint "{path}" ends in "{path.suffix}"; expected {", ".join(WEIGHT_SUFFIXES)}.')
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what torch will no longer write one day; these files are written

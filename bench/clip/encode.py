@@ -16,7 +16,7 @@ from bench.images.loader import in_order, processes
 from bench.images.pixels import Evaluation, read
 
 FeaturePart: TypeAlias = Literal["pooled", "tokens", "pixels"]
-Arrays: TypeAlias = Mapping[FeaturePart, NDArray[Any]]
+ChunkArrays: TypeAlias = Mapping[FeaturePart, NDArray[Any]]
 
 
 class _Decode:
@@ -35,7 +35,7 @@ class _Keep:
     def __init__(self, decode: _Decode) -> None:
         self.decode = decode
 
-    def __call__(self, positions: range) -> Arrays:
+    def __call__(self, positions: range) -> ChunkArrays:
         return {"pixels": np.ascontiguousarray(self.decode(positions).numpy())}
 
 
@@ -45,11 +45,11 @@ class _Encode:
     def __init__(self, decode: _Decode, parts: Sequence[FeaturePart], backbone: Backbone) -> None:
         self.decode, self.parts, self.backbone = decode, parts, backbone
 
-    def __call__(self, positions: range) -> Arrays:
+    def __call__(self, positions: range) -> ChunkArrays:
         return self.encoded(self.decode(positions))
 
     @torch.inference_mode()
-    def encoded(self, decoded: Tensor) -> Arrays:
+    def encoded(self, decoded: Tensor) -> ChunkArrays:
         """Encode decoded images, on the backbone's device."""
         device = self.backbone.device
         pixels = self.decode.evaluation.scaled(decoded.to(device, non_blocking=True))
@@ -63,7 +63,7 @@ def encoded(
     backbone: Backbone,
     evaluation: Evaluation,
     most: int | None = None,
-) -> Iterator[Arrays]:
+) -> Iterator[ChunkArrays]:
     """Yield the parts of each chunk of images, in order. These are pooled [B, D], tokens [B, T, D], or only pixels
     [B, 3, H, W].
 

@@ -32,12 +32,12 @@ from bench.clip.backbone import Backbone
 from bench.clip.encode import FeaturePart, encoded
 from bench.clip.place import ELSEWHERE, features_root
 from bench.errors import BenchError
-from bench.images.loader import CHUNK, one_intra_op_thread
+from bench.images.loader import CHUNK_SIZE, one_intra_op_thread
 from bench.images.pixels import Evaluation, Transform
 
-FORMAT: Final = 1
+STORE_FORMAT: Final = 1
 UNWRITABLE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
-PLAIN: Final = "plain"
+PLAIN_VIEW: Final = "plain"
 
 Listen = Callable[[int], None]
 logger = logging.getLogger(__name__)
@@ -63,14 +63,20 @@ class FeatureKey:
     split: str
     backbone: str
     transform: str
-    view: str = PLAIN
+    view: str = PLAIN_VIEW
     device: str = "cpu"
     positions: str = ""
     code: str = ""
 
     @classmethod
     def of(
-        cls, dataset: str, split: str, backbone: Backbone, view: str = PLAIN, positions: str = "", pixels: bool = False
+        cls,
+        dataset: str,
+        split: str,
+        backbone: Backbone,
+        view: str = PLAIN_VIEW,
+        positions: str = "",
+        pixels: bool = False,
     ) -> FeatureKey:
         """Build the key for a backbone's own evaluation transform. With `pixels`, it is that of the decoded images."""
         weights, device = ("", "") if pixels else (backbone.digest, backbone.device.type)
@@ -84,7 +90,7 @@ class FeatureKey:
     @property
     def digest(self) -> str:
         """First 32 digits of the SHA-256 over all entries: the entry's folder name."""
-        text = json.dumps({**self.entries, "format": FORMAT}, sort_keys=True)
+        text = json.dumps({**self.entries, "format": STORE_FORMAT}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -277,7 +283,7 @@ def _sha256(file: Path) -> str:
 def _publish(folder: Path, final: Path, part: FeaturePart, key: FeatureKey) -> None:
     """Move a finished folder into place, after all of it has reached the disk."""
     file = folder / f"{part}.npy"
-    meta = {"key": key.entries, "sha256": _sha256(file), "chunk": CHUNK, "torch": torch.__version__}
+    meta = {"key": key.entries, "sha256": _sha256(file), "chunk": CHUNK_SIZE, "torch": torch.__version__}
     (folder / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
     for path in (file, folder / "meta.json", folder):
         _sync(path)

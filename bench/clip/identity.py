@@ -13,10 +13,10 @@ from bench.errors import BenchError, did_you_mean
 from bench.plugins import BACKBONES
 from bench.registry import BUILT_IN
 
-TINY = Path(__file__).parent / "tiny" / "weights.safetensors"
+TINY_WEIGHTS = Path(__file__).parent / "tiny" / "weights.safetensors"
 
 
-def identity(name: str) -> str:
+def weights_identity(name: str) -> str:
     """Return the identity of the weights in a record's key.
 
     "sha256:..." of the weights of `tiny`; of a local checkpoint the same, with the digest of the configuration beside
@@ -29,7 +29,7 @@ def identity(name: str) -> str:
     if registered(name):
         row = BACKBONES.row(name)
         own = row.origin == BUILT_IN and row.name == "tiny"
-        return f"sha256:{_digest(TINY)}" if own else f"{row.name} {row.version}"
+        return f"sha256:{_digest(TINY_WEIGHTS)}" if own else f"{row.name} {row.version}"
     spec = parse(name)
     check_named(name, spec)
     tag = clean_tag(spec.tag) if spec.tag else None
@@ -58,7 +58,7 @@ def canonical(name: str) -> str:
     Raises:
         BenchError: as `identity` does.
     """
-    told = identity(name)
+    told = weights_identity(name)
     if registered(name):
         return BACKBONES.row(name).name
     return name if "sha256:" in told else told

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-SUFFIXES: Final = (".safetensors", ".pt", ".pth", ".bin")
+WEIGHT_SUFFIXES: Final = (".safetensors", ".pt", ".pth", ".bin")
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def parse(name: str) -> Spec:
     ARCH may be written with a slash where a tag follows (ViT-B/16/openai). Any other name gives an empty `Spec`: it is
     looked up in the registry.
     """
-    if Path(name).expanduser().is_file() or (name.endswith(SUFFIXES) and "@" not in name):
+    if Path(name).expanduser().is_file() or (name.endswith(WEIGHT_SUFFIXES) and "@" not in name):
         return Spec(path=Path(name).expanduser())
     left, at, path = name.partition("@")
     arch, slash, tag = left.rpartition("/")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 VOCABULARY = 49408
 START, END = 49406, 49407
-SHOWN = 100  # characters of a prompt in a message
+PROMPT_CHARACTERS = 100  # characters of a prompt in a message
 MOST_WORDS = 40  # in a message
 OWN = "(own images: [names] in dataset.toml)"
 RENAME = f"; rename one {OWN}."
@@ -100,7 +100,7 @@ def too_long(what: str, length: int, context: int, positions: int) -> str | None
         return None
     vectors = f" with {context} context vectors" if context else ""
     fewer = f", or use at most {context - beyond} context vectors" if context > beyond else ""
-    what = what if len(what) <= SHOWN else f'{what[:SHOWN]}…"'
+    what = what if len(what) <= PROMPT_CHARACTERS else f'{what[:PROMPT_CHARACTERS]}…"'
     return (
         f"{what} takes {1 + context + length} tokens{vectors} and the text tower has {positions}: shorten the name by "
         f"{beyond} {OWN}{fewer}."
@@ -151,7 +151,7 @@ def check_words(texts: Sequence[str], rows: frozenset[int] | None) -> None:
     if words:
         text = next(text for text in texts if unknown_words([text], rows))
         raise BenchError(
-            f'the backbone has no embedding for the {listed("word", words)} in "{text[:SHOWN]}"'
+            f'the backbone has no embedding for the {listed("word", words)} in "{text[:PROMPT_CHARACTERS]}"'
             f"{' and other texts' if len(words) > 1 and len(texts) > 1 else ''}: its {len(rows or ())} token rows are "
             "those of its own pretraining; use other words or a backbone with the whole vocabulary."
         )

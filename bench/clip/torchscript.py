@@ -26,7 +26,7 @@ STREAM_BYTES: Final = 16 * 2**20
 DIMENSIONS: Final = 16
 NAME_LENGTH: Final = 500
 ATTRIBUTES: Final = 1_000_000
-CLASSES: Final = 10_000
+MOST_CLASSES: Final = 10_000
 TYPES: Final = {
     f"{name}Storage": kind
     for name, kind in {
@@ -158,7 +158,7 @@ class _Unpickler(_IN_PYTHON):  # type: ignore[misc] # Any
         """Return an inert class for the archive's own classes, a number format, or a function of `_KNOWN`."""
         if module.partition(".")[0] == ROOT:
             full = f"{module}.{name}"
-            if full not in self.classes and len(self.classes) < CLASSES:
+            if full not in self.classes and len(self.classes) < MOST_CLASSES:
                 self.classes[full] = type("Object", (_Object,), {"qualified": full})
             return self.classes[full]
         if module == "torch" and name in TYPES:

@@ -24,7 +24,7 @@ _WORDS = {"=": "=", "!=": " other than ", ">": " above "}
 
 
 @dataclass(frozen=True)
-class Comparison:
+class OptionComparison:
     """One option against a value; behind ">" a text is another option's name."""
 
     name: str
@@ -51,7 +51,7 @@ class Comparison:
         return f"{self.name}{_WORDS[self.sign]}{self.text}"
 
 
-Alternatives: TypeAlias = tuple[tuple[Comparison, ...], ...]
+Alternatives: TypeAlias = tuple[tuple[OptionComparison, ...], ...]
 
 
 def parsed(text: str) -> Alternatives:
@@ -66,11 +66,11 @@ def parsed(text: str) -> Alternatives:
     return tuple(tuple(map(_comparison, part.split(" and "))) for part in text.split(" or "))
 
 
-def _comparison(text: str) -> Comparison:
+def _comparison(text: str) -> OptionComparison:
     found = _COMPARISON.fullmatch(text.strip())
     if found is None:
         raise ValueError(f'"{text.strip()}" is not of the form name=value, name!=value or name>number')
-    return Comparison(found["name"], found["sign"], parse_value(found["value"]))
+    return OptionComparison(found["name"], found["sign"], parse_value(found["value"]))
 
 
 @cache
@@ -132,7 +132,7 @@ def _remedy(model: type[BaseModel], name: str) -> str:
     return f"it counts with {', or with '.join(map(_words, able))}"
 
 
-def _words(both: tuple[Comparison, ...]) -> str:
+def _words(both: tuple[OptionComparison, ...]) -> str:
     """Comparisons that hold together, with all that one option must not be said once."""
     told: dict[str, str] = {}
     for one in both:
@@ -141,7 +141,7 @@ def _words(both: tuple[Comparison, ...]) -> str:
     return " and ".join(told.values())
 
 
-def _possible(field: FieldInfo, comparison: Comparison) -> bool:
+def _possible(field: FieldInfo, comparison: OptionComparison) -> bool:
     """Whether some value that the field allows fulfils a comparison; where the values are not listed, yes."""
     listed = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
     beside_another = comparison.sign == ">" and isinstance(comparison.value, str)

@@ -32,7 +32,7 @@ ORIGIN = ("dataset", "data", "noise", "options", "rate", "shots", "seed")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class MaskRow:
     """One sample, as written: line of the file, split, path or index, true label ("" where none), observed label."""
 
     line: int
@@ -55,10 +55,10 @@ class MaskFile:
 
     name: str
     header: Mapping[str, str]
-    rows: Sequence[Row]
+    rows: Sequence[MaskRow]
     by_index: bool = False
 
-    def of(self, split: SplitName) -> list[Row]:
+    def of(self, split: SplitName) -> list[MaskRow]:
         """The rows of a split, in the order of the file."""
         return [row for row in self.rows if row.split == split]
 
@@ -89,11 +89,11 @@ def read(path: str) -> MaskFile:
             raise BenchError(f"{name}, line {line}: {len(cells)} values, expected {len(columns)} as in its first row.")
     taken = {name: columns.index(name) for name in ("split", "true_label", image, observed) if name in columns}
 
-    def rows() -> Iterator[Row]:
+    def rows() -> Iterator[MaskRow]:
         for line, cells in table[1:]:
             found = {column: cells[at] for column, at in taken.items()}
             split = _split_name(name, line, found.get("split", "train"))
-            yield Row(line, split, found[image], found.get("true_label", "").strip(), found[observed].strip())
+            yield MaskRow(line, split, found[image], found.get("true_label", "").strip(), found[observed].strip())
 
     return MaskFile(name, header, list(rows()), image == "index")
 

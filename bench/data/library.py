@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bench.contracts.dataset import Dataset
 
 
-class Table(Protocol):
+class DatasetSettings(Protocol):
     """Settings of a `[dataset.NAME]` table."""
 
     @property
@@ -46,13 +46,13 @@ class Library:
     skip_broken: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, tables: Mapping[str, Table]) -> Library:
+    def of(cls, tables: Mapping[str, DatasetSettings]) -> Library:
         """Read the `[dataset.NAME]` tables, in which a data set may stand under any of its names.
 
         Raises:
             BenchError: a data set is unknown, or has two tables.
         """
-        found: dict[str, tuple[str, Table]] = {}
+        found: dict[str, tuple[str, DatasetSettings]] = {}
         for name, table in tables.items():
             registered = DATASETS.row(name).name
             if registered in found:

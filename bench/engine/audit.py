@@ -22,7 +22,7 @@ CALIBRATION_BINS = 15
 MEMORIZATION = (
     "train_clean_accuracy", "memorized", "recovered", "neither", "loss_clean", "loss_mislabeled", "loss_auroc",
 )  # fmt: skip
-SPLIT = ("split_size", "split_precision", "split_recall", "pseudo_label_accuracy")
+SPLIT_COLUMNS = ("split_size", "split_precision", "split_recall", "pseudo_label_accuracy")
 
 
 @dataclass(frozen=True)
@@ -127,7 +127,7 @@ class Audit:
         clean = next((phase.clean for phase in phases if phase.clean is not None), None)
         pseudo = next((phase.pseudo for phase in phases if phase.pseudo is not None), None)
         truly_clean = (self.true == self.observed)[self.visible]
-        row: dict[str, Number] = dict.fromkeys(SPLIT)
+        row: dict[str, Number] = dict.fromkeys(SPLIT_COLUMNS)
         if clean is not None:
             self.clean = clean.clone()
             row["split_size"] = int(clean.sum())

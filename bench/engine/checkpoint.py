@@ -24,7 +24,7 @@ from bench.plugins import METHODS
 from bench.records.cell import Cell
 from bench.seeds import Stream
 
-FORMAT = 1
+CHECKPOINT_FORMAT = 1
 
 
 class NotKept(Exception):
@@ -150,9 +150,9 @@ def restore(content: bytes, cell: Cell, backbone: Backbone) -> tuple[Method, tup
 
 def _check(header: Mapping[str, str], cell: Cell, backbone: Backbone) -> None:
     version = str(METHODS.row(cell.method).version)
-    if header.get("format") != str(FORMAT):
+    if header.get("format") != str(CHECKPOINT_FORMAT):
         raise BenchError(
-            f"the kept prompts are of format {header.get('format')}; expected {FORMAT}: run the cell again."
+            f"the kept prompts are of format {header.get('format')}; expected {CHECKPOINT_FORMAT}: run the cell again."
         )
     if header.get("backbone") != backbone.digest:
         raise BenchError(
@@ -201,7 +201,7 @@ def _packed(state: Mapping[str, Tensor], cell: Cell, given: SetupInputs, backbon
     from safetensors.torch import save
 
     header = {
-        "format": str(FORMAT),
+        "format": str(CHECKPOINT_FORMAT),
         "method": f"{cell.method} {METHODS.row(cell.method).version}",
         "options": json.dumps(dict(cell.options), sort_keys=True),
         "backbone": backbone.digest,

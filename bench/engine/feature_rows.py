@@ -13,13 +13,13 @@ from torch import Tensor
 
 from bench.clip.backbone import Backbone
 from bench.clip.encode import FeaturePart
-from bench.clip.features import PLAIN, FeatureKey, FeatureStore, Listen
+from bench.clip.features import PLAIN_VIEW, FeatureKey, FeatureStore, Listen
 from bench.contracts.dataset import Dataset, SplitName
 from bench.contracts.noise import Labels
 from bench.images.augment import Augmented, View
 from bench.images.pixels import Chosen
 
-WHOLE = 4096
+ENCODED_WHOLE = 4096
 SHARE = 8
 
 
@@ -29,7 +29,7 @@ def alone(size: int, few: int) -> bool:
 
     This rests on data set and cell alone, never on the machine or on what is stored: both ways differ by rounding.
     """
-    return size > WHOLE and few * SHARE < size
+    return size > ENCODED_WHOLE and few * SHARE < size
 
 
 @dataclass(frozen=True)
@@ -100,5 +100,5 @@ class SampleOrigin:
     def _key(
         self, backbone: Backbone, parts: tuple[FeaturePart, ...], view: View | None, positions: str = ""
     ) -> FeatureKey:
-        text = PLAIN if view is None else str(self._own(view))
+        text = PLAIN_VIEW if view is None else str(self._own(view))
         return FeatureKey.of(self.dataset.images_digest, self.split, backbone, text, positions, parts == ("pixels",))

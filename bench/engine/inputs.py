@@ -22,14 +22,14 @@ FEATURES: tuple[tuple[FeaturePart, ...], tuple[FeaturePart, ...]] = (
     ("pooled",),
     ("pooled", "tokens"),
 )  # without tokens, and with
-PIXELS: tuple[FeaturePart, ...] = ("pixels",)
+PIXEL_PARTS: tuple[FeaturePart, ...] = ("pixels",)
 
 
 def wanted_by(
     needs: Needs, origins: Sequence[SampleOrigin], backbone: Backbone, view: View | None = None
 ) -> list[StoreRequest]:
     """List what the feature store must hold before `inputs_from` finds everything there."""
-    asked = [FEATURES[needs.tokens], *([PIXELS] if needs.pixels and view is None else [])]
+    asked = [FEATURES[needs.tokens], *([PIXEL_PARTS] if needs.pixels and view is None else [])]
     return [origin.wanted(backbone, parts, view) for origin in origins for parts in asked]
 
 
@@ -76,7 +76,7 @@ def _plain(origins: Sequence[SampleOrigin], backbone: Backbone, store: FeatureSt
     """Return decoded images from the store, and the rows of the samples of all origins in them."""
     found = []
     for origin in origins:
-        wanted = origin.wanted(backbone, PIXELS)
+        wanted = origin.wanted(backbone, PIXEL_PARTS)
         entry = wanted.entry(store, backbone)["pixels"]
         found.append((entry, torch.arange(len(entry)) if wanted.rows is None else wanted.rows))
     if len(found) == 1:

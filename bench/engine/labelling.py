@@ -18,9 +18,10 @@ from bench.plugins import NOISE
 from bench.records.cell import Cell
 from bench.seeds import Stream
 
+FEW: tuple[SplitName, ...] = ("train", "validation")
 VALIDATION_SHOTS = 4
 Encoder = Callable[[str, SplitName, Labels], NDArray[np.float32]]
-Texts = Callable[[str], NDArray[np.float32]]
+EncodeTexts = Callable[[str], NDArray[np.float32]]
 
 
 def shots_of(cell: Cell, split: SplitName) -> int:
@@ -33,7 +34,7 @@ def scene_of(
     cell: Cell,
     split: SplitName,
     features: Encoder | None = None,
-    texts: Texts | None = None,
+    texts: EncodeTexts | None = None,
     opened: Callable[[str], Dataset] = library.open_dataset,
 ) -> Scene:
     """Collect what a kind of noise may see when it labels a split for a cell.

@@ -16,8 +16,7 @@ from bench.contracts.noise import OUTSIDE, NoisyLabels, Sampled
 from bench.grid.expand import Grid
 from bench.records.cell import Cell, noise_text
 
-FEW: tuple[SplitName, ...] = ("train", "validation")
-AXES = ("dataset", "noise", "rate", "shots", "seed")
+LABELLING_AXES = ("dataset", "noise", "rate", "shots", "seed")
 
 
 @dataclass(frozen=True)
@@ -116,5 +115,5 @@ def distinct(grid: Grid) -> list[Cell]:
     found: dict[tuple[Any, ...], Cell] = {}
     for planned in grid.cells:
         cell = planned.cell
-        found.setdefault((*(getattr(cell, axis) for axis in AXES), cell.validation), cell)
+        found.setdefault((*(getattr(cell, axis) for axis in LABELLING_AXES), cell.validation), cell)
     return list(found.values())

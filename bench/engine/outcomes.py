@@ -18,7 +18,7 @@ Sidecar: TypeAlias = dict[str, NDArray[Any]]
 MANY = 2**22  # probabilities from which half precision is enough: 16 MiB otherwise
 
 
-def outcomes(audit: Audit, train: Sampled, visible: Labels, unseen: NDArray[np.bool_]) -> Sidecar:
+def sample_outcomes(audit: Audit, train: Sampled, visible: Labels, unseen: NDArray[np.bool_]) -> Sidecar:
     """Collect the per-sample outcomes of a finished run.
 
     Args:

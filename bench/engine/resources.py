@@ -24,13 +24,12 @@ from bench.contracts.noise import Labels, Sampled
 from bench.data.library import Library
 from bench.engine.feature_rows import SampleOrigin
 from bench.engine.inputs import Views, features_of, inputs_from
-from bench.engine.labelling import draw, scene_of
+from bench.engine.labelling import FEW, draw, scene_of
 from bench.grid.code import backbone_code
 from bench.images.augment import View
 from bench.images.decode import in_colour
 from bench.records.cell import Cell
 
-FEW: tuple[SplitName, ...] = ("train", "validation")
 THUMBNAIL = "thumbnail"
 THUMBNAIL_SIZE = 16
 
@@ -112,7 +111,6 @@ def inputs_of(
     needs: Needs,
     settings: TrialSettings,
     sampled: Sampled | None = None,
-    view: View | None = None,
 ) -> Inputs:
     """Return a method's inputs from a split: these samples in their order, or all where None.
 
@@ -123,20 +121,20 @@ def inputs_of(
         needs: what is declared; the result holds nothing else.
         settings: where features are kept.
         sampled: the samples.
-        view: under which augmented view; None is the plain one.
     """
     origins, order = origins_of(dataset, split, sampled, settings)
-    return inputs_from(origins, order, backbone, needs, store_of(settings), view)
+    return inputs_from(origins, order, backbone, needs, store_of(settings))
 
 
 def views_of(
     dataset: Dataset, cell: Cell, backbone: Backbone, needs: Needs, settings: TrialSettings, sampled: Sampled
 ) -> Views:
     """Return the augmented views of a cell's training samples."""
+    origins = origins_of(dataset, "train", sampled, settings)
 
     def load(number: int) -> Inputs:
         view = view_of(cell, needs, number)
-        return inputs_of(dataset, "train", backbone, needs, settings, sampled, view).to(settings.device)
+        return inputs_from(*origins, backbone, needs, store_of(settings), view).to(settings.device)
 
     return Views(load, cell.views)
 

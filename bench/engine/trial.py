@@ -28,7 +28,7 @@ from bench.engine.audit import Audit
 from bench.engine.checkpoint import NotKept, SetupInputs, context_of, keep
 from bench.engine.labelling import left_out
 from bench.engine.loop import Diverged, Loop, TimedOut, TrainingData, TrainingLog, check_time
-from bench.engine.outcomes import Sidecar, outcomes
+from bench.engine.outcomes import Sidecar, sample_outcomes
 from bench.engine.resources import TrialSettings, inputs_of, labelled, open_backbone, opened, split_features, views_of
 from bench.errors import BenchError, described, text_of
 from bench.global_state import note, put_back
@@ -321,5 +321,5 @@ class Run:
         unseen = np.full(len(self.train.positions), not METHODS.get(self.cell.method).reads_labels)
         if self.cell.fold is not None:
             unseen[np.setdiff1d(np.arange(len(unseen)), self.visible)] = True
-        found = outcomes(self.audit, self.train, self.visible, unseen)
+        found = sample_outcomes(self.audit, self.train, self.visible, unseen)
         return found | ({PROMPTS: np.frombuffer(self.kept, dtype=np.uint8)} if self.kept else {})

@@ -101,9 +101,9 @@ def make_ready(
     if request.address is not None or all(embedded(planned.cell.dataset) for planned in plan.todo):
         return 0
     from bench.engine.resources import TrialSettings
-    from bench.execution.precompute import release, warm
+    from bench.execution.precompute import compute_missing, release
 
-    done = warm([planned.cell for planned in plan.todo], TrialSettings(**settings), report)
+    done = compute_missing([planned.cell for planned in plan.todo], TrialSettings(**settings), report)
     release()
     return done
 
@@ -121,8 +121,8 @@ def left_out(plan: Plan, config: Config) -> list[str]:
     return lines
 
 
-def execute(
-    plan: Plan, store: Store, config: Config, setup: Setup, request: Request, listen: Listener, work: Work | None = None
+def execute_plan(
+    plan: Plan, store: Store, config: Config, setup: Setup, request: Request, listen: Listener
 ) -> Progress:
     """Run the cells that are to be run and publish a record for every cell that ends.
 
@@ -133,7 +133,6 @@ def execute(
         setup: from `set_up`.
         request: the user's.
         listen: called once per ended cell.
-        work: what to do with a pack, for tests; None for the real trial.
 
     Raises:
         BenchError: the store cannot be written, or workers cannot be started.
@@ -142,7 +141,7 @@ def execute(
     store.prepare()
     driver = _Collector(plan, store, config, setup.workers, request, listen)
     packs: list[Pack] = [((planned.key, planned.cell),) for planned in plan.todo]
-    work = work or _work(plan, store, config, setup, request)
+    work = _work(plan, store, config, setup, request)
     setup.scheduler.run(packs, work, setup.workers, driver.take, driver.stop)
     return driver.progress
 

@@ -21,14 +21,14 @@ from bench.plugins import METHODS
 from bench.records.cell import Cell
 
 LABELS = ("dataset", "shots", "seed", "noise", "rate", "validation")  # the axes of a cell that its labels depend on
-Report: TypeAlias = Callable[[int, int | None], None]
+ReportCount: TypeAlias = Callable[[int, int | None], None]
 
 
 @dataclass
 class _Count:
     """Counter of images done, which reports them."""
 
-    report: Report
+    report: ReportCount
     total: int | None = None
     done: int = 0
 
@@ -37,7 +37,7 @@ class _Count:
         self.report(self.done, self.total)
 
 
-def warm(cells: Iterable[Cell], settings: TrialSettings, report: Report) -> int:
+def compute_missing(cells: Iterable[Cell], settings: TrialSettings, report: ReportCount) -> int:
     """Compute missing features, and return the number of images that went through a tower.
 
     Embedded data sets are left to the trials. So is a cell whose labels cannot be drawn: its record says why.

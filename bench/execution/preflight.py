@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from bench.contracts.dataset import Dataset
 
 TINY = "tiny"
-Texts: TypeAlias = "Callable[[Dataset], tuple[tuple[str, int], ...]]"
+NoiseTexts: TypeAlias = "Callable[[Dataset], tuple[tuple[str, int], ...]]"
 
 
 def check(plan: Plan, settings: Mapping[str, Any], here: bool = True, texts: bool = True) -> None:
@@ -97,7 +97,7 @@ def _unspeakable(
     cells: Iterable[Cell], loaded: Mapping[str, Vocabulary | tuple[str, ...] | None], settings: Mapping[str, Any]
 ) -> list[str]:
     """Report class names that CLIP cannot tell apart, words without an embedding, and overlong prompts."""
-    asked: dict[tuple[str, str], dict[str, Texts]] = {}
+    asked: dict[tuple[str, str], dict[str, NoiseTexts]] = {}
     for cell in cells:
         if not _fits(cell):
             like = json.dumps([cell.method, dict(cell.options)], sort_keys=True)
@@ -112,7 +112,7 @@ def _unspeakable(
 
 
 def _problems(
-    name: str, backbone: str, vocabulary: Any, asked: Iterable[Texts], settings: Mapping[str, Any]
+    name: str, backbone: str, vocabulary: Any, asked: Iterable[NoiseTexts], settings: Mapping[str, Any]
 ) -> Iterator[str]:
     """Return the problems of one data set's texts with one backbone."""
     from bench.clip.tokens import Vocabulary, indistinct

@@ -17,9 +17,9 @@ from bench.records.record import Record
 from bench.variants import variant_text
 
 MEMORIZED, AGREES, SKIPPED = "memorized %", "agrees with given %", "skipped"
-COLUMNS = ["dataset", "noise", "method", "seeds", "accuracy %", MEMORIZED, AGREES, "seconds", "unfinished", SKIPPED]
-NAMED = {"dataset", "noise", "rate", "method", "options", "subset", "seed"}  # fields with a column, or options of one
-Row = tuple[str, ...]
+HEADINGS = ["dataset", "noise", "method", "seeds", "accuracy %", MEMORIZED, AGREES, "seconds", "unfinished", SKIPPED]
+SHOWN_FIELDS = {"dataset", "noise", "rate", "method", "options", "subset", "seed"}  # with a column, or options of one
+TableRow = tuple[str, ...]
 
 
 def summary_rows(records: Iterable[Record]) -> tuple[list[str], list[list[str]]]:
@@ -31,7 +31,7 @@ def summary_rows(records: Iterable[Record]) -> tuple[list[str], list[list[str]]]
     records is known, agreement where that of some is not. The folds of a method are one row, each of its means over
     them.
     """
-    groups: dict[Row, list[Record]] = defaultdict(list)
+    groups: dict[TableRow, list[Record]] = defaultdict(list)
     records = list(records)
     for record, name in zip(records, row_names(records), strict=True):
         groups[name].append(record)
@@ -41,18 +41,18 @@ def summary_rows(records: Iterable[Record]) -> tuple[list[str], list[list[str]]]
         *([AGREES] if False not in known else []),
         *([SKIPPED] if all(record.status != "skipped" for record in records) else []),
     }
-    kept = [index for index, column in enumerate(COLUMNS) if column not in hidden]
+    kept = [index for index, column in enumerate(HEADINGS) if column not in hidden]
     rows = [[*name, *_numbers(group)] for name, group in groups.items()]
-    return [COLUMNS[index] for index in kept], [[row[index] for index in kept] for row in rows]
+    return [HEADINGS[index] for index in kept], [[row[index] for index in kept] for row in rows]
 
 
-def row_names(records: Sequence[Record]) -> list[Row]:
+def row_names(records: Sequence[Record]) -> list[TableRow]:
     """Return what distinguishes each record's row.
 
     It is the data set with all fields of the cell that differ, noise, method.
     """
     pairs = zip(records, backbone_names(records), strict=True)
-    fixed = [{**record.cell.model_dump(exclude=NAMED), "backbone": name} for record, name in pairs]
+    fixed = [{**record.cell.model_dump(exclude=SHOWN_FIELDS), "backbone": name} for record, name in pairs]
     varying = _varying(records, fixed)
     settings = []
     for record, dataset, values in zip(records, dataset_names(records), fixed, strict=True):

@@ -18,7 +18,7 @@ from bench.global_state.libraries import LIBRARIES
 from bench.global_state.process import PROCESS
 
 ITEMS = (*INTERPRETER, *PROCESS, *LIBRARIES)
-NAMED = 4  # entries that are named of one item
+ENTRIES_SHOWN = 4  # entries that are named of one item
 _active: list[Guard] = []
 _absent = object()
 
@@ -105,4 +105,4 @@ def _equal(before: Any, now: Any) -> bool:
 
 def _entries(names: Sequence[str]) -> str:
     """Format entries as " (one, two, …)"; empty where there are none."""
-    return f" ({', '.join(names[:NAMED])}{', …' if len(names) > NAMED else ''})" if names[0] else ""
+    return f" ({', '.join(names[:ENTRIES_SHOWN])}{', …' if len(names) > ENTRIES_SHOWN else ''})" if names[0] else ""

@@ -12,8 +12,8 @@ from bench.global_state.item import Item, attributes
 OURS = ("bench",)
 PATCHABLE = ("torch", "torch.nn.functional", "torch.optim", "torch.linalg", "torch.autograd", "numpy", "numpy.linalg",
              "os", "math", "random", "time", "json", "pathlib", "shutil")  # fmt: skip
-CLASSES = (("torch", "Tensor"), ("torch.nn", "Module"), ("torch.optim", "Optimizer"))
-FAMILIES = ("torch.nn", "torch.optim")  # all classes of these
+BASE_CLASSES = (("torch", "Tensor"), ("torch.nn", "Module"), ("torch.optim", "Optimizer"))
+MODULES = ("torch.nn", "torch.optim")  # all classes of these
 DERIVED = ("Storage",)  # torch binds it by the default dtype
 BINDINGS = (staticmethod, classmethod, property, int, float)
 KERNELS = ("flash", "mem_efficient", "math", "cudnn")
@@ -126,8 +126,8 @@ def _namespaces() -> dict[str, Any]:
 
 def _classes(modules: Mapping[str, Any]) -> dict[str, type]:
     """List classes that all computations share: torch's tensors, layers and optimizers, and all of ours."""
-    classes = {f"{name}.{one}": getattr(sys.modules[name], one) for name, one in CLASSES if name in sys.modules}
-    for name in FAMILIES:
+    classes = {f"{name}.{one}": getattr(sys.modules[name], one) for name, one in BASE_CLASSES if name in sys.modules}
+    for name in MODULES:
         members = vars(sys.modules[name]).values() if name in sys.modules else ()
         classes.update({f"{name}.{one.__qualname__}": one for one in members if isinstance(one, type)})
     for name, module in modules.items():

@@ -24,7 +24,7 @@ class Versions:
 
     def __init__(self, library: Library) -> None:
         self.library = library
-        self.backbone = cache(identity.identity)
+        self.backbone = cache(identity.weights_identity)
         self.dataset = cache(library.identity)
         self.noise = cache(self._noise)
 

@@ -161,7 +161,7 @@ def takes_weights(encoder: str) -> bool:
 
 def _stands_for(kind: str, name: str, value: Value, role: str) -> Value:
     if role == "backbone":
-        return identity.identity(str(value)) if takes_weights(str(value)) else value
+        return identity.weights_identity(str(value)) if takes_weights(str(value)) else value
     if role != "file":
         return value
     if not value:

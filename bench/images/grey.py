@@ -18,7 +18,7 @@ from PIL.ExifTags import Base
 SIGNED: Final = 2  # as TIFF's SampleFormat
 UNSIGNED: Final = (0, 2**16 - 1)
 SHORT: Final = (-(2**15), 2**15 - 1)
-TINY: Final = (-(2**7), 2**7 - 1)
+SMALL_RANGE: Final = (-(2**7), 2**7 - 1)
 # By code: what is said of greyscale images that are scaled so.
 SCALED: Final = {
     "s8": "of 8 bits with a sign: -128 to 127 is scaled to 0 to 255",
@@ -53,7 +53,7 @@ def depth_of(image: Image.Image) -> Depth | None:
     mode = image.mode.partition(";")[0]
     tags: Mapping[int, Any] = getattr(image, "tag_v2", {})
     if mode == "L" and _first(tags, Base.SampleFormat) == SIGNED:  # Pillow shows those below 0 as above 127
-        return Depth("s8", TINY, signed=True)
+        return Depth("s8", SMALL_RANGE, signed=True)
     if mode not in ("I", "F"):
         return None
     inverted = tags.get(Base.PhotometricInterpretation) == 0

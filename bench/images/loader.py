@@ -24,10 +24,10 @@ from bench.errors import BenchError
 from bench.machine import WORKER_BYTES, cpus
 
 T = TypeVar("T")
-CHUNK: Final = 64
+CHUNK_SIZE: Final = 64
 ENVIRONMENT: Final = "NOISY_PROMPT_BENCH_LOADERS"
-THREADS: Final = "OMP_NUM_THREADS"
-SMALL: Final = CHUNK * 224 * 224  # pixels up to which a pass ends before processes have started
+THREADS_VARIABLE: Final = "OMP_NUM_THREADS"
+SMALL: Final = CHUNK_SIZE * 224 * 224  # pixels up to which a pass ends before processes have started
 
 
 def allowed(most: int | None = None) -> int:
@@ -47,7 +47,7 @@ def allowed(most: int | None = None) -> int:
         return int(named)
     if most is not None:
         return most
-    limit = os.environ.get(THREADS, "").partition(",")[0].strip()
+    limit = os.environ.get(THREADS_VARIABLE, "").partition(",")[0].strip()
     return min(cpus(), int(limit)) if limit.isdecimal() and int(limit) else cpus()
 
 
@@ -64,7 +64,7 @@ def processes(count: int, size: int, device: str = "cpu", most: int | None = Non
     least = 2 if device == "cpu" else 1
     if multiprocessing.current_process().daemon or count * size * size <= SMALL or most < least:
         return 0
-    chunks = math.ceil(count / CHUNK)
+    chunks = math.ceil(count / CHUNK_SIZE)
     return max(1, min(most, chunks, psutil.virtual_memory().available // WORKER_BYTES))
 
 
@@ -167,10 +167,10 @@ class _Chunks(Dataset[Any], Generic[T]):
         self.work, self.count = work, count
 
     def __len__(self) -> int:
-        return math.ceil(self.count / CHUNK)
+        return math.ceil(self.count / CHUNK_SIZE)
 
     def positions(self, number: int) -> range:
-        return range(number * CHUNK, min((number + 1) * CHUNK, self.count))
+        return range(number * CHUNK_SIZE, min((number + 1) * CHUNK_SIZE, self.count))
 
     def __getitem__(self, number: int) -> T | _Failure:
         try:

@@ -21,12 +21,12 @@ from bench.records.record import Record
 from bench.variants import variant_text
 
 KIND = "noisy-prompt-bench baseline"
-SCHEMA = 1
+BASELINE_SCHEMA = 1
 Seeds: TypeAlias = dict[int, float]
 
 
 @dataclass(frozen=True)
-class Group:
+class SeedGroup:
     """All cells that differ only in the seed.
 
     Attributes:
@@ -89,7 +89,7 @@ def write_baseline(records: Iterable[Record], path: Path) -> int:
     rows = [_row(group) for _, group in sorted(groups.items(), key=lambda item: (item[1].label, item[0]))]
     content = {
         "kind": KIND,
-        "schema": SCHEMA,
+        "schema": BASELINE_SCHEMA,
         "unit": "percent",
         "pooled_sd": _short(sd),
         "pooled_df": df,
@@ -117,13 +117,13 @@ def pooled(groups: Iterable[Seeds]) -> tuple[float, int]:
     return (math.sqrt(sum(v * d for v, d in squares) / df), df) if df else (0.0, 0)
 
 
-def grouped(records: Iterable[Record]) -> dict[str, Group]:
+def grouped(records: Iterable[Record]) -> dict[str, SeedGroup]:
     """Group records by `identity`. Skipped records, and folds, which are no experiments of their own, are left out.
 
     A record that did not finish, and so may not say its contents, goes with those of its cell that may be the same.
     """
-    groups: dict[str, Group] = {}
-    alike: dict[str, list[Group]] = defaultdict(list)
+    groups: dict[str, SeedGroup] = {}
+    alike: dict[str, list[SeedGroup]] = defaultdict(list)
     chosen = [record for record in newest(records) if record.status != "skipped" and record.cell.fold is None]
     for record in sorted(chosen, key=lambda record: record.status != "done"):
         cell, content, plain = record.cell.model_dump(exclude={"seed"}), Origin(record).content, identity(record.cell)
@@ -132,7 +132,7 @@ def grouped(records: Iterable[Record]) -> dict[str, Group]:
             content = same[-1] if same else content
         name = identity(record.cell, content)
         if name not in groups:
-            groups[name] = Group(cell, {}, {}, {}, {}, content=content)
+            groups[name] = SeedGroup(cell, {}, {}, {}, {}, content=content)
             alike[plain].append(groups[name])
         group = groups[name]
         accuracy, seed = record.accuracy.get("last"), record.cell.seed
@@ -150,7 +150,7 @@ def grouped(records: Iterable[Record]) -> dict[str, Group]:
 class Baseline:
     """Content of a baseline file: groups by `identity`, and the `environment` of its records."""
 
-    groups: dict[str, Group]
+    groups: dict[str, SeedGroup]
     environment: dict[str, list[str]]
 
 
@@ -169,11 +169,11 @@ def read_baseline(path: Path) -> Baseline:
         ) from error
     except ValueError as error:
         raise BenchError(f'baseline "{path}" is torn: it is not valid JSON; {advice}') from error
-    if not isinstance(content, dict) or content.get("kind") != KIND or content.get("schema") != SCHEMA:
-        raise BenchError(f'"{path}" is not a baseline of schema {SCHEMA}; {advice}')
+    if not isinstance(content, dict) or content.get("kind") != KIND or content.get("schema") != BASELINE_SCHEMA:
+        raise BenchError(f'"{path}" is not a baseline of schema {BASELINE_SCHEMA}; {advice}')
     try:
         groups = [
-            Group(
+            SeedGroup(
                 row["cell"],
                 _seeds(row["accuracy"]),
                 _seeds(row["memorized"]),
@@ -212,7 +212,7 @@ def environment(records: Iterable[Record]) -> dict[str, list[str]]:
     return {name: sorted(values) for name, values in sorted(found.items())}
 
 
-def _row(group: Group) -> dict[str, Any]:
+def _row(group: SeedGroup) -> dict[str, Any]:
     values = list(group.accuracy.values())
     return {
         "label": group.label,

@@ -22,15 +22,15 @@ from bench.errors import NothingCompared
 from bench.records.cell import Cell
 from bench.records.naming import newest
 from bench.records.record import Record
-from bench.regression.baseline import Group, environment, grouped, read_baseline, write_baseline
+from bench.regression.baseline import SeedGroup, environment, grouped, read_baseline, write_baseline
 from bench.regression.coverage import Coverage, failures, mean, seed_findings
 from bench.regression.findings import Change, Comparison, Finding, Level, Verdict
-from bench.regression.gate import Noise, Pair, paired
+from bench.regression.gate import GroupPair, SeedNoise, paired
 
 __all__ = ["Comparison", "Finding", "compare", "write_baseline"]
 
 MINIMUM_EFFECT = 1.0
-ALPHA = 0.01
+GATE_ALPHA = 0.01
 
 
 def compare(
@@ -72,14 +72,14 @@ def compare(
             f"records{f' ({nearest})' if nearest else ''}; check --grid and --store, or write a new baseline."
         )
     methods = _methods(pairs)
-    share = ALPHA / (len(pairs) + len(methods))
+    share = GATE_ALPHA / (len(pairs) + len(methods))
     found = [*_judge("cell", pairs, minimum_effect, share), *coverage.findings(), *seed_findings(pairs)]
     found += _judge("method", methods, minimum_effect, share)
     changed = _changes(base.environment, environment(records))
-    return Comparison(tuple(found), changed, minimum_effect, ALPHA, strict, partial, tuple(stale))
+    return Comparison(tuple(found), changed, minimum_effect, GATE_ALPHA, strict, partial, tuple(stale))
 
 
-def _aligned(before: Mapping[str, Group], now: Mapping[str, Group]) -> dict[str, Group]:
+def _aligned(before: Mapping[str, SeedGroup], now: Mapping[str, SeedGroup]) -> dict[str, SeedGroup]:
     """Match the baseline's groups to today's names, also where one side does not state its contents."""
     found = {name: group for name, group in before.items() if name in now}
     for name, group in before.items():
@@ -89,7 +89,7 @@ def _aligned(before: Mapping[str, Group], now: Mapping[str, Group]) -> dict[str,
     return found
 
 
-def _ordered(groups: Mapping[str, Group]) -> dict[str, Group]:
+def _ordered(groups: Mapping[str, SeedGroup]) -> dict[str, SeedGroup]:
     return dict(sorted(groups.items(), key=lambda item: (item[1].label, item[0])))
 
 
@@ -102,12 +102,12 @@ def _changes(before: Mapping[str, Sequence[str]], now: Mapping[str, Sequence[str
     )
 
 
-def _judge(level: Level, pairs: Sequence[Pair], effect: float, alpha: float) -> list[Finding]:
-    noise = Noise(pairs)
+def _judge(level: Level, pairs: Sequence[GroupPair], effect: float, alpha: float) -> list[Finding]:
+    noise = SeedNoise(pairs)
     return [_finding(level, pair, noise, effect, alpha) for pair in pairs]
 
 
-def _finding(level: Level, pair: Pair, noise: Noise, effect: float, alpha: float) -> Finding:
+def _finding(level: Level, pair: GroupPair, noise: SeedNoise, effect: float, alpha: float) -> Finding:
     """Judge one pair (baseline, now)."""
     old, new = pair
     shared, bound = paired(old, new), noise.bound(old, new, alpha)
@@ -139,7 +139,7 @@ def _finding(level: Level, pair: Pair, noise: Noise, effect: float, alpha: float
     )
 
 
-def _change(old: Group, new: Group) -> Change:
+def _change(old: SeedGroup, new: SeedGroup) -> Change:
     """Classify whether every shared seed has the baseline's accuracy and memorized share."""
     differences = paired(old, new)
     if not differences:
@@ -148,7 +148,7 @@ def _change(old: Group, new: Group) -> Change:
     return "equal" if equal and not any(differences.values()) else "changed"
 
 
-def _note(old: Group, new: Group) -> str:
+def _note(old: SeedGroup, new: SeedGroup) -> str:
     """Note failures, other seeds, and keys that are not those of the baseline."""
     parts = failures(new)
     if new.accuracy and not paired(old, new):
@@ -158,12 +158,12 @@ def _note(old: Group, new: Group) -> str:
     return "; ".join(parts)
 
 
-def _methods(pairs: Sequence[Pair]) -> list[Pair]:
+def _methods(pairs: Sequence[GroupPair]) -> list[GroupPair]:
     """Compare each method's average over its groups, where several share a seed on either side.
 
     Averaging within a seed first keeps the noise that a seed's few-shot draw puts into all rates alike.
     """
-    families: dict[str, list[Pair]] = defaultdict(list)
+    families: dict[str, list[GroupPair]] = defaultdict(list)
     for old, new in pairs:
         if new.accuracy:
             families[old.family].append((old, new))
@@ -171,8 +171,8 @@ def _methods(pairs: Sequence[Pair]) -> list[Pair]:
     return [(old, new) for old, new in averages if old.accuracy and new.accuracy]
 
 
-def _average(groups: Sequence[Group]) -> Group:
+def _average(groups: Sequence[SeedGroup]) -> SeedGroup:
     seeds = set.intersection(*(set(group.accuracy) for group in groups))
     cell = {**groups[0].cell, "noise": f"average of {len(groups)} noise cells", "rate": 0.0}
     mean = {seed: float(np.mean([group.accuracy[seed] for group in groups])) for seed in sorted(seeds)}
-    return Group(cell, mean, {}, {}, {})
+    return SeedGroup(cell, mean, {}, {}, {})

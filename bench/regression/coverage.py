@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from bench.records.cell import Cell
-from bench.regression.baseline import Group, Seeds
+from bench.regression.baseline import SeedGroup, Seeds
 from bench.regression.findings import Finding
-from bench.regression.gate import Pair, paired
+from bench.regression.gate import GroupPair, paired
 
-NAMED = 4  # differences in a line
-DIGITS = 12
+DIFFERENCES_SHOWN = 4  # differences in a line
+DIGEST_DIGITS = 12
 PLACE = ("dataset", "noise", "rate", "method", "subset")
 
 
@@ -30,8 +30,8 @@ class Coverage:
 
     def __init__(
         self,
-        before: Mapping[str, Group],
-        now: Mapping[str, Group],
+        before: Mapping[str, SeedGroup],
+        now: Mapping[str, SeedGroup],
         planned: Collection[Cell] | None = None,
         skipped: Sequence[tuple[Mapping[str, Any], str]] = (),
     ) -> None:
@@ -66,7 +66,7 @@ class Coverage:
         near = ((group.label, self._differs(group)) for group in self.missing.values())
         return next((f"{label}: {text}" for label, text in near if text), "")
 
-    def _why(self, group: Group) -> str:
+    def _why(self, group: SeedGroup) -> str:
         place = _text(_fields(group.cell))
         if place in self.skipped:
             return f"skipped now: {' '.join(self.skipped[place].split())}"
@@ -76,7 +76,7 @@ class Coverage:
             return "in the baseline and in today's grid, no record of it now"
         return self._differs(group) or "in the baseline, not in today's grid"
 
-    def _differs(self, group: Group) -> str:
+    def _differs(self, group: SeedGroup) -> str:
         """Describe how a missing group differs from the nearest new cell; "" where none is near."""
         fields = _described(group)
         near = [(names, other) for other in self.others if (names := _apart(fields, other))]
@@ -86,7 +86,7 @@ class Coverage:
         return f"in the baseline with {_told(fields, names)}; today's cell has {_told(other, names)}"
 
 
-def seed_findings(pairs: Sequence[Pair]) -> Iterator[Finding]:
+def seed_findings(pairs: Sequence[GroupPair]) -> Iterator[Finding]:
     """List seeds that one side of a group has beyond the shared ones. Where none is shared, none is missed."""
     for old, new in pairs:
         if not paired(old, new):
@@ -102,7 +102,7 @@ def seed_findings(pairs: Sequence[Pair]) -> Iterator[Finding]:
             yield Finding("seed", old.label, "new", after=mean(more), seeds=len(more), note=note)
 
 
-def failures(group: Group, seeds: Collection[int] | None = None) -> list[str]:
+def failures(group: SeedGroup, seeds: Collection[int] | None = None) -> list[str]:
     """List the seeds that did not finish, or those among `seeds`, with their reasons."""
     failed = sorted(group.failed.items())
     return [f"seed {seed}: {' '.join(why.split())}" for seed, why in failed if seeds is None or seed in seeds]
@@ -114,9 +114,9 @@ def _fields(cell: Mapping[str, Any]) -> dict[str, Any]:
     return plain | {f"option {name}" if name in plain else name: value for name, value in cell["options"].items()}
 
 
-def _described(group: Group) -> dict[str, Any]:
+def _described(group: SeedGroup) -> dict[str, Any]:
     """Return the fields of a group's cell, and the beginnings of the digests of its contents."""
-    return _fields(group.cell) | {f"digest of {n}": v[:DIGITS] for n, v in group.content._asdict().items() if v}
+    return _fields(group.cell) | {f"digest of {n}": v[:DIGEST_DIGITS] for n, v in group.content._asdict().items() if v}
 
 
 def _text(fields: Mapping[str, Any]) -> str:
@@ -134,8 +134,11 @@ def _apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
 
 
 def _told(fields: Mapping[str, Any], names: Sequence[str]) -> str:
-    shown = [f"{n} = {json.dumps(fields[n], ensure_ascii=False)}" if n in fields else f"no {n}" for n in names[:NAMED]]
-    return ", ".join(shown) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+    shown = [
+        f"{n} = {json.dumps(fields[n], ensure_ascii=False)}" if n in fields else f"no {n}"
+        for n in names[:DIFFERENCES_SHOWN]
+    ]
+    return ", ".join(shown) + (f" and {len(names) - DIFFERENCES_SHOWN} more" if len(names) > DIFFERENCES_SHOWN else "")
 
 
 def _seeds(seeds: Collection[int]) -> str:

@@ -26,11 +26,11 @@ from typing import Literal, TypeAlias
 import numpy as np
 from scipy import stats
 
-from bench.regression.baseline import Group, Seeds
+from bench.regression.baseline import SeedGroup, Seeds
 from bench.statistics import Spread, rank_test, smallest_drop
 
 RARER = 100
-Pair: TypeAlias = tuple[Group, Group]
+GroupPair: TypeAlias = tuple[SeedGroup, SeedGroup]
 Test: TypeAlias = Literal["same seeds", "interval", "Mann–Whitney", "no noise", "noise unknown", ""]
 
 
@@ -54,17 +54,17 @@ class Bound:
     upper: float = 0.0
 
 
-class Noise:
+class SeedNoise:
     """Seed noise, estimated from all pairs of groups (baseline, now) of one kind.
 
     Groups that have not changed count with the rest: they show that nothing but the change itself moves an accuracy.
     """
 
-    def __init__(self, pairs: Sequence[Pair]) -> None:
+    def __init__(self, pairs: Sequence[GroupPair]) -> None:
         self.accuracies = Spread.fitted(_within(pair) for pair in pairs)
         self.differences = Spread.fitted(_variance(paired(*pair)) for pair in pairs)
 
-    def bound(self, old: Group, new: Group, alpha: float) -> Bound:
+    def bound(self, old: SeedGroup, new: SeedGroup, alpha: float) -> Bound:
         """Compute the two-sided bound that unchanged code passes with probability `alpha`."""
         if not new.accuracy or (constant(old) and constant(new)):
             return Bound(0.0, "no noise", 0.0, 0.0)
@@ -88,17 +88,17 @@ class Noise:
         )
 
 
-def paired(old: Group, new: Group) -> Seeds:
+def paired(old: SeedGroup, new: SeedGroup) -> Seeds:
     """Return differences now - before by shared seed, in points."""
     return {s: new.accuracy[s] - old.accuracy[s] for s in sorted(old.accuracy.keys() & new.accuracy.keys())}
 
 
-def constant(group: Group) -> bool:
+def constant(group: SeedGroup) -> bool:
     """Return whether several seeds have one accuracy, as of a method that the seed does not affect."""
     return len(group.accuracy) > 1 and len(set(group.accuracy.values())) == 1
 
 
-def _within(pair: Pair) -> tuple[float, int]:
+def _within(pair: GroupPair) -> tuple[float, int]:
     """Return the variance within the two sides and its degrees of freedom.
 
     A side that does not vary at all is left out.

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 from bench.regression.findings import Change, Comparison, Finding, Level, Verdict
 
-ROWS = 20  # of a table in Markdown; a comment is read, not searched
-SHOWN: tuple[Verdict, ...] = ("worse", "failed", "missing", "better", "new")
+TABLE_ROWS = 20  # of a table in Markdown; a comment is read, not searched
+VERDICTS_SHOWN: tuple[Verdict, ...] = ("worse", "failed", "missing", "better", "new")
 CHANGES: dict[Change, str] = {"equal": "equal", "changed": "changed", "other seeds": "with other seeds"}
 LEVELS: dict[Level, str] = {"cell": "a cell", "method": "a method's average"}
 ONE_SEED = (
@@ -24,7 +24,7 @@ def lines(comparison: Comparison) -> list[str]:
 
     All findings but what is equal or hardly changed, the worse first; what could be seen; counts.
     """
-    shown = [finding for verdict in SHOWN for finding in comparison.of(verdict)]
+    shown = [finding for verdict in VERDICTS_SHOWN for finding in comparison.of(verdict)]
     text = [_line(finding.verdict, finding) for finding in shown]
     text += [_line("changed", finding) for finding in _unproven(comparison)]
     verdict = [f"{_counts(comparison)} ({_rule(comparison)})", f"regression gate: {_headline(comparison)}"]
@@ -209,11 +209,11 @@ def _row(finding: Finding) -> tuple[str, ...]:
 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Format a titled table of at most `ROWS` rows; the numbers to the right."""
+    """Format a titled table of at most `TABLE_ROWS` rows; the numbers to the right."""
     head = ["| " + " | ".join(columns) + " |"]
     head += ["|" + "|".join(" ---: " if name in FIGURES[1:6] else " --- " for name in columns) + "|"]
-    body = ["| " + " | ".join(map(_escape, row)) + " |" for row in rows[:ROWS]]
-    more = [f"\n… and {len(rows) - ROWS} more."] if len(rows) > ROWS else []
+    body = ["| " + " | ".join(map(_escape, row)) + " |" for row in rows[:TABLE_ROWS]]
+    more = [f"\n… and {len(rows) - TABLE_ROWS} more."] if len(rows) > TABLE_ROWS else []
     return "\n".join([f"**{title}** ({len(rows)})", "", *head, *body, *more])
 
 

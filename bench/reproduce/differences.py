@@ -17,7 +17,7 @@ from bench.records.record import Record
 
 ABSENT = "absent"
 STEPS = ("optimizer_steps", "forward_passes", "trained_parameters")
-MACHINE = ("device", "processor", "platform", "threads")
+MACHINE_FACTS = ("device", "processor", "platform", "threads")
 COMMIT = 10  # digits of a commit in a message
 Arrays: TypeAlias = Mapping[str, NDArray[Any]]
 Compared: TypeAlias = tuple[str, Any, Any]
@@ -33,7 +33,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Part:
+class RecordPart:
     """Part of a record: numbers of compared and of differing values, and the first that differs."""
 
     name: str
@@ -42,39 +42,39 @@ class Part:
     first: Difference | None
 
     @classmethod
-    def of(cls, name: str, compared: Iterable[Compared]) -> Part:
+    def of(cls, name: str, compared: Iterable[Compared]) -> RecordPart:
         """Summarise all comparisons of the part, in order."""
         pairs = list(compared)
         differing = [Difference(*pair) for pair in pairs if pair[1] != pair[2]]
         return cls(name, len(pairs), len(differing), differing[0] if differing else None)
 
 
-def compared_parts(record: Record, now: Record) -> list[Part]:
+def compared_parts(record: Record, now: Record) -> list[RecordPart]:
     """Compare every part of a record with a rerun, each before those it affects: accuracy last."""
     old, new = (json.loads(one.to_json()) for one in (record, now))
     ends: list[Compared] = [("status", record.status, now.status)]
     ends += [("reason", record.reason, now.reason)] if record.status == now.status else []
     return [
-        Part.of("status", ends),
+        RecordPart.of("status", ends),
         *(_section(name, old[name], new[name]) for name in ("data", "noise", "oracle")),
-        Part.of("curve", _curve(record.curve, now.curve)),
+        RecordPart.of("curve", _curve(record.curve, now.curve)),
         _section("diagnostics", old["diagnostics"], new["diagnostics"]),
         _section("steps", _only(old["cost"], STEPS), _only(new["cost"], STEPS)),
         _section("accuracy", old["accuracy"], new["accuracy"]),
     ]
 
 
-def compared_outcomes(record: Arrays, now: Arrays) -> Part:
+def compared_outcomes(record: Arrays, now: Arrays) -> RecordPart:
     """Compare per-sample outcomes bit by bit. Arrays that only the newer run has are left out."""
     found = [_array(name, array, now.get(name)) for name, array in record.items()]
     first = next((part.first for part in found if part.first is not None), None)
-    return Part("outcomes", sum(p.compared for p in found), sum(p.differing for p in found), first)
+    return RecordPart("outcomes", sum(p.compared for p in found), sum(p.differing for p in found), first)
 
 
 def changes(record: Mapping[str, Any], now: Mapping[str, Any]) -> list[Difference]:
     """List what differs between two provenances: packages, machine, code, and versions and digests in the key."""
     found = [Difference(*pair) for pair in _all(record.get("versions", {}), now.get("versions", {}))]
-    found += [Difference(name, record.get(name), now.get(name)) for name in MACHINE if name in record]
+    found += [Difference(name, record.get(name), now.get(name)) for name in MACHINE_FACTS if name in record]
     if "resolved" in record:
         found += [Difference(*pair) for pair in _all(record["resolved"], now.get("resolved", {}), "key: ")]
     noted = "sources" in record and "sources" in now
@@ -98,10 +98,10 @@ def _only(values: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     return {name: values[name] for name in names if name in values}
 
 
-def _section(name: str, record: Any, now: Any) -> Part:
+def _section(name: str, record: Any, now: Any) -> RecordPart:
     if not record and now:  # nothing at all where the rerun has something is no older format
-        return Part.of(name, [(name, ABSENT, f"{len(now)} entries")])
-    return Part.of(name, _walk(name, record, now))
+        return RecordPart.of(name, [(name, ABSENT, f"{len(now)} entries")])
+    return RecordPart.of(name, _walk(name, record, now))
 
 
 def _walk(where: str, record: Any, now: Any) -> Iterator[Compared]:
@@ -135,18 +135,18 @@ def _curve(record: Mapping[str, list[Any]], now: Mapping[str, list[Any]]) -> Ite
                 yield f"{name} {at}", values[row], now[name][row]
 
 
-def _array(name: str, record: NDArray[Any], now: NDArray[Any] | None) -> Part:
+def _array(name: str, record: NDArray[Any], now: NDArray[Any] | None) -> RecordPart:
     if now is None or (record.shape, record.dtype) != (now.shape, now.dtype):
         shapes = [ABSENT if one is None else f"{one.dtype} {list(one.shape)}" for one in (record, now)]
-        return Part(name, record.size, record.size, Difference(name, *shapes))
+        return RecordPart(name, record.size, record.size, Difference(name, *shapes))
     flat, other = np.ascontiguousarray(record).reshape(-1), np.ascontiguousarray(now).reshape(-1)
     bits = f"u{record.dtype.itemsize}"
     unlike = np.flatnonzero(flat.view(bits) != other.view(bits))
     if not unlike.size:
-        return Part(name, flat.size, 0, None)
+        return RecordPart(name, flat.size, 0, None)
     place = ", ".join(str(int(index)) for index in np.unravel_index(unlike[0], record.shape))
     first = Difference(f"{name}[{place}]", _bits(flat[unlike[0]]), _bits(other[unlike[0]]))
-    return Part(name, flat.size, int(unlike.size), first)
+    return RecordPart(name, flat.size, int(unlike.size), first)
 
 
 def _bits(value: Any) -> Any:

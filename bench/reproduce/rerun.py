@@ -20,7 +20,7 @@ from bench.machine import this_machine
 from bench.records.cell import Cell
 from bench.records.record import Record
 from bench.records.store import Store
-from bench.reproduce.differences import Difference, Part, changes, compared_outcomes, compared_parts
+from bench.reproduce.differences import Difference, RecordPart, changes, compared_outcomes, compared_parts
 from bench.settings.schema import Config
 
 OF_THE_MACHINE = ("timeout", "out_of_memory")
@@ -57,7 +57,7 @@ class Reproduction:
 
     record: Record
     now: Record
-    parts: tuple[Part, ...]
+    parts: tuple[RecordPart, ...]
     changes: tuple[Difference, ...]
     notes: tuple[str, ...] = ()
 
@@ -72,7 +72,7 @@ class Reproduction:
             return "the bits agree" + (f", although {names_of(self.changes)} changed since." if self.changes else ".")
         if self.changes:
             return f"the bits differ, which was to be expected: {names_of(self.changes)} changed since."
-        return "the bits differ, and nothing that the record notes has changed since: they should not."
+        return "the bits differ although versions, code, data and machine are unchanged: this is a bug."
 
     def as_json(self) -> dict[str, Any]:
         """Convert to JSON values."""
@@ -163,10 +163,10 @@ def _again(key: str, cell: Cell, settings: TrialSettings, cached: bool) -> tuple
         return now, dict(outcomes)
 
 
-def _key(record: Record) -> Part:
+def _key(record: Record) -> RecordPart:
     """Check whether the cell and its resolved contents make the record's key. Those of an edited cell do not."""
     noted = record.provenance["resolved"]
-    return Part.of("key", [("key", record.key, record.cell.key(noted))])
+    return RecordPart.of("key", [("key", record.key, record.cell.key(noted))])
 
 
 def names_of(changed: Sequence[Difference]) -> str:

@@ -33,7 +33,7 @@ from bench.schedulers.worker import POLL_SECONDS, Worker
 if TYPE_CHECKING:
     from ray.tune.experiment import Trial
 
-CHUNK = 1000
+PACKS_PER_RUN = 1000
 OBJECT_STORE_BYTES = 100 * 1024**2
 # Read when ray is imported. Tune's own handler would swallow Ctrl-C and end as if all were done; the pattern hides the
 # raylet's messages on dead workers, which come back as reasons instead.
@@ -108,10 +108,10 @@ class RayTune:
         """Run every pack once; see the contract in `bench.schedulers.work`."""
         with self._started(workers), _scratch(work.store if self.address else None) as folder:
             self._check()
-            for start in range(0, len(packs), CHUNK):
+            for start in range(0, len(packs), PACKS_PER_RUN):
                 if stop():
                     return
-                self._fit(packs[start : start + CHUNK], work, workers, report, stop, f"{folder}")
+                self._fit(packs[start : start + PACKS_PER_RUN], work, workers, report, stop, f"{folder}")
 
     @contextmanager
     def _started(self, workers: int) -> Iterator[None]:

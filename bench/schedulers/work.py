@@ -28,7 +28,7 @@ from bench.schedulers.contract import Outcome, Pack
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 GRACE_SECONDS = 30.0
 
 
@@ -57,7 +57,7 @@ class Work:
     def begin(self) -> None:
         """Prepare a worker process: one thread, no warnings on its output, libraries and plugins."""
         streams.prepare(ends=False)
-        os.environ.update(THREADS)
+        os.environ.update(ONE_THREAD)
         if self.settings.get("device") == "cpu":
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         warnings.simplefilter("ignore")

@@ -21,7 +21,7 @@ from bench.errors import BenchError, escape
 from bench.records.record import Status
 from bench.schedulers.contract import Outcome, Pack
 from bench.schedulers.supervision import die_with, signal_text
-from bench.schedulers.work import THREADS, Work, end_copy
+from bench.schedulers.work import ONE_THREAD, Work, end_copy
 
 POLL_SECONDS = 0.25
 START_SECONDS = 300.0  # at least, that a worker may take before it is ready, on a busy machine
@@ -48,7 +48,7 @@ class Worker:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(work, theirs, os.getpid()), name="bench worker")
-        with _environment(THREADS), _without_main():
+        with _environment(ONE_THREAD), _without_main():
             self._process.start()
         theirs.close()
         self._since, self._ready = time.monotonic(), False

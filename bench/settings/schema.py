@@ -58,13 +58,13 @@ Axis: TypeAlias = Annotated[list[T], BeforeValidator(_listed), Field(min_length=
 Rows: TypeAlias = Annotated[list[Name], BeforeValidator(_listed)]
 
 
-class Table(BaseModel):
+class SettingsTable(BaseModel):
     """Table of the settings file; an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class NoiseEntry(Table):
+class NoiseEntry(SettingsTable):
     """Kind of noise with its rates. They are inherited from the grid and the protocol where `rate` is not given."""
 
     kind: Name
@@ -79,7 +79,7 @@ class NoiseEntry(Table):
 Entry: TypeAlias = Annotated[NoiseEntry, BeforeValidator(_entry)]
 
 
-class Optimizer(Table):
+class Optimizer(SettingsTable):
     """Optimizer of a paper. Each key counts only where it is given, and only under `budget = "paper"`."""
 
     epochs: Epochs = 50
@@ -123,7 +123,7 @@ class Paper(PaperPart):
     when: list[When] = Field(default_factory=list)
 
 
-class Protocol(Table):
+class Protocol(SettingsTable):
     """Defaults of every cell unless its grid overrides them; `bench.toml` explains each key."""
 
     dataset: Axis[Name]
@@ -154,7 +154,7 @@ class Protocol(Table):
     device: Literal["auto", "cpu", "cuda"]
 
 
-class Exclude(Table):
+class Exclude(SettingsTable):
     """Axis values; a cell that matches every given axis is left out."""
 
     dataset: Axis[Name] = Field(default_factory=list)
@@ -190,7 +190,7 @@ class MethodTable(BaseModel):
         return dict(self.model_extra or {})
 
 
-class DatasetTable(Table):
+class DatasetTable(SettingsTable):
     """Settings of a data set. `root` is the folder of its files, empty for the default place or where it needs none.
 
     `skip_broken` leaves out images that cannot be decoded, and records which, instead of stopping.
@@ -200,14 +200,14 @@ class DatasetTable(Table):
     skip_broken: bool = False
 
 
-class Paths(Table):
+class Paths(SettingsTable):
     """Folders: the store of records and the cache of image features (empty: the user's cache folder)."""
 
     store: Name
     cache: str
 
 
-class Settings(Table):
+class Settings(SettingsTable):
     """All tables of the settings file."""
 
     protocol: Protocol

@@ -17,20 +17,20 @@ from bench.dataset_name import shown
 from bench.records.naming import Facets, marked, marks
 from bench.records.record import Record
 
-Outcomes: TypeAlias = Mapping[str, NDArray[Any]]
-Pair: TypeAlias = tuple[Record, Outcomes]
+SampleArrays: TypeAlias = Mapping[str, NDArray[Any]]
+RecordArrays: TypeAlias = tuple[Record, SampleArrays]
 
 
 @dataclass(frozen=True)
-class Told:
+class LabelledRecord:
     """Record with its per-sample outcomes (`bench.engine.outcomes`), and each sample's row of the set, [N]."""
 
     record: Record
-    outcomes: Outcomes
+    outcomes: SampleArrays
     rows: Labels
 
 
-class Name(NamedTuple):
+class LabelSetName(NamedTuple):
     """Properties that the records of a label set share.
 
     `digest` is that of the data set's content, `drawn` what tells its noise (version, code, contents of files) and what
@@ -45,7 +45,7 @@ class Name(NamedTuple):
     drawn: str = ""
 
     @classmethod
-    def of(cls, record: Record) -> Name:
+    def of(cls, record: Record) -> LabelSetName:
         """Build the name of a record's labels, without what distinguishes it from others of that name."""
         cell = record.cell
         return cls(cell.dataset, str(record.data.get("digest")), cell.shots, cell.noise, cell.rate)
@@ -62,17 +62,17 @@ class LabelSet:
         images: [n], position in the training split, or -1 - position for an image of another data set.
         given: [n].
         true: [n], None where unknown.
-        told: the records.
+        members: the records.
         mark: what tells its data set and its noise from those of other sets that are called alike; mostly nothing.
     """
 
-    name: Name
+    name: LabelSetName
     seed: int | None
     class_names: tuple[str, ...]
     images: Labels
     given: Labels
     true: Labels | None
-    told: tuple[Told, ...]
+    members: tuple[LabelledRecord, ...]
     mark: tuple[Facets, Facets] = ({}, {})
 
     @property
@@ -91,7 +91,7 @@ def usable(record: Record) -> bool:
     return record.status == "done" and not record.oracle
 
 
-def label_sets(records: Iterable[Record], outcomes: Callable[[str], Outcomes]) -> list[LabelSet]:
+def label_sets(records: Iterable[Record], outcomes: Callable[[str], SampleArrays]) -> list[LabelSet]:
     """Group the usable records into label sets.
 
     Labels that are drawn anew for each seed are one set per seed: pooled, they would average the noise away, which no
@@ -102,15 +102,15 @@ def label_sets(records: Iterable[Record], outcomes: Callable[[str], Outcomes]) -
         outcomes: per-sample outcomes by key, empty where there are none.
     """
     chosen = [record for record in records if usable(record)]
-    names = [Name.of(record) for record in chosen]
+    names = [LabelSetName.of(record) for record in chosen]
     drawn = marks(chosen, "noise", names.__getitem__)
     spoken = marks(chosen, "dataset", names.__getitem__)
-    groups: dict[Name, dict[int, list[Pair]]] = defaultdict(lambda: defaultdict(list))
+    groups: dict[LabelSetName, dict[int, list[RecordArrays]]] = defaultdict(lambda: defaultdict(list))
     for record, name, noise, dataset in zip(chosen, names, drawn, spoken, strict=True):
         found = outcomes(record.key)
         if found and record.data.get("class_names"):
-            told = json.dumps([noise, dataset.get("prompts", "")], sort_keys=True)
-            groups[name._replace(drawn=told)][record.cell.seed].append((record, found))
+            drawn_by = json.dumps([noise, dataset.get("prompts", "")], sort_keys=True)
+            groups[name._replace(drawn=drawn_by)][record.cell.seed].append((record, found))
     sets: list[LabelSet] = []
     for name, by_seed in groups.items():
         if _agree([part[0][1] for part in by_seed.values()]):
@@ -121,20 +121,20 @@ def label_sets(records: Iterable[Record], outcomes: Callable[[str], Outcomes]) -
 
 
 def _told_apart(sets: Sequence[LabelSet]) -> list[LabelSet]:
-    records = [labels.told[0].record for labels in sets]
+    records = [labels.members[0].record for labels in sets]
     datasets = marks(records, "dataset", lambda number: shown(sets[number].name.dataset))
     noises = marks(records, "noise", lambda number: (sets[number].name.digest, sets[number].noise))
     return [replace(labels, mark=pair) for labels, pair in zip(sets, zip(datasets, noises, strict=True), strict=True)]
 
 
-def images_of(outcomes: Outcomes) -> Labels:
+def images_of(outcomes: SampleArrays) -> Labels:
     """Return the image of each sample as a number, [N]: see `LabelSet.images`."""
     own: Labels = outcomes["positions"]
     foreign = outcomes.get("foreign")
     return own if foreign is None else np.where(foreign < 0, own, -1 - foreign)
 
 
-def _agree(several: Sequence[Outcomes]) -> bool:
+def _agree(several: Sequence[SampleArrays]) -> bool:
     """Return whether each image has the same labels in all outcomes that contain it."""
     seen: dict[int, set[int]] = {}
     for outcomes in several:
@@ -146,11 +146,13 @@ def _agree(several: Sequence[Outcomes]) -> bool:
     return True
 
 
-def _label_set(name: Name, seed: int | None, group: Sequence[Pair]) -> LabelSet:
+def _label_set(name: LabelSetName, seed: int | None, group: Sequence[RecordArrays]) -> LabelSet:
     columns = [np.stack([images_of(o), o["observed"], o["true"]]) for _, o in group]
     samples, rows = np.unique(np.concatenate(columns, axis=1), axis=1, return_inverse=True)
     ends = np.cumsum([column.shape[1] for column in columns])[:-1]
-    told = tuple(Told(*pair, own) for pair, own in zip(group, np.split(rows.reshape(-1), ends), strict=True))
+    members = tuple(
+        LabelledRecord(*pair, own) for pair, own in zip(group, np.split(rows.reshape(-1), ends), strict=True)
+    )
     truth = all(record.noise.get("truth", True) for record, _ in group)
     images, given, true = samples
-    return LabelSet(name, seed, tuple(group[0][0].data["class_names"]), images, given, true if truth else None, told)
+    return LabelSet(name, seed, tuple(group[0][0].data["class_names"]), images, given, true if truth else None, members)

@@ -14,11 +14,11 @@ from bench.errors import BenchError
 from bench.settings.schema import Config
 from bench.suspects.groups import LabelSet
 
-DIGITS = 12
+DIGEST_DIGITS = 12
 
 
 @dataclass(frozen=True)
-class Source:
+class LabelSetImages:
     """Paths and images of one label set.
 
     Attributes:
@@ -47,7 +47,7 @@ class Source:
             return None
 
 
-class Sources:
+class SuspectImages:
     """Data sets by name, opened under the settings or replaced by a given one.
 
     Args:
@@ -63,31 +63,31 @@ class Sources:
         self.library = Library.of(config.settings.dataset)
         self.instead = None if data is None else self.library.open(dataset_name.canonical(data))
         if self.instead is not None and self.instead.digest not in digests:
-            found = ", ".join(sorted({digest[:DIGITS] for digest in digests}))
+            found = ", ".join(sorted({digest[:DIGEST_DIGITS] for digest in digests}))
             raise BenchError(
-                f'--data "{data}" has digest {self.instead.digest[:DIGITS]}, the records were made of {found}; '
+                f'--data "{data}" has digest {self.instead.digest[:DIGEST_DIGITS]}, the records were made of {found}; '
                 "give the images as they were."
             )
 
-    def of(self, labels: LabelSet) -> Source:
+    def of(self, labels: LabelSet) -> LabelSetImages:
         """Find the images of a label set. Why there are none is said on the standard error."""
         foreign = next(
-            (str(told.record.noise["foreign"]) for told in labels.told if "foreign" in told.record.noise), ""
+            (str(one.record.noise["foreign"]) for one in labels.members if "foreign" in one.record.noise), ""
         )
         if self.instead is not None and self.instead.digest == labels.name.digest:
-            return Source(self.instead.splits["train"], self._guests(foreign), self.instead.class_labels)
+            return LabelSetImages(self.instead.splits["train"], self._guests(foreign), self.instead.class_labels)
         try:
             dataset = self.library.open(labels.name.dataset)
             same = dataset.digest == labels.name.digest
         except BenchError as error:
             console.warn(f"{error} Until then images are named by position and not drawn; --data says where they are.")
-            return Source(None)
+            return LabelSetImages(None)
         if not same:
             console.warn(
                 f"{dataset_name.shown(labels.name.dataset)} has changed since; images are named by position, not drawn."
             )
-            return Source(None)
-        return Source(dataset.splits["train"], self._guests(foreign), dataset.class_labels)
+            return LabelSetImages(None)
+        return LabelSetImages(dataset.splits["train"], self._guests(foreign), dataset.class_labels)
 
     def _guests(self, name: str) -> tuple[str, Split | None]:
         try:

@@ -30,16 +30,16 @@ from numpy.typing import NDArray
 
 from bench.contracts.noise import Labels
 from bench.records.naming import marks
-from bench.suspects.groups import LabelSet, Outcomes, Told
+from bench.suspects.groups import LabelledRecord, LabelSet, SampleArrays
 
 Numbers: TypeAlias = NDArray[np.float64]
-FLOOR = 1e-6
+MIN_PROBABILITY = 1e-6
 NO_PART = {"seed", "subset", "eval_every"}  # of what makes two records the same method
-PLACES = (50, 100)
+PRECISION_RANKS = (50, 100)
 
 
 @dataclass(frozen=True)
-class Ranking:
+class SuspectRanking:
     """Samples of a label set, most suspicious first.
 
     Attributes:
@@ -60,10 +60,10 @@ class Ranking:
     probabilities: tuple[Numbers, ...]
 
 
-def rank(labels: LabelSet) -> Ranking:
+def rank(labels: LabelSet) -> SuspectRanking:
     """Rank the samples of a label set."""
-    folds = any("unseen" in told.outcomes and told.record.cell.fold for told in labels.told)
-    methods = [Method.of(labels, told, folds) for told in _by_method(labels.told)]
+    folds = any("unseen" in one.outcomes and one.record.cell.fold for one in labels.members)
+    methods = [MethodEvidence.of(labels, members, folds) for members in _by_method(labels.members)]
     table = pd.DataFrame({"image": labels.images, "given": labels.given})
     for name in ("loss", "contradicted", "left_out"):
         table[name] = mean([getattr(method, name) for method in methods])
@@ -83,11 +83,11 @@ def rank(labels: LabelSet) -> Ranking:
     ranked = table[table["methods"] > 0].sort_values(["score", "loss"], ascending=False, kind="stable")
     order = ranked.index.to_numpy()
     kept = tuple(method.support[order] for method in methods if folds and method.predictions.any())
-    return Ranking(labels, ranked.reset_index(drop=True), folds, len(table) - len(ranked), kept)
+    return SuspectRanking(labels, ranked.reset_index(drop=True), folds, len(table) - len(ranked), kept)
 
 
 @dataclass(frozen=True)
-class Method:
+class MethodEvidence:
     """Evidence of one method, averaged over its records. NaN in rows on which none of them has any.
 
     Attributes:
@@ -104,18 +104,18 @@ class Method:
     splits: Labels
 
     @classmethod
-    def of(cls, labels: LabelSet, told: Sequence[Told], unseen: bool) -> Method:
+    def of(cls, labels: LabelSet, members: Sequence[LabelledRecord], unseen: bool) -> MethodEvidence:
         """Average the records of one method; with `unseen` only out-of-sample predictions count."""
         size, classes = len(labels.given), len(labels.class_names)
         loss, contradicted, left_out = np.zeros((3, size))
         support = np.zeros((size, classes))
         predictions, splits = np.zeros((2, size), dtype=np.int64)
-        for one in told:
-            said = _said(one.outcomes, classes, unseen)
-            rows = one.rows[said.samples]
-            np.add.at(loss, rows, said.loss)
-            np.add.at(contradicted, rows, said.contradicted)
-            np.add.at(support, rows, said.support)
+        for one in members:
+            found = _evidence(one.outcomes, classes, unseen)
+            rows = one.rows[found.samples]
+            np.add.at(loss, rows, found.loss)
+            np.add.at(contradicted, rows, found.contradicted)
+            np.add.at(support, rows, found.support)
             np.add.at(predictions, rows, 1)
             selected = one.outcomes.get("selected", np.full(len(one.rows), -1))
             np.add.at(left_out, one.rows, selected == 0)
@@ -125,7 +125,7 @@ class Method:
 
 
 @dataclass(frozen=True)
-class Said:
+class RecordEvidence:
     """Evidence of one record on samples [H]: loss and contradiction [H], support [H, C]."""
 
     samples: Labels
@@ -134,31 +134,31 @@ class Said:
     support: Numbers
 
 
-def _said(outcomes: Outcomes, classes: int, unseen: bool) -> Said:
+def _evidence(outcomes: SampleArrays, classes: int, unseen: bool) -> RecordEvidence:
     given = outcomes["observed"]
     if "unseen" in outcomes:
         samples, probabilities = outcomes["unseen"], outcomes["probabilities"].astype(np.float64)
         given = given[samples]
-        own = np.maximum(probabilities[np.arange(len(given)), given], FLOOR)
+        own = np.maximum(probabilities[np.arange(len(given)), given], MIN_PROBABILITY)
         contradicted = (probabilities.argmax(1) != given).astype(np.float64)
-        return Said(samples, -np.log(own), contradicted, probabilities)
+        return RecordEvidence(samples, -np.log(own), contradicted, probabilities)
     if unseen:
-        return Said(np.empty(0, dtype=np.int64), np.empty(0), np.empty(0), np.empty((0, classes)))
+        return RecordEvidence(np.empty(0, dtype=np.int64), np.empty(0), np.empty(0), np.empty((0, classes)))
     first = min(1, len(outcomes["losses"]) - 1)  # row 0 stands before training, where there is any
-    losses = np.minimum(outcomes["losses"][first:].astype(np.float64), -np.log(FLOOR)).mean(0)
+    losses = np.minimum(outcomes["losses"][first:].astype(np.float64), -np.log(MIN_PROBABILITY)).mean(0)
     predicted = outcomes["predictions"][first:]
     votes = np.stack([(predicted == label).mean(0) for label in range(classes)], axis=1)
-    return Said(np.arange(len(given)), losses, (predicted != given).mean(0), votes)
+    return RecordEvidence(np.arange(len(given)), losses, (predicted != given).mean(0), votes)
 
 
-def _by_method(told: Sequence[Told]) -> list[list[Told]]:
+def _by_method(members: Sequence[LabelledRecord]) -> list[list[LabelledRecord]]:
     """Group records by method. Those of a group have one cell but for seed and fold, one version, code and weights."""
-    records = [one.record for one in told]
+    records = [one.record for one in members]
     cells = [record.cell.model_dump(exclude=NO_PART) for record in records]
     codes = marks(records, "method", lambda number: records[number].cell.method)
     weights = marks(records, "backbone", lambda number: records[number].cell.backbone)
-    found: dict[str, list[Told]] = defaultdict(list)
-    for one, *apart in zip(told, cells, codes, weights, strict=True):
+    found: dict[str, list[LabelledRecord]] = defaultdict(list)
+    for one, *apart in zip(members, cells, codes, weights, strict=True):
         found[json.dumps(apart, sort_keys=True)].append(one)
     return list(found.values())
 
@@ -179,11 +179,11 @@ def precision(wrong: NDArray[np.bool_], order: Labels) -> dict[int, float]:
         wrong: [n].
         order: the n samples, most suspicious first.
     """
-    places = [*(place for place in PLACES if place <= len(wrong)), int(wrong.sum())]
+    places = [*(place for place in PRECISION_RANKS if place <= len(wrong)), int(wrong.sum())]
     return {place: float(wrong[order[:place]].mean()) for place in places if place}
 
 
-def cleanlab_orders(ranking: Ranking) -> dict[str, Labels]:
+def cleanlab_orders(ranking: SuspectRanking) -> dict[str, Labels]:
     """Rank the same out-of-sample probabilities by cleanlab: orders of the table's rows, by name.
 
     Its default score is the probability of the given label: under "mean" of the mean over methods, under "ensemble" of

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from bench.contracts.conditions import Comparison, conditions, idle
+from bench.contracts.conditions import OptionComparison, conditions, idle
 from bench.contracts.method import Losses, Method, Options
 from bench.errors import BenchError
 from bench.limits import Value
@@ -165,7 +165,7 @@ def _fulfilled(options: Options, name: str) -> Iterator[Options]:
             yield changed
 
 
-def _with(options: Options, comparison: Comparison) -> Options:
+def _with(options: Options, comparison: OptionComparison) -> Options:
     """The options with one changed so that a comparison holds, where it does not and can."""
     values, name = dict(options), comparison.name
     if comparison.holds(values[name], values):

@@ -134,8 +134,8 @@ def kinds_of(summary: pd.DataFrame) -> tuple[list[str], list[str]]:
 
 
 def chosen(columns: Sequence[Column]) -> Column:
-    """The column that stands for all: 50 % symmetric, else of the first kind with rates the one nearest to 50 %, the
-    lower of equals, else the first.
+    """Choose a representative noise setting: symmetric 50 % if present, otherwise the rate nearest to 50 % of the first
+    kind that has rates, the lower of equals, else the first column.
     """
     if ("symmetric", 0.5) in columns:
         return "symmetric", 0.5

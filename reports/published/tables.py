@@ -160,7 +160,7 @@ def _letters(joined: Iterable[str]) -> dict[str, str]:
 
 
 def _section(rows: pd.DataFrame, columns: Sequence[Column], letters: dict[str, str], n: int) -> Section:
-    """Our row, the published one, and their difference with the letters of what is not the same."""
+    """Build our row, the published row, their difference, and codes of protocol differences."""
     first = rows.iloc[0]
     told = {letters[text] for cell in rows["differences"] for text in cell.split("; ") if text}
     names = ", ".join(sorted(told, key=lambda name: (len(name), name)))

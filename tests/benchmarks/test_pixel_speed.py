@@ -28,7 +28,7 @@ from bench.clip.backbone import Backbone
 from bench.clip.encode import _Decode
 from bench.clip.features import FeatureKey, FeatureStore
 from bench.images.decode import FileImages
-from bench.images.loader import CHUNK, in_order, processes
+from bench.images.loader import CHUNK_SIZE, in_order, processes
 from bench.images.pixels import Evaluation
 from tests.clip import naive
 
@@ -85,7 +85,7 @@ class Plain(Dataset[Tensor]):
 def plain(images: FileImages, backbone: Backbone, workers: int, encode: bool) -> Side:
     @torch.inference_mode()
     def run() -> Tensor:
-        loader = DataLoader(Plain(images, backbone.preprocess), batch_size=CHUNK, num_workers=workers)
+        loader = DataLoader(Plain(images, backbone.preprocess), batch_size=CHUNK_SIZE, num_workers=workers)
         model: Any = backbone._model
         return torch.cat([model.encode_image(pixels) if encode else pixels[:, :, 0, 0] for pixels in loader])
 

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from bench.cli.main import invoke
 from bench.clip import architectures
 from bench.clip.backbone import Backbone
-from bench.clip.identity import canonical, identity
+from bench.clip.identity import canonical, weights_identity
 from bench.clip.load import load_backbone
 from bench.errors import BenchError
 from tests.clip import naive
@@ -57,7 +57,7 @@ def test_spellings_of_papers_are_answered_at_plan(spelling: str, name: str, caps
         (line,) = capsys.readouterr().err.splitlines()
         assert f'backbone "{spelling}"; did you mean "{name}"?' in line
     if "@" not in name:
-        assert identity(name) == name
+        assert weights_identity(name) == name
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_two_spellings_of_a_tag_are_one_backbone() -> None:
 def test_an_architecture_that_a_plugin_adds_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "Mini", OPENAI)
     monkeypatch.setitem(pretrained._PRETRAINED, "Mini", {"own": {}})
-    assert identity("Mini/own") == "Mini/own"
+    assert weights_identity("Mini/own") == "Mini/own"
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_towers_for_images_that_are_not_square_are_refused(
             call()
         assert "\n" not in str(caught.value)
     with pytest.raises(BenchError, match=what):
-        identity("Wide/own")
+        weights_identity("Wide/own")
 
 
 def test_openai_weights_for_images_that_are_not_square(tmp_path: Path) -> None:

@@ -20,14 +20,14 @@ from PIL import Image
 
 from bench.clip import features, place
 from bench.clip.backbone import Backbone
-from bench.clip.features import CHUNK, FeatureKey, Features, FeatureStore
+from bench.clip.features import CHUNK_SIZE, FeatureKey, Features, FeatureStore
 from bench.errors import BenchError
 from bench.images import loader
 from bench.images.decode import FileImages
 from bench.images.pixels import Evaluation
 from tests.clip import naive
 
-COUNT = CHUNK + 7
+COUNT = CHUNK_SIZE + 7
 
 
 @lru_cache
@@ -164,12 +164,12 @@ def test_writing_to_features_reaches_no_file(tmp_path: Path) -> None:
 def test_nothing_is_left_where_computing_fails_and_leftovers_go(tmp_path: Path) -> None:
     class Broken(Pictures):
         def __getitem__(self, index: int) -> Image.Image:  # type: ignore[override]
-            if index == CHUNK:
+            if index == CHUNK_SIZE:
                 raise OSError("cannot read")
             return super().__getitem__(index)
 
     store = FeatureStore(tmp_path)
-    with pytest.raises(BenchError, match=f"image {CHUNK} of {COUNT} cannot be decoded: OSError: cannot read"):
+    with pytest.raises(BenchError, match=f"image {CHUNK_SIZE} of {COUNT} cannot be decoded: OSError: cannot read"):
         store.get(key(), Broken(), backbone())
     assert not entry(tmp_path).exists()
     store.get(key(), Pictures(), backbone())
@@ -206,8 +206,8 @@ def obvious(pictures: Sequence[Image.Image], tokens: bool) -> Features:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     pooled, grids = [], []
-    for start in range(0, len(pictures), CHUNK):
-        numbers = range(start, min(start + CHUNK, len(pictures)))
+    for start in range(0, len(pictures), CHUNK_SIZE):
+        numbers = range(start, min(start + CHUNK_SIZE, len(pictures)))
         features = backbone().image(torch.stack([backbone().preprocess(pictures[number]) for number in numbers]))
         pooled.append(features.pooled)
         grids.append(features.tokens)
@@ -216,7 +216,7 @@ def obvious(pictures: Sequence[Image.Image], tokens: bool) -> Features:
 
 
 @pytest.mark.parametrize("processors", [0, 1, 2, 3])
-@pytest.mark.parametrize("count", [1, CHUNK, COUNT, 2 * CHUNK + 1])
+@pytest.mark.parametrize("count", [1, CHUNK_SIZE, COUNT, 2 * CHUNK_SIZE + 1])
 def test_the_bits_are_those_of_an_obvious_loop_with_any_number_of_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processors: int, count: int
 ) -> None:
@@ -253,10 +253,10 @@ def test_a_broken_file_names_itself_in_one_line(
 ) -> None:
     monkeypatch.setattr(loader, "SMALL", 0)
     monkeypatch.setattr(loader, "WORKER_BYTES", 1)
-    names = [f"{number}.jpg" for number in range(3 * CHUNK)]
+    names = [f"{number}.jpg" for number in range(3 * CHUNK_SIZE)]
     for name, image in zip(names, Pictures(len(names)), strict=True):
         image.convert("RGB").save(tmp_path / name)
-    broken = tmp_path / names[CHUNK + 3]
+    broken = tmp_path / names[CHUNK_SIZE + 3]
     broken.write_bytes(broken.read_bytes()[:400])
     with pytest.raises(BenchError, match="cannot be decoded") as caught:
         FeatureStore(tmp_path / "features", processors).get(key(), FileImages(tmp_path, names), backbone())

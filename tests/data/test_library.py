@@ -17,7 +17,7 @@ from bench.grid.expand import expand
 from bench.grid.options import noise_identity
 from bench.records.cell import Cell
 from bench.settings.schema import Config, DatasetTable, load_config
-from bench.suspects.images import Sources
+from bench.suspects.images import SuspectImages
 from tests.cells import make_cell
 from tests.data.layouts import coop_layout
 
@@ -42,7 +42,7 @@ def test_every_reader_finds_what_stands_under_an_alias(config: Config, tmp_path:
         library.open("oxfordpets"),
         opened("oxfordpets", settings),
         Drawing(config, "mine").opened("oxfordpets"),
-        Sources(config, None, []).library.open("oxfordpets"),
+        SuspectImages(config, None, []).library.open("oxfordpets"),
     ]
     assert {dataset.root for dataset in found} == {tmp_path / "pets"}
     assert {dataset.skip_broken for dataset in found} == {True}

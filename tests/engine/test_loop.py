@@ -270,7 +270,7 @@ def test_numbers_of_samples_change_no_bit_of_training() -> None:
         loop.run()
     assert torch.equal(silent.weight, telling.weight)
     assert loops[0].audit.rows == loops[1].audit.rows
-    assert loops[0].work.forward_passes == loops[1].work.forward_passes
+    assert loops[0].log.forward_passes == loops[1].log.forward_passes
 
 
 def test_a_method_may_have_no_number_under_its_options_and_is_then_asked_once_a_row() -> None:

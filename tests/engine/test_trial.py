@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from bench.contracts.method import Method
-from bench.engine.trial import Run, Settings, one_thread, run_cell, run_pack
+from bench.engine.trial import Run, TrialSettings, one_thread, run_cell, run_pack
 from bench.global_state import Guard
 from bench.plugins import METHODS
 from bench.records.cell import Cell
@@ -22,8 +22,8 @@ ALL = sorted(METHODS)
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    return Settings(cache=str(tmp_path_factory.mktemp("features")))
+def settings(tmp_path_factory: pytest.TempPathFactory) -> TrialSettings:
+    return TrialSettings(cache=str(tmp_path_factory.mktemp("features")))
 
 
 def small(method: str, **changes: Any) -> Cell:
@@ -36,7 +36,7 @@ def small(method: str, **changes: Any) -> Cell:
 
 
 @pytest.mark.parametrize("method", ALL)
-def test_no_true_label_reaches_a_method(method: str, settings: Settings) -> None:
+def test_no_true_label_reaches_a_method(method: str, settings: TrialSettings) -> None:
     """The same observed labels with other true labels in the audit: the same bits in parameters and predictions."""
     results = []
     for lie in (False, True):
@@ -57,7 +57,7 @@ def test_no_true_label_reaches_a_method(method: str, settings: Settings) -> None
 
 
 @pytest.mark.parametrize("method", ALL)
-def test_a_record_says_everything_and_repeats_bit_for_bit(method: str, settings: Settings) -> None:
+def test_a_record_says_everything_and_repeats_bit_for_bit(method: str, settings: TrialSettings) -> None:
     cell = small(method)
     published: list[tuple[Record, dict[str, Any]]] = []
     with Guard() as guard:
@@ -103,7 +103,7 @@ def ece(outcomes: dict[str, Any]) -> float:
 
 @pytest.mark.parametrize("control", ["none", "shuffled"])
 def test_what_visprompt_says_of_samples_changes_no_other_bit(
-    control: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    control: str, settings: TrialSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = METHODS.get("visprompt").Options.model_validate({"control": control}).model_dump()
     record, sidecar = run_cell("key", small("visprompt", options=options), settings)
@@ -120,7 +120,7 @@ def test_what_visprompt_says_of_samples_changes_no_other_bit(
     assert json.dumps(same) == json.dumps(silent.diagnostics)
 
 
-def test_methods_of_a_seed_see_the_same_data_and_noise(settings: Settings) -> None:
+def test_methods_of_a_seed_see_the_same_data_and_noise(settings: TrialSettings) -> None:
     records = [run_cell("key", small(method, epochs=1), settings)[0] for method in ("zero-shot", "coop")]
     assert records[0].noise == records[1].noise
     assert records[0].data == records[1].data
@@ -128,7 +128,7 @@ def test_methods_of_a_seed_see_the_same_data_and_noise(settings: Settings) -> No
     assert other.noise["digest"] != records[0].noise["digest"]
 
 
-def test_the_oracle_row_trains_on_the_clean_subset_and_never_sees_the_rest(settings: Settings) -> None:
+def test_the_oracle_row_trains_on_the_clean_subset_and_never_sees_the_rest(settings: TrialSettings) -> None:
     run = Run(small("coop", subset="clean"), settings)
     loop = run.prepare()
     assert run.method is not None
@@ -139,7 +139,7 @@ def test_the_oracle_row_trains_on_the_clean_subset_and_never_sees_the_rest(setti
     assert loop.audit.rows[-1]["memorized"] is not None
 
 
-def test_divergence_and_failure_are_records(settings: Settings) -> None:
+def test_divergence_and_failure_are_records(settings: TrialSettings) -> None:
     record, sidecar = run_cell("key", small("coop", learning_rate=1e30, warmup_learning_rate=1e30), settings)
     assert record.status == "diverged"
     assert "finite" in str(record.reason) or "loss is" in str(record.reason)
@@ -151,14 +151,14 @@ def test_divergence_and_failure_are_records(settings: Settings) -> None:
     assert "\n" not in str(record.reason)
 
 
-def test_a_cell_out_of_time_is_a_record(settings: Settings, tmp_path: Path) -> None:
-    hurried = Settings(timeout=1e-6, cache=settings.cache)
+def test_a_cell_out_of_time_is_a_record(settings: TrialSettings, tmp_path: Path) -> None:
+    hurried = TrialSettings(timeout=1e-6, cache=settings.cache)
     record, _ = run_cell("key", small("coop"), hurried)
     assert record.status == "timeout"
     assert "allowed" in str(record.reason)
 
 
-def test_a_kind_without_a_rate_tells_oracles_the_realised_one(settings: Settings, tmp_path: Path) -> None:
+def test_a_kind_without_a_rate_tells_oracles_the_realised_one(settings: TrialSettings, tmp_path: Path) -> None:
     shares = np.full((10, 10), 0.5 / 9) + np.eye(10) * (0.5 - 0.5 / 9)
     np.savetxt(tmp_path / "half.csv", shares, delimiter=",", fmt="%.17g")
     run = Run(small("co-teaching", noise=f"matrix[file={tmp_path / 'half.csv'}]", rate=0.0), settings)

@@ -20,7 +20,15 @@ from bench.engine.audit import Audit
 from bench.engine.feature_rows import SampleOrigin, alone
 from bench.engine.inputs import features_of
 from bench.engine.loop import Loop, TrainingData
-from bench.engine.resources import TrialSettings, inputs_of, labelled, open_backbone, opened, store_of, view_of
+from bench.engine.resources import (
+    TrialSettings,
+    inputs_of,
+    labelled,
+    open_backbone,
+    opened,
+    store_of,
+    views_of,
+)
 from bench.engine.trial import Run, run_cell
 from bench.images import loader
 from bench.images.augment import Augmented, View
@@ -210,7 +218,7 @@ def test_features_of_positions_are_rows_of_the_whole(
 ) -> None:
     dataset, backbone = opened("digits", settings), open_backbone("tiny", "cpu")
     whole = inputs_of(dataset, "train", backbone, needs, settings, sampled)
-    monkeypatch.setattr(feature_rows, "WHOLE", 0)
+    monkeypatch.setattr(feature_rows, "ENCODED_WHOLE", 0)
     alone_ = inputs_of(dataset, "train", backbone, needs, TrialSettings(cache=str(tmp_path)), sampled)
     assert torch.allclose(whole.pooled, alone_.pooled, rtol=0, atol=1e-6 * float(whole.pooled.abs().max()))
     elsewhere = sampled.foreign.positions.tolist() if sampled.foreign else [-1] * len(sampled.positions)
@@ -232,7 +240,7 @@ def test_features_of_positions_are_rows_of_the_whole(
 def test_an_entry_of_positions_holds_each_image_once_and_serves_any_order(
     settings: TrialSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(feature_rows, "WHOLE", 0)
+    monkeypatch.setattr(feature_rows, "ENCODED_WHOLE", 0)
     dataset, backbone, store = (
         opened("digits", settings),
         open_backbone("tiny", "cpu"),
@@ -249,8 +257,7 @@ def test_an_entry_of_positions_holds_each_image_once_and_serves_any_order(
 def test_a_foreign_image_has_the_view_of_its_own_data_set(settings: TrialSettings) -> None:
     dataset, backbone = opened("digits", settings), open_backbone("tiny", "cpu")
     cell, needs = small("maple"), Needs(pixels=True)
-    view = view_of(cell, needs, 1)
-    found = inputs_of(dataset, "train", backbone, needs, settings, SETS[1], view)
+    found = views_of(dataset, cell, backbone, needs, settings, SETS[1])[1]
     letters = opened("letters", settings).splits["train"]
     own = Augmented([letters.images[40]], [letters.name(40)], View("letters", 1, 1, 0.08), "train", 32)
     assert torch.equal(found.take(slice(1, 2)).images()[0], backbone.preprocess(own[0]))

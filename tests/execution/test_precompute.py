@@ -18,7 +18,7 @@ from bench.engine.resources import TrialSettings
 from bench.engine.trial import run_cell
 from bench.execution.execute import Request, Setup, make_ready
 from bench.execution.plan import make_plan
-from bench.execution.precompute import release, warm
+from bench.execution.precompute import compute_missing, release
 from bench.grid.expand import expand
 from bench.grid.overrides import override
 from bench.plugins import METHODS
@@ -65,11 +65,11 @@ def test_trials_find_everything_there(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alone: bool
 ) -> None:
     if alone:
-        monkeypatch.setattr(feature_rows, "WHOLE", 0)
+        monkeypatch.setattr(feature_rows, "ENCODED_WHOLE", 0)
         monkeypatch.setattr(feature_rows, "SHARE", 1)
     settings, plan = TrialSettings(cache=str(tmp_path / "cache")), cells(folder, *METHODS_OF_ALL_NEEDS, views=2)
     reports: list[tuple[int, int | None]] = []
-    count = warm(plan, settings, lambda done, total: reports.append((done, total)))
+    count = compute_missing(plan, settings, lambda done, total: reports.append((done, total)))
     assert reports[-1] == (count, count)
     assert count >= 2 * IMAGES, "features and pixels"
     computed: list[Any] = []
@@ -84,12 +84,14 @@ def test_trials_find_everything_there(
         record, _ = run_cell("key", cell, settings)
         assert record.status == "done", record.reason
     assert computed == []
-    assert warm(plan, settings, lambda done, total: None) == 0, "a second run has nothing to do"
+    assert compute_missing(plan, settings, lambda done, total: None) == 0, "a second run has nothing to do"
 
 
 def test_tokens_and_pooled_features_are_one_pass(folder: Path, tmp_path: Path) -> None:
     settings = TrialSettings(cache=str(tmp_path / "cache"))
-    assert warm(cells(folder, "coop", "visprompt", "zero-shot"), settings, lambda done, total: None) == IMAGES
+    assert (
+        compute_missing(cells(folder, "coop", "visprompt", "zero-shot"), settings, lambda done, total: None) == IMAGES
+    )
 
 
 def test_embedded_data_and_what_no_label_can_be_drawn_for_are_left_to_trials(folder: Path, tmp_path: Path) -> None:
@@ -97,7 +99,7 @@ def test_embedded_data_and_what_no_label_can_be_drawn_for_are_left_to_trials(fol
     impossible = cells(folder, "coop", noise="symmetric", rate=0.5) + cells(
         folder, "coop", dataset="digits", noise="none"
     )
-    assert warm(impossible, settings, lambda done, total: None) == 0
+    assert compute_missing(impossible, settings, lambda done, total: None) == 0
     record, _ = run_cell("key", impossible[0], settings)
     assert record.status == "failed"
 

@@ -15,20 +15,20 @@ import torch
 from bench import machine
 from bench.errors import BenchError
 from bench.images import loader
-from bench.images.loader import CHUNK, ENVIRONMENT, allowed, in_order, processes
+from bench.images.loader import CHUNK_SIZE, ENVIRONMENT, allowed, in_order, processes
 
 
 def squares(positions: range) -> dict[str, Any]:
     return {"squares": np.array(positions) ** 2, "threads": torch.get_num_threads(), "process": os.getpid()}
 
 
-@pytest.mark.parametrize("count", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 5])
+@pytest.mark.parametrize("count", [0, 1, CHUNK_SIZE - 1, CHUNK_SIZE, CHUNK_SIZE + 1, 3 * CHUNK_SIZE + 5])
 @pytest.mark.parametrize("workers", [0, 2])
 def test_chunks_come_in_order_and_with_one_thread(count: int, workers: int) -> None:
     before = torch.get_num_threads()
     found = list(in_order(squares, count, workers if count else 0))
-    assert [len(chunk["squares"]) for chunk in found] == [CHUNK] * (count // CHUNK) + [count % CHUNK] * (
-        count % CHUNK > 0
+    assert [len(chunk["squares"]) for chunk in found] == [CHUNK_SIZE] * (count // CHUNK_SIZE) + [count % CHUNK_SIZE] * (
+        count % CHUNK_SIZE > 0
     )
     assert [n for chunk in found for n in chunk["squares"].tolist()] == [n**2 for n in range(count)]
     assert {chunk["threads"] for chunk in found} <= {1}
@@ -39,13 +39,13 @@ def test_chunks_come_in_order_and_with_one_thread(count: int, workers: int) -> N
 
 def test_no_global_generator_is_drawn_from() -> None:
     before = torch.random.get_rng_state()
-    list(in_order(squares, 2 * CHUNK, 1))
+    list(in_order(squares, 2 * CHUNK_SIZE, 1))
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
 def failing(error: Exception) -> Callable[[range], int]:
     def work(positions: range) -> int:
-        if CHUNK in positions:
+        if CHUNK_SIZE in positions:
             raise error
         return positions[0]
 
@@ -68,7 +68,7 @@ class Stubborn(Exception):
     ],
 )
 def test_an_error_arrives_as_it_was(workers: int, error: Exception, kind: type[Exception], message: str) -> None:
-    results = in_order(failing(error), 3 * CHUNK, workers)
+    results = in_order(failing(error), 3 * CHUNK_SIZE, workers)
     assert next(results) == 0
     with pytest.raises(kind, match=message) as caught:
         next(results)
@@ -78,7 +78,7 @@ def test_an_error_arrives_as_it_was(workers: int, error: Exception, kind: type[E
 
 def test_an_error_that_does_not_travel_arrives_as_text() -> None:
     with pytest.raises(RuntimeError, match=r"^Stubborn: 1 and 2$"):
-        list(in_order(failing(Stubborn(1, 2)), 3 * CHUNK, 1))
+        list(in_order(failing(Stubborn(1, 2)), 3 * CHUNK_SIZE, 1))
 
 
 def test_a_process_that_is_killed_is_one_line() -> None:
@@ -86,7 +86,7 @@ def test_a_process_that_is_killed_is_one_line() -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
     with pytest.raises(BenchError, match="a process that loads images was lost") as caught:
-        list(in_order(work, 3 * CHUNK, 1))
+        list(in_order(work, 3 * CHUNK_SIZE, 1))
     assert "\n" not in str(caught.value)
     assert not multiprocessing.active_children()
 
@@ -103,7 +103,7 @@ def test_how_many_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert allowed() == 6
     monkeypatch.setattr(loader, "WORKER_BYTES", 1)
     assert processes(10**4, 224) == 6
-    assert processes(3 * CHUNK, 224) == 3, "no more than there are chunks"
+    assert processes(3 * CHUNK_SIZE, 224) == 3, "no more than there are chunks"
     assert processes(900, 32) == 0, "what fits in memory and is small is done here"
     assert processes(10**4, 224, most=1) == 0, "on one processor nothing is gained"
     assert processes(10**4, 224, "cuda", most=1) == 1, "where this process waits for the device something is"

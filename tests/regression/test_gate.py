@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bench.regression.baseline import Group
-from bench.regression.gate import Noise, paired
+from bench.regression.baseline import SeedGroup
+from bench.regression.gate import SeedNoise, paired
 from bench.statistics import Spread, rank_test
 
 few = st.lists(st.integers(0, 6), min_size=1, max_size=5)
 
 
-def group(values: dict[int, float], noise: str = "none") -> Group:
-    return Group({"noise": noise, "rate": 0.0}, values, {}, {}, {})
+def group(values: dict[int, float], noise: str = "none") -> SeedGroup:
+    return SeedGroup({"noise": noise, "rate": 0.0}, values, {}, {}, {})
 
 
 def seeds(values: list[float], first: int = 1) -> dict[int, float]:
@@ -67,7 +67,7 @@ def test_unequal_spreads_stay_apart_and_near_ones_move_together():
 def test_nothing_known_is_said_so():
     one = group({1: 80.0}), group({2: 78.0})
     assert Spread.fitted([]).of(0.0, 0) == (0.0, 0.0)
-    bound = Noise([one]).bound(*one, 0.01)
+    bound = SeedNoise([one]).bound(*one, 0.01)
     assert (bound.tolerance, bound.test) == (0.0, "noise unknown")
 
 
@@ -76,7 +76,7 @@ def test_which_test_is_used():
     old, same = group(seeds(values)), group(seeds([v + 0.5 for v in values]))
     other, three = group(seeds([v - 3 for v in values], 101)), group(seeds(values[:3], 101))
     flat = group({1: 90.0, 2: 90.0}), group({3: 90.0, 4: 90.0})
-    noise = Noise([(old, same), (old, other), (old, three), flat])
+    noise = SeedNoise([(old, same), (old, other), (old, three), flat])
     assert noise.bound(old, same, 0.001).test == "same seeds"
     assert noise.bound(old, three, 0.001).test == "interval"
     assert noise.bound(*flat, 0.001).test == "no noise"
@@ -98,7 +98,7 @@ def test_groups_of_unlike_spread_are_flagged_no_more_often_than_stated(size: int
             )
             for sd in spreads
         ]
-        noise, low = Noise(pairs), False
+        noise, low = SeedNoise(pairs), False
         for old, new in pairs:
             bound = noise.bound(old, new, 0.05 / len(pairs))
             drop = np.mean(list(old.accuracy.values())) - np.mean(list(new.accuracy.values()))

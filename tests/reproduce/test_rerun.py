@@ -103,7 +103,7 @@ def test_a_changed_accuracy_is_named_with_both_values(here: Store, key: str, cap
     assert invoke(["reproduce", key, *options(here)]) == 1
     out = capsys.readouterr().out
     assert f"accuracy.last: {last + 1e-12} in the record, {last} now" in out
-    assert "nothing that the record notes has changed since: they should not." in out
+    assert "versions, code, data and machine are unchanged: this is a bug." in out
 
 
 def test_another_version_of_a_package_explains_other_bits(here: Store, key: str, capsys: Any) -> None:

@@ -22,8 +22,8 @@ from bench.records.record import Record
 from bench.records.store import Store
 from bench.reports.figures.contact_sheet import COLUMNS, Tile, draw_sheets
 from bench.reports.figures.contact_sheet import _page as page
-from bench.suspects.groups import LabelSet, Outcomes, label_sets
-from bench.suspects.score import FLOOR, Ranking, cleanlab_orders, precision, rank
+from bench.suspects.groups import LabelSet, SampleArrays, label_sets
+from bench.suspects.score import MIN_PROBABILITY, SuspectRanking, cleanlab_orders, precision, rank
 from tests.cells import make_cell
 from tests.few_digits import cache
 
@@ -40,7 +40,7 @@ class Shop:
         self.observed = np.where(np.arange(count) % 4 == 3, (self.true + 1) % CLASSES, self.true)
         self.positions = np.arange(count) + 100
         self.records: list[Record] = []
-        self.outcomes: dict[str, Outcomes] = {}
+        self.outcomes: dict[str, SampleArrays] = {}
 
     def add(self, outcomes: dict[str, Any], **changes: Any) -> None:
         key = f"{len(self.records):016d}"
@@ -100,7 +100,11 @@ def slow_score(shop: Shop, sample: int) -> dict[str, float]:
                     by_method.setdefault(record.cell.method, []).append(float(told["selected"][sample] == 0))
             elif sample in told["unseen"]:
                 row = told["probabilities"][list(told["unseen"]).index(sample)]
-                value = -math.log(max(float(row[given]), FLOOR)) if name == "loss" else float(row.argmax() != given)
+                value = (
+                    -math.log(max(float(row[given]), MIN_PROBABILITY))
+                    if name == "loss"
+                    else float(row.argmax() != given)
+                )
                 by_method.setdefault(record.cell.method, []).append(value)
         means = [sum(values) / len(values) for values in by_method.values()]
         values[name] = sum(means) / len(means)
@@ -171,7 +175,7 @@ def test_labels_that_each_seed_draws_anew_are_ranked_by_themselves() -> None:
         shop.observed = (shop.observed + (np.arange(24) == 5)) % CLASSES
     sets = shop.sets()
     assert [labels.seed for labels in sets] == [1, 2]
-    assert [len(labels.told) for labels in sets] == [2, 2]
+    assert [len(labels.members) for labels in sets] == [2, 2]
     assert all(rank(labels).table["predictions"].eq(1).all() for labels in sets)
 
 
@@ -536,7 +540,7 @@ def test_mistakes_are_one_line(store: str, folder: Path, capsys: pytest.CaptureF
 
 def test_a_ranking_does_not_depend_on_the_order_of_the_records() -> None:
     shop = two_methods()
-    first: Ranking = rank(shop.sets()[0])
+    first: SuspectRanking = rank(shop.sets()[0])
     shop.records.reverse()
     second = rank(shop.sets()[0])
     assert first.table["image"].tolist() == second.table["image"].tolist()

@@ -13,7 +13,7 @@ from bench.data.download.fetch import mismatch
 from bench.data.download.prepare import Place
 from bench.data.download.transfer import Report
 from bench.errors import BenchError
-from bench.images.loader import CHUNK, in_order, processes
+from bench.images.loader import CHUNK_SIZE, in_order, processes
 
 SIDE = 224  # pixels, to which an image counts when it is decided on worker processes
 
@@ -70,7 +70,7 @@ def verify(at: Place, report: Report) -> Verified:
     work, total = partial(broken, splits), sum(found.images)
     for number, chunk in enumerate(in_order(work, total, processes(total, SIDE)), start=1):
         found.broken += chunk
-        report(min(number * CHUNK, total), total)
+        report(min(number * CHUNK_SIZE, total), total)
     found.seconds = time.monotonic() - began
     return found
 

@@ -22,11 +22,11 @@ import PIL
 from numpy.typing import NDArray
 
 from bench.contracts.dataset import SplitName
+from bench.contracts.noise import Labels
 from bench.errors import BenchError
 from bench.images.decode import TURNED, UNDECODABLE, read_image, reading
 from bench.images.grey import SCALED
 
-Labels = NDArray[np.int64]
 T = TypeVar("T")
 LIMIT: Final = 100_000
 SIZES_ONLY: Final = "sizes-"

@@ -10,19 +10,17 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bench.contracts.dataset import SPLITS, Split, SplitName
+from bench.contracts.noise import Labels
 from bench.data.files.catalogued import Catalogued
 from bench.data.files.digests import SIZES_ONLY, broken, listing_digest, stamps
 from bench.errors import BenchError
 from bench.images.decode import FileImages
 
-Labels = NDArray[np.int64]
-
 
 @dataclass(frozen=True)
-class Part:
+class IndexedSplit:
     """Images of one split.
 
     Attributes:
@@ -48,7 +46,7 @@ class Part:
         names = self.names if positions is None else [self.names[position] for position in positions]
         return tuple(f"{self.prefix}{name}" for name in names) if self.prefix else tuple(names)
 
-    def take(self, positions: Sequence[int]) -> Part:
+    def take(self, positions: Sequence[int]) -> IndexedSplit:
         """Select the images at these positions."""
         index = np.asarray(positions, dtype=np.int64)
         annotations = {name: labels[index] for name, labels in self.annotations.items()}
@@ -66,7 +64,7 @@ class Index:
     """
 
     class_names: tuple[str, ...]
-    parts: Mapping[SplitName, Part]
+    parts: Mapping[SplitName, IndexedSplit]
 
 
 class Indexed(Catalogued):

@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from bench.contracts.dataset import SPLITS, Dataset, Split, SplitName
 from bench.data.files.digests import broken, listing_digest, reading_notes, readings, stamps
-from bench.data.own.parts import TRUE, Part, hold_out, read_classes, text_of, unknown_class
+from bench.data.own.parts import TRUE, OwnSplit, hold_out, read_classes, text_of, unknown_class
 from bench.data.own.table import read_table
 from bench.data.own.tree import read_beside, read_tree
 from bench.errors import BenchError, did_you_mean
@@ -213,7 +213,7 @@ class Folder(Dataset):
         return read_classes(file) if file.is_file() else None
 
     @cached_property
-    def _listed(self) -> dict[SplitName, Part]:
+    def _listed(self) -> dict[SplitName, OwnSplit]:
         """Splits that the files contain."""
         folder = self._folder
         table = table_of(self.root or folder)
@@ -231,7 +231,7 @@ class Folder(Dataset):
         return {**beside, **parts}
 
     @cached_property
-    def _whole(self) -> dict[SplitName, Part]:
+    def _whole(self) -> dict[SplitName, OwnSplit]:
         """Splits that the files contain, without skipped images."""
         gone = set(self.skipped)
         parts = {
@@ -261,7 +261,7 @@ class Folder(Dataset):
         return classes
 
     @cached_property
-    def _parts(self) -> dict[SplitName, Part]:
+    def _parts(self) -> dict[SplitName, OwnSplit]:
         """All three splits, the missing ones held out."""
         whole, shares = self._whole, {split: HELD_OUT[split] for split in self.held_out}
         parts = {**whole, **hold_out(whole["train"], shares)}

@@ -27,7 +27,7 @@ UNDERSTOOD = (
 
 
 @dataclass(frozen=True)
-class Part:
+class OwnSplit:
     """Images of one split, in the order of their names.
 
     Attributes:
@@ -50,11 +50,11 @@ class Part:
         """Classes that given and true labels name."""
         return {label for name in (GIVEN, TRUE) for label in self.labels.get(name, ())}
 
-    def take(self, positions: Sequence[int]) -> Part:
+    def take(self, positions: Sequence[int]) -> OwnSplit:
         """Select the images at these positions, in the order of their names."""
         order = sorted(positions, key=lambda position: self.names[position])
         labels = {name: [values[i] for i in order] for name, values in self.labels.items()}
-        return Part([self.names[i] for i in order], labels, [self.where[i] for i in order])
+        return OwnSplit([self.names[i] for i in order], labels, [self.where[i] for i in order])
 
 
 def split_of(name: str) -> SplitName | None:
@@ -77,7 +77,7 @@ def like_split(name: str) -> SplitName | None:
     return split_of(words[-1]) if words and split_of(name) is None else None
 
 
-def hold_out(part: Part, shares: Mapping[SplitName, int]) -> dict[SplitName, Part]:
+def hold_out(part: OwnSplit, shares: Mapping[SplitName, int]) -> dict[SplitName, OwnSplit]:
     """Hold missing splits out of the training images, and return what remains of these too.
 
     Class by class, in the order of the sha256 of their paths, so that a copy elsewhere gives the same splits and a new

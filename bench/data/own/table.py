@@ -16,7 +16,7 @@ from bench.data.own.parts import (
     SPLIT_NAMES,
     TRUE,
     UNDERSTOOD,
-    Part,
+    OwnSplit,
     like_split,
     split_of,
     text_of,
@@ -46,7 +46,7 @@ class _Columns:
     binding: frozenset[str]
 
 
-def read_table(file: Path, classes: Sequence[str] | None) -> dict[SplitName, Part]:
+def read_table(file: Path, classes: Sequence[str] | None) -> dict[SplitName, OwnSplit]:
     """Read the images of a CSV by the splits that it names; "train" where it names none.
 
     Columns: `path` relative to the CSV's folder; `label` or `true_label` (or `true`), or both; `split`; and further
@@ -213,7 +213,7 @@ def _splits(file: Path, rows: Sequence[_Row], names: Sequence[str], columns: _Co
     return splits or ["train"] * len(rows)
 
 
-def _part(file: Path, columns: _Columns, rows: Sequence[_Row], names: Sequence[str]) -> Part:
+def _part(file: Path, columns: _Columns, rows: Sequence[_Row], names: Sequence[str]) -> OwnSplit:
     """Build one split, with the sets of labels that all of its images have.
 
     Raises:
@@ -231,10 +231,10 @@ def _part(file: Path, columns: _Columns, rows: Sequence[_Row], names: Sequence[s
             )
     if GIVEN not in labels and TRUE not in labels:
         raise BenchError(f'"{file}" line {rows[0].line}: the label is empty; write the name of a class.')
-    return Part(names, labels, [f'"{file}" line {row.line}' for row in rows])
+    return OwnSplit(names, labels, [f'"{file}" line {row.line}' for row in rows])
 
 
-def _checked(part: Part, columns: _Columns, allowed: set[str]) -> Part:
+def _checked(part: OwnSplit, columns: _Columns, allowed: set[str]) -> OwnSplit:
     """Return the part without columns that hold something else than classes.
 
     Raises:
@@ -247,4 +247,4 @@ def _checked(part: Part, columns: _Columns, allowed: set[str]) -> Part:
             kept[name] = values
         elif name in columns.binding:
             raise unknown_class(part.where[unknown], columns.labels[name], values[unknown], allowed)
-    return Part(part.names, kept, part.where)
+    return OwnSplit(part.names, kept, part.where)

@@ -6,14 +6,14 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from bench.contracts.dataset import SplitName
-from bench.data.own.parts import GIVEN, UNDERSTOOD, Part, like_split, split_of
+from bench.data.own.parts import GIVEN, UNDERSTOOD, OwnSplit, like_split, split_of
 from bench.errors import BenchError
 from bench.images.walk import Walk
 
 IF_CLASSES = "if these are classes, name all classes in classes.txt"
 
 
-def read_tree(walk: Walk, classes: Collection[str] = ()) -> dict[SplitName, Part]:
+def read_tree(walk: Walk, classes: Collection[str] = ()) -> dict[SplitName, OwnSplit]:
     """Read the splits that are folders. All images are "train" where the classes are in the root.
 
     Args:
@@ -42,7 +42,7 @@ def read_tree(walk: Walk, classes: Collection[str] = ()) -> dict[SplitName, Part
     return {split: _part(walk, folder) for split, folder in found.items()}
 
 
-def read_beside(walk: Walk) -> dict[SplitName, Part]:
+def read_beside(walk: Walk) -> dict[SplitName, OwnSplit]:
     """Read the validation and test splits that are folders, beside a list of training images.
 
     Raises:
@@ -108,7 +108,7 @@ def _listed(names: Sequence[str], most: int = 4) -> str:
     return f"{', '.join(names[:most])}{more}"
 
 
-def _part(walk: Walk, folder: Path) -> Part:
+def _part(walk: Walk, folder: Path) -> OwnSplit:
     """Read the images of the class folders in a folder."""
     root = walk.root
     names, labels = [], []
@@ -129,4 +129,4 @@ def _part(walk: Walk, folder: Path) -> Part:
     if loose:
         number = f"{len(loose)} images" if len(loose) > 1 else "an image"
         raise BenchError(f'"{folder}" holds {number} in no folder of a class, first "{loose[0]}"; move or remove them.')
-    return Part(names, {GIVEN: labels}, [f'"{root / name}"' for name in names]).take(range(len(names)))
+    return OwnSplit(names, {GIVEN: labels}, [f'"{root / name}"' for name in names]).take(range(len(names)))

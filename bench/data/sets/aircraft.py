@@ -8,13 +8,13 @@ from typing import ClassVar
 import numpy as np
 
 from bench.contracts.dataset import SplitName
-from bench.data.files.indexed import Index, Indexed, Part
+from bench.data.files.indexed import Index, Indexed, IndexedSplit
 from bench.data.files.lines import lines_of
 from bench.data.sets.torchvision_sets import torchvision_index
 from bench.errors import BenchError
 
-CLASSES = "variants.txt"
-LISTS: dict[SplitName, str] = {"train": "train", "validation": "val", "test": "test"}
+CLASS_FILE = "variants.txt"
+SPLIT_LISTS: dict[SplitName, str] = {"train": "train", "validation": "val", "test": "test"}
 
 
 class FGVCAircraft(Indexed):
@@ -31,19 +31,19 @@ class FGVCAircraft(Indexed):
         """Read the index of the mode."""
         if self.mode == "tv":
             return torchvision_index(self)
-        base = self.base(CLASSES) or self.folder
-        classes = tuple(lines_of(base / CLASSES))
-        return Index(classes, {split: _part(base, name, classes) for split, name in LISTS.items()})
+        base = self.base(CLASS_FILE) or self.folder
+        classes = tuple(lines_of(base / CLASS_FILE))
+        return Index(classes, {split: _part(base, name, classes) for split, name in SPLIT_LISTS.items()})
 
 
-def _part(base: Path, name: str, classes: tuple[str, ...]) -> Part:
+def _part(base: Path, name: str, classes: tuple[str, ...]) -> IndexedSplit:
     """Read one list, whose every line is an image's number, a space and its variant."""
     file, numbers = base / f"images_variant_{name}.txt", {variant: label for label, variant in enumerate(classes)}
     names, labels = [], []
     for line in lines_of(file):
         number, _, variant = line.partition(" ")
         if variant not in numbers:
-            raise BenchError(f'"{file}": "{line}" names no variant of {CLASSES}; fetch the files again.')
+            raise BenchError(f'"{file}": "{line}" names no variant of {CLASS_FILE}; fetch the files again.')
         names.append(f"images/{number}.jpg")
         labels.append(numbers[variant])
-    return Part(base, names, np.array(labels, dtype=np.int64))
+    return IndexedSplit(base, names, np.array(labels, dtype=np.int64))

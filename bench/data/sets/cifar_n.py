@@ -12,11 +12,10 @@ from pickle import UnpicklingError
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from bench.contracts.noise import Labels
 from bench.errors import BenchError
 
-Labels = NDArray[np.int64]
 CLEAN: Final = "clean_label"
 # Our names of the sets by the authors' keys; "worst" is a wrong label if any of the three annotators gave one.
 CIFAR10N: Final = {

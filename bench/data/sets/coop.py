@@ -16,7 +16,7 @@ import numpy as np
 
 from bench.contracts.dataset import SplitName
 from bench.data.catalogue import split_digest
-from bench.data.files.indexed import Index, Indexed, Part
+from bench.data.files.indexed import Index, Indexed, IndexedSplit
 from bench.data.sets.torchvision_sets import torchvision_index
 from bench.errors import BenchError
 
@@ -49,7 +49,7 @@ def split_file_index(dataset: Indexed) -> Index:
     root = dataset.base(str(first)) or dataset.base(split.images) or dataset.folder
     classes = {label: name for part in content.values() for _, label, name in part}
     parts = {
-        name: Part(
+        name: IndexedSplit(
             root,
             [str(PurePosixPath(split.images) / path) for path, _, _ in content[key]],
             np.array([label for _, label, _ in content[key]], dtype=np.int64),

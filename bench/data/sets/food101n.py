@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bench.contracts.dataset import SplitName
 from bench.data import catalogue
-from bench.data.files.indexed import Index, Indexed, Part
+from bench.data.files.indexed import Index, Indexed, IndexedSplit
 from bench.data.files.lines import lines_of
 from bench.data.sets.coop import Food101
 from bench.data.splits import stratified
@@ -50,7 +50,7 @@ class Food101N(Indexed):
         base = self.base(LIST) or self.folder
         whole = self._own(base, food.class_names)
         index = stratified(whole.labels, self.name, (0.9, 0.1))
-        parts: dict[SplitName, Part] = {
+        parts: dict[SplitName, IndexedSplit] = {
             "train": whole.take(index["train"].tolist()),
             "validation": whole.take(index["validation"].tolist()),
             "test": _guest(food.parts["test"]),
@@ -81,7 +81,7 @@ class Food101N(Indexed):
                 found[_with_suffix(name)] = int(verdict)
         return found
 
-    def _own(self, base: Path, classes: tuple[str, ...]) -> Part:
+    def _own(self, base: Path, classes: tuple[str, ...]) -> IndexedSplit:
         numbers = {name: label for label, name in enumerate(classes)}
         names, labels = [], []
         for line in sorted(lines_of(base / LIST)[1:]):
@@ -91,12 +91,12 @@ class Food101N(Indexed):
                 raise BenchError(f'"{base / LIST}": "{name}" is of no class of Food-101; fetch the files again.')
             names.append(f"images/{_with_suffix(name)}")
             labels.append(label)
-        return Part(base, names, np.array(labels, dtype=np.int64), truth=False)
+        return IndexedSplit(base, names, np.array(labels, dtype=np.int64), truth=False)
 
 
-def _guest(part: Part) -> Part:
+def _guest(part: IndexedSplit) -> IndexedSplit:
     """Read Food-101's images under names that mark them as such."""
-    return Part(part.root, part.names, part.labels, f"{FOOD101}/", part.truth, part.annotations, part.seen)
+    return IndexedSplit(part.root, part.names, part.labels, f"{FOOD101}/", part.truth, part.annotations, part.seen)
 
 
 def _with_suffix(name: str) -> str:

@@ -8,14 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from bench.contracts.dataset import SplitName
-from bench.data.files.indexed import Index, Indexed, Labels, Part
+from bench.contracts.noise import Labels
+from bench.data.files.indexed import Index, Indexed, IndexedSplit
 from bench.data.files.lines import lines_of
 from bench.errors import BenchError
 from bench.seeds import Stream
 
-CLASSES = "classnames.txt"
+CLASS_FILE = "classnames.txt"
 VALIDATION = 50
-SUFFIXES = (".jpeg", ".jpg", ".png")
+IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png")
 
 
 class ImageNet(Indexed):
@@ -40,7 +41,7 @@ class ImageNet(Indexed):
 
     def read(self) -> Index:
         """Read the folders by WordNet number."""
-        train, val, names = (self.place(path) for path in ("images/train", "images/val", CLASSES))
+        train, val, names = (self.place(path) for path in ("images/train", "images/val", CLASS_FILE))
         assert train is not None and val is not None and names is not None  # noqa: S101, PT018 - `missing` says so first
         called = class_names(names)
         folders = sorted(entry.name for entry in os.scandir(train) if entry.is_dir())
@@ -50,7 +51,7 @@ class ImageNet(Indexed):
         whole, test = _listed(train, folders), _listed(val, folders)
         held = held_out(whole.labels, self.name, VALIDATION)
         rest = np.setdiff1d(np.arange(len(whole.labels)), held)
-        parts: dict[SplitName, Part] = {
+        parts: dict[SplitName, IndexedSplit] = {
             "train": whole.take(rest.tolist()),
             "validation": whole.take(held.tolist()),
             "test": test,
@@ -83,13 +84,15 @@ def held_out(labels: Labels, name: str, count: int) -> Labels:
     return np.sort(np.concatenate(chosen)).astype(np.int64)
 
 
-def _listed(folder: Path, classes: list[str]) -> Part:
+def _listed(folder: Path, classes: list[str]) -> IndexedSplit:
     """List the images in the folders of the classes, sorted by name. Names begin with the split's own folder."""
     names, labels = [], []
     for label, number in enumerate(classes):
         if not (folder / number).is_dir():
             raise BenchError(f'"{folder}" has no folder "{number}"; sort its images into the folders of their classes.')
-        files = sorted(entry.name for entry in os.scandir(folder / number) if entry.name.lower().endswith(SUFFIXES))
+        files = sorted(
+            entry.name for entry in os.scandir(folder / number) if entry.name.lower().endswith(IMAGE_SUFFIXES)
+        )
         names += [f"{folder.name}/{number}/{file}" for file in files]
         labels += [label] * len(files)
-    return Part(folder.parent, names, np.array(labels, dtype=np.int64), seen=True)
+    return IndexedSplit(folder.parent, names, np.array(labels, dtype=np.int64), seen=True)

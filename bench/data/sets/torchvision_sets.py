@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from bench.contracts.dataset import SPLITS, SplitName
-from bench.data.files.indexed import Index, Indexed, Part
+from bench.data.files.indexed import Index, Indexed, IndexedSplit
 from bench.data.splits import stratified
 from bench.errors import BenchError
 
@@ -47,7 +47,7 @@ def inner_first(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class Source:
+class TorchvisionQuery:
     """How to query torchvision's class of a data set.
 
     Attributes:
@@ -65,23 +65,23 @@ class Source:
 
 _ALL: Final[Mapping[SplitName, str]] = {"train": "train", "validation": "val", "test": "test"}
 _TWO: Final[Mapping[SplitName, str]] = {"train": "train", "test": "test"}
-SOURCES: Final[Mapping[str, Source]] = {
-    "caltech101": Source(
+SOURCES: Final[Mapping[str, TorchvisionQuery]] = {
+    "caltech101": TorchvisionQuery(
         "caltech101", "101_ObjectCategories/BACKGROUND_Google", named=lambda name: CALTECH.get(name, name)
     ),
-    "oxfordpets": Source(
+    "oxfordpets": TorchvisionQuery(
         "oxford-iiit-pet",
         "annotations",
         {"train": "trainval", "test": "test"},
         lambda name: name.lower().replace(" ", "_"),
     ),
-    "flowers102": Source("flowers-102", "setid.mat", _ALL, lambda name: name.rstrip("?")),
-    "dtd": Source("dtd/dtd", "labels", _ALL),
-    "eurosat": Source("eurosat", "2750", named=lambda name: EUROSAT.get(name, name)),
-    "stanfordcars": Source("stanford_cars", "devkit", _TWO, year_first),
-    "sun397": Source("", "SUN397", named=inner_first),
-    "food101": Source("food-101", "meta", _TWO),
-    "fgvcaircraft": Source("fgvc-aircraft-2013b/data", "variants.txt", _ALL),
+    "flowers102": TorchvisionQuery("flowers-102", "setid.mat", _ALL, lambda name: name.rstrip("?")),
+    "dtd": TorchvisionQuery("dtd/dtd", "labels", _ALL),
+    "eurosat": TorchvisionQuery("eurosat", "2750", named=lambda name: EUROSAT.get(name, name)),
+    "stanfordcars": TorchvisionQuery("stanford_cars", "devkit", _TWO, year_first),
+    "sun397": TorchvisionQuery("", "SUN397", named=inner_first),
+    "food101": TorchvisionQuery("food-101", "meta", _TWO),
+    "fgvcaircraft": TorchvisionQuery("fgvc-aircraft-2013b/data", "variants.txt", _ALL),
 }
 
 
@@ -111,8 +111,8 @@ def torchvision_index(dataset: Indexed) -> Index:
     return Index(tuple(map(source.named, classes)), {split: _part(base, found[split]) for split in SPLITS})
 
 
-def _part(base: Path, pairs: Pairs) -> Part:
-    return Part(base, [name for name, _ in pairs], np.array([label for _, label in pairs], dtype=np.int64))
+def _part(base: Path, pairs: Pairs) -> IndexedSplit:
+    return IndexedSplit(base, [name for name, _ in pairs], np.array([label for _, label in pairs], dtype=np.int64))
 
 
 def _drawn(name: str, pairs: Pairs, shares: tuple[float, float]) -> dict[SplitName, Pairs]:

@@ -17,7 +17,7 @@ from bench import dataset_name
 from bench.contracts.dataset import SPLITS
 from bench.data import library
 from bench.data.own.folder import Folder
-from bench.data.own.parts import GIVEN, Part, hold_out
+from bench.data.own.parts import GIVEN, OwnSplit, hold_out
 from bench.errors import BenchError
 from tests import ROOT
 from tests.data.own.files import fails, labels, listed, picture, pictures, sizes
@@ -101,7 +101,7 @@ def test_holding_out_rests_on_paths_alone(counts: list[int], data: st.DataObject
     shares = data.draw(st.sampled_from([{"validation": 20}, {"test": 30}, {"validation": 20, "test": 30}]))
 
     def split(chosen: Sequence[str]) -> dict[str, str]:
-        part = Part(chosen, {GIVEN: [name.partition("/")[0] for name in chosen]}, chosen)
+        part = OwnSplit(chosen, {GIVEN: [name.partition("/")[0] for name in chosen]}, chosen)
         parts = hold_out(part, shares)
         assert all(list(p.names) == sorted(p.names) for p in parts.values())
         return {name: where for where, p in parts.items() for name in p.names}
