@@ -7,17 +7,17 @@ drops what has come when a connection breaks, leaves a nameless file when it is 
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
 from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 from urllib.parse import unquote, urlsplit
+
+from pydantic import BaseModel
 
 from bench.errors import BenchError
 
@@ -46,8 +46,7 @@ class Interrupted(Exception):
         self.wait = wait
 
 
-@dataclass(frozen=True)
-class Origin:
+class Origin(BaseModel, frozen=True):
     """Where the bytes of a partial file came from.
 
     Attributes:
@@ -67,7 +66,7 @@ class Origin:
         """What the headers of an answer say."""
         etag = headers.get("ETag", "")
         strong = etag if etag and not etag.startswith("W/") else ""
-        return cls(url, strong or headers.get("Last-Modified", ""), etag, total)
+        return cls(url=url, validator=strong or headers.get("Last-Modified", ""), etag=etag, total=total)
 
 
 class Part:
@@ -86,15 +85,15 @@ class Part:
     def origin(self) -> Origin | None:
         """Of the bytes so far; None where nothing is known."""
         try:
-            return Origin(**json.loads(self._note.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+            return Origin.model_validate_json(self._note.read_bytes())
+        except (OSError, ValueError):
             return None
 
     def begin(self, origin: Origin) -> None:
         """Empty the file and note the origin of what will be in it."""
         self.drop()
         partial = self._note.with_name(self._note.name + ".tmp")
-        partial.write_text(json.dumps(asdict(origin)), encoding="utf-8")
+        partial.write_text(origin.model_dump_json(), encoding="utf-8")
         partial.replace(self._note)
 
     def drop(self) -> None:
