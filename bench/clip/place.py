@@ -1,4 +1,4 @@
-"""Where frozen features are kept, and whether anything can be written there; known without importing torch."""
+"""Where frozen features and digests are kept, and whether anything can be written there; imports no torch."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ ENVIRONMENT: Final = "NOISY_PROMPT_BENCH_CACHE"
 ELSEWHERE: Final = f"name another folder in {ENVIRONMENT}, or as cache under [paths] of bench.toml, which comes first."
 
 
-def features_root(cache: str | Path | None = None) -> Path:
-    """The folder `features`, in `cache`, or in what NOISY_PROMPT_BENCH_CACHE names, or in the user's cache folder."""
+def cache_folder(cache: str | Path | None = None) -> Path:
+    """The folder `cache`, or the one that NOISY_PROMPT_BENCH_CACHE names, or the user's cache folder."""
     import platformdirs
 
     named = cache or os.environ.get(ENVIRONMENT) or platformdirs.user_cache_dir("noisy-prompt-bench")
-    return Path(named).expanduser() / "features"
+    return Path(named).expanduser()
+
+
+def features_root(cache: str | Path | None = None) -> Path:
+    """The folder of frozen features in the `cache_folder`."""
+    return cache_folder(cache) / "features"
 
 
 def unwritable(folder: Path) -> str | None:

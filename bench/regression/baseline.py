@@ -14,6 +14,7 @@ import numpy as np
 from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 
 from bench.errors import BenchError
+from bench.files import write_whole
 from bench.grid.options import told
 from bench.plugins import METHODS
 from bench.records.cell import Cell, noise_text
@@ -97,11 +98,8 @@ def write_baseline(records: Iterable[Record], path: Path) -> int:
         "environment": environment(record for record in records if record.status == "done"),
         "groups": rows,
     }
-    temporary = path.with_name(path.name + ".tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        write_whole(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
     except OSError as error:
         raise BenchError(f'baseline "{path}" cannot be written: {error.strerror}; give a writable path.') from error
     return len(groups)

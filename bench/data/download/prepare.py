@@ -23,6 +23,7 @@ from bench.data.download.transfer import Report
 from bench.data.download.unpack import unpack
 from bench.data.files.catalogued import Catalogued
 from bench.errors import BenchError
+from bench.files import write_whole
 from bench.plugins import DATASETS
 
 State = Literal["embedded", "ready", "missing", "needs hand"]
@@ -211,7 +212,4 @@ def fetched(folder: Path) -> dict[str, Came]:
 
 def _note(folder: Path, name: str, facts: Came) -> None:
     content = _NOTES.dump_json({**fetched(folder), name: facts}, indent=1, exclude_defaults=True)
-    file = folder / FETCHED
-    partial = file.with_name(f".{FETCHED}.tmp")
-    partial.write_bytes(content + b"\n")
-    partial.replace(file)
+    write_whole(folder / FETCHED, content + b"\n")

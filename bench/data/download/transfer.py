@@ -20,6 +20,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import BaseModel
 
 from bench.errors import BenchError
+from bench.files import write_whole
 
 AGENT = "noisy-prompt-bench"
 CHUNK = 1 << 15  # what a stalled transfer may lose
@@ -92,9 +93,7 @@ class Part:
     def begin(self, origin: Origin) -> None:
         """Empty the file and note the origin of what will be in it."""
         self.drop()
-        partial = self._note.with_name(self._note.name + ".tmp")
-        partial.write_text(origin.model_dump_json(), encoding="utf-8")
-        partial.replace(self._note)
+        write_whole(self._note, origin.model_dump_json())
 
     def drop(self) -> None:
         """Remove the file and its note."""
@@ -103,7 +102,7 @@ class Part:
 
     def publish(self, final: Path) -> None:
         """Give the whole file its name."""
-        os.replace(self.file, final)  # noqa: PTH105 - one call that replaces everywhere
+        self.file.replace(final)
         self._note.unlink(missing_ok=True)
 
     def offset(self, url: str, hashed: bool) -> int:
