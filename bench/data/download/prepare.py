@@ -35,15 +35,12 @@ class Listener(Protocol):
 
     def amount(self, label: str, unit: str) -> AbstractContextManager[Report]:
         """A report of how much is done."""
-        ...
 
     def line(self, text: str = "") -> None:
         """What is begun."""
-        ...
 
     def warn(self, text: str) -> None:
         """What a user should know."""
-        ...
 
 
 class Quiet:

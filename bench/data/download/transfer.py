@@ -135,7 +135,7 @@ def transfer(url: str, part: Part, hashed: bool, timeout: float, report: Report)
 
     body = _Body(url, part, part.offset(url, hashed), report)
     try:
-        with body:
+        with body.opened:
             (_mirrored if url.startswith("file://") else _downloaded)(body, timeout)
     except requests.HTTPError as error:
         return _refused(error.response, part, body.offset)
@@ -155,14 +155,9 @@ class _Body:
 
     def __init__(self, url: str, part: Part, offset: int, report: Report) -> None:
         self.url, self.part, self.offset, self.report = url, part, offset, report
-        self.resumed, self.total = False, None  # type: bool, int | None
+        self.resumed = False
+        self.total: int | None = None
         self.opened = ExitStack()
-
-    def __enter__(self) -> _Body:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.opened.close()
 
     def answered(self, answer: Any, **_: object) -> None:
         """Look at an answer before its body is read, as a hook of requests."""
