@@ -57,6 +57,16 @@ def open_folder(root: str) -> Files:
     return UrlFiles(root)
 
 
+def write_whole(file: Path, content: bytes | str) -> None:
+    """Write a local file that appears whole or not at all, in place of what has its name; makes its folder.
+
+    Raises:
+        OSError: the folder cannot be made or written, or the disk is full.
+        UnicodeEncodeError: a text has no form in UTF-8.
+    """
+    LocalFiles(file.parent).write(file.name, content.encode() if isinstance(content, str) else content, replace=True)
+
+
 class LocalFiles:
     """Local folder."""
 

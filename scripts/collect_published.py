@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
 import sys
 import tomllib
@@ -19,6 +18,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from bench.files import write_whole
 from bench.reports.published.numbers import FILE, parse
 
 MARK = "# ---- Rows, by scripts/collect_published.py; do not edit.\n"
@@ -111,9 +111,7 @@ def main(collection: str, file: str = str(FILE)) -> None:
     target = Path(file)
     text = collect(Path(collection).read_text(encoding="utf-8"), target.read_text(encoding="utf-8"))
     parse(text)
-    partial = target.with_suffix(".tmp")
-    partial.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(partial, target)  # noqa: PTH105 - one call that replaces everywhere
+    write_whole(target, text)
     print(f"{target}: {len(text.encode()) / 1024:.0f} KiB")
 
 

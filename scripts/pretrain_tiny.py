@@ -32,11 +32,12 @@ import torch
 import torch.nn.functional as F
 from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES
 from PIL import Image
-from safetensors.torch import save_file
+from safetensors.torch import save
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
+from bench.files import write_whole
 from bench.seeds import Stream
 
 DIGIT_NAMES: Final = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
@@ -313,13 +314,11 @@ def export(model: open_clip.CLIP, ids: Tensor, folder: Path) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: value.half().contiguous() for name, value in model.state_dict().items()}
     state["token_ids"] = ids.to(torch.int32)
-    partial = folder / "weights.safetensors.tmp"
-    save_file(state, partial, metadata={"format": "pt"})
+    weights = save(state, metadata={"format": "pt"})
     config = {"model_cfg": MODEL, "preprocess_cfg": PREPROCESS}
     (folder / "open_clip.json").write_text(json.dumps(config, indent=2) + "\n")
-    partial.chmod(0o644)
-    partial.replace(folder / "weights.safetensors")
-    digest = hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()
+    write_whole(folder / "weights.safetensors", weights)
+    digest = hashlib.sha256(weights).hexdigest()
     (folder / "weights.sha256").write_text(f"{digest}  weights.safetensors\n")
     return digest
 

@@ -12,7 +12,7 @@ from bench import console
 from bench.cli.commands import Selection
 from bench.data.library import Library
 from bench.errors import BenchError
-from bench.files import LocalFiles
+from bench.files import write_whole
 from bench.grid.expand import expand
 from bench.grid.freshness import stale_parts, told
 from bench.records.naming import newest
@@ -164,6 +164,6 @@ def _summarise(path: str, text: str) -> None:
             with file.open("a", encoding="utf-8") as stream:
                 stream.write(text + "\n")
         else:
-            LocalFiles(file.parent).write(file.name, text.encode(), replace=True)
+            write_whole(file, text)
     except OSError as error:
         raise _NoSummary(f'--summary "{path}" cannot be written: {error.strerror}; give the path of a file.') from error

@@ -18,7 +18,7 @@ from bench.clip.load import load_backbone
 from bench.engine.checkpoint import restore
 from bench.engine.classifier import Classifier
 from bench.errors import BenchError
-from bench.files import LocalFiles
+from bench.files import write_whole
 from bench.grid.freshness import NOT_NOTED, other_code
 from bench.grid.options import told
 from bench.images.decode import UNDECODABLE, read_image, reason
@@ -112,7 +112,7 @@ def _written(rows: Sequence[Sequence[str]], out: str | None) -> None:
         return
     file = Path(out).expanduser()
     try:
-        LocalFiles(file.parent).write(file.name, text.getvalue().encode(), replace=True)
+        write_whole(file, text.getvalue())
     except OSError as error:
         raise BenchError(f'--out "{out}" cannot be written: {error.strerror}; give the path of a file.') from error
 

@@ -14,7 +14,7 @@ import pandas as pd
 from bench import console
 from bench.cli.commands import DEFAULT_GRID, Selection
 from bench.errors import BenchError
-from bench.files import LocalFiles
+from bench.files import write_whole
 from bench.grid.expand import expand
 from bench.records.cell import noise_text
 from bench.records.naming import marked
@@ -99,7 +99,7 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
     """Publish the files, each whole, and remove sheets of an earlier call that are no longer made."""
     try:
         for name, content in files.items():
-            LocalFiles(folder).write(name, content, replace=True)
+            write_whole(folder / name, content)
         for file in folder.glob(f"{NAME}*"):
             if file.name not in files and SHEET.fullmatch(file.name):
                 file.unlink()

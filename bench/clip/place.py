@@ -1,4 +1,4 @@
-"""Locate the cache of frozen features and check that it is writable, without importing torch."""
+"""Locate the cache of features and digests and check that it is writable, without importing torch."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ ENVIRONMENT: Final = "NOISY_PROMPT_BENCH_CACHE"
 ELSEWHERE: Final = f"name another folder in {ENVIRONMENT}, or as cache under [paths] of bench.toml, which comes first."
 
 
-def features_root(cache: str | Path | None = None) -> Path:
-    """Return the features folder: under `cache`, NOISY_PROMPT_BENCH_CACHE, or the user's cache folder."""
+def cache_folder(cache: str | Path | None = None) -> Path:
+    """Return the folder `cache`, the one that NOISY_PROMPT_BENCH_CACHE names, or the user's cache folder."""
     import platformdirs
 
     named = cache or os.environ.get(ENVIRONMENT) or platformdirs.user_cache_dir("noisy-prompt-bench")
-    return Path(named).expanduser() / "features"
+    return Path(named).expanduser()
+
+
+def features_root(cache: str | Path | None = None) -> Path:
+    """The folder of frozen features in the `cache_folder`."""
+    return cache_folder(cache) / "features"
 
 
 def unwritable(folder: Path) -> str | None:

@@ -23,7 +23,7 @@ from typing import Any
 from bench.contracts.dataset import SplitName
 from bench.contracts.reading import read_text
 from bench.errors import BenchError, did_you_mean
-from bench.files import LocalFiles
+from bench.files import write_whole
 
 FORMAT = "1"
 COLUMNS = ("split", "path", "true_label", "observed_label")
@@ -108,7 +108,7 @@ def write(path: Path, header: Mapping[str, str], rows: Iterable[Sequence[str]]) 
     body.writelines(f"# {key}: {value}\n" for key, value in header.items())
     csv.writer(body, lineterminator="\n").writerows([COLUMNS, *rows])
     try:
-        LocalFiles(path.parent).write(path.name, body.getvalue().encode(), replace=True)
+        write_whole(path, body.getvalue())
     except UnicodeEncodeError as error:
         line = body.getvalue()[: error.start].rpartition("\n")[2] + error.object[error.start :].partition("\n")[0]
         shown = line.encode("ascii", "backslashreplace").decode()

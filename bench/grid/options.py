@@ -22,7 +22,7 @@ from bench.errors import BenchError, did_you_mean
 from bench.limits import Value
 from bench.plugins import METHODS, NOISE
 from bench.registry import BUILT_IN, Registry
-from bench.settings.schema import expectation
+from bench.validation import expectation
 from bench.variants import parse_variant, shown, variant_text
 
 T = TypeVar("T")

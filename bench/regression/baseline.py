@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
+from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 
 from bench.errors import BenchError
+from bench.files import write_whole
 from bench.grid.options import told
 from bench.plugins import METHODS
 from bench.records.cell import Cell, noise_text
@@ -96,11 +98,8 @@ def write_baseline(records: Iterable[Record], path: Path) -> int:
         "environment": environment(record for record in records if record.status == "done"),
         "groups": rows,
     }
-    temporary = path.with_name(path.name + ".tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        write_whole(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
     except OSError as error:
         raise BenchError(f'baseline "{path}" cannot be written: {error.strerror}; give a writable path.') from error
     return len(groups)
@@ -162,41 +161,50 @@ def read_baseline(path: Path) -> Baseline:
     """
     advice = "restore it, or write a new one."
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        found = _File.model_validate_json(path.read_text(encoding="utf-8-sig"))
+        groups = [
+            SeedGroup(row.cell, row.accuracy, row.memorized, row.keys, {}, row.label, Content(**row.content))
+            for row in found.groups
+        ]
+        named = {identity(Cell(**group.cell, seed=0), group.content): group for group in groups}
+        if len(named) < len(groups):
+            raise ValueError("a group twice")
+        return Baseline(named, found.environment)
     except OSError as error:
         raise BenchError(
             f'baseline "{path}" cannot be read: {error.strerror}; give an existing file, or {advice}'
         ) from error
-    except ValueError as error:
-        raise BenchError(f'baseline "{path}" is torn: it is not valid JSON; {advice}') from error
-    if not isinstance(content, dict) or content.get("kind") != KIND or content.get("schema") != BASELINE_SCHEMA:
-        raise BenchError(f'"{path}" is not a baseline of schema {BASELINE_SCHEMA}; {advice}')
-    try:
-        groups = [
-            SeedGroup(
-                row["cell"],
-                _seeds(row["accuracy"]),
-                _seeds(row["memorized"]),
-                _keys(row["keys"]),
-                {},
-                str(row["label"]),
-                Content(**row.get("content", {})),
-            )
-            for row in content["groups"]
-        ]
-        named = {identity(Cell(**group.cell, seed=0), group.content): group for group in groups}
-        if len(named) < len(groups) or not all(group.accuracy for group in groups):
-            raise ValueError("a group twice, or without accuracies")
-        return Baseline(named, {name: list(values) for name, values in content["environment"].items()})
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BenchError(f'baseline "{path}" is torn: a group in it is incomplete or there twice; {advice}') from error
+    except (TypeError, ValueError) as error:
+        raise BenchError(f"{_torn(path, error)}; {advice}") from error
 
 
-def _seeds(values: Mapping[str, float]) -> Seeds:
-    seeds = {int(seed): float(value) for seed, value in values.items()}
-    if not all(math.isfinite(value) for value in seeds.values()):
-        raise ValueError("not finite")
-    return seeds
+class _Row(BaseModel):
+    """A group as it is written."""
+
+    label: str
+    cell: dict[str, Any]
+    accuracy: dict[int, FiniteFloat] = Field(min_length=1)
+    memorized: dict[int, FiniteFloat]
+    keys: dict[int, str]
+    content: dict[str, str] = {}
+
+
+class _File(BaseModel):
+    """A baseline as it is written."""
+
+    kind: str = Field(pattern=f"^{KIND}$")
+    schema_: int = Field(alias="schema", ge=BASELINE_SCHEMA, le=BASELINE_SCHEMA)
+    groups: list[_Row]
+    environment: dict[str, list[str]]
+
+
+def _torn(path: Path, error: Exception) -> str:
+    problems = error.errors() if isinstance(error, ValidationError) and error.title == _File.__name__ else []
+    if isinstance(error, UnicodeDecodeError) or any(one["type"] == "json_invalid" for one in problems):
+        return f'baseline "{path}" is torn: it is not valid JSON'
+    if any(one["loc"][:1] in ((), ("kind",), ("schema",)) for one in problems):
+        return f'"{path}" is not a baseline of schema {BASELINE_SCHEMA}'
+    return f'baseline "{path}" is torn: a group in it is incomplete or there twice'
 
 
 def environment(records: Iterable[Record]) -> dict[str, list[str]]:
@@ -224,10 +232,6 @@ def _row(group: SeedGroup) -> dict[str, Any]:
         "sd": _short(float(np.std(values, ddof=1))) if len(values) > 1 else None,
         "memorized": {str(s): _short(v) for s, v in sorted(group.memorized.items())},
     }
-
-
-def _keys(values: Mapping[str, str]) -> dict[int, str]:
-    return {int(seed): str(key) for seed, key in values.items()}
 
 
 def _short(value: float) -> float:

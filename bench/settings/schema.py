@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from bench.console import YEAR
-from bench.errors import BenchError, did_you_mean
+from bench.errors import BenchError
 from bench.limits import (
     BatchSize,
     Decay,
@@ -33,6 +33,7 @@ from bench.limits import (
     WarmupRate,
 )
 from bench.settings.layers import NAME, PACKAGED, Layers, Place, read_layers
+from bench.validation import complaint, first_problem
 
 T = TypeVar("T")
 SET = "--set"
@@ -261,30 +262,11 @@ def validated(layers: Layers) -> Config:
 
 
 def _complaint(error: ValidationError, layers: Layers) -> str:
-    first = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
-    steps = tuple(step for step in first["loc"] if isinstance(step, str))
+    problem, steps = first_problem(error)
     origin = layers.origin(steps)
     file = NAME if origin == PACKAGED else origin
     shown = ".".join(steps[2:] if origin == SET else steps)
-    match first["type"]:
-        case "extra_forbidden":
-            where = f" in [{'.'.join(steps[:-1])}]" if len(steps) > 1 else ""
-            return f'{file}: unknown key "{steps[-1]}"{where}; {did_you_mean(steps[-1], _keys(steps[:-1]))}'
-        case "missing":
-            return f"{file}: {shown} is missing; add it."
-        case _:
-            return f"{file}: {shown} = {first['input']!r}: {expectation(first)}."
-
-
-def expectation(error: Any) -> str:
-    """Return what pydantic expected, as the end of a sentence: "expected ..."."""
-    if error["type"] == "too_short":
-        return "expected at least one value"
-    if error["type"] == "less_than_equal":
-        most = error["ctx"]["le"]
-        return f"expected at most {most:,}" if isinstance(most, int) else f"expected at most {most:,.15g}"
-    text = str(error["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
-    return f"expected {text[:1].lower()}{text[1:]}"
+    return f"{file}: {complaint(problem, shown, _keys(steps[:-1]), '.'.join(steps[:-1]))}"
 
 
 def _keys(place: Place) -> Iterable[str]:

@@ -166,6 +166,7 @@ def test_nothing_in_common_exits_3(baseline: Path):
         '{"kind": "noisy-prompt-bench baseline", "schema": 1}',
         '{"kind": "noisy-prompt-bench baseline", "schema": 1, "groups": [{"cell": {}}]}',
         '{"kind": "noisy-prompt-bench baseline", "schema": 1, "groups": 3}',
+        "[" * 100_000,
     ],
 )
 def test_a_missing_or_torn_baseline_exits_2(tmp_path: Path, text: str | None):

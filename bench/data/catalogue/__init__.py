@@ -9,11 +9,12 @@ import tomllib
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bench.errors import BenchError
+from bench.validation import complaint, first_problem
 
 ENVIRONMENT: Final = "NOISY_PROMPT_BENCH_DATA"
 
@@ -124,8 +125,8 @@ def entry(name: str) -> Entry:
     except FileNotFoundError as error:
         raise BenchError(f'there is no metadata record of data set "{name}".') from error
     except ValidationError as error:
-        first: Any = error.errors()[0]
-        raise BenchError(f"{name}.toml: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
+        problem, steps = first_problem(error)
+        raise BenchError(f"{name}.toml: {complaint(problem, '.'.join(steps), Entry.model_fields)}") from error
 
 
 def split_digest(content: object) -> str:

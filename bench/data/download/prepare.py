@@ -7,12 +7,13 @@ unpacks in place.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol
+from typing import Final, Literal, Protocol
+
+from pydantic import BaseModel, TypeAdapter
 
 from bench import dataset_name
 from bench.data import library
@@ -22,6 +23,7 @@ from bench.data.download.transfer import Report
 from bench.data.download.unpack import unpack
 from bench.data.files.catalogued import Catalogued
 from bench.errors import BenchError
+from bench.files import write_whole
 from bench.plugins import DATASETS
 
 State = Literal["embedded", "ready", "missing", "needs hand"]
@@ -33,15 +35,12 @@ class Listener(Protocol):
 
     def amount(self, label: str, unit: str) -> AbstractContextManager[Report]:
         """A report of how much is done."""
-        ...
 
     def line(self, text: str = "") -> None:
         """What is begun."""
-        ...
 
     def warn(self, text: str) -> None:
         """What a user should know."""
-        ...
 
 
 class Quiet:
@@ -112,8 +111,12 @@ class Place:
             return all(there(path) is not None for path in download.gives)
         if download.unpack is None:
             return there(download.name) is not None
-        entries = fetched(folder).get(download.name, {}).get("unpacked", [])
-        return bool(entries) and all((folder / download.unpack / name).exists() for name in entries)
+        known = fetched(folder).get(download.name)
+        return (
+            known is not None
+            and bool(known.unpacked)
+            and all((folder / download.unpack / name).exists() for name in known.unpacked)
+        )
 
 
 def every(roots: Mapping[str, str]) -> Iterator[Place]:
@@ -171,30 +174,39 @@ def _one(download: Download, to: Catalogued, patience: Patience | None, listener
     folder = to.folder
     with listener.amount(download.name, "bytes") as report:
         found = fetch(download, folder, patience, report, listener.warn)
-    before = fetched(folder).get(download.name, {})
-    url = found.url or (before.get("url", "") if before.get("sha256") == found.sha256 else "")
-    facts = {"url": url, "sha256": found.sha256, "bytes": found.file.stat().st_size}
+    before = fetched(folder).get(download.name)
+    url = found.url or (before.url if before and before.sha256 == found.sha256 else "")
+    facts = Came(url=url, sha256=found.sha256, bytes=found.file.stat().st_size)
     _note(folder, download.name, facts)
     if download.unpack is None:
         return
     listener.line(f"{download.name}: unpacking.")
     entries = unpack(found.file, folder / download.unpack, to.entry.folder)
-    _note(folder, download.name, {**facts, "unpacked": entries})
+    _note(folder, download.name, facts.model_copy(update={"unpacked": entries}))
     if url:  # what the user has put there stays
         found.file.unlink()
 
 
-def fetched(folder: Path) -> dict[str, Any]:
-    """What was put into a data set's folder, by name: mirror, sha256, size, and what was unpacked of it."""
+class Came(BaseModel):
+    """What was put into a data set's folder: from which mirror, or none, and what was unpacked of it."""
+
+    url: str
+    sha256: str
+    bytes: int
+    unpacked: list[str] = []
+
+
+_NOTES: Final = TypeAdapter(dict[str, Came])
+
+
+def fetched(folder: Path) -> dict[str, Came]:
+    """What was put into a data set's folder, by name."""
     try:
-        known = json.loads((folder / FETCHED).read_text(encoding="utf-8"))
+        return _NOTES.validate_json((folder / FETCHED).read_bytes())
     except (OSError, ValueError):
         return {}
-    return known if isinstance(known, dict) else {}
 
 
-def _note(folder: Path, name: str, facts: dict[str, Any]) -> None:
-    file = folder / FETCHED
-    partial = file.with_name(f".{FETCHED}.tmp")
-    partial.write_text(json.dumps({**fetched(folder), name: facts}, indent=1) + "\n", encoding="utf-8")
-    partial.replace(file)
+def _note(folder: Path, name: str, facts: Came) -> None:
+    content = _NOTES.dump_json({**fetched(folder), name: facts}, indent=1, exclude_defaults=True)
+    write_whole(folder / FETCHED, content + b"\n")

@@ -7,19 +7,20 @@ drops what has come when a connection breaks, leaves a nameless file when it is 
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
 from http.client import HTTPException
 from pathlib import Path
 from typing import IO, Any, TypeAlias
 from urllib.parse import unquote, urlsplit
 
+from pydantic import BaseModel
+
 from bench.errors import BenchError
+from bench.files import write_whole
 
 AGENT = "noisy-prompt-bench"
 CHUNK = 1 << 15  # what a stalled transfer may lose
@@ -46,8 +47,7 @@ class Interrupted(Exception):
         self.wait = wait
 
 
-@dataclass(frozen=True)
-class Origin:
+class Origin(BaseModel, frozen=True):
     """Where the bytes of a partial file came from.
 
     Attributes:
@@ -67,7 +67,7 @@ class Origin:
         """What the headers of an answer say."""
         etag = headers.get("ETag", "")
         strong = etag if etag and not etag.startswith("W/") else ""
-        return cls(url, strong or headers.get("Last-Modified", ""), etag, total)
+        return cls(url=url, validator=strong or headers.get("Last-Modified", ""), etag=etag, total=total)
 
 
 class Part:
@@ -86,16 +86,14 @@ class Part:
     def origin(self) -> Origin | None:
         """Of the bytes so far; None where nothing is known."""
         try:
-            return Origin(**json.loads(self._note.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+            return Origin.model_validate_json(self._note.read_bytes())
+        except (OSError, ValueError):
             return None
 
     def begin(self, origin: Origin) -> None:
         """Empty the file and note the origin of what will be in it."""
         self.drop()
-        partial = self._note.with_name(self._note.name + ".tmp")
-        partial.write_text(json.dumps(asdict(origin)), encoding="utf-8")
-        partial.replace(self._note)
+        write_whole(self._note, origin.model_dump_json())
 
     def drop(self) -> None:
         """Remove the file and its note."""
@@ -104,7 +102,7 @@ class Part:
 
     def publish(self, final: Path) -> None:
         """Give the whole file its name."""
-        os.replace(self.file, final)  # noqa: PTH105 - one call that replaces everywhere
+        self.file.replace(final)
         self._note.unlink(missing_ok=True)
 
     def offset(self, url: str, hashed: bool) -> int:
@@ -137,7 +135,7 @@ def transfer(url: str, part: Part, hashed: bool, timeout: float, report: Report)
 
     body = _Body(url, part, part.offset(url, hashed), report)
     try:
-        with body:
+        with body.opened:
             (_mirrored if url.startswith("file://") else _downloaded)(body, timeout)
     except requests.HTTPError as error:
         return _refused(error.response, part, body.offset)
@@ -157,14 +155,9 @@ class _Body:
 
     def __init__(self, url: str, part: Part, offset: int, report: Report) -> None:
         self.url, self.part, self.offset, self.report = url, part, offset, report
-        self.resumed, self.total = False, None  # type: bool, int | None
+        self.resumed = False
+        self.total: int | None = None
         self.opened = ExitStack()
-
-    def __enter__(self) -> _Body:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.opened.close()
 
     def answered(self, answer: Any, **_: object) -> None:
         """Look at an answer before its body is read, as a hook of requests."""

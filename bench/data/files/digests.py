@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -20,18 +19,21 @@ from typing import Final, TypeVar
 import numpy as np
 import PIL
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
+from bench.clip.place import cache_folder
 from bench.contracts.dataset import SplitName
 from bench.contracts.noise import Labels
 from bench.errors import BenchError
+from bench.files import write_whole
 from bench.images.decode import TURNED, UNDECODABLE, read_image, reading
 from bench.images.grey import SCALED
 
 T = TypeVar("T")
 LIMIT: Final = 100_000
 SIZES_ONLY: Final = "sizes-"
-CACHE: Final = "NOISY_PROMPT_BENCH_CACHE"
 _SHARE: Final = 256
+_LISTED: Final = TypeAdapter(list[str])
 _READING: Final = 1  # of `bench.images.decode.reading`; another one where it says something else of the same file
 _JPEG: Final = (".jpg", ".jpeg", ".jpe", ".jfif")
 
@@ -160,13 +162,6 @@ def _each(work: Callable[[str], T], names: Sequence[str]) -> list[T]:
         return [made for share in pool.map(lambda share: [work(name) for name in share], shares) for made in share]
 
 
-def _folder() -> Path:
-    import platformdirs
-
-    named = os.environ.get(CACHE)
-    return Path(named or platformdirs.user_cache_dir("noisy-prompt-bench")).expanduser() / "digests"
-
-
 def _remembered(
     what: str,
     root: Path,
@@ -177,18 +172,11 @@ def _remembered(
     """Return what `compute` returns, cached by listing; without a cache, computed."""
     listing = [[name, *stat] for name, stat in zip(names, stats, strict=True)]
     stamp = hashlib.sha256(json.dumps([what, str(root.resolve()), listing]).encode()).hexdigest()
-    file = _folder() / f"{what}-{stamp}.json"
+    file = cache_folder() / "digests" / f"{what}-{stamp}.json"
     try:
-        found: list[str] = json.loads(file.read_text(encoding="utf-8"))
-        return found
+        return _LISTED.validate_json(file.read_bytes())
     except (OSError, ValueError):
         value = compute()
-    partial = file.with_name(f".{uuid.uuid4().hex}.tmp")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(json.dumps(value), encoding="utf-8")
-        partial.replace(file)
-    except OSError:  # a full or read-only cache costs another pass, nothing else
-        with suppress(OSError):
-            partial.unlink()
+    with suppress(OSError):  # a full or read-only cache costs another pass, nothing else
+        write_whole(file, json.dumps(value))
     return value

@@ -20,9 +20,10 @@ from bench.data.files.digests import broken, listing_digest, reading_notes, read
 from bench.data.own.parts import TRUE, OwnSplit, hold_out, read_classes, text_of, unknown_class
 from bench.data.own.table import read_table
 from bench.data.own.tree import read_beside, read_tree
-from bench.errors import BenchError, did_you_mean
+from bench.errors import BenchError
 from bench.images.decode import FileImages
 from bench.images.walk import Walk
+from bench.validation import complaint, first_problem
 
 CLASSES, ABOUT, TABLE = "classes.txt", "dataset.toml", "labels.csv"
 # Percent of each class that is held out of the training images where a split is missing; both give CoOp's 50/20/30.
@@ -304,9 +305,5 @@ def read_about(file: Path) -> About:
     except tomllib.TOMLDecodeError as error:
         raise BenchError(f'"{file}" is not valid TOML: {error}; put it right.') from error
     except ValidationError as error:
-        first = error.errors()[0]
-        key = str(first["loc"][0])
-        if first["type"] == "extra_forbidden":
-            raise BenchError(f'"{file}": unknown key "{key}"; {did_you_mean(key, About.model_fields)}') from error
-        text = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
-        raise BenchError(f'"{file}": {key} = {first["input"]!r}: expected {text[:1].lower()}{text[1:]}.') from error
+        problem, steps = first_problem(error)
+        raise BenchError(f'"{file}": {complaint(problem, ".".join(steps), About.model_fields)}') from error

@@ -17,6 +17,7 @@ from bench import console
 from bench.data.catalogue import Download
 from bench.data.download import transfer
 from bench.data.download.fetch import LOCK, FetchFailed, Patience, fetch
+from bench.data.download.transfer import Part
 from bench.errors import BenchError
 from tests.data.loopback import Loopback
 
@@ -86,6 +87,16 @@ def test_without_a_hash_only_a_file_with_a_tag_is_resumed(server: Loopback, tmp_
     assert get(tmp_path / "b", untagged, sha256="").read_bytes() == CONTENT
     assert server.asked("/a") == ["", f"bytes={HALF}-"]
     assert server.asked("/b") == ["", ""]
+
+
+def test_a_part_whose_note_is_damaged_is_fetched_from_the_start(server: Loopback, tmp_path: Path) -> None:
+    url = server.plant("/a", CONTENT)
+    (tmp_path / PARTS[0]).write_bytes(CONTENT[:HALF])
+    for note in ('{"url": "", "validator": "", "etag": "", "total": "many"}', "1", "{"):
+        (tmp_path / PARTS[1]).write_text(note)
+        assert Part(tmp_path / NAME).origin is None
+    assert get(tmp_path, url).read_bytes() == CONTENT
+    assert server.asked("/a") == [""]
 
 
 def test_a_server_without_ranges_is_asked_from_the_start(server: Loopback, tmp_path: Path) -> None:

@@ -180,6 +180,14 @@ def test_a_caller_hears_nothing_unless_it_listens(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("note", [f'{{"{ARCHIVE}": 1}}', "[]", "{", "[" * 100_000])
+def test_a_damaged_note_of_what_was_fetched_is_none(server: Loopback, folder: Path, note: str) -> None:
+    folder.mkdir(parents=True)
+    (folder / FETCHED).write_text(note)
+    assert prepare.prepare(prepare.Place("caltech101", {})) == []
+    assert prepare.fetched(folder)[ARCHIVE].url == f"{server.root}/{ARCHIVE}"
+
+
 def test_without_a_name_nothing_is_fetched(server: Loopback, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["data", "prepare"]) == 0
     out = capsys.readouterr().out

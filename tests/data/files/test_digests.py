@@ -172,3 +172,14 @@ def test_a_palette_with_transparency_warns_of_nothing(tmp_path: Path) -> None:
     image.save(tmp_path / "x.png", transparency=bytes(range(16)))
     shown = np.asarray(FileImages(tmp_path, ["x.png"])[0])
     assert (shown == np.asarray(image.convert("RGB"))).all()
+
+
+def test_a_damaged_memo_is_computed_anew(tmp_path: Path, cache: Path) -> None:
+    root = written(tmp_path / "root", {name: name.encode() for name in NAMES})
+    first = digest(root)
+    memos = {file: file.read_bytes() for file in (cache / "digests").iterdir()}
+    for damaged in (b"5", b"[1, 2]", b"[", b'{"a": []}'):
+        for memo in memos:
+            memo.write_bytes(damaged)
+        assert digest(root) == first
+        assert {file: file.read_bytes() for file in memos} == memos

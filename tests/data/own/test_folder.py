@@ -266,7 +266,8 @@ def test_mistakes_in_folders(tmp_path: Path) -> None:
     [
         ('lables = "true"', 'unknown key "lables"; did you mean "labels"?'),
         ('labels = "yes"', "labels = 'yes': expected 'true' or 'given'"),
-        ("templates = []", "templates = []: expected"),
+        ("templates = []", "templates = []: expected at least one value."),
+        ("[names]\na = 3", "names.a = 3: expected a valid string."),
         ('templates = ["a photo"]', "templates = 'a photo': expected a text with \"{}\" once"),
         ('templates = ["a {} {x}"]', 'expected a text with "{}" once'),
         ("labels = true", "labels = True: expected"),
