@@ -14,16 +14,16 @@ from bench.errors import BenchError
 from bench.machine import cpus
 from bench.records.record import Record
 from bench.reports.chapters.statistics import statistics_part
-from bench.reports.document import Table
+from bench.reports.document import Supplement, Table
 from bench.reports.figures.canvas import Outcomes
 from bench.reports.figures.kinds import MOST, Drawn, draw
 from bench.reports.frame import Defaults, curves, tidy, written
-from bench.reports.html import page
+from bench.reports.front_page import front_page, unfinished
+from bench.reports.html.page import html_page
 from bench.reports.names import AS_IS, UNCHANGED
-from bench.reports.output.front_page import index, unfinished
-from bench.reports.output.latex import escape_latex, latex
-from bench.reports.output.markdown import markdown
-from bench.reports.published.tables import Part, published_part
+from bench.reports.output.latex import escape_latex, latex_table
+from bench.reports.output.markdown import markdown_report, markdown_table
+from bench.reports.published.tables import published_part
 from bench.reports.tables.accuracy import accuracy_tables
 from bench.reports.tables.cost import cost_frame, cost_tables
 from bench.reports.tables.summary import summarize
@@ -105,7 +105,7 @@ def build_report(
         raise BenchError(f'"{where}" holds nothing but folds, which no table shows; they are for `bench suspects`.')
     known = option_defaults({r.cell.method for r in records}) if defaults is None else defaults
     frame = tidy(records, known)
-    extra = published_part(frame, records, known) if published else Part()
+    extra = published_part(frame, records, known) if published else Supplement()
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}-", suffix=".tmp", dir=out.parent))
@@ -137,7 +137,7 @@ def _write(
     folder: Path,
     formats: frozenset[str],
     problems: Sequence[str],
-    extra: Part,
+    extra: Supplement,
     outcomes: Outcomes | None,
     most: int,
 ) -> None:
@@ -145,7 +145,7 @@ def _write(
         (folder / name).mkdir()
     tables = [*accuracy_tables(frame), *memorization_tables(frame), *agreement_tables(frame), *cost_tables(frame)]
     statistics, ranked = statistics_part(frame, folder / "figures" if most else None)
-    extra = Part(
+    extra = Supplement(
         (*statistics.tables, *extra.tables),
         (*statistics.chapters, *extra.chapters),
         {**statistics.files, **extra.files},
@@ -154,7 +154,10 @@ def _write(
     left_out: list[str] = []
     long = curves(records, frame) if most else pd.DataFrame()
     figures = [*draw(frame, long, folder / "figures", outcomes, left_out, most, cpus()), *ranked]
-    renderers: dict[str, tuple[str, Callable[[Table], str]]] = {"latex": ("tex", latex), "markdown": ("md", markdown)}
+    renderers: dict[str, tuple[str, Callable[[Table], str]]] = {
+        "latex": ("tex", latex_table),
+        "markdown": ("md", markdown_table),
+    }
     for suffix, renderer in (renderers[name] for name in sorted(formats & renderers.keys())):
         for table in tables:
             _text(folder / "tables" / f"{table.name}.{suffix}", renderer(table))
@@ -162,12 +165,13 @@ def _write(
         _text(folder / "report.tex", _driver(tables, figures))
     if "csv" in formats:
         _data(frame, folder / "tables", extra)
+    front = front_page(frame, tables, figures, extra.chapters, problems=problems, formats=formats, left_out=left_out)
     if "html" in formats:
-        _text(folder / "report.html", page(frame, records, tables, problems, extra.chapters))
-    _text(folder / "report.md", index(frame, tables, figures, formats, problems, extra.lines, left_out))
+        _text(folder / "report.html", html_page(frame, records, front))
+    _text(folder / "report.md", markdown_report(front))
 
 
-def _data(frame: pd.DataFrame, folder: Path, extra: Part) -> None:
+def _data(frame: pd.DataFrame, folder: Path, extra: Supplement) -> None:
     """The numbers: one row per record, and one file per kind of table over all settings."""
     steps = ["; ".join(f"{term} {n:g}" for term, n in sorted(terms.items())) for terms in frame["steps"]]
     ours = ["steps", "made", "named", "by_noise"]

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.reports.document import Chapter, Drawn, Passage, Ranks, Table
+from bench.reports.document import Chapter, Drawn, Passage, Ranks, Supplement, Table
 from bench.reports.figures.ranks import caption, colors_of, draw_ranks
-from bench.reports.published.tables import Part
 from bench.reports.statistics.bootstrap import bootstrap_frame, bootstrap_tables
 from bench.reports.statistics.friedman import Ranking, ranking_frame, ranking_table, rankings, reason, verdict
 from bench.reports.statistics.paired import paired_frame, paired_tables, sentence
@@ -22,7 +21,7 @@ A seed changes the few shots, the wrong labels and the initial parameters togeth
 are compared seed by seed, where their wrong labels are the same ones. Over data sets, each is one observation."""
 
 
-def statistics_part(frame: pd.DataFrame, figures: Path | None) -> tuple[Part, list[Drawn]]:
+def statistics_part(frame: pd.DataFrame, figures: Path | None) -> tuple[Supplement, list[Drawn]]:
     """The averages and tests of a frame, and their figures, drawn into a folder; None draws none."""
     tests = paired_frame(frame)
     within = paired_tables(frame, tests)
@@ -43,7 +42,7 @@ def statistics_part(frame: pd.DataFrame, figures: Path | None) -> tuple[Part, li
         _add(files, "statistics-averages", intervals)
         over.append(_across(group, found, signed, [*mine, *across], figure))
     chapter = Chapter("Statistics", (INTRO,), (*over, *_within(frame, tests, within)))
-    return Part(tuple(tables), (chapter,), files), drawn
+    return Supplement(tuple(tables), (chapter,), files), drawn
 
 
 def _add(files: dict[str, pd.DataFrame], name: str, more: pd.DataFrame) -> None:

@@ -12,8 +12,7 @@ from typing import Any
 import pandas as pd
 
 from bench.records.record import Record
-from bench.reports.names import NOISE, REFERENCE, SIGNS, column_name, identifiable, noise_name
-from bench.reports.output.front_page import unfinished
+from bench.reports.names import NOISE, REFERENCE, column_name, identifiable, noise_name
 from bench.reports.tables.columns import as_dicts
 from bench.reports.tables.summary import describe, measured, settings, summarize
 from bench.reports.tables.ties import Judged, judge
@@ -40,7 +39,7 @@ class Best:
 
 
 @dataclass(frozen=True)
-class Setting:
+class SettingOverview:
     """One setting in words and counts."""
 
     name: str
@@ -54,7 +53,7 @@ class Setting:
     best: tuple[Best, ...]
 
 
-def settings_of(frame: pd.DataFrame) -> list[Setting]:
+def overviews(frame: pd.DataFrame) -> list[SettingOverview]:
     """The settings, in the order of the tables."""
     return [_setting(name, part) for name, part in settings(frame)]
 
@@ -66,29 +65,6 @@ def oracles(frame: pd.DataFrame, records: Sequence[Record]) -> list[tuple[str, s
     for key, label in frame.loc[frame["section"] == "oracle", ["key", "label"]].itertuples(index=False, name=None):
         told.setdefault(label, set()).update(facts.get(key, []))
     return [(label, ", ".join(sorted(fact.replace("_", " ") for fact in found))) for label, found in told.items()]
-
-
-def missing(frame: pd.DataFrame) -> list[dict[str, str]]:
-    """Cells without a number, those of one row, status and reason together."""
-    found = []
-    for (setting, label, status, reason), group in unfinished(frame).groupby(
-        ["setting", "label", "status", "reason"], sort=False
-    ):
-        cells = []
-        for (noise, rate), seeds in group.groupby(["noise", "rate"], sort=False)["seed"]:
-            plural = "s" if len(seeds) > 1 else ""
-            cells.append(f"{column_name(str(noise), float(str(rate)))} (seed{plural} {', '.join(map(str, seeds))})")
-        words = SIGNS[status][1] if status in SIGNS else "not run" if status == "missing" else status
-        found.append(
-            {
-                "setting": str(setting),
-                "label": str(label),
-                "status": str(words),
-                "cells": "; ".join(cells),
-                "reason": str(reason),
-            }
-        )
-    return found
 
 
 def environments(records: Sequence[Record]) -> list[dict[str, Any]]:
@@ -115,14 +91,14 @@ def _minute(moment: str) -> str:
     return moment.replace("T", " ").replace("+00:00", " UTC")
 
 
-def _setting(name: str, part: pd.DataFrame) -> Setting:
+def _setting(name: str, part: pd.DataFrame) -> SettingOverview:
     kinds = part[["noise", "rate"]].drop_duplicates()["noise"].value_counts(sort=False)
     done, seeds = int((part["status"] == "done").sum()), sorted({int(seed) for seed in part["seed"]})
     columns = ", ".join(f"{noise_name(str(kind))} ({count})" if count > 1 else noise_name(str(kind))
                         for kind, count in kinds.items())  # fmt: skip
     shown = ", ".join(map(str, seeds)) if len(seeds) <= 10 else f"{len(seeds)} seeds"
     words, rows = describe(part), int(part["label"].nunique())
-    return Setting(name, words, measured(part), rows, columns, shown, done, len(part), _best(part))
+    return SettingOverview(name, words, measured(part), rows, columns, shown, done, len(part), _best(part))
 
 
 def _best(part: pd.DataFrame) -> tuple[Best, ...]:

@@ -19,14 +19,14 @@ _LATEX = {
 }  # fmt: skip
 
 
-def latex(table: Table) -> str:
-    r"""One or more `table` floats, `ROWS_PER_PAGE` rows each, that need `booktabs` alone; to be used with `\input`."""
+def latex_table(table: Table) -> str:
+    r"""Render one or more `table` floats, `ROWS_PER_PAGE` rows each, for `\input`; they need `booktabs` alone."""
     pages = list(_pages(table.sections))
     return "\n".join(_float(table, page, i, len(pages)) for i, page in enumerate(pages))
 
 
 def escape_latex(text: str) -> str:
-    """Plain text for LaTeX. A character that pdfTeX's default fonts lack becomes its code point.
+    """Escape plain text for LaTeX. A character that pdfTeX's default fonts lack becomes its code point.
 
     >>> escape_latex("a_b 50 %")
     'a\\\\_b 50 \\\\%'

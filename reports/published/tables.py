@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from string import ascii_lowercase
 from typing import Any
@@ -14,9 +13,8 @@ import pandas as pd
 
 from bench import dataset_name
 from bench.records.record import Record
-from bench.reports.document import Chapter, Code, Entry, Passage, Row, Section, Table, Words, in_pieces
+from bench.reports.document import Chapter, Code, Entry, Passage, Row, Section, Supplement, Table, Words, in_pieces
 from bench.reports.frame import Defaults
-from bench.reports.output.markdown import markdown_lines
 from bench.reports.published.match import NEARLY, NONE, REPEATED, SAME, beside
 from bench.reports.published.numbers import Number, Published, Replication, load, numbers
 from bench.reports.tables.columns import Column, Maker, as_dicts, column_sets, difference_text, entries_of, head, only
@@ -55,23 +53,9 @@ _SOME = "Published numbers on {data} that are not compared, {count}, and why:"
 _NOTHING = "None of the {count} published numbers on {data} can be compared with these cells:"
 
 
-@dataclass(frozen=True)
-class Part:
-    """What statistics and published numbers add to a report: tables, chapters, and frames by the name of their file."""
-
-    tables: tuple[Table, ...] = ()
-    chapters: tuple[Chapter, ...] = ()
-    files: dict[str, pd.DataFrame] = field(default_factory=dict)
-
-    @property
-    def lines(self) -> tuple[str, ...]:
-        """The chapters as lines of Markdown."""
-        return markdown_lines(self.chapters)
-
-
 def published_part(
     frame: pd.DataFrame, records: Sequence[Record], defaults: Defaults, published: Published | None = None
-) -> Part:
+) -> Supplement:
     """Tables, section and files for the settings of a report.
 
     Args:
@@ -96,7 +80,7 @@ def published_part(
         told = ((summary(mine),),) if made else ()
         rest = _rest(datasets[part["key"].iloc[0]], held[held["setting"] == setting], published)
         passages.append(Passage(describe(part), told, tuple(made), None, *rest))
-    return Part(tuple(tables), (Chapter("Published numbers", in_pieces(INTRO), tuple(passages)),), files)
+    return Supplement(tuple(tables), (Chapter("Published numbers", in_pieces(INTRO), tuple(passages)),), files)
 
 
 def _tables(part: pd.DataFrame, mine: pd.DataFrame, usual: Replication) -> list[Table]:

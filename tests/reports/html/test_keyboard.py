@@ -11,7 +11,8 @@ import pytest
 
 from bench.reports.chapters.statistics import statistics_part
 from bench.reports.frame import tidy
-from bench.reports.html import page
+from bench.reports.front_page import front_page
+from bench.reports.html.page import html_page
 from bench.reports.statistics.friedman import FEWEST
 from bench.reports.tables.accuracy import accuracy_tables
 from tests.reports.factory import GRID, cell, grid, record
@@ -268,7 +269,8 @@ def test_the_diagram_of_ranks_is_told_in_words(tmp_path: Path):
     frame = tidy(records, DEFAULTS)
     part, _ = statistics_part(frame, None)
     path = tmp_path / "ranks.html"
-    path.write_text(page(frame, records, [*accuracy_tables(frame), *part.tables], (), part.chapters), encoding="utf-8")
+    front = front_page(frame, [*accuracy_tables(frame), *part.tables], chapters=part.chapters)
+    path.write_text(html_page(frame, records, front), encoding="utf-8")
     with Tab(path, tmp_path / "profile") as tab:
         tab.until("!document.querySelector('.setting:not([style])')")
         tree = tab.tree()

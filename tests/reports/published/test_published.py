@@ -24,12 +24,14 @@ from bench.plugins import DATASETS, METHODS
 from bench.records.record import Record
 from bench.reports import build as building
 from bench.reports.build import build_report, option_defaults
+from bench.reports.document import Supplement
 from bench.reports.frame import tidy
-from bench.reports.output.latex import latex
+from bench.reports.output.latex import latex_table
+from bench.reports.output.markdown import markdown_lines
 from bench.reports.published import match as rules
 from bench.reports.published.match import NEARLY, NONE, REPEATED, SAME, beside, reading
 from bench.reports.published.numbers import FILE, load, numbers, parse
-from bench.reports.published.tables import Part, published_part
+from bench.reports.published.tables import published_part
 from bench.settings.schema import load_config
 from tests import ROOT
 from tests.reports.factory import cell, grid, record
@@ -148,11 +150,15 @@ def paper_grid(methods: Sequence[str] = tuple(PAPER), seeds: Sequence[int] = (1,
 
 
 @pytest.fixture(scope="module")
-def papers() -> Part:
+def papers() -> Supplement:
     return part_of(paper_grid())
 
 
-def part_of(records: list[Record]) -> Part:
+def said(part: Supplement) -> str:
+    return "\n".join(markdown_lines(part.chapters))
+
+
+def part_of(records: list[Record]) -> Supplement:
     known = option_defaults({made.cell.method for made in records})
     return published_part(tidy(records, known), records, known)
 
@@ -448,7 +454,7 @@ def test_what_a_difference_means(difference: float, spreads: tuple[float, float]
 # The report
 
 
-def test_tables_of_the_papers_protocol(papers: Part):
+def test_tables_of_the_papers_protocol(papers: Supplement):
     part = papers
     assert {table.name.rpartition("-")[2] for table in part.tables} == {"symmetric", "asymmetric"}
     frame = part.files["published"]
@@ -463,7 +469,7 @@ def test_tables_of_the_papers_protocol(papers: Part):
         if (r.cell.method, r.cell.noise, r.cell.rate) == ("coop", "symmetric", 0.5)
     ]
     assert coop["difference"].item() == pytest.approx(sum(ours) / 3 - 70.9)
-    text = "\n".join(part.lines)
+    text = said(part)
     assert "plain images here, new random crops and flips in every epoch there." in text
     assert (
         "NLPrompt, main table: CVPR 2025, arXiv 2412.01256; not seen itself, restated in Table 1 of TecoPrompt" in text
@@ -485,11 +491,11 @@ def test_a_table_that_is_too_long_for_a_page_goes_on_in_another():
 def test_an_empty_comparison_says_so_and_what_to_run():
     part = part_of(grid())
     assert part.tables == () and part.files == {}  # noqa: PT018
-    text = "\n".join(part.lines)
+    text = said(part)
     assert "No published number is on digits, so there is nothing to compare with." in text
     assert "`bench run --grid paper --set dataset=caltech101 --set backbone=RN50/openai" in text
     other = part_of(paper_grid(("coop",), (1,), backbone="ViT-B-16/openai"))
-    text = "\n".join(other.lines)
+    text = said(other)
     assert "other backbone (RN50/openai there, ViT-B-16/openai here)" in text
     assert "--set backbone=RN50/openai" in text
     assert "There are some on" not in text
@@ -500,7 +506,7 @@ def test_the_command_that_is_named_gives_cells_that_compare(
     dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(tmp_path)
-    text = "\n".join(part_of([of("coop", "symmetric", 0.5, 70.0, dataset=dataset, backbone="tiny")]).lines)
+    text = said(part_of([of("coop", "symmetric", 0.5, 70.0, dataset=dataset, backbone="tiny")]))
     command, count = re.findall(r"`bench run (.*?)` gives cells that (\d+) of", text)[0]
     words = shlex.split(command)
     assert words[:2] == ["--grid", "paper"]
@@ -550,8 +556,8 @@ def test_the_flag_reaches_the_report(
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
-def test_tables_compile_with_booktabs_alone(tmp_path: Path, papers: Part):
-    body = "\n".join(latex(table) for table in papers.tables)
+def test_tables_compile_with_booktabs_alone(tmp_path: Path, papers: Supplement):
+    body = "\n".join(latex_table(table) for table in papers.tables)
     document = rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}{body}\end{{document}}"
     (tmp_path / "all.tex").write_text(document, encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]

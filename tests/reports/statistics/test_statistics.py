@@ -13,10 +13,10 @@ from statsmodels.stats.multitest import multipletests
 
 from bench.records.record import Record
 from bench.reports.chapters.statistics import statistics_part
-from bench.reports.document import Entry, Table
+from bench.reports.document import Entry, Supplement, Table
 from bench.reports.frame import tidy
-from bench.reports.output.latex import latex
-from bench.reports.output.markdown import markdown
+from bench.reports.output.latex import latex_table
+from bench.reports.output.markdown import markdown_lines, markdown_table
 from bench.reports.statistics.bootstrap import bootstrap_frame, bootstrap_tables
 from bench.reports.statistics.friedman import FEWEST, MEAN, friedman, ranking_frame, ranking_table, rankings
 from bench.reports.statistics.paired import holm, paired_frame, paired_tables, sentence
@@ -38,6 +38,10 @@ DEMSAR = [
 def several(count: int = 3, **changes: object) -> list[Record]:
     names = [*SETS, *(f"set{i}" for i in range(count))][:count]
     return [r for name in names for r in grid(dataset=name, seeds=(1, 2, 3), **changes)]  # type: ignore[arg-type]
+
+
+def said(part: Supplement) -> str:
+    return "\n".join(markdown_lines(part.chapters))
 
 
 def group_of(records: list[Record]) -> Group:
@@ -282,9 +286,9 @@ def test_the_part_of_a_report(tmp_path: Path):
     (figure,) = drawn
     assert sorted(path.suffix for path in figure.files) == [".csv", ".pdf", ".png", ".svg"]
     assert "critical difference of" in figure.caption
-    text = "\n".join(part.lines)
+    text = said(part)
     assert f"(figures/{figure.name}.png)" in text
-    assert all(markdown(table) in text for table in part.tables)
+    assert all(markdown_table(table) in text for table in part.tables)
     names = [table.name for table in part.tables]
     assert len(names) == len(set(names))
 
@@ -292,9 +296,9 @@ def test_the_part_of_a_report(tmp_path: Path):
 def test_few_data_sets_and_methods_get_sentences(tmp_path: Path):
     part, drawn = statistics_part(tidy(several(2)), tmp_path)
     assert drawn == []
-    assert "2 data sets are too few for a Friedman test of methods, which needs more than 10" in "\n".join(part.lines)
+    assert "2 data sets are too few for a Friedman test of methods, which needs more than 10" in said(part)
     part, _ = statistics_part(tidy(grid(methods=("zero-shot", "coop"))), tmp_path)
-    assert "Fewer than two trained methods have numbers to compare." in part.lines
+    assert "Fewer than two trained methods have numbers to compare." in said(part)
     part, _ = statistics_part(tidy([record(cell(m), status="failed", reason="x") for m in ("coop", "joapr")]), tmp_path)
     assert part.tables == ()
 
@@ -302,8 +306,8 @@ def test_few_data_sets_and_methods_get_sentences(tmp_path: Path):
 def test_data_sets_without_a_common_column_are_said_to_have_none(tmp_path: Path):
     apart = [*grid(columns=GRID[1:2], dataset="digits"), *grid(columns=GRID[3:4], dataset="letters")]
     part, _ = statistics_part(tidy(apart), tmp_path)
-    assert "No noise column was run on every one of digits, letters, so nothing is averaged" in "\n".join(part.lines)
-    assert "too few for a Friedman test" not in "\n".join(part.lines)
+    assert "No noise column was run on every one of digits, letters, so nothing is averaged" in said(part)
+    assert "too few for a Friedman test" not in said(part)
 
 
 def test_many_methods_are_averaged_and_not_tested(tmp_path: Path):
@@ -315,7 +319,7 @@ def test_many_methods_are_averaged_and_not_tested(tmp_path: Path):
     ]
     part, drawn = statistics_part(tidy(records), tmp_path)
     assert drawn == []
-    assert "100 methods are too many" in "\n".join(part.lines)
+    assert "100 methods are too many" in said(part)
     assert len(group_of(records).ranks) == 100
 
 
@@ -324,7 +328,7 @@ def test_tables_compile_with_booktabs_alone(tmp_path: Path):
     kinds = [*GRID[:2], ("human[labels=worst_%]", 0.0), ("replacement[pattern=pair]", 0.25)]
     part, _ = statistics_part(tidy(several(FEWEST, columns=kinds, oracle=False)), tmp_path)
     for table in part.tables:
-        (tmp_path / f"{table.name}.tex").write_text(latex(table))
+        (tmp_path / f"{table.name}.tex").write_text(latex_table(table))
     inputs = "\n".join(rf"\input{{{table.name}.tex}}\clearpage" for table in part.tables)
     document = rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}{inputs}\end{{document}}"
     (tmp_path / "all.tex").write_text(document)
