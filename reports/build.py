@@ -13,7 +13,8 @@ import pandas as pd
 from bench.errors import BenchError
 from bench.machine import cpus
 from bench.records.record import Record
-from bench.reports.chapters.statistics import statistics_part
+from bench.reports.chapters.published import published_supplement
+from bench.reports.chapters.statistics import statistics_supplement
 from bench.reports.document import Supplement, Table
 from bench.reports.figures.canvas import Outcomes
 from bench.reports.figures.kinds import MOST, Drawn, draw
@@ -23,7 +24,6 @@ from bench.reports.html.page import html_page
 from bench.reports.names import AS_IS, UNCHANGED
 from bench.reports.output.latex import escape_latex, latex_table
 from bench.reports.output.markdown import markdown_report, markdown_table
-from bench.reports.published.tables import published_part
 from bench.reports.tables.accuracy import accuracy_tables
 from bench.reports.tables.cost import cost_frame, cost_tables
 from bench.reports.tables.summary import summarize
@@ -84,7 +84,7 @@ def build_report(
     outcomes: Outcomes | None = None,
     figures: int = MOST,
 ) -> list[Path]:
-    """As `build`, from records at hand.
+    """Write the report of records at hand.
 
     Args:
         where: how messages name the records' origin.
@@ -105,7 +105,7 @@ def build_report(
         raise BenchError(f'"{where}" holds nothing but folds, which no table shows; they are for `bench suspects`.')
     known = option_defaults({r.cell.method for r in records}) if defaults is None else defaults
     frame = tidy(records, known)
-    extra = published_part(frame, records, known) if published else Supplement()
+    extra = published_supplement(frame, records, known) if published else Supplement()
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}-", suffix=".tmp", dir=out.parent))
@@ -125,7 +125,7 @@ def build_report(
 
 
 def option_defaults(methods: set[str]) -> Defaults:
-    """The default options of the registered methods among `methods`."""
+    """Look up the default options of the registered methods among `methods`."""
     from bench.grid.options import defaults
 
     return {name: defaults(name) for name in sorted(methods)}
@@ -144,7 +144,7 @@ def _write(
     for name in ("tables", "figures"):
         (folder / name).mkdir()
     tables = [*accuracy_tables(frame), *memorization_tables(frame), *agreement_tables(frame), *cost_tables(frame)]
-    statistics, ranked = statistics_part(frame, folder / "figures" if most else None)
+    statistics, ranked = statistics_supplement(frame, folder / "figures" if most else None)
     extra = Supplement(
         (*statistics.tables, *extra.tables),
         (*statistics.chapters, *extra.chapters),
@@ -172,7 +172,7 @@ def _write(
 
 
 def _data(frame: pd.DataFrame, folder: Path, extra: Supplement) -> None:
-    """The numbers: one row per record, and one file per kind of table over all settings."""
+    """Write the numbers as CSV: one row per record, and one file per kind of table over all settings."""
     steps = ["; ".join(f"{term} {n:g}" for term, n in sorted(terms.items())) for terms in frame["steps"]]
     ours = ["steps", "made", "named", "by_noise"]
     records = frame.drop(columns=ours).assign(optimizer_steps=steps, noise=frame["noise"].replace(AS_IS, "none"))
@@ -192,12 +192,12 @@ def _data(frame: pd.DataFrame, folder: Path, extra: Supplement) -> None:
 
 
 def _measures(rows: pd.DataFrame, measures: Iterable[str]) -> pd.DataFrame:
-    """Measures on training samples below each other; empty where no row is given."""
+    """Stack measures on training samples; empty where no row is given."""
     return pd.concat([summarize(rows, m).assign(measure=m) for m in measures if len(rows)] or [rows], ignore_index=True)
 
 
 def _driver(tables: Sequence[Table], figures: Sequence[Drawn]) -> str:
-    r"""A LaTeX document that shows every table and figure; the tables themselves need booktabs alone."""
+    r"""Write a LaTeX document that shows every table and figure; the tables themselves need booktabs alone."""
     body = [rf"\input{{tables/{table.name}.tex}}" for table in tables]
     body += [
         "\n".join(

@@ -54,12 +54,12 @@ class SettingOverview:
 
 
 def overviews(frame: pd.DataFrame) -> list[SettingOverview]:
-    """The settings, in the order of the tables."""
+    """Summarize each setting, in the order of the tables."""
     return [_setting(name, part) for name, part in settings(frame)]
 
 
 def oracles(frame: pd.DataFrame, records: Sequence[Record]) -> list[tuple[str, str]]:
-    """Each oracle row with what it was told."""
+    """List the oracle rows with what each was told."""
     facts = {record.key: record.oracle for record in records}
     told: dict[str, set[str]] = {}
     for key, label in frame.loc[frame["section"] == "oracle", ["key", "label"]].itertuples(index=False, name=None):
@@ -68,7 +68,7 @@ def oracles(frame: pd.DataFrame, records: Sequence[Record]) -> list[tuple[str, s
 
 
 def environments(records: Sequence[Record]) -> list[dict[str, Any]]:
-    """The distinct code states, versions and machines with the number of cells that ran there, the commonest first."""
+    """Count the cells per code state, versions and machine, the commonest first."""
     counts: Counter[tuple[str, ...]] = Counter()
     for record in records:
         known = record.provenance
@@ -81,7 +81,7 @@ def environments(records: Sequence[Record]) -> list[dict[str, Any]]:
 
 
 def span(records: Sequence[Record]) -> str:
-    """When the first cell began and the last one ended; empty where nobody knows."""
+    """Say when the first cell began and the last one ended; empty where nobody knows."""
     begun = [str(record.provenance["started"]) for record in records if record.provenance.get("started")]
     ended = [str(record.provenance["finished"]) for record in records if record.provenance.get("finished")]
     return f"{_minute(min(begun))} to {_minute(max(ended))}" if begun and ended else ""
@@ -102,7 +102,7 @@ def _setting(name: str, part: pd.DataFrame) -> SettingOverview:
 
 
 def _best(part: pd.DataFrame) -> tuple[Best, ...]:
-    """Per noise column the best trained method (`bench.reports.tables.ties`); none where nothing is ranked."""
+    """Find the best trained method per noise column (`bench.reports.tables.ties`); none where nothing is ranked."""
     summary = summarize(part)
     known = {
         (row["label"], row["noise"], float(row["rate"])): row
@@ -125,7 +125,7 @@ def _best(part: pd.DataFrame) -> tuple[Best, ...]:
 
 
 def _near(judged: Judged) -> str:
-    """Which methods seeds do not tell from the first."""
+    """Name the methods that seeds do not tell from the first."""
     if len(judged.labels) == 1:
         return "no other method"
     if judged.seeds == 1:

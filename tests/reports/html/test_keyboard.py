@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bench.reports.chapters.statistics import statistics_part
+from bench.reports.chapters.statistics import statistics_supplement
 from bench.reports.frame import tidy
 from bench.reports.front_page import front_page
 from bench.reports.html.page import html_page
@@ -272,7 +272,7 @@ def test_what_a_screen_reader_is_given_of_a_cell(browser: Browser, path: Path):
 def test_the_diagram_of_ranks_is_told_in_words(browser: Browser, tmp_path: Path):
     records = [r for i in range(FEWEST) for r in grid(dataset=f"set{i}", columns=GRID[:2], oracle=False, epochs=1)]
     frame = tidy(records, DEFAULTS)
-    part, _ = statistics_part(frame, None)
+    part, _ = statistics_supplement(frame, None)
     path = tmp_path / "ranks.html"
     front = front_page(frame, [*accuracy_tables(frame), *part.tables], chapters=part.chapters)
     path.write_text(html_page(frame, records, front), encoding="utf-8")

@@ -24,14 +24,14 @@ from bench.plugins import DATASETS, METHODS
 from bench.records.record import Record
 from bench.reports import build as building
 from bench.reports.build import build_report, option_defaults
+from bench.reports.chapters.published import published_supplement
 from bench.reports.document import Supplement
 from bench.reports.frame import tidy
 from bench.reports.output.latex import latex_table
 from bench.reports.output.markdown import markdown_lines
 from bench.reports.published import match as rules
-from bench.reports.published.match import NEARLY, NONE, REPEATED, SAME, beside, reading
-from bench.reports.published.numbers import FILE, load, numbers, parse
-from bench.reports.published.tables import published_part
+from bench.reports.published.match import NEARLY, NONE, REPEATED, SAME, comparisons, reading
+from bench.reports.published.numbers import FILE, load, parse, published_numbers
 from bench.settings.schema import load_config
 from tests import ROOT
 from tests.reports.factory import cell, grid, record
@@ -125,7 +125,7 @@ def of(method: str, noise: str, rate: float, last: float, seed: int = 1, **chang
 
 def held(records: list[Record], text: str = SMALL) -> list[dict[str, Any]]:
     known = option_defaults({made.cell.method for made in records})
-    return beside(tidy(records, known), records, parse(text), known).to_dict("records")
+    return comparisons(tidy(records, known), records, parse(text), known).to_dict("records")
 
 
 def of_number(rows: list[dict[str, Any]], table: str, accuracy: float) -> dict[str, Any]:
@@ -160,7 +160,7 @@ def said(part: Supplement) -> str:
 
 def part_of(records: list[Record]) -> Supplement:
     known = option_defaults({made.cell.method for made in records})
-    return published_part(tidy(records, known), records, known)
+    return published_supplement(tidy(records, known), records, known)
 
 
 # The file
@@ -169,7 +169,7 @@ def part_of(records: list[Record]) -> Supplement:
 def test_the_file_says_of_every_number_what_it_is():
     assert len(FILE.read_bytes()) < 200_000
     published = load()
-    found = numbers(published)
+    found = published_numbers(published)
     assert len(found) == 1144
     assert set(published.rows) == set(published.table)
     assert {x.sheet.source for x in found} == set(published.source)
@@ -182,7 +182,7 @@ def test_the_file_says_of_every_number_what_it_is():
 
 def test_epochs_are_those_of_the_row_the_method_or_nobody():
     epochs: dict[str, set[tuple[str, int | None]]] = defaultdict(set)
-    for x in numbers(load()):
+    for x in published_numbers(load()):
         epochs[x.table].add((x.method, x.budget.epochs))
     assert epochs["nlprompt-main"] == {("coop", None), ("gce-coop", None), ("joapr", None), ("nlprompt", 200)}
     assert epochs["nlprompt-rerun"] == {("nlprompt", 200), ("ot-clean", 200)}
@@ -197,9 +197,9 @@ def test_every_name_of_ours_in_the_file_exists():
         assert DATASETS.get(name).modes[:1] in ((), (rules.DEFAULT_MODE,))
     for name in filter(None, published.backbone.values()):
         assert identity.canonical(name) == name
-    for text in {x.noise for x in numbers(published)} - {""}:
+    for text in {x.noise for x in published_numbers(published)} - {""}:
         assert noise_variant(text) == text
-    for x in numbers(published):
+    for x in published_numbers(published):
         if x.method:
             known = METHODS.get(x.method).Options.model_validate(x.options).model_dump()
             assert {*x.options, *x.unstated} <= set(known)
@@ -252,7 +252,7 @@ def test_the_file_holds_the_collection_and_nothing_else():
     assert collect(text, FILE.read_text(encoding="utf-8")) == FILE.read_text(encoding="utf-8")
     published = load()
     mine: Counter[tuple[Any, ...]] = Counter()
-    for x in numbers(published):
+    for x in published_numbers(published):
         row, index = x.row, x.row.accuracy.index(x.accuracy)
         mine[
             (*x.sheet.collected_as, row.dataset, row.noise, x.rate, x.shots, row.backbone or x.sheet.backbone,
