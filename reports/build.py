@@ -13,17 +13,17 @@ import pandas as pd
 from bench.errors import BenchError
 from bench.machine import cpus
 from bench.records.record import Record
-from bench.reports.chapters.statistics import statistics_part
-from bench.reports.document import Table
+from bench.reports.chapters.published import published_supplement
+from bench.reports.chapters.statistics import statistics_supplement
+from bench.reports.document import Supplement, Table
 from bench.reports.figures.canvas import Outcomes
 from bench.reports.figures.kinds import MOST, Drawn, draw
 from bench.reports.frame import Defaults, curves, tidy, written
-from bench.reports.html import page
+from bench.reports.front_page import front_page, unfinished
+from bench.reports.html.page import html_page
 from bench.reports.names import AS_IS, UNCHANGED
-from bench.reports.output.front_page import index, unfinished
-from bench.reports.output.latex import escape_latex, latex
-from bench.reports.output.markdown import markdown
-from bench.reports.published.tables import Part, published_part
+from bench.reports.output.latex import escape_latex, latex_table
+from bench.reports.output.markdown import markdown_report, markdown_table
 from bench.reports.tables.accuracy import accuracy_tables
 from bench.reports.tables.cost import cost_frame, cost_tables
 from bench.reports.tables.summary import summarize
@@ -84,7 +84,7 @@ def build_report(
     outcomes: Outcomes | None = None,
     figures: int = MOST,
 ) -> list[Path]:
-    """As `build`, from records at hand.
+    """Write the report of records at hand.
 
     Args:
         where: how messages name the records' origin.
@@ -105,7 +105,7 @@ def build_report(
         raise BenchError(f'"{where}" holds nothing but folds, which no table shows; they are for `bench suspects`.')
     known = option_defaults({r.cell.method for r in records}) if defaults is None else defaults
     frame = tidy(records, known)
-    extra = published_part(frame, records, known) if published else Part()
+    extra = published_supplement(frame, records, known) if published else Supplement()
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}-", suffix=".tmp", dir=out.parent))
@@ -125,7 +125,7 @@ def build_report(
 
 
 def option_defaults(methods: set[str]) -> Defaults:
-    """The default options of the registered methods among `methods`."""
+    """Look up the default options of the registered methods among `methods`."""
     from bench.grid.options import defaults
 
     return {name: defaults(name) for name in sorted(methods)}
@@ -137,15 +137,15 @@ def _write(
     folder: Path,
     formats: frozenset[str],
     problems: Sequence[str],
-    extra: Part,
+    extra: Supplement,
     outcomes: Outcomes | None,
     most: int,
 ) -> None:
     for name in ("tables", "figures"):
         (folder / name).mkdir()
     tables = [*accuracy_tables(frame), *memorization_tables(frame), *agreement_tables(frame), *cost_tables(frame)]
-    statistics, ranked = statistics_part(frame, folder / "figures" if most else None)
-    extra = Part(
+    statistics, ranked = statistics_supplement(frame, folder / "figures" if most else None)
+    extra = Supplement(
         (*statistics.tables, *extra.tables),
         (*statistics.chapters, *extra.chapters),
         {**statistics.files, **extra.files},
@@ -154,7 +154,10 @@ def _write(
     left_out: list[str] = []
     long = curves(records, frame) if most else pd.DataFrame()
     figures = [*draw(frame, long, folder / "figures", outcomes, left_out, most, cpus()), *ranked]
-    renderers: dict[str, tuple[str, Callable[[Table], str]]] = {"latex": ("tex", latex), "markdown": ("md", markdown)}
+    renderers: dict[str, tuple[str, Callable[[Table], str]]] = {
+        "latex": ("tex", latex_table),
+        "markdown": ("md", markdown_table),
+    }
     for suffix, renderer in (renderers[name] for name in sorted(formats & renderers.keys())):
         for table in tables:
             _text(folder / "tables" / f"{table.name}.{suffix}", renderer(table))
@@ -162,13 +165,14 @@ def _write(
         _text(folder / "report.tex", _driver(tables, figures))
     if "csv" in formats:
         _data(frame, folder / "tables", extra)
+    front = front_page(frame, tables, figures, extra.chapters, problems=problems, formats=formats, left_out=left_out)
     if "html" in formats:
-        _text(folder / "report.html", page(frame, records, tables, problems, extra.chapters))
-    _text(folder / "report.md", index(frame, tables, figures, formats, problems, extra.lines, left_out))
+        _text(folder / "report.html", html_page(frame, records, front))
+    _text(folder / "report.md", markdown_report(front))
 
 
-def _data(frame: pd.DataFrame, folder: Path, extra: Part) -> None:
-    """The numbers: one row per record, and one file per kind of table over all settings."""
+def _data(frame: pd.DataFrame, folder: Path, extra: Supplement) -> None:
+    """Write the numbers as CSV: one row per record, and one file per kind of table over all settings."""
     steps = ["; ".join(f"{term} {n:g}" for term, n in sorted(terms.items())) for terms in frame["steps"]]
     ours = ["steps", "made", "named", "by_noise"]
     records = frame.drop(columns=ours).assign(optimizer_steps=steps, noise=frame["noise"].replace(AS_IS, "none"))
@@ -188,12 +192,12 @@ def _data(frame: pd.DataFrame, folder: Path, extra: Part) -> None:
 
 
 def _measures(rows: pd.DataFrame, measures: Iterable[str]) -> pd.DataFrame:
-    """Measures on training samples below each other; empty where no row is given."""
+    """Stack measures on training samples; empty where no row is given."""
     return pd.concat([summarize(rows, m).assign(measure=m) for m in measures if len(rows)] or [rows], ignore_index=True)
 
 
 def _driver(tables: Sequence[Table], figures: Sequence[Drawn]) -> str:
-    r"""A LaTeX document that shows every table and figure; the tables themselves need booktabs alone."""
+    r"""Write a LaTeX document that shows every table and figure; the tables themselves need booktabs alone."""
     body = [rf"\input{{tables/{table.name}.tex}}" for table in tables]
     body += [
         "\n".join(

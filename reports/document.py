@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
+
+import pandas as pd
 
 if TYPE_CHECKING:
     from bench.reports.statistics.friedman import Ranking
@@ -22,7 +25,14 @@ class Code(str):
     __slots__ = ()
 
 
-Words: TypeAlias = tuple[str, ...]  # the pieces of a sentence, `Code` among them; all of them plain text
+class Emphasis(str):
+    """A piece of a sentence that is emphasized."""
+
+    __slots__ = ()
+
+
+Words: TypeAlias = tuple[str, ...]  # the pieces of a sentence, `Code` and `Emphasis` among them; all of it plain text
+_MARKED = re.compile(r"(`[^`]*`|\*[^*]*\*)")
 
 
 @dataclass(frozen=True)
@@ -70,12 +80,13 @@ class Chapter:
 
 
 def in_pieces(text: str) -> Words:
-    """A sentence of ours in which backquotes mark code.
+    """Cut a sentence of ours in which backquotes mark code and stars emphasis.
 
     >>> in_pieces("See `a_b`.")
     ('See ', 'a_b', '.')
     """
-    return tuple(Code(part) if number % 2 else part for number, part in enumerate(text.split("`")))
+    kinds = {"`": Code, "*": Emphasis}
+    return tuple(kinds[p[0]](p[1:-1]) if n % 2 else p for n, p in enumerate(_MARKED.split(text)))
 
 
 @dataclass(frozen=True)
@@ -136,6 +147,15 @@ class Table:
     sections: tuple[Section, ...]
     caption: tuple[str, ...]
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Supplement:
+    """What statistics and published numbers add to a report: tables, chapters, and frames by the name of their file."""
+
+    tables: tuple[Table, ...] = ()
+    chapters: tuple[Chapter, ...] = ()
+    files: dict[str, pd.DataFrame] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

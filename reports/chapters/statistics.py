@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.reports.document import Chapter, Drawn, Passage, Ranks, Table
+from bench.reports.document import Chapter, Drawn, Passage, Ranks, Supplement, Table
 from bench.reports.figures.ranks import caption, colors_of, draw_ranks
-from bench.reports.published.tables import Part
 from bench.reports.statistics.bootstrap import bootstrap_frame, bootstrap_tables
 from bench.reports.statistics.friedman import Ranking, ranking_frame, ranking_table, rankings, reason, verdict
 from bench.reports.statistics.paired import paired_frame, paired_tables, sentence
 from bench.reports.statistics.wilcoxon import signed_rank_table, signed_rank_words, signed_ranks
-from bench.reports.tables.averages import BY, Group, average_tables, groups
+from bench.reports.tables.averages import BY, DatasetGroup, average_tables, dataset_groups
 from bench.reports.tables.summary import describe, settings
 
 INTRO = """\
@@ -22,13 +21,13 @@ A seed changes the few shots, the wrong labels and the initial parameters togeth
 are compared seed by seed, where their wrong labels are the same ones. Over data sets, each is one observation."""
 
 
-def statistics_part(frame: pd.DataFrame, figures: Path | None) -> tuple[Part, list[Drawn]]:
-    """The averages and tests of a frame, and their figures, drawn into a folder; None draws none."""
+def statistics_supplement(frame: pd.DataFrame, figures: Path | None) -> tuple[Supplement, list[Drawn]]:
+    """Make averages and tests of a frame, and draw their figures into a folder; None draws none."""
     tests = paired_frame(frame)
     within = paired_tables(frame, tests)
     over: list[Passage] = []
     tables, files, drawn = list(within), {"statistics": tests}, []
-    for group in groups(frame):
+    for group in dataset_groups(frame):
         mine = average_tables(group)
         found, intervals = rankings(group), bootstrap_frame(group)
         signed = signed_ranks(group)
@@ -43,7 +42,7 @@ def statistics_part(frame: pd.DataFrame, figures: Path | None) -> tuple[Part, li
         _add(files, "statistics-averages", intervals)
         over.append(_across(group, found, signed, [*mine, *across], figure))
     chapter = Chapter("Statistics", (INTRO,), (*over, *_within(frame, tests, within)))
-    return Part(tuple(tables), (chapter,), files), drawn
+    return Supplement(tuple(tables), (chapter,), files), drawn
 
 
 def _add(files: dict[str, pd.DataFrame], name: str, more: pd.DataFrame) -> None:
@@ -52,7 +51,7 @@ def _add(files: dict[str, pd.DataFrame], name: str, more: pd.DataFrame) -> None:
 
 
 def _within(frame: pd.DataFrame, tests: pd.DataFrame, tables: Iterable[Table]) -> list[Passage]:
-    """Per setting a sentence and its tables."""
+    """Make a sentence and tables per setting."""
     passages = []
     for setting, part in settings(frame):
         mine = tests[tests["setting"] == setting]
@@ -63,9 +62,9 @@ def _within(frame: pd.DataFrame, tests: pd.DataFrame, tables: Iterable[Table]) -
 
 
 def _across(
-    group: Group, found: list[Ranking], signed: pd.DataFrame, tables: Iterable[Table], figure: Drawn | None
+    group: DatasetGroup, found: list[Ranking], signed: pd.DataFrame, tables: Iterable[Table], figure: Drawn | None
 ) -> Passage:
-    """What holds over the data sets of a group."""
+    """Say what holds over the data sets of a group."""
     title = f"Over data sets: {group.words}"
     words = signed_rank_words(signed)
     more = ((words,),) if words else ()

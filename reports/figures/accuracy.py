@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.reports.document import Drawn
-from bench.reports.figures.canvas import Material, chosen, kinds_of, seeds_text, small, title
+from bench.reports.figures.canvas import Scope, chosen, kinds_of, seeds_text, small, title
 from bench.reports.figures.panels import accuracy_panel, curve_panel, kinds_panel, legend, legend_height
 from bench.reports.figures.style import COLUMN_WIDTH, TEXT_WIDTH
 from bench.reports.names import REFERENCE, UNCHANGED, column_name, noise_name
@@ -32,55 +32,55 @@ class _Measure:
     from_zero: bool = False
 
 
-def overview(material: Material) -> Iterator[Drawn]:
+def overview(scope: Scope) -> Iterator[Drawn]:
     """Accuracy against rate, and beside it what is memorized over epochs at one rate, 50 % symmetric if it is there."""
-    columns, looks = material.columns("memorized"), material.looks
+    columns, looks = scope.columns("memorized"), scope.looks
     if not columns:
         return
     kind, rate = chosen(columns)
     figure = Figure(figsize=(TEXT_WIDTH, 2.1 + legend_height(looks, TEXT_WIDTH)), layout="constrained")
     left, right = figure.subplots(1, 2)
-    memorized = material.at("memorized", (kind, rate))
+    memorized = scope.at("memorized", (kind, rate))
     if rate:
-        shown, against = _panel(material.summary, kind), f"the rate of {kind} noise"
+        shown, against = _panel(scope.summary, kind), f"the rate of {kind} noise"
         accuracy_panel(left, shown, looks)
         title(left, f"{noise_name(kind)} noise", 2)
     else:
-        shown, against = _fixed(material.summary, kinds_of(material.summary)[1]), "the kind of noise"
+        shown, against = _fixed(scope.summary, kinds_of(scope.summary)[1]), "the kind of noise"
         kinds_panel(left, shown, looks)
     curve_panel(right, memorized, looks)
-    left.set(ylabel=f"{material.measure} (%)")
+    left.set(ylabel=f"{scope.measure} (%)")
     right.set_ylim(bottom=0)
     right.set(ylabel="Memorized (%)", xlabel="Epoch")
     title(right, column_name(kind, rate), 2)
     legend(figure, [left, right], looks)
     caption = (
-        f". Left: {small(material.measure)} after the last epoch against {against}; {SPREAD}. Right: share of the "
+        f". Left: {small(scope.measure)} after the last epoch against {against}; {SPREAD}. Right: share of the "
         f"mislabeled training samples predicted as their given wrong label, at {small(column_name(kind, rate))}; "
         f"band: ± sample standard deviation; dotted: zero-shot. {seeds_text(shown['n'])}."
     )
     data = [shown.assign(panel="accuracy"), memorized.assign(panel="memorized")]
-    yield material.save(figure, data, "overview", caption)
+    yield scope.save(figure, data, "overview", caption)
 
 
-def accuracy(material: Material) -> Iterator[Drawn]:
+def accuracy_figures(scope: Scope) -> Iterator[Drawn]:
     """Accuracy against the noise rate, one panel per noise kind; kinds without rates beside each other in one."""
-    measure = _Measure("accuracy", f"{material.measure} (%)", material.summary)
-    words = f". {material.measure} after the last epoch against {{against}}; {SPREAD}. {{seeds}}."
-    yield from _against(material, "accuracy", [measure], words, across=2, most=6)
+    measure = _Measure("accuracy", f"{scope.measure} (%)", scope.summary)
+    words = f". {scope.measure} after the last epoch against {{against}}; {SPREAD}. {{seeds}}."
+    yield from _against(scope, "accuracy", [measure], words, across=2, most=6)
 
 
-def gap(material: Material) -> Iterator[Drawn]:
+def gap(scope: Scope) -> Iterator[Drawn]:
     """What the number after the last epoch hides: what the best epoch had more, and how well it is calibrated.
 
     Calibration needs right test labels; the gap leaves zero-shot out, which has one epoch.
     """
-    rows = material.rows
+    rows = scope.rows
     trained = rows[rows["method"] != REFERENCE]
     lost = summarize(trained.assign(gap=trained["best"] - trained["last"]), "gap")
     measures = [_Measure("best_minus_last", "Best – last (points)", lost, from_zero=True)]
     words = (
-        f". Best evaluated epoch minus last one in {small(material.measure)}: how much a test set that chose the epoch "
+        f". Best evaluated epoch minus last one in {small(scope.measure)}: how much a test set that chose the epoch "
     )
     words += "would add, which nothing here does"
     if rows["test_truth"].all() and rows["test_calibration_error"].notna().any():
@@ -88,32 +88,32 @@ def gap(material: Material) -> Iterator[Drawn]:
         measures.append(_Measure("calibration_error", "Calibration\nerror (%)", error, from_zero=True))
         words += "; below, expected calibration error (15 bins) on the test set after the last epoch"
     if lost["n"].sum():
-        yield from _against(material, "gap", measures, f"{words}; {SPREAD}. {{seeds}}.", across=3, most=3)
+        yield from _against(scope, "gap", measures, f"{words}; {SPREAD}. {{seeds}}.", across=3, most=3)
 
 
 def _against(
-    material: Material, name: str, measures: Sequence[_Measure], words: str, *, across: int, most: int
+    scope: Scope, name: str, measures: Sequence[_Measure], words: str, *, across: int, most: int
 ) -> Iterator[Drawn]:
     """Figures of at most `most` panels a measure, `across` beside each other."""
     rated, fixed = kinds_of(measures[0].summary)
     panels = [[kind] for kind in rated] + ([fixed] if fixed else [])
     parts = evenly(panels, most)
     for index, part in enumerate(parts):
-        figure, data = _grid(material, measures, part, rated, across)
+        figure, data = _grid(scope, measures, part, rated, across)
         against = "the noise rate" if part[0][0] in rated else "the kind of noise"
         caption = words.format(against=against, seeds=seeds_text(data[0]["n"]))
-        yield material.save(figure, data, name, caption, f"-{index + 1}" if len(parts) > 1 else "")
+        yield scope.save(figure, data, name, caption, f"-{index + 1}" if len(parts) > 1 else "")
 
 
 def _grid(
-    material: Material, measures: Sequence[_Measure], kinds: Sequence[list[str]], rated: Sequence[str], across: int
+    scope: Scope, measures: Sequence[_Measure], kinds: Sequence[list[str]], rated: Sequence[str], across: int
 ) -> tuple[Figure, list[pd.DataFrame]]:
     """Panels of kinds; several measures stand below each other."""
     columns = min(len(kinds), across)
     bands = math.ceil(len(kinds) / columns) * len(measures)
     many = max(len(kind) for kind in kinds) > COLUMN_KINDS
     width = TEXT_WIDTH if columns > 1 or many else COLUMN_WIDTH
-    height = (2.1 if len(measures) == 1 else 1.6) * bands + 0.6 * many + legend_height(material.looks, width)
+    height = (2.1 if len(measures) == 1 else 1.6) * bands + 0.6 * many + legend_height(scope.looks, width)
     figure = Figure(figsize=(width, height), layout="constrained")
     one = len(measures) == 1
     grid = figure.subplots(bands, columns, squeeze=False, sharey=True if one else "row")
@@ -121,7 +121,7 @@ def _grid(
     for number, measure in enumerate(measures):
         panels = list(grid.flat) if one else list(grid[number])
         for axes, kind in zip(panels, kinds, strict=False):
-            shown = _one(axes, material, measure, kind, kind[0] in rated)
+            shown = _one(axes, scope, measure, kind, kind[0] in rated)
             data.append(
                 shown.assign(panel=kind[0] if kind[0] in rated else "kinds without a rate", measure=measure.name)
             )
@@ -138,13 +138,13 @@ def _grid(
             top = max(panels[0].get_ylim()[1], 1.0)
             panels[0].set_ylim(-0.05 * top, top)  # room for the markers that stand at 0
     figure.align_ylabels()
-    legend(figure, list(grid.flat), material.looks)
+    legend(figure, list(grid.flat), scope.looks)
     return figure, data
 
 
-def _one(axes: Axes, material: Material, measure: _Measure, kinds: list[str], rated: bool) -> pd.DataFrame:
+def _one(axes: Axes, scope: Scope, measure: _Measure, kinds: list[str], rated: bool) -> pd.DataFrame:
     shown = _panel(measure.summary, kinds[0]) if rated else _fixed(measure.summary, kinds)
-    (accuracy_panel if rated else kinds_panel)(axes, shown, material.looks)
+    (accuracy_panel if rated else kinds_panel)(axes, shown, scope.looks)
     return shown
 
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from bench.reports.document import Drawn
-from bench.reports.figures.canvas import CHARACTER, Material, one_of_each, seeds_text, small, title
+from bench.reports.figures.canvas import CHARACTER, Scope, one_of_each, seeds_text, small, title
 from bench.reports.figures.losses import GROUPS
 from bench.reports.figures.panels import epochs_axis, legend, legend_height, level, line_panel
 from bench.reports.figures.style import BLUE, COLUMN_WIDTH, GREEN, ORANGE, PURPLE, TEXT_WIDTH, VERMILLION, Look
@@ -42,15 +42,15 @@ class Number:
     suffix: str
 
 
-def by_truth(material: Material, number: Number) -> Iterator[Drawn]:
+def by_truth_figures(scope: Scope, number: Number) -> Iterator[Drawn]:
     """Means of clean and of mislabeled samples, one rate of each kind, and beside them the area under the ROC curve."""
     area = f"{number.name}_auroc"
-    every = material.columns(area)
+    every = scope.columns(area)
     columns = one_of_each(every, KINDS)
     if not columns:
         return
-    told = set[str]().union(*(material.at(area, column)["label"] for column in columns))
-    labels = [label for label in material.looks if label in told]
+    told = set[str]().union(*(scope.at(area, column)["label"] for column in columns))
+    labels = [label for label in scope.looks if label in told]
     rows = labels[:ROWS]
     looks = {name: chosen for name, (_, chosen) in SIDES.items()}
     looks |= {column_name(*column): chosen for column, chosen in zip(columns, AREAS, strict=False)}
@@ -62,8 +62,8 @@ def by_truth(material: Material, number: Number) -> Iterator[Drawn]:
     for row, label in zip(grid, rows, strict=True):
         for axes, column in zip(row, columns, strict=False):
             axes.sharey(row[0])
-            data.append(_sides(axes, material, number, label, column))
-            data.append(_area(row[-1], material, number, label, column, looks))
+            data.append(_sides(axes, scope, number, label, column))
+            data.append(_area(row[-1], scope, number, label, column, looks))
         row[0].set_ylabel(number.axis)
         row[-1].set_ylabel("AUROC")
     _titles(grid, rows, [column_name(*column) for column in columns], width)
@@ -73,14 +73,14 @@ def by_truth(material: Material, number: Number) -> Iterator[Drawn]:
     found = pd.concat(data, ignore_index=True)
     more = f" The first {ROWS} of {len(labels)} variants." if len(labels) > ROWS else ""
     more += " Further kinds and rates are left out." if len(columns) < len(every) else ""
-    yield material.save(figure, data, "gates", _caption(number, rows, columns, found) + more, number.suffix)
+    yield scope.save(figure, data, "gates", _caption(number, rows, columns, found) + more, number.suffix)
 
 
-def _sides(axes: Axes, material: Material, number: Number, label: str, column: Column) -> pd.DataFrame:
+def _sides(axes: Axes, scope: Scope, number: Number, label: str, column: Column) -> pd.DataFrame:
     """The two means over epochs; both have their numbers in the data, also where one of them has none."""
     found = []
     for name, (ending, chosen) in SIDES.items():
-        panel = material.at(f"{number.name}_{ending}", column)
+        panel = scope.at(f"{number.name}_{ending}", column)
         rows = panel[panel["label"] == label].sort_values("epoch")
         line_panel(axes, rows, name, chosen)
         found.append(rows)
@@ -88,10 +88,8 @@ def _sides(axes: Axes, material: Material, number: Number, label: str, column: C
     return pd.concat(found)
 
 
-def _area(
-    axes: Axes, material: Material, number: Number, label: str, column: Column, looks: dict[str, Look]
-) -> pd.DataFrame:
-    panel = material.at(f"{number.name}_auroc", column)
+def _area(axes: Axes, scope: Scope, number: Number, label: str, column: Column, looks: dict[str, Look]) -> pd.DataFrame:
+    panel = scope.at(f"{number.name}_auroc", column)
     rows = panel[panel["label"] == label].sort_values("epoch")
     if not axes.get_lines():
         level(axes, CHANCE, 0.5)

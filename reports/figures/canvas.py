@@ -38,7 +38,7 @@ FORMATS: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True)
-class Material:
+class Scope:
     """What the figures of some rows of a setting are drawn from.
 
     Attributes:
@@ -94,7 +94,7 @@ class Material:
         return sorted(pairs, key=lambda pair: (kinds.index(pair[0]), pair[1]))
 
     def save(self, figure: Figure, data: Sequence[pd.DataFrame], kind: str, caption: str, suffix: str = "") -> Drawn:
-        """Write a figure of this material."""
+        """Write a figure of this scope."""
         found = pd.concat(data, ignore_index=True)
         return save(figure, found, f"{kind}-{self.name}{suffix}", f"{self.text}{caption}", self.setting, self.folder)
 

@@ -20,8 +20,8 @@ from bench.images.decode import in_colour
 from bench.reports.figures.fonts import fit
 from bench.reports.figures.style import BLACK, BLUE, GREY, RC, VERMILLION
 
-COLUMNS, ROWS = 8, 6
-PER_PAGE = COLUMNS * ROWS
+ACROSS, DOWN = 8, 6
+PER_PAGE = ACROSS * DOWN
 PIXELS = 160  # longer side of a thumbnail
 LETTERS = 17  # of a class name, at the width of a column
 TILE = (1.16, 1.5)  # inches; the image takes a square of it
@@ -79,8 +79,8 @@ def _png(figure: Figure) -> bytes:
 
 
 def _page(tiles: Sequence[Tile], title: str) -> Figure:
-    rows = -(-len(tiles) // COLUMNS)
-    width, height = COLUMNS * TILE[0], rows * TILE[1] + HEAD
+    rows = -(-len(tiles) // ACROSS)
+    width, height = ACROSS * TILE[0], rows * TILE[1] + HEAD
     figure = Figure(figsize=(width, height))
     axes: Axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, width), ylim=(height, 0))
@@ -88,7 +88,7 @@ def _page(tiles: Sequence[Tile], title: str) -> Figure:
     axes.text(0.1, 0.2, title, fontsize=9, va="center", fontweight="bold")
     _legend(axes, tiles)
     for place, tile in enumerate(tiles):
-        _draw(axes, tile, place % COLUMNS * TILE[0], HEAD + place // COLUMNS * TILE[1])
+        _draw(axes, tile, place % ACROSS * TILE[0], HEAD + place // ACROSS * TILE[1])
     fit(figure)
     return figure
 

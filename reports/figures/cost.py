@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.reports.document import Drawn
-from bench.reports.figures.canvas import Material, seeds_text, small
+from bench.reports.figures.canvas import Scope, seeds_text, small
 from bench.reports.figures.panels import legend, legend_height, level, logarithmic
 from bench.reports.figures.style import TEXT_WIDTH, Look
 from bench.reports.frame import anchored
@@ -18,29 +18,29 @@ from bench.reports.tables.cost import cost_frame
 AXES = {"seconds": "Seconds per cell", "forward_passes": "Forward passes per cell"}
 
 
-def cost(material: Material) -> Iterator[Drawn]:
+def cost_figures(scope: Scope) -> Iterator[Drawn]:
     """Accuracy, the mean over the noise columns that every row of the setting has, against seconds and passes."""
-    found = cost_frame(material.part).merge(_spread(material.part), on="label", how="left")
-    found = found[found["label"].isin(list(material.looks)) & found["accuracy"].notna()]
+    found = cost_frame(scope.part).merge(_spread(scope.part), on="label", how="left")
+    found = found[found["label"].isin(list(scope.looks)) & found["accuracy"].notna()]
     costs = [name for name in AXES if (found[name] > 0).sum() > 1]
     if len(found) < 2 or not costs:
         return
-    figure = Figure(figsize=(TEXT_WIDTH, 2.2 + legend_height(material.looks, TEXT_WIDTH)), layout="constrained")
+    figure = Figure(figsize=(TEXT_WIDTH, 2.2 + legend_height(scope.looks, TEXT_WIDTH)), layout="constrained")
     panels = figure.subplots(1, len(costs), squeeze=False, sharey=True)[0]
     for axes, name in zip(panels, costs, strict=True):
-        _panel(axes, found, name, material.looks)
-    panels[0].set_ylabel(f"{material.measure} (%)")
-    legend(figure, list(panels), material.looks)
+        _panel(axes, found, name, scope.looks)
+    panels[0].set_ylabel(f"{scope.measure} (%)")
+    legend(figure, list(panels), scope.looks)
     common = int(found["common_columns"].max())
     over = "the one noise column" if common == 1 else f"the {common} noise columns"
     caption = (
-        f". {material.measure} after the last epoch, the mean over {over} that every row has, against the cost of a "
+        f". {scope.measure} after the last epoch, the mean over {over} that every row has, against the cost of a "
         f"cell (mean over its finished cells; logarithmic). {seeds_text(found['seeds'])}; bars: ± sample standard "
-        f"deviation of {small(material.measure)} over seeds; dotted: a row that trains nothing. Seconds hold for the "
+        f"deviation of {small(scope.measure)} over seeds; dotted: a row that trains nothing. Seconds hold for the "
         "machines in the records' provenance only."
     )
     terms = [str(name) for name in found.columns if str(name).startswith("steps_")]
-    yield material.save(figure, [found.drop(columns=terms)], "cost", caption)
+    yield scope.save(figure, [found.drop(columns=terms)], "cost", caption)
 
 
 def _panel(axes: Axes, found: pd.DataFrame, cost: str, looks: dict[str, Look]) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.reports.document import Drawn
-from bench.reports.figures.canvas import Material, nearest, parts_of, seeds_text, small, title
+from bench.reports.figures.canvas import Scope, nearest, parts_of, seeds_text, small, title
 from bench.reports.figures.panels import curve_panel, legend, legend_height, level
 from bench.reports.figures.style import COLUMN_WIDTH, TEXT_WIDTH
 from bench.reports.names import column_name
@@ -42,7 +42,7 @@ class _Curves:
     base: str = ""
 
 
-def memorization(material: Material) -> Iterator[Drawn]:
+def memorization(scope: Scope) -> Iterator[Drawn]:
     """What becomes of clean and mislabeled training samples over epochs."""
     quantities = {
         "memorized": "Memorized (%)",
@@ -54,23 +54,23 @@ def memorization(material: Material) -> Iterator[Drawn]:
         "Mislabeled training samples predicted as their given label (memorized), as their true one (recovered) and as "
         "another (neither), and accuracy on clean training samples, over epochs."
     )
-    return _figures(material, _Curves("memorization", quantities, words))
+    return _figures(scope, _Curves("memorization", quantities, words))
 
 
-def agreement(material: Material) -> Iterator[Drawn]:
+def agreement(scope: Scope) -> Iterator[Drawn]:
     """What can be seen of the training samples where nobody knows which are mislabeled."""
-    quantities = {"train_given_accuracy": "Agrees with\ngiven (%)", **_tested(material)}
+    quantities = {"train_given_accuracy": "Agrees with\ngiven (%)", **_tested(scope)}
     words = "Share of all training samples predicted as their given label, right or wrong, and "
-    return _figures(material, _Curves("agreement", quantities, f"{words}{_tested_words(material)}, over epochs."))
+    return _figures(scope, _Curves("agreement", quantities, f"{words}{_tested_words(scope)}, over epochs."))
 
 
-def learning(material: Material) -> Iterator[Drawn]:
+def learning(scope: Scope) -> Iterator[Drawn]:
     """What is reached on the test set over epochs, and how well calibrated it is."""
-    words = _tested_words(material)
-    return _figures(material, _Curves("learning", _tested(material), f"{words[:1].upper()}{words[1:]}, over epochs."))
+    words = _tested_words(scope)
+    return _figures(scope, _Curves("learning", _tested(scope), f"{words[:1].upper()}{words[1:]}, over epochs."))
 
 
-def splits(material: Material) -> Iterator[Drawn]:
+def splits(scope: Scope) -> Iterator[Drawn]:
     """How good the sets are that methods take to be clean, and the labels that they make up."""
     quantities = {
         "split_precision": "Precision (%)",
@@ -83,35 +83,35 @@ def splits(material: Material) -> Iterator[Drawn]:
         "their accuracy, over epochs."
     )
     dotted = "dotted: the precision of taking all samples"
-    return _figures(material, _Curves("splits", quantities, words, dotted, base="split_precision"))
+    return _figures(scope, _Curves("splits", quantities, words, dotted, base="split_precision"))
 
 
-def _tested(material: Material) -> dict[str, str]:
-    axis = material.measure.replace(" with ", "\nwith ")
+def _tested(scope: Scope) -> dict[str, str]:
+    axis = scope.measure.replace(" with ", "\nwith ")
     quantities = {"test_accuracy": f"{axis} (%)"}
-    if material.rows["test_truth"].all():
+    if scope.rows["test_truth"].all():
         quantities["test_calibration_error"] = "Calibration\nerror (%)"
     return quantities
 
 
-def _tested_words(material: Material) -> str:
-    words = small(material.measure)
-    return f"{words} and expected calibration error (15 bins)" if material.rows["test_truth"].all() else words
+def _tested_words(scope: Scope) -> str:
+    words = small(scope.measure)
+    return f"{words} and expected calibration error (15 bins)" if scope.rows["test_truth"].all() else words
 
 
-def _figures(material: Material, what: _Curves) -> Iterator[Drawn]:
+def _figures(scope: Scope, what: _Curves) -> Iterator[Drawn]:
     """Figures of at most `PANELS` columns, a kind of noise together where it can be."""
     leading = next(iter(what.quantities))
-    columns = material.columns(leading)
+    columns = scope.columns(leading)
     kept = thinned(columns)
     groups = [list(group) for _, group in itertools.groupby(kept, key=lambda column: column[0] if column[1] else "")]
     parts = list(parts_of(groups, PANELS))
     for index, part in enumerate(parts):
-        figure, data = _figure(material, part, what)
+        figure, data = _figure(scope, part, what)
         where = ", ".join(small(column_name(*column)) for column in part)
         left_out = " Further rates are left out." if len(kept) < len(columns) else ""
         caption = f", at {where}. {what.words} {seeds_text(data[0]['n'])}; {BANDS}; {what.dotted}.{left_out}"
-        yield material.save(figure, data, what.kind, caption, f"-{index + 1}" if len(parts) > 1 else "")
+        yield scope.save(figure, data, what.kind, caption, f"-{index + 1}" if len(parts) > 1 else "")
 
 
 def thinned(columns: Sequence[Column], most: int = MOST) -> list[Column]:
@@ -133,10 +133,10 @@ def thinned(columns: Sequence[Column], most: int = MOST) -> list[Column]:
     return kept
 
 
-def _figure(material: Material, columns: Sequence[Column], what: _Curves) -> tuple[Figure, list[pd.DataFrame]]:
-    present = [quantity for quantity in what.quantities if material.has(quantity)]
-    shown = set(material.levels.loc[material.levels["quantity"].isin(present), "label"])
-    looks = {label: chosen for label, chosen in material.looks.items() if label in shown}
+def _figure(scope: Scope, columns: Sequence[Column], what: _Curves) -> tuple[Figure, list[pd.DataFrame]]:
+    present = [quantity for quantity in what.quantities if scope.has(quantity)]
+    shown = set(scope.levels.loc[scope.levels["quantity"].isin(present), "label"])
+    looks = {label: chosen for label, chosen in scope.looks.items() if label in shown}
     width = TEXT_WIDTH if len(columns) > 1 else COLUMN_WIDTH
     height = 1.3 * len(present) + 0.35 + legend_height(looks, width)
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -145,10 +145,10 @@ def _figure(material: Material, columns: Sequence[Column], what: _Curves) -> tup
     for row, quantity in zip(grid, present, strict=True):
         row[0].set_ylabel(what.quantities[quantity])
         for axes, column in zip(row, columns, strict=True):
-            panel = material.at(quantity, column)
+            panel = scope.at(quantity, column)
             curve_panel(axes, panel, looks)
             if quantity == what.base:
-                level(axes, "All samples", _clean_share(material, column))
+                level(axes, "All samples", _clean_share(scope, column))
             data.append(panel)
         if quantity in FROM_ZERO:  # after all panels, because a limit once set no longer follows those that share it
             row[0].set_ylim(bottom=0)
@@ -161,9 +161,9 @@ def _figure(material: Material, columns: Sequence[Column], what: _Curves) -> tup
     return figure, data
 
 
-def _clean_share(material: Material, column: Column) -> float:
+def _clean_share(scope: Scope, column: Column) -> float:
     """The share of training samples whose label is right, in percent, the mean over the records of a column."""
     kind, rate = column
-    rows = material.rows
+    rows = scope.rows
     found = rows[(rows["noise"] == kind) & (rows["rate"] == rate) & (rows["subset"] == "all")]
     return float(100 * (1 - found["realised_rate"].mean()))

@@ -10,8 +10,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.reports.document import Drawn
-from bench.reports.figures.by_truth import ROWS, Number, by_truth
-from bench.reports.figures.canvas import Material, seeds_text
+from bench.reports.figures.by_truth import ROWS, Number, by_truth_figures
+from bench.reports.figures.canvas import Scope, seeds_text
 from bench.reports.figures.curves import thinned
 from bench.reports.figures.panels import epochs_axis, legend, legend_height, line_panel
 from bench.reports.figures.style import TEXT_WIDTH, Look, noise_looks
@@ -35,28 +35,28 @@ BY_TRUTH = (
 )
 
 
-def gates(material: Material) -> Iterator[Drawn]:
+def gate_figures(scope: Scope) -> Iterator[Drawn]:
     """How much of the image reaches the prompt, and whether that differs between clean and mislabeled samples."""
-    yield from _reach(material)
+    yield from _reach(scope)
     for number in BY_TRUTH:
-        yield from by_truth(material, number)
+        yield from by_truth_figures(scope, number)
 
 
-def _reach(material: Material) -> Iterator[Drawn]:
+def _reach(scope: Scope) -> Iterator[Drawn]:
     """Mean and spread of the gate and the image's share of the context; a row for each variant, the first three."""
-    levels = material.levels
+    levels = scope.levels
     gated = set(levels.loc[levels["quantity"] == "gate_mean", "label"])
-    labels = [label for label in material.looks if label in gated]
+    labels = [label for label in scope.looks if label in gated]
     if not labels:
         return
-    found = material.columns("gate_mean")
+    found = scope.columns("gate_mean")
     columns = thinned(found, LINES)[:LINES]
     looks = {column_name(*column): noise for column, noise in noise_looks(columns).items()}
-    quantities = [quantity for quantity in QUANTITIES if material.has(quantity)]
+    quantities = [quantity for quantity in QUANTITIES if scope.has(quantity)]
     rows = labels[:ROWS]
     height = 1.5 * len(rows) + 0.5 + legend_height(looks, TEXT_WIDTH)
     figure = Figure(figsize=(TEXT_WIDTH, height), layout="constrained")
-    data = _panels(figure, material, rows, quantities, columns, looks)
+    data = _panels(figure, scope, rows, quantities, columns, looks)
     more = f" The first {ROWS} of {len(labels)} variants." if len(labels) > ROWS else ""
     more += " Further kinds and rates are left out." if len(columns) < len(found) else ""
     caption = (
@@ -64,12 +64,12 @@ def _reach(material: Material) -> Iterator[Drawn]:
         "deviation over images, and the part of the context that differs between images (root mean squares, as a share "
         f"of the whole context). {seeds_text(data[0]['n'])}; bands: ± sample standard deviation.{more}"
     )
-    yield material.save(figure, data, "gates", caption)
+    yield scope.save(figure, data, "gates", caption)
 
 
 def _panels(
     figure: Figure,
-    material: Material,
+    scope: Scope,
     labels: Sequence[str],
     quantities: Sequence[str],
     columns: Sequence[Column],
@@ -80,7 +80,7 @@ def _panels(
     for row, label in zip(grid, labels, strict=True):
         for axes, quantity in zip(row, quantities, strict=True):
             for column in columns:
-                panel = material.at(quantity, column)
+                panel = scope.at(quantity, column)
                 rows = panel[panel["label"] == label].sort_values("epoch")
                 if len(rows):
                     line_panel(axes, rows, column_name(*column), looks[column_name(*column)])

@@ -11,15 +11,15 @@ import pandas as pd
 from matplotlib import style
 
 from bench.reports.document import Drawn
-from bench.reports.figures.accuracy import accuracy, gap, overview
-from bench.reports.figures.canvas import Material, Outcomes, levels_of, save
-from bench.reports.figures.cost import cost
+from bench.reports.figures.accuracy import accuracy_figures, gap, overview
+from bench.reports.figures.canvas import Outcomes, Scope, levels_of, save
+from bench.reports.figures.cost import cost_figures
 from bench.reports.figures.curves import agreement, learning, memorization, splits
 from bench.reports.figures.fonts import tell
-from bench.reports.figures.gates import gates
-from bench.reports.figures.losses import losses
+from bench.reports.figures.gates import gate_figures
+from bench.reports.figures.losses import loss_figures
 from bench.reports.figures.parallel import perform
-from bench.reports.figures.reliability import reliability
+from bench.reports.figures.reliability import reliability_figures
 from bench.reports.figures.style import RC
 from bench.reports.frame import truth_known
 from bench.reports.names import family
@@ -28,20 +28,20 @@ from bench.rows import FAMILIES
 
 __all__ = ["KINDS", "Drawn", "draw", "save"]
 
-Maker: TypeAlias = Callable[[Material], Iterator[Drawn]]
+Maker: TypeAlias = Callable[[Scope], Iterator[Drawn]]
 # In the order of the report; all settings get the first kinds before any gets the next.
 KINDS: Mapping[str, Maker] = {
     "overview": overview,
-    "accuracy": accuracy,
+    "accuracy": accuracy_figures,
     "memorization": memorization,
     "agreement": agreement,
-    "cost": cost,
+    "cost": cost_figures,
     "learning": learning,
     "gap": gap,
-    "reliability": reliability,
-    "losses": losses,
+    "reliability": reliability_figures,
+    "losses": loss_figures,
     "splits": splits,
-    "gates": gates,
+    "gates": gate_figures,
 }
 NEEDS_TRUTH = frozenset({"overview", "memorization", "losses", "splits", "learning"})
 SHOWS = {  # the curve without which there is no such figure
@@ -88,8 +88,8 @@ def draw(
             left_out.append("no figure was drawn, because of --figures 0; without it they are drawn")
         return []
     tell([*frame["label"], *map(str, frame["noise"])])  # once, before there are several processes
-    materials = list(_materials(frame, curves, folder, outcomes))
-    wanted = [(kind, material) for kind in KINDS for material in materials if _wanted(kind, material)]
+    scopes = list(_scopes(frame, curves, folder, outcomes))
+    wanted = [(kind, scope) for kind in KINDS for scope in scopes if _wanted(kind, scope)]
     drawn, done = perform([partial(_make, *pair) for pair in wanted], most, processes)
     if left_out is not None:
         left_out += _told(wanted[done:], most)
@@ -97,36 +97,34 @@ def draw(
     return sorted(drawn, key=lambda figure: (figure.setting, order.index(figure.kind)))
 
 
-def _make(kind: str, material: Material) -> list[Drawn]:
+def _make(kind: str, scope: Scope) -> list[Drawn]:
     with style.context(["default", RC]):
-        return list(KINDS[kind](material))
+        return list(KINDS[kind](scope))
 
 
-def _told(left: Sequence[tuple[str, Material]], most: int) -> list[str]:
+def _told(left: Sequence[tuple[str, Scope]], most: int) -> list[str]:
     """A line for each kind of figure that was left."""
     why = f"a report has about {most} figures at most unless --figures asks for more"
     settings: dict[str, dict[str, None]] = {}
-    for kind, material in left:
-        settings.setdefault(kind, {})[material.name] = None
+    for kind, scope in left:
+        settings.setdefault(kind, {})[scope.name] = None
     return [f"{kind}: not drawn, because {why}: {', '.join(names)}" for kind, names in settings.items()]
 
 
-def _wanted(kind: str, material: Material) -> bool:
+def _wanted(kind: str, scope: Scope) -> bool:
     """Whether a kind of figure can be drawn of some rows at all."""
-    if kind in SHOWS and not material.has(SHOWS[kind]):
+    if kind in SHOWS and not scope.has(SHOWS[kind]):
         return False
-    return kind not in (WITHOUT_TRUTH if truth_known(material.part) else NEEDS_TRUTH)
+    return kind not in (WITHOUT_TRUTH if truth_known(scope.part) else NEEDS_TRUTH)
 
 
-def _materials(
-    frame: pd.DataFrame, curves: pd.DataFrame, folder: Path, outcomes: Outcomes | None
-) -> Iterator[Material]:
+def _scopes(frame: pd.DataFrame, curves: pd.DataFrame, folder: Path, outcomes: Outcomes | None) -> Iterator[Scope]:
     for setting, part in settings(frame):
         levels = levels_of(curves[curves["setting"] == setting])
         for suffix, words, rows in _families(part):
             seen = levels[levels["label"].isin(set(rows["label"]))]
             name, text = setting + suffix, describe(part) + words
-            yield Material(setting, name, text, measured(part), part, rows, seen, folder, outcomes)
+            yield Scope(setting, name, text, measured(part), part, rows, seen, folder, outcomes)
 
 
 def _families(part: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:

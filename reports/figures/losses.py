@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from bench.reports.document import Drawn
-from bench.reports.figures.canvas import Material, one_of_each, seeds_text, small, title
+from bench.reports.figures.canvas import Scope, one_of_each, seeds_text, small, title
 from bench.reports.figures.panels import BESIDE, box_panel, curve_panel, legend, legend_height
 from bench.reports.figures.style import COLUMN_WIDTH, TEXT_WIDTH
 from bench.reports.names import column_name
@@ -23,18 +23,18 @@ QUANTILES = {"p5": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95}
 GROUPS = ("Correctly labeled", "Mislabeled")
 
 
-def losses(material: Material) -> Iterator[Drawn]:
+def loss_figures(scope: Scope) -> Iterator[Drawn]:
     """Boxes of the last losses, and below them the area under the ROC curve over epochs; one rate of each kind."""
-    columns = one_of_each(material.columns("loss_auroc"), KINDS)
+    columns = one_of_each(scope.columns("loss_auroc"), KINDS)
     if not columns:
         return
-    boxes = [_boxes(material, column) for column in columns]
+    boxes = [_boxes(scope, column) for column in columns]
     drawn = any(len(box) for box in boxes)
-    labels = [label for label in material.looks if any((box["label"] == label).any() for box in boxes)]
+    labels = [label for label in scope.looks if any((box["label"] == label).any() for box in boxes)]
     narrow = len(columns) == 1 and max(map(len, labels), default=0) <= BESIDE
     width = COLUMN_WIDTH if narrow else TEXT_WIDTH
     heights = [*([0.45 + 0.27 * len(labels)] if drawn else []), 1.5]
-    height = sum(heights) + 0.5 + legend_height([*material.looks, *GROUPS], width)
+    height = sum(heights) + 0.5 + legend_height([*scope.looks, *GROUPS], width)
     figure = Figure(figsize=(width, height), layout="constrained")
     grid = figure.subplots(len(heights), len(columns), squeeze=False, sharey="row", height_ratios=heights)
     data = []
@@ -43,10 +43,10 @@ def losses(material: Material) -> Iterator[Drawn]:
         if drawn:
             box_panel(grid[0, index], boxes[index], labels, GROUPS)
             data.append(boxes[index].assign(panel="losses"))
-        data.append(_apart(grid[-1, index], material, column))
+        data.append(_apart(grid[-1, index], scope, column))
     grid[-1, 0].set_ylabel("AUROC")
-    legend(figure, list(grid.flat), material.looks)
-    yield material.save(figure, data, "losses", _caption(columns, drawn, data[-1]["n"]))
+    legend(figure, list(grid.flat), scope.looks)
+    yield scope.save(figure, data, "losses", _caption(columns, drawn, data[-1]["n"]))
 
 
 def _caption(columns: Sequence[Column], boxes: bool, seeds: pd.Series[int]) -> str:
@@ -65,22 +65,22 @@ def _caption(columns: Sequence[Column], boxes: bool, seeds: pd.Series[int]) -> s
     )
 
 
-def _apart(axes: Axes, material: Material, column: Column) -> pd.DataFrame:
-    panel = material.at("loss_auroc", column)
-    curve_panel(axes, panel, material.looks, top=1.0)
+def _apart(axes: Axes, scope: Scope, column: Column) -> pd.DataFrame:
+    panel = scope.at("loss_auroc", column)
+    curve_panel(axes, panel, scope.looks, top=1.0)
     axes.set_xlabel("Epoch")
     return panel.assign(panel="auroc")
 
 
-def _boxes(material: Material, column: Column) -> pd.DataFrame:
+def _boxes(scope: Scope, column: Column) -> pd.DataFrame:
     """Percentiles of the last losses of correctly labeled and mislabeled samples, by label, over all seeds."""
     kind, rate = column
-    rows = material.rows
+    rows = scope.rows
     rows = rows[(rows["noise"] == kind) & (rows["rate"] == rate) & (rows["status"] == "done")]
     found: list[dict[str, Any]] = []
-    for label in material.looks if material.outcomes else []:
+    for label in scope.looks if scope.outcomes else []:
         keys = rows.loc[rows["label"] == label, "key"]
-        values, wrong = _last([material.outcomes(str(key)) for key in keys]) if material.outcomes else _last([])
+        values, wrong = _last([scope.outcomes(str(key)) for key in keys]) if scope.outcomes else _last([])
         for group, mask in zip(GROUPS, (~wrong, wrong), strict=True):
             if mask.any():
                 points = np.quantile(values[mask], list(QUANTILES.values()))

@@ -16,7 +16,7 @@ from bench.reports.figures.canvas import save, svg
 from bench.reports.figures.style import RC, TEXT_WIDTH, look
 from bench.reports.names import column_name
 from bench.reports.statistics.friedman import ALPHA, MEAN, Ranking
-from bench.reports.tables.averages import Group
+from bench.reports.tables.averages import DatasetGroup
 
 SHOWN = 24  # methods whose names stand apart
 LINE = 0.17  # inches of one line of names
@@ -24,7 +24,7 @@ ABOVE = 2.9  # lines above the axis: its numbers, and the critical difference
 LETTER = 0.068  # inches of one letter of a name, at most
 
 
-def draw_ranks(group: Group, ranking: Ranking, folder: Path) -> Drawn | None:
+def draw_ranks(group: DatasetGroup, ranking: Ranking, folder: Path) -> Drawn | None:
     """Write the diagram and its data; None where methods are more than `SHOWN`."""
     if len(ranking.ranks) > SHOWN:
         return None
@@ -43,7 +43,7 @@ def ranks_svg(ranking: Ranking, colors: Mapping[str, str]) -> str:
         return svg(diagram(ranking, colors))
 
 
-def colors_of(group: Group, ranking: Ranking) -> dict[str, str]:
+def colors_of(group: DatasetGroup, ranking: Ranking) -> dict[str, str]:
     """Give each label of a ranking its colour in all figures."""
     rows = group.rows.drop_duplicates("label")
     return {
@@ -99,7 +99,7 @@ def _scale(axes: Axes, ranks: pd.Series[float], difference: float) -> None:
     )
 
 
-def caption(group: Group, ranking: Ranking) -> str:
+def caption(group: DatasetGroup, ranking: Ranking) -> str:
     """Say what the diagram shows."""
     if ranking.column == MEAN:
         where = "mean accuracy over the noise columns"

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from bench.reports.document import Drawn
-from bench.reports.figures.canvas import Material, chosen, small, title
+from bench.reports.figures.canvas import Scope, chosen, small, title
 from bench.reports.figures.style import COLUMN_WIDTH, GREY, TEXT_WIDTH, Look
 from bench.reports.names import column_name
 from bench.reports.tables.columns import Column
@@ -28,27 +28,27 @@ NO_BREAK = "\u2011"  # a hyphen that no line ends with
 TICKS = (0, 25, 50, 75, 100)
 
 
-def reliability(material: Material) -> Iterator[Drawn]:
+def reliability_figures(scope: Scope) -> Iterator[Drawn]:
     """Accuracy in bins of confidence, a diagram for each label, at the column that stands for all."""
-    columns = material.columns("test_calibration_error")
-    if not columns or not material.rows["test_truth"].all():
+    columns = scope.columns("test_calibration_error")
+    if not columns or not scope.rows["test_truth"].all():
         return
     column = chosen(columns)
-    found = {label: _bins(material, label, column) for label in material.looks}
+    found = {label: _bins(scope, label, column) for label in scope.looks}
     shown = {label: bins for label, bins in found.items() if len(bins)}
     if shown:
-        figure = _figure(shown, material.looks)
-        yield material.save(figure, list(shown.values()), "reliability", _caption(column, list(shown.values())))
+        figure = _figure(shown, scope.looks)
+        yield scope.save(figure, list(shown.values()), "reliability", _caption(column, list(shown.values())))
 
 
-def _bins(material: Material, label: str, column: Column) -> pd.DataFrame:
+def _bins(scope: Scope, label: str, column: Column) -> pd.DataFrame:
     """One row for each bin, over all seeds: samples, their share, confidence and accuracy in percent; and of the runs
     their number, mean calibration error and its sample standard deviation. Empty where nothing was kept.
     """
-    rows = material.rows
+    rows = scope.rows
     rows = rows[(rows["noise"] == column[0]) & (rows["rate"] == column[1]) & (rows["label"] == label)]
     done = rows[rows["status"] == "done"]
-    kept = {str(key): material.outcomes(str(key)) for key in done["key"]} if material.outcomes else {}
+    kept = {str(key): scope.outcomes(str(key)) for key in done["key"]} if scope.outcomes else {}
     kept = {key: one for key, one in kept.items() if one.keys() >= NEEDED and len(one["test_correct"])}
     if not kept:
         return pd.DataFrame()

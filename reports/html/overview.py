@@ -12,8 +12,7 @@ from typing import Any
 import pandas as pd
 
 from bench.records.record import Record
-from bench.reports.names import REFERENCE, SIGNS, column_name, identifiable, noise_name, noise_order
-from bench.reports.output.front_page import unfinished
+from bench.reports.names import REFERENCE, column_name, identifiable, noise_name, noise_order
 from bench.reports.tables.columns import as_dicts
 from bench.reports.tables.summary import describe, measured, settings, summarize
 from bench.reports.tables.ties import Judged, judge
@@ -40,7 +39,7 @@ class Best:
 
 
 @dataclass(frozen=True)
-class Setting:
+class SettingOverview:
     """One setting in words and counts."""
 
     name: str
@@ -54,13 +53,13 @@ class Setting:
     best: tuple[Best, ...]
 
 
-def settings_of(frame: pd.DataFrame) -> list[Setting]:
-    """The settings, in the order of the tables."""
+def overviews(frame: pd.DataFrame) -> list[SettingOverview]:
+    """Summarize each setting, in the order of the tables."""
     return [_setting(name, part) for name, part in settings(frame)]
 
 
 def oracles(frame: pd.DataFrame, records: Sequence[Record]) -> list[tuple[str, str]]:
-    """Each oracle row with what it was told."""
+    """List the oracle rows with what each was told."""
     facts = {record.key: record.oracle for record in records}
     told: dict[str, set[str]] = {}
     for key, label in frame.loc[frame["section"] == "oracle", ["key", "label"]].itertuples(index=False, name=None):
@@ -68,31 +67,8 @@ def oracles(frame: pd.DataFrame, records: Sequence[Record]) -> list[tuple[str, s
     return [(label, ", ".join(sorted(fact.replace("_", " ") for fact in found))) for label, found in told.items()]
 
 
-def missing(frame: pd.DataFrame) -> list[dict[str, str]]:
-    """Cells without a number, those of one row, status and reason together."""
-    found = []
-    for (setting, label, status, reason), group in unfinished(frame).groupby(
-        ["setting", "label", "status", "reason"], sort=False
-    ):
-        cells = []
-        for (noise, rate), seeds in group.groupby(["noise", "rate"], sort=False)["seed"]:
-            plural = "s" if len(seeds) > 1 else ""
-            cells.append(f"{column_name(str(noise), float(str(rate)))} (seed{plural} {', '.join(map(str, seeds))})")
-        words = SIGNS[status][1] if status in SIGNS else "not run" if status == "missing" else status
-        found.append(
-            {
-                "setting": str(setting),
-                "label": str(label),
-                "status": str(words),
-                "cells": "; ".join(cells),
-                "reason": str(reason),
-            }
-        )
-    return found
-
-
 def environments(records: Sequence[Record]) -> list[dict[str, Any]]:
-    """The distinct code states, versions and machines with the number of cells that ran there, the commonest first."""
+    """Count the cells per code state, versions and machine, the commonest first."""
     counts: Counter[tuple[str, ...]] = Counter()
     for record in records:
         known = record.provenance
@@ -105,7 +81,7 @@ def environments(records: Sequence[Record]) -> list[dict[str, Any]]:
 
 
 def span(records: Sequence[Record]) -> str:
-    """When the first cell began and the last one ended; empty where nobody knows."""
+    """Say when the first cell began and the last one ended; empty where nobody knows."""
     begun = [str(record.provenance["started"]) for record in records if record.provenance.get("started")]
     ended = [str(record.provenance["finished"]) for record in records if record.provenance.get("finished")]
     return f"{_minute(min(begun))} to {_minute(max(ended))}" if begun and ended else ""
@@ -115,18 +91,18 @@ def _minute(moment: str) -> str:
     return moment.replace("T", " ").replace("+00:00", " UTC")
 
 
-def _setting(name: str, part: pd.DataFrame) -> Setting:
+def _setting(name: str, part: pd.DataFrame) -> SettingOverview:
     kinds = part[["noise", "rate"]].drop_duplicates()["noise"].value_counts(sort=False)
     done, seeds = int((part["status"] == "done").sum()), sorted({int(seed) for seed in part["seed"]})
     columns = ", ".join(f"{noise_name(str(kind))} ({count})" if count > 1 else noise_name(str(kind))
                         for kind, count in kinds.items())  # fmt: skip
     shown = ", ".join(map(str, seeds)) if len(seeds) <= 10 else f"{len(seeds)} seeds"
     words, rows = describe(part), int(part["label"].nunique())
-    return Setting(name, words, measured(part), rows, columns, shown, done, len(part), _best(part))
+    return SettingOverview(name, words, measured(part), rows, columns, shown, done, len(part), _best(part))
 
 
 def _best(part: pd.DataFrame) -> tuple[Best, ...]:
-    """Per noise column the best trained method (`bench.reports.tables.ties`); none where nothing is ranked."""
+    """Find the best trained method per noise column (`bench.reports.tables.ties`); none where nothing is ranked."""
     summary = summarize(part)
     known = {
         (row["label"], row["noise"], float(row["rate"])): row
@@ -149,7 +125,7 @@ def _best(part: pd.DataFrame) -> tuple[Best, ...]:
 
 
 def _near(judged: Judged) -> str:
-    """Which methods seeds do not tell from the first."""
+    """Name the methods that seeds do not tell from the first."""
     if len(judged.labels) == 1:
         return "no other method"
     if judged.seeds == 1:

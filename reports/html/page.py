@@ -4,71 +4,50 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from bench.records.record import Record
-from bench.reports.document import Chapter, Code, Ranks, Table, Words
+from bench.reports.document import Code, Emphasis, Ranks, Table, Words
 from bench.reports.figures.ranks import ranks_svg
 from bench.reports.figures.style import look
-from bench.reports.frame import truth_known
+from bench.reports.front_page import ALL_FINISHED, FrontPage
 from bench.reports.html.columns import cell_columns, detail_columns, embedded
 from bench.reports.html.curves import Thinning, curve_block, thinning
-from bench.reports.html.overview import Setting, environments, missing, oracles, settings_of, span
+from bench.reports.html.overview import SettingOverview, environments, oracles, overviews, span
 from bench.reports.names import SIGNS, noise_name
-from bench.reports.output.front_page import AS_NOISY, UNKNOWN, reading
-from bench.reports.tables.summary import settings
 
 HERE = Path(__file__).parent
 SCRIPTS = ("data", "theme", "tables", "chart", "curves", "cells", "cell", "main")
-_EMPHASIS = re.compile(r"(\*\*?)(.+?)\1")
 
 
-def page(
-    frame: pd.DataFrame,
-    records: Sequence[Record],
-    tables: Sequence[Table],
-    problems: Sequence[str] = (),
-    chapters: Sequence[Chapter] = (),
-) -> str:
-    """The report as the text of one HTML file without outside resources.
+def html_page(frame: pd.DataFrame, records: Sequence[Record], front: FrontPage) -> str:
+    """Render the report as one HTML file without outside resources.
 
     Args:
         frame: of `bench.reports.frame.tidy`.
         records: those it was made of; others are ignored.
-        tables: to be shown, of any kind; captions and notes are plain text.
-        problems: a line per file of the store that is no record.
-        chapters: what `report.md` says of statistics and published numbers; their tables are among `tables`.
+        front: the front page; captions, notes and sentences are plain text.
     """
     by_key = {record.key: record for record in records}
     chosen = [by_key[key] for key in frame["key"]]
     thin = thinning(chosen)
-    names = [name for name, _ in settings(frame)]
-    own = {name: [table for table in tables if table.setting == name] for name in names}
-    others = [table for table in tables if table.setting not in names]
     context = {
-        "frame": _counts(frame),
-        "reading": _emphasized(reading(frame).partition("** ")[2]),
-        "settings": (overviews := settings_of(frame)),
-        "tables": own,
-        "others": others,
-        "places": _places(own, others),
-        "chapters": chapters,
-        "remarks": {name: _remarks(part) for name, part in settings(frame)},
+        "front": front,
+        "overviews": (shown := overviews(frame)),
+        "places": _places(front),
         "oracles": oracles(frame, chosen),
-        "missing": missing(frame),
-        "problems": list(problems),
+        "all_finished": ALL_FINISHED,
         "environments": environments(chosen),
         "span": span(chosen),
         "thinning": thin.sentence(),
-        "signs": {status: words for status, (_, words) in SIGNS.items()},
-        "blocks": _blocks(frame, chosen, overviews, thin),
+        "blocks": _blocks(frame, chosen, shown, thin),
         "style": _raw("vendor/uPlot.min.css") + _raw("page.css"),
         "licence": _text("vendor/uPlot.LICENSE"),
         "uplot": _raw("vendor/uPlot.iife.min.js"),
@@ -83,9 +62,9 @@ def page(
 
 
 def _blocks(
-    frame: pd.DataFrame, records: Sequence[Record], settings: Sequence[Setting], thin: Thinning
+    frame: pd.DataFrame, records: Sequence[Record], settings: Sequence[SettingOverview], thin: Thinning
 ) -> dict[str, Markup]:
-    """The data of the script, by the id of its element; each is parsed when it is first needed."""
+    """Collect the data of the script, by the id of its element; each is parsed when it is first needed."""
     looks = {
         label: look(method, variant, section)
         for label, method, variant, section in zip(
@@ -114,22 +93,10 @@ def _dash(dash: Any) -> list[float]:
     return [] if dash == "-" else [1.0, 1.5] if dash == ":" else list(dash[1])
 
 
-def _counts(frame: pd.DataFrame) -> dict[str, int]:
-    return {"cells": len(frame), **{str(status): int(n) for status, n in frame["status"].value_counts().items()}}
-
-
-def _remarks(part: pd.DataFrame) -> list[str]:
-    """What holds for the data of one setting."""
-    right = bool(part["test_truth"].all())
-    test = "accuracy on the test set" if right else "agreement with the given test labels"
-    texts = [] if truth_known(part) else [UNKNOWN.format(test=test)]
-    return [*texts, *([] if right else [AS_NOISY]), *(text for text in part["notes"].drop_duplicates() if text)]
-
-
-def _places(own: Mapping[str, Sequence[Table]], others: Sequence[Table]) -> dict[str, str]:
-    """The id of each table's element, by the table's name."""
-    found = {t.name: f"table-{i}-{j}" for i, tables in enumerate(own.values()) for j, t in enumerate(tables)}
-    return found | {table.name: f"table-more-{j}" for j, table in enumerate(others)}
+def _places(front: FrontPage) -> dict[str, str]:
+    """Give each table's element an id, by the table's name."""
+    found = {t.name: f"table-{i}-{j}" for i, s in enumerate(front.settings) for j, t in enumerate(s.tables)}
+    return found | {table.name: f"table-more-{j}" for j, table in enumerate(front.others)}
 
 
 def _picture(ranks: Ranks) -> str:
@@ -139,25 +106,20 @@ def _picture(ranks: Ranks) -> str:
 
 
 def _said(words: Words) -> Markup:
-    """The pieces of a sentence, code as such."""
-    pieces = [Markup("<code>{}</code>").format(p) if isinstance(p, Code) else escape(p) for p in words]
-    return Markup("").join(pieces)
+    """Mark up the pieces of a sentence."""
+    tags = {Code: Markup("<code>{}</code>"), Emphasis: Markup("<em>{}</em>")}
+    return Markup("").join(tags.get(type(piece), Markup("{}")).format(piece) for piece in words)
 
 
 def _minus(text: str) -> str:
-    """A number with a minus sign for its hyphen."""
+    """Write a number with a minus sign for its hyphen."""
     return f"\u2212{text[1:]}" if re.match(r"-\d", text) else text
 
 
 def _heads(table: Table) -> list[tuple[str, int]]:
-    """The groups of a table's columns with their widths; none where no column has one."""
+    """List the groups of a table's columns with their widths; none where no column has one."""
     groups = [(group, len(list(members))) for group, members in groupby(group for group, _ in table.head)]
     return groups if any(group for group, _ in groups) else []
-
-
-def _emphasized(text: str) -> Markup:
-    """Plain text in which `*` and `**` mark emphasis."""
-    return Markup(_EMPHASIS.sub(r"<em>\2</em>", str(escape(text))))  # noqa: S704 - escaped before
 
 
 def _raw(name: str) -> Markup:

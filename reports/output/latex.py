@@ -19,14 +19,14 @@ _LATEX = {
 }  # fmt: skip
 
 
-def latex(table: Table) -> str:
-    r"""One or more `table` floats, `ROWS_PER_PAGE` rows each, that need `booktabs` alone; to be used with `\input`."""
+def latex_table(table: Table) -> str:
+    r"""Render one or more `table` floats, `ROWS_PER_PAGE` rows each, for `\input`; they need `booktabs` alone."""
     pages = list(_pages(table.sections))
     return "\n".join(_float(table, page, i, len(pages)) for i, page in enumerate(pages))
 
 
 def escape_latex(text: str) -> str:
-    """Plain text for LaTeX. A character that pdfTeX's default fonts lack becomes its code point.
+    """Escape plain text for LaTeX. A character that pdfTeX's default fonts lack becomes its code point.
 
     >>> escape_latex("a_b 50 %")
     'a\\\\_b 50 \\\\%'
@@ -46,7 +46,7 @@ def _tex_entry(entry: Entry) -> str:
 
 
 def _pages(sections: tuple[Section, ...]) -> Iterator[tuple[Section, ...]]:
-    """The sections cut into pages; a section that goes on keeps its title."""
+    """Cut sections into pages; a section that goes on keeps its title."""
     rows = [(index, row) for index, section in enumerate(sections) for row in section.rows]
     for start in range(0, len(rows), ROWS_PER_PAGE):
         page = rows[start : start + ROWS_PER_PAGE]
@@ -57,7 +57,7 @@ def _pages(sections: tuple[Section, ...]) -> Iterator[tuple[Section, ...]]:
 
 
 def _float(table: Table, sections: tuple[Section, ...], page: int, pages: int) -> str:
-    """One float; `page` counts from 0."""
+    """Render one float; `page` counts from 0."""
     width = len(table.head) + 1
     part = f" (Part {page + 1} of {pages}.)" if pages > 1 else ""
     body: list[str] = []
@@ -88,7 +88,7 @@ def _float(table: Table, sections: tuple[Section, ...], page: int, pages: int) -
 
 
 def _size(table: Table) -> str:
-    """The largest font size at which the widest row fits about a page's width."""
+    """Choose the largest font size at which the widest row fits about a page's width."""
     rows = [row for section in table.sections for row in section.rows]
     texts = [
         [name, *(entry.printed + entry.spread for row in rows for entry in row.entries[index : index + 1])]
@@ -108,7 +108,7 @@ def _tex_row(row: Row) -> str:
 
 
 def _stacked(text: str, span: int) -> str:
-    """A heading over `span` columns, on several lines where one would stretch the last of them."""
+    """Break a heading over `span` columns into lines where one would stretch the last of them."""
     lines = [escape_latex(line) for line in textwrap.wrap(text, HEADING * span, break_long_words=False)]
     stacked = r" \\ ".join(lines)
     return rf"\begin{{tabular}}[b]{{@{{}}c@{{}}}}{stacked}\end{{tabular}}" if len(lines) > 1 else stacked

@@ -5,12 +5,41 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from bench.reports.document import Chapter, Code, Drawn, Entry, Passage, Table
+from bench.reports.document import Chapter, Code, Drawn, Emphasis, Entry, Passage, Table
+from bench.reports.figures.kinds import KINDS as FIGURE_KINDS
+from bench.reports.front_page import ALL_FINISHED, FrontPage
+from bench.reports.names import SIGNS
+
+
+def markdown_report(front: FrontPage) -> str:
+    """Render `report.md`: how to read it, per setting figures and tables, the chapters, and what did not finish."""
+    lines = ["# Report", "", front.lead, "", f"**How to read this.** {_markdown(front.reading)}", ""]
+    for setting in front.settings:
+        lines += [f"## {escape_markdown(setting.title)}", ""]
+        lines += [" ".join(map(escape_markdown, setting.remarks)), ""] if setting.remarks else []
+        for kind in FIGURE_KINDS:
+            lines += [line for figure in setting.figures if figure.kind == kind for line in _figure(figure)]
+            lines += [line for table in setting.tables if table.kind == kind for line in (markdown_table(table), "")]
+    files = [f"- {_markdown(words)}" for words in front.files]
+    return "\n".join([*lines, *markdown_lines(front.chapters), *_unfinished(front), "## Files", "", *files, ""])
+
+
+def _unfinished(front: FrontPage) -> list[str]:
+    """Render one line per row of a table, status and reason, with the cells it holds for."""
+    lines = [f"## {front.unfinished_title}", "", *(f"- {escape_markdown(problem)}" for problem in front.problems)]
+    if not front.unfinished and not front.problems:
+        return [*lines, ALL_FINISHED, ""]
+    for row in front.unfinished:
+        text = f"{row.label}, {row.setting}: {row.status} at {', '.join(row.columns)}"
+        text += f", because {row.reason}." if row.status == SIGNS["skipped"][1] else f". {row.reason}"
+        lines.append(f"- {escape_markdown(' '.join(text.split()))}")
+    return [*lines, ""]
 
 
 def markdown_lines(chapters: Iterable[Chapter]) -> tuple[str, ...]:
-    """The lines of `report.md`: every user's text escaped, tables in full. What a passage's table says itself, in its
-    caption or notes, is not said twice.
+    """Render chapters, every user's text escaped, tables in full.
+
+    What a passage's table says itself, in its caption or notes, is not said twice.
     """
     lines: list[str] = []
     for chapter in chapters:
@@ -24,7 +53,7 @@ def _passage(passage: Passage) -> list[str]:
     said = {text for table in passage.tables for text in (*table.caption, *table.notes)}
     lines = [f"### {escape_markdown(passage.title)}", ""]
     lines += [line for told in passage.told if "".join(told) not in said for line in (_markdown(told), "")]
-    lines += [line for table in passage.tables for line in (markdown(table), "")]
+    lines += [line for table in passage.tables for line in (markdown_table(table), "")]
     lines += _figure(passage.ranks.figure) if passage.ranks and passage.ranks.figure else []
     lines += [f"**{escape_markdown(passage.before_list)}**", ""] if passage.before_list else []
     lines += [*(f"- {escape_markdown(item)}" for item in passage.items), *([""] if passage.items else [])]
@@ -42,14 +71,24 @@ def _figure(figure: Drawn) -> list[str]:
 
 
 def _markdown(words: Sequence[str]) -> str:
-    return "".join(f"`{piece}`" if isinstance(piece, Code) else escape_markdown(piece) for piece in words)
+    return "".join(map(_piece, words))
+
+
+def _piece(piece: str) -> str:
+    match piece:
+        case Code():
+            return f"`{piece}`"
+        case Emphasis():
+            return f"*{escape_markdown(piece)}*"
+        case _:
+            return escape_markdown(piece)
 
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|#~])")
 
 
-def markdown(table: Table) -> str:
-    """A pipe table under its caption, notes below; every user's text escaped."""
+def markdown_table(table: Table) -> str:
+    """Render a pipe table under its caption, notes below; every user's text escaped."""
     columns = [f"{group} {name}".strip() for group, name in table.head]
     lines = [f"**{escape_markdown(' '.join(table.caption))}**", "", _pipe(["", *map(escape_markdown, columns)])]
     lines.append("| --- |" + " ---: |" * len(columns))
@@ -68,7 +107,7 @@ def _pipe(cells: list[str]) -> str:
 
 
 def escape_markdown(text: str) -> str:
-    """Plain text for Markdown, inside a table too."""
+    """Escape plain text for Markdown, inside a table too."""
     return _MARKDOWN.sub(r"\\\1", text)
 
 

@@ -20,7 +20,7 @@ from bench.limits import Value
 from bench.records.cell import Cell
 from bench.records.record import Record
 from bench.reports.frame import Defaults
-from bench.reports.published.numbers import Budget, Number, Published, numbers
+from bench.reports.published.numbers import Budget, Number, Published, published_numbers
 from bench.reports.tables.columns import as_dicts
 from bench.reports.tables.summary import settings, summarize
 from bench.variants import parse_variant, variant_text
@@ -28,7 +28,7 @@ from bench.variants import parse_variant, variant_text
 SAME, NEARLY, REPEATED, NONE = "same protocol", "nearly", "repeated", "not compared"
 STATED = {"epochs": "epochs", "batch_size": "batch size", "learning_rate": "learning rate"}
 DEFAULT_MODE = "coop"  # the default mode of every data set that has modes: the splits of CoOp's authors
-COLUMNS = (
+MATCH_COLUMNS = (
     "setting", "grade", "reason", "dataset", "noise", "rate", "label", "ours", "ours_sd", "ours_n", "published",
     "published_sd", "published_seeds", "difference", "reading", "differences", "doubt", "published_as", "source",
     "venue", "reference", "table", "sheet", "seen", "through", "published_noise", "published_shots",
@@ -55,8 +55,10 @@ class Ours:
     defaults: dict[str, Value]
 
 
-def beside(frame: pd.DataFrame, records: Iterable[Record], published: Published, defaults: Defaults) -> pd.DataFrame:
-    """One row (of `COLUMNS`) per setting, published number of its data set, and row of ours that it is compared with.
+def comparisons(
+    frame: pd.DataFrame, records: Iterable[Record], published: Published, defaults: Defaults
+) -> pd.DataFrame:
+    """Match published numbers with ours: one row per setting, number of its data set, and row that it is compared with.
 
     A number that is compared with none has one row, with the reason. `label` is the reader's name of our row, `sheet`
     the table's key in the file, accuracies and differences are in percent and points, `differences` and `doubt` are
@@ -68,7 +70,7 @@ def beside(frame: pd.DataFrame, records: Iterable[Record], published: Published,
         defaults: the methods' default options.
     """
     cells = {record.key: record.cell for record in records}
-    known = numbers(published)
+    known = published_numbers(published)
     rows: list[dict[str, Any]] = []
     for setting, part in settings(frame):
         ours = _ours(setting, part, cells, defaults)
@@ -76,7 +78,7 @@ def beside(frame: pd.DataFrame, records: Iterable[Record], published: Published,
         for number in known:
             if number.dataset == base:
                 rows += _compared(number, ours, setting, published.replication.points)
-    return pd.DataFrame(rows, columns=list(COLUMNS))
+    return pd.DataFrame(rows, columns=list(MATCH_COLUMNS))
 
 
 def _ours(setting: str, part: pd.DataFrame, cells: dict[str, Cell], defaults: Defaults) -> list[Ours]:
@@ -95,7 +97,7 @@ def _ours(setting: str, part: pd.DataFrame, cells: dict[str, Cell], defaults: De
 
 
 def _compared(number: Number, ours: Sequence[Ours], setting: str, usual: float) -> list[dict[str, Any]]:
-    """The rows of one number in one setting."""
+    """Match one number with the rows of one setting."""
     if number.unusable or number.restated or not number.method:
         return [_row(number, setting, *_listed(number))]
     same = [own for own in ours if own.cell.method == number.method]
@@ -135,7 +137,7 @@ def _match(number: Number, own: Ours, usual: float) -> dict[str, Any]:
 
 
 def reading(difference: float, spreads: Sequence[float], usual: float) -> str:
-    """What a difference in points means.
+    """Read a difference in points.
 
     "within seeds": at most twice the larger of the standard deviations that are known; else "within replication": at
     most the usual error of one; else "above" or "below".
@@ -152,7 +154,7 @@ def reading(difference: float, spreads: Sequence[float], usual: float) -> str:
 
 
 def obstacle(number: Number, own: Ours) -> tuple[int, str] | None:
-    """The first known contradiction between two protocols: its place in the order, and a text; None without one."""
+    """Find the first contradiction between two protocols: its place in the order and a text; None without one."""
     checks = (_split, _noise, _backbone, _shots, _method, _selection, _budget, _options, _rate, _finished)
     for place, check in enumerate(checks):
         if text := check(number, own):
@@ -161,7 +163,7 @@ def obstacle(number: Number, own: Ours) -> tuple[int, str] | None:
 
 
 def differences(number: Number, own: Ours) -> tuple[str, ...]:
-    """What is not stated, or differs without forbidding the comparison; doubts about the number apart."""
+    """List what is not stated or differs without forbidding the comparison; doubts about the number apart."""
     cell, sheet, budget = own.cell, number.sheet, number.budget
     found = list(number.caveats)
     missing = [
@@ -240,7 +242,7 @@ def _budget(number: Number, own: Ours) -> str:
 
 
 def _options(number: Number, own: Ours) -> str:
-    """Options that the published name fixes; what it leaves open is a difference, and faithful is one by itself."""
+    """Compare the options that the published name fixes; those it leaves open, and faithful, are differences."""
     there = {**own.defaults, **number.options}
     free = (*number.unstated, "faithful")
     changed = {n: v for n, v in own.cell.options.items() if n not in free and n in there and v != there[n]}
@@ -265,7 +267,7 @@ def _short(value: object) -> str:
 
 
 def _row(number: Number, setting: str, grade: str, reason: str) -> dict[str, Any]:
-    """What holds for a number whether it is compared or not."""
+    """Fill the columns that do not depend on a comparison."""
     sheet, source, row = number.sheet, number.source, number.row
     return {
         "setting": setting,

@@ -23,7 +23,7 @@ class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Method(_Strict):
+class PublishedMethod(_Strict):
     """What a published name stands for: a variant here, or nothing; and options of it that are not stated."""
 
     variant: str = ""
@@ -51,7 +51,7 @@ class Replication(_Strict):
     largest: float
 
 
-class Source(_Strict):
+class Publication(_Strict):
     """A paper, or a repository."""
 
     name: str
@@ -61,7 +61,7 @@ class Source(_Strict):
     repository: str = ""
 
     @model_validator(mode="after")
-    def _somewhere(self) -> Source:
+    def _somewhere(self) -> Publication:
         if bool(self.arxiv) == bool(self.repository):
             raise ValueError("a source has either arxiv or repository")
         return self
@@ -86,7 +86,7 @@ class Caveat(_Strict):
     datasets: tuple[str, ...] = ()
     noise: tuple[str, ...] = ()
 
-    def holds(self, row: Row) -> bool:
+    def holds(self, row: PublishedRow) -> bool:
         """Whether it is about this row."""
         sides = ((self.methods, row.method), (self.datasets, row.dataset), (self.noise, row.noise))
         return all(not names or name in names for names, name in sides)
@@ -114,7 +114,7 @@ class Sheet(_Strict):
     caveats: tuple[Caveat, ...] = ()
 
 
-class Row(_Strict):
+class PublishedRow(_Strict):
     """Numbers of one method on one data set: names as published, rates in [0, 1), accuracy and spread in percent."""
 
     dataset: str
@@ -130,7 +130,7 @@ class Row(_Strict):
     doubt: tuple[str, ...] = ()
 
     @model_validator(mode="after")
-    def _aligned(self) -> Row:
+    def _aligned(self) -> PublishedRow:
         count = len(self.accuracy)
         if count != (1 if self.rates is None else len(self.rates)) or count != len(self.std or self.accuracy):
             raise ValueError("rates, accuracy and std differ in length")
@@ -155,13 +155,13 @@ class Published(_Strict):
 
     dataset: dict[str, str]
     backbone: dict[str, str]
-    method: dict[str, Method]
+    method: dict[str, PublishedMethod]
     doubt: dict[str, Doubt]
     replication: Replication
     left_out: tuple[LeftOut, ...]
-    source: dict[str, Source]
+    source: dict[str, Publication]
     table: dict[str, Sheet]
-    rows: dict[str, tuple[Row, ...]]
+    rows: dict[str, tuple[PublishedRow, ...]]
 
     @model_validator(mode="after")
     def _explained(self) -> Published:
@@ -201,8 +201,8 @@ class Number:
 
     table: str
     sheet: Sheet
-    source: Source
-    row: Row
+    source: Publication
+    row: PublishedRow
     dataset: str
     method: str
     options: dict[str, Value]
@@ -222,12 +222,12 @@ class Number:
 
 @lru_cache(maxsize=1)
 def load() -> Published:
-    """The packaged file."""
+    """Load the packaged numbers."""
     return parse(FILE.read_text(encoding="utf-8"))
 
 
 def parse(text: str) -> Published:
-    """The text of such a file.
+    """Parse the text of such a file.
 
     Raises:
         ValueError: it is no TOML, or not of this form.
@@ -235,8 +235,8 @@ def parse(text: str) -> Published:
     return Published.model_validate(tomllib.loads(text))
 
 
-def numbers(published: Published) -> tuple[Number, ...]:
-    """Every number, in the file's order."""
+def published_numbers(published: Published) -> tuple[Number, ...]:
+    """List every number, in the file's order."""
     found: list[Number] = []
     places: dict[str, set[object]] = defaultdict(set)
     for table, rows in published.rows.items():
@@ -248,7 +248,7 @@ def numbers(published: Published) -> tuple[Number, ...]:
     return tuple(found)
 
 
-def _number(published: Published, table: str, row: Row, index: int, places: dict[str, set[object]]) -> Number:
+def _number(published: Published, table: str, row: PublishedRow, index: int, places: dict[str, set[object]]) -> Number:
     sheet, method = published.table[table], published.method[row.method]
     variant = parse_variant(method.variant) if method.variant else None
     given = sheet.budget if not sheet.budget_of or row.method in sheet.budget_of else Budget()
@@ -278,13 +278,13 @@ def _number(published: Published, table: str, row: Row, index: int, places: dict
 
 
 def _place(number: Number) -> object:
-    """What two tables that print the same number agree in."""
+    """Name what two tables that print the same number agree in."""
     row = number.row
     return number.dataset, number.noise, number.rate, number.shots, number.backbone, number.method or row.method
 
 
-def _sample(sheet: Sheet, row: Row, index: int) -> float:
-    """The printed spread as a sample standard deviation."""
+def _sample(sheet: Sheet, row: PublishedRow, index: int) -> float:
+    """Convert the printed spread into a sample standard deviation."""
     if row.std is None:
         return math.nan
     if sheet.deviation == "population" and row.seeds and row.seeds > 1:

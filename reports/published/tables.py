@@ -1,31 +1,21 @@
-"""Published numbers beside ours, as tables and as a part of `report.md`."""
+"""Tables of published numbers beside ours."""
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from string import ascii_lowercase
 from typing import Any
 
 import pandas as pd
 
-from bench import dataset_name
-from bench.records.record import Record
-from bench.reports.document import Chapter, Code, Entry, Passage, Row, Section, Table, Words, in_pieces
-from bench.reports.frame import Defaults
-from bench.reports.output.markdown import markdown_lines
-from bench.reports.published.match import NEARLY, NONE, REPEATED, SAME, beside
-from bench.reports.published.numbers import Number, Published, Replication, load, numbers
+from bench.reports.document import Entry, Row, Section, Table
+from bench.reports.published.match import NEARLY, SAME
+from bench.reports.published.numbers import Replication
 from bench.reports.tables.columns import Column, Maker, as_dicts, column_sets, difference_text, entries_of, head, only
-from bench.reports.tables.summary import describe, settings, usual_seeds
-from bench.variants import variant_text
+from bench.reports.tables.summary import describe, usual_seeds
 
-GRID = "paper"
-EXAMPLE = "caltech101"  # its data set
-PAPER = frozenset({"none", "symmetric", "asymmetric"})  # its kinds of noise
 PAIR = ["label", "sheet", "published_as", "published_epochs"]  # our row and the published one
 MOST = 12  # sections of a table that fit on a page
 MARKS = {"within seeds": "s", "within replication": "r"}
@@ -44,63 +34,10 @@ SEEN = {
     "read-me": "the repository's read-me",
     "thread": "an issue thread",
 }
-INTRO = """\
-Numbers that others have printed, logged or quoted, from `reports/published/numbers.toml`, which says of each how it is
-known. A number stands beside ours only where nothing known of its protocol contradicts ours; what is not stated, or
-differs all the same, is named under the table. None of them is a target: others drew other shots and other wrong
-labels."""
 
 
-_SOME = "Published numbers on {data} that are not compared, {count}, and why:"
-_NOTHING = "None of the {count} published numbers on {data} can be compared with these cells:"
-
-
-@dataclass(frozen=True)
-class Part:
-    """What statistics and published numbers add to a report: tables, chapters, and frames by the name of their file."""
-
-    tables: tuple[Table, ...] = ()
-    chapters: tuple[Chapter, ...] = ()
-    files: dict[str, pd.DataFrame] = field(default_factory=dict)
-
-    @property
-    def lines(self) -> tuple[str, ...]:
-        """The chapters as lines of Markdown."""
-        return markdown_lines(self.chapters)
-
-
-def published_part(
-    frame: pd.DataFrame, records: Sequence[Record], defaults: Defaults, published: Published | None = None
-) -> Part:
-    """Tables, section and files for the settings of a report.
-
-    Args:
-        frame: of `bench.reports.frame.tidy`.
-        records: those that it was made of.
-        defaults: the methods' default options.
-        published: the published numbers; None for the packaged ones.
-    """
-    published = published or load()
-    held = beside(frame, records, published, defaults)
-    compared = held[held["grade"].isin((SAME, NEARLY))]
-    files = {} if held.empty else {"published": held}
-    passages: list[Passage] = []
-    tables: list[Table] = []
-    datasets = {record.key: record.cell.dataset for record in records}
-    for setting, part in settings(frame):
-        mine = compared[compared["setting"] == setting]
-        made = [] if mine.empty else _tables(part, _ordered(part, mine), published.replication)
-        tables += made
-        if made:
-            files[f"published-{setting}"] = mine
-        told = ((summary(mine),),) if made else ()
-        rest = _rest(datasets[part["key"].iloc[0]], held[held["setting"] == setting], published)
-        passages.append(Passage(describe(part), told, tuple(made), None, *rest))
-    return Part(tuple(tables), (Chapter("Published numbers", in_pieces(INTRO), tuple(passages)),), files)
-
-
-def _tables(part: pd.DataFrame, mine: pd.DataFrame, usual: Replication) -> list[Table]:
-    """The tables of a setting: one, or one per kind of noise where it is wide, cut where it is long."""
+def published_tables(part: pd.DataFrame, mine: pd.DataFrame, usual: Replication) -> list[Table]:
+    """Make the tables of a setting: one per noise kind where they are wide, cut where they are long."""
     made: list[Table] = []
     taken: set[Column] = set()  # the clean column stands in the first table alone
     for suffix, found in column_sets(mine):
@@ -116,7 +53,7 @@ def _tables(part: pd.DataFrame, mine: pd.DataFrame, usual: Replication) -> list[
 def _table(
     part: pd.DataFrame, groups: Sequence[pd.DataFrame], columns: Sequence[Column], suffix: str, usual: Replication
 ) -> Table:
-    """One section per group, which is a row of ours beside one published table."""
+    """Make a table of one section per group, a row of ours beside one published table."""
     setting, shown = str(part["setting"].iloc[0]), pd.concat(groups)
     letters = _letters(shown["differences"])
     n = usual_seeds(shown.rename(columns={"ours_n": "n"}))
@@ -132,14 +69,14 @@ def _table(
     return Table("published", setting, f"published-{setting}{suffix}", head(columns), sections, caption, notes)
 
 
-def _ordered(part: pd.DataFrame, mine: pd.DataFrame) -> pd.DataFrame:
-    """The comparisons in the order of our rows, and of the file within a row."""
+def ordered(part: pd.DataFrame, mine: pd.DataFrame) -> pd.DataFrame:
+    """Sort comparisons by our rows, and by the file within a row."""
     rank = {label: index for index, label in enumerate(part["label"].drop_duplicates())}
     return mine.sort_values("label", key=lambda labels: labels.map(rank), kind="stable")
 
 
 def summary(mine: pd.DataFrame) -> str:
-    """How the compared numbers lie, in a plain sentence."""
+    """Say in a sentence how the compared numbers lie."""
     counts = Counter(mine["reading"])
     told = ", ".join(f"{counts[name]} {words}" for name, words in WORDS.items() if counts[name])
     same = int((mine["grade"] == SAME).sum())
@@ -153,14 +90,14 @@ def summary(mine: pd.DataFrame) -> str:
 
 
 def _letters(joined: Iterable[str]) -> dict[str, str]:
-    """A letter for each text of difference, in order of appearance."""
+    """Give each text of difference a letter, in order of appearance."""
     texts = dict.fromkeys(text for cell in joined for text in cell.split("; ") if text)
     names = [*ascii_lowercase, *(a + b for a in ascii_lowercase for b in ascii_lowercase)]
     return dict(zip(texts, names, strict=False))
 
 
 def _section(rows: pd.DataFrame, columns: Sequence[Column], letters: dict[str, str], n: int) -> Section:
-    """Build our row, the published row, their difference, and codes of protocol differences."""
+    """Stack our row, the published row, and their difference with codes of protocol differences."""
     first = rows.iloc[0]
     told = {letters[text] for cell in rows["differences"] for text in cell.split("; ") if text}
     names = ", ".join(sorted(told, key=lambda name: (len(name), name)))
@@ -187,7 +124,7 @@ def _difference(row: Mapping[str, Any]) -> Entry:
 
 
 def _legend(shown: pd.DataFrame, places: int, n: int, usual: Replication) -> list[str]:
-    """What the signs mean, those that occur."""
+    """Explain the signs that occur."""
     error = (
         f"the usual error of a replication (others' run of NLPrompt's own code differs from its table by "
         f"{usual.mean_absolute:g} points in the mean and {usual.largest:g} at most, over {usual.cells} cells)"
@@ -207,7 +144,7 @@ def _legend(shown: pd.DataFrame, places: int, n: int, usual: Replication) -> lis
 
 
 def _provenance(shown: pd.DataFrame) -> list[str]:
-    """Where the numbers of each published table are known from."""
+    """Name the source of each published table."""
     notes = []
     for row in as_dicts(shown.drop_duplicates("sheet")):
         seeds = sorted({int(n) for n in shown.loc[shown["sheet"] == row["sheet"], "published_seeds"].dropna()})
@@ -216,52 +153,3 @@ def _provenance(shown: pd.DataFrame) -> list[str]:
         where = ", ".join(filter(None, (row["venue"], row["reference"])))
         notes.append(f"{row['source']}, {row['table']}: {where}; {SEEN[row['seen']]}{through}{runs}.")
     return notes
-
-
-def _rest(dataset: str, held: pd.DataFrame, published: Published) -> tuple[str, tuple[str, ...], tuple[Words, ...]]:
-    """Why the other numbers of a data set are not compared, as a sentence before a list and its items, and what would
-    have to be run where few are.
-    """
-    data = dataset_name.shown(dataset)
-    if held.empty:
-        have = sorted({*published.dataset.values()} - {""})
-        _, advice = _advice(EXAMPLE, published)
-        text = f"No published number is on {data}, so there is nothing to compare with. There are some on "
-        return "", (), ((f"{text}{', '.join(have)}. ", *advice),)
-    left = held[held["grade"].isin((NONE, REPEATED))]
-    opening = (_SOME if len(left) < len(held) else _NOTHING).format(count=len(left), data=data)
-    counts = left.groupby(["source", "table", "reason"], sort=False).size().reset_index(name="count")
-    items = tuple(f"{row['count']} of {row['source']}, {row['table']}: {row['reason']}" for row in as_dicts(counts))
-    possible, advice = _advice(dataset_name.base(dataset), published)
-    few = 2 * (len(held) - len(left)) <= possible
-    return opening if items else "", items, (advice,) if few else ()
-
-
-def _advice(dataset: str, published: Published) -> tuple[int, Words]:
-    """How many numbers of a data set one run could be compared with, at most, and its command."""
-    known = [x for x in numbers(published) if x.dataset == dataset and x.method and x.noise and x.backbone]
-    known = [
-        x for x in known if isinstance(x.shots, int) and not (x.unusable or x.restated or x.sheet.seen == "quoted")
-    ]
-    if not known:
-        return 0, ("No run would change that: what is known of these numbers does not suffice.",)
-    place = Counter(map(_place, known)).most_common(1)[0][0]
-    chosen = [x for x in known if _place(x) == place]
-    epochs = Counter(x.budget.epochs for x in chosen if x.budget.epochs).most_common(1)
-    chosen = [x for x in chosen if x.budget.epochs in (None, *(count for count, _ in epochs))]
-    kinds, rates = dict.fromkeys(x.noise for x in chosen), sorted({x.rate for x in chosen if x.rate})
-    sets = {"dataset": dataset, "backbone": str(place[0]), "shots": str(place[1])}
-    if not PAPER.issuperset(kinds):
-        sets["noise"] = ",".join(kinds)
-        sets |= {"rate": ",".join(f"{rate:g}" for rate in rates)} if rates else {}
-        sets |= {"epochs": str(epochs[0][0])} if all(x.budget.epochs for x in chosen) else {}
-    sets["method"] = ",".join(dict.fromkeys(variant_text(x.method, x.options) for x in chosen))
-    command = " ".join(f"--set {name}={shlex.quote(value)}" for name, value in sets.items())
-    count = f"{len(chosen)} of the published numbers on {dataset}"
-    run = Code(f"bench run --grid {GRID} {command}")
-    return len(chosen), (run, f" gives cells that {count} can be compared with.")
-
-
-def _place(number: Number) -> tuple[object, ...]:
-    """Backbone, shots, and whether the number's table has the grid's kinds of noise."""
-    return number.backbone, number.shots, PAPER.issuperset(number.sheet.noise.values())

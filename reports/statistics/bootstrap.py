@@ -7,7 +7,7 @@ import pandas as pd
 from scipy import stats
 
 from bench.reports.document import Entry, Section, Table
-from bench.reports.tables.averages import BY, Group
+from bench.reports.tables.averages import BY, DatasetGroup
 from bench.reports.tables.columns import column_sets, head, rows_of
 
 FEWEST_BOOTSTRAP = 5  # data sets of a bootstrap: 126 different draws; of 4 there are 35, too few for 2.5 % tails
@@ -15,8 +15,8 @@ DRAWS = 2000
 SEED = 20260
 
 
-def bootstrap_frame(group: Group) -> pd.DataFrame:
-    """Per row and column the average over data sets and its 95 % bootstrap interval, `low` to `high`.
+def bootstrap_frame(group: DatasetGroup) -> pd.DataFrame:
+    """Average each row and column over data sets, with a 95 % bootstrap interval, `low` to `high`.
 
     Percentiles over `DRAWS` draws of the data sets, from a fixed generator: the same records give the same intervals.
     Empty where the data sets are fewer than `FEWEST_BOOTSTRAP`. Rows that lack a data set are left out.
@@ -37,8 +37,8 @@ def bootstrap_frame(group: Group) -> pd.DataFrame:
     )
 
 
-def bootstrap_tables(group: Group, found: pd.DataFrame) -> list[Table]:
-    """The intervals, methods by noise."""
+def bootstrap_tables(group: DatasetGroup, found: pd.DataFrame) -> list[Table]:
+    """Make the tables of intervals, methods by noise."""
     tables = []
     for suffix, columns in column_sets(found) if len(found) else []:
         rows = rows_of(

@@ -15,7 +15,7 @@ from scipy import stats
 
 from bench.reports.document import Entry, Row, Section, Table
 from bench.reports.names import UNCHANGED, column_name
-from bench.reports.tables.averages import Group
+from bench.reports.tables.averages import DatasetGroup
 from bench.reports.tables.columns import Column, columns_of, only
 
 ALPHA = 0.05
@@ -53,7 +53,7 @@ class Ranking:
         return int((self.pairs.to_numpy()[upper] < ALPHA).sum()) if self.p < ALPHA else 0
 
 
-def rankings(group: Group) -> list[Ranking]:
+def rankings(group: DatasetGroup) -> list[Ranking]:
     """One per column in which three methods or more have a number on every data set, the mean over the noise columns
     first; none where data sets or methods are too few, see `reason`.
     """
@@ -66,14 +66,14 @@ def rankings(group: Group) -> list[Ranking]:
     noisy = [column for column in wide if column[0] not in UNCHANGED]
     together = {MEAN: by_data_set(means, noisy)} if len(noisy) > 1 else {}
     return [
-        friedman(values, column, tuple(sorted(set(labels) - set(values))))
+        friedman_test(values, column, tuple(sorted(set(labels) - set(values))))
         for column, values in {**together, **wide}.items()
         if len(values.columns) > 2
     ]
 
 
-def reason(group: Group, methods: int) -> str:
-    """Why there is no test over the data sets of a group; empty where there is one."""
+def reason(group: DatasetGroup, methods: int) -> str:
+    """Say why a group has no test over its data sets; empty where it has."""
     count = len(group.datasets)
     if group.rows.empty:
         return f"No noise column was run on every one of {', '.join(group.datasets)}, so nothing is averaged over them."
@@ -92,7 +92,7 @@ def reason(group: Group, methods: int) -> str:
 
 
 def verdict(ranking: Ranking) -> str:
-    """What the tests of one column establish, in a sentence."""
+    """Say in a sentence what the tests of one column establish."""
     size = f"{len(ranking.ranks)} methods on {ranking.datasets} data sets, {spoken(ranking.column)}"
     found = f"chi-squared {ranking.statistic:.1f}, p {_p(ranking.p) if ranking.p < 0.001 else f'= {_p(ranking.p)}'}"
     if ranking.p >= ALPHA:
@@ -106,7 +106,7 @@ def verdict(ranking: Ranking) -> str:
 
 
 def by_data_set(means: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
-    """Data sets by labels: means over columns, of the labels that have all columns on all data sets."""
+    """Average over columns, data sets by labels, those labels that have every column on every data set."""
     chosen = only(means, columns)
     wide = chosen.pivot_table(index="dataset", columns=["label", "noise", "rate"], values="last", sort=False)
     whole = wide.dropna(axis=1).T.groupby(level="label", sort=False)
@@ -114,8 +114,8 @@ def by_data_set(means: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
     return whole.mean().T[list(counts[counts == len(columns)].index)]
 
 
-def friedman(values: pd.DataFrame, column: Column = MEAN, left_out: tuple[str, ...] = ()) -> Ranking:
-    """The tests of a table of data sets by labels, higher values better."""
+def friedman_test(values: pd.DataFrame, column: Column = MEAN, left_out: tuple[str, ...] = ()) -> Ranking:
+    """Test a table of data sets by labels, higher values better."""
     import scikit_posthocs  # takes seconds to import, and few reports have the data sets for it
 
     count, methods = values.shape
@@ -130,7 +130,7 @@ def friedman(values: pd.DataFrame, column: Column = MEAN, left_out: tuple[str, .
 
 
 def ranking_frame(name: str, found: Sequence[Ranking]) -> pd.DataFrame:
-    """One row per test and pair of methods: mean ranks, critical difference, and the two p."""
+    """List mean ranks, critical difference and both p, one row per test and pair of methods."""
     rows = [
         {
             "group": name, "noise": r.column[0], "rate": r.column[1], "datasets": r.datasets, "methods": len(r.ranks),
@@ -144,8 +144,8 @@ def ranking_frame(name: str, found: Sequence[Ranking]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def ranking_table(group: Group, found: Sequence[Ranking]) -> Table:
-    """The tests of a group, a row per column."""
+def ranking_table(group: DatasetGroup, found: Sequence[Ranking]) -> Table:
+    """Make the table of a group's tests, a row per column."""
     texts = ("Methods", "Chi-squared", "p", "Critical difference", "Pairs apart", "Best mean rank")
     rows = []
     for r in found:
@@ -171,12 +171,12 @@ def ranking_table(group: Group, found: Sequence[Ranking]) -> Table:
 
 
 def spoken(column: Column) -> str:
-    """A noise column, or the mean over them, as sentences name it."""
+    """Name a noise column, or the mean over them, in a sentence."""
     return "the mean over the noise columns" if column == MEAN else column_name(*column)
 
 
 def title(column: Column) -> str:
-    """A noise column, or the mean over them, as tables name it."""
+    """Name a noise column, or the mean over them, in a table."""
     return "Mean over noise columns" if column == MEAN else column_name(*column)
 
 

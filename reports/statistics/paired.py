@@ -23,11 +23,11 @@ ALPHA = 0.05
 SIGNED_RANKS = 6  # the fewest pairs at which a two-sided Wilcoxon signed-rank test can fall below 5 %: 2/2^6
 APART = "*"
 PAIR = ["noise", "rate", "seed", "mask"]
-COLUMNS = ["setting", "noise", "rate", "label", "against", "n", "difference", "sd", "low", "high", "p", "p_holm"]
+TEST_COLUMNS = ["setting", "noise", "rate", "label", "against", "n", "difference", "sd", "low", "high", "p", "p_holm"]
 
 
 def baseline(part: pd.DataFrame) -> str | None:
-    """The label that the trained methods of a setting are compared with: CoOp's, else the first row's; None of one."""
+    """Choose the label that trained methods are compared with: CoOp's, else the first row's; None of one."""
     trained = part[part["section"] == "method"]
     plain = trained[trained["variant"] == BASELINE]
     labels = [*plain["label"], *trained["label"]]
@@ -35,14 +35,14 @@ def baseline(part: pd.DataFrame) -> str | None:
 
 
 def paired_frame(frame: pd.DataFrame) -> pd.DataFrame:
-    """Per setting, noise column and trained method its difference from the baseline, in points.
+    """Test each trained method against the baseline, per setting and noise column, in points.
 
     Columns: `n` pairs of the same seed and wrong labels, mean `difference` and its sample standard deviation, the 95 %
     interval `low` to `high` and two-sided `p` of a paired t-test (NaN below two pairs), and `p_holm`, corrected after
     Holm over all tests of the setting. Columns in which labels cannot identify the truth are left out.
     """
     found = [_setting(setting, part, against) for setting, part in settings(frame) if (against := baseline(part))]
-    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=COLUMNS)
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=TEST_COLUMNS)
 
 
 def _setting(setting: str, part: pd.DataFrame, against: str) -> pd.DataFrame:
@@ -54,11 +54,11 @@ def _setting(setting: str, part: pd.DataFrame, against: str) -> pd.DataFrame:
     grouped = both.groupby(["noise", "rate", "label"], sort=False)["difference"]
     table = grouped.agg(n="count", difference="mean", sd="std").reset_index()
     table = table.assign(setting=setting, against=against)
-    return table.assign(**t_test(table["n"], table["difference"], table["sd"]))[COLUMNS]
+    return table.assign(**t_test(table["n"], table["difference"], table["sd"]))[TEST_COLUMNS]
 
 
 def t_test(n: pd.Series[int], mean: pd.Series[float], sd: pd.Series[float]) -> dict[str, np.ndarray]:
-    """Interval, p and Holm's p of paired t-tests from the differences' number, mean and standard deviation.
+    """Compute interval, p and Holm's p of paired t-tests from number, mean and sd of the differences.
 
     A standard deviation below `bench.statistics.SMALLEST_SD` is not believed: accuracies are whole numbers of test
     images, so that two seeds differ by the same number now and then, and would be certain of it.
@@ -73,7 +73,7 @@ def t_test(n: pd.Series[int], mean: pd.Series[float], sd: pd.Series[float]) -> d
 
 
 def holm(p: np.ndarray) -> np.ndarray:
-    """Probabilities corrected for their number after Holm (1979, Scand. J. Statist. 6, 65-70); NaN are no tests."""
+    """Correct p-values for their number after Holm (1979, Scand. J. Statist. 6, 65-70); NaN are no tests."""
     known = np.flatnonzero(~np.isnan(p))
     ordered = known[np.argsort(p[known], kind="stable")]
     corrected = np.full(len(p), np.nan)
@@ -82,7 +82,7 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 
 def paired_tables(frame: pd.DataFrame, tests: pd.DataFrame) -> list[Table]:
-    """The differences from the baseline, methods by noise, of the settings that have a test."""
+    """Make the tables of differences from the baseline, of the settings that have a test."""
     tables = []
     for setting, part in settings(frame):
         mine = tests[tests["setting"] == setting]
@@ -124,7 +124,7 @@ def _legend(tests: pd.DataFrame, columns: list[Column]) -> list[str]:
 
 
 def sentence(tests: pd.DataFrame) -> str:
-    """What the tests of a setting separate, and where seeds are few, what they could not."""
+    """Say what the tests of a setting separate, and what few seeds could not."""
     known = tests[tests["p"].notna()]
     if known.empty:
         return "No method has two seeds in common with another on the same wrong labels, so nothing can be tested."

@@ -18,14 +18,14 @@ from bench.reports.document import Entry, Section, Table
 from bench.reports.names import UNCHANGED
 from bench.reports.statistics.friedman import MEAN, MOST, by_data_set, spoken, title
 from bench.reports.statistics.paired import ALPHA, APART, SIGNED_RANKS, baseline, holm
-from bench.reports.tables.averages import Group
+from bench.reports.tables.averages import DatasetGroup
 from bench.reports.tables.columns import Column, columns_of, difference_text, only, rows_of
 
 SHOWN = 6  # columns of the table; the CSV has them all
 
 
-def signed_ranks(group: Group) -> pd.DataFrame:
-    """One row per column and pair of trained methods that have a number on every data set.
+def signed_ranks(group: DatasetGroup) -> pd.DataFrame:
+    """Test each pair of trained methods that have a number on every data set, per column.
 
     Of more than `MOST` methods only the pairs with the baseline. Columns: `difference`, the mean over data sets of
     first minus second in points; `above` and `below`, data sets on which first is the better and the worse; two-sided
@@ -46,7 +46,7 @@ def signed_ranks(group: Group) -> pd.DataFrame:
 
 
 def _pairs(values: pd.DataFrame, column: Column, against: str | None) -> pd.DataFrame:
-    """All pairs of a table of data sets by labels, the baseline always as the second."""
+    """Test all pairs of a table of data sets by labels, the baseline as the second."""
     labels = sorted(values, key=lambda label: label == against)
     rows = []
     for first, second in combinations(labels, 2):
@@ -70,14 +70,14 @@ def _pairs(values: pd.DataFrame, column: Column, against: str | None) -> pd.Data
 
 
 def signed_rank_p(difference: np.ndarray) -> float:
-    """Two-sided p of Wilcoxon's signed-rank test, [n]; ranks of zeros are dropped after Pratt (1959), 1 if all are."""
+    """Compute the two-sided p of Wilcoxon's signed-rank test, [n]; zeros after Pratt (1959), 1 if all are."""
     if not difference.any():
         return 1.0
     return float(stats.wilcoxon(difference, zero_method="pratt").pvalue)
 
 
-def signed_rank_table(group: Group, found: pd.DataFrame) -> list[Table]:
-    """Methods by columns: the mean difference from the baseline; no table where nothing was tested."""
+def signed_rank_table(group: DatasetGroup, found: pd.DataFrame) -> list[Table]:
+    """Make the table of mean differences from the baseline; none where nothing was tested."""
     tests = _with_baseline(found)
     if tests.empty:
         return []
@@ -109,7 +109,7 @@ def _entry(row: Mapping[str, Any]) -> Entry:
 
 
 def signed_rank_words(found: pd.DataFrame) -> str:
-    """What the tests establish of the first column, in a sentence; empty where nothing was tested."""
+    """Say what the tests of the first column establish; empty where nothing was tested."""
     tests = _with_baseline(found)
     if tests.empty:
         return ""

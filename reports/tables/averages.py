@@ -24,7 +24,7 @@ BY = ["section", "method", "label", "noise", "rate"]
 
 
 @dataclass(frozen=True)
-class Group:
+class DatasetGroup:
     """Settings that differ in nothing but the data set.
 
     Attributes:
@@ -95,8 +95,8 @@ class Group:
         return judge(self.seeds)
 
 
-def groups(frame: pd.DataFrame) -> Iterator[Group]:
-    """The groups of at least two data sets, of one mode of splits, shots, backbone, budget and all else.
+def dataset_groups(frame: pd.DataFrame) -> Iterator[DatasetGroup]:
+    """Group the settings of at least two data sets that agree in mode of splits, shots, backbone, budget and all else.
 
     What was run under one name with several contents is no data set more for each, and left out.
     """
@@ -119,7 +119,7 @@ def groups(frame: pd.DataFrame) -> Iterator[Group]:
             yield _group(name, describe(first).partition(", ")[2], rows, twice)
 
 
-def _group(name: str, words: str, rows: pd.DataFrame, twice: tuple[str, ...]) -> Group:
+def _group(name: str, words: str, rows: pd.DataFrame, twice: tuple[str, ...]) -> DatasetGroup:
     datasets = tuple(dict.fromkeys(map(str, rows["dataset"])))
     counts = rows.groupby(["noise", "rate"])["dataset"].nunique()
     everywhere = {column for column, count in counts.items() if count == len(datasets)}
@@ -127,16 +127,16 @@ def _group(name: str, words: str, rows: pd.DataFrame, twice: tuple[str, ...]) ->
     beyond = tuple(column for column in columns if not identifiable(*column))
     partial = tuple(column for column in columns if column not in everywhere and column not in beyond)
     kept = [column for column in columns if column not in {*beyond, *partial}]
-    return Group(name, words, datasets, only(anchored(rows), kept), partial, beyond, twice)
+    return DatasetGroup(name, words, datasets, only(anchored(rows), kept), partial, beyond, twice)
 
 
-def average_tables(group: Group) -> list[Table]:
-    """Averages and mean ranks, methods by noise; one table, or one per noise kind where it is wide."""
+def average_tables(group: DatasetGroup) -> list[Table]:
+    """Make the tables of averages and mean ranks: one, or one per noise kind where it is wide."""
     summary = group.averages
     return [_table(group, summary, columns, suffix) for suffix, columns in column_sets(summary) if len(summary)]
 
 
-def _table(group: Group, summary: pd.DataFrame, columns: Sequence[Column], suffix: str) -> Table:
+def _table(group: DatasetGroup, summary: pd.DataFrame, columns: Sequence[Column], suffix: str) -> Table:
     chosen = only(summary, columns)
     n = usual_seeds(chosen)
     judged = {column: found for column, found in group.judged.items() if column in set(columns)}
@@ -174,12 +174,12 @@ def _spread(n: int, summary: pd.DataFrame) -> list[str]:
     return spread_text(n, summary, " of the average over data sets")
 
 
-def _ranks(group: Group, columns: Sequence[Column]) -> tuple[Section, ...]:
+def _ranks(group: DatasetGroup, columns: Sequence[Column]) -> tuple[Section, ...]:
     rows = rows_of(group.ranks, columns, lambda row: Entry(row["rank"], text=f"{row['rank']:.2f}"))
     return (Section("Mean rank over data sets", rows),) if rows else ()
 
 
-def _left_out(group: Group) -> list[str]:
+def _left_out(group: DatasetGroup) -> list[str]:
     texts = {
         "not run on every data set": group.partial,
         "labels cannot identify the truth there": group.beyond,

@@ -16,7 +16,7 @@ SHOWN_TERMS = 2
 
 
 def cost_tables(frame: pd.DataFrame) -> list[Table]:
-    """What each method costs beside what it reaches; averages over its finished cells."""
+    """Make the tables of cost and accuracy, averages over a method's finished cells."""
     tables = []
     for setting, part in settings(frame):
         costs = cost_frame(part)
@@ -69,7 +69,7 @@ def cost_frame(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _common_columns(summary: pd.DataFrame) -> tuple[int, dict[str, float]]:
-    """The number of noise columns that every row with a number has, and each row's mean over them."""
+    """Count the noise columns that every row with a number has, and average each row over them."""
     found: dict[str, dict[Column, float]] = {}
     for row in as_dicts(summary[summary["n"] > 0]):
         found.setdefault(row["label"], {})[row["noise"], row["rate"]] = row["mean"]

@@ -66,7 +66,7 @@ class Judged:
 
 
 def judge(rows: pd.DataFrame, value: str = "last") -> dict[tuple[str, float], Judged]:
-    """By noise kind and rate, what the seeds tell apart of the trained methods; columns without a number are left out.
+    """Compare the trained methods of each noise column; columns without a number are left out.
 
     Args:
         rows: of one setting, with section, status, label, noise, rate, seed, mask and `value`.
@@ -88,7 +88,7 @@ def _variance(values: npt.NDArray[np.float64], high: int, low: int) -> tuple[flo
 
 
 def _ordered(column: pd.DataFrame, value: str) -> tuple[tuple[str, ...], npt.NDArray[np.float64]]:
-    """Labels and values of one column's rows, one per label and block, the highest mean first."""
+    """Arrange one column as labels and values by block, the highest mean first."""
     rows, names = pd.factorize(column["label"])
     blocks, found = pd.factorize(column["_block"])
     wide = np.full((len(names), len(found)), np.nan)
@@ -103,7 +103,7 @@ def _ordered(column: pd.DataFrame, value: str) -> tuple[tuple[str, ...], npt.NDA
 
 
 def marks(judged: Judged, printed: Mapping[str, str]) -> dict[str, tuple[Mark, bool]]:
-    """Mark, and whether it is shared in a tie, of each label that has one.
+    """Mark best and second, and tell ties, by label.
 
     Best is the highest where nothing is tied with it, and second then the next where nothing is tied with that; means
     printed alike are ties too. What is tied is told so and not marked: a method whose seeds differ widely may be tied
@@ -129,7 +129,7 @@ def marks(judged: Judged, printed: Mapping[str, str]) -> dict[str, tuple[Mark, b
 
 
 def _tied(top: int, judged: Judged, printed: Mapping[str, str]) -> int:
-    """How many methods from `top` on are tied with it, itself counted."""
+    """Count the methods from `top` on that are tied with it, itself included."""
     labels = judged.labels
     ties = (
         not judged.apart(top, low) or printed[labels[low]] == printed[labels[top]] for low in range(top, len(labels))
@@ -138,7 +138,7 @@ def _tied(top: int, judged: Judged, printed: Mapping[str, str]) -> int:
 
 
 def resolution(columns: Mapping[tuple[str, float], Judged]) -> tuple[str, ...]:
-    """A sentence on which orders of best and second the seeds establish; none where at most one method is ranked."""
+    """Say which orders of best and second the seeds establish; nothing where at most one method is ranked."""
     compared = {column: judged for column, judged in columns.items() if len(judged.labels) > 1}
     if not compared:
         return ()

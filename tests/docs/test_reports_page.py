@@ -20,7 +20,7 @@ from bench.reports.names import SIGNS
 from bench.reports.published import numbers
 from bench.reports.statistics import bootstrap, friedman
 from bench.reports.statistics.paired import SIGNED_RANKS
-from bench.reports.tables import accuracy
+from bench.reports.tables import columns
 from tests import ROOT
 from tests.reports.factory import GRID, grid
 
@@ -112,7 +112,7 @@ def test_the_marks_are_those_of_the_tables():
 def test_the_limits_are_those_of_the_code():
     usual = numbers.load().replication.points
     told = [
-        f"More than {accuracy.WIDEST} columns", f"below {friedman.FEWEST} data sets",
+        f"More than {columns.WIDEST} columns", f"below {friedman.FEWEST} data sets",
         f"above {friedman.MOST} trained methods",
         f"{bootstrap.DRAWS} draws", f"below {bootstrap.FEWEST_BOOTSTRAP} data sets", f"at most {ranks.SHOWN} methods",
         f"Below {SIGNED_RANKS} seeds", f"at most {usual:g} points", f"with {CALIBRATION_BINS} equal bins",

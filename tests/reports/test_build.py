@@ -11,7 +11,7 @@ from bench.reports import build as module
 from bench.reports.build import build, build_report
 from bench.reports.figures.kinds import MOST
 from bench.reports.frame import tidy
-from bench.reports.output.front_page import unfinished
+from bench.reports.front_page import unfinished
 from bench.reports.statistics.friedman import FEWEST
 from tests.reports.factory import GRID, cell, grid, record
 

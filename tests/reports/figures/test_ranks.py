@@ -12,14 +12,14 @@ from matplotlib.figure import Figure
 
 from bench.reports.figures.ranks import SHOWN, diagram, ranks_svg
 from bench.reports.figures.style import RC
-from bench.reports.statistics.friedman import Ranking, friedman
+from bench.reports.statistics.friedman import Ranking, friedman_test
 from tests import ROOT
 
 
 def ranking(count: int, spread: float, datasets: int = 12) -> Ranking:
     generator = np.random.default_rng(count)
     values = generator.normal(0, 1, (datasets, count)) + spread * np.arange(count)
-    return friedman(pd.DataFrame(values, columns=[f"method {i}" for i in range(count)]))
+    return friedman_test(pd.DataFrame(values, columns=[f"method {i}" for i in range(count)]))
 
 
 def drawn(found: Ranking) -> Figure:

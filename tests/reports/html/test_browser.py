@@ -1,14 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.reports.factory import cell, grid, record
-from tests.reports.html.browser import ABSENT, BROWSER, walk
+from tests.reports.html.browser import Browser, Page, expect, focus, launched, needs_chromium, opened
 from tests.reports.html.pages import made
 
-pytestmark = pytest.mark.skipif(not BROWSER, reason=ABSENT)
+pytestmark = needs_chromium
 
 NASTY = "<img src=x onerror=alert(1)>&\"'100%_x"
 FAILED = record(cell("joapr", "symmetric", 0.25, 3, epochs=6), status="failed", reason="ValueError: a < b")
@@ -18,155 +19,145 @@ RECORDS = [
     FAILED,
     record(cell(NASTY, "symmetric", 0.5, 1, epochs=6)),
 ]
+DTD = "dtd-16shots-tiny-equal-6epochs"
 
 
 @pytest.fixture(scope="module")
-def page() -> str:
-    return made(RECORDS)
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    path.write_text(made(RECORDS), encoding="utf-8")
+    return path
 
 
-def test_tables_are_sorted_within_their_sections_and_filtered(page: str, tmp_path: Path):
-    found = walk(
-        page,
-        """
-        const table = one("#setting-0 table.sortable");
-        const column = (n) => [...table.tBodies].map((b) => [...b.rows].map((r) => Number(r.cells[n].dataset.v)));
-        const buttons = [...table.tHead.rows[table.tHead.rows.length - 1].cells].map((c) => c.querySelector("button"));
-        buttons[1].click(); found.descending = column(1); found.sort = buttons[1].parentElement.ariaSort;
-        buttons[1].click(); found.ascending = column(1); found.again = buttons[1].parentElement.ariaSort;
-        found.said = one("#said").textContent;
-        buttons[0].click();
-        found.names = [...table.tBodies[1].rows].map((row) => row.cells[0].textContent);
-        found.one = all("#setting-0 [aria-sort]:not([aria-sort=none])").length;
-        type("#row-filter", "prompt");
-        found.shown = [...table.rows].filter((r) => !r.hidden && r.cells[0].scope === "row").map((r) => r.cells[0].textContent);
-        found.count = one("#row-count").textContent;
-        choose(one("#setting-filter"), "1");
-        found.settings = all(".setting").map((section) => section.hidden);
-        """,  # noqa: E501
-        tmp_path,
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with launched() as found:
+        yield found
+
+
+@pytest.fixture
+def tab(browser: Browser, path: Path) -> Iterator[Page]:
+    with opened(browser, path) as page:
+        yield page
+
+
+def column(tab: Page, number: int) -> list[list[float]]:
+    """The numbers of a column of the first table, section by section."""
+    found: list[list[float]] = tab.locator("#setting-0 table.sortable").first.evaluate(
+        "(table, n) => [...table.tBodies].map((b) => [...b.rows].map((r) => Number(r.cells[n].dataset.v)))", number
     )
-    assert (found["errors"], found["console"]) == ([], [])
-    for numbers, sign in ((found["descending"], -1), (found["ascending"], 1)):
+    return found
+
+
+def test_tables_are_sorted_within_their_sections_and_filtered(tab: Page):
+    table = tab.locator("#setting-0 table.sortable").first
+    heads = table.locator("thead tr").last.locator("th")
+    for order, sign in (("descending", -1), ("ascending", 1)):
+        heads.nth(1).locator("button").click()
+        expect(heads.nth(1)).to_have_attribute("aria-sort", order)
+        numbers = column(tab, 1)
         assert len(numbers) == 3
         for section in numbers:
-            known = [number for number in section if number is not None]
+            known = [number for number in section if number == number]
             assert known == sorted(known, key=lambda x: sign * x)
             assert section[: len(known)] == known
-    assert (found["sort"], found["again"], found["one"]) == ("descending", "ascending", 1)
-    assert found["said"] == "Sorted by Clean, ascending."
-    assert found["names"] == sorted(found["names"], key=str.lower)
-    assert found["shown"] == ["PromptMAE", "VisPrompt"]
-    assert "rows" in found["count"]
-    assert found["settings"] == [True, False]
+    expect(tab.locator("#said")).to_have_text("Sorted by Clean, ascending.")
+    heads.nth(0).locator("button").click()
+    names = table.locator("tbody").nth(1).locator("th[scope=row]").all_text_contents()
+    assert names == sorted(names, key=str.lower)
+    assert len(names) > 3
+    assert tab.locator("#setting-0 [aria-sort]:not([aria-sort=none])").count() == 1
+    tab.locator("#row-filter").fill("prompt")
+    assert table.locator("tr:not([hidden]) > th[scope=row]").all_text_contents() == ["PromptMAE", "VisPrompt"]
+    expect(tab.locator("#row-count")).to_contain_text("rows")
+    tab.locator("#setting-filter").select_option("1")
+    assert tab.locator(".setting").evaluate_all("(all) => all.map((section) => section.hidden)") == [True, False]
 
 
-def test_the_page_of_a_cell_says_where_it_came_from(page: str, tmp_path: Path):
-    found = walk(
-        page,
-        """
-        type("#cells-filter", "visprompt symmetric seed=2");
-        found.count = one("#cells-count").textContent;
-        one("#cells-table tbody tr:last-child a").click();
-        await wait();
-        found.title = one("#cell-title").textContent; found.focus = document.activeElement.id;
-        found.report = one("#report").hidden; found.pre = all("#cell pre").map((pre) => pre.textContent);
-        found.facts = Object.fromEntries(all("#facts-noise tr").map((r) => [r.cells[0].textContent, r.cells[1].textContent]));
-        found.canvas = all("#cell .u-wrap canvas").length;
-        const details = one("#cell figure details"); details.open = true; await wait();
-        found.rows = details.querySelectorAll("tbody tr").length;
-        one("#cell a[href^='#/cell/']").click(); await wait();
-        found.other = one("#cell-title").textContent;
-        one("#cell a").click(); await wait();
-        found.back = [one("#report").hidden, one("#cell").hidden, document.title];
-        """,  # noqa: E501
-        tmp_path,
+def test_the_page_of_a_cell_says_where_it_came_from(tab: Page):
+    tab.locator("#cells-filter").fill("visprompt symmetric seed=2")
+    expect(tab.locator("#cells-count")).to_contain_text("4 of ")
+    tab.locator("#cells-table tbody tr").last.locator("a").first.click()
+    heading = tab.locator("#cell-title")
+    heading.wait_for()
+    title = heading.text_content() or ""
+    assert title.startswith("VisPrompt, ")
+    assert title.endswith("seed 2")
+    assert focus(tab)["id"] == "cell-title"
+    expect(tab.locator("#report")).to_be_hidden()
+    told = tab.locator("#cell pre").all_text_contents()
+    assert told[0].startswith("bench reproduce ")
+    assert "--set method=visprompt" in told[1]
+    facts = tab.locator("#facts-noise tr").evaluate_all(
+        "(all) => Object.fromEntries(all.map((row) => [row.cells[0].textContent, row.cells[1].textContent]))"
     )
-    assert (found["errors"], found["console"]) == ([], [])
-    assert found["count"].startswith("4 of ")
-    assert found["title"].startswith("VisPrompt, ")
-    assert found["title"].endswith("seed 2")
-    assert (found["focus"], found["report"]) == ("cell-title", True)
-    assert found["pre"][0].startswith("bench reproduce ")
-    assert "--set method=visprompt" in found["pre"][1]
-    assert found["facts"]["digest"] == "d" * 16
-    assert found["canvas"] >= 1
-    assert found["rows"] == 7
-    assert found["other"] == found["title"].replace("seed 2", "seed 1")
-    assert found["back"] == [False, True, "Benchmark report"]
+    assert facts["digest"] == "d" * 16
+    expect(tab.locator("#cell .u-wrap canvas")).not_to_have_count(0)
+    details = tab.locator("#cell figure details").first
+    details.locator("summary").click()
+    expect(details.locator("tbody tr")).to_have_count(7)
+    tab.locator("#cell a[href^='#/cell/']").first.click()
+    expect(heading).to_have_text(title.replace("seed 2", "seed 1"))
+    tab.locator("#cell a").first.click()
+    expect(tab.locator("#report")).to_be_visible()
+    expect(tab.locator("#cell")).to_be_hidden()
+    expect(tab).to_have_title("Benchmark report")
 
 
-def test_a_failed_cell_shows_its_reason(page: str, tmp_path: Path):
-    script = """
-        found.text = one("#cell").textContent;
-        location.hash = "#/cell/nothing"; await wait();
-        found.none = one("#cell").textContent;
-    """
-    found = walk(page, script, tmp_path, route=f"#/cell/{FAILED.key}")
-    assert (found["errors"], found["console"]) == ([], [])
-    assert "Reason: ValueError: a < b" in found["text"]
-    assert "no cell with the key nothing" in found["none"]
+def test_a_failed_cell_shows_its_reason(browser: Browser, path: Path):
+    with opened(browser, path, f"#/cell/{FAILED.key}") as tab:
+        expect(tab.locator("#cell")).to_contain_text("Reason: ValueError: a < b")
+        tab.evaluate("location.hash = '#/cell/nothing'")
+        expect(tab.locator("#cell")).to_contain_text("no cell with the key nothing")
 
 
-def test_curves_follow_what_is_chosen(page: str, tmp_path: Path):
-    found = walk(
-        page,
-        """
-        found.before = all("figure").length;
-        one("#curves").scrollIntoView(); await wait(500);
-        const titles = () => all("#curves figure h3").map((h3) => h3.textContent);
-        const keys = () => all("#rate-chart .key li").map((li) => li.textContent);
-        found.titles = titles(); found.keys = keys(); found.words = one("#rate-chart [role=img]").ariaLabel;
-        const box = all("#curves fieldset input[type=checkbox]").find((b) => b.parentElement.textContent === "CoOp");
-        box.click(); await wait(); found.without = keys();
-        all("#curves fieldset button")[1].click(); await wait(); found.none = all("#curves figure").length;
-        all("#curves fieldset button")[0].click(); await wait();
-        const [setting, quantity, noise, over, column] = all("#curves select");
-        choose(over, "train_clean_accuracy"); await wait(); found.chosen = titles()[1];
-        choose(setting, "dtd-16shots-tiny-equal-6epochs"); await wait(); found.dtd = keys();
-        const details = one("#rate-chart details"); details.open = true; await wait();
-        found.numbers = [...details.querySelectorAll("tbody tr")].map((r) => [...r.cells].map((c) => c.textContent));
-        """,
-        tmp_path,
-    )
-    assert (found["errors"], found["console"]) == ([], [])
-    assert found["titles"][0] == "Test accuracy against noise rate"
-    assert found["keys"] == ["Zero-shot", "CoOp", "CoOp (clean subset, oracle)†", "GCE-CoOp", "PromptMAE",
-                                         "JoAPR", "VisPrompt", NASTY]  # fmt: skip
-    assert found["without"] == [key for key in found["keys"] if key != "CoOp"]
-    assert "8 lines" in found["words"]
-    assert found["none"] == 0
-    assert found["chosen"].startswith("Accuracy on clean training samples over epochs")
-    assert found["dtd"] == ["Zero-shot", "CoOp"]
+def test_curves_follow_what_is_chosen(tab: Page):
+    curves, rates = tab.locator("#curves"), tab.locator("#rate-chart")
+    keys, titles = rates.locator(".key li"), curves.locator("figure h3")
+    curves.scroll_into_view_if_needed()
+    expect(titles.first).to_have_text("Test accuracy against noise rate")
+    expected = [
+        "Zero-shot", "CoOp", "CoOp (clean subset, oracle)†", "GCE-CoOp", "PromptMAE", "JoAPR", "VisPrompt", NASTY
+    ]  # fmt: skip
+    expect(keys).to_have_text(expected)
+    assert "8 lines" in (rates.locator("[role=img]").get_attribute("aria-label") or "")
+    curves.locator("fieldset").get_by_label("CoOp", exact=True).click()
+    expect(keys).to_have_text([key for key in expected if key != "CoOp"])
+    buttons, choices = curves.locator("fieldset button"), curves.locator("select")
+    buttons.nth(1).click()
+    expect(curves.locator("figure")).to_have_count(0)
+    buttons.nth(0).click()
+    choices.nth(3).select_option("train_clean_accuracy")
+    expect(titles.nth(1)).to_contain_text("Accuracy on clean training samples over epochs")
+    choices.nth(0).select_option(DTD)
+    expect(keys).to_have_text(["Zero-shot", "CoOp"])
+    rates.locator("details summary").click()
     zero = next(r for r in RECORDS if r.cell.method == "zero-shot")
     shown = f"{100 * float(zero.accuracy['last'] or 0):.1f} ± 0.0"
-    assert [row[:2] for row in found["numbers"]] == [[f"{rate} %", shown] for rate in (0, 25, 50)]
+    rows = rates.locator("details tbody tr")
+    expect(rows).to_have_count(3)
+    numbers = rows.evaluate_all("(all) => all.map((row) => [...row.cells].map((cell) => cell.textContent))")
+    assert [row[:2] for row in numbers] == [[f"{rate} %", shown] for rate in (0, 25, 50)]
 
 
-def test_light_and_dark(page: str, tmp_path: Path):
-    script = """
-        const paper = () => getComputedStyle(document.body).backgroundColor;
-        found.papers = [paper()]; found.names = [one("#theme").textContent];
-        for (let i = 0; i < 3; i++) {
-          one("#theme").click(); await wait(); found.papers.push(paper()); found.names.push(one("#theme").textContent);
-        }
-    """
-    found = walk(page, script, tmp_path)
-    assert (found["errors"], found["console"]) == ([], [])
-    light, dark = "rgb(255, 255, 255)", "rgb(20, 23, 28)"
-    assert found["papers"] == [light, light, dark, light]
-    assert found["names"] == ["Theme: system", "Theme: light", "Theme: dark", "Theme: system"]
+def test_light_and_dark(tab: Page):
+    theme, light, dark = tab.locator("#theme"), "rgb(255, 255, 255)", "rgb(20, 23, 28)"
+    for number, (name, paper) in enumerate((("system", light), ("light", light), ("dark", dark), ("system", light))):
+        if number:
+            theme.click()
+        expect(theme).to_have_text(f"Theme: {name}")
+        expect(tab.locator("body")).to_have_css("background-color", paper)
 
 
-@pytest.mark.parametrize("size", ["500,900", "1400,900"])
-def test_nothing_but_tables_is_wider_than_the_screen(page: str, tmp_path: Path, size: str):
-    script = """
-        one("#curves").scrollIntoView(); await wait(300);
-        found.report = [root().scrollWidth, root().clientWidth];
-        one("#cells-table a").click(); await wait(300);
-        found.cell = [root().scrollWidth, root().clientWidth];
-    """.replace("root()", "document.documentElement")
-    found = walk(page, script, tmp_path, f"--window-size={size}")
-    assert (found["errors"], found["console"]) == ([], [])
-    for width, have in (found["report"], found["cell"]):
-        assert width <= have
+@pytest.mark.parametrize("width", [500, 1400])
+def test_nothing_but_tables_is_wider_than_the_screen(browser: Browser, path: Path, width: int):
+    sizes = "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+    with opened(browser, path, width=width) as tab:
+        tab.locator("#curves").scroll_into_view_if_needed()
+        expect(tab.locator("#curves .u-wrap canvas")).not_to_have_count(0)
+        wide, have = tab.evaluate(sizes)
+        assert 0 < wide <= have
+        tab.locator("#cells-table a").first.click()
+        expect(tab.locator("#cell .u-wrap canvas")).not_to_have_count(0)
+        wide, have = tab.evaluate(sizes)
+        assert 0 < wide <= have

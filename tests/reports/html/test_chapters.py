@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from bench.reports.chapters.statistics import statistics_part
+from bench.reports.chapters.published import published_supplement
+from bench.reports.chapters.statistics import statistics_supplement
 from bench.reports.document import Chapter, Code, Passage, Table, in_pieces
 from bench.reports.figures.ranks import ranks_svg
 from bench.reports.frame import tidy
-from bench.reports.html import page
+from bench.reports.front_page import front_page
+from bench.reports.html.page import html_page
 from bench.reports.output.markdown import escape_markdown, markdown_lines
-from bench.reports.published.tables import published_part
 from bench.reports.statistics.friedman import FEWEST
 from tests.reports.factory import GRID, cell, grid, record
 from tests.reports.html.pages import DEFAULTS, Structure
@@ -24,11 +25,11 @@ NASTY = "</p><script>alert(1)</script>&amp;`\"'100%_x"
 
 def told(records: list, *, published: bool = False) -> tuple[Structure, tuple[Chapter, ...], list[Table]]:
     frame = tidy(records, DEFAULTS)
-    parts = [statistics_part(frame, None)[0]]
-    parts += [published_part(frame, records, DEFAULTS)] if published else []
+    parts = [statistics_supplement(frame, None)[0]]
+    parts += [published_supplement(frame, records, DEFAULTS)] if published else []
     tables, chapters = ([*x] for x in zip(*((p.tables, p.chapters) for p in parts), strict=True))
     flat, all_chapters = [t for some in tables for t in some], tuple(c for some in chapters for c in some)
-    return Structure(page(frame, records, flat, (), all_chapters)), all_chapters, flat
+    return Structure(html_page(frame, records, front_page(frame, flat, chapters=all_chapters))), all_chapters, flat
 
 
 def squeezed(text: str) -> str:
@@ -79,7 +80,8 @@ def test_published_numbers_and_their_reasons_are_in_the_page():
 def test_a_users_text_in_a_chapter_stays_text():
     frame = tidy([record(cell(epochs=1))], DEFAULTS)
     passage = Passage(NASTY, ((NASTY, Code(NASTY)),), before_list=NASTY, items=(NASTY,), advice=((NASTY,),))
-    made = page(frame, [record(cell(epochs=1))], [], (), [Chapter("Statistics", (NASTY,), (passage,))])
+    front = front_page(frame, [], chapters=[Chapter("Statistics", (NASTY,), (passage,))])
+    made = html_page(frame, [record(cell(epochs=1))], front)
     structure = Structure(made)
     assert structure.problems == []
     assert "<script>alert" not in made

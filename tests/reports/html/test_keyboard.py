@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from bench.reports.chapters.statistics import statistics_part
+from bench.reports.chapters.statistics import statistics_supplement
 from bench.reports.frame import tidy
-from bench.reports.html import page
+from bench.reports.front_page import front_page
+from bench.reports.html.page import html_page
 from bench.reports.statistics.friedman import FEWEST
 from bench.reports.tables.accuracy import accuracy_tables
 from tests.reports.factory import GRID, cell, grid, record
-from tests.reports.html.browser import ABSENT, BROWSER
-from tests.reports.html.devtools import Tab
+from tests.reports.html.browser import Browser, Page, expect, focus, launched, needs_chromium, opened, press, tree
 from tests.reports.html.pages import DEFAULTS, made
 
-pytestmark = pytest.mark.skipif(not BROWSER, reason=ABSENT)
+pytestmark = needs_chromium
 
 FAILED = record(cell("joapr", "symmetric", 0.25, 3, epochs=4), status="failed", reason="ValueError: a < b")
 RECORDS = [*grid(epochs=4), FAILED]
@@ -34,30 +34,35 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with launched() as found:
+        yield found
+
+
 @pytest.fixture
-def tab(path: Path, tmp_path: Path) -> Iterator[Tab]:
-    with Tab(path, tmp_path / "profile", "--window-size=1280,900") as opened:
-        yield opened
-        assert opened.errors == []
+def tab(browser: Browser, path: Path) -> Iterator[Page]:
+    with opened(browser, path) as page:
+        yield page
 
 
-def shown(tab: Tab) -> list[str]:
+def shown(tab: Page) -> list[str]:
     """The rows of the first table that are not filtered away."""
-    found: list[str] = tab.run(
+    found: list[str] = tab.evaluate(
         "[...document.querySelectorAll('#table-0-0 tbody tr:not([hidden]) th[scope=row]')].map((e) => e.textContent)"
     )
     return found
 
 
-def walked(tab: Tab, most: int = 400) -> list[dict[str, str]]:
+def walked(tab: Page, most: int = 400) -> list[dict[str, str]]:
     """Where each press of Tab leads, until the focus leaves the page or comes round."""
     stops: list[dict[str, str]] = []
     for _ in range(most):
-        tab.press("Tab")
-        stop = tab.focus()
+        press(tab, "Tab")
+        stop = focus(tab)
         if stop["tag"] == "body" or (stops and stop == stops[0]):
             return stops
-        ring = tab.run(
+        ring = tab.evaluate(
             "(() => { const e = document.activeElement, s = getComputedStyle(e), r = e.getBoundingClientRect(); return"
             " [s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) >= 2, r.bottom > 0 && r.top < innerHeight,"
             " r.right > 0 && r.left < innerWidth]; })()"
@@ -67,7 +72,7 @@ def walked(tab: Tab, most: int = 400) -> list[dict[str, str]]:
     raise AssertionError("the focus never comes round")
 
 
-def test_tab_reaches_everything_in_the_order_of_the_page_and_is_seen(tab: Tab):
+def test_tab_reaches_everything_in_the_order_of_the_page_and_is_seen(tab: Page):
     stops = walked(tab)
     assert stops[0]["href"] == "#content"
     hrefs = [stop["href"] for stop in stops]
@@ -86,132 +91,133 @@ def test_tab_reaches_everything_in_the_order_of_the_page_and_is_seen(tab: Tab):
     ]
     assert [order.index(name) for name in wanted] == sorted(order.index(name) for name in wanted)
     heads = [stop["text"] for stop in stops if stop["tag"] == "button" and stop["at"] == "table-0-0"]
-    assert heads == tab.run("[...document.querySelectorAll('#table-0-0 th[aria-sort]')].map((e) => e.textContent)")
-    assert [href for href in hrefs if href.startswith("#/cell/")] == tab.run(
+    assert heads == tab.evaluate("[...document.querySelectorAll('#table-0-0 th[aria-sort]')].map((e) => e.textContent)")
+    assert [href for href in hrefs if href.startswith("#/cell/")] == tab.evaluate(
         "[...document.querySelectorAll('#cells-table tbody a')].map((e) => e.getAttribute('href'))"
     )
-    tab.run("document.activeElement.blur(), scrollTo(0, 0)")
-    assert tab.run('document.querySelectorAll(\'[tabindex]:not([tabindex="0"]):not([tabindex="-1"])\').length') == 0
+    tab.evaluate("document.activeElement.blur(), scrollTo(0, 0)")
+    assert (
+        tab.evaluate('document.querySelectorAll(\'[tabindex]:not([tabindex="0"]):not([tabindex="-1"])\').length') == 0
+    )
 
 
-def test_the_skip_link_skips_the_navigation(tab: Tab):
-    tab.press("Tab")
-    assert tab.focus()["text"] == "Skip to the content"
-    tab.press("Enter")
-    tab.press("Tab")
-    assert tab.run("document.querySelector('main').contains(document.activeElement)")
+def test_the_skip_link_skips_the_navigation(tab: Page):
+    press(tab, "Tab")
+    assert focus(tab)["text"] == "Skip to the content"
+    press(tab, "Enter")
+    press(tab, "Tab")
+    assert tab.evaluate("document.querySelector('main').contains(document.activeElement)")
 
 
 @pytest.mark.parametrize("key", ["Enter", " "])
-def test_a_table_is_sorted_by_a_key(tab: Tab, key: str):
-    tab.run("document.querySelectorAll('#table-0-0 th button')[1].focus()")
+def test_a_table_is_sorted_by_a_key(tab: Page, key: str):
+    tab.evaluate("document.querySelectorAll('#table-0-0 th button')[1].focus()")
     head = "document.querySelectorAll('#table-0-0 th[aria-sort]')[1]"
-    tab.press(key)
-    assert tab.run(f"{head}.ariaSort") == "descending"
-    tab.press(key)
-    assert tab.run(f"{head}.ariaSort") == "ascending"
-    numbers = tab.run(
+    press(tab, key)
+    assert tab.evaluate(f"{head}.ariaSort") == "descending"
+    press(tab, key)
+    assert tab.evaluate(f"{head}.ariaSort") == "ascending"
+    numbers = tab.evaluate(
         "[...document.querySelectorAll('#table-0-0 tbody')[1].rows].map((r) => Number(r.cells[1].dataset.v))"
     )
     assert numbers == sorted(numbers) and len(numbers) > 3  # noqa: PT018
-    assert tab.focus()["at"] == "table-0-0"  # the focus stays
-    assert tab.run("document.getElementById('said').textContent") == "Sorted by Clean, ascending."
-    tab.press("Tab")
-    tab.press(key)
-    assert tab.run("document.getElementById('said').textContent") == "Sorted by Symmetric 25 %, descending."
+    assert focus(tab)["at"] == "table-0-0"  # the focus stays
+    assert tab.evaluate("document.getElementById('said').textContent") == "Sorted by Clean, ascending."
+    press(tab, "Tab")
+    press(tab, key)
+    assert tab.evaluate("document.getElementById('said').textContent") == "Sorted by Symmetric 25 %, descending."
 
 
-def test_a_filter_is_typed_and_cleared(tab: Tab):
+def test_a_filter_is_typed_and_cleared(tab: Page):
     everything = shown(tab)
-    tab.run("document.getElementById('row-filter').focus()")
-    tab.write("prompt")
+    tab.evaluate("document.getElementById('row-filter').focus()")
+    tab.keyboard.type("prompt")
     assert shown(tab) == ["PromptMAE", "VisPrompt"]
-    assert "rows" in tab.run("document.getElementById('row-count').textContent")
-    tab.press("Enter")  # sends no form
+    assert "rows" in tab.evaluate("document.getElementById('row-count').textContent")
+    press(tab, "Enter")  # sends no form
     assert shown(tab) == ["PromptMAE", "VisPrompt"]
-    tab.press("Escape")
+    press(tab, "Escape")
     assert shown(tab) == everything
-    tab.write("x")
+    tab.keyboard.type("x")
     assert shown(tab) == []
-    tab.press("Backspace")
+    press(tab, "Backspace")
     assert shown(tab) == everything
 
 
-def test_a_cell_is_opened_and_left_by_keys(tab: Tab):
-    tab.run("document.getElementById('cells-filter').focus()")
-    tab.write("joapr seed=3")
-    assert tab.run("document.querySelectorAll('#cells-table tbody tr').length") == 1
+def test_a_cell_is_opened_and_left_by_keys(tab: Page):
+    tab.evaluate("document.getElementById('cells-filter').focus()")
+    tab.keyboard.type("joapr seed=3")
+    assert tab.evaluate("document.querySelectorAll('#cells-table tbody tr').length") == 1
     for _ in range(20):
-        tab.press("Tab")
-        if tab.focus()["href"].startswith("#/cell/"):
+        press(tab, "Tab")
+        if focus(tab)["href"].startswith("#/cell/"):
             break
-    assert tab.focus()["href"] == f"#/cell/{FAILED.key}"
-    at = tab.run("scrollY")
+    assert focus(tab)["href"] == f"#/cell/{FAILED.key}"
+    at = tab.evaluate("scrollY")
     for leave in ("Escape", "back"):
-        tab.press("Enter")
-        tab.until("!document.getElementById('cell').hidden")
-        assert tab.focus()["id"] == "cell-title"
-        assert "Reason: ValueError: a < b" in tab.run("document.getElementById('cell').textContent")
+        press(tab, "Enter")
+        tab.locator("#cell").wait_for()
+        assert focus(tab)["id"] == "cell-title"
+        assert "Reason: ValueError: a < b" in tab.evaluate("document.getElementById('cell').textContent")
         if leave == "Escape":
-            tab.press(leave)
+            press(tab, leave)
         else:
-            tab.run("history.back()")  # Alt and the arrow are keys of the window, which is not there
-        tab.until("document.getElementById('cell').hidden")
-        assert tab.focus()["href"] == f"#/cell/{FAILED.key}"
-        assert tab.run("scrollY") == pytest.approx(at, abs=2)
-        assert tab.run("document.getElementById('cells-filter').value") == "joapr seed=3"
+            tab.evaluate("history.back()")  # Alt and the arrow are keys of the window, which is not there
+        tab.locator("#cell").wait_for(state="hidden")
+        assert focus(tab)["href"] == f"#/cell/{FAILED.key}"
+        assert tab.evaluate("scrollY") == pytest.approx(at, abs=2)
+        assert tab.evaluate("document.getElementById('cells-filter').value") == "joapr seed=3"
 
 
-def test_from_a_cell_the_navigation_lands_at_the_heading_of_its_part(path: Path, tmp_path: Path):
-    with Tab(path, tmp_path / "profile", route=f"#/cell/{FAILED.key}") as tab:
-        assert tab.focus()["id"] == "cell-title"
-        tab.press("Escape")
-        tab.until("document.getElementById('cell').hidden")
-        assert tab.focus()["href"] == f"#/cell/{FAILED.key}"  # though it was never opened from the list
+def test_from_a_cell_the_navigation_lands_at_the_heading_of_its_part(browser: Browser, path: Path):
+    with opened(browser, path, f"#/cell/{FAILED.key}") as tab:
+        assert focus(tab)["id"] == "cell-title"
+        press(tab, "Escape")
+        tab.locator("#cell").wait_for(state="hidden")
+        assert focus(tab)["href"] == f"#/cell/{FAILED.key}"  # though it was never opened from the list
         for target, heading in (("#tables", "tables-title"), ("#overview", "overview-title")):
-            tab.run(f"location.hash = '#/cell/{FAILED.key}'")
-            tab.until("!document.getElementById('cell').hidden")
-            tab.run(f"document.querySelector('nav a[href=\"{target}\"]').focus()")
-            tab.press("Enter")
-            tab.until("document.getElementById('cell').hidden")
-            assert tab.focus()["id"] == heading
-        assert tab.errors == []
+            tab.evaluate(f"location.hash = '#/cell/{FAILED.key}'")
+            tab.locator("#cell").wait_for()
+            tab.evaluate(f"document.querySelector('nav a[href=\"{target}\"]').focus()")
+            press(tab, "Enter")
+            tab.locator("#cell").wait_for(state="hidden")
+            assert focus(tab)["id"] == heading
 
 
-def test_boxes_and_choices_work_by_keys(tab: Tab):
-    tab.run("document.querySelector('#curves fieldset input[type=checkbox]').focus()")
+def test_boxes_and_choices_work_by_keys(tab: Page):
+    tab.evaluate("document.querySelector('#curves fieldset input[type=checkbox]').focus()")
     keys = "document.querySelectorAll('#rate-chart .key li').length"
-    before = tab.run(keys)
-    tab.press(" ")
-    assert tab.run(keys) == before - 1
-    tab.run("document.querySelectorAll('#curves select')[0].focus()")
-    title = tab.run("document.querySelector('#rate-chart h3').textContent")
-    tab.press("ArrowDown")
-    tab.until(f"document.querySelector('#rate-chart h3').textContent !== {title!r}")
-    tab.run("document.querySelector('#rate-chart summary').focus()")
-    tab.press("Enter")
-    tab.until("document.querySelector('#rate-chart table')")
-    tab.run("document.getElementById('theme').focus()")
+    before = tab.evaluate(keys)
+    press(tab, " ")
+    assert tab.evaluate(keys) == before - 1
+    tab.evaluate("document.querySelectorAll('#curves select')[0].focus()")
+    title = tab.evaluate("document.querySelector('#rate-chart h3').textContent")
+    press(tab, "ArrowDown")
+    expect(tab.locator("#rate-chart h3")).not_to_have_text(title)
+    tab.evaluate("document.querySelector('#rate-chart summary').focus()")
+    press(tab, "Enter")
+    tab.locator("#rate-chart table").wait_for(state="attached")
+    tab.evaluate("document.getElementById('theme').focus()")
     for name in ("Theme: light", "Theme: dark"):
-        tab.press(" ")
-        assert tab.focus()["text"] == name
+        press(tab, " ")
+        assert focus(tab)["text"] == name
 
 
-def test_what_is_printed_fits_on_a_sheet_and_the_screen_is_as_before_after_it(tab: Tab):
+def test_what_is_printed_fits_on_a_sheet_and_the_screen_is_as_before_after_it(tab: Page):
     state = (
         "[[...document.querySelectorAll('.u-wrap canvas')].map((e) => e.getBoundingClientRect().width),"
         " document.querySelectorAll('#overview details[open]').length, getComputedStyle(document.body).color]"
     )
-    tab.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
-    tab.run("document.querySelector('#overview details').open = false")
-    before = tab.run(state)
+    tab.emulate_media(color_scheme="dark")
+    tab.evaluate("document.querySelector('#overview details').open = false")
+    before = tab.evaluate(state)
     assert min(before[0]) > 800 and len(before[0]) == 2  # noqa: PT018
-    tab.run("dispatchEvent(new Event('beforeprint'))")
-    widths, opened, ink = tab.run(state)
+    tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+    widths, opened, ink = tab.evaluate(state)
     assert max(widths) <= 42 * 16 and opened == 1  # noqa: PT018
     assert ink != before[2]  # dark ink for light paper
-    tab.run("dispatchEvent(new Event('afterprint'))")
-    assert tab.run(state) == before
+    tab.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert tab.evaluate(state) == before
 
 
 def headings(tree: list[dict[str, Any]]) -> list[int]:
@@ -235,48 +241,48 @@ def assert_told(tree: list[dict[str, Any]]) -> None:
             assert {"columnheader", "rowheader"} & set(inner), node["name"]
 
 
-def test_what_a_screen_reader_is_given_of_the_report(tab: Tab):
-    tree = tab.tree()
-    assert_told([node for node in tree if not (node["role"] == "main" or node["role"] == "RootWebArea")])
-    roles = [node["role"] for node in tree]
+def test_what_a_screen_reader_is_given_of_the_report(tab: Page):
+    told = tree(tab)
+    assert_told([node for node in told if not (node["role"] == "main" or node["role"] == "RootWebArea")])
+    roles = [node["role"] for node in told]
     assert {"banner", "navigation", "main", "searchbox", "combobox", "checkbox", "figure"} <= set(roles)
-    charts = [node["name"] for node in tree if node["role"] == "image"]
+    charts = [node["name"] for node in told if node["role"] == "image"]
     assert len(charts) == 2
     for words in charts:
         assert words.startswith("Line chart: ")
         assert "The numbers are in the table below." in words
-    assert len([n for n in tree if n["role"] == "DisclosureTriangle" and n["name"] == "Numbers of this chart"]) == 2
-    buttons = [node["name"] for node in tree if node["role"] == "button"]
+    assert len([n for n in told if n["role"] == "DisclosureTriangle" and n["name"] == "Numbers of this chart"]) == 2
+    buttons = [node["name"] for node in told if node["role"] == "button"]
     assert "Symmetric 25 %" in buttons and "25 %" not in buttons  # noqa: PT018
-    combos = [node["name"] for node in tree if node["role"] == "combobox"]
+    combos = [node["name"] for node in told if node["role"] == "combobox"]
     assert len(set(combos)) == len(combos)
 
 
-def test_what_a_screen_reader_is_given_of_a_cell(path: Path, tmp_path: Path):
+def test_what_a_screen_reader_is_given_of_a_cell(browser: Browser, path: Path):
     key = RECORDS[2].key
-    with Tab(path, tmp_path / "profile", route=f"#/cell/{key}") as tab:
-        tree = tab.tree()
-        assert_told([node for node in tree if node["role"] not in ("main", "RootWebArea")])
-        assert [node["name"] for node in tree if node["role"] == "article"] == [
-            tab.run("document.getElementById('cell-title').textContent")
+    with opened(browser, path, f"#/cell/{key}") as tab:
+        told = tree(tab)
+        assert_told([node for node in told if node["role"] not in ("main", "RootWebArea")])
+        assert [node["name"] for node in told if node["role"] == "article"] == [
+            tab.evaluate("document.getElementById('cell-title').textContent")
         ]
-        assert len([node for node in tree if node["role"] == "image"]) >= 1
+        assert len([node for node in told if node["role"] == "image"]) >= 1
 
 
-def test_the_diagram_of_ranks_is_told_in_words(tmp_path: Path):
+def test_the_diagram_of_ranks_is_told_in_words(browser: Browser, tmp_path: Path):
     records = [r for i in range(FEWEST) for r in grid(dataset=f"set{i}", columns=GRID[:2], oracle=False, epochs=1)]
     frame = tidy(records, DEFAULTS)
-    part, _ = statistics_part(frame, None)
+    part, _ = statistics_supplement(frame, None)
     path = tmp_path / "ranks.html"
-    path.write_text(page(frame, records, [*accuracy_tables(frame), *part.tables], (), part.chapters), encoding="utf-8")
-    with Tab(path, tmp_path / "profile") as tab:
-        tab.until("!document.querySelector('.setting:not([style])')")
-        tree = tab.tree()
-        assert_told([node for node in tree if node["role"] not in ("main", "RootWebArea")])
+    front = front_page(frame, [*accuracy_tables(frame), *part.tables], chapters=part.chapters)
+    path.write_text(html_page(frame, records, front), encoding="utf-8")
+    with opened(browser, path) as tab:
+        expect(tab.locator(".setting:not([style])")).to_have_count(0)
+        told = tree(tab)
+        assert_told([node for node in told if node["role"] not in ("main", "RootWebArea")])
         tables = "document.querySelectorAll('#report table').length - document.querySelectorAll("
         tables += "'#report details:not([open]) table').length"
-        assert len([node for node in tree if node["role"] == "table"]) == tab.run(tables)  # those far down as well
-        (words,) = [n["name"] for n in tree if n["role"] == "image" and n["name"].startswith("Mean ranks")]
+        assert len([node for node in told if node["role"] == "table"]) == tab.evaluate(tables)  # those far down as well
+        (words,) = [n["name"] for n in told if n["role"] == "image" and n["name"].startswith("Mean ranks")]
         for label in ("CoOp", "VisPrompt", "JoAPR"):
             assert f"{label} " in words
-        assert tab.errors == []

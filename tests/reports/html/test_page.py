@@ -21,7 +21,7 @@ from bench.reports.build import build_report
 from bench.reports.frame import curves, tidy
 from bench.reports.html.columns import CELLS, decode, embedded, encode, settings
 from bench.reports.html.curves import BUDGET, curve_block, thinning
-from bench.reports.html.overview import settings_of
+from bench.reports.html.overview import overviews
 from bench.settings.schema import load_config
 from tests.reports.factory import GRID, cell, grid, record
 from tests.reports.html.pages import DEFAULTS, Structure, made
@@ -133,13 +133,13 @@ def test_the_best_method_is_named_with_those_it_is_not_told_from():
         for name, level in levels.items()
         for seed in (1, 2, 3, 4)
     ]
-    (best,) = settings_of(tidy(records, DEFAULTS))[0].best
+    (best,) = overviews(tidy(records, DEFAULTS))[0].best
     assert (best.label, best.n, best.near) == ("PromptMAE", 4, "GCE-CoOp")
     assert best.mean == pytest.approx(80)
     assert math.isnan(best.zero_shot)
-    one = settings_of(tidy([r for r in records if r.cell.seed == 1], DEFAULTS))[0].best[0]
+    one = overviews(tidy([r for r in records if r.cell.seed == 1], DEFAULTS))[0].best[0]
     assert one.near == "unknown with one seed"
-    alone = settings_of(tidy([r for r in records if r.cell.method == "coop"], DEFAULTS))[0].best[0]
+    alone = overviews(tidy([r for r in records if r.cell.method == "coop"], DEFAULTS))[0].best[0]
     assert alone.near == "no other method"
 
 
@@ -267,7 +267,7 @@ def test_five_thousand_cells_fit_in_ten_megabytes():
     frame = tidy(records, DEFAULTS)
     tables = module.accuracy_tables(frame)
     began = time.perf_counter()
-    text = module.page(frame, records, tables)
+    text = module.html_page(frame, records, module.front_page(frame, tables))
     seconds = time.perf_counter() - began
     numbers = sum(len(t.split(",")) for _, texts in Structure(text).data("curves-0")["cells"].values()
                   for t in texts.values())  # fmt: skip

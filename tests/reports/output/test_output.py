@@ -9,8 +9,8 @@ import pytest
 
 from bench.reports.document import Entry, Row, Section, Table
 from bench.reports.frame import tidy
-from bench.reports.output.latex import escape_latex, latex
-from bench.reports.output.markdown import markdown
+from bench.reports.output.latex import escape_latex, latex_table
+from bench.reports.output.markdown import markdown_table
 from bench.reports.tables.accuracy import accuracy_tables
 from bench.reports.tables.cost import cost_tables
 from bench.reports.tables.training import memorization_tables
@@ -25,20 +25,20 @@ AWKWARD = [
 
 def test_markdown_rows_have_one_cell_per_column():
     for table in (*accuracy_tables(tidy(grid())), *accuracy_tables(tidy(AWKWARD))):
-        pipes = [line for line in markdown(table).splitlines() if line.startswith("|")]
+        pipes = [line for line in markdown_table(table).splitlines() if line.startswith("|")]
         assert {len(re.findall(r"(?<!\\)\|", line)) for line in pipes} == {len(table.head) + 2}
 
 
 def test_markdown_marks_best_and_second():
     records = [record(cell(m), a) for m, a in (("coop", 0.7), ("joapr", 0.8), ("promptmae", 0.6))]
-    text = markdown(accuracy_tables(tidy(records))[0])
+    text = markdown_table(accuracy_tables(tidy(records))[0])
     assert "| JoAPR | **80.0** |" in text
     assert "| CoOp | <u>70.0</u> |" in text
     assert "| PromptMAE | 60.0 |" in text
 
 
 def test_latex_escapes_names_and_marks():
-    text = latex(accuracy_tables(tidy(AWKWARD))[0])
+    text = latex_table(accuracy_tables(tidy(AWKWARD))[0])
     assert r"a\_b\%" in text
     assert r"U+03B1\textless{}" in text
     assert r"\textsuperscript{F}" in text
@@ -47,13 +47,13 @@ def test_latex_escapes_names_and_marks():
 
 
 def test_latex_header_groups_columns_by_kind():
-    text = latex(accuracy_tables(tidy(grid()))[0])
+    text = latex_table(accuracy_tables(tidy(grid()))[0])
     assert r"\multicolumn{2}{c}{Symmetric} & \multicolumn{2}{c}{Asymmetric}" in text
     assert r"\cmidrule(lr){3-4}\cmidrule(lr){5-6}" in text
 
 
 def test_long_tables_go_over_several_floats():
-    text = latex(accuracy_tables(tidy([record(cell(f"m{i}")) for i in range(95)]))[0])
+    text = latex_table(accuracy_tables(tidy([record(cell(f"m{i}")) for i in range(95)]))[0])
     assert text.count(r"\begin{table}") == 3
     assert "(Part 3 of 3.)" in text
 
@@ -63,7 +63,7 @@ def test_tables_compile_with_booktabs_alone(tmp_path: Path):
     frames = [tidy(grid()), tidy(AWKWARD)]
     tables = [t for f in frames for make in (accuracy_tables, memorization_tables, cost_tables) for t in make(f)]
     for table in tables:
-        (tmp_path / f"{table.name}.tex").write_text(latex(table))
+        (tmp_path / f"{table.name}.tex").write_text(latex_table(table))
     inputs = "\n".join(rf"\input{{{table.name}.tex}}" for table in tables)
     document = rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}{inputs}\end{{document}}"
     (tmp_path / "all.tex").write_text(document)
@@ -75,15 +75,15 @@ def test_tables_compile_with_booktabs_alone(tmp_path: Path):
 def test_signs_are_no_markup():
     entry = Entry(1.0, 0.5, 3, "best", "=*")
     table = Table("cost", "s", "n", (("", "A"),), (Section("", (Row("x", (entry,)),)),), (), ())
-    assert r"| x | **1.0** ± 0.5 <sup>=\*</sup> |" in markdown(table)
-    assert r"\textbf{1.0}\,{\scriptsize$\pm$0.5}\textsuperscript{=*}" in latex(table)
+    assert r"| x | **1.0** ± 0.5 <sup>=\*</sup> |" in markdown_table(table)
+    assert r"\textbf{1.0}\,{\scriptsize$\pm$0.5}\textsuperscript{=*}" in latex_table(table)
 
 
 def test_long_headings_are_set_on_several_lines():
     def heading(name: str, span: int) -> str:
         head = tuple((name, f"{i} %") for i in range(span))
         row = Row("x", tuple(Entry(1.0) for _ in range(span)))
-        return latex(Table("accuracy", "s", "n", head, (Section("", (row,)),), (), ()))
+        return latex_table(Table("accuracy", "s", "n", head, (Section("", (row,)),), (), ()))
 
     assert r"\multicolumn{1}{c}{Asymmetric}" in heading("Asymmetric", 1)
     long = "Instance-dependent (temperature 0.5)"
@@ -93,7 +93,9 @@ def test_long_headings_are_set_on_several_lines():
 
 def test_wide_tables_are_set_in_smaller_type():
     narrow, wide = (
-        latex(Table("cost", "s", "n", (("", "Steps"),), (Section("", (Row("x" * size, (Entry(text="1"),)),)),), (), ()))
+        latex_table(
+            Table("cost", "s", "n", (("", "Steps"),), (Section("", (Row("x" * size, (Entry(text="1"),)),)),), (), ())
+        )
         for size in (20, 110)
     )
     assert r"\centering\small" in narrow

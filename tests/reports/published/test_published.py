@@ -24,12 +24,14 @@ from bench.plugins import DATASETS, METHODS
 from bench.records.record import Record
 from bench.reports import build as building
 from bench.reports.build import build_report, option_defaults
+from bench.reports.chapters.published import published_supplement
+from bench.reports.document import Supplement
 from bench.reports.frame import tidy
-from bench.reports.output.latex import latex
+from bench.reports.output.latex import latex_table
+from bench.reports.output.markdown import markdown_lines
 from bench.reports.published import match as rules
-from bench.reports.published.match import NEARLY, NONE, REPEATED, SAME, beside, reading
-from bench.reports.published.numbers import FILE, load, numbers, parse
-from bench.reports.published.tables import Part, published_part
+from bench.reports.published.match import NEARLY, NONE, REPEATED, SAME, comparisons, reading
+from bench.reports.published.numbers import FILE, load, parse, published_numbers
 from bench.settings.schema import load_config
 from tests import ROOT
 from tests.reports.factory import cell, grid, record
@@ -123,7 +125,7 @@ def of(method: str, noise: str, rate: float, last: float, seed: int = 1, **chang
 
 def held(records: list[Record], text: str = SMALL) -> list[dict[str, Any]]:
     known = option_defaults({made.cell.method for made in records})
-    return beside(tidy(records, known), records, parse(text), known).to_dict("records")
+    return comparisons(tidy(records, known), records, parse(text), known).to_dict("records")
 
 
 def of_number(rows: list[dict[str, Any]], table: str, accuracy: float) -> dict[str, Any]:
@@ -148,13 +150,17 @@ def paper_grid(methods: Sequence[str] = tuple(PAPER), seeds: Sequence[int] = (1,
 
 
 @pytest.fixture(scope="module")
-def papers() -> Part:
+def papers() -> Supplement:
     return part_of(paper_grid())
 
 
-def part_of(records: list[Record]) -> Part:
+def said(part: Supplement) -> str:
+    return "\n".join(markdown_lines(part.chapters))
+
+
+def part_of(records: list[Record]) -> Supplement:
     known = option_defaults({made.cell.method for made in records})
-    return published_part(tidy(records, known), records, known)
+    return published_supplement(tidy(records, known), records, known)
 
 
 # The file
@@ -163,7 +169,7 @@ def part_of(records: list[Record]) -> Part:
 def test_the_file_says_of_every_number_what_it_is():
     assert len(FILE.read_bytes()) < 200_000
     published = load()
-    found = numbers(published)
+    found = published_numbers(published)
     assert len(found) == 1144
     assert set(published.rows) == set(published.table)
     assert {x.sheet.source for x in found} == set(published.source)
@@ -176,7 +182,7 @@ def test_the_file_says_of_every_number_what_it_is():
 
 def test_epochs_are_those_of_the_row_the_method_or_nobody():
     epochs: dict[str, set[tuple[str, int | None]]] = defaultdict(set)
-    for x in numbers(load()):
+    for x in published_numbers(load()):
         epochs[x.table].add((x.method, x.budget.epochs))
     assert epochs["nlprompt-main"] == {("coop", None), ("gce-coop", None), ("joapr", None), ("nlprompt", 200)}
     assert epochs["nlprompt-rerun"] == {("nlprompt", 200), ("ot-clean", 200)}
@@ -191,9 +197,9 @@ def test_every_name_of_ours_in_the_file_exists():
         assert DATASETS.get(name).modes[:1] in ((), (rules.DEFAULT_MODE,))
     for name in filter(None, published.backbone.values()):
         assert identity.canonical(name) == name
-    for text in {x.noise for x in numbers(published)} - {""}:
+    for text in {x.noise for x in published_numbers(published)} - {""}:
         assert noise_variant(text) == text
-    for x in numbers(published):
+    for x in published_numbers(published):
         if x.method:
             known = METHODS.get(x.method).Options.model_validate(x.options).model_dump()
             assert {*x.options, *x.unstated} <= set(known)
@@ -246,7 +252,7 @@ def test_the_file_holds_the_collection_and_nothing_else():
     assert collect(text, FILE.read_text(encoding="utf-8")) == FILE.read_text(encoding="utf-8")
     published = load()
     mine: Counter[tuple[Any, ...]] = Counter()
-    for x in numbers(published):
+    for x in published_numbers(published):
         row, index = x.row, x.row.accuracy.index(x.accuracy)
         mine[
             (*x.sheet.collected_as, row.dataset, row.noise, x.rate, x.shots, row.backbone or x.sheet.backbone,
@@ -448,7 +454,7 @@ def test_what_a_difference_means(difference: float, spreads: tuple[float, float]
 # The report
 
 
-def test_tables_of_the_papers_protocol(papers: Part):
+def test_tables_of_the_papers_protocol(papers: Supplement):
     part = papers
     assert {table.name.rpartition("-")[2] for table in part.tables} == {"symmetric", "asymmetric"}
     frame = part.files["published"]
@@ -463,7 +469,7 @@ def test_tables_of_the_papers_protocol(papers: Part):
         if (r.cell.method, r.cell.noise, r.cell.rate) == ("coop", "symmetric", 0.5)
     ]
     assert coop["difference"].item() == pytest.approx(sum(ours) / 3 - 70.9)
-    text = "\n".join(part.lines)
+    text = said(part)
     assert "plain images here, new random crops and flips in every epoch there." in text
     assert (
         "NLPrompt, main table: CVPR 2025, arXiv 2412.01256; not seen itself, restated in Table 1 of TecoPrompt" in text
@@ -485,11 +491,11 @@ def test_a_table_that_is_too_long_for_a_page_goes_on_in_another():
 def test_an_empty_comparison_says_so_and_what_to_run():
     part = part_of(grid())
     assert part.tables == () and part.files == {}  # noqa: PT018
-    text = "\n".join(part.lines)
+    text = said(part)
     assert "No published number is on digits, so there is nothing to compare with." in text
     assert "`bench run --grid paper --set dataset=caltech101 --set backbone=RN50/openai" in text
     other = part_of(paper_grid(("coop",), (1,), backbone="ViT-B-16/openai"))
-    text = "\n".join(other.lines)
+    text = said(other)
     assert "other backbone (RN50/openai there, ViT-B-16/openai here)" in text
     assert "--set backbone=RN50/openai" in text
     assert "There are some on" not in text
@@ -500,7 +506,7 @@ def test_the_command_that_is_named_gives_cells_that_compare(
     dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(tmp_path)
-    text = "\n".join(part_of([of("coop", "symmetric", 0.5, 70.0, dataset=dataset, backbone="tiny")]).lines)
+    text = said(part_of([of("coop", "symmetric", 0.5, 70.0, dataset=dataset, backbone="tiny")]))
     command, count = re.findall(r"`bench run (.*?)` gives cells that (\d+) of", text)[0]
     words = shlex.split(command)
     assert words[:2] == ["--grid", "paper"]
@@ -550,8 +556,8 @@ def test_the_flag_reaches_the_report(
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
-def test_tables_compile_with_booktabs_alone(tmp_path: Path, papers: Part):
-    body = "\n".join(latex(table) for table in papers.tables)
+def test_tables_compile_with_booktabs_alone(tmp_path: Path, papers: Supplement):
+    body = "\n".join(latex_table(table) for table in papers.tables)
     document = rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}{body}\end{{document}}"
     (tmp_path / "all.tex").write_text(document, encoding="utf-8")
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]

@@ -12,16 +12,16 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from bench.records.record import Record
-from bench.reports.chapters.statistics import statistics_part
-from bench.reports.document import Entry, Table
+from bench.reports.chapters.statistics import statistics_supplement
+from bench.reports.document import Entry, Supplement, Table
 from bench.reports.frame import tidy
-from bench.reports.output.latex import latex
-from bench.reports.output.markdown import markdown
+from bench.reports.output.latex import latex_table
+from bench.reports.output.markdown import markdown_lines, markdown_table
 from bench.reports.statistics.bootstrap import bootstrap_frame, bootstrap_tables
-from bench.reports.statistics.friedman import FEWEST, MEAN, friedman, ranking_frame, ranking_table, rankings
+from bench.reports.statistics.friedman import FEWEST, MEAN, friedman_test, ranking_frame, ranking_table, rankings
 from bench.reports.statistics.paired import holm, paired_frame, paired_tables, sentence
 from bench.reports.statistics.wilcoxon import signed_rank_table, signed_rank_words, signed_ranks
-from bench.reports.tables.averages import Group, average_tables, groups
+from bench.reports.tables.averages import DatasetGroup, average_tables, dataset_groups
 from tests.reports.factory import GRID, cell, grid, record
 
 SETS = ("digits", "letters", "a_b%")
@@ -40,8 +40,12 @@ def several(count: int = 3, **changes: object) -> list[Record]:
     return [r for name in names for r in grid(dataset=name, seeds=(1, 2, 3), **changes)]  # type: ignore[arg-type]
 
 
-def group_of(records: list[Record]) -> Group:
-    (found,) = groups(tidy(records))
+def said(part: Supplement) -> str:
+    return "\n".join(markdown_lines(part.chapters))
+
+
+def group_of(records: list[Record]) -> DatasetGroup:
+    (found,) = dataset_groups(tidy(records))
     return found
 
 
@@ -103,7 +107,7 @@ def test_protocols_are_never_mixed():
         grid(dataset="other", learning_rate=0.01),
     ):
         assert group_of([*one, *other]).datasets == ("digits", "letters")
-    assert list(groups(tidy(grid()))) == []
+    assert list(dataset_groups(tidy(grid()))) == []
     paper = [*grid(dataset="a", budget="paper"), *grid(dataset="b", budget="paper", epochs=200)]
     assert group_of(paper).datasets == ("a", "b")
 
@@ -180,14 +184,14 @@ def test_few_seeds_are_said_to_be_few():
 
 def test_friedman_and_nemenyi_on_demsars_example():
     values = pd.DataFrame(DEMSAR, columns=["C4.5", "+m", "+cf", "+m+cf"])
-    found = friedman(values)
+    found = friedman_test(values)
     assert dict(found.ranks) == pytest.approx({"C4.5": 3.143, "+m": 2.0, "+cf": 2.893, "+m+cf": 1.964}, abs=1e-3)
     assert found.statistic == pytest.approx(stats.friedmanchisquare(*values.to_numpy().T).statistic)
     assert found.difference == pytest.approx(1.25, abs=0.01)  # the paper's: 2.569 * sqrt(4 * 5 / (6 * 14))
     scale = math.sqrt(4 * 5 / (6 * 14))
     by_hand = stats.studentized_range.sf((3.142857 - 1.964286) / scale * math.sqrt(2), 4, np.inf)
     assert found.pairs.loc["C4.5", "+m+cf"] == pytest.approx(by_hand, abs=1e-5)
-    level = friedman(pd.DataFrame(np.ones((12, 3)), columns=list("abc")))
+    level = friedman_test(pd.DataFrame(np.ones((12, 3)), columns=list("abc")))
     assert (level.statistic, level.p, level.apart) == (0, 1, 0)
 
 
@@ -276,34 +280,36 @@ def test_bootstrap_intervals_hold_the_average_and_are_the_same_every_time():
 
 
 def test_the_part_of_a_report(tmp_path: Path):
-    part, drawn = statistics_part(tidy(several(FEWEST, columns=GRID[:3], oracle=False, sd=0.003)), tmp_path)
+    part, drawn = statistics_supplement(tidy(several(FEWEST, columns=GRID[:3], oracle=False, sd=0.003)), tmp_path)
     files = {"statistics", "averages", "statistics-datasets", "statistics-pairs", "statistics-averages"}
     assert set(part.files) == files
     (figure,) = drawn
     assert sorted(path.suffix for path in figure.files) == [".csv", ".pdf", ".png", ".svg"]
     assert "critical difference of" in figure.caption
-    text = "\n".join(part.lines)
+    text = said(part)
     assert f"(figures/{figure.name}.png)" in text
-    assert all(markdown(table) in text for table in part.tables)
+    assert all(markdown_table(table) in text for table in part.tables)
     names = [table.name for table in part.tables]
     assert len(names) == len(set(names))
 
 
 def test_few_data_sets_and_methods_get_sentences(tmp_path: Path):
-    part, drawn = statistics_part(tidy(several(2)), tmp_path)
+    part, drawn = statistics_supplement(tidy(several(2)), tmp_path)
     assert drawn == []
-    assert "2 data sets are too few for a Friedman test of methods, which needs more than 10" in "\n".join(part.lines)
-    part, _ = statistics_part(tidy(grid(methods=("zero-shot", "coop"))), tmp_path)
-    assert "Fewer than two trained methods have numbers to compare." in part.lines
-    part, _ = statistics_part(tidy([record(cell(m), status="failed", reason="x") for m in ("coop", "joapr")]), tmp_path)
+    assert "2 data sets are too few for a Friedman test of methods, which needs more than 10" in said(part)
+    part, _ = statistics_supplement(tidy(grid(methods=("zero-shot", "coop"))), tmp_path)
+    assert "Fewer than two trained methods have numbers to compare." in said(part)
+    part, _ = statistics_supplement(
+        tidy([record(cell(m), status="failed", reason="x") for m in ("coop", "joapr")]), tmp_path
+    )
     assert part.tables == ()
 
 
 def test_data_sets_without_a_common_column_are_said_to_have_none(tmp_path: Path):
     apart = [*grid(columns=GRID[1:2], dataset="digits"), *grid(columns=GRID[3:4], dataset="letters")]
-    part, _ = statistics_part(tidy(apart), tmp_path)
-    assert "No noise column was run on every one of digits, letters, so nothing is averaged" in "\n".join(part.lines)
-    assert "too few for a Friedman test" not in "\n".join(part.lines)
+    part, _ = statistics_supplement(tidy(apart), tmp_path)
+    assert "No noise column was run on every one of digits, letters, so nothing is averaged" in said(part)
+    assert "too few for a Friedman test" not in said(part)
 
 
 def test_many_methods_are_averaged_and_not_tested(tmp_path: Path):
@@ -313,18 +319,18 @@ def test_many_methods_are_averaged_and_not_tested(tmp_path: Path):
         for s in (1, 2)
         for d in range(11)
     ]
-    part, drawn = statistics_part(tidy(records), tmp_path)
+    part, drawn = statistics_supplement(tidy(records), tmp_path)
     assert drawn == []
-    assert "100 methods are too many" in "\n".join(part.lines)
+    assert "100 methods are too many" in said(part)
     assert len(group_of(records).ranks) == 100
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_tables_compile_with_booktabs_alone(tmp_path: Path):
     kinds = [*GRID[:2], ("human[labels=worst_%]", 0.0), ("replacement[pattern=pair]", 0.25)]
-    part, _ = statistics_part(tidy(several(FEWEST, columns=kinds, oracle=False)), tmp_path)
+    part, _ = statistics_supplement(tidy(several(FEWEST, columns=kinds, oracle=False)), tmp_path)
     for table in part.tables:
-        (tmp_path / f"{table.name}.tex").write_text(latex(table))
+        (tmp_path / f"{table.name}.tex").write_text(latex_table(table))
     inputs = "\n".join(rf"\input{{{table.name}.tex}}\clearpage" for table in part.tables)
     document = rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}{inputs}\end{{document}}"
     (tmp_path / "all.tex").write_text(document)

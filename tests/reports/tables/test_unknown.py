@@ -14,8 +14,8 @@ from bench.reports.document import Table
 from bench.reports.figures import canvas
 from bench.reports.figures.kinds import draw
 from bench.reports.frame import curves, tidy
+from bench.reports.front_page import unfinished
 from bench.reports.names import AS_IS
-from bench.reports.output.front_page import unfinished
 from bench.reports.tables.accuracy import accuracy_tables
 from bench.reports.tables.cost import cost_tables
 from bench.reports.tables.training import agreement_tables, memorization_tables
