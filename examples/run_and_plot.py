@@ -16,7 +16,7 @@ results = bench.run(
     rate=[0.0, 0.25, 0.5],
     seed=[1, 2],
     shots=4,
-    epochs=10,
+    epochs=5,
     workers=1,  # for so few cells, starting Ray would take longer than it saves
 )
 

@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import importlib.metadata
-import json
 import os
+import runpy
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 import bench
+from bench.cli.main import invoke
 from bench.contracts.method import Method
 from bench.grid import code
 from bench.plugins import METHODS, REGISTRIES
 from bench.registry import load_plugin_file
 from bench.testing.run import run as checked
 from tests import ROOT
+from tests.api.example_package import ENTRY_POINTS, installed
 from tests.api.test_results import store as store
 
 EXAMPLES = ROOT / "examples"
-ENTRY_POINTS = "noisy_prompt_bench.methods"
 
 
-def python(folder: Path, *arguments: str, path: str = "") -> str:
+def python(folder: Path, *arguments: str) -> str:
     """What a program prints that is run in a folder; it must end well, and complain of nothing."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [path, str(ROOT)])), "MPLBACKEND": "agg"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MPLBACKEND": "agg"}
     ran = subprocess.run(
         [sys.executable, *arguments], capture_output=True, text=True, cwd=folder, env=environment, check=False
     )
@@ -41,24 +41,6 @@ def registries(monkeypatch: pytest.MonkeyPatch) -> None:
     for registry in REGISTRIES:
         for part in ("_rows", "_aliases", "_objects"):
             monkeypatch.setattr(registry, part, dict(getattr(registry, part)))
-
-
-@pytest.fixture
-def package(tmp_path: Path) -> Path:
-    """A folder with the example package and what an installer writes beside it."""
-    source = EXAMPLES / "my_package"
-    project = tomllib.loads((source / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    info = tmp_path / "site" / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
-    info.mkdir(parents=True)
-    (info.parent / "nearest_mean").symlink_to(source / "nearest_mean")
-    metadata = {"Metadata-Version": "2.1", "Name": project["name"], "Version": project["version"]}
-    metadata["Summary"] = project["description"]
-    (info / "METADATA").write_text("".join(f"{key}: {value}\n" for key, value in metadata.items()), encoding="utf-8")
-    (group, points), *others = project["entry-points"].items()
-    assert (group, others) == (ENTRY_POINTS, [])
-    lines = [f"[{group}]", *(f"{name} = {target}" for name, target in points.items()), ""]
-    (info / "entry_points.txt").write_text("\n".join(lines), encoding="utf-8")
-    return info.parent
 
 
 def holds(method: type[Method]) -> None:
@@ -74,8 +56,13 @@ def test_a_small_grid_is_run_and_plotted(tmp_path: Path) -> None:
     assert (tmp_path / "noise.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_records_are_read_into_pandas(store: bench.Results, tmp_path: Path) -> None:
-    shown = python(tmp_path, str(EXAMPLES / "read_records.py"), store.root)
+def test_records_are_read_into_pandas(
+    store: bench.Results, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["read_records.py", store.root])
+    runpy.run_path(str(EXAMPLES / "read_records.py"))
+    shown = capsys.readouterr().out
     assert "Zero-shot" in shown
     assert "31 cells" in shown
     assert len(pd.read_csv(tmp_path / "curves.csv")) == len(bench.load(store.root).curves()) > 30
@@ -89,42 +76,34 @@ def test_a_method_as_a_file_keeps_the_contract() -> None:
 
 
 @pytest.mark.slow
-def test_a_method_as_a_file_is_run_from_the_file_itself_and_by_the_command(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("registries")
+def test_a_method_as_a_file_is_run_from_the_file_itself_and_by_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     shown = python(tmp_path, str(EXAMPLES / "my_method.py"))
     assert "modest-coop[beta=1]" in shown
     frame = bench.load(tmp_path / "results").frame()
     assert {*frame["status"]} == {"done"}
     assert len(frame) == 6
-    command = "from bench.cli.main import main; main()"
     axes = {"noise": "symmetric", "rate": "0.5", "seed": "1,2", "shots": "4", "epochs": "5"}
     sets = [part for name, value in axes.items() for part in ("--set", f"{name}={value}")]
     plugin = ["--plugin", str(EXAMPLES / "my_method.py"), "--set", "method=coop,modest-coop"]
-    assert "nothing left to do, 4 of 4 done" in python(tmp_path, "-c", command, "run", *plugin, *sets)
+    monkeypatch.chdir(tmp_path)
+    assert invoke(["run", *plugin, *sets]) == 0
+    assert "nothing left to do, 4 of 4 done" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("registries")
 def test_a_method_as_a_package_keeps_the_contract_and_its_code_is_noted(
-    package: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.syspath_prepend(package)
+    monkeypatch.syspath_prepend(installed(tmp_path))
     monkeypatch.setattr(METHODS, "_scanned", False)
     (point,) = importlib.metadata.entry_points(group=ENTRY_POINTS, name="nearest-mean")
     assert METHODS.row("nearest-mean").origin == "package nearest-mean 0.1.0"
     assert METHODS.get("nearest-mean") is point.load()
     assert code.plugin_digest(METHODS, "nearest-mean")
     holds(METHODS.get("nearest-mean"))
-
-
-@pytest.mark.slow
-def test_a_method_as_a_package_is_known_to_workers_without_a_word(package: Path, tmp_path: Path) -> None:
-    program = """
-import bench, json
-results = bench.run(method="nearest-mean[shrink=0.1]", noise="none", seed=1, shots=2, epochs=1, workers=1)
-print(json.dumps(results.frame()[["label", "status", "last"]].values.tolist()))
-"""
-    ((label, status, accuracy),) = json.loads(python(tmp_path, "-c", program, path=str(package)))
-    assert (label, status) == ("nearest-mean[shrink=0.1]", "done")
-    assert accuracy > 30, "two images of each digit tell more than chance, which is 10"
 
 
 def test_examples_import_bench_and_nothing_else_of_ours() -> None:

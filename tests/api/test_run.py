@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -20,6 +21,8 @@ from bench.registry import Row, importing, load_plugin_file
 from bench.schedulers.contract import Pack, Report
 from bench.schedulers.work import Work, outcome_of
 from bench.settings.schema import Config
+from tests import ROOT
+from tests.api.example_package import installed
 from tests.cells import make_cell
 from tests.schedulers.fakes import record
 
@@ -157,9 +160,10 @@ import json
 import bench
 
 small = {"noise": "none", "seed": 1, "epochs": 1, "shots": 2}
-results = bench.run(method=["zero-shot", "broken"], store="store", workers=1, plugins="broken.py", **small)
+methods = ["nearest-mean[shrink=0.1]", "broken"]
+results = bench.run(method=methods, store="store", workers=1, plugins=["broken.py"], **small)
 frame = results.frame()
-again = bench.run(method="zero-shot", store="store", **small)
+again = bench.run(method="nearest-mean[shrink=0.1]", store="store", **small)
 with open("found.json", "w") as stream:
     json.dump([frame[["method", "status", "reason"]].values.tolist(), len(again.curves()), __name__], stream)
 """
@@ -176,10 +180,14 @@ bench.register("broken", Broken)
 
 @pytest.mark.slow
 def test_a_script_needs_no_guard_and_nothing_is_printed(tmp_path: Path) -> None:
+    """Workers know what the script names as a plugin file, and what is installed as a package."""
     (tmp_path / "script.py").write_text(SCRIPT, encoding="utf-8")
     (tmp_path / "broken.py").write_text(BROKEN, encoding="utf-8")
-    ran = subprocess.run([sys.executable, "script.py"], capture_output=True, text=True, cwd=tmp_path, check=False)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(installed(tmp_path)), str(ROOT)])}
+    ran = subprocess.run(
+        [sys.executable, "script.py"], capture_output=True, text=True, cwd=tmp_path, env=environment, check=False
+    )
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
     rows, curve, name = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
-    assert sorted(rows) == [["broken", "failed", "RuntimeError: no set-up"], ["zero-shot", "done", ""]]
+    assert sorted(rows) == [["broken", "failed", "RuntimeError: no set-up"], ["nearest-mean", "done", ""]]
     assert (curve, name) == (1, "__main__")
