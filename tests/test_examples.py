@@ -7,6 +7,7 @@ import os
 import runpy
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -37,10 +38,13 @@ def python(folder: Path, *arguments: str) -> str:
 
 
 @pytest.fixture
-def registries(monkeypatch: pytest.MonkeyPatch) -> None:
+def registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a test registers is gone after it, and its file is imported anew by the next one."""
     for registry in REGISTRIES:
         for part in ("_rows", "_aliases", "_objects"):
             monkeypatch.setattr(registry, part, dict(getattr(registry, part)))
+    yield
+    sys.modules.pop("bench_plugin_my_method", None)
 
 
 def holds(method: type[Method]) -> None:
