@@ -102,7 +102,10 @@ class Registry(Generic[T]):
             dict.fromkeys(str(Path(file).resolve()) for file in (caller, own) if file and Path(file).is_file())
         )
         target, origin = f"{module}:{getattr(obj, '__qualname__', name)}", Path(files[0]).name if files else "unknown"
-        self.add(Row(name, target, summary, version, aliases, f"file {origin}", files, "".join(importing[:1])), obj)
+        row = Row(
+            name, target, summary, version, aliases, f"file {origin}", files=files, plugin_file="".join(importing[:1])
+        )
+        self.add(row, obj)
 
     def rows(self) -> tuple[Row, ...]:
         """All rows in the order of registration; nothing is imported."""
@@ -145,11 +148,6 @@ class Registry(Generic[T]):
             return getattr(importlib.import_module(module), attribute)
         except (ImportError, AttributeError, SyntaxError) as error:
             raise BenchError(f"{what}: {error}; install what it needs or correct its target.") from error
-
-    @property
-    def has_base(self) -> bool:
-        """Whether all plugins of this kind derive from one class."""
-        return self._base is not None
 
     def holds(self, obj: Any) -> bool:
         """Whether an object derives from the class that all plugins of this kind share; false where there is none."""

@@ -41,8 +41,9 @@ def python(folder: Path, *arguments: str) -> str:
 def registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What a test registers is gone after it, and its file is imported anew by the next one."""
     for registry in REGISTRIES:
-        for part in ("_rows", "_aliases", "_objects"):
-            monkeypatch.setattr(registry, part, dict(getattr(registry, part)))
+        for part, value in vars(registry).items():
+            if isinstance(value, dict):
+                monkeypatch.setattr(registry, part, dict(value))
     yield
     sys.modules.pop("bench_plugin_my_method", None)
 

@@ -19,15 +19,14 @@ from bench.registry import load_plugin_file
 from tests import ROOT
 from tests.few_digits import FewDigits
 
-PARTS = ("_rows", "_aliases", "_objects")
-
 
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What a test registers is gone after it."""
     for registry in REGISTRIES:
-        for part in PARTS:
-            monkeypatch.setattr(registry, part, dict(getattr(registry, part)))
+        for part, value in vars(registry).items():
+            if isinstance(value, dict):
+                monkeypatch.setattr(registry, part, dict(value))
     before = {*sys.modules}
     yield
     for name in {*sys.modules} - before:
@@ -36,7 +35,7 @@ def _clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_the_kind_is_told_from_the_object_and_the_origin_from_the_caller() -> None:
-    for registry, plugin in ((METHODS, CoOp), (NOISE, Symmetric), (DATASETS, FewDigits), (BACKBONES, load_tiny)):
+    for registry, plugin in ((METHODS, CoOp), (NOISE, Symmetric), (DATASETS, FewDigits)):
         bench.register("mine", plugin, "one line", aliases=["my-own"], version=3)
         row = registry.row("my-own")
         assert (row.name, row.summary, row.version, row.aliases) == ("mine", "one line", 3, ("my-own",))
@@ -48,6 +47,8 @@ def test_the_kind_is_told_from_the_object_and_the_origin_from_the_caller() -> No
 def test_a_kind_may_be_named() -> None:
     bench.register("mine", load_tiny, kind="backbone")
     assert BACKBONES.get("mine") is load_tiny
+    with pytest.raises(bench.BenchError, match="load_tiny is no plugin of a kind that can be told"):
+        bench.register("other", load_tiny)
     with pytest.raises(bench.BenchError, match=r"is not a bench\.contracts\.noise:Noise; derive it"):
         bench.register("other", CoOp, kind="noise")
     with pytest.raises(bench.BenchError, match='unknown kind "noises"; did you mean "noise"'):

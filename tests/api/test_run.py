@@ -125,8 +125,9 @@ def test_a_plugin_that_workers_cannot_import_is_refused_before_anything_is_writt
     here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for registry in REGISTRIES:
-        for part in ("_rows", "_aliases", "_objects"):
-            monkeypatch.setattr(registry, part, dict(getattr(registry, part)))
+        for part, value in vars(registry).items():
+            if isinstance(value, dict):
+                monkeypatch.setattr(registry, part, dict(value))
     bench.register("session-coop", bench.CoOp, aliases=["session"])
     with pytest.raises(bench.BenchError, match='method "session-coop" was registered by this program itself'):
         bench.run(store=tmp_path / "store", method="session", seed=1, noise="none")
@@ -134,11 +135,12 @@ def test_a_plugin_that_workers_cannot_import_is_refused_before_anything_is_writt
     check_reach([make_cell(dataset="digits", method="coop", backbone="tiny")], ())
     METHODS.add(Row("packed", "a:b", origin="package theirs 1.0"), bench.CoOp)
     check_reach([make_cell(dataset="digits", method="packed", backbone="tiny")], ())
-    for registry, place in zip(REGISTRIES, ("method", "noise", "dataset", "backbone"), strict=True):
+    for registry in REGISTRIES:
+        place = registry.kind
         row = Row(f"my-{place}", "a:b", origin="file my.py", files=("/my.py",))
         registry.add(row, registry.get(next(iter(registry))))
         plain = {"dataset": "digits", "method": "coop", "backbone": "tiny"}
-        cell = make_cell(**{**plain, place: f"my-{place}"})
+        cell = make_cell(**{**plain, place if place in plain or place == "noise" else "method": f"my-{place}"})
         check_reach([cell], ("/my.py",))
         with pytest.raises(bench.BenchError, match=f'{place} "my-{place}" was registered'):
             check_reach([cell], ("/other.py",))
