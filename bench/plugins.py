@@ -39,11 +39,11 @@ def register(
 
     Args:
         name: used in settings, on the command line and in records.
-        plugin: a class derived from `bench.Method`, `bench.NoiseKind` or `bench.Dataset`, or a function that returns
-            a backbone.
+        plugin: a class derived from `bench.Method`, `bench.NoiseKind` or `bench.Dataset`, or a function, of which
+            `kind` says what it is.
         summary: one line for `bench list`.
         aliases: other names of the same plugin.
-        kind: "method", "noise", "dataset" or "backbone"; empty: told from the class.
+        kind: "method", "noise", "dataset" or "backbone", a function that returns one; empty: told from the class.
         metadata: what else the registry of this kind knows of a plugin, such as `version`, to be raised whenever
             results may change; it is part of every record's key.
 
@@ -67,8 +67,6 @@ def _registry_of(name: str, plugin: Any, kind: str) -> Registry[Any]:
             raise BenchError(f'register("{name}"): unknown kind "{kind}"; {did_you_mean(kind, by_kind)}')
         return by_kind[kind]
     found = [registry for registry in REGISTRIES if registry.holds(plugin)]
-    if not found and callable(plugin) and not isinstance(plugin, type):
-        found = [registry for registry in REGISTRIES if not registry.has_base]
     if len(found) != 1:
         shown = getattr(plugin, "__qualname__", repr(plugin))
         raise BenchError(

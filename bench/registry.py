@@ -149,11 +149,6 @@ class Registry(Generic[T]):
         except (ImportError, AttributeError, SyntaxError) as error:
             raise BenchError(f"{what}: {error}; install what it needs or correct its target.") from error
 
-    @property
-    def has_base(self) -> bool:
-        """Whether all plugins of this kind derive from one class."""
-        return self._base is not None
-
     def holds(self, obj: Any) -> bool:
         """Whether an object derives from the class that all plugins of this kind share; false where there is none."""
         module, _, attribute = (self._base or "").partition(":")

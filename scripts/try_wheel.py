@@ -17,6 +17,7 @@ import bench, methods
 from bench.plugins import METHODS
 assert methods.MINE, "the user's own folder was not found"
 assert "visprompt" in METHODS and METHODS.get("visprompt").__module__ == "bench.methods.visprompt"
+assert bench.load().frame()["status"].tolist() == ["done", "done"]
 print("imported from", bench.__file__)
 """
 

@@ -10,19 +10,18 @@ from pathlib import Path
 import pytest
 
 PLUGIN = '''
-from bench.plugins import METHODS
-from bench.methods.coop import CoOp
+import bench
 
 
-class Halved(CoOp):
+class Halved(bench.CoOp):
     """CoOp at half the loss."""
 
     def objective(self, logits, batch):
         return {"half_ce": super().objective(logits, batch)["ce"] / 2}
 
 
-METHODS.register(
-    "halved-coop", Halved, "CoOp at half the loss", aliases=("halved",), title="Halved CoOp", family="losses", cost=5
+bench.register(
+    "halved-coop", Halved, "CoOp at half the loss", aliases=["halved"], title="Halved CoOp", family="losses", cost=5
 )
 '''
 
@@ -59,16 +58,16 @@ def test_a_method_from_a_file(tmp_path: Path) -> None:
 
 EXITING = """
 import os, sys
-from bench.plugins import METHODS
-from bench.methods.coop import CoOp
+
+import bench
 
 
-class Exits(CoOp):
+class Exits(bench.CoOp):
     def setup(self, context):
         sys.exit(0)
 
 
-METHODS.register("exits", Exits)
+bench.register("exits", Exits)
 if os.environ.get("END_AT_IMPORT"):
     os._exit(0)
 """

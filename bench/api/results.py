@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -29,10 +29,15 @@ class Results(Store):
 
     Args:
         root: folder or URL.
+        only: keys of the records that the tables hold; None: all.
 
     Attributes:
         problems: a line for each file of the store that is no record, by key, gathered while reading.
     """
+
+    def __init__(self, root: str | Path, only: Iterable[str] | None = None) -> None:
+        super().__init__(root)
+        self._only = None if only is None else tuple(only)
 
     def frame(self) -> pd.DataFrame:
         """Return a tidy table, one row per cell; empty, without a column, where the store has no record.
@@ -74,7 +79,7 @@ class Results(Store):
         from bench.reports.build import option_defaults
         from bench.reports.frame import curves, tidy
 
-        records = list(self.records())
+        records = list(self.records(self._only))
         frame = tidy(records, option_defaults({record.cell.method for record in records}))
         return frame, frame if frame.empty else curves(records, frame)
 
@@ -131,11 +136,11 @@ def report(
     from bench.reports.build import FORMATS, build
     from bench.reports.figures.kinds import MOST
 
-    results = load(_root(store))
-    if out is None and "://" in results.root:
-        raise BenchError(f'store "{results.root}" is a URL; name the folder of the report with out=.')
-    folder = Path(results.root) / "report" if out is None else Path(out)
-    return build(results, folder, frozenset(formats) or FORMATS, published, MOST if figures is None else figures)
+    root = _root(store)
+    if out is None and "://" in root:
+        raise BenchError(f'store "{root}" is a URL; name the folder of the report with out=.')
+    folder = Path(root) / "report" if out is None else Path(out)
+    return build(load(root), folder, frozenset(formats) or FORMATS, published, MOST if figures is None else figures)
 
 
 def compare(

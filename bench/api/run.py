@@ -81,7 +81,8 @@ def run(
             of a cell (timeout, keep_prompts, device).
 
     Returns:
-        The store with its tables. A cell that did not finish has a record with its reason: look at `status`.
+        The store, whose tables hold the cells of this call. A cell that did not finish has a record with its reason:
+        look at the column "status".
 
     Raises:
         BenchError: a name, an axis or a value is unknown or out of range; data, weights or files are missing; a plugin
@@ -100,7 +101,7 @@ def run(
         )
     files = import_plugins(plugins)
     grid, config = _chosen(cells, options)
-    results = opened(store, config)
+    results = Results(opened(store, config).root, [planned.key for planned in grid.cells])
     request = Request(
         options.get("scheduler", "auto"), workers, options.get("address"), options.get("fail_fast", False), files,
         options.get("rerun", False),
@@ -142,7 +143,7 @@ def _chosen(cells: str | Plan | Iterable[PlannedCell | Cell], options: Mapping[s
             raise BenchError(f"{axis}= is no setting of cells that are made already; give it to bench.plan.")
     config = laid_over(name, options)
     versions, found = Versions(Library.of(config.settings.dataset)), {}
-    for one in cells.todo if isinstance(cells, Plan) else cells:
+    for one in cells.grid.cells if isinstance(cells, Plan) else cells:
         cell = one.cell if isinstance(one, PlannedCell) else one
         key = cell.key(versions.of(cell))
         found[key] = PlannedCell(key, cell)

@@ -72,5 +72,5 @@ def _named(plugin: str) -> list[str]:
     load_plugin_file(plugin)
     added = [name for name in METHODS if name not in before or METHODS.row(name).origin == f"file {Path(plugin).name}"]
     if not added:
-        raise BenchError(f'plugin file "{plugin}" registers no method; call METHODS.register(name, Class) in it.')
+        raise BenchError(f'plugin file "{plugin}" registers no method; call bench.register(name, Class) in it.')
     return added

@@ -115,9 +115,9 @@ def test_a_plugin_that_does_not_import(capsys: pytest.CaptureFixture[str]) -> No
 EXITS = {
     "at import": "import sys\nsys.exit(0)\n",
     "in its options": (
-        "import sys\nfrom bench.plugins import METHODS\nfrom bench.methods.coop import CoOp\nclass Exits(CoOp):\n"
-        "    class Options(CoOp.Options):\n        def __init__(self, **_): sys.exit(0)\n"
-        "METHODS.register('exits', Exits)\n"
+        "import sys\nimport bench\nclass Exits(bench.CoOp):\n"
+        "    class Options(bench.CoOp.Options):\n        def __init__(self, **_): sys.exit(0)\n"
+        "bench.register('exits', Exits)\n"
     ),
 }
 

@@ -28,21 +28,19 @@ POWER = (
     "The smallest drop that would have counted is 1.0 points in a cell (2 seeds) and 1.0 points in a method's average"
 )
 PLUGIN = '''
-from bench.contracts import method
-from bench.plugins import METHODS
-from bench.methods.coop import CoOp
+import bench
 
 
-class Probe(CoOp):
+class Probe(bench.CoOp):
     """CoOp with smoothed labels."""
 
-    class Options(CoOp.Options):
+    class Options(bench.CoOp.Options):
         """Of the probe."""
 
-        smoothing: float = method.scalar({default}, "label smoothing", ge=0, le=1)
+        smoothing: float = bench.scalar({default}, "label smoothing", ge=0, le=1)
 
 
-METHODS.register("{name}", Probe, "a probe", version={version})
+bench.register("{name}", Probe, "a probe", version={version})
 '''
 
 

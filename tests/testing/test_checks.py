@@ -389,8 +389,8 @@ def test_bench_test_reports_and_exits(
     assert "11 of 11 checks passed" in capsys.readouterr().out
     file = tmp_path / "planted.py"
     file.write_text(
-        "from bench.plugins import METHODS\nfrom tests.testing.test_checks import BatchNorm\n"
-        'METHODS.register("planted-batch-norm", BatchNorm, "planted")\n',
+        "import bench\nfrom tests.testing.test_checks import BatchNorm\n"
+        'bench.register("planted-batch-norm", BatchNorm, "planted")\n',
         encoding="utf-8",
     )
     assert invoke(["test", str(file)]) == 1
