@@ -1,17 +1,20 @@
-"""The registries: methods, kinds of noise, data sets and backbones by name."""
+"""The registries: methods, kinds of noise, data sets, backbones, losses and splits by name."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.registry import Registry
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from bench.clip.backbone import Backbone
     from bench.contracts.dataset import Dataset
     from bench.contracts.method import Method
     from bench.contracts.noise import Noise
+    from bench.contracts.objective import Split
 
 METHODS: Registry[type[Method]] = Registry(
     "method", "noisy_prompt_bench.methods", "bench.contracts.method:Method", "bench.methods:ROWS"
@@ -25,3 +28,10 @@ DATASETS: Registry[type[Dataset]] = Registry(
 BACKBONES: Registry[Callable[[], Backbone]] = Registry(
     "backbone", "noisy_prompt_bench.backbones", None, "bench.clip:ROWS"
 )
+LOSSES: Registry[Callable[..., Tensor]] = Registry(
+    "loss", "noisy_prompt_bench.losses", None, "bench.methods.parts:LOSSES"
+)
+SPLITS: Registry[Callable[..., Split]] = Registry(
+    "split", "noisy_prompt_bench.splits", None, "bench.methods.parts:SPLITS"
+)
+REGISTRIES: tuple[Registry[Any], ...] = (METHODS, NOISE, DATASETS, BACKBONES, LOSSES, SPLITS)
