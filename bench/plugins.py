@@ -1,4 +1,4 @@
-"""The registries: methods, kinds of noise, data sets and backbones by name; and how a third party adds to them."""
+"""The registries: methods, noise kinds, data sets, backbones, losses and splits; and how third parties add to them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from bench.errors import BenchError, did_you_mean
 from bench.registry import Registry
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from bench.clip.backbone import Backbone
     from bench.contracts.dataset import Dataset
     from bench.contracts.method import Method
     from bench.contracts.noise import Noise
+    from bench.contracts.objective import Split
 
 METHODS: Registry[type[Method]] = Registry(
     "method", "noisy_prompt_bench.methods", "bench.contracts.method:Method", "bench.methods:ROWS"
@@ -26,13 +29,19 @@ DATASETS: Registry[type[Dataset]] = Registry(
 BACKBONES: Registry[Callable[[], Backbone]] = Registry(
     "backbone", "noisy_prompt_bench.backbones", None, "bench.clip:ROWS"
 )
-REGISTRIES: tuple[Registry[Any], ...] = (METHODS, NOISE, DATASETS, BACKBONES)
+LOSSES: Registry[Callable[..., Tensor]] = Registry(
+    "loss", "noisy_prompt_bench.losses", None, "bench.methods.parts:LOSSES"
+)
+SPLITS: Registry[Callable[..., Split]] = Registry(
+    "split", "noisy_prompt_bench.splits", None, "bench.methods.parts:SPLITS"
+)
+REGISTRIES: tuple[Registry[Any], ...] = (METHODS, NOISE, DATASETS, BACKBONES, LOSSES, SPLITS)
 
 
 def register(
     name: str, plugin: Any, summary: str = "", *, aliases: Sequence[str] = (), kind: str = "", **metadata: Any
 ) -> None:
-    """Register a method, a kind of noise, a data set or a backbone under a name.
+    """Register a plugin under a name: a method, a kind of noise, a data set, a backbone, a loss or a split.
 
     Call it in a plugin file, which `--plugin FILE` and `plugins=[FILE]` import. An installed package needs no call: its
     entry points do the same.
@@ -43,7 +52,7 @@ def register(
             `kind` says what it is.
         summary: one line for `bench list`.
         aliases: other names of the same plugin.
-        kind: "method", "noise", "dataset" or "backbone", a function that returns one; empty: told from the class.
+        kind: "method", "noise", "dataset", or of a function "backbone", "loss" or "split"; empty: that of the class.
         metadata: what else the registry of this kind knows of a plugin, such as `version`, to be raised whenever
             results may change; it is part of every record's key.
 

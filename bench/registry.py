@@ -161,6 +161,8 @@ class Registry(Generic[T]):
                 f'{self.kind} "{row.name}" ({row.origin}): {row.target} is not a {self._base}; '
                 "derive it from that class."
             )
+        if self._base is None and not callable(obj):
+            raise BenchError(f'{self.kind} "{row.name}" ({row.origin}): {row.target} is no function; make it one.')
         return cast("T", obj)
 
     def _read_own_rows(self) -> None:

@@ -9,9 +9,10 @@ from pydantic import Field
 from torch import Tensor
 
 from bench.contracts import method
+from bench.contracts.objective import Split
 from bench.methods.parts.losses import cross_entropy, generalised_cross_entropy, masked_mean
 from bench.methods.parts.prompt_learner import PromptLearner
-from bench.methods.parts.splits import Split, argmax_split, batch_transport_certain, optimal_transport_split
+from bench.methods.parts.splits import argmax_split, batch_transport_certain, optimal_transport_split
 
 CERTAIN, UNCERTAIN = 0, 1
 TRANSPORT = "loss=split and split=ot"

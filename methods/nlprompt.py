@@ -6,8 +6,10 @@ import math
 from typing import Literal
 
 from bench.contracts import method
+from bench.contracts.objective import Split
 from bench.methods.coop import CoOp
-from bench.methods.parts.splits import Split, nlprompt_reference_split, nlprompt_split
+from bench.methods.parts.objective import Rest
+from bench.methods.parts.splits import nlprompt_reference_split, nlprompt_split
 
 
 def curriculum_budget(epoch: int, length: int, start: float, shape: Literal["linear", "exp"] = "linear") -> float:
@@ -47,9 +49,7 @@ class NLPrompt(CoOp):
         """CoOp's options; split and rest have NLPrompt's defaults."""
 
         split: Literal["ot", "argmax"] = method.structural("ot", "transport, or the arg-max of the prediction (N9)")
-        rest: Literal["mae", "ce", "gce", "sce", "double-softmax", "drop"] = method.structural(
-            "mae", "loss of what the split rejects; drop: left out"
-        )
+        rest: Rest = method.structural("mae", "loss of what the split rejects; drop: left out")
         curriculum: int = method.structural(
             0, "epochs T of the curriculum; the authors' 0 for none", "split=ot", ge=0, **method.EPOCHS
         )

@@ -9,9 +9,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench.contracts import method
+from bench.contracts.objective import Split
 from bench.methods.nlprompt import NLPrompt
 from bench.methods.parts import losses
-from bench.methods.parts.splits import Split
 
 CLEAN, UNCERTAIN, NOISY = range(3)
 CONFIDENT = "split=ot and threshold>0"  # arg-max knows no confidence

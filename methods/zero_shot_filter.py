@@ -6,6 +6,7 @@ from typing import Literal
 
 from bench.contracts import method
 from bench.methods.coop import CoOp
+from bench.methods.parts.objective import Rest
 
 
 class ZeroShotFilter(CoOp):
@@ -24,6 +25,4 @@ class ZeroShotFilter(CoOp):
         """CoOp's options; the split is fixed, what it rejects may be trained on with another loss."""
 
         split: Literal["zero-shot"] = method.structural("zero-shot", "always zero-shot")
-        rest: Literal["drop", "ce", "gce", "mae", "sce", "double-softmax"] = method.structural(
-            "drop", "loss of what the filter rejects; drop: left out"
-        )
+        rest: Rest = method.structural("drop", "loss of what the filter rejects; drop: left out")

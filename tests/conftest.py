@@ -6,10 +6,10 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: bits depend on it, and tests compare bits
 
-from bench.plugins import BACKBONES, DATASETS, METHODS, NOISE
+from bench.plugins import REGISTRIES
 from tests import golden_data
 
-for registry in (METHODS, NOISE, DATASETS, BACKBONES):
+for registry in REGISTRIES:
     registry.rows()  # read before a test keeps and restores them
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench.plugins import BACKBONES, DATASETS, METHODS, NOISE
+from bench.plugins import REGISTRIES
 from bench.registry import Registry
 from tests import ROOT
 
@@ -22,7 +22,7 @@ def test_what_watches_global_state_imports_nothing_that_has_such_state(file: Pat
     assert not {name for name in names if name.partition(".")[0] in ("torch", "numpy", "PIL")}
 
 
-@pytest.mark.parametrize("registry", [METHODS, NOISE, DATASETS, BACKBONES], ids=lambda registry: registry.kind)
+@pytest.mark.parametrize("registry", REGISTRIES, ids=lambda registry: registry.kind)
 def test_every_row_loads_and_says_what_it_is(registry: Registry[Any]) -> None:
     for row in registry.rows():
         assert registry.get(row.name) is not None

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from bench import console
 from bench.errors import BenchError, did_you_mean
-from bench.plugins import BACKBONES, DATASETS, METHODS, NOISE
+from bench.plugins import BACKBONES, DATASETS, LOSSES, METHODS, NOISE, SPLITS
 from bench.registry import Registry, load_plugin_file
 from bench.settings.layers import read_layers
 
@@ -17,6 +17,8 @@ REGISTRIES: Mapping[str, Registry[Any]] = {
     "noise": NOISE,
     "datasets": DATASETS,
     "backbones": BACKBONES,
+    "losses": LOSSES,
+    "splits": SPLITS,
 }
 MORE: Mapping[str, Sequence[str]] = {"methods": ("family", "cost"), "noise": ("identifiable", "beside")}
 GRIDS = "grids"

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from bench.contracts.options import registered
 from bench.limits import Value
 from bench.variants import parse_value
 
@@ -141,9 +142,16 @@ def _words(both: tuple[OptionComparison, ...]) -> str:
     return " and ".join(told.values())
 
 
+def listed_values(field: FieldInfo) -> tuple[Any, ...]:
+    """List the values that a field allows, by a literal or a registry; none where it does not say."""
+    if (choice := registered(field)) is not None:
+        return choice.words
+    return get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+
+
 def _possible(field: FieldInfo, comparison: OptionComparison) -> bool:
     """Whether some value that the field allows fulfils a comparison; where the values are not listed, yes."""
-    listed = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+    listed = listed_values(field)
     beside_another = comparison.sign == ">" and isinstance(comparison.value, str)
     return not listed or beside_another or any(comparison.holds(value, {}) for value in listed)
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic.fields import FieldInfo
+from pydantic_core import CoreSchema, core_schema
 
+from bench.errors import did_you_mean
 from bench.limits import MOST_EPOCHS
+from bench.registry import Registry
 
 EPOCHS: Mapping[str, Any] = {"le": MOST_EPOCHS}  # of a number of epochs
 WEIGHT: Mapping[str, Any] = {"ge": 0, "le": 1e6}  # limits of what multiplies a loss
@@ -52,3 +57,44 @@ def scalar_options(options: type[Options]) -> tuple[str, ...]:
     """Names of the options that the members of a pack may differ in."""
     extras = {name: field.json_schema_extra for name, field in options.model_fields.items()}
     return tuple(name for name, extra in extras.items() if isinstance(extra, dict) and extra.get("role") == "scalar")
+
+
+@dataclass(frozen=True)
+class Registered:
+    """The type of an option that names a row of a registry: `Annotated[str, Registered(LOSSES)]`.
+
+    Attributes:
+        registry: whose names, or aliases, the option may have.
+        others: further words that it may have.
+    """
+
+    registry: Registry[Any]
+    others: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """All that the option may be."""
+        return (*self.others, *self.registry)
+
+    def chosen(self, name: str) -> str:
+        """The registered name.
+
+        Raises:
+            ValueError: it is unknown.
+        """
+        if name in self.others:
+            return name
+        row = self.registry.find(name)
+        if row is None:
+            known = [*self.words, *(alias for row in self.registry.rows() for alias in row.aliases)]
+            raise ValueError(f"a {self.registry.kind}, {did_you_mean(name, known)}")
+        return row.name
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """A text that `chosen` checks."""
+        return core_schema.no_info_after_validator_function(self.chosen, core_schema.str_schema())
+
+
+def registered(field: FieldInfo) -> Registered | None:
+    """The registry that an option names a row of, if it does."""
+    return next((one for one in field.metadata if isinstance(one, Registered)), None)

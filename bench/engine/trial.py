@@ -33,7 +33,7 @@ from bench.engine.resources import TrialSettings, inputs_of, labelled, open_back
 from bench.errors import BenchError, described, text_of
 from bench.global_state import note, put_back
 from bench.grid.keys import origin_of
-from bench.grid.options import takes_rate
+from bench.grid.options import parts, takes_rate
 from bench.plugins import METHODS
 from bench.records.cell import Cell
 from bench.records.provenance import Clock, provenance
@@ -182,7 +182,7 @@ class Run:
         put_back()  # what a plugin has changed so far, for features are shared by all cells
         backbone = open_backbone(cell.backbone, settings.device)
         self.loaded = {"weights": backbone.digest}
-        if METHODS.row(cell.method).origin != BUILT_IN:
+        if METHODS.row(cell.method).origin != BUILT_IN or parts(cell.method, cell.options):
             self.weights = _sums(backbone)
         few = {"train": train, "validation": validation}
         inputs: dict[SplitName, Inputs] = {}

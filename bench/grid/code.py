@@ -24,8 +24,8 @@ from typing import Any, Final
 
 from bench import HOMES, dataset_name
 from bench.clip import identity
-from bench.grid.options import noise_kind
-from bench.plugins import BACKBONES, DATASETS, METHODS, NOISE
+from bench.grid.options import noise_kind, parts
+from bench.plugins import BACKBONES, DATASETS, METHODS, NOISE, REGISTRIES
 from bench.records.cell import Cell
 from bench.registry import BUILT_IN, Registry, Row
 
@@ -53,7 +53,9 @@ DIGITS: Final = 12
 
 
 def code_of(cell: Cell) -> dict[str, str]:
-    """Return digests of a cell's code by part: engine, method, noise, dataset, third party's backbone.
+    """Return digests of a cell's code by part: engine, method, noise, dataset; and third parties' parts of it.
+
+    Of a third party's are a backbone, losses and splits.
 
     12 hexadecimal digits each, empty where there is no source to be read. A file is read once in a process: what is
     written to it later has not been run.
@@ -66,13 +68,14 @@ def code_of(cell: Cell) -> dict[str, str]:
         "noise": plugin_digest(NOISE, noise_kind(cell.noise)),
         "dataset": plugin_digest(DATASETS, dataset_name.base(cell.dataset)),
         **({"backbone": _plugin(rows[0])} if rows else {}),
+        **{name: _plugin(row) for name, row in parts(cell.method, cell.options).items() if row.origin != BUILT_IN},
     }
 
 
 @cache
 def read_plugins() -> None:
     """Read all code that files have registered, before anything runs. What is written to them later is not run."""
-    for registry in (METHODS, NOISE, DATASETS, BACKBONES):
+    for registry in REGISTRIES:
         for row in registry.rows():
             if row.files:
                 _plugin(row)

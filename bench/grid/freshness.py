@@ -67,7 +67,8 @@ def other_code(record: Record) -> list[str]:
         "backbone": cell.backbone,
     }
     parts = [part for part in now if now[part] != noted.get(part, "")]
-    return [f"other code of {part} {names[part]}" if part in names else f"another {part}" for part in parts]
+    named = {part: f"{part} {name}" for part, name in names.items()}
+    return ["another engine" if part == "engine" else f"other code of {named.get(part, part)}" for part in parts]
 
 
 def _meanwhile(record: Record, versions: Versions) -> list[str]:

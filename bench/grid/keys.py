@@ -10,7 +10,7 @@ from bench import dataset_name
 from bench.clip import identity
 from bench.data.library import Library
 from bench.grid.code import code_of
-from bench.grid.options import noise_identity
+from bench.grid.options import noise_identity, parts
 from bench.plugins import METHODS
 from bench.records.cell import Cell
 
@@ -39,6 +39,7 @@ class Versions:
             "noise": self.noise(cell.noise),
             "dataset": self.dataset(dataset_name.canonical(cell.dataset)),
             "backbone": self.backbone(cell.backbone),
+            **{name: row.version for name, row in parts(cell.method, cell.options).items() if row.version != 1},
         }
 
     def _noise(self, kind: str) -> dict[str, Any]:

@@ -17,11 +17,12 @@ from pydantic import BaseModel, ValidationError
 from bench import dataset_name
 from bench.clip import identity
 from bench.contracts import conditions
+from bench.contracts.options import registered
 from bench.data.library import Library
 from bench.errors import BenchError, did_you_mean
 from bench.limits import Value
-from bench.plugins import METHODS, NOISE
-from bench.registry import BUILT_IN, Registry
+from bench.plugins import LOSSES, METHODS, NOISE, SPLITS
+from bench.registry import BUILT_IN, Registry, Row
 from bench.validation import expectation
 from bench.variants import parse_variant, shown, variant_text
 
@@ -66,6 +67,27 @@ def told(method: str, given: Mapping[str, Value]) -> dict[str, Value]:
     """Return the non-default options of a method, which name a variant. All, if it is unknown."""
     known = defaults(method)
     return {name: value for name, value in given.items() if name not in known or known[name] != value}
+
+
+def parts(method: str, chosen: Mapping[str, Value]) -> dict[str, Row]:
+    """Losses and splits that options of a method name, but for ours of version 1, by kind and name: "loss mine".
+
+    Those of a method that is unknown or does not load are left out.
+    """
+    special = {row.name for one in (LOSSES, SPLITS) for row in one.rows() if row.origin != BUILT_IN or row.version != 1}
+    if not special & {value for value in chosen.values() if isinstance(value, str)}:
+        return {}  # nothing has to be imported
+    try:
+        fields = METHODS.get(method).Options.model_fields
+    except BenchError:
+        return {}
+    found = {}
+    for name, value in chosen.items():
+        choice = registered(fields[name]) if name in fields else None
+        if choice is not None and value in special and value not in choice.others:
+            row = choice.registry.row(str(value))
+            found[f"{choice.registry.kind} {row.name}"] = row
+    return found
 
 
 def takes_rate(noise: str) -> bool:
@@ -209,7 +231,9 @@ def _validated(where: str, model: type[BaseModel], given: Mapping[str, Value]) -
         either = [
             expectation(one).removeprefix("expected ") for one in error.errors() if one["loc"][:1] == first["loc"][:1]
         ]
-        raise BenchError(f"{where}: option {name} = {first['input']!r}: expected {' or '.join(either)}.") from error
+        text = " or ".join(either)
+        text += "" if text.endswith(("?", ".")) else "."
+        raise BenchError(f"{where}: option {name} = {first['input']!r}: expected {text}") from error
     for name, value in chosen:
         if isinstance(value, float) and not math.isfinite(value):
             raise BenchError(f"{where}: option {name} = {value!r}: expected a finite number.")

@@ -24,6 +24,7 @@ Facets = Mapping[str, str]
 DIGITS: Final = 6
 UNRECORDED: Final = "unrecorded"
 CONTENT: Final = "content"
+NAMED: Final = ("engine", "dataset", "backbone", "noise", "method")  # what else is noted is a loss or a split
 MADE_WITH: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("engine", ("sources", "engine")),
     ("torch", ("versions", "torch")),
@@ -73,7 +74,12 @@ class Origin:
                 "version": str(noise.get("version", "")),
                 "code": str(sources.get("noise", "")),
             },
-            "method": {"version": str(noted.get("method", "")), "code": str(sources.get("method", ""))},
+            "method": {
+                "version": str(noted.get("method", "")),
+                "code": str(sources.get("method", "")),
+                **{f"{name} version": str(version) for name, version in noted.items() if name not in NAMED},
+                **{f"{name} code": str(code) for name, code in sources.items() if name not in NAMED},
+            },
         }
 
     @property
@@ -227,7 +233,7 @@ def _at(provenance: Mapping[str, Any], path: Iterable[str]) -> str:
 
 def _mark(facet: str, value: str, values: Iterable[str]) -> str:
     """A value as it is shown: a version whole, of a digest the first digits, or of its hash where these are alike."""
-    if facet == "version" or value == UNRECORDED:
+    if facet.endswith("version") or value == UNRECORDED:
         return value
     alike = len({_digits(one) for one in values}) < len(set(values))
     return _short(value)[:DIGITS] if alike else _digits(value)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from bench import streams
 from bench.errors import described, escape
 from bench.global_state import Guard
-from bench.plugins import BACKBONES, DATASETS, METHODS, NOISE
+from bench.plugins import METHODS, REGISTRIES
 from bench.records.cell import Cell
 from bench.records.provenance import Clock, provenance
 from bench.records.record import Record, Status
@@ -64,8 +64,7 @@ class Work:
         loaded(self.run_pack)
         for plugin in self.plugins:
             load_plugin_file(plugin)
-        registries = (METHODS, NOISE, DATASETS, BACKBONES)
-        foreign = any(row.origin != BUILT_IN for registry in registries for row in registry.rows())
+        foreign = any(row.origin != BUILT_IN for registry in REGISTRIES for row in registry.rows())
         if self.plugins or foreign:  # what a plugin's cell would import first could not be put back
             _import_methods()
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from bench.contracts.conditions import OptionComparison, conditions, idle
+from bench.contracts.conditions import OptionComparison, conditions, idle, listed_values
 from bench.contracts.method import Losses, Method, Options
 from bench.errors import BenchError
 from bench.limits import Value
@@ -137,7 +137,7 @@ def _around(options: Options, name: str) -> Iterator[Options]:
 
 
 def _listed(options: Options, name: str) -> bool:
-    return get_origin(type(options).model_fields[name].annotation) is Literal
+    return bool(listed_values(type(options).model_fields[name]))
 
 
 def turned(options: Options, name: str) -> Iterator[Options]:
@@ -180,7 +180,8 @@ def _with(options: Options, comparison: OptionComparison) -> Options:
 def variants(options: Options, name: str) -> Iterator[Options]:
     """The options with another valid value of one of them, the likeliest to show first."""
     own = getattr(options, name)
-    wanted = (one for one in _values(type(options).model_fields[name].annotation, own) if one != own)
+    field = type(options).model_fields[name]
+    wanted = (one for one in listed_values(field) or _values(field.annotation, own) if one != own)
     return _valid(options, name, wanted)
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench import console
 from bench.contracts.method import Method, Options
 from bench.errors import BenchError, escape
 from bench.grid.options import options
-from bench.plugins import METHODS
-from bench.registry import load_plugin_file
+from bench.plugins import LOSSES, METHODS, SPLITS
+from bench.registry import Registry, load_plugin_file
 from bench.testing.checks import CHECKS, Check
 from bench.variants import parse_variant
 
 EXIT_FAILED = 1
+TESTED: Mapping[Registry[Any], str] = {METHODS: "{}", LOSSES: "coop[loss={}]", SPLITS: "coop[split={}]"}
 
 
 @dataclass(frozen=True)
@@ -46,10 +49,11 @@ def check_plugin(plugin: str) -> int:
     """`bench test PLUGIN`; returns 0, or 1 where a check failed.
 
     Args:
-        plugin: a method's name, a variant such as "gce-coop[q=0.5]", or a Python file that registers methods.
+        plugin: a method's name, a variant such as "gce-coop[q=0.5]", or a Python file that registers methods, losses or
+            splits; the latter two are held against the contract as options of CoOp.
 
     Raises:
-        BenchError: there is no such method, or the file registers none.
+        BenchError: there is no such method, or the file registers nothing that is tested.
     """
     outcomes: list[Outcome] = []
     for text in _named(plugin):
@@ -68,9 +72,15 @@ def check_plugin(plugin: str) -> int:
 def _named(plugin: str) -> list[str]:
     if not plugin.endswith(".py"):
         return [plugin]
-    before = set(METHODS)
+    before = {registry: set(registry) for registry in TESTED}
     load_plugin_file(plugin)
-    added = [name for name in METHODS if name not in before or METHODS.row(name).origin == f"file {Path(plugin).name}"]
+    origin = f"file {Path(plugin).name}"
+    added = [
+        text.format(row.name)
+        for registry, text in TESTED.items()
+        for row in registry.rows()
+        if row.name not in before[registry] or row.origin == origin
+    ]
     if not added:
         raise BenchError(f'plugin file "{plugin}" registers no method; call bench.register(name, Class) in it.')
     return added

@@ -7,19 +7,26 @@ their own. A learner brings logits (and perhaps further terms), the objective br
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from bench.contracts import method
-from bench.methods.parts import losses, splits
+from bench.contracts.objective import FULL_PASS, Split, loss_asks, split_asks
+from bench.contracts.options import Registered
+from bench.errors import BenchError
+from bench.methods.parts import (
+    losses,
+    splits,  # noqa: F401 - what the registry loads counts among the code of a method
+)
 from bench.methods.parts.templates import zero_shot_logits, zero_shot_texts
+from bench.plugins import LOSSES, SPLITS
 
-Loss: TypeAlias = Literal["ce", "gce", "mae", "sce", "double-softmax"]
-SplitBy: TypeAlias = Literal["none", "ot", "argmax", "mixture", "small-loss", "zero-shot"]
+Loss: TypeAlias = Annotated[str, Registered(LOSSES)]
+Rest: TypeAlias = Annotated[str, Registered(LOSSES, ("drop",))]
+SplitBy: TypeAlias = Annotated[str, Registered(SPLITS, ("none",))]
 CLEAN, REST = 0, 1
-FULL_PASS = ("ot", "argmax", "mixture", "small-loss")
 
 
 def _uses(loss: str) -> str:
@@ -30,11 +37,9 @@ def _uses(loss: str) -> str:
 class Objective(method.Method):
     """A loss per sample, and who gets it: a base for learners, beside the class that makes their logits.
 
-    Losses: ce; gce, (1 - p_y^q) / q; mae, 1 - p_y; sce, a CE + b RCE; double-softmax, CE of softmax(logits) taken
-    as logits. Splits, made anew at the start of every epoch: ot, the transport of NLPrompt; argmax, where the
-    prediction is the label; mixture, two Gaussians on the losses as DivideMix; small-loss, the known share of
-    clean samples (an oracle); zero-shot, where zero-shot CLIP agrees with the label, once. What a split takes for
-    clean is trained with `loss`, in batches of its own, and then the rest with `rest`.
+    Losses and splits are those of the registries (`bench list losses`, `bench list splits`), a user's among them. A
+    split is made anew at the start of every epoch. What it takes for clean is trained with `loss`, in batches of its
+    own, and then the rest with `rest`.
     """
 
     class Options(method.Options):
@@ -42,9 +47,7 @@ class Objective(method.Method):
 
         loss: Loss = method.structural("ce", "loss of every sample, or of those that the split takes for clean")
         split: SplitBy = method.structural("none", "who is clean; none: everyone")
-        rest: Loss | Literal["drop"] = method.structural(
-            "mae", "loss of what the split rejects; drop: left out", "split!=none"
-        )
+        rest: Rest = method.structural("mae", "loss of what the split rejects; drop: left out", "split!=none")
         q: float = method.scalar(
             0.7, "exponent of gce; 0.7 in the loss's paper, 0.5 in PTNL's trainer", _uses("gce"), **method.Q
         )
@@ -65,23 +68,24 @@ class Objective(method.Method):
     def needs(cls, options: method.Options) -> method.Needs:
         """A plain pass for splits by the model's own scores; the noise rate for small-loss."""
         assert isinstance(options, Objective.Options)  # noqa: S101 - narrows the type
-        oracle = ("noise_rate",) if options.split == "small-loss" else ()
-        return method.Needs(full_pass=options.split in FULL_PASS, oracle=oracle)
+        asked = split_asks(options.split)
+        oracle = ("noise_rate",) if "share" in asked else ()
+        return method.Needs(full_pass=not FULL_PASS.isdisjoint(asked), oracle=oracle)
 
     @classmethod
     def texts(cls, options: method.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
         """The data set's templates, where zero-shot CLIP splits."""
         assert isinstance(options, Objective.Options)  # noqa: S101 - narrows the type
-        splits = options.split == "zero-shot"
-        return (*super().texts(options, names, templates), *(zero_shot_texts(names, templates) if splits else ()))
+        own = zero_shot_texts(names, templates) if "zero_shot" in split_asks(options.split) else ()
+        return (*super().texts(options, names, templates), *own)
 
     def prepare_split(self, context: method.Context) -> None:
         """What the split needs from the set-up; learners call it at the end of theirs."""
         self.numbers: dict[str, float] = {}
-        split = self.options.split
-        self.noise_rate = context.oracle["noise_rate"] if split == "small-loss" else 0.0
-        self.seeds = context.method.integers(2**31, context.epochs) if split == "mixture" else None
-        self.zero_shot = zero_shot_logits(context) if split == "zero-shot" else None
+        self.asked = split_asks(self.options.split)
+        self.noise_rate = context.oracle["noise_rate"] if "share" in self.asked else 0.0
+        self.seeds = context.method.integers(2**31, context.epochs) if "seed" in self.asked else None
+        self.zero_shot = zero_shot_logits(context) if "zero_shot" in self.asked else None
 
     def begin_epoch(self, epoch: int, full_pass: method.FullPass) -> tuple[method.Phase, ...]:
         """One phase of all samples; with a split, the clean and then the rest."""
@@ -91,7 +95,7 @@ class Objective(method.Method):
         self.numbers = {"clean_share": float(split.clean.double().mean()), **split.numbers}
         return self.split_phases(split)
 
-    def split_phases(self, split: splits.Split) -> tuple[method.Phase, ...]:
+    def split_phases(self, split: Split) -> tuple[method.Phase, ...]:
         """The phases of a split: all batches of its clean part, then all of the rest unless that is dropped."""
         weight = torch.ones(len(split.clean), device=split.clean.device)
         groups = [torch.where(split.clean, CLEAN, -1)]
@@ -99,36 +103,43 @@ class Objective(method.Method):
             groups.append(torch.where(split.clean, -1, REST))
         return tuple(method.Phase(group, weight, clean=split.clean, pseudo=split.pseudo) for group in groups)
 
-    def partition(self, epoch: int, full_pass: method.FullPass) -> splits.Split:
-        """The split of an epoch."""
-        observed = self.observed
-        if self.zero_shot is not None:
-            return splits.zero_shot_split(self.zero_shot, observed)
-        logits = full_pass()
-        if self.options.split == "ot":
-            return splits.nlprompt_split(logits, observed, self.options.ot_reg)
-        if self.options.split == "argmax":
-            return splits.argmax_split(logits, observed)
-        sample_losses = losses.cross_entropy(logits, observed)
-        pseudo = logits.argmax(1)
-        if self.options.split == "small-loss":
-            return splits.small_loss_split(sample_losses, 1 - self.noise_rate, pseudo)
-        assert self.seeds is not None  # noqa: S101 - drawn in the set-up of this split
-        return splits.mixture_split(sample_losses, int(self.seeds[epoch - 1]), pseudo)
+    def partition(self, epoch: int, full_pass: method.FullPass) -> Split:
+        """The split of an epoch.
+
+        Raises:
+            BenchError: the registered function returns something else.
+        """
+        split = SPLITS.get(self.options.split)(**self._given(epoch, full_pass))
+        if not isinstance(split, Split) or split.clean.shape != self.observed.shape or split.clean.dtype != torch.bool:
+            raise BenchError(
+                f'split "{self.options.split}" returned no split; return bench.contracts.objective.Split with clean, '
+                "[N] bool, and pseudo, [N] long."
+            )
+        return split
+
+    def _given(self, epoch: int, full_pass: method.FullPass) -> dict[str, Any]:
+        """What the split asks for, by name."""
+        known = {"observed": self.observed, "zero_shot": self.zero_shot, "epoch": epoch, "share": 1 - self.noise_rate}
+        known |= {"ot_reg": self.options.ot_reg, "seed": None if self.seeds is None else int(self.seeds[epoch - 1])}
+        if not FULL_PASS.isdisjoint(self.asked):
+            logits = full_pass()
+            known |= {"logits": logits, "losses": losses.cross_entropy(logits, self.observed)}
+            known |= {"pseudo": logits.argmax(1)}
+        return {name: known[name] for name in self.asked}
 
     def sample_loss(self, name: str, logits: Tensor, labels: Tensor) -> Tensor:
-        """The loss of that name of each sample: logits [B, C], labels [B]; returns [B]."""
-        match name:
-            case "gce":
-                return losses.generalised_cross_entropy(logits, labels, self.q)
-            case "mae":
-                return losses.mean_absolute_error(logits, labels)
-            case "sce":
-                return losses.symmetric_cross_entropy(logits, labels, self.a, self.b, self.off_class)
-            case "double-softmax":
-                return losses.double_softmax_cross_entropy(logits, labels)
-            case _:
-                return losses.cross_entropy(logits, labels)
+        """The loss of that name of each sample: logits [..., C], labels [...]; returns [...].
+
+        Raises:
+            BenchError: the registered function returns something else.
+        """
+        found = LOSSES.get(name)(logits, labels, **{option: getattr(self, option) for option in loss_asks(name)})
+        if found.shape != labels.shape:
+            raise BenchError(
+                f'loss "{name}" returned {list(found.shape)} for labels {list(labels.shape)}; return one number per '
+                "sample."
+            )
+        return found
 
     def objective(self, logits: Tensor, batch: method.Batch) -> dict[str, Tensor]:
         """The terms, named after their losses; one of the rest is called rest_… . Logits [B, C]."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,26 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from bench.contracts.objective import Split
 from bench.methods.parts.transport import sinkhorn_log, sweep
 
 ROUNDING = 1e-9  # (1 - .9) · 10 is 1, not 0.9999999999999998
-
-
-@dataclass(frozen=True)
-class Split:
-    """A split of the training set.
-
-    Attributes:
-        clean: [N] bool, the samples taken for correctly labelled.
-        pseudo: [N] long, the label the split believes.
-        numbers: what the record keeps of it.
-        confidence: [N], N times the largest entry of each row of a transport plan; None for other splits.
-    """
-
-    clean: Tensor
-    pseudo: Tensor
-    numbers: dict[str, float] = field(default_factory=dict)
-    confidence: Tensor | None = None
 
 
 def _plan(
@@ -80,7 +64,7 @@ def optimal_transport_split(
     return Split((pseudo == observed) & confident, pseudo, numbers)
 
 
-def nlprompt_split(logits: Tensor, observed: Tensor, reg: float = 0.01, budget: float = 1.0) -> Split:
+def nlprompt_split(logits: Tensor, observed: Tensor, ot_reg: float = 0.01, budget: float = 1.0) -> Split:
     """NLPrompt's split with the cost it states: transport at cost -log p, both marginals uniform (arXiv 2412.01256).
 
     A sample is clean where the arg-max of its row is its observed label and its row's maximum is among the
@@ -90,13 +74,13 @@ def nlprompt_split(logits: Tensor, observed: Tensor, reg: float = 0.01, budget: 
     Args:
         logits: [N, C].
         observed: [N] long.
-        reg: weight of the entropy, 0.01 in the paper's configuration: at this cost nearly the plan without entropy.
+        ot_reg: weight of the entropy, 0.01 in the paper's configuration: at this cost nearly the plan without entropy.
         budget: share of the samples that may be confident, in (0, 1].
 
     Returns:
         The split; numbers: ot_residual, ot_iterations, ot_confident (share of all samples).
     """
-    coupling, numbers = _plan(logits, reg)
+    coupling, numbers = _plan(logits, ot_reg)
     samples, (largest, pseudo) = len(logits), coupling.max(1)
     confident = _largest(largest, math.floor(budget * samples + ROUNDING))
     numbers["ot_confident"] = float(confident.double().mean())

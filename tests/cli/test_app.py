@@ -145,6 +145,8 @@ def test_list_gives_rows_of_every_kind(capsys: pytest.CaptureFixture[str]) -> No
         ("noise", "symmetric"),
         ("datasets", "digits"),
         ("backbones", "tiny"),
+        ("losses", "gce"),
+        ("splits", "ot"),
         ("grids", "quick"),
     ):
         assert invoke(["list", what, "--json"]) == 0
