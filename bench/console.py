@@ -1,6 +1,7 @@
 """Print lines, tables, errors and the progress of a run. No other module prints.
 
 On a terminal, tables keep to its width and progress is rich's; elsewhere both are plain lines that a log can hold.
+Where the standard output is for a program, as with --json, everything for people goes to the standard error.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TextIO
 
 from bench.errors import printable
 from bench.layout import fact_lines, table_lines
@@ -20,10 +22,53 @@ PARTS = 10
 YEAR = 365 * 24 * 3600
 
 
+@dataclass
+class Verbosity:
+    """What is said of a command, and where.
+
+    Attributes:
+        quiet: whether lines for people, tables and progress are left out.
+        verbose: whether details are told.
+        json: whether the standard output is for a program.
+    """
+
+    quiet: bool = False
+    verbose: bool = False
+    json: bool = False
+
+
+verbosity = Verbosity()  # of the command that runs; the command line sets it anew for each
+
+
 def line(text: str = "") -> None:
-    """Print a line on the standard output."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    """Print a line for people."""
+    if not verbosity.quiet:
+        _write(_people(), text)
+
+
+def complaint(text: str) -> None:
+    """Print a line on what went wrong, like any other and also where the command is to be quiet."""
+    _write(sys.stderr if verbosity.quiet else _people(), text)
+
+
+def detail(text: str) -> None:
+    """Print a line on the standard error, with --verbose alone."""
+    if verbosity.verbose:
+        _write(sys.stderr, printable(text))
+
+
+def result(text: str) -> None:
+    """Print what a program reads, such as JSON or CSV, on the standard output."""
+    _write(sys.stdout, text)
+
+
+def _write(stream: TextIO, text: str) -> None:
+    stream.write(text + "\n")
+    stream.flush()
+
+
+def _people() -> TextIO:
+    return sys.stderr if verbosity.json else sys.stdout
 
 
 def error(text: str) -> None:
@@ -38,7 +83,7 @@ def warn(text: str) -> None:
 
 def as_json(value: Any) -> None:
     """Print a value as JSON on the standard output."""
-    line(json.dumps(value, indent=1))
+    result(json.dumps(value, indent=1))
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:
@@ -126,9 +171,10 @@ def size(count: int) -> str:
 
 def _room() -> int | None:
     """Return the width of the terminal in characters; None where there is none and lines are unlimited."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return shutil.get_terminal_size().columns if _people().isatty() else None
 
 
 def live() -> bool:
-    """Return whether a progress bar can be redrawn."""
-    return sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
+    """Return whether a progress bar is wanted and can be redrawn."""
+    wanted = not (verbosity.quiet or verbosity.json)
+    return wanted and sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")

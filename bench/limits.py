@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
@@ -11,6 +12,8 @@ OptimizerName: TypeAlias = Literal["sgd", "adam", "adamw"]
 Schedule: TypeAlias = Literal["cosine", "cosine-step", "constant"]
 MOST_FOLDS = 1000
 MOST_EPOCHS = 100_000
+MOST_SPREAD = 10_000  # whole numbers that one range may stand for
+RANGE = re.compile(r"\s*(\d{1,19})\s*\.\.\s*(\d{1,19})\s*")
 LARGEST = 1e30  # a float32 ends at 3.4e38, and torch refuses a larger step with a traceback
 
 
@@ -37,3 +40,29 @@ WarmupRate: TypeAlias = Annotated[
 ]
 Views: TypeAlias = Annotated[int, _number(ge=0, le=10_000)]
 EvalEvery: TypeAlias = Annotated[int, _number("epochs>1", ge=1, le=1_000_000)]
+
+
+def spread(values: list[Any]) -> list[Any]:
+    """Whole numbers in place of each range "1..5", both ends among them; all else as it is.
+
+    Raises:
+        ValueError: a range is of another form, goes down or is too long; says what was expected.
+
+    >>> spread([7, "1..3"])
+    [7, 1, 2, 3]
+    """
+    found: list[Any] = []
+    for value in values:
+        if not isinstance(value, str) or ".." not in value:
+            found.append(value)
+            continue
+        match = RANGE.fullmatch(value)
+        if match is None:
+            raise ValueError('a range of whole numbers such as "1..5"')
+        first, last = int(match[1]), int(match[2])
+        if first > last:
+            raise ValueError(f'the lower number first, "{last}..{first}"')
+        if last - first >= MOST_SPREAD:
+            raise ValueError(f"at most {MOST_SPREAD:,} values in a range, these are {last - first + 1:,}")
+        found += range(first, last + 1)
+    return found

@@ -1,39 +1,35 @@
-"""Verbs and options, nothing else. What they do is in `bench.cli.commands`, imported when one is called."""
+"""The `bench` command: its verbs by name, each a module that is imported when it is asked for, and shared options."""
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Annotated
+from importlib import import_module, metadata
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+from typer.main import get_command
 
-app = typer.Typer(
-    help="Compare prompt-learning methods for CLIP under noisy labels.",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    no_args_is_help=True,
-)
+from bench import console
+from bench.errors import BenchError, escape
+
+VERBS = ("run", "plan", "status", "show", "table", "report", "compare", "reproduce", "predict", "suspects", "list",
+         "test", "config", "noise", "data")  # fmt: skip
+EVERYWHERE = ("quiet", "verbose")  # options of `bench` that may also stand behind a verb
+DEFAULT_GRID = "quick"
+EXIT_UNFINISHED = 4
 # typer has its own copy of click or the real one, depending on its version; either way this is the base of its errors.
 USAGE_ERRORS: tuple[type[typer.BadParameter], ...] = tuple(
     base for base in typer.BadParameter.__mro__ if base.__name__ == "ClickException"
 )
 
-
-class SchedulerName(StrEnum):
-    """Schedulers; auto is Ray where more than one worker fits, else local."""
-
-    AUTO = "auto"
-    RAY = "ray"
-    LOCAL = "local"
-
-
 Grid = Annotated[str, typer.Option(help="A grid of bench.toml; `bench list grids`.")]
-Sets = Annotated[list[str] | None, typer.Option("--set", help="axis=value1,value2; replaces an axis. Repeatable.")]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="axis=value1,value2, or seed=1..5; replaces an axis. Repeatable."),
+]
 StoreRoot = Annotated[str | None, typer.Option("--store", help="Folder or URL of records.  [default: results]")]
 ConfigFile = Annotated[str | None, typer.Option("--config", help="Settings laid over the packaged ones.")]
 Plugins = Annotated[list[str] | None, typer.Option("--plugin", help="Python file that registers plugins. Repeatable.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Retry = Annotated[
     str | None, typer.Option(help="Also run cells that are failed, timeout, out_of_memory, diverged, or all of these.")
 ]
@@ -41,322 +37,112 @@ Rerun = Annotated[
     bool, typer.Option("--rerun", help="Also run done cells anew that other code, or other files, have made.")
 ]
 Workers = Annotated[int | None, typer.Option(min=1, max=10_000, help="Cells at a time.  [default: what fits]")]
+Key = Annotated[str, typer.Argument(help="A record of the store, by the beginning of its key.")]
+Weights = Annotated[str | None, typer.Option(help="The record's weights, where they have moved.")]
 
 
-@app.command()
-def run(
-    grid: Grid = "quick",
-    sets: Sets = None,
-    store: StoreRoot = None,
-    scheduler: Annotated[SchedulerName, typer.Option(help="Who runs the workers.")] = SchedulerName.AUTO,
-    workers: Workers = None,
-    address: Annotated[str | None, typer.Option(help="A running Ray cluster.")] = None,
-    retry: Retry = None,
-    rerun: Rerun = False,
-    fail_fast: Annotated[
-        bool, typer.Option("--fail-fast", help="Stop at the first cell that does not finish.")
-    ] = False,
-    plugin: Plugins = None,
-    config: ConfigFile = None,
-) -> int:
-    """Train the cells of a grid that have no record yet."""
-    from bench.cli.commands import Selection, run_grid
-    from bench.execution.execute import Request
-
-    selection = Selection(grid, sets or [], store, config, plugin or [], retry)
-    return run_grid(selection, Request(scheduler.value, workers, address, fail_fast, tuple(plugin or []), rerun))
+def for_a_program(asked: bool) -> bool:
+    """Keep the standard output for JSON where it is asked for."""
+    console.verbosity.json |= asked
+    return asked
 
 
-@app.command()
-def plan(
-    grid: Grid = "quick",
-    sets: Sets = None,
-    store: StoreRoot = None,
-    retry: Retry = None,
-    rerun: Rerun = False,
-    workers: Workers = None,
-    plugin: Plugins = None,
-    config: ConfigFile = None,
-    json: AsJson = False,
-) -> int:
-    """Count the cells of a grid that are done, failed and to do, and estimate time, memory and disk."""
-    from bench.cli.commands import Selection, show_plan
-
-    return show_plan(Selection(grid, sets or [], store, config, plugin or [], retry), workers, json, rerun)
+AsJson = Annotated[bool, typer.Option("--json", callback=for_a_program, help="Print JSON.")]
 
 
-@app.command()
-def status(
-    grid: Annotated[str | None, typer.Option(help="Count this grid alone.  [default: all that were begun]")] = None,
-    store: StoreRoot = None,
-    plugin: Plugins = None,
-    config: ConfigFile = None,
-    json: AsJson = False,
-) -> int:
-    """Count what a store holds, by data set, noise and method, and how far the grids are that were begun."""
-    from bench.cli.commands import Selection
-    from bench.cli.status import show_status
+class Verbs(TyperGroup):
+    """Imports a verb when it is asked for, and gives it the options that may stand anywhere."""
 
-    return show_status(Selection(grid, [], store, config, plugin or []), json)
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names, in the order of the help."""
+        return list(VERBS)
 
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The verb of a name; None where there is none, and the nearest of them all is then suggested."""
+        for name in (cmd_name,) if cmd_name in VERBS else VERBS:
+            if name not in self.commands:
+                self.commands[name] = self._equipped(get_command(import_module(f"bench.cli.{name}").app))
+        return self.commands.get(cmd_name)
 
-@app.command()
-def show(
-    key: Annotated[str, typer.Argument(help="A record of the store, by the beginning of its key.")],
-    store: StoreRoot = None,
-    plugin: Plugins = None,
-    config: ConfigFile = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the record itself.")] = False,
-) -> int:
-    """Tell what a record holds: cell, accuracies, curve, labels, provenance, and how to make it again."""
-    from bench.cli.commands import Selection
-    from bench.cli.show import show_record
+    def _equipped(self, command: Any) -> Any:
+        command.params += [option for option in self.params if option.name in EVERYWHERE]
+        for inner in getattr(command, "commands", {}).values():
+            self._equipped(inner)
+        return command
 
-    return show_record(Selection(None, [], store, config, plugin or []), key, json)
-
-
-@app.command()
-def table(
-    sets: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="axis=value1,value2; only records with one of these values. Repeatable."),
-    ] = None,
-    grid: Annotated[str | None, typer.Option(help="Only records of cells of this grid.")] = None,
-    store: StoreRoot = None,
-    plugin: Plugins = None,
-    config: ConfigFile = None,
-) -> int:
-    """Show the table that `run` ends with, of the records that a store holds."""
-    from bench.cli.commands import Selection
-    from bench.cli.show import show_table
-
-    return show_table(Selection(grid, [], store, config, plugin or []), sets or [])
+    def invoke(self, ctx: Any) -> Any:
+        """Run the verb; a plugin that exits in the midst of it is a mistake, and no success."""
+        try:
+            return super().invoke(ctx)
+        except SystemExit as error:
+            raise BenchError(
+                f"{escape(error)} in the midst of the command; a plugin must not end the process, raise an error."
+            ) from error
 
 
-@app.command()
-def report(
-    latex: Annotated[bool, typer.Option("--latex", help="Tables as LaTeX.")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Tables as Markdown.")] = False,
-    csv: Annotated[bool, typer.Option("--csv", help="Tables as CSV.")] = False,
-    html: Annotated[bool, typer.Option("--html", help="One HTML file: tables, curves and a page per cell.")] = False,
-    published: Annotated[
-        bool, typer.Option("--published", help="Also set published numbers beside the records, where they compare.")
-    ] = False,
-    figures: Annotated[
-        int | None,
-        typer.Option(
-            min=0, max=100_000, help="About how many figures at most; 0 for none, which is quick.  [default: 100]"
-        ),
-    ] = None,
-    out: Annotated[str | None, typer.Option(help="Folder of the report.  [default: report/ in the store]")] = None,
-    store: StoreRoot = None,
-    plugin: Plugins = None,
-    config: ConfigFile = None,
-) -> int:
-    """Write tables and figures from the records of a store; without a format, all of them."""
-    from bench.cli.commands import Selection, write_report
-
-    chosen = {"latex": latex, "markdown": markdown, "csv": csv, "html": html}
-    formats = {name for name, wanted in chosen.items() if wanted}
-    return write_report(Selection(None, [], store, config, plugin or []), formats, out, published, figures)
+def examples(*lines: str) -> str:
+    """The end of a help text: command lines as they are typed."""
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
 
 
-@app.command()
-def compare(
-    baseline: Annotated[str, typer.Option(help="The committed file of accuracies.")],
-    grid: Annotated[
-        str | None, typer.Option(help="Look at the records of this grid alone; the whole baseline counts.")
-    ] = None,
-    store: StoreRoot = None,
-    write: Annotated[bool, typer.Option("--write", help="Write the baseline from the store instead.")] = False,
-    summary: Annotated[
-        str | None,
-        typer.Option("--summary", "--markdown", help="Also write a Markdown summary, for a comment, to this file."),
-    ] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with 1 also where a cell or a seed is not in the baseline.")
-    ] = False,
-    partial: Annotated[
-        bool, typer.Option("--partial", help="A partial run: cells and seeds of the baseline may be missing.")
-    ] = False,
-    minimum_effect: Annotated[
-        float, typer.Option(min=0, help="Points of accuracy below which a difference never counts.")
-    ] = 1.0,
-    json: AsJson = False,
-    plugin: Plugins = None,
-    config: ConfigFile = None,
-) -> int:
-    """Hold the records of a store against a baseline; exit code 1 where anything is worse, failed or missing."""
-    from bench.cli.commands import Selection
-    from bench.cli.compare import Gate, compare_records
-
-    selection = Selection(grid, [], store, config, plugin or [])
-    return compare_records(selection, Gate(baseline, write, summary, strict, partial, minimum_effect, json))
+def verbs(text: str | None = None, epilog: str | None = None) -> typer.Typer:
+    """An empty set of verbs: of one alone, or with a text on all of them."""
+    return typer.Typer(help=text, epilog=epilog, add_completion=False, rich_markup_mode=None)
 
 
-@app.command()
-def reproduce(
-    key: Annotated[str, typer.Argument(help="A record of the store, by the beginning of its key.")],
-    store: StoreRoot = None,
-    data: Annotated[str | None, typer.Option(help="Your own images, where they have moved: folder:PATH.")] = None,
-    backbone: Annotated[str | None, typer.Option(help="The record's weights, where they have moved.")] = None,
-    cached: Annotated[
-        bool, typer.Option("--cached", help="Take image features from the cache; without it all are encoded again.")
-    ] = False,
-    plugin: Plugins = None,
-    config: ConfigFile = None,
-    json: AsJson = False,
-) -> int:
-    """Run one record again from what it says of itself; exit code 1 where any bit differs. The store is only read."""
-    from bench.cli.commands import Selection
-    from bench.cli.reproduce import show_reproduction
-    from bench.reproduce.rerun import Asked
-
-    return show_reproduction(Selection(None, [], store, config, plugin or []), Asked(key, data, backbone, cached), json)
+def _version(asked: bool) -> None:
+    if asked:
+        console.result(f"noisy-prompt-bench {metadata.version('noisy-prompt-bench')}")
+        raise typer.Exit
 
 
-@app.command()
-def predict(
-    key: Annotated[str, typer.Argument(help="A record of the store, by the beginning of its key.")],
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Images, and folders of images.")],
-    store: StoreRoot = None,
-    top: Annotated[int, typer.Option(min=1, max=1_000_000, help="Labels for each image.")] = 1,
-    out: Annotated[str | None, typer.Option(help="File of the CSV.  [default: the standard output]")] = None,
-    backbone: Annotated[str | None, typer.Option(help="The record's weights, where they have moved.")] = None,
-    plugin: Plugins = None,
-    config: ConfigFile = None,
-) -> int:
-    """Apply the prompts that a record has kept to images: path, rank, label and probability as CSV."""
-    from bench.cli.commands import Selection
-    from bench.cli.predict import Question
-    from bench.cli.predict import predict as answer
-
-    return answer(Selection(None, [], store, config, plugin or []), Question(key, paths, top, out, backbone))
+def _quiet(asked: bool) -> None:
+    console.verbosity.quiet |= asked
+    _check()
 
 
-@app.command()
-def suspects(
-    grid: Annotated[str | None, typer.Option(help="Ask the records of this grid alone.  [default: all]")] = None,
-    sets: Sets = None,
-    store: StoreRoot = None,
-    out: Annotated[
-        str | None, typer.Option(help="Folder of the CSV and sheets.  [default: suspects/ in the store]")
-    ] = None,
-    top: Annotated[int, typer.Option(min=0, max=100_000, help="Images on contact sheets; the CSV has all.")] = 48,
-    data: Annotated[str | None, typer.Option(help="Where the images are now, for example folder:PATH.")] = None,
-    plugin: Plugins = None,
-    config: ConfigFile = None,
-) -> int:
-    """Rank training samples whose labels are probably wrong: a CSV, and contact sheets of the first."""
-    from bench.cli.commands import Selection
-    from bench.cli.suspects import Asked, show_suspects
-
-    return show_suspects(Selection(grid, sets or [], store, config, plugin or []), Asked(out, top, data))
+def _verbose(asked: bool) -> None:
+    console.verbosity.verbose |= asked
+    _check()
 
 
-@app.command(
-    "list", context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+def _check() -> None:
+    if console.verbosity.quiet and console.verbosity.verbose:
+        raise BenchError("--quiet says less and --verbose says more; leave out one of the two.")
+
+
+app = typer.Typer(
+    cls=Verbs,
+    epilog=examples("bench run", "bench run --grid embedded --quiet", "bench list methods", "bench report --html"),
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    no_args_is_help=True,
 )
-def list_(context: typer.Context) -> int:
-    """List what is known by name: methods, noise, datasets, backbones, grids."""
-    from bench.cli.list import list_command
-
-    return list_command(context.args)
 
 
-@app.command("test")
-def contract(
-    method: Annotated[str, typer.Argument(metavar="PLUGIN", help="A method, a variant, or a Python file of methods.")],
-    plugin: Plugins = None,
-) -> int:
-    """Hold a method against the contract: gradients, reproducibility, leaks, batches, packs; exit code 1 on failure."""
-    from bench.registry import load_plugin_file
-    from bench.testing.run import check_plugin
-
-    for file in plugin or []:
-        load_plugin_file(file)
-    return check_plugin(method)
-
-
-@app.command("config")
-def config_(
-    grid: Grid = "quick",
-    sets: Sets = None,
-    config: ConfigFile = None,
-    json: AsJson = False,
-) -> int:
-    """Show each value of the settings and where it came from; --set values stand in the grid."""
-    from bench.cli.commands import Selection, show_config
-
-    return show_config(Selection(grid, sets or [], None, config, []), json)
-
-
-noise = typer.Typer(help="What the cells of a grid are given: labels shown, drawn, and written as files.")
-app.add_typer(noise, name="noise")
-
-
-@noise.command("show")
-def noise_show(
-    grid: Grid = "quick",
-    sets: Sets = None,
-    out: Annotated[str | None, typer.Option(help="Folder for figures and their data.  [default: none drawn]")] = None,
-    plugin: Plugins = None,
-    config: ConfigFile = None,
-    json: AsJson = False,
-) -> int:
-    """Show the label noise of a grid's cells: rates, classes, confusions, digests; with --out as figures too."""
-    from bench.cli.commands import Selection
-    from bench.cli.noise import show_noise
-
-    return show_noise(Selection(grid, sets or [], None, config, plugin or []), out, json)
-
-
-@noise.command("export")
-def noise_export(
-    out: Annotated[str, typer.Option(help="The CSV file to write.")],
-    grid: Grid = "quick",
-    sets: Sets = None,
-    plugin: Plugins = None,
-    config: ConfigFile = None,
-) -> int:
-    """Write one labelling as a mask: image path, true and observed label; noise "mask[file=FILE]" replays it."""
-    from bench.cli.commands import Selection
-    from bench.cli.noise import export_mask
-
-    return export_mask(Selection(grid, sets or [], None, config, plugin or []), out)
-
-
-data = typer.Typer(help="Data sets in files: what is there, getting what is not, and whether it is as it should be.")
-app.add_typer(data, name="data")
-Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Data sets; `bench data list`.")]
-Mode = Annotated[str | None, typer.Option(help="coop or tv, of all that are named without a mode of their own.")]
-
-
-@data.command("list")
-def data_list(plugin: Plugins = None, config: ConfigFile = None, json: AsJson = False) -> int:
-    """List the data sets with their sizes, modes and state: embedded, ready, missing, or in need of your hand."""
-    from bench.cli.data import Wanted, list_data
-
-    return list_data(Wanted((), None, config, plugin or []), json)
-
-
-@data.command("prepare")
-def data_prepare(
-    names: Names = None,
-    mode: Mode = None,
-    again: Annotated[bool, typer.Option("--again", help="Fetch and unpack also archives that are in place.")] = False,
-    plugin: Plugins = None,
-    config: ConfigFile = None,
-) -> int:
-    """Fetch and unpack what data sets lack; exit code 4 where something is left to do by hand."""
-    from bench.cli.data import Wanted, prepare_data
-
-    return prepare_data(Wanted(names or [], mode, config, plugin or []), again)
-
-
-@data.command("verify")
-def data_verify(names: Names = None, mode: Mode = None, plugin: Plugins = None, config: ConfigFile = None) -> int:
-    """Hold data sets against what is known of them and decode every image; without a name, all that are ready."""
-    from bench.cli.data import Wanted, verify_data
-
-    return verify_data(Wanted(names or [], mode, config, plugin or []))
+@app.callback()
+def bench(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, expose_value=False, help="Print the version.")
+    ] = False,
+    quiet: Annotated[
+        bool,
+        typer.Option(
+            "--quiet",
+            callback=_quiet,
+            expose_value=False,
+            help="No progress, tables and remarks; still errors, notes, JSON and CSV.",
+        ),
+    ] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "--verbose",
+            callback=_verbose,
+            expose_value=False,
+            help="Also where settings and store come from, and a line per cell as it ends.",
+        ),
+    ] = False,
+) -> None:
+    """Compare prompt-learning methods for CLIP under noisy labels."""

@@ -1,56 +1,59 @@
-"""What the verbs of `bench data` do."""
+"""`bench data`: data sets in files, listed, fetched and verified."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from bench import console
+from bench.cli.app import EXIT_UNFINISHED, AsJson, ConfigFile, Plugins, examples, verbs
 from bench.data.download.prepare import Place, every, prepare
 from bench.data.library import Library
 from bench.errors import BenchError
 from bench.registry import load_plugin_file
 from bench.settings.schema import load_config
 
-EXIT_BROKEN, EXIT_LEFT = 2, 4
+EXIT_BROKEN = 2
 NAMED = 5  # broken images that are named
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """What was named on the command line; `mode` is of all data sets that are named without one."""
+Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Data sets; `bench data list`.")]
+Mode = Annotated[str | None, typer.Option(help="coop or tv, of all that are named without a mode of their own.")]
 
-    names: Sequence[str]
-    mode: str | None = None
-    config: str | None = None
-    plugins: Sequence[str] = ()
-
-    def roots(self) -> dict[str, str]:
-        """Folders by registered name, from the settings, after plugins are imported."""
-        for plugin in self.plugins:
-            load_plugin_file(plugin)
-        return dict(Library.of(load_config(self.config).settings.dataset).roots)
-
-    def places(self) -> list[Place]:
-        """The data sets that are named; of those named twice the first.
-
-        Raises:
-            BenchError: one is unknown, or has no such mode.
-        """
-        roots = self.roots()
-        found: dict[str, Place] = {}
-        for name in self.names:
-            place = Place(f"{name}[mode={self.mode}]" if self.mode and "[" not in name else name, roots)
-            found.setdefault(place.name, place)
-        return list(found.values())
+app = verbs(
+    "Data sets in files: what is there, getting what is not, and whether it is as it should be.",
+    examples("bench data list", "bench data prepare caltech101", "bench data verify"),
+)
 
 
-def list_data(wanted: Wanted, as_json: bool) -> int:
-    """`bench data list`."""
-    rows = [_row(place) for place in every(wanted.roots())]
-    if as_json:
+def _roots(plugins: Sequence[str] | None, config: str | None) -> dict[str, str]:
+    """Folders by registered name, from the settings, after plugins are imported."""
+    for plugin in plugins or ():
+        load_plugin_file(plugin)
+    return dict(Library.of(load_config(config).settings.dataset).roots)
+
+
+def _places(names: Sequence[str] | None, mode: str | None, roots: dict[str, str]) -> list[Place]:
+    """The data sets that are named; of those named twice the first.
+
+    Raises:
+        BenchError: one is unknown, or has no such mode.
+    """
+    found: dict[str, Place] = {}
+    for name in names or ():
+        place = Place(f"{name}[mode={mode}]" if mode and "[" not in name else name, roots)
+        found.setdefault(place.name, place)
+    return list(found.values())
+
+
+@app.command("list", epilog=examples("bench data list", "bench data list --json"))
+def list_data(plugin: Plugins = None, config: ConfigFile = None, json: AsJson = False) -> int:
+    """List the data sets with their sizes, modes and state: embedded, ready, missing, or in need of your hand."""
+    rows = [_row(place) for place in every(_roots(plugin, config))]
+    if json:
         console.as_json(rows)
         return 0
     shown = [
@@ -62,12 +65,23 @@ def list_data(wanted: Wanted, as_json: bool) -> int:
     return 0
 
 
-def prepare_data(wanted: Wanted, again: bool) -> int:
-    """`bench data prepare`."""
-    if not wanted.names:
-        return _offer(wanted)
+@app.command(
+    "prepare",
+    epilog=examples("bench data prepare caltech101", "bench data prepare dtd eurosat --mode tv", "bench data prepare"),
+)
+def prepare_data(
+    names: Names = None,
+    mode: Mode = None,
+    again: Annotated[bool, typer.Option("--again", help="Fetch and unpack also archives that are in place.")] = False,
+    plugin: Plugins = None,
+    config: ConfigFile = None,
+) -> int:
+    """Fetch and unpack what data sets lack; exit code 4 where something is left to do by hand."""
+    roots = _roots(plugin, config)
+    if not names:
+        return _offer(roots)
     left = []
-    for place in wanted.places():
+    for place in _places(names, mode, roots):
         steps = prepare(place, again=again, listener=console)
         if not steps:
             where = "comes with the package" if place.dataset.embedded else f"is ready in {place.folder}"
@@ -81,12 +95,14 @@ def prepare_data(wanted: Wanted, again: bool) -> int:
             console.line(f"to fetch its archives once more: bench data prepare --again {shlex.quote(place.name)}")
     if left:
         console.line(f"when that is done: bench data prepare {shlex.join(left)}")
-    return EXIT_LEFT if left else 0
+    return EXIT_UNFINISHED if left else 0
 
 
-def verify_data(wanted: Wanted) -> int:
-    """`bench data verify`; without a name, of every data set that is ready."""
-    places = wanted.places() or [place for place in every(wanted.roots()) if place.state == "ready"]
+@app.command("verify", epilog=examples("bench data verify", "bench data verify caltech101 --mode coop"))
+def verify_data(names: Names = None, mode: Mode = None, plugin: Plugins = None, config: ConfigFile = None) -> int:
+    """Hold data sets against what is known of them and decode every image; without a name, all that are ready."""
+    roots = _roots(plugin, config)
+    places = _places(names, mode, roots) or [place for place in every(roots) if place.state == "ready"]
     if not places:
         raise BenchError("no data set in files is ready; name one, or fetch one first: bench data prepare NAME.")
     sound = [_verified(place) for place in places]
@@ -137,9 +153,9 @@ def _row(place: Place) -> dict[str, Any]:
     }
 
 
-def _offer(wanted: Wanted) -> int:
+def _offer(roots: dict[str, str]) -> int:
     """Which data sets can be named, and what all of them would come to."""
-    places = [place for place in every(wanted.roots()) if place.state not in ("embedded", "ready")]
+    places = [place for place in every(roots) if place.state not in ("embedded", "ready")]
     if not places:
         console.line("all data sets are ready.")
         return 0

@@ -1,12 +1,14 @@
-"""`bench list`: names with their summaries, without importing a plugin, typer, torch or the validated settings."""
+"""`bench list`: names with their summaries, without importing a plugin, torch or the validated settings."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Annotated, Any
+
+import typer
 
 from bench import console
+from bench.cli.app import AsJson, ConfigFile, Plugins, examples, verbs
 from bench.errors import BenchError, did_you_mean
 from bench.plugins import BACKBONES, DATASETS, LOSSES, METHODS, NOISE, SPLITS
 from bench.registry import Registry, load_plugin_file
@@ -24,37 +26,27 @@ MORE: Mapping[str, Sequence[str]] = {"methods": ("family", "cost"), "noise": ("i
 GRIDS = "grids"
 KINDS = (*REGISTRIES, GRIDS)
 
-
-class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, like every other mistake of a user."""
-
-    def error(self, message: str) -> NoReturn:
-        raise BenchError(f"bench list: {message}.")
+app = verbs()
 
 
-def list_command(arguments: Sequence[str]) -> int:
-    """Parse the rest of the command line and print the rows of one kind; returns the exit code.
+def _kinds() -> list[str]:
+    return list(KINDS)
 
-    With --json: [{"name", "summary", "origin", ...}].
 
-    Raises:
-        BenchError: the arguments are wrong, a plugin does not import or the settings are malformed.
-    """
-    parser = _Parser(prog="bench list", description="List what is known by name.", allow_abbrev=False)
-    parser.add_argument("what", help=f"one of {', '.join(KINDS)}")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--plugin", action="append", default=[], help="Python file that registers plugins; repeatable")
-    parser.add_argument("--config", help="settings laid over the packaged ones")
-    try:
-        asked = parser.parse_args(arguments)
-    except SystemExit as end:  # --help
-        return int(end.code or 0)
-    if asked.what not in KINDS:
-        raise BenchError(f'bench list: unknown kind "{asked.what}"; {did_you_mean(asked.what, KINDS)}')
-    for plugin in asked.plugin:
-        load_plugin_file(plugin)
-    rows = _grids(asked.config) if asked.what == GRIDS else _registered(asked.what)
-    if asked.json:
+@app.command("list", epilog=examples("bench list methods", "bench list noise --json", "bench list grids"))
+def list_names(
+    what: Annotated[str, typer.Argument(metavar="|".join(KINDS), autocompletion=_kinds, help="What is to be listed.")],
+    plugin: Plugins = None,
+    config: ConfigFile = None,
+    json: AsJson = False,
+) -> int:
+    """List what is known by name: methods, noise, datasets, backbones, grids."""
+    if what not in KINDS:
+        raise BenchError(f'bench list: unknown kind "{what}"; {did_you_mean(what, KINDS)}')
+    for file in plugin or ():
+        load_plugin_file(file)
+    rows = _grids(config) if what == GRIDS else _registered(what)
+    if json:
         console.as_json(rows)
     else:
         shown = [[row["name"], row["summary"], ", ".join(row.get("aliases", [])), row["origin"]] for row in rows]

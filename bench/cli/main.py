@@ -1,7 +1,4 @@
-"""The entry of the command line: runs a verb and turns what goes wrong into one line and an exit code.
-
-`bench list` goes past typer, whose import alone takes most of the half second in which a list should stand there.
-"""
+"""The entry of the command line: runs a verb and turns what goes wrong into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ import sys
 import warnings
 
 from bench import console, streams
-from bench.errors import BenchError, escape
+from bench.errors import BenchError
 from bench.registry import changed
 from bench.schedulers.supervision import supervised
 
@@ -29,8 +26,9 @@ def main() -> None:
 
 def invoke(arguments: list[str]) -> int:
     """Run the command line; returns the exit code. A user's mistake is one line on the standard error."""
+    console.verbosity = console.Verbosity()
     try:
-        return _listed(arguments[1:]) if arguments[:1] == ["list"] else _verb(arguments)
+        return _verb(arguments)
     except BenchError as error:
         for text in error.lines:
             console.error(text)
@@ -42,11 +40,8 @@ def invoke(arguments: list[str]) -> int:
         if lost.reason:
             console.error(lost.reason)
         return lost.exit_code
-    except SystemExit as error:  # of a plugin: click and argparse raise none that comes so far
-        console.error(
-            f"{escape(error)} in the midst of the command; a plugin must not end the process, raise an error."
-        )
-        return EXIT_USAGE
+    except SystemExit as error:  # of typer, which has answered a shell's question for completions, or could not
+        return EXIT_USAGE if error.code else 0
     finally:
         _tell_changes()
 
@@ -57,12 +52,6 @@ def _tell_changes() -> None:
             f"{origin} changed {', '.join(names)} when it was imported, which is everybody's; it was put back."
         )
     changed.clear()
-
-
-def _listed(arguments: list[str]) -> int:
-    from bench.cli.list import list_command
-
-    return list_command(arguments)
 
 
 def _verb(arguments: list[str]) -> int:

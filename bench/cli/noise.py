@@ -5,10 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from bench import console, dataset_name
-from bench.cli.commands import DEFAULT_GRID, Selection
+from bench.cli.app import DEFAULT_GRID, AsJson, ConfigFile, Grid, Plugins, Sets, examples, verbs
+from bench.cli.selection import Selection
 from bench.contracts import mask_file
 from bench.contracts.noise import OUTSIDE
 from bench.engine import mask_export
@@ -32,14 +35,38 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def show_noise(selection: Selection, out: str | None, as_json: bool) -> int:
-    """`bench noise show`."""
-    config, cells = _selected(selection)
+app = verbs(
+    "What the cells of a grid are given: labels shown, drawn, and written as files.",
+    examples(
+        "bench noise show --set noise=symmetric --set seed=1",
+        "bench noise export --set noise=symmetric --set rate=0.5 --set seed=1 --out mask.csv",
+    ),
+)
+
+
+@app.command(
+    "show",
+    epilog=examples(
+        "bench noise show",
+        "bench noise show --set noise=symmetric --set rate=0.25,0.5 --set seed=1 --out figures",
+        "bench noise show --grid noise --json",
+    ),
+)
+def show_noise(
+    grid: Grid = DEFAULT_GRID,
+    sets: Sets = None,
+    out: Annotated[str | None, typer.Option(help="Folder for figures and their data.  [default: none drawn]")] = None,
+    plugin: Plugins = None,
+    config: ConfigFile = None,
+    json: AsJson = False,
+) -> int:
+    """Show the label noise of a grid's cells: rates, classes, confusions, digests; with --out as figures too."""
+    settings, cells = _selected(grid, sets, plugin, config)
     if out is not None and Path(out).is_file():
         raise BenchError(f'--out "{out}" is a file; give a folder for the figures.')
-    found, problems = Drawing(config, selection.grid or DEFAULT_GRID).draw_all(cells)
+    found, problems = Drawing(settings, grid).draw_all(cells)
     files = _figures(found, Path(out)) if out is not None else []
-    if as_json:
+    if json:
         console.as_json({"combinations": _entries(found), "files": [str(file) for file in files], "problems": problems})
         return 0
     for text in problems:
@@ -57,12 +84,25 @@ def show_noise(selection: Selection, out: str | None, as_json: bool) -> int:
     return 0
 
 
-def export_mask(selection: Selection, out: str) -> int:
-    """`bench noise export`."""
-    config, cells = _selected(selection)
+@app.command(
+    "export",
+    epilog=examples(
+        "bench noise export --set noise=symmetric --set rate=0.5 --set seed=1 --out mask.csv",
+        "bench noise export --set dataset=letters --set noise=asymmetric --set rate=0.25 --set seed=2 --out l.csv",
+    ),
+)
+def export_mask(
+    out: Annotated[str, typer.Option(help="The CSV file to write.")],
+    grid: Grid = DEFAULT_GRID,
+    sets: Sets = None,
+    plugin: Plugins = None,
+    config: ConfigFile = None,
+) -> int:
+    """Write one labelling as a mask: image path, true and observed label; noise "mask[file=FILE]" replays it."""
+    settings, cells = _selected(grid, sets, plugin, config)
     if len(cells) > 1:
         raise BenchError(f"a mask holds one combination, these are {len(cells)}; narrow them: {_narrow(cells)}.")
-    drawing, path = Drawing(config, selection.grid or DEFAULT_GRID), Path(out).expanduser()
+    drawing, path = Drawing(settings, grid), Path(out).expanduser()
     if path.is_dir():
         raise BenchError(f'--out "{out}" is a folder; give the name of a file, for example {out.rstrip("/")}/mask.csv.')
     combination = drawing.draw(cells[0])
@@ -75,9 +115,11 @@ def export_mask(selection: Selection, out: str) -> int:
     return 0
 
 
-def _selected(selection: Selection) -> tuple[Config, list[Cell]]:
-    config = selection.load()
-    return config, distinct(expand(config, selection.grid or DEFAULT_GRID))
+def _selected(
+    grid: str, sets: Sequence[str] | None, plugins: Sequence[str] | None, config: str | None
+) -> tuple[Config, list[Cell]]:
+    settings = Selection(grid, sets, None, config, plugins).load()
+    return settings, distinct(expand(settings, grid))
 
 
 def _narrow(cells: Sequence[Cell]) -> str:

@@ -7,67 +7,60 @@ import io
 import os
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from torch import Tensor
+import typer
 
 from bench import console
-from bench.cli.commands import EXIT_UNFINISHED, Selection
-from bench.clip.load import load_backbone
-from bench.engine.checkpoint import restore
-from bench.engine.classifier import Classifier
+from bench.cli.app import EXIT_UNFINISHED, ConfigFile, Key, Plugins, StoreRoot, Weights, examples, verbs
+from bench.cli.selection import Selection
 from bench.errors import BenchError
 from bench.files import write_whole
 from bench.grid.freshness import NOT_NOTED, other_code
 from bench.grid.options import told
-from bench.images.decode import UNDECODABLE, read_image, reason
-from bench.images.loader import CHUNK_SIZE, one_intra_op_thread
-from bench.images.walk import Walk, check_name
 from bench.machine import this_machine
 from bench.records.record import Record
 from bench.records.store import Store, find_record
 from bench.variants import variant_text
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from bench.engine.classifier import Classifier
+
 COLUMNS = ("path", "rank", "label", "probability")
 
-
-@dataclass(frozen=True)
-class Question:
-    """What is asked of a record.
-
-    Attributes:
-        key: of the record, or the beginning of it.
-        paths: images, and folders that are searched for them.
-        top: labels for each image.
-        out: file for the CSV, None for the standard output.
-        backbone: where the weights are, None for the record's own name of them.
-    """
-
-    key: str
-    paths: Sequence[str]
-    top: int = 1
-    out: str | None = None
-    backbone: str | None = None
+app = verbs()
 
 
-def predict(selection: Selection, question: Question) -> int:
-    """Write path, rank, label and probability of every image; returns 4 where images were skipped, else 0.
-
-    Raises:
-        BenchError: no such record or several, nothing kept with it, other weights, or no image.
-    """
-    config = selection.load()
-    store = selection.existing(config)
-    record = _record(store, question.key)
-    content = _kept(store, record)
-    files = _images(question.paths)
-    device = "cuda" if this_machine(config.settings.protocol.device).gpus else "cpu"
-    with one_intra_op_thread():
-        backbone = load_backbone(question.backbone or record.cell.backbone, device)
-        classifier = Classifier(*restore(content, record.cell, backbone), backbone)
-        rows, skipped = _rows(classifier, files, question.top)
-    _written(rows, question.out)
+@app.command(
+    epilog=examples(
+        "bench predict 0f3a new_photos",
+        "bench predict 0f3a a.jpg b.jpg --top 3 --out labels.csv",
+        "bench predict 0f3a new_photos --backbone weights/ViT-B-16.pt",
+    )
+)
+def predict(
+    key: Key,
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Images, and folders of images.")],
+    store: StoreRoot = None,
+    top: Annotated[int, typer.Option(min=1, max=1_000_000, help="Labels for each image.")] = 1,
+    out: Annotated[str | None, typer.Option(help="File of the CSV.  [default: the standard output]")] = None,
+    backbone: Weights = None,
+    plugin: Plugins = None,
+    config: ConfigFile = None,
+) -> int:
+    """Apply the prompts that a record has kept to images: path, rank, label and probability as CSV."""
+    selection = Selection(store=store, config=config, plugins=plugin)
+    settings = selection.load()
+    opened = selection.existing(settings)
+    record = _record(opened, key)
+    content = _kept(opened, record)
+    files = _images(paths)
+    weights = backbone or record.cell.backbone
+    rows, skipped = _predicted(record, content, weights, files, top, settings.settings.protocol.device)
+    _written(rows, out)
     if parts := [part for part in other_code(record) if part != NOT_NOTED]:
         console.warn(f"record {record.key} was made by other code than is here now: {', '.join(parts)}.")
     if skipped:
@@ -75,8 +68,22 @@ def predict(selection: Selection, question: Question) -> int:
     return EXIT_UNFINISHED if skipped else 0
 
 
-def _rows(classifier: Classifier, files: Sequence[Path], top: int) -> tuple[list[tuple[str, ...]], int]:
+def _predicted(
+    record: Record, content: bytes, weights: str, files: Sequence[Path], top: int, device: str
+) -> tuple[list[tuple[str, ...]], int]:
     """The rows of the CSV, and how many images cannot be decoded."""
+    from bench.clip.load import load_backbone
+    from bench.engine.checkpoint import restore
+    from bench.engine.classifier import Classifier
+    from bench.images.loader import one_intra_op_thread
+
+    place = "cuda" if this_machine(device).gpus else "cpu"
+    with one_intra_op_thread():
+        backbone = load_backbone(weights, place)
+        return _rows(Classifier(*restore(content, record.cell, backbone), backbone), files, top)
+
+
+def _rows(classifier: Classifier, files: Sequence[Path], top: int) -> tuple[list[tuple[str, ...]], int]:
     rows: list[tuple[str, ...]] = []
     read = 0
     for chunk in _chunks(classifier, files):
@@ -91,6 +98,9 @@ def _rows(classifier: Classifier, files: Sequence[Path], top: int) -> tuple[list
 
 def _chunks(classifier: Classifier, files: Sequence[Path]) -> Iterator[list[tuple[Path, Tensor]]]:
     """Decoded images in groups; one that cannot be decoded is named on the standard error."""
+    from bench.images.decode import UNDECODABLE, read_image, reason
+    from bench.images.loader import CHUNK_SIZE
+
     chunk: list[tuple[Path, Tensor]] = []
     for file in files:
         try:
@@ -108,7 +118,7 @@ def _written(rows: Sequence[Sequence[str]], out: str | None) -> None:
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
     if out is None:
-        console.line(text.getvalue().rstrip("\n"))
+        console.result(text.getvalue().rstrip("\n"))
         return
     file = Path(out).expanduser()
     try:
@@ -147,6 +157,8 @@ def _images(paths: Sequence[str]) -> list[Path]:
     Raises:
         BenchError: a path does not exist or is not UTF-8, or there is no image.
     """
+    from bench.images.walk import Walk, check_name
+
     files: list[Path] = []
     for text in paths:
         path = Path(text).expanduser()

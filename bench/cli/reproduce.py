@@ -2,26 +2,53 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
 from bench import console
-from bench.cli.commands import Selection
+from bench.cli.app import AsJson, ConfigFile, Key, Plugins, StoreRoot, Weights, examples, verbs
+from bench.cli.selection import Selection
 from bench.records.store import find_record
-from bench.reproduce.differences import Difference
-from bench.reproduce.rerun import Asked, Reproduction, reproduce
+
+if TYPE_CHECKING:
+    from bench.reproduce.differences import Difference
+    from bench.reproduce.rerun import Reproduction
 
 EXIT_DIFFERENT = 1
 
+app = verbs()
 
-def show_reproduction(selection: Selection, asked: Asked, as_json: bool) -> int:
-    """`bench reproduce`: 0 where the bits agree, 1 where they differ."""
-    config = selection.load()
-    store = selection.existing(config)
-    record = find_record(store, asked.key)
-    if not as_json:
-        seconds = record.cost.get("seconds")
-        took = f"; it took {console.duration(seconds)} then" if isinstance(seconds, (int, float)) else ""
-        console.line(f"{record.key}: {record.cell.label()}: running it again{took}.")
-    found = reproduce(store, record, config, asked)
-    if as_json:
+
+@app.command(
+    epilog=examples(
+        "bench reproduce 0f3a", "bench reproduce 0f3a --data folder:photos --cached", "bench reproduce 0f3a --json"
+    )
+)
+def reproduce(
+    key: Key,
+    store: StoreRoot = None,
+    data: Annotated[str | None, typer.Option(help="Your own images, where they have moved: folder:PATH.")] = None,
+    backbone: Weights = None,
+    cached: Annotated[
+        bool, typer.Option("--cached", help="Take image features from the cache; without it all are encoded again.")
+    ] = False,
+    plugin: Plugins = None,
+    config: ConfigFile = None,
+    json: AsJson = False,
+) -> int:
+    """Run one record again from what it says of itself; exit code 1 where any bit differs. The store is only read."""
+    from bench.reproduce.rerun import reproduce as run_again
+
+    selection = Selection(store=store, config=config, plugins=plugin)
+    settings = selection.load()
+    opened = selection.existing(settings)
+    record = find_record(opened, key)
+    seconds = record.cost.get("seconds")
+    took = f"; it took {console.duration(seconds)} then" if isinstance(seconds, (int, float)) else ""
+    console.line(f"{record.key}: {record.cell.label()}: running it again{took}.")
+    found = run_again(opened, record, settings, data=data, backbone=backbone, cached=cached)
+    if json:
         console.as_json(found.as_json())
     else:
         _show(found)
@@ -37,7 +64,8 @@ def _show(found: Reproduction) -> None:
         console.line(f"{note}.")
     if found.now.status != found.record.status and found.now.reason:
         console.line(f"it is {found.now.status} now: {found.now.reason}")
-    console.line(found.verdict())
+    tell = console.line if found.first is None else console.complaint
+    tell(found.verdict())
 
 
 def _told(difference: Difference | None) -> str:

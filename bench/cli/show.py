@@ -1,34 +1,42 @@
-"""`bench show` and `bench table`: records seen again, without training or a report."""
+"""`bench show`: a record in words, and the commands that make it again."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
+from typing import Annotated
+
+import typer
 
 from bench import console
 from bench.cli import record_text
-from bench.cli.commands import DEFAULT_GRID, Selection
+from bench.cli.app import DEFAULT_GRID, ConfigFile, Key, Plugins, StoreRoot, examples, for_a_program, verbs
 from bench.cli.invocation import invocation
+from bench.cli.selection import Selection
 from bench.data.library import Library
 from bench.errors import BenchError
-from bench.execution.summary import in_order, summary_rows
-from bench.grid.expand import expand
-from bench.grid.filters import filtered, unmatched
 from bench.grid.keys import resolved
-from bench.records.naming import made_with, mixture
 from bench.records.record import UNFINISHED, Record
 from bench.records.store import find_record
 from bench.settings.schema import Config
 
 OTHER = "OTHER"  # for the user to put in
 
+app = verbs()
 
-def show_record(selection: Selection, key: str, as_json: bool) -> int:
-    """`bench show`: a record in words, or as it is."""
-    config = selection.load()
-    store = selection.existing(config)
-    record = find_record(store, key)
-    if as_json:
+
+@app.command(epilog=examples("bench show 0f3a", "bench show 0f3a --store results/ci", "bench show 0f3a --json"))
+def show(
+    key: Key,
+    store: StoreRoot = None,
+    plugin: Plugins = None,
+    config: ConfigFile = None,
+    json: Annotated[bool, typer.Option("--json", callback=for_a_program, help="Print the record itself.")] = False,
+) -> int:
+    """Tell what a record holds: cell, accuracies, curve, labels, provenance, and how to make it again."""
+    selection = Selection(store=store, config=config, plugins=plugin)
+    settings = selection.load()
+    record = find_record(selection.existing(settings), key)
+    if json:
         console.as_json(record.model_dump(by_alias=True))
         return 0
     console.facts(record_text.facts(record))
@@ -37,33 +45,7 @@ def show_record(selection: Selection, key: str, as_json: bool) -> int:
         console.line()
         console.table(columns, rows)
     console.line()
-    _again(selection, record, config)
-    return 0
-
-
-def show_table(selection: Selection, sets: Sequence[str]) -> int:
-    """`bench table`: the summary of the records chosen.
-
-    Args:
-        selection: of the store, and of the grid whose cells alone count, if any.
-        sets: filters, see `bench.grid.filters`.
-    """
-    config = selection.load()
-    store = selection.existing(config)
-    where = f'store "{store.root}"'
-    keys = [planned.key for planned in expand(config, selection.grid).cells] if selection.grid else None
-    records = in_order(store.records(keys))
-    for problem in store.problems.values():
-        console.warn(problem)
-    if not records:
-        of = f" of a cell of grid {selection.grid}" if selection.grid else ""
-        raise BenchError(f"{where} has no record{of}; run `bench run` first, or change --store or --grid.")
-    chosen = filtered(records, sets, where)
-    for line in unmatched(records, sets, where):
-        console.warn(line)
-    console.table(*summary_rows(chosen))
-    if told := mixture(map(made_with, chosen)):
-        console.line(told)
+    _again(selection, record, settings)
     return 0
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from bench import console
-from bench.cli.commands import Selection
+from bench.cli.app import AsJson, ConfigFile, Plugins, StoreRoot, examples, verbs
+from bench.cli.selection import Selection
 from bench.errors import BenchError
 from bench.execution.plan import Plan, make_plan
 from bench.execution.summary import in_order, row_names
@@ -21,6 +24,8 @@ NAMES = ("dataset", "noise", "method")
 COUNTS = ("done", "failed", "skipped")
 MOST = 40  # rows of one table, and unfinished cells that are named
 Group = dict[str, Any]
+
+app = verbs()
 
 
 class Snapshot(Store):
@@ -37,25 +42,33 @@ class Snapshot(Store):
         return self._read[key]
 
 
-def show_status(selection: Selection, as_json: bool) -> int:
-    """`bench status`."""
-    config = selection.load()
-    store = Snapshot(selection.existing(config).root)
-    if selection.grid:
-        plans = [make_plan(expand(config, selection.grid), store)]
-        records = in_order(store.records(planned.key for planned in plans[0].grid.cells))
+@app.command(epilog=examples("bench status", "bench status --grid ci --store results/ci", "bench status --json"))
+def status(
+    grid: Annotated[str | None, typer.Option(help="Count this grid alone.  [default: all that were begun]")] = None,
+    store: StoreRoot = None,
+    plugin: Plugins = None,
+    config: ConfigFile = None,
+    json: AsJson = False,
+) -> int:
+    """Count what a store holds, by data set, noise and method, and how far the grids are that were begun."""
+    selection = Selection(grid, None, store, config, plugin)
+    settings = selection.load()
+    snapshot = Snapshot(selection.existing(settings).root)
+    if grid:
+        plans = [make_plan(expand(settings, grid), snapshot)]
+        records = in_order(snapshot.records(planned.key for planned in plans[0].grid.cells))
     else:
-        records = in_order(store.records())
-        plans = [make_plan(grid, store) for grid in _begun(config, {record.key for record in records})]
+        records = in_order(snapshot.records())
+        plans = [make_plan(begun, snapshot) for begun in _begun(settings, {record.key for record in records})]
     groups = _groups(records)
-    total = {"store": store.root, **_total(plans, records)}
-    if as_json:
+    total = {"store": snapshot.root, **_total(plans, records)}
+    if json:
         console.as_json({**total, "grids": [plan.counts() for plan in plans], "groups": groups})
         return 0
-    for problem in store.problems.values():
+    for problem in snapshot.problems.values():
         console.warn(problem)
     states = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in total["by_status"].items())
-    console.line(f"{store.root}: {len(records)} records{': ' if states else ''}{states}.")
+    console.line(f"{snapshot.root}: {len(records)} records{': ' if states else ''}{states}.")
     _tables(groups, selection)
     if plans:
         columns = ["grid", "cells", "done", "failed", "todo"]

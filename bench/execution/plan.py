@@ -76,6 +76,12 @@ class Plan:
         """Data sets whose images are still to be encoded before the first cell. This is not in the estimate."""
         return tuple(dict.fromkeys(p.cell.dataset for p in self.todo if not dataset_name.embedded(p.cell.dataset)))
 
+    def state(self, key: str) -> str:
+        """Where a cell of the grid stands: "to do", "stale", or the status of its record."""
+        if key in self.estimate.seconds:
+            return "to do"
+        return "stale" if key in self.stale else self.statuses[key]
+
     def counts(self, workers: int = 1) -> dict[str, Any]:
         """Return what `bench plan --json` prints. Seconds are wall-clock seconds on `workers` workers."""
         by_status = Counter(self.statuses.values())

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from bench import console
 from bench.console import PARTS, duration, line, live
 from bench.errors import printable
 from bench.schedulers.contract import Outcome
@@ -61,7 +62,7 @@ Listener = Callable[[Outcome, Progress], None]
 def shown(total: int, labels: dict[str, str]) -> Iterator[Callable[[Outcome, Progress], None]]:
     """Display the outcomes of a run: a bar on a terminal, else lines.
 
-    There is one per tenth and per unfinished cell.
+    There is one per tenth and per unfinished cell; with --verbose every cell has one.
     """
     if not live():
         yield _plain_listener(labels)
@@ -70,15 +71,15 @@ def shown(total: int, labels: dict[str, str]) -> Iterator[Callable[[Outcome, Pro
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
     from rich.progress import Progress as Bar
 
-    console = Console()
+    screen = Console()
     bar = Bar(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"),
-              console=console, transient=True)  # fmt: skip
+              console=screen, transient=True)  # fmt: skip
     with bar:
         task = bar.add_task("cells", total=total, left="")
 
         def listen(outcome: Outcome, state: Progress) -> None:
-            if outcome.status != "done":
-                console.print(_complaint(outcome, labels), markup=False, highlight=False, soft_wrap=True)
+            if outcome.status != "done" or console.verbosity.verbose:
+                screen.print(_ending(outcome, labels), markup=False, highlight=False, soft_wrap=True)
             bar.update(task, completed=len(state.done), left=f"{duration(state.left())} left")
 
         yield listen
@@ -89,8 +90,8 @@ def _plain_listener(labels: dict[str, str]) -> Callable[[Outcome, Progress], Non
 
     def listen(outcome: Outcome, state: Progress) -> None:
         nonlocal shown
-        if outcome.status != "done":
-            line(_complaint(outcome, labels))
+        if outcome.status != "done" or console.verbosity.verbose:
+            line(_ending(outcome, labels))
         part = len(state.done) * PARTS // state.total
         if part > shown:
             shown = part
@@ -102,5 +103,6 @@ def _plain_listener(labels: dict[str, str]) -> Callable[[Outcome, Progress], Non
     return listen
 
 
-def _complaint(outcome: Outcome, labels: dict[str, str]) -> str:
-    return printable(f"{outcome.status}: {labels.get(outcome.key, outcome.key)}: {outcome.reason}")
+def _ending(outcome: Outcome, labels: dict[str, str]) -> str:
+    how = f"{outcome.seconds:.1f} s" if outcome.status == "done" else outcome.reason
+    return printable(f"{outcome.status}: {labels.get(outcome.key, outcome.key)}: {how}")

@@ -1,4 +1,4 @@
-"""Apply `--set axis=v1,v2`, the last settings layer over one grid, with origin "--set" in `bench config`."""
+"""Apply `--set axis=v1,v2` or `seed=1..5`, the last settings layer over one grid."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from typing import Any
 from bench import dataset_name
 from bench.errors import BenchError, did_you_mean
 from bench.grid.options import noise_kind, noise_variant, takes_rate
+from bench.limits import spread
 from bench.settings.schema import SET, Config, GridTable, NoiseEntry, Protocol, validated
 from bench.variants import entry_text, parse_value, shown, split_list, unquoted
 
 AXES = ("dataset", "shots", "noise", "rate", "method", "backbone", "epochs", "seed")
 LISTS = (*AXES, "reference")
 TEXTS = ("dataset", "noise", "method", "backbone", "reference")
+NUMBERS = ("shots", "epochs", "seed")  # whose values may be ranges
 PATHS = ("dataset", "backbone")  # whose values may be paths as a whole
 
 
@@ -87,7 +89,8 @@ def assigned(sets: Sequence[str], keys: Collection[str]) -> dict[str, list[Any]]
         keys: that are known.
 
     Raises:
-        BenchError: a text is of another form, a key is unknown or given twice, or a value is empty or a split path.
+        BenchError: a text is of another form, a key is unknown or given twice, or a value is empty, a split path or no
+            range.
     """
     values: dict[str, list[Any]] = {}
     for text in sets:
@@ -109,7 +112,11 @@ def _values(key: str, text: str) -> list[Any]:
         raise BenchError(f"--set {key}={text} has an empty value; expected --set {key}=value1,value2.")
     if key in PATHS:
         _check_commas(key, parts)
-    return [unquoted(part) if key in TEXTS else parse_value(part) for part in parts]
+    values = [unquoted(part) if key in TEXTS else parse_value(part) for part in parts]
+    try:
+        return spread(values) if key in NUMBERS else values
+    except ValueError as error:
+        raise BenchError(f"--set {key}={text}: expected {error}.") from error
 
 
 def _one_or_list(key: str, values: list[Any]) -> Any:

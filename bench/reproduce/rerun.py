@@ -27,23 +27,6 @@ OF_THE_MACHINE = ("timeout", "out_of_memory")
 
 
 @dataclass(frozen=True)
-class Asked:
-    """Options of a rerun.
-
-    Attributes:
-        key: of the record, or the beginning of it.
-        data: where a user's own images are now, `folder:PATH`, or None for where they were.
-        backbone: where the weights are now, or None for the record's own name of them.
-        cached: whether image features come from the cache instead of the images.
-    """
-
-    key: str
-    data: str | None = None
-    backbone: str | None = None
-    cached: bool = False
-
-
-@dataclass(frozen=True)
 class Reproduction:
     """Record, its rerun, and how the two compare.
 
@@ -90,8 +73,24 @@ class Reproduction:
         }
 
 
-def reproduce(store: Store, record: Record, config: Config, asked: Asked) -> Reproduction:
+def reproduce(
+    store: Store,
+    record: Record,
+    config: Config,
+    *,
+    data: str | None = None,
+    backbone: str | None = None,
+    cached: bool = False,
+) -> Reproduction:
     """Run a record's cell again in a temporary folder and compare. The store is only read.
+
+    Args:
+        store: of the record.
+        record: of a cell that has ended.
+        config: says where data and caches are.
+        data: where a user's own images are now, `folder:PATH`, or None for where they were.
+        backbone: where the weights are now, or None for the record's own name of them.
+        cached: whether image features come from the cache instead of the images.
 
     Raises:
         BenchError: the record ended for want of time or memory; or data, weights, files or a plugin are missing.
@@ -101,11 +100,11 @@ def reproduce(store: Store, record: Record, config: Config, asked: Asked) -> Rep
             f"record {record.key} is {record.status}, which says more of the machine than of the cell; "
             f"`bench run --retry {record.status}` runs it again."
         )
-    cell = _moved(record.cell, asked)
+    cell = _moved(record.cell, data, backbone)
     settings = _settings(config, record)
     stands_for = resolved(cell, settings.library)
-    preflight.check(_plan(record.key, cell), vars(settings), here=asked.cached, texts=False)
-    now, outcomes = _again(record.key, cell, settings, asked.cached)
+    preflight.check(_plan(record.key, cell), vars(settings), here=cached, texts=False)
+    now, outcomes = _again(record.key, cell, settings, cached)
     then = record.provenance
     changed = changes(then, {**now.provenance, "resolved": stands_for})
     parts, notes = [_key(record)] if "resolved" in then else [], []
@@ -122,18 +121,18 @@ def reproduce(store: Store, record: Record, config: Config, asked: Asked) -> Rep
     return Reproduction(record, now, tuple(parts), tuple(changed), tuple(notes))
 
 
-def _moved(cell: Cell, asked: Asked) -> Cell:
+def _moved(cell: Cell, data: str | None, backbone: str | None) -> Cell:
     """Return the cell with the current places of images and weights. Neither is part of a number."""
     moved: dict[str, str] = {}
-    if asked.data is not None:
-        moved["dataset"] = dataset_name.canonical(asked.data)
+    if data is not None:
+        moved["dataset"] = dataset_name.canonical(data)
         if dataset_name.folder_of(moved["dataset"]) is None or dataset_name.folder_of(cell.dataset) is None:
             raise BenchError(
-                f'--data "{asked.data}": expected folder:PATH, for a record of a user\'s own images; this one is of '
+                f'--data "{data}": expected folder:PATH, for a record of a user\'s own images; this one is of '
                 f"{dataset_name.shown(cell.dataset)}. For other data sets set root in bench.toml."
             )
-    if asked.backbone is not None:
-        moved["backbone"] = identity.canonical(asked.backbone)
+    if backbone is not None:
+        moved["backbone"] = identity.canonical(backbone)
     return cell.model_copy(update=moved)
 
 

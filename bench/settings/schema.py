@@ -31,6 +31,7 @@ from bench.limits import (
     Views,
     WarmupEpochs,
     WarmupRate,
+    spread,
 )
 from bench.settings.layers import NAME, PACKAGED, Layers, Place, read_layers
 from bench.validation import complaint, first_problem
@@ -56,6 +57,7 @@ def _entry(value: Any) -> Any:
 Seconds: TypeAlias = Annotated[float, Field(gt=0, strict=True), AfterValidator(_within_a_year)]
 Name: TypeAlias = Annotated[str, Field(min_length=1)]
 Axis: TypeAlias = Annotated[list[T], BeforeValidator(_listed), Field(min_length=1)]
+Numbers: TypeAlias = Annotated[list[T], BeforeValidator(spread), BeforeValidator(_listed), Field(min_length=1)]
 Rows: TypeAlias = Annotated[list[Name], BeforeValidator(_listed)]
 
 
@@ -110,7 +112,7 @@ class When(PaperPart):
     dataset: Axis[Name] = Field(default_factory=list)
     noise: Axis[Name] = Field(default_factory=list)
     rate: Axis[Rate] = Field(default_factory=list)
-    shots: Axis[Shots] = Field(default_factory=list)
+    shots: Numbers[Shots] = Field(default_factory=list)
 
     def matches(self, **axes: Collection[Any]) -> bool:
         """Return whether every axis has one of the given names or values."""
@@ -133,9 +135,9 @@ class Protocol(SettingsTable):
     noise: Axis[Entry]
     rate: Axis[Rate]
     reference: Rows
-    shots: Axis[Shots]
-    seed: Axis[Seed]
-    epochs: Axis[Epochs]
+    shots: Numbers[Shots]
+    seed: Numbers[Seed]
+    epochs: Numbers[Epochs]
     budget: Literal["equal", "paper"]
     batch_size: BatchSize
     optimizer: OptimizerName
@@ -163,9 +165,9 @@ class Exclude(SettingsTable):
     method: Axis[Name] = Field(default_factory=list)
     noise: Axis[Name] = Field(default_factory=list)
     rate: Axis[Rate] = Field(default_factory=list)
-    shots: Axis[Shots] = Field(default_factory=list)
-    seed: Axis[Seed] = Field(default_factory=list)
-    epochs: Axis[Epochs] = Field(default_factory=list)
+    shots: Numbers[Shots] = Field(default_factory=list)
+    seed: Numbers[Seed] = Field(default_factory=list)
+    epochs: Numbers[Epochs] = Field(default_factory=list)
 
 
 class GridTable(Protocol):

@@ -1,4 +1,4 @@
-"""`bench test`: the contract's checks on a method, a variant of one, or all methods that a file registers."""
+"""Runs the contract's checks on methods."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import console
 from bench.contracts.method import Method, Options
 from bench.errors import BenchError, escape
 from bench.grid.options import options
@@ -16,7 +15,6 @@ from bench.registry import Registry, load_plugin_file
 from bench.testing.checks import CHECKS, Check
 from bench.variants import parse_variant
 
-EXIT_FAILED = 1
 TESTED: Mapping[Registry[Any], str] = {METHODS: "{}", LOSSES: "coop[loss={}]", SPLITS: "coop[split={}]"}
 
 
@@ -45,8 +43,8 @@ def _reason(check: Check, method: type[Method], chosen: Options) -> str:
     return ""
 
 
-def check_plugin(plugin: str) -> int:
-    """`bench test PLUGIN`; returns 0, or 1 where a check failed.
+def check_plugin(plugin: str) -> list[Outcome]:
+    """Run every check on a method, a variant of one, or all methods that a file registers.
 
     Args:
         plugin: a method's name, a variant such as "gce-coop[q=0.5]", or a Python file that registers methods, losses or
@@ -60,13 +58,7 @@ def check_plugin(plugin: str) -> int:
         variant = parse_variant(text)
         method = METHODS.get(variant.name)
         outcomes += run(method, method.Options.model_validate(options(variant.name, variant.options)), text)
-    rows = [[o.method, o.check.replace("_", " "), o.reason or "ok"] for o in outcomes]
-    console.table(["method", "check", "outcome"], rows)
-    failed = sum(bool(outcome.reason) for outcome in outcomes)
-    console.line(f"{len(outcomes) - failed} of {len(outcomes)} checks passed.")
-    if failed:
-        console.line("the contract is in bench/contracts/method.py; each check says in its docstring what it asks.")
-    return EXIT_FAILED if failed else 0
+    return outcomes
 
 
 def _named(plugin: str) -> list[str]:

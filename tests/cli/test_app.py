@@ -139,6 +139,87 @@ def test_plan_and_status_count_as_scripts_expect(mishaps: dict[str, str], capsys
     assert "as ordered" in capsys.readouterr().out
 
 
+def test_a_plan_cell_by_cell(mishaps: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["--set", "method=coop,gce-coop[q=0.5]", "--set", "noise=none", "--set", "shots=1,2", "--cells"]
+    mishaps["2"] = "fail"
+    assert invoke(["run", *small[:-3], "--set", "shots=1", "--workers", "1"]) == 4
+    capsys.readouterr()
+    assert invoke(["plan", *small, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    rows = {row["label"]: row["status"] for row in found["planned"]}
+    assert found["cells"] == len(rows) == len({row["key"] for row in found["planned"]}) == 8
+    assert rows["digits · none · coop · seed 1 · shots 1"] in ("done", "stale")
+    assert rows["digits · none · gce-coop[q=0.5] · seed 2 · shots 1"] == "failed"
+    assert rows["digits · none · coop · seed 2 · shots 2"] == "to do"
+    assert found["planned"][0]["cell"]["shots"] in (1, 2)
+    assert invoke(["plan", *small, "--retry", "all"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len([line for line in lines if line.startswith(found["planned"][0]["key"])]) == 1
+    assert len([line for line in lines if line.endswith("to do")]) == 6
+    assert invoke(["plan", *small[:-1], "--json"]) == 0
+    assert "planned" not in json.loads(capsys.readouterr().out)
+
+
+def test_a_run_for_a_program(mishaps: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    mishaps["2"] = "fail"
+    for ran, said in ((CELLS, "ran 12 cells in "), (0, "nothing left to do, 6 of 12 done")):
+        assert invoke(["run", *SMALL, "--store", "s", "--json"]) == 4
+        printed = capsys.readouterr()
+        found = json.loads(printed.out)
+        assert said in printed.err
+        assert "6 of 12 cells did not finish:" in printed.err
+        counts = ("store", "grid", "cells", "done", "failed", "todo", "ran")
+        assert [found[name] for name in counts] == ["s", "quick", CELLS, 6, 6, 0, ran]
+        outcomes = {one["label"]: one for one in found["outcomes"]}
+        assert len(outcomes) == CELLS
+        failed = outcomes["digits · none · coop · seed 2"]
+        assert (failed["status"], failed["reason"], failed["accuracy"]) == ("failed", "as ordered", None)
+        done = outcomes["digits · none · coop · seed 1"]
+        assert (done["status"], done["accuracy"]) == ("done", Store("s").read(done["key"]).accuracy["last"])  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("front", [True, False])
+def test_a_quiet_run_says_only_what_went_wrong(
+    front: bool, mishaps: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def asked(*verb: str) -> list[str]:
+        return ["--quiet", *verb] if front else [*verb, "--quiet"]
+
+    mishaps["2"] = "fail"
+    assert invoke(asked("run", *SMALL)) == 4
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.splitlines()[0] == "6 of 12 cells did not finish:"
+    assert printed.err.count("as ordered") == 6
+    mishaps.clear()
+    assert invoke(asked("run", *SMALL, "--retry", "all")) == 0
+    assert invoke(asked("table")) == 0
+    assert capsys.readouterr() == ("", "")
+    assert invoke(asked("status", "--json")) == 0
+    assert json.loads(capsys.readouterr().out)["done"] == CELLS
+    assert invoke(["table"]) == 0  # nothing of it is left for the next command
+    assert "gce-coop" in capsys.readouterr().out
+    assert invoke(["--verbose", *asked("table")]) == 2
+    assert capsys.readouterr().err == "error: --quiet says less and --verbose says more; leave out one of the two.\n"
+
+
+def test_a_verbose_run_tells_where_all_comes_from_and_every_cell(
+    mishaps: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    mishaps["2"] = "fail"
+    Path("bench.toml").write_text("[paths]\nstore = 'mine'\n")
+    assert invoke(["run", *SMALL, "--verbose"]) == 4
+    printed = capsys.readouterr()
+    settings, store = printed.err.splitlines()
+    assert settings.startswith("settings: packaged (")
+    assert settings.endswith("bench.toml), then bench.toml, then --set")
+    assert store == "store: mine (paths.store, bench.toml)"
+    assert len([line for line in printed.out.splitlines() if line.startswith("done: digits · ")]) == 6
+    assert len([line for line in printed.out.splitlines() if line.startswith("failed: digits · ")]) == 6
+    assert invoke(["--verbose", "table", "--store", "mine"]) == 0
+    assert capsys.readouterr().err.endswith("store: mine (--store)\n")
+
+
 def test_list_gives_rows_of_every_kind(capsys: pytest.CaptureFixture[str]) -> None:
     for what, name in (
         ("methods", "coop"),
@@ -161,7 +242,7 @@ def test_list_imports_nothing_heavy() -> None:
     program = (
         "import sys; from bench.cli.main import invoke\n"
         "codes = [invoke(['list', what]) for what in ('methods', 'noise', 'datasets', 'backbones', 'grids')]\n"
-        "heavy = {'torch', 'ray', 'pandas', 'numpy', 'pydantic', 'typer', 'rich'} & set(sys.modules)\n"
+        "heavy = {'torch', 'ray', 'pandas', 'numpy', 'pydantic', 'rich'} & set(sys.modules)\n"
         "sys.exit(repr((codes, heavy)) if any(codes) or heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

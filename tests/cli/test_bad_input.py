@@ -59,6 +59,11 @@ def fails(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
         (["plan", "--set", "seed=true"], "expected a valid integer."),
         (["plan", "--set", "seed=0x10"], "expected a valid integer."),
         (["plan", "--set", "seed=1.0"], "expected a valid integer."),
+        (["plan", "--set", "seed=5..1"], '--set seed=5..1: expected the lower number first, "1..5".'),
+        (["plan", "--set", "epochs=2.."], '--set epochs=2..: expected a range of whole numbers such as "1..5".'),
+        (["plan", "--set", "shots=1..20000"], "expected at most 10,000 values in a range, these are 20,000."),
+        (["plan", "--set", "epochs=0..2"], "epochs = 0: expected greater than or equal to 1."),
+        (["plan", "--set", "rate=0..1"], "rate = '0..1': expected a valid number."),
         (["plan", "--set", f"seed={2**63}"], "expected at most 9,223,372,036,854,775,807."),
         (["plan", "--set", "method=coop[q=0.5]"], "option q = 0.5 does nothing here; it counts with loss=gce"),
         (["plan", "--set", "method=elr[lambda_elr=inf]"], "option lambda_elr = inf: expected a finite number."),
@@ -83,7 +88,7 @@ def fails(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
         (["compare", "--store", "none", "--baseline", "none.json"], 'baseline "none.json" cannot be read'),
         (["compare"], "--baseline"),
         (["list", "method"], 'unknown kind "method"; did you mean "methods"?'),
-        (["list"], "required"),
+        (["list"], "Missing argument 'methods|noise|datasets|backbones|grids'."),
         (["list", "methods", "--jsn"], "--jsn"),
         (["config", "--config", "none.toml"], "does not exist"),
     ],
@@ -99,6 +104,7 @@ def test_a_mistake_is_one_line(arguments: list[str], message: str, capsys: pytes
         ("[protocol\n", "bench.toml is not valid TOML"),
         ("[protocol]\nepoch = 3\n", 'bench.toml: unknown key "epoch" in [protocol]; did you mean "epochs"?'),
         ("[grid.quick]\nshots = 0\n", "bench.toml: grid.quick.shots = 0"),
+        ('[grid.quick]\nseed = "5..1"\n', "grid.quick.seed = ['5..1']: expected the lower number first, \"1..5\"."),
     ],
 )
 def test_a_wrong_settings_file(verb: list[str], text: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -60,7 +60,7 @@ def test_what_the_workflow_must_do() -> None:
 @pytest.mark.parametrize("arguments", commands(), ids=" ".join)
 def test_every_command_exists_with_its_options(arguments: list[str]) -> None:
     command: Any = typer.main.get_command(app)
-    verb = command.commands[arguments[0]]
+    verb = command.get_command(None, arguments[0])
     try:
         verb.make_context("bench", arguments[1:])
     except USAGE_ERRORS as error:

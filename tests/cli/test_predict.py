@@ -15,6 +15,7 @@ from PIL import Image
 from safetensors.torch import load, load_file, save_file
 
 from bench.cli.main import invoke
+from bench.cli.predict import predict
 from bench.clip.load import TINY_DIR, TINY_WEIGHTS
 from bench.contracts.method import Context, Inputs, Method
 from bench.engine import trial
@@ -102,10 +103,7 @@ def test_what_cannot_be_kept_says_why_and_writes_nothing(method: str, tmp_path: 
 
 
 def told(store: Store, key: str, *paths: str) -> None:
-    from bench.cli.commands import Selection
-    from bench.cli.predict import Question, predict
-
-    predict(Selection(None, [], store.root, None, []), Question(key, paths))
+    predict(key, [*paths], store=store.root)
 
 
 class Greedy(CoOp):

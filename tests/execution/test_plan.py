@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli.commands import _on_top
+from bench.cli.plan import on_top
 from bench.console import duration
 from bench.errors import BenchError
 from bench.execution.plan import make_plan, relative_cost
@@ -85,8 +85,8 @@ def test_images_that_come_from_files_are_named_beside_the_estimate(tmp_path: Pat
     plan = make_plan(grid(*cells), Store(tmp_path))
     assert plan.from_files == ("caltech101",)
     assert plan.counts()["from_files"] == ["caltech101"]
-    assert _on_top(plan) == " (and image features of caltech101, if not stored yet)"
-    assert _on_top(make_plan(grid(cell(1)), Store(tmp_path))) == ""
+    assert on_top(plan) == " (and image features of caltech101, if not stored yet)"
+    assert on_top(make_plan(grid(cell(1)), Store(tmp_path))) == ""
 
 
 def test_a_torn_file_is_named_and_its_cell_is_to_do(store: Store) -> None:

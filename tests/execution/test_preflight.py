@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.cli.commands import Selection
 from bench.cli.main import invoke
+from bench.cli.selection import Selection
 from bench.clip import features, load
 from bench.clip.place import ENVIRONMENT, unwritable
 from bench.clip.tokens import Vocabulary
@@ -236,7 +236,7 @@ def test_a_plugin_that_cannot_say_its_texts_is_left_to_its_cell(monkeypatch: pyt
 
 def test_embedded_data_under_tiny_are_known_to_fit_without_torch() -> None:
     program = (
-        "import sys; from bench.execution import execute, preflight; from bench.cli.commands import Selection\n"
+        "import sys; from bench.execution import execute, preflight; from bench.cli.selection import Selection\n"
         "from bench.grid.expand import expand; from bench.execution.plan import make_plan\n"
         "from bench.records.store import Store\n"
         "config = Selection('quick', [], None, None, ()).load()\n"

@@ -202,7 +202,7 @@ def test_the_engine_is_what_a_trial_imports_of_the_harness() -> None:
         "bench/engine/trial.py", "bench/engine/loop.py", "bench/engine/audit.py", "bench/clip/text.py",
         "bench/seeds.py", "bench/fewshot.py", "bench/contracts/method.py", "bench/contracts/noise.py",
     } <= names  # fmt: skip
-    assert not {"bench/console.py", "bench/records/store.py", "bench/cli/commands.py", "methods/coop.py"} & names
+    assert not {"bench/console.py", "bench/records/store.py", "bench/cli/run.py", "methods/coop.py"} & names
 
 
 def test_a_package_counts_with_its_version_and_nothing_else_of_its_folder(

@@ -9,7 +9,8 @@ import pytest
 
 from bench.cli.main import invoke
 from bench.errors import BenchError
-from bench.grid.overrides import override
+from bench.grid.expand import expand
+from bench.grid.overrides import assigned, override
 from bench.records.cell import Cell
 from bench.settings.layers import PACKAGED, Layers, packaged_file, read_layers
 from bench.settings.schema import Config, Protocol, load_config, validated
@@ -67,6 +68,20 @@ def test_the_named_file_counts_instead_of_the_folder_s(tmp_path: Path) -> None:
 def test_the_packaged_file_itself_is_no_overlay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(packaged_file().parent)
     assert {entry["origin"] for entry in load_config().entries()} == {PACKAGED}
+
+
+def test_whole_numbers_may_be_ranges_in_files_and_on_the_command_line(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('[grid.quick]\nseed = ["1..3", 9]\nshots = "2..4"\nexclude = [{ seed = "2..3" }]\n')
+    table = load_config(str(file)).settings.grid["quick"]
+    assert (table.seed, table.shots, table.exclude[0].seed) == ([1, 2, 3, 9], [2, 3, 4], [2, 3])
+    changed = override(load_config(), "quick", ["seed=1..3,9", "epochs= 4 .. 5"])
+    assert changed.settings.grid["quick"].seed == [1, 2, 3, 9]
+    assert changed.layers.values["grid"]["quick"]["epochs"] == [4, 5]
+    assert assigned(["seed=2..3"], ["seed"]) == {"seed": [2, 3]}
+    spread = override(load_config(), "quick", ["seed=1..2"])
+    listed = override(load_config(), "quick", ["seed=1,2"])
+    assert [one.key for one in expand(spread, "quick").cells] == [one.key for one in expand(listed, "quick").cells]
 
 
 def test_zero_is_a_value_and_not_unset() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 import shutil
 import sys
@@ -397,6 +398,17 @@ def test_the_command_ranks_draws_and_measures(store: str, folder: Path, capsys: 
         == 0
     )
     assert "2 methods, 3 records" in capsys.readouterr().out
+    assert invoke(["suspects", "--top", "12", "--out", "other", "--store", store, "--json"]) == 0
+    printed = capsys.readouterr()
+    told = json.loads(printed.out)
+    assert out.splitlines()[0] in printed.err
+    assert set(told["files"]) == set(files)
+    (found,) = told["sets"]
+    assert (found["set"], found["labels"], found["methods"], found["records"]) == (
+        "digits · symmetric 0.5 · 4 shots", 40, 3, 5,
+    )  # fmt: skip
+    assert found["precision"]["this score"]["20"] == share
+    assert [one["path"] for one in found["first"]] == [row["path"] for row in rows[:10]]
     assert invoke(["suspects", "--top", "0", "--out", "other", "--store", store]) == 0
     assert [file.name for file in Path("other").iterdir() if file.suffix != ".tmp"] == ["suspects.csv"]
 

@@ -1,0 +1,133 @@
+"""`bench plan`: what a grid has left to do, and what that would cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from bench import console, dataset_name
+from bench.cli.app import (
+    DEFAULT_GRID,
+    AsJson,
+    ConfigFile,
+    Plugins,
+    Rerun,
+    Retry,
+    Sets,
+    StoreRoot,
+    Workers,
+    examples,
+    verbs,
+)
+from bench.cli.app import Grid as GridName
+from bench.cli.selection import Selection
+from bench.data.library import Library
+from bench.execution.plan import Plan, make_plan
+from bench.execution.summary import SHOWN_FIELDS
+from bench.grid.expand import Grid, expand
+from bench.grid.freshness import told
+from bench.grid.options import told as chosen
+from bench.machine import WORKER_BYTES, this_machine
+from bench.records.cell import Cell, noise_text
+from bench.variants import variant_text
+
+app = verbs()
+
+
+@app.command(
+    epilog=examples(
+        "bench plan --grid embedded",
+        "bench plan --grid ci --store results/ci --cells",
+        "bench plan --set backbone=ViT-B-16/openai --set seed=1..3 --json",
+    )
+)
+def plan(
+    grid: GridName = DEFAULT_GRID,
+    sets: Sets = None,
+    store: StoreRoot = None,
+    retry: Retry = None,
+    rerun: Rerun = False,
+    workers: Workers = None,
+    cells: Annotated[bool, typer.Option("--cells", help="Also a line per cell: key, what it is, status.")] = False,
+    plugin: Plugins = None,
+    config: ConfigFile = None,
+    json: AsJson = False,
+) -> int:
+    """Count the cells of a grid that are done, failed and to do, and estimate time, memory and disk."""
+    selection = Selection(grid, sets, store, config, plugin)
+    settings = selection.load()
+    opened, library = selection.open(settings), Library.of(settings.settings.dataset)
+    made = make_plan(expand(settings, grid), opened, retry, library=library, rerun=rerun)
+    machine = this_machine(settings.settings.grid[grid].device)
+    count = machine.workers(workers, max(1, len(made.todo)), made.estimate.gpu_memory)
+    counts = made.counts(count) | {"memory_bytes": count * WORKER_BYTES if made.todo else 0}
+    for text in (*made.grid.notes, *made.problems, *told(made.stale, rerun)):
+        console.warn(text)
+    if json:
+        console.as_json(counts | ({"planned": _planned(made)} if cells else {}))
+        return 0
+    _tell(made, count, counts)
+    if cells:
+        console.line()
+        console.table(["key", "cell", "status"], [[row["key"], row["label"], row["status"]] for row in _planned(made)])
+    return 0
+
+
+def _tell(plan: Plan, workers: int, counts: Mapping[str, Any]) -> None:
+    console.line(
+        f"grid {plan.grid.name}: {counts['cells']} cells ({counts['reference']} of them reference rows), "
+        f"{counts['done']} done, {counts['failed']} failed{skipped(counts)}, {counts['todo']} to do."
+    )
+    if plan.todo:
+        basis = f"{plan.estimate.measured} of {len(plan.todo)} from records of like cells, the others from a default"
+        console.line(
+            f"about {console.duration(counts['estimate_seconds'])}{on_top(plan)} on {plural(workers)} ({basis}), "
+            f"{counts['memory_bytes'] / 2**30:.1f} GiB of memory, {counts['disk_bytes'] / 2**20:.1f} MiB of disk."
+        )
+    for record in plan.unfinished:
+        console.line(f"  {record.cell.label()}: {record.status}: {record.reason}")
+
+
+def _planned(plan: Plan) -> list[dict[str, Any]]:
+    """Every cell of the grid, and where it stands."""
+    return [
+        {
+            "key": planned.key,
+            "label": label,
+            "status": plan.state(planned.key),
+            "reference": planned.reference,
+            "cell": planned.cell.model_dump(),
+        }
+        for planned, label in zip(plan.grid.cells, labels(plan.grid), strict=True)
+    ]
+
+
+def labels(grid: Grid) -> list[str]:
+    """What each cell of a grid is: data set, noise, method and seed, and all else in which its cells differ."""
+    fields = [name for name in Cell.model_fields if name not in SHOWN_FIELDS]
+    varying = [name for name in fields if len({getattr(planned.cell, name) for planned in grid.cells}) > 1]
+    return [
+        " · ".join([
+            dataset_name.shown(cell.dataset), noise_text(cell.noise, cell.rate),
+            variant_text(cell.method, chosen(cell.method, cell.options)) + cell.suffix, f"seed {cell.seed}",
+            *(f"{name.replace('_', ' ')} {getattr(cell, name)}" for name in varying),
+        ])
+        for cell in (planned.cell for planned in grid.cells)
+    ]  # fmt: skip
+
+
+def skipped(counts: Mapping[str, Any]) -> str:
+    """How many cells have no meaning for their data, which is no failure; nothing where none has."""
+    return f", {counts['skipped']} skipped" if counts["skipped"] else ""
+
+
+def plural(workers: int) -> str:
+    """A number of workers in words."""
+    return f"{workers} worker{'s' if workers > 1 else ''}"
+
+
+def on_top(plan: Plan) -> str:
+    """What the estimate does not hold, in words."""
+    return f" (and image features of {', '.join(plan.from_files)}, if not stored yet)" if plan.from_files else ""

@@ -1,0 +1,55 @@
+"""`bench table`: the table that a run ends with, of the records of a store."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from bench import console
+from bench.cli.app import ConfigFile, Plugins, StoreRoot, examples, verbs
+from bench.cli.selection import Selection
+from bench.errors import BenchError
+from bench.execution.summary import in_order, summary_rows
+from bench.grid.expand import expand
+from bench.grid.filters import filtered, unmatched
+from bench.records.naming import made_with, mixture
+
+app = verbs()
+
+
+@app.command(
+    epilog=examples(
+        "bench table",
+        "bench table --set method=coop,gce-coop --set seed=1..3",
+        "bench table --grid ci --store results/ci",
+    )
+)
+def table(
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="axis=value1,value2; only records with one of these values. Repeatable."),
+    ] = None,
+    grid: Annotated[str | None, typer.Option(help="Only records of cells of this grid.")] = None,
+    store: StoreRoot = None,
+    plugin: Plugins = None,
+    config: ConfigFile = None,
+) -> int:
+    """Show the table that `run` ends with, of the records that a store holds."""
+    selection = Selection(grid, None, store, config, plugin)
+    settings = selection.load()
+    opened = selection.existing(settings)
+    where = f'store "{opened.root}"'
+    records = in_order(opened.records([one.key for one in expand(settings, grid).cells] if grid else None))
+    for problem in opened.problems.values():
+        console.warn(problem)
+    if not records:
+        of = f" of a cell of grid {grid}" if grid else ""
+        raise BenchError(f"{where} has no record{of}; run `bench run` first, or change --store or --grid.")
+    chosen = filtered(records, sets or (), where)
+    for line in unmatched(records, sets or (), where):
+        console.warn(line)
+    console.table(*summary_rows(chosen))
+    if told := mixture(map(made_with, chosen)):
+        console.line(told)
+    return 0

@@ -1,0 +1,128 @@
+"""The gate on a store: which of its records count, and what is to be said of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.data.library import Library
+from bench.errors import BenchError
+from bench.grid.expand import expand
+from bench.grid.freshness import stale_parts, told
+from bench.records.naming import newest
+from bench.records.record import Record
+from bench.records.store import Store
+from bench.regression.baseline import grouped, read_baseline, write_baseline
+from bench.regression.comparison import compare
+from bench.regression.findings import Comparison
+from bench.settings.schema import Config
+
+NAMED = 5  # lost groups in a line
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a baseline was made of.
+
+    Attributes:
+        groups: how many groups of cells it holds.
+        seeds: how many seeds they have, in words.
+        notes: lines on what is not as one would expect.
+    """
+
+    groups: int
+    seeds: str
+    notes: tuple[str, ...]
+
+
+def compare_store(
+    store: Store,
+    config: Config,
+    baseline: Path,
+    grid: str | None = None,
+    *,
+    minimum_effect: float = 1.0,
+    strict: bool = False,
+    partial: bool = False,
+) -> tuple[Comparison, list[str]]:
+    """Compare the records of a store with a baseline, and note what is not as one would expect.
+
+    Args:
+        store: is only read.
+        config: the settings of the grid, and of the data sets that records are held against.
+        baseline: the file.
+        grid: whose cells alone count; None for all records.
+        minimum_effect: points of accuracy below which a difference never counts.
+        strict: whether what the baseline does not have fails.
+        partial: whether what the baseline has may be missing.
+
+    Raises:
+        BenchError: the grid is unknown or the baseline cannot be read.
+        NothingCompared: baseline and store have no cell in common.
+    """
+    planned = expand(config, grid).cells if grid else None
+    # by key: a record of other plugin versions or weights is none of today's grid
+    records = list(store.records(None if planned is None else [one.key for one in planned]))
+    result = compare(
+        records, baseline, planned=None if planned is None else [one.cell for one in planned],
+        minimum_effect=minimum_effect, strict=strict, partial=partial, stale=_stale(records, config),
+    )  # fmt: skip
+    return result, [*store.problems.values(), *_doubled(records)]
+
+
+def write_store(store: Store, config: Config, baseline: Path, grid: str | None = None) -> Written:
+    """Write the baseline of a store, or of a grid's cells in it, over an earlier one.
+
+    Raises:
+        BenchError: the grid is unknown, nothing is done, or the file cannot be written.
+    """
+    keys = [planned.key for planned in expand(config, grid).cells] if grid else None
+    records = list(store.records(keys))
+    before = _labels(baseline)
+    count = write_baseline(records, baseline)
+    lost = _lost(before, _labels(baseline))
+    absent = sum(record.status not in ("done", "skipped") for record in records)
+    absent += 0 if keys is None else len(keys) - len(records)
+    left = f"{absent} cells have not finished and are not in it; `bench run --retry all` runs them again."
+    notes = [*store.problems.values(), *_doubled(records), *_stale(records, config), *lost, *([left] if absent else [])]
+    return Written(count, _seeds(records), tuple(notes))
+
+
+def _stale(records: Iterable[Record], config: Config) -> list[str]:
+    done = (record for record in records if record.status == "done")
+    return told(stale_parts(done, Library.of(config.settings.dataset)))
+
+
+def _doubled(records: Sequence[Record]) -> list[str]:
+    """A line where several records are of one cell, since only one of them counts."""
+    older = len(records) - len(newest(records))
+    if not older:
+        return []
+    return [
+        f"{older} records are of cells that also have a record of other plugin versions or weights; the one finished "
+        "last counts, with --grid the one of today's grid."
+    ]
+
+
+def _labels(path: Path) -> dict[str, str]:
+    """Labels of the groups of a baseline, by identity; none where there is no whole one."""
+    try:
+        return {name: group.label for name, group in read_baseline(path).groups.items()}
+    except BenchError:
+        return {}
+
+
+def _lost(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    """A line where a baseline that is replaced had groups that the new one has not."""
+    lost = [label for name, label in before.items() if name not in now]
+    more = f" and {len(lost) - NAMED} more" if len(lost) > NAMED else ""
+    return [f"no longer in the baseline, and so no longer guarded: {'; '.join(lost[:NAMED])}{more}."] if lost else []
+
+
+def _seeds(records: Iterable[Record]) -> str:
+    """How many seeds the groups have, with a word on what one alone is worth."""
+    counts = Counter(len(group.accuracy) for group in grouped(records).values() if group.accuracy)
+    texts = " and ".join(f"{seeds} seed{'s' if seeds > 1 else ''}" for seeds in sorted(counts))
+    return f"{texts} each" + ("; one seed alone says nothing of its noise" if 1 in counts else "")
