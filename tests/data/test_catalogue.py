@@ -117,3 +117,15 @@ def test_every_data_set_is_in_the_documentation_with_its_sizes(name: str) -> Non
         assert any(" / ".join(f"{part:,}" for part in parts) in row for row in rows), (name, parts)
         assert any(f"| {sizes.classes:,}" in row or f", {sizes.classes:,} |" in row for row in rows)
     assert any(entry.licence in row for row in rows)
+
+
+def test_a_record_that_is_missing_or_malformed_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue, "files", lambda package: tmp_path)
+    (tmp_path / "mine.toml").write_text('title = "Mine"\nfolder = 3\n')
+    for name, line in (
+        ("mine", "mine.toml: folder = 3: expected a valid string."),
+        ("absent", 'there is no metadata record of data set "absent".'),
+    ):
+        with pytest.raises(BenchError) as error:
+            catalogue.entry.__wrapped__(name)
+        assert str(error.value) == line
