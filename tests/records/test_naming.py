@@ -16,7 +16,7 @@ from bench.regression.comparison import compare, write_baseline
 from bench.reports.frame import tidy
 from bench.reports.names import column_name
 from bench.reports.tables.accuracy import accuracy_tables
-from bench.reports.tables.averages import average_tables, groups
+from bench.reports.tables.averages import average_tables, dataset_groups
 from bench.reports.tables.summary import summarize
 from bench.suspects.groups import label_sets
 from bench.suspects.score import rank
@@ -162,7 +162,7 @@ def over_two(**origin: Any) -> tuple[list[str], tuple[str, ...]]:
     """Labels of averages over data sets that have a number, and the notes, of records of two; the second's origin."""
     second = {"dataset": "letters", "data": "1" * 64, **origin}
     frame = tidy([*(made(s, 0.9) for s in SEEDS), *(made(s, 0.5, **second) for s in SEEDS)])
-    found = list(groups(frame))
+    found = list(dataset_groups(frame))
     tables = [table for group in found for table in average_tables(group)]
     labels = [label for group in found for label in group.averages.query("n > 0")["label"]]
     return labels, tuple(note for table in tables for note in table.notes)
@@ -187,7 +187,7 @@ def test_two_contents_of_a_data_set_are_no_two_data_sets() -> None:
         for s in SEEDS
         for name, data, last in (("digits", "d", 0.9), ("digits", "1", 0.1), ("letters", "2", 0.5))
     ]
-    (group,) = groups(tidy([*third, *both]))
+    (group,) = dataset_groups(tidy([*third, *both]))
     assert group.datasets == ("letters", "theirs")
     (table,) = average_tables(group)
     assert "Left out, because one data set counts once: digits (111111), digits (dddddd)." in table.notes

@@ -21,7 +21,7 @@ from bench.data.library import open_dataset
 from bench.data.sets.digits import Digits
 from bench.records.record import Record
 from bench.records.store import Store
-from bench.reports.figures.contact_sheet import COLUMNS, Tile, draw_sheets
+from bench.reports.figures.contact_sheet import ACROSS, Tile, draw_sheets
 from bench.reports.figures.contact_sheet import _page as page
 from bench.suspects.groups import LabelSet, SampleArrays, label_sets
 from bench.suspects.score import MIN_PROBABILITY, SuspectRanking, cleanlab_orders, precision, rank
@@ -327,23 +327,23 @@ def test_a_contact_sheet_has_every_tile_and_says_what_is_known() -> None:
     assert drawn.axes[0].get_legend() is not None
     assert len({str(patch.get_edgecolor()) for patch in drawn.axes[0].patches}) == 2
     plain = page(
-        tiles(COLUMNS + 1, image=wide, given="a name that is far too long", proposed="a name that is far too long"), "T"
+        tiles(ACROSS + 1, image=wide, given="a name that is far too long", proposed="a name that is far too long"), "T"
     )
     assert plain.axes[0].get_legend() is None
     assert "a name that is f…" in texts(plain)
     assert "no other" in texts(plain)
-    assert len(plain.axes[0].images) == COLUMNS + 1
+    assert len(plain.axes[0].images) == ACROSS + 1
     height, width = plain.axes[0].images[0].get_array().shape[:2]  # type: ignore[union-attr]
     assert (width, height) == (160, 53)
 
 
 def test_sheets_have_pages_and_the_same_bytes_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.reports.figures.contact_sheet.PER_PAGE", COLUMNS)
-    files = draw_sheets(tiles(COLUMNS + 1), "T")
+    monkeypatch.setattr("bench.reports.figures.contact_sheet.PER_PAGE", ACROSS)
+    files = draw_sheets(tiles(ACROSS + 1), "T")
     assert list(files) == ["-1.png", "-2.png", ".pdf"]
     assert files["-1.png"][:4] == b"\x89PNG"
     assert files[".pdf"][:4] == b"%PDF"
-    assert files == draw_sheets(tiles(COLUMNS + 1), "T")
+    assert files == draw_sheets(tiles(ACROSS + 1), "T")
 
 
 SMALL = ["--set", "shots=4", "--set", "noise=symmetric", "--set", "rate=0.5", "--set", "seed=1", "--workers", "1"]
