@@ -28,7 +28,7 @@ from bench.cli.app import (
 from bench.cli.plan import labels, on_top, plural, skipped
 from bench.cli.selection import Selection
 from bench.data.library import Library
-from bench.execution.execute import Request, Setup, left_out, make_ready, set_up, unfinished
+from bench.execution.execute import Request, Setup, execute_plan, left_out, make_ready, set_up, unfinished
 from bench.execution.plan import Plan, make_plan
 from bench.execution.progress import Progress, shown
 from bench.execution.summary import summary_rows
