@@ -121,7 +121,7 @@ def test_a_set_up_that_fails_without_images_is_a_reason(monkeypatch: pytest.Monk
     assert run.method is not None
     assert run.audit is not None
     assert run.audit.logits is not None
-    given = trial.Given(FEW.class_names, FEW.templates, run.audit.observed[run.visible])
+    given = trial.SetupInputs(FEW.class_names, FEW.templates, run.audit.observed[run.visible])
     with pytest.raises(NotKept, match=r"^its set-up fails without training images: ValueError: no features at all$"):
         keep(run.method, run.cell, given, open_backbone("tiny", "cpu"), Inputs(torch.ones(2, 64)), run.audit.logits)
 
