@@ -17,7 +17,7 @@ def show_reproduction(selection: Selection, asked: Asked, as_json: bool) -> int:
     store = selection.existing(config)
     record = find_record(store, asked.key)
     if not as_json:
-        seconds = record.cost.get("seconds")
+        seconds = record.cost.seconds
         took = f"; it took {console.duration(seconds)} then" if isinstance(seconds, (int, float)) else ""
         console.line(f"{record.key}: {record.cell.label()}: running it again{took}.")
     found = reproduce(store, record, config, asked)

@@ -70,7 +70,7 @@ def show_table(selection: Selection, sets: Sequence[str]) -> int:
 def _again(selection: Selection, record: Record, config: Config) -> None:
     """The commands that make a record again, each in a line of its own."""
     found = invocation(record.cell, config, DEFAULT_GRID)
-    kept = " --set keep_prompts=true" if record.cost.get("prompts_bytes") else ""
+    kept = " --set keep_prompts=true" if record.cost.prompts_bytes else ""
     if record.status in UNFINISHED:
         console.line(f"to run it again:      {found.command()}{kept} --retry {record.status}{selection.flags()}")
     else:

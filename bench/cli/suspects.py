@@ -136,7 +136,7 @@ def _table(ranking: Ranking, source: Source) -> pd.DataFrame:
 
 def _written(labels: LabelSet, source: Source) -> tuple[str, ...]:
     """The classes as they are written in folders or CSV, from the records, else the images; empty where nobody says."""
-    recorded = (told.record.data.get("class_labels") for told in labels.told)
+    recorded = (told.record.data.class_labels for told in labels.told)
     return tuple(next(filter(None, recorded), source.class_labels))
 
 

@@ -35,7 +35,7 @@ def summary_rows(records: Iterable[Record]) -> tuple[list[str], list[list[str]]]
     records = list(records)
     for record, name in zip(records, row_names(records), strict=True):
         groups[name].append(record)
-    known = {record.noise["truth"] for record in records if "truth" in record.noise}
+    known = {record.noise.truth for record in records} - {None}
     hidden = {
         *([MEMORIZED] if known == {False} else []),
         *([AGREES] if False not in known else []),
@@ -54,7 +54,7 @@ def row_names(records: Sequence[Record]) -> list[Row]:
     settings = []
     for record, dataset, values in zip(records, dataset_names(records), fixed, strict=True):
         others = [f"{name.replace('_', ' ')} {values[name]}" for name in varying]
-        others += ["agreement with given test labels"] if record.data.get("test_truth") is False else []
+        others += ["agreement with given test labels"] if record.data.test_truth is False else []
         settings.append(" · ".join((dataset, *others)))
     noises = [noise_text(record.cell.noise, record.cell.rate) for record in records]
     by_noise = marks(records, "noise", lambda number: (settings[number], noises[number]))
@@ -93,22 +93,22 @@ def in_order(records: Iterable[Record]) -> list[Record]:
 
 
 def _numbers(group: list[Record]) -> list[str]:
-    done = [record for record in group if record.status == "done" and record.accuracy.get("last") is not None]
+    done = [record for record in group if record.status == "done" and record.accuracy.last is not None]
     skipped = sum(record.status == "skipped" for record in group)
     left = len(group) - len(done) - skipped
     return [
         str(len({record.cell.seed for record in done})),
-        _mean([record.accuracy.get("last") for record in done], 100),
+        _mean([record.accuracy.last for record in done], 100),
         _mean(_last(done, "memorized"), 100),
         _mean(_last(done, "train_given_accuracy"), 100),
-        _mean([record.cost.get("seconds") for record in done], 1),
+        _mean([record.cost.seconds for record in done], 1),
         str(left) if left else "",
         str(skipped) if skipped else "",
     ]
 
 
 def _last(records: list[Record], name: str) -> list[float | int | None]:
-    return [values[-1] for record in records if (values := record.curve.get(name))]
+    return [values[-1] for record in records if (values := record.curve.columns.get(name))]
 
 
 def _mean(values: list[float | int | None], scale: float) -> str:

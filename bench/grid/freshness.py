@@ -54,7 +54,7 @@ def other_code(record: Record) -> list[str]:
     """What of the code that made a record is not the code that is here now, in words."""
     noted = Origin(record).sources
     if not noted:
-        return [NOT_NOTED] if "versions" in record.provenance or "code" in record.provenance else []
+        return [NOT_NOTED] if {"versions", "code"} & record.provenance.model_fields_set else []
     try:
         now = code_of(record.cell)
     except BenchError:  # a plugin that is not here
@@ -72,12 +72,13 @@ def other_code(record: Record) -> list[str]:
 
 def _meanwhile(record: Record, versions: Versions) -> list[str]:
     """Which files were no longer those of the record's key when its cell was run."""
-    cell, noted = record.cell, record.provenance.get("resolved")
+    cell, known = record.cell, record.provenance.resolved
     try:
         now = versions.of(cell)
     except BenchError:  # a plugin or a file that is not here
         return []
-    if not noted or noted == now or cell.key(now) != record.key:
+    noted = known.model_dump() if known else now
+    if noted == now or cell.key(now) != record.key:
         return []
     names = {"dataset": dataset_name.shown(cell.dataset), "noise": cell.noise, "backbone": cell.backbone}
     changed = [names.get(part, part) for part in now if noted.get(part) != now[part]]

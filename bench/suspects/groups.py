@@ -48,7 +48,7 @@ class Name(NamedTuple):
     def of(cls, record: Record) -> Name:
         """The name of a record's labels, without what tells it apart."""
         cell = record.cell
-        return cls(cell.dataset, str(record.data.get("digest")), cell.shots, cell.noise, cell.rate)
+        return cls(cell.dataset, record.data.digest, cell.shots, cell.noise, cell.rate)
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def label_sets(records: Iterable[Record], outcomes: Callable[[str], Outcomes]) -
     groups: dict[Name, dict[int, list[Pair]]] = defaultdict(lambda: defaultdict(list))
     for record, name, noise, dataset in zip(chosen, names, drawn, spoken, strict=True):
         found = outcomes(record.key)
-        if found and record.data.get("class_names"):
+        if found and record.data.class_names:
             told = json.dumps([noise, dataset.get("prompts", "")], sort_keys=True)
             groups[name._replace(drawn=told)][record.cell.seed].append((record, found))
     sets: list[LabelSet] = []
@@ -151,6 +151,6 @@ def _label_set(name: Name, seed: int | None, group: Sequence[Pair]) -> LabelSet:
     samples, rows = np.unique(np.concatenate(columns, axis=1), axis=1, return_inverse=True)
     ends = np.cumsum([column.shape[1] for column in columns])[:-1]
     told = tuple(Told(*pair, own) for pair, own in zip(group, np.split(rows.reshape(-1), ends), strict=True))
-    truth = all(record.noise.get("truth", True) for record, _ in group)
+    truth = all(record.noise.truth is not False for record, _ in group)
     images, given, true = samples
-    return LabelSet(name, seed, tuple(group[0][0].data["class_names"]), images, given, true if truth else None, told)
+    return LabelSet(name, seed, tuple(group[0][0].data.class_names), images, given, true if truth else None, told)

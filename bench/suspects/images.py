@@ -71,9 +71,7 @@ class Sources:
 
     def of(self, labels: LabelSet) -> Source:
         """The images of a label set; why there are none is said on the standard error."""
-        foreign = next(
-            (str(told.record.noise["foreign"]) for told in labels.told if "foreign" in told.record.noise), ""
-        )
+        foreign = next((told.record.noise.foreign for told in labels.told if told.record.noise.foreign), "")
         if self.instead is not None and self.instead.digest == labels.name.digest:
             return Source(self.instead.splits["train"], self._guests(foreign), self.instead.class_labels)
         try:

@@ -139,7 +139,7 @@ def test_curves_follow_what_is_chosen(page: str, tmp_path: Path):
     assert found["chosen"].startswith("Accuracy on clean training samples over epochs")
     assert found["dtd"] == ["Zero-shot", "CoOp"]
     zero = next(r for r in RECORDS if r.cell.method == "zero-shot")
-    shown = f"{100 * float(zero.accuracy['last'] or 0):.1f} ± 0.0"
+    shown = f"{100 * float(zero.accuracy.last or 0):.1f} ± 0.0"
     assert [row[:2] for row in found["numbers"]] == [[f"{rate} %", shown] for rate in (0, 25, 50)]
 
 
