@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from bench.limits import Value
-from bench.records.cell import Cell
+from bench.records.cell import Cell, Role
 from bench.records.naming import backbone_names, dataset_names, made_with, marks, newest
 from bench.records.record import Record
 from bench.reports.names import (
@@ -35,19 +35,8 @@ from bench.reports.names import (
 from bench.variants import variant_text
 
 Defaults: TypeAlias = Mapping[str, Mapping[str, Value]]
-SPANNED = frozenset({"noise", "rate", "method", "options", "subset", "seed"})
-OPTIMIZER = (
-    "optimizer",
-    "schedule",
-    "epsilon",
-    "epochs",
-    "batch_size",
-    "learning_rate",
-    "momentum",
-    "weight_decay",
-    "warmup_epochs",
-    "warmup_learning_rate",
-)
+SPANNED = frozenset(Cell.fields_of(Role.TABLE))
+OPTIMIZER = Cell.fields_of(Role.TRAINING)
 NAMED = ("dataset", "shots", "backbone", "budget", "epochs")
 ENDS = (
     "memorized", "recovered", "neither", "train_clean_accuracy", "train_given_accuracy", "test_calibration_error",

@@ -14,7 +14,7 @@ from bench.errors import BenchError
 from bench.execution.summary import in_order, summary_rows
 from bench.grid.expand import expand
 from bench.grid.filters import filtered, unmatched
-from bench.grid.keys import resolved
+from bench.grid.keys import Versions
 from bench.records.naming import made_with, mixture
 from bench.records.record import UNFINISHED, Record
 from bench.records.store import find_record
@@ -86,6 +86,6 @@ def _again(selection: Selection, record: Record, config: Config) -> None:
 def _moved_on(record: Record, config: Config) -> bool:
     """Whether what the cell's names stand for here makes another key; not where that cannot be told."""
     try:
-        return record.cell.key(resolved(record.cell, Library.of(config.settings.dataset))) != record.key
+        return Versions(Library.of(config.settings.dataset)).key(record.cell) != record.key
     except BenchError:
         return False

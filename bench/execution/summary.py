@@ -8,17 +8,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from bench.grid.expand import BUDGET
 from bench.grid.options import told
 from bench.plugins import METHODS, NOISE
-from bench.records.cell import noise_text
+from bench.records.cell import Cell, Role, noise_text
 from bench.records.naming import backbone_names, dataset_names, marked, marks, suffix
 from bench.records.record import Record
 from bench.variants import variant_text
 
 MEMORIZED, AGREES, SKIPPED = "memorized %", "agrees with given %", "skipped"
 COLUMNS = ["dataset", "noise", "method", "seeds", "accuracy %", MEMORIZED, AGREES, "seconds", "unfinished", SKIPPED]
-NAMED = {"dataset", "noise", "rate", "method", "options", "subset", "seed"}  # fields with a column, or options of one
+NAMED = {"dataset", *Cell.fields_of(Role.TABLE)}  # fields with a column, or options of one
+TRAINING = Cell.fields_of(Role.TRAINING)
 Row = tuple[str, ...]
 
 
@@ -72,7 +72,7 @@ def _varying(records: Sequence[Record], fixed: Sequence[Mapping[str, Any]]) -> l
     for record, values in zip(records, fixed, strict=True):
         own = (record.cell.method, str(record.cell.options)) if record.cell.budget == "paper" else ()
         for name, value in values.items():
-            seen[(name, *(own if name in BUDGET or name == "epochs" else ()))].add(value)
+            seen[(name, *(own if name in TRAINING else ()))].add(value)
     differing = {place[0] for place, found in seen.items() if len(found) > 1}
     return [name for name in (fixed or [{}])[0] if name in differing]
 

@@ -41,6 +41,14 @@ class Versions:
             "backbone": self.backbone(cell.backbone),
         }
 
+    def key(self, cell: Cell) -> str:
+        """Return the key of a cell.
+
+        Raises:
+            BenchError: as `of`.
+        """
+        return cell.key(self.of(cell))
+
     def _noise(self, kind: str) -> dict[str, Any]:
         return noise_identity(kind, self.library)
 
