@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from bench.limits import Value
-from bench.records.cell import Cell
+from bench.records.cell import Cell, Role
 from bench.records.naming import backbone_names, dataset_names, made_with, marks, newest
 from bench.records.record import Record
 from bench.reports.names import (
@@ -34,19 +34,8 @@ from bench.reports.names import (
 from bench.variants import variant_text
 
 Defaults: TypeAlias = Mapping[str, Mapping[str, Value]]
-SPANNED = frozenset({"noise", "rate", "method", "options", "subset", "seed"})
-OPTIMIZER = (
-    "optimizer",
-    "schedule",
-    "epsilon",
-    "epochs",
-    "batch_size",
-    "learning_rate",
-    "momentum",
-    "weight_decay",
-    "warmup_epochs",
-    "warmup_learning_rate",
-)
+SPANNED = frozenset(Cell.fields_of(Role.TABLE))
+OPTIMIZER = Cell.fields_of(Role.TRAINING)
 NAMED = ("dataset", "shots", "backbone", "budget", "epochs")
 ENDS = (
     "memorized", "recovered", "neither", "train_clean_accuracy", "train_given_accuracy", "test_calibration_error",
@@ -136,8 +125,8 @@ def curves(records: Iterable[Record], frame: pd.DataFrame) -> pd.DataFrame:
 
 def _quantities(record: Record) -> Iterator[tuple[str, dict[float, float]]]:
     """Each quantity of a record over epochs, in the units of `curves`."""
-    epochs = record.curve.get("epoch", [])
-    found = {name: values for name, values in record.curve.items() if name != "epoch"}
+    epochs = record.curve.epoch
+    found = {name: values for name, values in record.curve.columns.items() if name != "epoch"}
     found |= {name: values for name, values in record.diagnostics.items() if name in DIAGNOSTICS}
     for name, values in found.items():
         scale = 100.0 if name in FRACTIONS else 1.0
@@ -295,34 +284,33 @@ def _label(cell: Cell, variant: str, told: bool) -> tuple[str, str]:
 def _numbers(record: Record) -> dict[str, Any]:
     """The flat part of a record, in the units of `tidy`."""
     cell, cost = record.cell, record.cost
-    accuracy = {name: 100 * number(record.accuracy.get(name)) for name in ("last", "best", "selected")}
+    accuracy = {name: 100 * number(getattr(record.accuracy, name)) for name in ("last", "best", "selected")}
     unusable = record.status == "done" and math.isnan(accuracy["last"])
     status = "no_number" if unusable else record.status
     row: dict[str, Any] = {"key": record.key, **cell.model_dump(exclude={"options"}), "status": status}
     row |= {"reason": SIGNS["no_number"][1] if unusable else record.reason or "", **accuracy}
-    row["truth"] = record.noise.get("truth", True) is not False
-    row["test_truth"] = record.data.get("test_truth", True) is not False
-    said = [*record.data.get("notes", []), *record.data.get("left_out", []), *_left_out(record)]
-    row["notes"] = " ".join(map(str, said))
+    row["truth"] = record.noise.truth is not False
+    row["test_truth"] = record.data.test_truth is not False
+    said = [*record.data.notes, *record.data.left_out, *_left_out(record)]
+    row["notes"] = " ".join(said)
     if cell.noise == "none" and not row["truth"]:
         row["noise"] = AS_IS
-    row["mask"] = str(record.noise.get("digest") or "")
-    row["realised_rate"] = number(record.noise.get("realised_rate"))
+    row["mask"] = record.noise.digest or ""
+    row["realised_rate"] = number(record.noise.realised_rate)
     row["split_share"] = _split_share(record)
     for share in ENDS:
-        curve = record.curve.get(share) or [None]
+        curve = getattr(record.curve, share) or [None]
         start, end = 100 * number(curve[0]), 100 * number(curve[-1])
         row |= {share: end, f"{share}_start": start, f"{share}_excess": end - start}
-    steps = cost.get("optimizer_steps")
-    row["steps"] = {str(k): number(v) for k, v in steps.items()} if isinstance(steps, dict) else {}
+    row["steps"] = {term: number(steps) for term, steps in cost.optimizer_steps.items()}
     for name in ("seconds", "forward_passes", "trained_parameters", "peak_memory_bytes"):
-        row[name] = number(cost.get(name))
+        row[name] = number(getattr(cost, name))
     return row
 
 
 def _left_out(record: Record) -> list[str]:
     """A sentence on images that cannot be decoded, where there are any."""
-    names = record.data.get("skipped_images", [])
+    names = record.data.skipped_images
     if not names:
         return []
     number = (
@@ -333,6 +321,6 @@ def _left_out(record: Record) -> list[str]:
 
 def _split_share(record: Record) -> float:
     """The share of the training samples in the last clean split that a method made, in percent."""
-    sizes = [number(size) for size in record.curve.get("split_size", []) if size is not None]
-    count = number(record.data.get("train"))
+    sizes = [number(size) for size in record.curve.split_size if size is not None]
+    count = number(record.data.train)
     return 100 * sizes[-1] / count if sizes and count and record.cell.subset == "all" else math.nan

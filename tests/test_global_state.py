@@ -281,13 +281,13 @@ def ran(work: Work, key: str, method: str) -> tuple[Record, bool]:
 
 def bits(record: Record) -> str:
     assert record.status == "done", record.reason
-    return json.dumps([record.curve, record.accuracy, record.noise, record.diagnostics])
+    return record.model_dump_json(include={"curve", "accuracy", "noise", "diagnostics"})
 
 
 @pytest.fixture(scope="module")
 def alone_bits(work: Work) -> str:
     record, spent = ran(work, "alone", "coop")
-    assert "changed_state" not in record.provenance
+    assert "changed_state" not in record.provenance.model_fields_set
     assert not spent
     return bits(record)
 
@@ -299,16 +299,16 @@ def test_a_cell_after_one_that_changes_something_has_the_same_bits_as_alone(
     """In one worker; where a worker is given up after such a cell, it is not even the same."""
     monkeypatch.setattr(Leaving, "text", next(text for text, changed in CHANGES.items() if changed == name))
     record, spent = ran(work, f"before-{THROUGH_A_WORKER.index(name)}", "leaving")
-    assert any(found.startswith(name) for found in record.provenance["changed_state"])
+    assert any(found.startswith(name) for found in record.provenance.changed_state)
     assert spent == (not name.endswith(HARMLESS))
     after, spent = ran(work, f"after-{THROUGH_A_WORKER.index(name)}", "coop")
     assert bits(after) == alone_bits
-    assert "changed_state" not in after.provenance
+    assert "changed_state" not in after.provenance.model_fields_set
     assert not spent
 
 
 def test_a_backbone_that_a_plugin_has_written_to_is_loaded_anew(work: Work, alone_bits: str) -> None:
     record, spent = ran(work, "scribbled", "scribbling")
-    assert record.provenance["changed_state"] == ["weights of the backbone"]
+    assert record.provenance.changed_state == ["weights of the backbone"]
     assert spent
     assert bits(ran(work, "after-scribbling", "coop")[0]) == alone_bits

@@ -143,8 +143,8 @@ def _kept(store: Store, record: Record) -> bytes:
         return content
     cell = record.cell
     method = variant_text(cell.method, told(cell.method, cell.options)) + cell.suffix
-    if "prompts_not_kept" in record.cost:
-        raise BenchError(f"the prompts of {record.key} ({method}) cannot be kept: {record.cost['prompts_not_kept']}.")
+    if record.cost.prompts_not_kept is not None:
+        raise BenchError(f"the prompts of {record.key} ({method}) cannot be kept: {record.cost.prompts_not_kept}.")
     raise BenchError(
         f"record {record.key} was run without keeping its prompts; run its cell again into another store, its grid "
         f"with --set keep_prompts=true --set {shlex.quote(f'method={method}')} --set seed={cell.seed} --store OTHER."

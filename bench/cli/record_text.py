@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bench.console import duration, size
 from bench.grid.options import defaults
 from bench.records.cell import Cell, noise_text
+from bench.records.parts import Code, Cost, Data, Labels, Provenance
 from bench.records.record import Record
 from bench.variants import value_text
 
@@ -27,6 +28,8 @@ CURVE = {
 
 def facts(record: Record) -> list[Fact]:
     """Everything but the curve, in the order in which one asks for it."""
+    made = record.provenance
+    resolved = made.resolved.model_dump() if made.resolved else {}
     found = [
         ("record", record.key),
         ("cell", _cell(record.cell)),
@@ -37,26 +40,26 @@ def facts(record: Record) -> list[Fact]:
         ("mislabeled", _mislabeled(record)),
         ("oracle", ", ".join(record.oracle).replace("_", " ")),
         ("labels", _labels(record.noise)),
-        ("validation", _labels(_table(record.noise, "validation"))),
+        ("validation", _labels(record.noise.validation or Labels())),
         ("data", _data(record.data)),
-        *(("note", str(note)) for note in _list(record.data, "notes")),
+        *(("note", note) for note in record.data.notes),
         ("cost", _cost(record.cost)),
         *(("earlier", f"{tried.get('status', '')}: {tried.get('reason', '')}") for tried in record.attempts),
-        ("made", _made(record.provenance)),
-        ("on", _joined(str(record.provenance.get(name, "")) for name in ("device", "processor", "platform"))),
-        ("resolved", _joined(f"{k} {_words(v)}" for k, v in _table(record.provenance, "resolved").items())),
-        ("with", _joined(f"{name} {number}" for name, number in _table(record.provenance, "versions").items())),
+        ("made", _made(made)),
+        ("on", _joined((made.device, made.processor, made.platform))),
+        ("resolved", _joined(f"{name} {_words(value)}" for name, value in resolved.items())),
+        ("with", _joined(f"{name} {number}" for name, number in made.versions.items())),
     ]
     return [(name, text) for name, text in found if text]
 
 
 def curve(record: Record) -> tuple[list[str], list[list[str]]]:
     """Columns and rows of the curve: at most `ROWS` epochs at which the test set was looked at, evenly spaced."""
-    epochs, test = record.curve.get("epoch", []), record.curve.get("test_accuracy", [])
+    epochs, test = record.curve.epoch, record.curve.test_accuracy
     rows = [row for row in range(len(epochs)) if _number(_at(test, row)) is not None] or list(range(len(epochs)))
     if len(rows) > ROWS:
         rows = [rows[round(step * (len(rows) - 1) / (ROWS - 1))] for step in range(ROWS)]
-    found = {name: [_number(_at(record.curve.get(name, []), row)) for row in rows] for name in CURVE}
+    found = {name: [_number(_at(getattr(record.curve, name), row)) for row in rows] for name in CURVE}
     kept = [name for name, values in found.items() if any(value is not None for value in values)]
     texts = [[str(_at(epochs, row)), *(_share(found[name][place]) for name in kept)] for place, row in enumerate(rows)]
     return ["epoch", *(CURVE[name] for name in kept)], texts
@@ -96,82 +99,76 @@ def _options(cell: Cell) -> str:
 
 
 def _accuracy(record: Record) -> str:
-    epoch = record.accuracy.get("selected_epoch")
+    epoch = record.accuracy.selected_epoch
     words = {
         "last": "after the last epoch",
         "best": "at best (an oracle)",
         "selected": "chosen on validation" + ("" if epoch is None else f" (epoch {epoch})"),
     }
-    known = {name: value for name in words if (value := _number(record.accuracy.get(name))) is not None}
-    agreement = "agreement with given test labels" if known and record.data.get("test_truth") is False else ""
+    known = {name: value for name in words if (value := getattr(record.accuracy, name)) is not None}
+    agreement = "agreement with given test labels" if known and record.data.test_truth is False else ""
     return _joined([*(f"{_percent(value)} {words[name]}" for name, value in known.items()), agreement])
 
 
 def _mislabeled(record: Record) -> str:
     """What the last row of the curve says of them."""
-    last = {name: _number(_at(record.curve.get(name, []), -1)) for name in ("memorized", "recovered", "neither")}
+    last = {name: _number(_at(getattr(record.curve, name), -1)) for name in ("memorized", "recovered", "neither")}
     words = {"memorized": "predicted as given (memorized)", "recovered": "as true (recovered)", "neither": "as neither"}
     return _joined(f"{_percent(last[name])} {text}" for name, text in words.items() if last[name] is not None)
 
 
-def _labels(noise: Mapping[str, Any]) -> str:
-    rates = [rate for rate in map(_number, _list(noise, "per_class_rate")) if rate is not None]
-    known = _number(noise.get("realised_rate"))
+def _labels(noise: Labels) -> str:
+    rates, known = noise.per_class_rate, noise.realised_rate
     return _joined(
         [
             "" if known is None else f"{_percent(known)} wrong",
-            f"{noise['mislabeled']} samples" if _number(noise.get("mislabeled")) is not None else "",
+            "" if noise.mislabeled is None else f"{noise.mislabeled} samples",
             f"classes from {_percent(min(rates))} to {_percent(max(rates))}" if rates else "",
-            "the truth is unknown" if noise.get("truth") is False else "",
-            _digest("digest", noise.get("digest")),
-            _digest("images", noise.get("images_digest")),
+            "the truth is unknown" if noise.truth is False else "",
+            _digest("digest", noise.digest),
+            _digest("images", noise.images_digest),
         ]
     )
 
 
-def _data(data: Mapping[str, Any]) -> str:
-    sizes = [
-        f"{data[name]} {name}"
-        for name in ("classes", "train", "validation", "test")
-        if _number(data.get(name)) is not None
-    ]
-    short, skipped = _table(data, "classes_short_of_shots"), _list(data, "skipped_images")
+def _data(data: Data) -> str:
+    sizes = [f"{getattr(data, name)} {name}" for name in SIZES if getattr(data, name) is not None]
+    short, skipped = data.classes_short_of_shots, data.skipped_images
     return _joined(
         [
             *sizes,
-            f"mode {data['mode']}" if data.get("mode") else "",
-            _digest("digest", data.get("digest")),
+            f"mode {data.mode}" if data.mode else "",
+            _digest("digest", data.digest),
             f"{len(short)} classes have fewer images than shots" if short else "",
             f"left out: {_few(skipped)}" if skipped else "",
         ]
     )
 
 
-def _cost(cost: Mapping[str, Any]) -> str:
-    seconds, parameters, peak = (_number(cost.get(n)) for n in ("seconds", "trained_parameters", "peak_memory_bytes"))
-    steps = _table(cost, "optimizer_steps")
+def _cost(cost: Cost) -> str:
+    seconds, parameters, peak = cost.seconds, cost.trained_parameters, cost.peak_memory_bytes
+    steps = cost.optimizer_steps
     return _joined(
         [
             "" if seconds is None else f"{seconds:.3g} s" if seconds < 60 else duration(seconds),
             f"optimizer steps: {' '.join(f'{name} {count}' for name, count in steps.items())}" if steps else "",
-            f"{cost['forward_passes']} forward passes" if cost.get("forward_passes") else "",
+            f"{cost.forward_passes} forward passes" if cost.forward_passes else "",
             "" if parameters is None else f"{parameters:,.0f} trained parameters",
-            "" if not peak else f"{size(int(peak))} of GPU memory",
-            f"prompts kept ({size(int(cost['prompts_bytes']))})" if _number(cost.get("prompts_bytes")) else "",
-            f"prompts not kept: {cost['prompts_not_kept']}" if cost.get("prompts_not_kept") else "",
+            "" if not peak else f"{size(peak)} of GPU memory",
+            "" if cost.prompts_bytes is None else f"prompts kept ({size(cost.prompts_bytes)})",
+            f"prompts not kept: {cost.prompts_not_kept}" if cost.prompts_not_kept else "",
         ]
     )
 
 
-def _made(provenance: Mapping[str, Any]) -> str:
-    code = _table(provenance, "code")
-    commit = str(code.get("commit") or "")[:DIGITS]
-    begun, ended = (str(provenance.get(name) or "").replace("T", " ") for name in ("started", "finished"))
+def _made(provenance: Provenance) -> str:
+    code = provenance.code or Code()
+    commit = (code.commit or "")[:DIGITS]
+    begun, ended = (text.replace("T", " ") for text in (provenance.started, provenance.finished))
     return _joined(
         [
             begun + (f" to {ended}" if ended else ""),
-            f"commit {commit}{' with changes' if code.get('dirty') else ''}" if commit else "",
-            *(f"{name} {_words(value)}" for name, value in code.items() if name not in ("commit", "dirty")),
+            f"commit {commit}{' with changes' if code.dirty else ''}" if commit else "",
         ]
     )
 
@@ -192,16 +189,6 @@ def _digest(name: str, value: Any) -> str:
 
 def _joined(texts: Iterable[str]) -> str:
     return ", ".join(text for text in texts if text)
-
-
-def _table(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = values.get(name)
-    return found if isinstance(found, dict) else {}
-
-
-def _list(values: Mapping[str, Any], name: str) -> list[Any]:
-    found = values.get(name)
-    return found if isinstance(found, list) else []
 
 
 def _at(values: Sequence[Any], place: int) -> Any:

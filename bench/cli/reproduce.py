@@ -44,7 +44,7 @@ def reproduce(
     settings = selection.load()
     opened = selection.existing(settings)
     record = find_record(opened, key)
-    seconds = record.cost.get("seconds")
+    seconds = record.cost.seconds
     took = f"; it took {console.duration(seconds)} then" if isinstance(seconds, (int, float)) else ""
     console.line(f"{record.key}: {record.cell.label()}: running it again{took}.")
     found = run_again(opened, record, settings, data=data, backbone=backbone, cached=cached)

@@ -156,7 +156,7 @@ def _outcomes(plan: Plan, records: list[Record], progress: Progress) -> dict[str
             "label": label,
             "status": record.status if record else "to do",
             "reason": record.reason if record else None,
-            "accuracy": record.accuracy.get("last") if record else None,
+            "accuracy": record.accuracy.last if record else None,
         }
         for planned, label in zip(plan.grid.cells, labels(plan.grid), strict=True)
         for record in (found.get(planned.key),)

@@ -14,7 +14,7 @@ from bench.cli.invocation import invocation
 from bench.cli.selection import Selection
 from bench.data.library import Library
 from bench.errors import BenchError
-from bench.grid.keys import resolved
+from bench.grid.keys import Versions
 from bench.records.record import UNFINISHED, Record
 from bench.records.store import find_record
 from bench.settings.schema import Config
@@ -52,7 +52,7 @@ def show(
 def _again(selection: Selection, record: Record, config: Config) -> None:
     """The commands that make a record again, each in a line of its own."""
     found = invocation(record.cell, config, DEFAULT_GRID)
-    kept = " --set keep_prompts=true" if record.cost.get("prompts_bytes") else ""
+    kept = " --set keep_prompts=true" if record.cost.prompts_bytes else ""
     if record.status in UNFINISHED:
         console.line(f"to run it again:      {found.command()}{kept} --retry {record.status}{selection.flags()}")
     else:
@@ -68,6 +68,6 @@ def _again(selection: Selection, record: Record, config: Config) -> None:
 def _moved_on(record: Record, config: Config) -> bool:
     """Whether what the cell's names stand for here makes another key; not where that cannot be told."""
     try:
-        return record.cell.key(resolved(record.cell, Library.of(config.settings.dataset))) != record.key
+        return Versions(Library.of(config.settings.dataset)).key(record.cell) != record.key
     except BenchError:
         return False

@@ -14,9 +14,9 @@ from bench import dataset_name
 from bench.contracts.dataset import SplitName
 from bench.contracts.noise import OUTSIDE, NoisyLabels, Sampled
 from bench.grid.expand import Grid
-from bench.records.cell import Cell, noise_text
+from bench.records.cell import Cell, Role, noise_text
 
-LABELLING_AXES = ("dataset", "noise", "rate", "shots", "seed")
+LABELLING_AXES = ("dataset", "noise", "rate", "shots", "seed")  # in the order in which people are told of them
 
 
 @dataclass(frozen=True)
@@ -115,5 +115,5 @@ def distinct(grid: Grid) -> list[Cell]:
     found: dict[tuple[Any, ...], Cell] = {}
     for planned in grid.cells:
         cell = planned.cell
-        found.setdefault((*(getattr(cell, axis) for axis in LABELLING_AXES), cell.validation), cell)
+        found.setdefault(tuple(getattr(cell, name) for name in Cell.fields_of(Role.LABELS)), cell)
     return list(found.values())

@@ -104,7 +104,7 @@ def run_cell(key: str, cell: Cell, settings: TrialSettings) -> tuple[Record, Sid
     run.check_weights()
     record = Record(
         schema=1, key=key, status=status, reason=reason, cell=cell,
-        provenance=provenance(clock, settings.device) | origin | run.loaded, **run.entries(clock.seconds()),
+        provenance=provenance(clock, settings.device, **origin, **run.loaded), **run.entries(clock.seconds()),
     )  # fmt: skip
     return record, run.sidecar() if status == "done" else {}
 
@@ -134,7 +134,7 @@ class Run:
         self.data: dict[str, Any] = {}
         self.visible = np.empty(0, dtype=np.int64)
         self.oracle: list[str] = []
-        self.loaded: dict[str, str] = {}
+        self.loaded: dict[str, Any] = {}
         self.weights: list[int] = []
         self.kept = b""
         self.not_kept = ""

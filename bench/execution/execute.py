@@ -16,6 +16,7 @@ from bench.execution.plan import Plan
 from bench.execution.progress import Listener, Progress
 from bench.grid.keys import origin_of
 from bench.machine import cpus, this_machine
+from bench.records.parts import Provenance
 from bench.records.store import Store
 from bench.schedulers.contract import Outcome, Pack, Scheduler
 from bench.schedulers.work import Work, lost_record, outcome_of
@@ -206,7 +207,7 @@ class _Collector:
             return outcome_of(record)  # it was published before the worker died
         cell = self.cells[outcome.key]
         record = lost_record(outcome.key, cell, outcome.status, outcome.reason or "")
-        record.provenance.update(origin_of(cell, self.library))
+        record.provenance = Provenance(**record.provenance.model_dump(), **origin_of(cell, self.library))
         try:
             self.store.publish(record, {}, rerun=self.request.rerun)
         except OSError as error:

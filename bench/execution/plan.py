@@ -141,11 +141,11 @@ def _estimate(todo: Iterable[PlannedCell], records: Iterable[Record]) -> Estimat
     rates: dict[tuple[str, ...], list[float]] = defaultdict(list)
     peaks: dict[str, int] = defaultdict(int)
     for record in records:
-        seconds = record.cost.get("seconds")
+        seconds = record.cost.seconds
         if record.status == "done" and isinstance(seconds, (int, float)):
             for name in _likeness(record.cell):
                 rates[name].append(seconds / record.cell.epochs / _scale(record.cell, name))
-        peak = record.cost.get("peak_memory_bytes")
+        peak = record.cost.peak_memory_bytes
         peaks[record.cell.backbone] = max(peaks[record.cell.backbone], peak if isinstance(peak, int) else 0)
     means = {name: fmean(values) for name, values in rates.items()}
     seconds_by_key, measured, peak = {}, 0, 0

@@ -18,9 +18,9 @@ from bench.engine.inputs import wanted_by
 from bench.engine.resources import TrialSettings, labelled, open_backbone, opened, origins_of, store_of, view_of
 from bench.errors import BenchError
 from bench.plugins import METHODS
-from bench.records.cell import Cell
+from bench.records.cell import Cell, Role
 
-LABELS = ("dataset", "shots", "seed", "noise", "rate", "validation")  # the axes of a cell that its labels depend on
+LABELS = Cell.fields_of(Role.LABELS)
 ReportCount: TypeAlias = Callable[[int, int | None], None]
 
 

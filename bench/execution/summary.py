@@ -8,17 +8,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from bench.grid.expand import BUDGET
 from bench.grid.options import told
 from bench.plugins import METHODS, NOISE
-from bench.records.cell import noise_text
+from bench.records.cell import Cell, Role, noise_text
 from bench.records.naming import backbone_names, dataset_names, marked, marks, suffix
 from bench.records.record import Record
 from bench.variants import variant_text
 
 MEMORIZED, AGREES, SKIPPED = "memorized %", "agrees with given %", "skipped"
 HEADINGS = ["dataset", "noise", "method", "seeds", "accuracy %", MEMORIZED, AGREES, "seconds", "unfinished", SKIPPED]
-SHOWN_FIELDS = {"dataset", "noise", "rate", "method", "options", "subset", "seed"}  # with a column, or options of one
+SHOWN_FIELDS = {"dataset", *Cell.fields_of(Role.TABLE)}  # with a column, or options of one
+TRAINING = Cell.fields_of(Role.TRAINING)
 TableRow = tuple[str, ...]
 
 
@@ -35,7 +35,7 @@ def summary_rows(records: Iterable[Record]) -> tuple[list[str], list[list[str]]]
     records = list(records)
     for record, name in zip(records, row_names(records), strict=True):
         groups[name].append(record)
-    known = {record.noise["truth"] for record in records if "truth" in record.noise}
+    known = {record.noise.truth for record in records} - {None}
     hidden = {
         *([MEMORIZED] if known == {False} else []),
         *([AGREES] if False not in known else []),
@@ -57,7 +57,7 @@ def row_names(records: Sequence[Record]) -> list[TableRow]:
     settings = []
     for record, dataset, values in zip(records, dataset_names(records), fixed, strict=True):
         others = [f"{name.replace('_', ' ')} {values[name]}" for name in varying]
-        others += ["agreement with given test labels"] if record.data.get("test_truth") is False else []
+        others += ["agreement with given test labels"] if record.data.test_truth is False else []
         settings.append(" · ".join((dataset, *others)))
     noises = [noise_text(record.cell.noise, record.cell.rate) for record in records]
     by_noise = marks(records, "noise", lambda number: (settings[number], noises[number]))
@@ -78,7 +78,7 @@ def _varying(records: Sequence[Record], fixed: Sequence[Mapping[str, Any]]) -> l
     for record, values in zip(records, fixed, strict=True):
         own = (record.cell.method, str(record.cell.options)) if record.cell.budget == "paper" else ()
         for name, value in values.items():
-            seen[(name, *(own if name in BUDGET or name == "epochs" else ()))].add(value)
+            seen[(name, *(own if name in TRAINING else ()))].add(value)
     differing = {place[0] for place, found in seen.items() if len(found) > 1}
     return [name for name in (fixed or [{}])[0] if name in differing]
 
@@ -102,22 +102,22 @@ def in_order(records: Iterable[Record]) -> list[Record]:
 
 
 def _numbers(group: list[Record]) -> list[str]:
-    done = [record for record in group if record.status == "done" and record.accuracy.get("last") is not None]
+    done = [record for record in group if record.status == "done" and record.accuracy.last is not None]
     skipped = sum(record.status == "skipped" for record in group)
     left = len(group) - len(done) - skipped
     return [
         str(len({record.cell.seed for record in done})),
-        _mean([record.accuracy.get("last") for record in done], 100),
+        _mean([record.accuracy.last for record in done], 100),
         _mean(_last(done, "memorized"), 100),
         _mean(_last(done, "train_given_accuracy"), 100),
-        _mean([record.cost.get("seconds") for record in done], 1),
+        _mean([record.cost.seconds for record in done], 1),
         str(left) if left else "",
         str(skipped) if skipped else "",
     ]
 
 
 def _last(records: list[Record], name: str) -> list[float | int | None]:
-    return [values[-1] for record in records if (values := record.curve.get(name))]
+    return [values[-1] for record in records if (values := record.curve.columns.get(name))]
 
 
 def _mean(values: list[float | int | None], scale: float) -> str:

@@ -14,21 +14,18 @@ from bench.contracts import conditions
 from bench.data.library import Library
 from bench.errors import BenchError, Several
 from bench.grid.keys import Versions
-from bench.grid.options import Layer, layered, noise_identity, noise_kind, noise_variant, takes_rate
+from bench.grid.options import Layer, layered, noise_kind, noise_variant, takes_rate
 from bench.grid.overrides import grid_table, inherited_rates
 from bench.limits import Value
 from bench.plugins import DATASETS, METHODS, NOISE
-from bench.records.cell import Cell
+from bench.records.cell import Cell, Role
 from bench.settings.layers import PACKAGED
 from bench.settings.schema import SET, Config, Exclude, GridTable, MethodTable, Paper, PaperPart
 from bench.variants import parse_variant, shown
 
 NO_NOISE = "none"
-BUDGET = (
-    "batch_size", "optimizer", "learning_rate", "schedule", "epsilon", "momentum", "weight_decay", "warmup_epochs",
-    "warmup_learning_rate",
-)  # fmt: skip
-FIXED = ("budget", "precision", "validation", "views", "eval_every")
+BUDGET = tuple(name for name in Cell.fields_of(Role.TRAINING) if name != "epochs")  # which is an axis
+FIXED = Cell.fields_of(Role.PROTOCOL)
 
 
 @dataclass(frozen=True)
@@ -83,12 +80,11 @@ def expand(config: Config, name: str) -> Grid:
     """
     table = grid_table(config, name)
     _check_methods(config)
-    library = Library.of(config.settings.dataset)
-    _check_files(library, table)
-    versions = Versions(library)
+    versions = Versions(Library.of(config.settings.dataset))
+    _check_files(versions, table)
     found: dict[str, PlannedCell] = {}
     for cell, reference in cells(config, name):
-        key = cell.key(versions.of(cell))
+        key = versions.key(cell)
         if key not in found or (found[key].reference and not reference):
             found[key] = PlannedCell(key, cell, reference)
     if not found:
@@ -217,15 +213,15 @@ def _check_methods(config: Config) -> None:
         found[registered] = name
 
 
-def _check_files(library: Library, table: GridTable) -> None:
+def _check_files(versions: Versions, table: GridTable) -> None:
     """Report together missing folders, checkpoints and files of noise kinds, then missing data sets.
 
     Keys need the digests of the former, so this cannot wait for the check before a run.
     """
     asked: list[Callable[[], Any]] = [
-        *(partial(_dataset_identity, library, text) for text in table.dataset),
+        *(partial(_dataset_identity, versions, text) for text in table.dataset),
         *(partial(identity.canonical, text) for text in table.backbone),
-        *(partial(noise_identity, entry.kind, library) for entry in table.noise),
+        *(partial(versions.noise, entry.kind) for entry in table.noise),
     ]
     lines = [line for ask in asked for line in _complaints(ask)]
     if lines:
@@ -233,13 +229,13 @@ def _check_files(library: Library, table: GridTable) -> None:
             line
             for name in dict.fromkeys(text for text in table.dataset if dataset_name.folder_of(text) is None)
             if not _complaints(partial(dataset_name.canonical, name))
-            for line in library.missing(dataset_name.canonical(name))
+            for line in versions.library.missing(dataset_name.canonical(name))
         ]
         raise Several([*dict.fromkeys([*lines, *absent])])
 
 
-def _dataset_identity(library: Library, text: str) -> str:
-    return library.identity(dataset_name.canonical(text))
+def _dataset_identity(versions: Versions, text: str) -> str:
+    return versions.dataset(dataset_name.canonical(text))
 
 
 def _complaints(ask: Callable[[], Any]) -> tuple[str, ...]:

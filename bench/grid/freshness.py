@@ -54,7 +54,7 @@ def other_code(record: Record) -> list[str]:
     """Describe which code of a record differs from the current code."""
     noted = Origin(record).sources
     if not noted:
-        return [NOT_NOTED] if "versions" in record.provenance or "code" in record.provenance else []
+        return [NOT_NOTED] if {"versions", "code"} & record.provenance.model_fields_set else []
     try:
         now = code_of(record.cell)
     except BenchError:  # a plugin that is not here
@@ -73,12 +73,13 @@ def other_code(record: Record) -> list[str]:
 
 def _meanwhile(record: Record, versions: Versions) -> list[str]:
     """Describe files that changed between the record's key and its run."""
-    cell, noted = record.cell, record.provenance.get("resolved")
+    cell, known = record.cell, record.provenance.resolved
     try:
         now = versions.of(cell)
     except BenchError:  # a plugin or a file that is not here
         return []
-    if not noted or noted == now or cell.key(now) != record.key:
+    noted = known.model_dump() if known else now
+    if noted == now or cell.key(now) != record.key:
         return []
     names = {"dataset": dataset_name.shown(cell.dataset), "noise": cell.noise, "backbone": cell.backbone}
     changed = [names.get(part, part) for part in now if noted.get(part) != now[part]]

@@ -42,6 +42,14 @@ class Versions:
             **{name: row.version for name, row in parts(cell.method, cell.options).items() if row.version != 1},
         }
 
+    def key(self, cell: Cell) -> str:
+        """Return the key of a cell.
+
+        Raises:
+            BenchError: as `of`.
+        """
+        return cell.key(self.of(cell))
+
     def _noise(self, kind: str) -> dict[str, Any]:
         return noise_identity(kind, self.library)
 

@@ -14,12 +14,13 @@ from bench import dataset_name
 from bench.errors import BenchError, did_you_mean
 from bench.grid.options import noise_kind, noise_variant, takes_rate
 from bench.limits import spread
+from bench.records.cell import Cell, Role
 from bench.settings.schema import SET, Config, GridTable, NoiseEntry, Protocol, validated
 from bench.variants import entry_text, parse_value, shown, split_list, unquoted
 
-AXES = ("dataset", "shots", "noise", "rate", "method", "backbone", "epochs", "seed")
+AXES = Cell.fields_of(Role.AXIS)
 LISTS = (*AXES, "reference")
-TEXTS = ("dataset", "noise", "method", "backbone", "reference")
+TEXTS = (*(axis for axis in AXES if Cell.model_fields[axis].annotation is str), "reference")
 NUMBERS = ("shots", "epochs", "seed")  # whose values may be ranges
 PATHS = ("dataset", "backbone")  # whose values may be paths as a whole
 

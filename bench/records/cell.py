@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from enum import Flag, auto
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -29,6 +30,17 @@ from bench.limits import (
 )
 
 
+class Role(Flag):
+    """What a field of a cell is for, declared beside it and asked for by `Cell.fields_of`."""
+
+    AXIS = auto()  # a grid may name several values
+    TRAINING = auto()  # a paper's own under `budget = "paper"`
+    PROTOCOL = auto()  # one value for all cells of a grid
+    LABELS = auto()  # decides which labels are drawn
+    TABLE = auto()  # varies within one table: its rows, columns and repetitions
+    REPEAT = auto()  # may differ between runs of one and the same method
+
+
 class Cell(BaseModel):
     """One experiment, fully resolved: nothing that can change a number is left to a default.
 
@@ -42,30 +54,41 @@ class Cell(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    dataset: str
-    shots: Shots
-    noise: str
-    rate: Rate
-    method: str
-    options: dict[str, Value] = Field(default_factory=dict)
-    subset: str = Field(default="all", pattern=r"^(all|clean|fold[1-9]\d*of[1-9]\d*)$")
-    backbone: str
-    seed: Seed
-    epochs: Epochs
-    budget: Literal["equal", "paper"] = "equal"
-    batch_size: BatchSize
-    optimizer: OptimizerName = "sgd"
-    learning_rate: LearningRate
-    schedule: Schedule = "cosine"
-    epsilon: Epsilon = 1e-8
-    momentum: Momentum
-    weight_decay: Decay
-    warmup_epochs: WarmupEpochs
-    warmup_learning_rate: WarmupRate
-    precision: Literal["float32"] = "float32"
-    validation: Literal["noisy", "clean"] = "noisy"
-    views: Views
-    eval_every: EvalEvery
+    dataset: Annotated[str, Role.AXIS | Role.LABELS]
+    shots: Annotated[Shots, Role.AXIS | Role.LABELS]
+    noise: Annotated[str, Role.AXIS | Role.LABELS | Role.TABLE]
+    rate: Annotated[Rate, Role.AXIS | Role.LABELS | Role.TABLE]
+    method: Annotated[str, Role.AXIS | Role.TABLE]
+    options: Annotated[dict[str, Value], Role.TABLE] = Field(default_factory=dict)
+    subset: Annotated[str, Role.TABLE | Role.REPEAT] = Field(
+        default="all", pattern=r"^(all|clean|fold[1-9]\d*of[1-9]\d*)$"
+    )
+    backbone: Annotated[str, Role.AXIS]
+    seed: Annotated[Seed, Role.AXIS | Role.LABELS | Role.TABLE | Role.REPEAT]
+    epochs: Annotated[Epochs, Role.AXIS | Role.TRAINING]
+    budget: Annotated[Literal["equal", "paper"], Role.PROTOCOL] = "equal"
+    batch_size: Annotated[BatchSize, Role.TRAINING]
+    optimizer: Annotated[OptimizerName, Role.TRAINING] = "sgd"
+    learning_rate: Annotated[LearningRate, Role.TRAINING]
+    schedule: Annotated[Schedule, Role.TRAINING] = "cosine"
+    epsilon: Annotated[Epsilon, Role.TRAINING] = 1e-8
+    momentum: Annotated[Momentum, Role.TRAINING]
+    weight_decay: Annotated[Decay, Role.TRAINING]
+    warmup_epochs: Annotated[WarmupEpochs, Role.TRAINING]
+    warmup_learning_rate: Annotated[WarmupRate, Role.TRAINING]
+    precision: Annotated[Literal["float32"], Role.PROTOCOL] = "float32"
+    validation: Annotated[Literal["noisy", "clean"], Role.PROTOCOL | Role.LABELS] = "noisy"
+    views: Annotated[Views, Role.PROTOCOL]
+    eval_every: Annotated[EvalEvery, Role.PROTOCOL | Role.REPEAT]
+
+    @classmethod
+    def fields_of(cls, role: Role) -> tuple[str, ...]:
+        """Return the names of the fields that have a role (or one of several), in the order of their declaration."""
+        roles = {
+            name: next((one for one in field.metadata if isinstance(one, Role)), Role(0))
+            for name, field in cls.model_fields.items()
+        }
+        return tuple(name for name, own in roles.items() if own & role)
 
     @property
     def fold(self) -> tuple[int, int] | None:

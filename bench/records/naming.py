@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from bench.dataset_name import shown
 from bench.records.cell import Cell
+from bench.records.parts import Resolved
 from bench.records.record import Record
 
 Field = Literal["dataset", "backbone", "noise", "method"]
@@ -25,11 +26,6 @@ DIGITS: Final = 6
 UNRECORDED: Final = "unrecorded"
 CONTENT: Final = "content"
 NAMED: Final = ("engine", "dataset", "backbone", "noise", "method")  # what else is noted is a loss or a split
-MADE_WITH: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
-    ("engine", ("sources", "engine")),
-    ("torch", ("versions", "torch")),
-    ("processor", ("processor",)),
-)
 
 
 class Content(NamedTuple):
@@ -60,25 +56,24 @@ class Origin:
     @cached_property
     def facets(self) -> Mapping[Field, Facets]:
         """By field."""
-        noted, sources = self._part("resolved"), self.sources
-        noise: Mapping[str, Any] = noted.get("noise") or {}
+        noted, sources, noise = self._resolved, self.sources, self._resolved.noise
         return {
             "dataset": {
                 CONTENT: self._data(),
-                "version": _version(str(noted.get("dataset", ""))),
+                "version": _version(noted.dataset),
                 "prompts": self._prompts(),
             },
-            "backbone": {CONTENT: self._weights(), "code": str(sources.get("backbone", ""))},
+            "backbone": {CONTENT: self._weights(), "code": sources.get("backbone", "")},
             "noise": {
-                CONTENT: _short([noise["options"], self.record.noise.get("foreign_digest")]) if noise else "",
-                "version": str(noise.get("version", "")),
-                "code": str(sources.get("noise", "")),
+                CONTENT: _short([noise.options, self.record.noise.foreign_digest]) if noise else "",
+                "version": _text(noise.version) if noise else "",
+                "code": sources.get("noise", ""),
             },
             "method": {
-                "version": str(noted.get("method", "")),
-                "code": str(sources.get("method", "")),
-                **{f"{name} version": str(version) for name, version in noted.items() if name not in NAMED},
-                **{f"{name} code": str(code) for name, code in sources.items() if name not in NAMED},
+                "version": _text(noted.method),
+                "code": sources.get("method", ""),
+                **{f"{name} version": str(version) for name, version in (noted.model_extra or {}).items()},
+                **{f"{name} code": code for name, code in sources.items() if name not in NAMED},
             },
         }
 
@@ -90,25 +85,24 @@ class Origin:
     @property
     def sources(self) -> Mapping[str, str]:
         """Digests of the code by part; empty where it was not noted."""
-        return self._part("sources")
+        return self.record.provenance.sources
 
     def _data(self) -> str:
-        digest = str(self.record.data.get("digest") or "")
-        kind, _, rest = str(self._part("resolved").get("dataset", "")).partition(" ")
-        return digest or (rest.partition(" ")[2] if kind == "folder" else "")
+        kind, _, rest = self._resolved.dataset.partition(" ")
+        return self.record.data.digest or (rest.partition(" ")[2] if kind == "folder" else "")
 
     def _prompts(self) -> str:
-        told = [self.record.data.get(name) for name in ("class_names", "templates")]
+        told = [self.record.data.class_names, self.record.data.templates]
         return _short(told) if all(told) else ""
 
     def _weights(self) -> str:
         """The noted digest of a file; else, of a name, the weights that were loaded."""
-        noted = str(self._part("resolved").get("backbone", ""))
-        return noted if "sha256:" in noted else str(self.record.provenance.get("weights", ""))
+        noted = self._resolved.backbone
+        return noted if "sha256:" in noted else self.record.provenance.weights
 
-    def _part(self, name: str) -> Mapping[str, Any]:
-        part = self.record.provenance.get(name)
-        return part if isinstance(part, dict) else {}
+    @property
+    def _resolved(self) -> Resolved:
+        return self.record.provenance.resolved or Resolved()
 
 
 def differing(record: Record, other: Record) -> bool:
@@ -123,7 +117,7 @@ def newest(records: Iterable[Record]) -> list[Record]:
     Earlier ones of other versions of a plugin are superseded by it; those of other contents are not. A record that did
     not finish and does not say its contents is superseded by any later one of its cell.
     """
-    order = sorted(records, key=lambda one: (str(one.provenance.get("finished", "")), one.key))
+    order = sorted(records, key=lambda one: (one.provenance.finished, one.key))
     chosen: dict[str, dict[Content, Record]] = defaultdict(dict)
     for record in order:
         known, content = chosen[record.cell.model_dump_json()], Origin(record).content
@@ -201,8 +195,13 @@ def made_with(record: Record) -> dict[str, str]:
     """
     if record.status != "done":
         return {}
-    code = Origin(record).sources.get("dataset", "")
-    made = {name: _at(record.provenance, path) for name, path in MADE_WITH}
+    noted = record.provenance
+    code = noted.sources.get("dataset", "")
+    made = {
+        "engine": noted.sources.get("engine") or UNRECORDED,
+        "torch": noted.versions.get("torch") or UNRECORDED,
+        "processor": noted.processor or UNRECORDED,
+    }
     return made | ({f"code of {shown(record.cell.dataset).partition('[')[0]}": code} if code else {})
 
 
@@ -224,13 +223,6 @@ def _brief(name: str, value: str) -> str:
     return value[:DIGITS] if value != UNRECORDED and name.startswith(("engine", "code of")) else value
 
 
-def _at(provenance: Mapping[str, Any], path: Iterable[str]) -> str:
-    found: Any = provenance
-    for step in path:
-        found = found.get(step) if isinstance(found, Mapping) else None
-    return str(found or UNRECORDED)
-
-
 def _mark(facet: str, value: str, values: Iterable[str]) -> str:
     """A value as it is shown: a version whole, of a digest the first digits, or of its hash where these are alike."""
     if facet.endswith("version") or value == UNRECORDED:
@@ -247,6 +239,10 @@ def _version(noted: str) -> str:
     """The version in what stands for a registered data set, which a user's folder has too."""
     parts = noted.split()
     return parts[1] if len(parts) > 1 else ""
+
+
+def _text(version: int | None) -> str:
+    return "" if version is None else str(version)
 
 
 def _short(value: Any) -> str:

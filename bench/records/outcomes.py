@@ -44,7 +44,7 @@ PLACES: Final = ("visible", "unseen")  # positions among the N
 
 def misfit(arrays: Mapping[str, NDArray[Any]], record: Record) -> str:
     """What keeps arrays from being the outcomes of a record: shapes, ranges, or those of another run; else empty."""
-    classes = len(record.data.get("class_names", ()))
+    classes = len(record.data.class_names)
     lengths = {"C": classes} if classes else {}
     for name in ALWAYS:
         if name not in arrays:
@@ -59,13 +59,13 @@ def misfit(arrays: Mapping[str, NDArray[Any]], record: Record) -> str:
 def _of_another(arrays: Mapping[str, NDArray[Any]], record: Record) -> str:
     """What tells arrays of a sound form from those of the record's run, as far as the record notes it."""
     noisy = NoisyLabels(arrays["true"], arrays["observed"], 0)
-    foreign = Foreign(str(record.noise.get("foreign")), arrays["foreign"]) if "foreign" in arrays else None
+    foreign = Foreign(str(record.noise.foreign), arrays["foreign"]) if "foreign" in arrays else None
     sampled = Sampled(arrays["positions"], noisy, foreign=foreign)
-    if record.noise.get("digest", noisy.digest) != noisy.digest:
+    if record.noise.digest not in (None, noisy.digest):
         return "observed are not its labels"
-    if record.noise.get("images_digest", sampled.images_digest) != sampled.images_digest:
+    if record.noise.images_digest not in (None, sampled.images_digest):
         return "positions are not its images"
-    right, last = arrays.get("test_correct", np.empty(0)), record.accuracy.get("last")
+    right, last = arrays.get("test_correct", np.empty(0)), record.accuracy.last
     apart = len(right) > 0 and last is not None and abs(float(right.mean()) - last) * len(right) > HALF
     return "test_correct have another accuracy" if apart else ""
 

@@ -13,6 +13,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from bench.records.parts import Code, Provenance
+
 PACKAGES = {
     "torch": "torch",
     "open_clip": "open_clip_torch",
@@ -35,24 +37,26 @@ class Clock:
         return time.perf_counter() - self._begin
 
 
-def provenance(clock: Clock, device: str = "cpu", *, threads: int = 1) -> dict[str, Any]:
+def provenance(clock: Clock, device: str = "cpu", *, threads: int = 1, **noted: Any) -> Provenance:
     """The provenance of a run that began at `clock` and ends now.
 
     Args:
         clock: made when the run began.
         device: "cpu" or "cuda".
         threads: intra-op threads of the run.
+        noted: what the run itself knows, by the fields of `Provenance`.
     """
-    return {
-        "versions": versions(),
-        "code": dict(code_state()),
-        "device": device,
-        "processor": processor() if device == "cpu" else _accelerator(),
-        "platform": f"{platform.system()} {platform.machine()}",
-        "threads": threads,
-        "started": clock.started.isoformat(timespec="seconds"),
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
+    return Provenance(
+        versions=versions(),
+        code=code_state(),
+        device=device,
+        processor=processor() if device == "cpu" else _accelerator(),
+        platform=f"{platform.system()} {platform.machine()}",
+        threads=threads,
+        started=clock.started.isoformat(timespec="seconds"),
+        finished=datetime.now(UTC).isoformat(timespec="seconds"),
+        **noted,
+    )
 
 
 @cache
@@ -68,14 +72,14 @@ def versions() -> dict[str, str]:
 
 
 @cache
-def code_state() -> dict[str, Any]:
+def code_state() -> Code:
     """Commit and whether files differ from it, where the code runs from a git checkout; else empty."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
-        return {}
+        return Code()
     commit = _git(root, "rev-parse", "HEAD")
     changes = _git(root, "status", "--porcelain", "--untracked-files=no")
-    return {"commit": commit, "dirty": bool(changes)} if commit else {}
+    return Code(commit=commit, dirty=bool(changes)) if commit else Code()
 
 
 def _git(root: Path, *arguments: str) -> str | None:

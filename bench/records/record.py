@@ -3,146 +3,26 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationInfo
-from typing_extensions import TypedDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from bench.records.cell import Cell
+from bench.records.parts import Accuracy, Column, Cost, Curve, Data, Noise, Provenance
 
 SCHEMA = 1
 Status: TypeAlias = Literal["done", "diverged", "timeout", "out_of_memory", "failed", "skipped"]
 UNFINISHED: tuple[Status, ...] = ("diverged", "timeout", "out_of_memory", "failed")
-Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
-_Rows: TypeAlias = dict[str, list[Annotated[float, Field(allow_inf_nan=False)] | None]]
-_Shares: TypeAlias = list[Share | None]
-T = TypeVar("T")
-
-
-def _even(rows: _Rows) -> _Rows:
-    if len({len(values) for values in rows.values()}) > 1:
-        raise ValueError("its lists are not of one length")
-    return rows
-
-
-class _Open(TypedDict, total=False):
-    """A part of a record: what is named here has these types where it is there, more may be there."""
-
-    __pydantic_config__ = ConfigDict(extra="allow", allow_inf_nan=False)  # type: ignore[misc] # pydantic reads it
-
-
-class _Curve(_Open, total=False):
-    test_accuracy: _Shares
-    validation_accuracy: _Shares
-    train_clean_accuracy: _Shares
-    train_given_accuracy: _Shares
-    test_calibration_error: list[Annotated[float, Field(ge=0, le=1.001)] | None]  # confidences round
-    memorized: _Shares
-    recovered: _Shares
-    neither: _Shares
-    split_precision: _Shares
-    split_recall: _Shares
-    pseudo_label_accuracy: _Shares
-
-
-class _Noise(_Open, total=False):
-    digest: str
-    truth: bool
-    realised_rate: Share | None
-    per_class_rate: list[Share] | None
-    mislabeled: int | None
-    confusion: list[tuple[int, int, int]] | None
-    observed_per_class: list[int]
-    images_digest: str
-    foreign: str
-    validation: dict[str, Any]
-
-
-class _Data(_Open, total=False):
-    classes: int
-    class_names: list[str]
-    templates: list[str]
-    train: int
-    validation: int
-    test: int
-    test_truth: bool
-    classes_short_of_shots: dict[int, int]
-    mode: str
-    skipped_images: list[str]
-    notes: list[str]
-    left_out: list[str]
-    class_labels: list[str]
-    digest: str
-
-
-class _Accuracy(_Open, total=False):
-    last: Share | None
-    best: Share | None
-    selected: Share | None
-    selected_epoch: int | None
-
-
-class _Cost(_Open, total=False):
-    seconds: float
-    optimizer_steps: dict[str, float]
-    forward_passes: float
-    trained_parameters: int | None
-    peak_memory_bytes: int | None
-    prompts_not_kept: str
-
-
-class _NoiseIdentity(_Open):
-    options: dict[str, Any]
-
-
-class _Resolved(_Open, total=False):
-    method: int
-    noise: _NoiseIdentity
-    dataset: str
-    backbone: str
-
-
-class _Provenance(_Open, total=False):
-    versions: dict[str, str]
-    code: dict[str, Any]
-    resolved: _Resolved
-    sources: dict[str, str]
-    weights: str
-    device: str
-    processor: str
-    platform: str
-    threads: int
-    started: str
-    finished: str
-
-
-STORED: Final = "stored"  # context of validation: a file may hold anything, a run what its own types allow
-
-
-def _of(part: Any) -> AfterValidator:
-    """Hold a stored mapping against a type, without changing it."""
-    adapter: TypeAdapter[Any] = TypeAdapter(part)
-
-    def checked(values: T, info: ValidationInfo) -> T:
-        if info.context == STORED:
-            adapter.validate_python(values)
-        return values
-
-    return AfterValidator(checked)
 
 
 class Record(BaseModel):
-    """What one cell left behind. Shares are fractions in [0, 1], times are seconds; absent numbers are null.
+    """What one cell left behind, in typed parts (`bench.records.parts`).
+
+    Shares are fractions in [0, 1], times are seconds; absent numbers are null.
 
     Attributes:
         reason: one line, for every status but "done".
-        noise: kind, rate, realised_rate, per_class_rate [C], digest of the observed labels, and the same of the
-            validation twin under "validation".
-        data: sizes, class names and the digest of the few-shot selection.
-        curve: one list per name, one entry per evaluated epoch; "epoch" counts from 0 (before training), and the last
-            row stands after `finalize`.
-        accuracy: last, best (an oracle), selected (at the best noisy-validation accuracy), selected_epoch.
-        cost: seconds, optimizer_steps by loss term, forward_passes, trained_parameters, peak_memory_bytes.
+        curve: "epoch" counts from 0 (before training), and the last row stands after `finalize`.
         diagnostics: what the method reports, one list per name, one entry per row of the curve.
         oracle: facts the run was given that a user would not have.
         attempts: status and reason of earlier tries of the same cell; one that was done and was run anew, since code or
@@ -159,17 +39,15 @@ class Record(BaseModel):
     status: Status
     reason: str | None = None
     cell: Cell
-    noise: Annotated[dict[str, Any], _of(_Noise)] = Field(default_factory=dict)
-    data: Annotated[dict[str, Any], _of(_Data)] = Field(default_factory=dict)
-    curve: Annotated[dict[str, list[float | int | None]], _of(_Curve), _of(Annotated[_Rows, AfterValidator(_even)])] = (
-        Field(default_factory=dict)
-    )
-    accuracy: Annotated[dict[str, float | int | None], _of(_Accuracy)] = Field(default_factory=dict)
-    cost: Annotated[dict[str, Any], _of(_Cost)] = Field(default_factory=dict)
-    diagnostics: Annotated[dict[str, list[float | None]], _of(_Rows)] = Field(default_factory=dict)
+    noise: Noise = Field(default_factory=Noise)
+    data: Data = Field(default_factory=Data)
+    curve: Curve = Field(default_factory=Curve)
+    accuracy: Accuracy = Field(default_factory=Accuracy)
+    cost: Cost = Field(default_factory=Cost)
+    diagnostics: dict[str, Column] = Field(default_factory=dict)
     oracle: list[str] = Field(default_factory=list)
     attempts: list[dict[str, Any]] = Field(default_factory=list)
-    provenance: Annotated[dict[str, Any], _of(_Provenance)] = Field(default_factory=dict)
+    provenance: Provenance = Field(default_factory=Provenance)
 
     def to_json(self) -> str:
         """The record as text: keys in a fixed order, non-finite numbers refused."""

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from bench.errors import BenchError
 from bench.files import open_folder
 from bench.records.naming import differing
-from bench.records.record import SCHEMA, STORED, Record, Status
+from bench.records.record import SCHEMA, Record, Status
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -195,7 +195,7 @@ class Store:
         if content is None:
             return None
         try:
-            record = Record.model_validate_json(content, context=STORED)
+            record = Record.model_validate_json(content)
         except ValidationError as error:
             first, schema = error.errors()[0], _schema(content)
             where = ".".join(map(str, first["loc"]))

@@ -134,12 +134,12 @@ def grouped(records: Iterable[Record]) -> dict[str, SeedGroup]:
             groups[name] = SeedGroup(cell, {}, {}, {}, {}, content=content)
             alike[plain].append(groups[name])
         group = groups[name]
-        accuracy, seed = record.accuracy.get("last"), record.cell.seed
+        accuracy, seed = record.accuracy.last, record.cell.seed
         if record.status != "done" or accuracy is None or not math.isfinite(accuracy):
             group.failed[seed] = record.reason or ("no final accuracy" if record.status == "done" else record.status)
             continue
         group.accuracy[seed], group.keys[seed] = _short(100 * float(accuracy)), record.key
-        share = (record.curve.get("memorized") or [None])[-1]
+        share = (record.curve.memorized or [None])[-1]
         if share is not None and math.isfinite(share):
             group.memorized[seed] = _short(100 * float(share))
     return {k: g for k, g in groups.items() if g.accuracy or g.failed}
@@ -211,12 +211,9 @@ def environment(records: Iterable[Record]) -> dict[str, list[str]]:
     """Collect the packages and processors of the records from their provenance: values by name, sorted."""
     found: dict[str, set[str]] = {}
     for record in records:
-        versions = record.provenance.get("versions")
-        known = dict(versions) if isinstance(versions, dict) else {}
-        if "processor" in record.provenance:
-            known["processor"] = record.provenance["processor"]
-        for name, value in known.items():
-            found.setdefault(str(name), set()).add(str(value))
+        noted = record.provenance
+        for name, value in {**noted.versions, **({"processor": noted.processor} if noted.processor else {})}.items():
+            found.setdefault(name, set()).add(value)
     return {name: sorted(values) for name, values in sorted(found.items())}
 
 

@@ -57,7 +57,7 @@ def compared_parts(record: Record, now: Record) -> list[RecordPart]:
     return [
         RecordPart.of("status", ends),
         *(_section(name, old[name], new[name]) for name in ("data", "noise", "oracle")),
-        RecordPart.of("curve", _curve(record.curve, now.curve)),
+        RecordPart.of("curve", _curve(record.curve.columns, now.curve.columns)),
         _section("diagnostics", old["diagnostics"], new["diagnostics"]),
         _section("steps", _only(old["cost"], STEPS), _only(new["cost"], STEPS)),
         _section("accuracy", old["accuracy"], new["accuracy"]),

@@ -18,6 +18,7 @@ from bench.grid.expand import Grid, PlannedCell
 from bench.grid.keys import resolved
 from bench.machine import this_machine
 from bench.records.cell import Cell
+from bench.records.parts import Resolved
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.reproduce.differences import Difference, RecordPart, changes, compared_outcomes, compared_parts
@@ -68,8 +69,8 @@ class Reproduction:
             "parts": [asdict(part) for part in self.parts],
             "changes": [asdict(change) for change in self.changes],
             "notes": list(self.notes),
-            "accuracy": {"record": self.record.accuracy.get("last"), "now": self.now.accuracy.get("last")},
-            "seconds": self.now.cost.get("seconds"),
+            "accuracy": {"record": self.record.accuracy.last, "now": self.now.accuracy.last},
+            "seconds": self.now.cost.seconds,
         }
 
 
@@ -105,10 +106,11 @@ def reproduce(
     stands_for = resolved(cell, settings.library)
     preflight.check(_plan(record.key, cell), vars(settings), here=cached, texts=False)
     now, outcomes = _again(record.key, cell, settings, cached)
-    then = record.provenance
-    changed = changes(then, {**now.provenance, "resolved": stands_for})
-    parts, notes = [_key(record)] if "resolved" in then else [], []
-    if "resolved" not in then and record.cell.key(stands_for) != record.key:
+    noted = record.provenance.resolved
+    then, today = (one.provenance.model_dump() for one in (record, now))
+    changed = changes(then, {**today, "resolved": stands_for})
+    parts, notes = [] if noted is None else [_key(record, noted)], []
+    if noted is None and record.cell.key(stands_for) != record.key:
         changed.append(Difference("what its key was made of", "not noted in the record", "makes another key"))
     parts += compared_parts(record, now)
     if record.status == "done":
@@ -141,7 +143,7 @@ def _settings(config: Config, record: Record) -> TrialSettings:
 
     It has the record's device where this machine has it, folders from the settings, no limit of time.
     """
-    wanted = record.provenance.get("device", "cpu")
+    wanted = record.provenance.device or "cpu"
     return TrialSettings(
         library=Library.of(config.settings.dataset),
         cache=config.settings.paths.cache or None,
@@ -162,10 +164,9 @@ def _again(key: str, cell: Cell, settings: TrialSettings, cached: bool) -> tuple
         return now, dict(outcomes)
 
 
-def _key(record: Record) -> RecordPart:
+def _key(record: Record, noted: Resolved) -> RecordPart:
     """Check whether the cell and its resolved contents make the record's key. Those of an edited cell do not."""
-    noted = record.provenance["resolved"]
-    return RecordPart.of("key", [("key", record.key, record.cell.key(noted))])
+    return RecordPart.of("key", [("key", record.key, record.cell.key(noted.model_dump()))])
 
 
 def names_of(changed: Sequence[Difference]) -> str:

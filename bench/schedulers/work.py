@@ -85,7 +85,7 @@ class Work:
                 end_copy(own)
                 guard.put_back()
                 if guard.changed:
-                    record.provenance["changed_state"] = list(guard.changed)
+                    record.provenance.changed_state = list(guard.changed)
                 store.publish(record, sidecar, rerun=self.rerun)
                 guard.renew()  # a file system may have started threads
                 outcomes[record.key] = outcome_of(record)
@@ -122,7 +122,7 @@ def end_copy(own: int) -> None:
 
 def outcome_of(record: Record) -> Outcome:
     """Return the short form of a record."""
-    return Outcome(record.key, record.status, record.reason, float(record.cost.get("seconds") or 0.0))
+    return Outcome(record.key, record.status, record.reason, float(record.cost.seconds or 0.0))
 
 
 def lost_record(key: str, cell: Cell, status: Status, reason: str) -> Record:

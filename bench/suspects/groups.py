@@ -48,7 +48,7 @@ class LabelSetName(NamedTuple):
     def of(cls, record: Record) -> LabelSetName:
         """Build the name of a record's labels, without what distinguishes it from others of that name."""
         cell = record.cell
-        return cls(cell.dataset, str(record.data.get("digest")), cell.shots, cell.noise, cell.rate)
+        return cls(cell.dataset, record.data.digest, cell.shots, cell.noise, cell.rate)
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def label_sets(records: Iterable[Record], outcomes: Callable[[str], SampleArrays
     groups: dict[LabelSetName, dict[int, list[RecordArrays]]] = defaultdict(lambda: defaultdict(list))
     for record, name, noise, dataset in zip(chosen, names, drawn, spoken, strict=True):
         found = outcomes(record.key)
-        if found and record.data.get("class_names"):
+        if found and record.data.class_names:
             drawn_by = json.dumps([noise, dataset.get("prompts", "")], sort_keys=True)
             groups[name._replace(drawn=drawn_by)][record.cell.seed].append((record, found))
     sets: list[LabelSet] = []
@@ -153,6 +153,6 @@ def _label_set(name: LabelSetName, seed: int | None, group: Sequence[RecordArray
     members = tuple(
         LabelledRecord(*pair, own) for pair, own in zip(group, np.split(rows.reshape(-1), ends), strict=True)
     )
-    truth = all(record.noise.get("truth", True) for record, _ in group)
+    truth = all(record.noise.truth is not False for record, _ in group)
     images, given, true = samples
-    return LabelSet(name, seed, tuple(group[0][0].data["class_names"]), images, given, true if truth else None, members)
+    return LabelSet(name, seed, tuple(group[0][0].data.class_names), images, given, true if truth else None, members)

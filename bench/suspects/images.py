@@ -71,9 +71,7 @@ class SuspectImages:
 
     def of(self, labels: LabelSet) -> LabelSetImages:
         """Find the images of a label set. Why there are none is said on the standard error."""
-        foreign = next(
-            (str(one.record.noise["foreign"]) for one in labels.members if "foreign" in one.record.noise), ""
-        )
+        foreign = next((one.record.noise.foreign for one in labels.members if one.record.noise.foreign), "")
         if self.instead is not None and self.instead.digest == labels.name.digest:
             return LabelSetImages(self.instead.splits["train"], self._guests(foreign), self.instead.class_labels)
         try:

@@ -29,12 +29,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.contracts.noise import Labels
+from bench.records.cell import Cell, Role
 from bench.records.naming import marks
 from bench.suspects.groups import LabelledRecord, LabelSet, SampleArrays
 
 Numbers: TypeAlias = NDArray[np.float64]
 MIN_PROBABILITY = 1e-6
-NO_PART = {"seed", "subset", "eval_every"}  # of what makes two records the same method
+NO_PART = set(Cell.fields_of(Role.REPEAT))  # of what makes two records the same method
 PRECISION_RANKS = (50, 100)
 
 

@@ -54,7 +54,7 @@ def csv(tables: Sequence[pd.DataFrame]) -> bytes:
 
 def _written(labels: LabelSet, source: LabelSetImages) -> tuple[str, ...]:
     """The classes as they are written in folders or CSV, from the records, else the images; empty where nobody says."""
-    recorded = (told.record.data.get("class_labels") for told in labels.members)
+    recorded = (one.record.data.class_labels for one in labels.members)
     return tuple(next(filter(None, recorded), source.class_labels))
 
 

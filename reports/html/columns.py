@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from bench.dataset_name import shown
-from bench.records.cell import Cell
+from bench.records.cell import Cell, Role
 from bench.records.record import Record
 from bench.reports.names import column_name
 from bench.variants import entry_text, variant_text
@@ -29,10 +29,8 @@ CELLS = (
     "test_calibration_error", "split_share", "seconds",
 )  # fmt: skip
 LEFT_OUT = ("confusion",)
-SET = (
-    "dataset", "shots", "backbone", "seed", "epochs", "budget", "batch_size", "optimizer", "learning_rate", "schedule",
-    "epsilon", "momentum", "weight_decay", "warmup_epochs", "warmup_learning_rate", "validation", "views", "eval_every",
-)  # fmt: skip
+SAID_OTHERWISE = ("noise", "rate", "method", "precision")  # the first three with options; the last has one value
+SET = [n for n in Cell.fields_of(Role.AXIS | Role.TRAINING | Role.PROTOCOL) if n not in SAID_OTHERWISE]
 
 
 def cell_columns(frame: pd.DataFrame) -> dict[str, Encoded]:

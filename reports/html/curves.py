@@ -34,7 +34,7 @@ def thinning(records: Iterable[Record], budget: int = BUDGET) -> Thinning:
     rows, evaluated = [], []
     for record in records:
         quantities = sum(1 for _ in _quantities(record))
-        rows.append(quantities * len(record.curve.get("epoch", [])))
+        rows.append(quantities * len(record.curve.epoch))
         evaluated.append((quantities, len(_evaluated(record))))
     if sum(rows) <= budget:
         return Thinning()
@@ -56,7 +56,7 @@ def curve_block(rows: Mapping[int, Record], thin: Thinning) -> dict[str, Any]:
     cells: dict[str, list[Any]] = {}
     for row, record in rows.items():
         kept = _kept(record, thin)
-        epochs = tuple(int(record.curve["epoch"][i] or 0) for i in kept)
+        epochs = tuple(int(record.curve.epoch[i] or 0) for i in kept)
         texts = {}
         for name, values in _quantities(record):
             scale[name] = 10 if name in FRACTIONS else 0
@@ -67,7 +67,7 @@ def curve_block(rows: Mapping[int, Record], thin: Thinning) -> dict[str, Any]:
 
 def _quantities(record: Record) -> Iterable[tuple[str, Sequence[float | int | None]]]:
     """The curves and diagnostics of a record that have a number at all."""
-    for name, values in {**record.curve, **record.diagnostics}.items():
+    for name, values in {**record.curve.columns, **record.diagnostics}.items():
         if name != "epoch" and any(not math.isnan(number(value)) for value in values):
             yield name, values
 
@@ -75,15 +75,15 @@ def _quantities(record: Record) -> Iterable[tuple[str, Sequence[float | int | No
 def _evaluated(record: Record) -> list[int]:
     """Rows with a finite number on the test set, or all rows where there is none; of an epoch that stands twice the
     later row."""
-    test = record.curve.get("test_accuracy", [])
-    last = {epoch: row for row, epoch in enumerate(record.curve.get("epoch", []))}
+    test = record.curve.test_accuracy
+    last = {epoch: row for row, epoch in enumerate(record.curve.epoch)}
     rows = sorted(last.values())
     return [row for row in rows if row < len(test) and not math.isnan(number(test[row]))] or rows
 
 
 def _kept(record: Record, thin: Thinning) -> list[int]:
     if not thin.evaluated:
-        return sorted({epoch: row for row, epoch in enumerate(record.curve.get("epoch", []))}.values())
+        return sorted({epoch: row for row, epoch in enumerate(record.curve.epoch)}.values())
     rows = _evaluated(record)
     if thin.most is None or len(rows) <= thin.most:
         return rows

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.records.parts import Code
 from bench.records.record import Record
 from bench.reports.names import REFERENCE, column_name, identifiable, noise_name, noise_order
 from bench.reports.tables.columns import as_dicts
@@ -72,18 +73,18 @@ def environments(records: Sequence[Record]) -> list[dict[str, Any]]:
     counts: Counter[tuple[str, ...]] = Counter()
     for record in records:
         known = record.provenance
-        versions = ", ".join(f"{name} {number}" for name, number in dict(known.get("versions", {})).items())
-        code = dict(known.get("code", {}))
-        commit = str(code.get("commit", ""))[:12] + (" with changes" if code.get("dirty") else "")
-        counts[(commit, versions, *(str(known.get(name, "")) for name in MACHINE))] += 1
+        versions = ", ".join(f"{name} {number}" for name, number in known.versions.items())
+        code = known.code or Code()
+        commit = (code.commit or "")[:12] + (" with changes" if code.dirty else "")
+        counts[(commit, versions, *(str(getattr(known, name)) for name in MACHINE))] += 1
     names = ("commit", "versions", *MACHINE)
     return [{**dict(zip(names, row, strict=True)), "cells": count} for row, count in counts.most_common()]
 
 
 def span(records: Sequence[Record]) -> str:
     """Say when the first cell began and the last one ended; empty where nobody knows."""
-    begun = [str(record.provenance["started"]) for record in records if record.provenance.get("started")]
-    ended = [str(record.provenance["finished"]) for record in records if record.provenance.get("finished")]
+    begun = [record.provenance.started for record in records if record.provenance.started]
+    ended = [record.provenance.finished for record in records if record.provenance.finished]
     return f"{_minute(min(begun))} to {_minute(max(ended))}" if begun and ended else ""
 
 

@@ -128,7 +128,7 @@ def test_writing_says_how_many_seeds_and_what_is_not_in_it(tmp_path: Path, capsy
 
 def test_writing_says_what_was_not_made_by_the_code_that_is_here(tmp_path: Path, capsys: Any) -> None:
     one = record(cell("coop"))
-    one.provenance["sources"] = {"engine": "e" * 12}
+    one.provenance.sources = {"engine": "e" * 12}
     store = filled(tmp_path / "now", [one])
     assert invoke(["compare", "--write", "--baseline", str(tmp_path / "b.json"), "--store", store]) == 0
     assert "1 done cell was not made by the code and data that are here now: another engine" in capsys.readouterr().err

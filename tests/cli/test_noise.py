@@ -63,13 +63,14 @@ def test_what_is_shown_is_what_every_method_of_a_run_is_given(capsys: Output) ->
         assert sorted(records) == ["coop", "zero-shot"]
         for record in records.values():
             assert len(found) == 1
+            noise = record.model_dump(mode="json")["noise"]
             for name, value in found[0]["train"].items():
-                assert record.noise[name] == value, name
-            assert record.noise["validation"] == found[0]["validation"]
+                assert noise[name] == value, name
+            assert noise["validation"] == found[0]["validation"]
     capsys.readouterr()
     assert invoke(["noise", "show", *ONE]) == 0
     out = capsys.readouterr().out
-    assert f"  {record.noise['digest'][:12]}\n" in out
+    assert f"  {record.noise.digest[:12]}\n" in out
     assert "These are the samples and labels that every method is given" in out
 
 
@@ -84,11 +85,11 @@ def test_importing_an_exported_mask_gives_the_identical_record(capsys: Output) -
     for method, record in before.items():
         replay = after[method]
         assert replay.key != record.key
-        assert replay.noise["mask"].items() >= {"noise": "symmetric", "rate": 0.5, "seed": 1, "shots": 4}.items()
+        assert replay.noise.mask.items() >= {"noise": "symmetric", "rate": 0.5, "seed": 1, "shots": 4}.items()
         for part in ("curve", "accuracy", "data", "diagnostics"):
-            assert json.dumps(getattr(replay, part)) == json.dumps(getattr(record, part)), part
-        for name, value in drawn_part(record.noise).items():
-            assert json.dumps(drawn_part(replay.noise)[name]) == json.dumps(value), name
+            assert getattr(replay, part) == getattr(record, part), part
+        for name, value in drawn_part(record.noise.model_dump()).items():
+            assert json.dumps(drawn_part(replay.noise.model_dump())[name]) == json.dumps(value), name
         sidecars = [Store(store).sidecar(key) for store, key in (("one", record.key), ("two", replay.key))]
         assert all((sidecars[0][name] == sidecars[1][name]).all() for name in sidecars[0])
 

@@ -54,13 +54,13 @@ def test_what_cannot_be_measured_is_skipped_and_left_out(capsys: Output, monkeyp
         "co-teaching": "the method is told the noise rate, which is unknown here",
     }
     done = records["coop"]
-    assert done.noise["truth"] is False
-    assert done.data["test_truth"] is True
-    assert done.data["notes"] == [
+    assert done.noise.truth is False
+    assert done.data.test_truth is True
+    assert done.data.notes == [
         "The validation split is 20 % of the training images of every class, held out by a hash of their paths."
     ]
-    assert set(done.curve["memorized"]) == set(done.curve["split_precision"]) == {None}
-    assert None not in done.curve["train_given_accuracy"]
+    assert set(done.curve.memorized) == set(done.curve.split_precision) == {None}
+    assert None not in done.curve.train_given_accuracy
 
     assert run("photos", "one", "noise=given") == 0
     assert "nothing left to do, 2 of 4 done, 2 skipped." in capsys.readouterr().out
@@ -102,12 +102,12 @@ def test_labels_that_are_true_take_synthetic_noise_and_others_only_on_top(capsys
     assert run("photos", "one", "noise=symmetric", "rate=0.5", methods=["coop"]) == 4
     assert "use noise given, or add the option on_top=true" in capsys.readouterr().out
     assert run("photos", "top", "noise=symmetric[on_top=true]", "rate=0.5", methods=["coop"]) == 0
-    assert [record.noise["truth"] for record in Store("top").records()] == [False]
+    assert [record.noise.truth for record in Store("top").records()] == [False]
     Path("photos/dataset.toml").write_text('labels = "true"')
     library.open_dataset.cache_clear()
     assert run("photos", "two", "noise=symmetric", "rate=0.5", methods=["coop", "coop@clean"]) == 0
     assert "memorized %" in capsys.readouterr().out
-    assert {record.noise["realised_rate"] for record in Store("two").records()} == {0.5}
+    assert {record.noise.realised_rate for record in Store("two").records()} == {0.5}
     assert {record.status for record in Store("two").records()} == {"done"}
 
 
@@ -129,7 +129,7 @@ def test_what_is_left_out_is_said_at_the_start_in_the_record_and_in_the_report(
     captured = capsys.readouterr()
     assert captured.err == f"note: folder:photos: {' '.join(left_out)}\n"
     records = list(Store("one").records())
-    assert [record.data["left_out"] for record in records] == [left_out] * 2
+    assert [record.data.left_out for record in records] == [left_out] * 2
     assert {record.key for record in Store("none").records()} < {record.key for record in records}
     monkeypatch.setattr(build, "draw", lambda *_: [])
     assert invoke(["report", "--store", "one"]) == 0

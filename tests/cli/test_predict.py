@@ -91,7 +91,7 @@ def test_what_cannot_be_kept_says_why_and_writes_nothing(method: str, tmp_path: 
     cell = few(method, options=options)
     record, outcomes = run_cell("0" * 16, cell, TrialSettings(cache=cache(), keep_prompts=True))
     assert record.status == "done"
-    assert reason in record.cost["prompts_not_kept"]
+    assert reason in record.cost.prompts_not_kept
     assert "prompts" not in outcomes
     store = Store(tmp_path / "s")
     store.publish(record, outcomes)
@@ -129,7 +129,7 @@ def test_a_set_up_that_fails_without_images_is_a_reason(monkeypatch: pytest.Monk
 def test_nothing_is_kept_unless_asked_for() -> None:
     record, outcomes = run_cell("key", few("coop"), TrialSettings(cache=cache()))
     assert "prompts" not in outcomes
-    assert not {"prompts_bytes", "prompts_not_kept"} & record.cost.keys()
+    assert not {"prompts_bytes", "prompts_not_kept"} & record.cost.model_fields_set
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +183,7 @@ def test_predictions_are_those_of_the_run_on_the_same_images(
         hits = np.mean(
             [row["label"] == FEW.class_names[FEW.splits["test"].labels[i]] for i, row in enumerate(rows[::3])]
         )
-        assert hits == records[method].accuracy["last"]
+        assert hits == records[method].accuracy.last
 
 
 def test_a_key_may_be_cut_short_and_the_answer_a_file(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:

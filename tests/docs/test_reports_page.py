@@ -42,8 +42,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     records = [r for name in places for r in grid(dataset=name, columns=GRID[:3], epochs=1)]
     unknown = grid(("zero-shot", "coop"), columns=(("none", 0.0),), epochs=1, oracle=False, dataset="own", shots=8)
     for made in unknown:
-        made.noise["truth"] = False
-        made.curve["train_given_accuracy"] = [0.5] * len(made.curve["epoch"])
+        made.noise.truth = False
+        made.curve.train_given_accuracy = [0.5] * len(made.curve.epoch)
     out = tmp_path_factory.mktemp("report") / "out"
     build_report([*records, *unknown], out, defaults={}, published=True, figures=0)
     return out

@@ -162,7 +162,7 @@ def test_folds_are_one_row_of_the_summary_and_no_row_of_a_report() -> None:
     columns, rows = summary_rows(records)
     assert [row[columns.index("method")] for row in rows] == ["coop@folds3", "coop"]
     assert [row[columns.index("seeds")] for row in rows] == ["2", "1"]
-    accuracy = 100 * np.mean([record.accuracy["last"] or 0 for record in records[:6]])
+    accuracy = 100 * np.mean([record.accuracy.last or 0 for record in records[:6]])
     assert float(rows[0][columns.index("accuracy %")]) == pytest.approx(accuracy, abs=0.06)
     assert tidy(records)["key"].tolist() == ["key6"]
     assert tidy(records[:6]).empty

@@ -68,21 +68,21 @@ def test_a_record_says_everything_and_repeats_bit_for_bit(method: str, settings:
     again, _ = run_cell("key", cell, settings)
     for entry in ("curve", "accuracy", "noise"):
         assert json.dumps(getattr(record, entry)) == json.dumps(getattr(again, entry)), entry
-    epochs = record.curve["epoch"]
-    trained = record.cost["optimizer_steps"].get("all", 0) > 0
+    epochs = record.curve.epoch
+    trained = record.cost.optimizer_steps.get("all", 0) > 0
     assert trained == (method not in ("zero-shot", "linear-probe", "tip-adapter"))
     assert epochs == ([0, 1, 2] if trained else [0])
     assert all(len(values) == len(epochs) for values in (*record.curve.values(), *record.diagnostics.values()))
-    assert record.accuracy["last"] == record.curve["test_accuracy"][-1]
-    assert record.noise["realised_rate"] == 0.5
-    assert record.noise["validation"]["realised_rate"] == 0.5
+    assert record.accuracy.last == record.curve.test_accuracy[-1]
+    assert record.noise.realised_rate == 0.5
+    assert record.noise.validation.realised_rate == 0.5
     assert sidecar["losses"].shape == sidecar["predictions"].shape == (len(epochs), 40)
     assert (sidecar["true"] != sidecar["observed"]).sum() == 20
     memorized = (sidecar["predictions"][-1] == sidecar["observed"])[sidecar["true"] != sidecar["observed"]].mean()
-    assert record.curve["memorized"][-1] == pytest.approx(memorized)
-    assert (record.cost["optimizer_steps"].get("all", 0) > 0) == trained
-    assert sidecar["test_correct"].mean() == pytest.approx(record.accuracy["last"], abs=1e-12)
-    assert ece(sidecar) == pytest.approx(record.curve["test_calibration_error"][-1], abs=1e-12)
+    assert record.curve.memorized[-1] == pytest.approx(memorized)
+    assert (record.cost.optimizer_steps.get("all", 0) > 0) == trained
+    assert sidecar["test_correct"].mean() == pytest.approx(record.accuracy.last, abs=1e-12)
+    assert ece(sidecar) == pytest.approx(record.curve.test_calibration_error[-1], abs=1e-12)
     assert Record.model_validate_json(record.to_json()) == record
 
 
@@ -125,7 +125,7 @@ def test_methods_of_a_seed_see_the_same_data_and_noise(settings: TrialSettings) 
     assert records[0].noise == records[1].noise
     assert records[0].data == records[1].data
     other = run_cell("key", small("coop", epochs=1, seed=2), settings)[0]
-    assert other.noise["digest"] != records[0].noise["digest"]
+    assert other.noise.digest != records[0].noise.digest
 
 
 def test_the_oracle_row_trains_on_the_clean_subset_and_never_sees_the_rest(settings: TrialSettings) -> None:
@@ -143,7 +143,7 @@ def test_divergence_and_failure_are_records(settings: TrialSettings) -> None:
     record, sidecar = run_cell("key", small("coop", learning_rate=1e30, warmup_learning_rate=1e30), settings)
     assert record.status == "diverged"
     assert "finite" in str(record.reason) or "loss is" in str(record.reason)
-    assert record.curve["epoch"] == [0]
+    assert record.curve.epoch == [0]
     assert sidecar == {}
     record, _ = run_cell("key", small("visprompt", options={"heads": 7}), settings)
     assert record.status == "failed"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bench.execution.summary import summary_rows
 from bench.records.record import Record
-from tests.reports.factory import cell, record
+from tests.reports.factory import cell, changed, record
 from tests.reports.tables.test_unknown import unknown
 
 SHARED = ["dataset", "noise", "method", "seeds", "accuracy %"]
@@ -12,7 +12,7 @@ SHARED = ["dataset", "noise", "method", "seeds", "accuracy %"]
 
 def known() -> Record:
     made = record(cell("coop", "symmetric", 0.5), 0.75)
-    made.noise["truth"] = True
+    made.noise.truth = True
     return made
 
 
@@ -44,7 +44,7 @@ def test_folders_are_told_apart_by_content_and_named_without_their_path() -> Non
 
 
 def test_a_seed_without_an_accuracy_is_none_of_those_that_are_averaged() -> None:
-    without = known().model_copy(update={"accuracy": {"last": None}})
+    without = changed(known(), accuracy={"last": None})
     without = without.model_copy(update={"cell": without.cell.model_copy(update={"seed": 2})})
     columns, (row,) = summary_rows([known(), without])
     told = dict(zip(columns, row, strict=True))

@@ -16,6 +16,7 @@ from bench.engine.resources import open_backbone
 from bench.grid import code
 from bench.grid.freshness import NOT_NOTED, stale_parts, told
 from bench.plugins import BACKBONES, METHODS
+from bench.records.parts import Code
 from bench.registry import Row, load_plugin_file
 from tests.cells import make_cell
 from tests.reports.factory import cell, record
@@ -247,10 +248,10 @@ def test_a_plugin_is_where_it_was_registered_and_where_its_class_is(
 def test_records_of_other_code_and_of_code_that_was_not_noted_are_told() -> None:
     now = code.code_of(cell())
     same, other, engine, unknown, synthetic = (record(cell(seed=seed)) for seed in range(5))
-    same.provenance["sources"] = now
-    other.provenance["sources"] = {**now, "method": "0" * 12, "noise": "1" * 12}
-    engine.provenance["sources"] = {**now, "engine": "0" * 12}
-    unknown.provenance["code"] = {"commit": "abc", "dirty": False}
+    same.provenance.sources = now
+    other.provenance.sources = {**now, "method": "0" * 12, "noise": "1" * 12}
+    engine.provenance.sources = {**now, "engine": "0" * 12}
+    unknown.provenance.code = Code(commit="abc", dirty=False)
     found = stale_parts([same, other, engine, unknown, synthetic], Library())
     assert found == {
         other.key: ("other code of method coop", "other code of noise none"),
@@ -266,7 +267,7 @@ def test_records_of_other_code_and_of_code_that_was_not_noted_are_told() -> None
 
 def test_a_plugin_that_is_gone_is_no_other_code() -> None:
     one = record(cell())
-    one.provenance["sources"] = {"engine": "0" * 12}
+    one.provenance.sources = {"engine": "0" * 12}
     gone = one.model_copy(update={"cell": make_cell(dataset="digits", method="gone")})
     assert stale_parts([gone], Library()) == {}
 

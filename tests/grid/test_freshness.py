@@ -17,6 +17,7 @@ from bench.grid.expand import expand
 from bench.grid.freshness import stale_parts
 from bench.grid.keys import Versions
 from bench.plugins import DATASETS
+from bench.records.parts import Provenance, Resolved
 from bench.records.store import Store
 from bench.settings.schema import load_config
 from tests.data.layouts import coop_layout, picture
@@ -36,8 +37,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     digest = known().open("oxfordpets").digest
     for planned in expand(load_config(), "mine").cells:
         one = record(planned.cell)
-        one.data["digest"] = digest
-        one.provenance["sources"] = code_of(planned.cell)
+        one.data.digest = digest
+        one.provenance.sources = code_of(planned.cell)
         Store("results").publish(one.model_copy(update={"key": planned.key}), {})
     return tmp_path
 
@@ -69,8 +70,8 @@ def test_a_data_set_that_is_not_here_says_nothing(here: Path, monkeypatch: pytes
 
 def test_a_data_set_that_is_not_known_here_says_nothing() -> None:
     theirs = record(cell(dataset="theirs"))
-    theirs.data["digest"] = "d" * 64
-    theirs.provenance["sources"] = {"engine": "e" * 12}
+    theirs.data.digest = "d" * 64
+    theirs.provenance.sources = {"engine": "e" * 12}
     assert stale_parts([theirs], Library()) == {}
 
 
@@ -81,11 +82,11 @@ def test_a_file_that_changed_between_plan_and_run_is_told(tmp_path: Path, monkey
     texts = ["path,label\n1,zero\n", "path,label\n1,one\n"]
     planned, ran = ((Path("mask.csv").write_text(text), Versions(Library()).of(one.cell))[1] for text in texts)
     one = one.model_copy(update={"key": one.cell.key(planned)})
-    one.provenance |= {"sources": code_of(one.cell), "resolved": ran}
+    one.provenance = Provenance(sources=code_of(one.cell), resolved=ran)
     Path("mask.csv").write_text(texts[0])
     told = "files of mask[file=mask.csv] that changed before it was run"
     assert stale_parts([one], Library()) == {one.key: (told,)}
-    one.provenance["resolved"] = planned
+    one.provenance.resolved = Resolved(**planned)
     assert stale_parts([one], Library()) == {}
     Path("mask.csv").write_text(texts[1])
     assert stale_parts([one], Library()) == {}, "it is the record of the other file, which has another key"
@@ -110,8 +111,8 @@ def test_a_plugins_data_set_that_is_made_from_other_pixels_now_is_told(monkeypat
     DATASETS.register("theirs", Deep)
     assert dataset_name.embedded("theirs")
     one = record(cell(dataset="theirs"))
-    one.data["digest"] = known().open("theirs").digest
-    one.provenance["sources"] = code_of(one.cell)
+    one.data.digest = known().open("theirs").digest
+    one.provenance.sources = code_of(one.cell)
     assert stale_parts([one], Library()) == {}
     monkeypatch.setattr(Deep, "image", Image.new("L", (4, 4), 7))
     library.open_dataset.cache_clear()

@@ -12,6 +12,7 @@ from bench.cli.main import invoke
 from bench.execution import execute
 from bench.grid.expand import expand
 from bench.grid.overrides import override
+from bench.records.parts import Data
 from bench.records.store import Store
 from bench.regression.baseline import write_baseline
 from bench.schedulers.work import Work
@@ -29,10 +30,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     store = Store("results")
     records = grid(methods=("coop", "zero-shot"), oracle=False)
     for one in records:
-        one.noise.clear()
-        one.noise |= of_these().noise | {"truth": True}
-        one.accuracy["last"] = of_these().accuracy["last"]
-        one.data |= {"class_names": ["a", "b", "c"], "digest": "d" * 64}
+        one.noise = of_these().noise.model_copy(update={"truth": True})
+        one.accuracy.last = of_these().accuracy.last
+        one.data = Data(class_names=["a", "b", "c"], digest="d" * 64)
         store.publish(one, outcomes())
     text = records[0].to_json()
     folder = Path("results")
@@ -106,7 +106,7 @@ def test_the_table_of_a_run_says_which_records_were_not_made_alike(
     small = ["--set", "method=coop", "--set", "noise=none", "--set", "seed=1,2", "--scheduler", "local"]
     first, _ = expand(override(load_config(), "quick", [text for text in small if "=" in text]), "quick").cells
     one = record(first.cell).model_copy(update={"key": first.key})
-    one.provenance["sources"] = {"engine": "e" * 12}
+    one.provenance.sources = {"engine": "e" * 12}
     Store("results").publish(one, {})
     assert invoke(["run", *small]) == 0
     assert "Not all records were made alike: engine eeeeee (1), unrecorded (1)" in capsys.readouterr().out

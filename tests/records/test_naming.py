@@ -10,6 +10,7 @@ import pytest
 
 from bench.execution.summary import summary_rows
 from bench.records.naming import Content, made_with, mixture, newest
+from bench.records.parts import Accuracy, Data, Provenance
 from bench.records.record import Record
 from bench.regression.baseline import grouped
 from bench.regression.comparison import compare, write_baseline
@@ -31,9 +32,9 @@ def made(seed: int, last: float, **origin: Any) -> Record:
     told |= {"dataset": "digits", "templates": "{}", "reader": "b" * 12, "tower": "t" * 12} | origin
     versions = {"noise": told["file"], "dataset": told["data"], "backbone": told["weights"], "method": told["version"]}
     one = record(cell("coop", "mask[file=a.csv]", 0.0, seed, dataset=told["dataset"]), last, versions=versions)
-    one.noise["truth"] = True
-    one.data |= {"digest": told["data"], "class_names": ["a", "b"], "templates": [told["templates"]]}
-    one.provenance |= {
+    one.noise.truth = True
+    one.data = Data(digest=told["data"], class_names=["a", "b"], templates=[told["templates"]])
+    noted = {
         "resolved": {
             "method": told["version"],
             "noise": {"kind": "mask", "version": 1, "options": {"file": f"sha256:{told['file']}"}},
@@ -49,6 +50,7 @@ def made(seed: int, last: float, **origin: Any) -> Record:
         },
         "finished": f"2026-01-01T00:00:0{seed}",
     }
+    one.provenance = Provenance.model_validate(noted)
     return one
 
 
@@ -111,7 +113,7 @@ def test_files_of_one_name_in_two_folders_are_two_columns_by_name_too() -> None:
 def test_seeds_that_are_rerun_supersede_those_of_an_older_version_and_others_stay_apart() -> None:
     old, new = [made(s, 0.2) for s in SEEDS[:3]], [made(s, 0.9, version=2) for s in SEEDS[:2]]
     for one in new:
-        one.provenance["finished"] = "2026-02-01"
+        one.provenance.finished = "2026-02-01"
     found = summarize(tidy([*old, *new]))
     assert sorted(zip(found["label"], found["n"], strict=True)) == [("CoOp[version=1]", 1), ("CoOp[version=2]", 2)]
     assert newest([*old[:2], *new]) == sorted(new, key=lambda one: one.key)
@@ -129,7 +131,7 @@ def test_a_record_that_did_not_finish_goes_with_the_others_of_its_name() -> None
 
 def test_old_records_without_origin_are_one_with_those_that_have_it_unless_these_differ() -> None:
     plain = made(5, 0.9)
-    plain.provenance.clear()
+    plain.provenance = Provenance()
     assert set(tidy([plain, made(1, 0.9)])["label"]) == {"CoOp"}
     assert set(tidy([plain, *two("code")])["label"]) == {
         "CoOp[code=unrecorded]", "CoOp[code=cccccc]", "CoOp[code=444444]",
@@ -143,8 +145,8 @@ def test_digests_that_begin_alike_are_still_told_apart() -> None:
 
 def test_tables_say_which_records_were_not_made_alike() -> None:
     records = [made(1, 0.9), made(2, 0.9, engine="9" * 12)]
-    records[0].provenance["versions"] = {"torch": "2.8.0"}
-    records[1].provenance["versions"] = {"torch": "2.11.0"}
+    records[0].provenance.versions = {"torch": "2.8.0"}
+    records[1].provenance.versions = {"torch": "2.11.0"}
     told = "Not all records were made alike: engine 999999 (1), eeeeee (1); torch 2.11.0 (1), 2.8.0 (1)."
     assert mixture(map(made_with, records)) == told
     (table,) = accuracy_tables(tidy(records))
@@ -251,7 +253,9 @@ def test_a_seed_that_fails_before_it_says_its_contents_is_a_seed_of_the_baseline
 ) -> None:
     file = tmp_path / "baseline.json"
     write_baseline([made(s, 0.91) for s in SEEDS], file)
-    broken = made(1, 0.91).model_copy(update={"status": "failed", "reason": "boom", "data": {}, "accuracy": {}})
+    broken = made(1, 0.91).model_copy(
+        update={"status": "failed", "reason": "boom", "data": Data(), "accuracy": Accuracy()}
+    )
     found = compare([broken, *(made(s, 0.91) for s in SEEDS[1:])], file, partial=partial)
     assert (found.counts["failed"], found.counts["new"], found.exit_code) == (1, 0, 1)
     assert "seed 1: boom" in found.of("failed")[0].note
@@ -292,6 +296,6 @@ def test_suspects_pool_only_what_saw_the_same_labels(what: str, sets: int) -> No
 def test_suspects_pool_records_that_do_not_say_their_code_with_those_that_do() -> None:
     old = [made(s, 0.9) for s in SEEDS[:2]]
     for one in old:
-        one.provenance.clear()
+        one.provenance = Provenance()
     (one,) = label_sets([*old, *(made(s, 0.9) for s in SEEDS[2:])], outcomes)
     assert (len(one.told), rank(one).table["methods"].max()) == (4, 1)

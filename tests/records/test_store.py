@@ -13,6 +13,7 @@ import pytest
 from bench.contracts.noise import Foreign, NoisyLabels, Sampled
 from bench.errors import BenchError, text_of
 from bench.files import LocalFiles
+from bench.records.parts import Accuracy, Data, Noise
 from bench.records.record import Record
 from bench.records.store import Store
 from tests.schedulers.fakes import VERSIONS, cell, record
@@ -44,11 +45,11 @@ def test_a_record_and_its_sidecar_come_back_as_they_were(store: Store) -> None:
 
 def test_texts_that_no_file_takes_are_written_out(store: Store) -> None:
     failed = FAILED.model_copy(update={"reason": text_of(ValueError("bad \udcff \x1b[31m"))})
-    notes = {"data": {"notes": ["half of a \ud83d character"]}}
+    notes = {"data": Data.model_construct(notes=["half of a \ud83d character"])}
     store.publish(failed.model_copy(update=notes), {})
     (read,) = store.records()
     assert read.reason == r"bad \udcff \x1b[31m"
-    assert read.data["notes"] == [r"half of a \ud83d character"]
+    assert read.data.notes == [r"half of a \ud83d character"]
 
 
 def test_a_done_record_is_never_replaced(store: Store) -> None:
@@ -147,7 +148,7 @@ def test_two_writers_leave_whole_records_with_their_own_sidecars(tmp_path: Path)
     records = list(store.records())
     assert (len(records), store.problems) == (20, {})
     for one in records:
-        assert set(store.sidecar(one.key)["value"]) == {one.accuracy["last"]}
+        assert set(store.sidecar(one.key)["value"]) == {one.accuracy.last}
 
 
 def test_prepare_proves_that_the_store_can_be_written(tmp_path: Path) -> None:
@@ -181,8 +182,10 @@ def test_ten_thousand_records_are_read_in_seconds(tmp_path: Path) -> None:
 
 
 def test_numbers_that_are_not_finite_are_refused() -> None:
+    with pytest.raises(ValueError, match="finite number"):
+        record(KEY, CELL, accuracy={"last": float("nan")})
     with pytest.raises(ValueError, match="JSON"):
-        Record.to_json(record(KEY, CELL, accuracy={"last": float("nan")}))
+        Record.to_json(DONE.model_copy(update={"accuracy": Accuracy.model_construct(last=float("nan"))}))
 
 
 NOT_OURS: dict[str, bytes] = {
@@ -273,11 +276,11 @@ def test_a_done_record_gives_way_to_a_rerun_of_other_code_and_is_kept_whole(stor
     assert not store.publish(by("two", 0.75), {}, rerun=True), "it is of that code by now"
     found = store.read(KEY)
     assert found is not None
-    assert found.accuracy == {"last": 0.5}
+    assert found.accuracy == Accuracy(last=0.5)
     failed, done = found.attempts
     assert (failed["status"], done["status"], done["reason"]) == ("failed", "done", "")
     kept = Record.model_validate({**done["record"], "attempts": [failed]})
-    assert kept.accuracy == {"last": 0.25}
+    assert kept.accuracy == Accuracy(last=0.25)
     assert store.sidecar(KEY) == {}, "what the earlier one left is none of the new one's"
 
 
@@ -343,8 +346,8 @@ def test_outcomes_that_are_not_of_the_record_are_named_and_left_out(store: Store
     assert f"{KEY}.safetensors holds no outcomes of this record ({name} " in store.problems[KEY]
 
 
-@pytest.mark.parametrize("told", [of_these().noise, {}])
-def test_outcomes_of_the_record_are_all_there(store: Store, told: dict[str, Any]) -> None:
+@pytest.mark.parametrize("told", [of_these().noise, Noise()])
+def test_outcomes_of_the_record_are_all_there(store: Store, told: Noise) -> None:
     one = of_these(noise=told)
     store.publish(one, outcomes())
     assert store.outcomes_of([one])(KEY).keys() == outcomes().keys()

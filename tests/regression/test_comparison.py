@@ -10,6 +10,7 @@ import pytest
 from bench.errors import BenchError, NothingCompared
 from bench.records.cell import Cell
 from bench.records.naming import newest
+from bench.records.parts import Provenance
 from bench.records.record import Record
 from bench.regression.baseline import pooled, read_baseline
 from bench.regression.comparison import Comparison, compare, write_baseline
@@ -29,8 +30,8 @@ def shifted(records: Sequence[Record], method: str, by: float, jitter: float = 0
     moved = []
     for r in records:
         noise = float(generator.normal(0, jitter)) if r.cell.method != "zero-shot" else 0.0
-        last = float(r.accuracy["last"] or 0) + noise + (by if r.cell.method == method else 0.0)
-        moved.append(r.model_copy(update={"accuracy": {**r.accuracy, "last": last}}))
+        last = float(r.accuracy.last or 0) + noise + (by if r.cell.method == method else 0.0)
+        moved.append(r.model_copy(update={"accuracy": r.accuracy.model_copy(update={"last": last})}))
     return moved
 
 
@@ -211,10 +212,10 @@ def test_the_baseline_holds_seeds_spread_and_versions(baseline: Path):
 def test_other_plugin_versions_and_packages_are_named(tmp_path: Path):
     path = tmp_path / "b.json"
     old = record(cell("coop"), 0.8)
-    old.provenance.update(versions={"torch": "2.8", "python": "3.11"}, processor="A")
+    old.provenance = Provenance(versions={"torch": "2.8", "python": "3.11"}, processor="A")
     write_baseline([old], path)
     new = record(cell("coop"), 0.8, versions={"method": 2})
-    new.provenance.update(versions={"torch": "2.9", "python": "3.11"}, processor="B")
+    new.provenance = Provenance(versions={"torch": "2.9", "python": "3.11"}, processor="B")
     comparison = compare([new], path)
     assert comparison.findings[0].note == "plugin versions or weights have changed"
     assert comparison.environment == ("processor: A in the baseline, B now", "torch: 2.8 in the baseline, 2.9 now")
@@ -291,7 +292,7 @@ def test_many_other_seeds_say_what_the_rank_test_could_have_seen():
 def test_a_memorized_share_that_moved_is_a_change(tmp_path: Path):
     path, kept = tmp_path / "b.json", record(cell("coop", "symmetric", 0.5), 0.8)
     write_baseline([kept], path)
-    moved = kept.model_copy(update={"curve": {**kept.curve, "memorized": [0.1]}})
+    moved = kept.model_copy(update={"curve": kept.curve.model_copy(update={"memorized": [0.1]})})
     assert compare([kept], path).changes == {"equal": 1}
     assert compare([moved], path).changes == {"changed": 1}
 
@@ -390,5 +391,5 @@ def test_pooled_leaves_out_what_does_not_vary():
 
 def test_newest_takes_the_record_written_last():
     old, new = record(cell(), versions={"method": 1}), record(cell(), versions={"method": 2})
-    old.provenance["finished"], new.provenance["finished"] = "2031-01-01", "2030-01-01"
+    old.provenance.finished, new.provenance.finished = "2031-01-01", "2030-01-01"
     assert newest([old, new]) == [old]

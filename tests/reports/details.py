@@ -27,26 +27,26 @@ def detailed(records: Sequence[Record]) -> dict[str, dict[str, NDArray[Any]]]:
 
 def _detail(record: Record) -> dict[str, NDArray[Any]]:
     generator = np.random.default_rng(int(record.key, 16))
-    rows, curve = len(record.curve["epoch"]), record.curve
+    rows, curve = len(record.curve.epoch), record.curve
     wrong = np.arange(SAMPLES) < round(SAMPLES * record.cell.rate)
     losses = generator.gamma(1.0, 0.5, (rows, SAMPLES)) + wrong * np.linspace(2.0, 1.0, rows)[:, None]
-    curve["loss_auroc"] = [float(roc_auc_score(wrong, row)) if wrong.any() else None for row in losses]
-    curve["test_calibration_error"] = np.linspace(
+    curve.loss_auroc = [float(roc_auc_score(wrong, row)) if wrong.any() else None for row in losses]
+    curve.test_calibration_error = np.linspace(
         0.05, 0.05 + 0.1 * record.cell.rate * float(generator.random()), rows
     ).tolist()
     if record.cell.method in SPLITTERS:
         share = 1 - record.cell.rate
-        curve["split_precision"] = [None, *(share + (1 - share) * e / rows for e in range(1, rows))]
-        curve["split_recall"] = [None, *(0.5 + 0.5 * e / rows for e in range(1, rows))]
-        curve["pseudo_label_accuracy"] = [None, *(0.6 + 0.3 * e / rows for e in range(1, rows))]
+        curve.split_precision = [None, *(share + (1 - share) * e / rows for e in range(1, rows))]
+        curve.split_recall = [None, *(0.5 + 0.5 * e / rows for e in range(1, rows))]
+        curve.pseudo_label_accuracy = [None, *(0.6 + 0.3 * e / rows for e in range(1, rows))]
     if record.cell.method == "visprompt":
         for name, level in (("gate_mean", 0.5), ("gate_sd_images", 0.02), ("image_share", 0.1)):
             record.diagnostics[name] = (level + 0.01 * generator.normal(0, 1, rows).cumsum() / rows).tolist()
         for name in ("gate", "context_shift"):
             drawn = generator.normal(0.5, 0.02, (rows, SAMPLES)) + 0.02 * wrong
             record.diagnostics |= by_truth(name, drawn, wrong)
-    record.cost["seconds"] = float(record.cost["seconds"]) * METHOD_COST.get(record.cell.method, 1.0)
-    record.accuracy["best"] = max(float(value or 0) for value in curve["test_accuracy"])
+    record.cost.seconds = float(record.cost.seconds) * METHOD_COST.get(record.cell.method, 1.0)
+    record.accuracy.best = max(float(value or 0) for value in curve.test_accuracy)
     true = np.arange(SAMPLES) % 10
     confidence = generator.beta(4, 1 + record.cell.rate, TESTED).astype(np.float32)
     test = {

@@ -10,6 +10,7 @@ import numpy as np
 
 from bench.limits import Value
 from bench.records.cell import Cell
+from bench.records.parts import Accuracy, Curve
 from bench.records.record import Record, Status
 
 EFFECT = {"zero-shot": 0.62, "coop": 0.80, "gce-coop": 0.79, "promptmae": 0.77, "joapr": 0.78, "visprompt": 0.81}
@@ -62,16 +63,21 @@ def record(
         reason=reason or (None if status == "done" else "loss is nan after 12 steps"),
         cell=made,
         noise={"kind": made.noise, "rate": made.rate, "realised_rate": made.rate, "digest": "d" * 16},
-        curve=curve,
-        accuracy={"last": last, "best": last, "selected": last, "selected_epoch": len(curve["epoch"]) - 1}
+        curve=Curve.model_construct(**curve),  # as they are: reports are asked for numbers that no file may hold, too
+        accuracy=Accuracy.model_construct(last=last, best=last, selected=last, selected_epoch=len(curve["epoch"]) - 1)
         if status == "done"
-        else {},
+        else Accuracy(),
         cost={
             "seconds": 0.4 if free else 3.1, "optimizer_steps": {"all": steps, "loss": steps} if steps else {},
             "forward_passes": 10 + 2 * steps, "trained_parameters": 0 if free else 1024, "peak_memory_bytes": None,
         },
         oracle=["clean_subset"] if made.subset == "clean" else [],
     )  # fmt: skip
+
+
+def changed(one: Record, **parts: Any) -> Record:
+    """A record with other parts, validated as those of a file."""
+    return Record.model_validate({**one.model_dump(by_alias=True), **parts})
 
 
 def _curve(made: Cell, last: float, generator: np.random.Generator, epochs: int) -> dict[str, list[Any]]:

@@ -5,20 +5,21 @@ import math
 import pandas as pd
 import pytest
 
+from bench.records.parts import Curve
 from bench.records.record import Record
 from bench.reports.frame import anchored, curves, tidy, written
 from bench.reports.names import noise_name
 from bench.reports.tables.accuracy import accuracy_tables
 from bench.reports.tables.summary import summarize
 from bench.variants import variant_text
-from tests.reports.factory import cell, grid, record
+from tests.reports.factory import cell, changed, grid, record
 
 
 def test_units_and_excess():
     made = record(cell("coop", "symmetric", 0.5), last=0.55)
     row = tidy([made]).iloc[0]
     assert row["last"] == pytest.approx(55)
-    memorized = made.curve["memorized"]
+    memorized = made.curve.memorized
     assert row["memorized"] == pytest.approx(100 * float(memorized[-1] or 0))
     assert row["memorized_excess"] == pytest.approx(100 * (float(memorized[-1] or 0) - 0.05))
     assert row["steps"] == {"all": 250, "loss": 250}
@@ -118,19 +119,19 @@ def test_non_finite_numbers_are_absent():
     row = tidy([broken]).iloc[0]
     assert row["status"] == "no_number"
     assert math.isnan(row["last"])
-    empty = tidy([record(cell(), last=math.inf), record(cell(seed=2)).model_copy(update={"curve": {}, "cost": {}})])
+    empty = tidy([record(cell(), last=math.inf), changed(record(cell(seed=2)), curve={}, cost={})])
     assert empty["seconds"].isna().sum() == 1
 
 
 def test_the_newest_of_two_versions_stands():
     old, new = record(cell(), 0.5, versions={"method": 1}), record(cell(), 0.6, versions={"method": 2})
-    old.provenance["finished"], new.provenance["finished"] = "2030-01-01", "2031-01-01"
+    old.provenance.finished, new.provenance.finished = "2030-01-01", "2031-01-01"
     assert tidy([new, old])["last"].tolist() == pytest.approx([60])
 
 
 def test_curves_are_long_and_keep_the_row_after_finalize():
     made = record(cell("coop", "symmetric", 0.5, epochs=3), last=0.5)
-    made.curve = {"epoch": [0, 1, 1], "test_accuracy": [0.6, 0.7, 0.8], "loss_clean": [1.0, None, 2.0]}
+    made.curve = Curve(epoch=[0, 1, 1], test_accuracy=[0.6, 0.7, 0.8], loss_clean=[1.0, None, 2.0])
     long = curves([made, record(cell(seed=2), status="failed")], tidy([made, record(cell(seed=2), status="failed")]))
     accuracy = long[long["quantity"] == "test_accuracy"]
     assert accuracy[["epoch", "value"]].to_numpy().tolist() == [[0, 60], [1, pytest.approx(80)]]

@@ -23,6 +23,7 @@ from bench.records.store import Store
 from bench.reproduce.differences import changes, compared_outcomes, compared_parts
 from tests.cells import make_cell
 from tests.few_digits import FEW, cache, few
+from tests.reports.factory import changed
 
 
 def _publish(store: Store) -> Publish:
@@ -98,7 +99,7 @@ def test_a_record_agrees_to_the_bit_and_the_store_is_only_read(here: Store, key:
 
 
 def test_a_changed_accuracy_is_named_with_both_values(here: Store, key: str, capsys: Any) -> None:
-    last = here.read(key).accuracy["last"]  # type: ignore[union-attr]
+    last = here.read(key).accuracy.last  # type: ignore[union-attr]
     edited(here, key, lambda values: values["accuracy"].update(last=last + 1e-12))
     assert invoke(["reproduce", key, *options(here)]) == 1
     out = capsys.readouterr().out
@@ -129,10 +130,11 @@ def test_a_key_that_was_made_of_other_versions_or_weights_says_of_which(
 ) -> None:
     record = here.read(key)
     assert record is not None
-    stood_for = {**record.provenance["resolved"], part: value}
+    assert record.provenance.resolved is not None
+    stood_for = {**record.provenance.resolved.model_dump(), part: value}
     old = record.cell.key(stood_for)
-    changed = record.model_copy(update={"key": old, "provenance": {**record.provenance, "resolved": stood_for}})
-    here.publish(changed, here.sidecar(key))
+    other = changed(record, key=old, provenance={**record.provenance.model_dump(), "resolved": stood_for})
+    here.publish(other, here.sidecar(key))
     code, found = asked(capsys, here, old)
     assert code == 0  # the bits are the same all the same
     assert [change["where"] for change in found["changes"]] == [named]
@@ -247,11 +249,11 @@ def test_every_part_of_a_record_is_looked_at() -> None:
         ("diagnostics", {"gate": [0.1, 0.0]}, "diagnostics.gate[1]"),
         ("cost", {"seconds": 1.0, "optimizer_steps": {"all": 6}}, "steps.optimizer_steps.all"),
     ):  # fmt: skip
-        now = record.model_copy(update={section: value})
+        now = changed(record, **{section: value})
         assert [part.first.where for part in compared_parts(record, now) if part.first] == [where]
-    emptied = record.model_copy(update={"accuracy": {}, "curve": {}})
+    emptied = changed(record, accuracy={}, curve={})
     assert [part.name for part in compared_parts(emptied, record) if part.first] == ["curve", "accuracy"]
-    slower = record.model_copy(update={"cost": {**record.cost, "seconds": 9.0}})
+    slower = changed(record, cost={**record.cost.model_dump(), "seconds": 9.0})
     assert not any(part.first for part in compared_parts(record, slower))
 
 

@@ -87,7 +87,7 @@ def run_pack(pack: Pack, publish: Callable[[Record, Mapping[str, Any]], None], s
             MISHAPS[mishap]()
             continue
         threads = os.environ.get("OMP_NUM_THREADS", "")
-        provenance = {"pid": os.getpid(), "omp": threads, "cuda": os.environ.get("CUDA_VISIBLE_DEVICES")}
+        worker = {"pid": os.getpid(), "omp": threads, "cuda": os.environ.get("CUDA_VISIBLE_DEVICES")}
         match mishap:
             case "fail":
                 publish(record(key, one, status="failed", reason="as ordered", accuracy={}, curve={}), {})
@@ -100,12 +100,12 @@ def run_pack(pack: Pack, publish: Callable[[Record, Mapping[str, Any]], None], s
                 time.sleep(600)
             case "fork":  # the copy goes on as if it were the worker
                 os.fork()
-                publish(record(key, one, provenance=provenance), {})
+                publish(record(key, one, noise=worker), {})
             case "leave the folder":
                 os.chdir("/")
-                publish(record(key, one, provenance=provenance), {})
+                publish(record(key, one, noise=worker), {})
             case None:
-                publish(record(key, one, provenance=provenance), {"positions": np.arange(3)})
+                publish(record(key, one, noise=worker), {"positions": np.arange(3)})
 
 
 def scheduler(name: str) -> Scheduler:

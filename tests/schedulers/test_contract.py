@@ -95,9 +95,9 @@ def test_a_worker_that_a_cell_has_changed_is_not_used_again(tmp_path: Path) -> N
     outcomes = drive("local", 1, tmp_path, count=3, mishaps={"2": "leave the folder"})
     assert [outcomes[key] for key in KEYS[:3]] == [("done", None, False)] * 3
     first, second, third = Store(tmp_path).records(KEYS[:3])
-    assert "changed_state" not in first.provenance
-    assert second.provenance["changed_state"] == ["working directory"]
-    assert first.provenance["pid"] != third.provenance["pid"]
+    assert "changed_state" not in first.provenance.model_fields_set
+    assert second.provenance.changed_state == ["working directory"]
+    assert first.noise.pid != third.noise.pid
 
 
 def test_ray_runs_its_packs_in_workers_of_the_same_kind(tmp_path: Path) -> None:
@@ -131,9 +131,7 @@ def test_every_pack_once_quietly_and_a_mishap_costs_its_pack_alone(
     drive("local", 1, tmp_path / "b", count=8, step=-1)
     many, one = numbers(tmp_path / "a"), numbers(tmp_path / "b")
     assert {key: many[key] for key in (KEYS[0], *KEYS[5:8])}.items() <= one.items()
-    workers_said = {
-        (r.provenance["omp"], r.provenance["cuda"]) for r in Store(tmp_path / "a").records([KEYS[0], KEYS[7]])
-    }
+    workers_said = {(r.noise.omp, r.noise.cuda) for r in Store(tmp_path / "a").records([KEYS[0], KEYS[7]])}
     assert workers_said == {("1", "")}
     assert list(Store(tmp_path / "a").sidecar(KEYS[0])) == ["positions"]
     assert set(Path(tempfile.gettempdir()).glob("noisy-prompt-bench-*")) <= scratch

@@ -27,6 +27,7 @@ from bench.suspects.groups import LabelSet, SampleArrays, label_sets
 from bench.suspects.score import MIN_PROBABILITY, SuspectRanking, cleanlab_orders, precision, rank
 from tests.cells import make_cell
 from tests.few_digits import cache
+from tests.reports.factory import changed
 
 CLASSES = 4
 NAMES = [f"class {label}" for label in range(CLASSES)]
@@ -513,8 +514,8 @@ def test_labels_are_given_as_they_are_written_so_that_a_correction_maps_back(
     assert invoke(["suspects", "--top", "0", "--store", "renamed", "--out", "here"]) == 0
     check("here")
     for record in Store("renamed").records():
-        assert set(called) <= set(record.data["class_labels"])
-        old = record.model_copy(update={"data": {k: v for k, v in record.data.items() if k != "class_labels"}})
+        assert set(called) <= set(record.data.class_labels)
+        old = changed(record, data=record.data.model_dump(exclude={"class_labels"}))
         Store("old").publish(old, Store("renamed").sidecar(record.key))
     assert invoke(["suspects", "--top", "0", "--store", "old", "--out", "from_images"]) == 0
     check("from_images")

@@ -320,7 +320,7 @@ def test_from_nothing_to_a_record(
     assert invoke(["data", "verify", "caltech101"]) == 0
     assert invoke(run) == 0
     (record,) = Store("results").records()
-    assert (record.status, record.data["classes"], record.data["train"], record.data["test"]) == ("done", 3, 6, 9)
-    assert record.data["class_names"] == list(miniature.CLASSES)
-    assert record.noise["realised_rate"] == 0.5
+    assert (record.status, record.data.classes, record.data.train, record.data.test) == ("done", 3, 6, 9)
+    assert record.data.class_names == list(miniature.CLASSES)
+    assert record.noise.realised_rate == 0.5
     assert default_root() == folder.parent

@@ -75,7 +75,7 @@ def test_curves_over_epochs(data: dict[str, pd.DataFrame], kind: str, quantity: 
     found = found[(found["quantity"] == quantity) & (found["label"] == method_name(method))]
     rows = found[(found["noise"] == "symmetric") & (found["rate"] == 0.5)].set_index("epoch")
     for epoch in range(1, 5):
-        values = [float({**r.curve, **r.diagnostics}[quantity][epoch] or 0) * scale for r in records]
+        values = [float({**r.curve.columns, **r.diagnostics}[quantity][epoch] or 0) * scale for r in records]
         assert rows.loc[epoch, "mean"] == pytest.approx(statistics.mean(values), rel=1e-4)
         assert rows.loc[epoch, "sd"] == pytest.approx(statistics.stdev(values), rel=1e-3, abs=1e-6)
         assert rows.loc[epoch, "n"] == len(values) == 2
@@ -84,7 +84,7 @@ def test_curves_over_epochs(data: dict[str, pd.DataFrame], kind: str, quantity: 
 def test_the_clean_column_has_its_learning_curve(data: dict[str, pd.DataFrame]):
     rows = data["learning"].query("quantity == 'test_accuracy' and label == 'CoOp' and noise == 'none' and epoch == 4")
     assert float(rows["mean"].iloc[0]) == pytest.approx(
-        statistics.mean(100 * float(r.accuracy["last"] or 0) for r in of("coop", "none", 0.0)), rel=1e-4
+        statistics.mean(100 * float(r.accuracy.last or 0) for r in of("coop", "none", 0.0)), rel=1e-4
     )
 
 
@@ -97,9 +97,9 @@ def test_what_stands_against_the_rate(data: dict[str, pd.DataFrame], measure: st
     for rate in (0, 25, 50):
         records = of("coop", "symmetric" if rate else "none", rate / 100)
         values = [
-            100 * (float(r.accuracy["best"] or 0) - float(r.accuracy["last"] or 0))
+            100 * (float(r.accuracy.best or 0) - float(r.accuracy.last or 0))
             if measure == "best_minus_last"
-            else 100 * float(r.curve["test_calibration_error"][-1] or 0)
+            else 100 * float(r.curve.test_calibration_error[-1] or 0)
             for r in records
         ]
         assert rows.loc[rate, "mean"] == pytest.approx(statistics.mean(values), rel=1e-4, abs=1e-9)
@@ -136,11 +136,11 @@ def test_cost_against_the_mean_over_the_columns_that_all_have(data: dict[str, pd
     (row,) = data["cost"].query("label == 'VisPrompt'").to_dict("records")
     records = [r for r in RECORDS if r.cell.method == "visprompt"]
     by_seed = [
-        statistics.mean(100 * float(r.accuracy["last"] or 0) for r in records if r.cell.seed == seed) for seed in (1, 2)
+        statistics.mean(100 * float(r.accuracy.last or 0) for r in records if r.cell.seed == seed) for seed in (1, 2)
     ]
     assert row["accuracy"] == pytest.approx(statistics.mean(by_seed), rel=1e-5)
     assert row["sd"] == pytest.approx(statistics.stdev(by_seed), rel=1e-4)
-    assert row["seconds"] == pytest.approx(statistics.mean(float(r.cost["seconds"]) for r in records), rel=1e-5)
+    assert row["seconds"] == pytest.approx(statistics.mean(float(r.cost.seconds) for r in records), rel=1e-5)
     assert row["common_columns"] == 4
 
 
@@ -168,7 +168,7 @@ def test_reliability_counted_sample_by_sample(data: dict[str, pd.DataFrame], met
             assert row["accuracy"] == pytest.approx(100 * statistics.mean(right for _, right in bin_), rel=1e-5)
         else:
             assert np.isnan(row["accuracy"])
-    errors = [100 * float(r.curve["test_calibration_error"][-1] or 0) for r in records]
+    errors = [100 * float(r.curve.test_calibration_error[-1] or 0) for r in records]
     assert rows["seeds"].unique().tolist() == [2]
     assert rows["calibration_error"].iloc[0] == pytest.approx(statistics.mean(errors), rel=1e-4)
     assert rows["calibration_error_sd"].iloc[0] == pytest.approx(statistics.stdev(errors), rel=1e-3, abs=1e-6)

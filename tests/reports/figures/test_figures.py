@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from bench.plugins import METHODS
+from bench.records.parts import Curve
 from bench.reports.figures import canvas
 from bench.reports.figures import curves as curve_figures
 from bench.reports.figures import kinds as figure_kinds
@@ -62,7 +63,7 @@ def test_the_data_behind_the_accuracy_figure(drawn: list[Drawn]):
     data = pd.read_csv(drawn[1].files[3])
     chosen = data[(data["label"] == "CoOp") & (data["panel"] == "symmetric")].set_index("rate_percent")
     assert list(chosen.index) == [0, 50]
-    mine = [r.accuracy["last"] for r in RECORDS if (r.cell.method, r.cell.noise) == ("coop", "none")]
+    mine = [r.accuracy.last for r in RECORDS if (r.cell.method, r.cell.noise) == ("coop", "none")]
     assert chosen.loc[0, "mean"] == pytest.approx(100 * sum(float(a or 0) for a in mine) / len(mine), rel=1e-5)
 
 
@@ -80,7 +81,7 @@ def test_no_panel_cuts_a_curve_off(tmp_path: Path, png_only: None, monkeypatch: 
     records = grid(methods=("coop",), columns=[("symmetric", 0.25), ("asymmetric", 0.5)], oracle=False, epochs=3)
     for each in records:
         if each.cell.noise == "asymmetric":
-            each.curve["memorized"] = [0.1, 0.5, 0.8, 0.9]
+            each.curve.memorized = [0.1, 0.5, 0.8, 0.9]
     draw(tidy(records), curves(records, tidy(records)), tmp_path)
     for axes in (axes for panels in kept for axes in panels):
         for line in axes.get_lines():
@@ -183,10 +184,10 @@ def test_where_the_truth_is_unknown_nothing_is_drawn_of_it(tmp_path: Path, data_
     records = grid(methods=("zero-shot", "coop", "visprompt"), columns=[("none", 0.0)], oracle=False, epochs=3)
     outcomes = detailed(records)
     for each in records:
-        each.noise["truth"] = False
-        each.curve["train_given_accuracy"] = [0.5] * len(each.curve["epoch"])
-        for name in ("memorized", "loss_auroc", "split_precision", "split_recall", "train_clean_accuracy"):
-            each.curve.pop(name, None)
+        each.noise.truth = False
+        each.curve.train_given_accuracy = [0.5] * len(each.curve.epoch)
+        unknown = {"memorized", "loss_auroc", "split_precision", "split_recall", "train_clean_accuracy"}
+        each.curve = Curve(**each.curve.model_dump(exclude=unknown))
     drawn = draw(tidy(records), curves(records, tidy(records)), tmp_path, outcomes.__getitem__)
     assert kinds(drawn) == ["agreement", "cost", "reliability", "gates"]
 

@@ -156,7 +156,7 @@ def test_no_reliability_against_test_labels_that_may_be_wrong(tmp_path: Path, da
     records = grid(methods=("zero-shot", "coop"), columns=RATES, epochs=2)
     outcomes = detailed(records)
     for each in records:
-        each.data["test_truth"] = False
+        each.data.test_truth = False
     drawn = draw(tidy(records), curves(records, tidy(records)), tmp_path, outcomes.__getitem__)
     assert KIND not in kinds(drawn)
 

@@ -133,7 +133,7 @@ def test_curves_follow_what_is_chosen(tab: Page):
     expect(keys).to_have_text(["Zero-shot", "CoOp"])
     rates.locator("details summary").click()
     zero = next(r for r in RECORDS if r.cell.method == "zero-shot")
-    shown = f"{100 * float(zero.accuracy['last'] or 0):.1f} ± 0.0"
+    shown = f"{100 * float(zero.accuracy.last or 0):.1f} ± 0.0"
     rows = rates.locator("details tbody tr")
     expect(rows).to_have_count(3)
     numbers = rows.evaluate_all("(all) => all.map((row) => [...row.cells].map((cell) => cell.textContent))")

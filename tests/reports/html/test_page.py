@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from bench.grid.expand import expand
 from bench.grid.overrides import override
+from bench.records.parts import Accuracy, Curve, Provenance
 from bench.records.record import Record
 from bench.reports import build as module
 from bench.reports.build import build_report
@@ -23,7 +24,7 @@ from bench.reports.html.columns import CELLS, decode, embedded, encode, settings
 from bench.reports.html.curves import BUDGET, curve_block, thinning
 from bench.reports.html.overview import overviews
 from bench.settings.schema import load_config
-from tests.reports.factory import GRID, cell, grid, record
+from tests.reports.factory import GRID, cell, changed, grid, record
 from tests.reports.html.pages import DEFAULTS, Structure, made
 
 NASTY = "</script><script>alert(1)</script>&amp;\"'100%_x<!--"
@@ -112,7 +113,7 @@ def test_the_curves_of_the_page_are_those_of_the_records(structure: Structure):
 
 
 def test_means_of_the_table_are_those_of_the_records(structure: Structure):
-    frame = pd.DataFrame([{**r.cell.model_dump(), "last": 100 * float(r.accuracy["last"] or 0)} for r in SMALL[:-2]])
+    frame = pd.DataFrame([{**r.cell.model_dump(), "last": 100 * float(r.accuracy.last or 0)} for r in SMALL[:-2]])
     frame = frame[(frame["subset"] == "all") & (frame["method"] == "visprompt")]
     means = frame.groupby(["noise", "rate"])["last"].mean()
     rows = [i for i, a, path in structure.all("th") if "tbody" in path and structure.texts[i] == "VisPrompt"]
@@ -161,9 +162,9 @@ def test_a_users_folder_stands_by_its_name():
 
 def _odd(record_: Record) -> Record:
     """As a record is that was read from a file with numbers that no JSON has."""
-    values: dict[str, float | int | None] = {"last": math.nan, "best": math.inf, "selected": None}
-    curve = {name: [math.nan, *column[1:]] for name, column in record_.curve.items() if name != "epoch"}
-    return record_.model_copy(update={"accuracy": values, "curve": {"epoch": record_.curve["epoch"], **curve}})
+    values = Accuracy.model_construct(last=math.nan, best=math.inf, selected=None)
+    curve = {name: [math.nan, *column[1:]] for name, column in record_.curve.columns.items() if name != "epoch"}
+    return record_.model_copy(update={"accuracy": values, "curve": record_.curve.model_copy(update=curve)})
 
 
 @pytest.mark.parametrize(
@@ -174,7 +175,7 @@ def _odd(record_: Record) -> Record:
         [record(cell("zero-shot"))],
         [_odd(record(cell(noise="symmetric", rate=0.5, epochs=2))), record(cell(seed=2, epochs=2))],
         [record(cell(f"m_{i}%", *column, epochs=1)) for i, column in itertools.product(range(400), GRID[:2])],
-        [record(cell(epochs=2)).model_copy(update={"curve": {}})],
+        [record(cell(epochs=2)).model_copy(update={"curve": Curve()})],
         [record(cell(dataset=name, noise="given", epochs=1)) for name in ("a_b", "50%")],
     ],
     ids=["all failed", "one method", "zero-shot alone", "non-finite", "400 methods", "no curve", "no rate"],
@@ -192,7 +193,7 @@ def test_long_lists_and_confusions_are_left_out():
     noise = {"kind": "symmetric", "digest": "a" * 64, "per_class_rate": [i / 1000 for i in range(1000)],
              "confusion": [[i, i + 1, 1] for i in range(999)]}  # fmt: skip
     data = {"class_names": [f"class {i}" for i in range(1000)], "digest": "b" * 64}
-    told = Structure(made([record(cell(epochs=2)).model_copy(update={"noise": noise, "data": data})]))
+    told = Structure(made([changed(record(cell(epochs=2)), noise=noise, data=data)]))
     columns = told.data("details")["columns"]
     assert columns["noise.per_class_rate"]["values"] == ["1000 values from 0 to 0.999"]
     assert columns["data.class_names"]["values"] == ["1000 entries, class 0 to class 999"]
@@ -202,8 +203,8 @@ def test_long_lists_and_confusions_are_left_out():
 
 def test_curves_are_thinned_to_evaluated_epochs_first_and_evenly_after():
     base = record(cell(epochs=50))
-    test = [value if i % 5 == 0 else None for i, value in enumerate(base.curve["test_accuracy"])]
-    base = base.model_copy(update={"curve": {**base.curve, "test_accuracy": test}})
+    test = [value if i % 5 == 0 else None for i, value in enumerate(base.curve.test_accuracy)]
+    base = base.model_copy(update={"curve": base.curve.model_copy(update={"test_accuracy": test})})
     assert thinning([base]).sentence() == "Curves hold every epoch of the records."
     quantities = len(curve_block({0: base}, thinning([base]))["scale"])
     evaluated = thinning([base], budget=11 * quantities)
@@ -254,8 +255,8 @@ def many(count: int) -> list[Record]:
         column = columns[i % 10]
         made_ = cell(f"method_{i // 50}", *column, i // 10 % 5)
         base = bases[column]
-        noise = {**base.noise, "digest": f"{i // 50:064x}"}
-        provenance = {"versions": {"torch": "2.8.0"}, "started": f"2026-01-01T00:00:{i:05d}"}
+        noise = base.noise.model_copy(update={"digest": f"{i // 50:064x}"})
+        provenance = Provenance(versions={"torch": "2.8.0"}, started=f"2026-01-01T00:00:{i:05d}")
         fields = {"cell": made_, "key": f"{i:016x}", "noise": noise, "diagnostics": extra, "provenance": provenance}
         records.append(base.model_copy(update=fields))
     return records

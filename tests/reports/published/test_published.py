@@ -464,7 +464,7 @@ def test_tables_of_the_papers_protocol(papers: Supplement):
     coop = mine[(mine["label"] == "CoOp") & (mine["noise"] == "symmetric") & (mine["rate"] == 0.5)]
     assert list(coop["published"]) == [70.9]
     ours = [
-        100 * r.accuracy["last"]
+        100 * r.accuracy.last
         for r in paper_grid()
         if (r.cell.method, r.cell.noise, r.cell.rate) == ("coop", "symmetric", 0.5)
     ]

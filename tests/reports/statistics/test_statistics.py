@@ -56,7 +56,7 @@ def entry(table: Table, label: str, section: int, column: int) -> Entry:
 
 def plain(records: list[Record]) -> pd.DataFrame:
     return pd.DataFrame(
-        [(r.cell.dataset, r.cell.method, r.cell.noise, r.cell.rate, r.cell.seed, 100 * float(r.accuracy["last"] or 0))
+        [(r.cell.dataset, r.cell.method, r.cell.noise, r.cell.rate, r.cell.seed, 100 * float(r.accuracy.last or 0))
          for r in records if r.cell.subset == "all" and r.status == "done"],
         columns=["d", "m", "k", "r", "s", "a"],
     )  # fmt: skip
@@ -144,7 +144,7 @@ def test_pairs_need_the_same_seed_and_the_same_wrong_labels():
     records = [
         record(cell(m, seed=s), 0.5 + s / 100 + (m == "joapr") / 10) for m in ("coop", "joapr") for s in (1, 2, 3)
     ]
-    records[5].noise["digest"] = "e" * 16
+    records[5].noise.digest = "e" * 16
     records.append(record(cell("coop", seed=4), 0.9))
     (row,) = paired_frame(tidy(records)).to_dict("records")
     assert (row["n"], row["difference"], row["sd"]) == (2, pytest.approx(10), pytest.approx(0, abs=1e-9))

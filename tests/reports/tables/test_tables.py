@@ -34,7 +34,7 @@ def entries(table: Table, label: str) -> tuple[Entry, ...]:
 
 def test_numbers_are_those_of_plain_pandas():
     records = grid(seeds=(1, 2, 3))
-    rows = [(r.cell.method, r.cell.noise, r.cell.rate, r.accuracy["last"]) for r in records if r.cell.subset == "all"]
+    rows = [(r.cell.method, r.cell.noise, r.cell.rate, r.accuracy.last) for r in records if r.cell.subset == "all"]
     plain = pd.DataFrame(rows, columns=["m", "k", "r", "a"]).groupby(["m", "k", "r"])["a"].agg(["mean", "std"]) * 100
     for method, label in (("coop", "CoOp"), ("visprompt", "VisPrompt"), ("zero-shot", "Zero-shot")):
         for entry, (kind, rate) in zip(entries(only(records), label), [GRID[0], *GRID[1:]], strict=True):
@@ -176,7 +176,7 @@ def test_rows_of_other_seeds_or_wrong_labels_are_not_ranked():
     records = seeded({"coop": (0.7, 0.7, 0.71), "joapr": (0.6, 0.6, 0.61), "visprompt": (0.9, 0.9)})
     assert shown(records) == {"CoOp": ("best", ""), "JoAPR": ("second", ""), "VisPrompt": ("", "")}
     for one in records[3:6]:
-        one.noise["digest"] = "e" * 16
+        one.noise.digest = "e" * 16
     records = records[:6] + seeded({"promptmae": (0.65, 0.65, 0.66)})
     assert shown(records) == {"CoOp": ("best", ""), "JoAPR": ("", ""), "PromptMAE": ("second", "")}
 
@@ -288,7 +288,7 @@ def test_memorization_table_has_the_share_the_excess_and_the_recovered():
     records = grid(methods=("zero-shot", "coop"), seeds=(1, 2), oracle=False)
     (table,) = memorization_tables(tidy(records))
     assert table.head[0] == ("Symmetric", "25 %")
-    shares = [100 * float(r.curve["memorized"][-1] or 0) for r in records if r.cell.method == "coop" and r.cell.rate]
+    shares = [100 * float(r.curve.memorized[-1] or 0) for r in records if r.cell.method == "coop" and r.cell.rate]
     memorized, excess, recovered = (section.rows[1] for section in table.sections)
     assert memorized.entries[0].mean == pytest.approx(sum(shares[:2]) / 2)
     assert excess.entries[0].mean == pytest.approx(sum(shares[:2]) / 2 - 5)
@@ -299,12 +299,12 @@ def test_memorization_table_has_the_share_the_excess_and_the_recovered():
 def test_cost_averages_and_common_columns():
     records = grid(methods=("coop", "joapr"), oracle=False)
     records = [r for r in records if not (r.cell.method == "joapr" and r.cell.rate == 0.5)]
-    records[0].cost["seconds"] = 13.1
+    records[0].cost.seconds = 13.1
     costs = cost_frame(tidy(records)).set_index("label")
     assert costs.loc["CoOp", "seconds"] == pytest.approx(3.1 + 10 / 10)
     assert costs.loc["JoAPR", "records"] == 6
     assert set(costs["common_columns"]) == {3}
-    kept = [100 * float(r.accuracy["last"] or 0) for r in records if r.cell.method == "coop" and r.cell.rate < 0.5]
+    kept = [100 * float(r.accuracy.last or 0) for r in records if r.cell.method == "coop" and r.cell.rate < 0.5]
     assert costs.loc["CoOp", "accuracy"] == pytest.approx(sum(kept) / len(kept))
 
 
@@ -320,7 +320,7 @@ def test_cost_averages_and_common_columns():
 )
 def test_cost_lists_the_loss_terms_that_are_not_in_every_step(steps: dict[str, int], text: str):
     made = record(cell("visprompt"))
-    made.cost["optimizer_steps"] = steps
+    made.cost.optimizer_steps = steps
     (table,) = cost_tables(tidy([made]))
     assert table.sections[0].rows[0].entries[2].text == text
 

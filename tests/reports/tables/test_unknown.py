@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from bench.records.parts import Data
 from bench.records.record import Record
 from bench.reports import build as module
 from bench.reports.build import build_report
@@ -36,13 +37,13 @@ def unknown(
         nothing = dict.fromkeys(("memorized", "recovered", "neither", "train_clean_accuracy"), [None] * 3)
         seen = [share + (0.2 if made.cell.method == "coop" else 0) for share in SEEN]
         split = [None, 20, 30] if made.cell.method == "nlprompt" else [None] * 3
-        made.curve.update({**nothing, "train_given_accuracy": seen, "split_size": split})
+        made.curve = made.curve.model_copy(update={**nothing, "train_given_accuracy": seen, "split_size": split})
         records.append(made)
     records += [record(cell("coop", "given", 0.0, seed, subset="clean", epochs=2, dataset=place), status="skipped",
                        reason=REASON) for seed in (1, 2) if "given" in columns]  # fmt: skip
     for made in records:
-        made.noise["truth"] = False
-        made.data.update({"test_truth": test_truth, "digest": digest, "train": 40, "notes": ["Held out."]})
+        made.noise.truth = False
+        made.data = Data(test_truth=test_truth, digest=digest, train=40, notes=["Held out."])
     return records
 
 
@@ -51,9 +52,9 @@ def without_rate(columns: tuple[str, ...]) -> list[Record]:
     records = grid(("zero-shot", "coop"), (1, 2), [("none", 0.0), ("symmetric", 0.5), *((k, 0.0) for k in columns)],
                    oracle=False, epochs=2)  # fmt: skip
     for made in records:
-        made.noise["truth"] = True
+        made.noise.truth = True
         if made.cell.noise in columns:
-            made.curve["memorized"] = [0.1, 0.2, 0.3]
+            made.curve.memorized = [0.1, 0.2, 0.3]
     return records
 
 
@@ -109,7 +110,7 @@ def test_the_front_page_says_what_cannot_be_measured(tmp_path: Path, monkeypatch
     monkeypatch.setattr(module, "draw", lambda *_: [])
     records = unknown()
     for made in records:
-        made.data["skipped_images"] = ["train/a/x.png", "train/a/y_1.png"]
+        made.data.skipped_images = ["train/a/x.png", "train/a/y_1.png"]
     build_report(records, tmp_path / "own", defaults={})
     text = (tmp_path / "own" / "report.md").read_text(encoding="utf-8")
     assert "8 of 10 recorded cells finished, 2 were skipped." in text
