@@ -67,7 +67,7 @@ def test_a_record_says_everything_and_repeats_bit_for_bit(method: str, settings:
     assert record.status == "done", record.reason
     again, _ = run_cell("key", cell, settings)
     for entry in ("curve", "accuracy", "noise"):
-        assert json.dumps(getattr(record, entry)) == json.dumps(getattr(again, entry)), entry
+        assert getattr(record, entry).model_dump_json() == getattr(again, entry).model_dump_json(), entry
     epochs = record.curve.epoch
     trained = record.cost.optimizer_steps.get("all", 0) > 0
     assert trained == (method not in ("zero-shot", "linear-probe", "tip-adapter"))
