@@ -72,7 +72,7 @@ def test_a_record_says_everything_and_repeats_bit_for_bit(method: str, settings:
     trained = record.cost.optimizer_steps.get("all", 0) > 0
     assert trained == (method not in ("zero-shot", "linear-probe", "tip-adapter"))
     assert epochs == ([0, 1, 2] if trained else [0])
-    assert all(len(values) == len(epochs) for values in (*record.curve.values(), *record.diagnostics.values()))
+    assert all(len(values) == len(epochs) for values in (*record.curve.columns.values(), *record.diagnostics.values()))
     assert record.accuracy.last == record.curve.test_accuracy[-1]
     assert record.noise.realised_rate == 0.5
     assert record.noise.validation.realised_rate == 0.5
