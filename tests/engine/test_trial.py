@@ -67,12 +67,12 @@ def test_a_record_says_everything_and_repeats_bit_for_bit(method: str, settings:
     assert record.status == "done", record.reason
     again, _ = run_cell("key", cell, settings)
     for entry in ("curve", "accuracy", "noise"):
-        assert json.dumps(getattr(record, entry)) == json.dumps(getattr(again, entry)), entry
+        assert getattr(record, entry).model_dump_json() == getattr(again, entry).model_dump_json(), entry
     epochs = record.curve.epoch
     trained = record.cost.optimizer_steps.get("all", 0) > 0
     assert trained == (method not in ("zero-shot", "linear-probe", "tip-adapter"))
     assert epochs == ([0, 1, 2] if trained else [0])
-    assert all(len(values) == len(epochs) for values in (*record.curve.values(), *record.diagnostics.values()))
+    assert all(len(values) == len(epochs) for values in (*record.curve.columns.values(), *record.diagnostics.values()))
     assert record.accuracy.last == record.curve.test_accuracy[-1]
     assert record.noise.realised_rate == 0.5
     assert record.noise.validation.realised_rate == 0.5

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -54,7 +53,7 @@ def small(method: str, **changes: Any) -> Cell:
 def text(cell: Cell, settings: TrialSettings) -> str:
     record, _ = run_cell("key", cell, settings)
     assert record.status == "done", record.reason
-    return json.dumps([record.curve, record.accuracy, record.diagnostics])
+    return record.model_dump_json(include={"curve", "accuracy", "diagnostics"})
 
 
 class Watching(Method):
