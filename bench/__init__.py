@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bench.api.results import Results, compare, load, report
-    from bench.api.run import plan, run
+    from bench.api.training import plan, run
     from bench.contracts.dataset import Dataset, Split
     from bench.contracts.inputs import Inputs
     from bench.contracts.method import Batch, Context, FullPass, Losses, Method, Needs, Phase
@@ -30,7 +30,7 @@ __all__ = [
 ]  # fmt: skip
 _NAMES = {
     "bench.api.results": "Results compare load report",
-    "bench.api.run": "plan run",
+    "bench.api.training": "plan run",
     "bench.contracts.dataset": "Dataset Split",
     "bench.contracts.inputs": "Inputs",
     "bench.contracts.method": "Batch Context FullPass Losses Method Needs Phase",

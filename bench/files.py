@@ -58,7 +58,7 @@ def open_folder(root: str) -> Files:
 
 
 def write_whole(file: Path, content: bytes | str) -> None:
-    """Write a local file that appears whole or not at all, in place of what has its name; makes its folder.
+    """Write a local file whole or not at all, replacing what has its name; makes its folder.
 
     Raises:
         OSError: the folder cannot be made or written, or the disk is full.

@@ -43,7 +43,7 @@ EvalEvery: TypeAlias = Annotated[int, _number("epochs>1", ge=1, le=1_000_000)]
 
 
 def spread(values: list[Any]) -> list[Any]:
-    """Whole numbers in place of each range "1..5", both ends among them; all else as it is.
+    """Expand each range "1..5" to its whole numbers, both ends included; all else stays.
 
     Raises:
         ValueError: a range is of another form, goes down or is too long; says what was expected.

@@ -41,7 +41,7 @@ REGISTRIES: tuple[Registry[Any], ...] = (METHODS, NOISE, DATASETS, BACKBONES, LO
 def register(
     name: str, plugin: Any, summary: str = "", *, aliases: Sequence[str] = (), kind: str = "", **metadata: Any
 ) -> None:
-    """Register a plugin under a name: a method, a kind of noise, a data set, a backbone, a loss or a split.
+    """Register a plugin under a name: method, kind of noise, data set, backbone, loss or split.
 
     Call it in a plugin file, which `--plugin FILE` and `plugins=[FILE]` import. An installed package needs no call: its
     entry points do the same.

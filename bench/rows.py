@@ -75,7 +75,7 @@ class Row:
     spelled: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse what tables, figures and plans could not use."""
+        """Reject what tables, figures and plans could not use."""
         lists = {"family": FAMILIES, "color": ("", *COLORS), "marker": ("", *MARKERS), "dash": ("", *DASHES)}
         for field, known in lists.items():
             value = getattr(self, field)

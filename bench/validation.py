@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 def first_problem(error: ValidationError) -> tuple[ErrorDetails, tuple[str, ...]]:
-    """The error to tell of, an unknown key before all others, and the keys that lead to it."""
+    """Choose the error to report, an unknown key before all others, and the keys that lead to it."""
     first = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
     return first, tuple(step for step in first["loc"] if isinstance(step, str))
 
 
 def complaint(problem: ErrorDetails, key: str, known: Iterable[str], table: str = "") -> str:
-    """A sentence on one error.
+    """Describe one error in a sentence.
 
     Args:
         problem: as pydantic has it.
@@ -38,7 +38,7 @@ def complaint(problem: ErrorDetails, key: str, known: Iterable[str], table: str 
 
 
 def expectation(problem: ErrorDetails) -> str:
-    """What pydantic wanted, as the end of a sentence: "expected ..."."""
+    """Describe what pydantic wanted, as the end of a sentence: "expected ..."."""
     if problem["type"] == "too_short":
         return "expected at least one value"
     if problem["type"] == "less_than_equal":

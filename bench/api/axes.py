@@ -81,7 +81,7 @@ class RunOptions(PlanOptions, total=False):
 
 
 def axes_of(options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that are laid over a grid, and what is no option at all, which is told there."""
+    """Split keywords into axes of a grid and texts for `--set`."""
     others = RunOptions.__annotations__.keys() - Axes.__annotations__.keys()
     return {name: value for name, value in options.items() if name not in others}
 
@@ -106,11 +106,11 @@ def configuration(file: str | Path | None = None) -> Config:
 
 
 def _text(value: Any) -> str:
-    """One value or several as `--set` takes them."""
+    """Format one value or several as `--set` takes them."""
     several = value if isinstance(value, Iterable) and not isinstance(value, str) else [value]
     return ",".join(axis_text(_plain(one)) for one in several)
 
 
 def _plain(value: Any) -> Value:
-    """A value without numpy's type, and a path as text."""
+    """Convert a value from numpy's type, and a path to text."""
     return str(value) if isinstance(value, Path) else getattr(value, "item", lambda: value)()

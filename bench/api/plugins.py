@@ -55,12 +55,12 @@ def check_reach(cells: Iterable[Cell], files: Collection[str]) -> None:
 
 
 def _importable(row: Row, files: Collection[str]) -> bool:
-    """Whether a worker knows a plugin: ours, an installed package's, or of one of these files."""
+    """Check whether a worker knows a plugin: ours, an installed package's, or of one of these files."""
     return not row.origin.startswith("file ") or bool({row.plugin_file, *row.files[:1]} & {*files})
 
 
 def _named_by(cell: Cell) -> Iterator[str]:
-    """Names of plugins in a cell; texts that are none do no harm."""
+    """Collect names of plugins in a cell; other texts do no harm."""
     yield from (cell.method, noise_kind(cell.noise), dataset_name.base(cell.dataset), cell.backbone)
     for value in (*cell.options.values(), *noise_options(cell.noise).values()):
         if isinstance(value, str):

@@ -10,7 +10,7 @@ from typing import Any
 from bench.console import duration, size
 from bench.grid.options import defaults
 from bench.records.cell import Cell, noise_text
-from bench.records.parts import Code, Cost, Data, Labels, Provenance
+from bench.records.parts import CodeState, Cost, Data, Labels, Provenance
 from bench.records.record import Record
 from bench.variants import value_text
 
@@ -162,7 +162,7 @@ def _cost(cost: Cost) -> str:
 
 
 def _made(provenance: Provenance) -> str:
-    code = provenance.code or Code()
+    code = provenance.code or CodeState()
     commit = (code.commit or "")[:DIGITS]
     begun, ended = (text.replace("T", " ") for text in (provenance.started, provenance.finished))
     return _joined(

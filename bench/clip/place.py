@@ -20,7 +20,7 @@ def cache_folder(cache: str | Path | None = None) -> Path:
 
 
 def features_root(cache: str | Path | None = None) -> Path:
-    """The folder of frozen features in the `cache_folder`."""
+    """Return the folder of frozen features in the `cache_folder`."""
     return cache_folder(cache) / "features"
 
 

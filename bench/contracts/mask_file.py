@@ -6,8 +6,8 @@ validation twin. A path is the name of the image in its data set; a true label t
 is empty. An image of another data set is called "NAME:path", and the line `foreign` has that NAME.
 
 A mask from elsewhere needs no line of comment and no more columns than `path`, or `index` for the position in the
-split, and `observed_label` or `label`; classes are written as names or as numbers in the stored order. What is not said
-to be of another split is of the training split.
+split, and `observed_label` or `label`; classes are written as names or as numbers in the stored order. Rows
+without a split are training rows.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ class Plan:
         return tuple(dict.fromkeys(p.cell.dataset for p in self.todo if not dataset_name.embedded(p.cell.dataset)))
 
     def state(self, key: str) -> str:
-        """Where a cell of the grid stands: "to do", "stale", or the status of its record."""
+        """Return the state of a cell: "to do", "stale", or the status of its record."""
         if key in self.estimate.seconds:
             return "to do"
         return "stale" if key in self.stale else self.statuses[key]
@@ -164,7 +164,7 @@ def _default_seconds(cell: Cell) -> float:
 
 
 def relative_cost(method: str) -> float:
-    """Seconds of a method relative to CoOp's, as its row says; of an unknown one 1."""
+    """Return seconds of a method relative to CoOp's, as its row says; of an unknown one 1."""
     row = METHODS.find(method)
     return 1.0 if row is None else row.cost
 

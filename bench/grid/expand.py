@@ -53,7 +53,7 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Resolved:
+class ResolvedMethod:
     """Variant with its canonical name, option layers and part of the samples. A paper's options are no layer of it."""
 
     method: str
@@ -126,7 +126,7 @@ def cells(config: Config, name: str) -> Iterator[tuple[Cell, bool]]:
             yield cell, reference
 
 
-def _product(config: Config, name: str, table: GridTable, methods: list[Resolved]) -> Iterator[tuple[Cell, bool]]:
+def _product(config: Config, name: str, table: GridTable, methods: list[ResolvedMethod]) -> Iterator[tuple[Cell, bool]]:
     datasets = [dataset_name.canonical(text) for text in table.dataset]
     backbones = [identity.canonical(text) for text in table.backbone]
     settings = itertools.product(datasets, backbones, table.shots, table.seed, _noises(table))
@@ -157,7 +157,7 @@ def _noises(table: GridTable) -> list[tuple[str, float]]:
 
 
 def _budgets(
-    config: Config, name: str, table: GridTable, method: Resolved, axes: Mapping[str, Any]
+    config: Config, name: str, table: GridTable, method: ResolvedMethod, axes: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
     """Return options, optimizer, epochs and evaluation of a method at these axes, one entry per number of epochs."""
     values: dict[str, Any] = table.model_dump(include={*BUDGET, *FIXED})
@@ -193,13 +193,13 @@ def _table(config: Config, method: str) -> tuple[str, MethodTable]:
     return next(((name, table) for name, table in tables if METHODS.row(name).name == method), (method, MethodTable()))
 
 
-def _resolved(config: Config, text: str, reference: bool) -> list[Resolved]:
+def _resolved(config: Config, text: str, reference: bool) -> list[ResolvedMethod]:
     """Resolve a variant once for each subset that it asks for."""
     variant = parse_variant(text)
     method = METHODS.row(variant.name).name
     name, table = _table(config, method)
     layers = (f"[method.{name}]", table.options), ("", variant.options)
-    return [Resolved(method, layers, subset, reference) for subset in variant.subsets]
+    return [ResolvedMethod(method, layers, subset, reference) for subset in variant.subsets]
 
 
 def _check_methods(config: Config) -> None:

@@ -70,7 +70,7 @@ def told(method: str, given: Mapping[str, Value]) -> dict[str, Value]:
 
 
 def parts(method: str, chosen: Mapping[str, Value]) -> dict[str, Row]:
-    """Losses and splits that options of a method name, but for ours of version 1, by kind and name: "loss mine".
+    """List losses and splits that options name, by kind and name ("loss mine"); not ours of version 1.
 
     Those of a method that is unknown or does not load are left out.
     """

@@ -42,7 +42,7 @@ class Labels(Part):
     foreign: str | None = None
 
 
-class Noise(Labels):
+class TrainingLabels(Labels):
     """Training labels of a run with their kind of noise and nominal rate, and the labels of the validation twin."""
 
     validation: Labels | None = None
@@ -140,7 +140,7 @@ class Resolved(Part):
     backbone: str = ""
 
 
-class Code(Part):
+class CodeState(Part):
     """State of the checkout that a run was made from."""
 
     commit: str | None = None
@@ -151,7 +151,7 @@ class Provenance(Part):
     """Versions, machine, code state and when; see `Record`."""
 
     versions: dict[str, str] = Field(default_factory=dict)
-    code: Code | None = None
+    code: CodeState | None = None
     device: str = ""
     processor: str = ""
     platform: str = ""

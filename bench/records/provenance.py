@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from bench.records.parts import Code, Provenance
+from bench.records.parts import CodeState, Provenance
 
 PACKAGES = {
     "torch": "torch",
@@ -72,14 +72,14 @@ def versions() -> dict[str, str]:
 
 
 @cache
-def code_state() -> Code:
+def code_state() -> CodeState:
     """Commit and whether files differ from it, where the code runs from a git checkout; else empty."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
-        return Code()
+        return CodeState()
     commit = _git(root, "rev-parse", "HEAD")
     changes = _git(root, "status", "--porcelain", "--untracked-files=no")
-    return Code(commit=commit, dirty=bool(changes)) if commit else Code()
+    return CodeState(commit=commit, dirty=bool(changes)) if commit else CodeState()
 
 
 def _git(root: Path, *arguments: str) -> str | None:

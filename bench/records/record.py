@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 
 from bench.records.cell import Cell
-from bench.records.parts import Accuracy, Column, Cost, Curve, Data, Noise, Provenance
+from bench.records.parts import Accuracy, Column, Cost, Curve, Data, Provenance, TrainingLabels
 
 SCHEMA = 1
 Status: TypeAlias = Literal["done", "diverged", "timeout", "out_of_memory", "failed", "skipped"]
@@ -39,7 +39,7 @@ class Record(BaseModel):
     status: Status
     reason: str | None = None
     cell: Cell
-    noise: Noise = Field(default_factory=Noise)
+    noise: TrainingLabels = Field(default_factory=TrainingLabels)
     data: Data = Field(default_factory=Data)
     curve: Curve = Field(default_factory=Curve)
     accuracy: Accuracy = Field(default_factory=Accuracy)

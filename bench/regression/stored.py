@@ -96,7 +96,7 @@ def _stale(records: Iterable[Record], config: Config) -> list[str]:
 
 
 def _doubled(records: Sequence[Record]) -> list[str]:
-    """A line where several records are of one cell, since only one of them counts."""
+    """Report that several records are of one cell, since only one of them counts."""
     older = len(records) - len(newest(records))
     if not older:
         return []
@@ -107,7 +107,7 @@ def _doubled(records: Sequence[Record]) -> list[str]:
 
 
 def _labels(path: Path) -> dict[str, str]:
-    """Labels of the groups of a baseline, by identity; none where there is no whole one."""
+    """Read labels of the groups of a baseline, by identity; none where there is no whole one."""
     try:
         return {name: group.label for name, group in read_baseline(path).groups.items()}
     except BenchError:
@@ -115,14 +115,14 @@ def _labels(path: Path) -> dict[str, str]:
 
 
 def _lost(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """A line where a baseline that is replaced had groups that the new one has not."""
+    """Report groups of a replaced baseline that the new one lacks."""
     lost = [label for name, label in before.items() if name not in now]
     more = f" and {len(lost) - NAMED} more" if len(lost) > NAMED else ""
     return [f"no longer in the baseline, and so no longer guarded: {'; '.join(lost[:NAMED])}{more}."] if lost else []
 
 
 def _seeds(records: Iterable[Record]) -> str:
-    """How many seeds the groups have, with a word on what one alone is worth."""
+    """Describe how many seeds the groups have, and what one alone is worth."""
     counts = Counter(len(group.accuracy) for group in grouped(records).values() if group.accuracy)
     texts = " and ".join(f"{seeds} seed{'s' if seeds > 1 else ''}" for seeds in sorted(counts))
     return f"{texts} each" + ("; one seed alone says nothing of its noise" if 1 in counts else "")

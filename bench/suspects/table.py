@@ -25,7 +25,7 @@ NAMED = ("given", "proposed", "true")
 
 
 def named(ranking: SuspectRanking, source: LabelSetImages) -> pd.DataFrame:
-    """The ranking with names for numbers, and with the labels as they are written where somebody has."""
+    """Return the ranking with class names, and labels as users wrote them where they did."""
     name = ranking.labels.name
     names = (*ranking.labels.class_names, NONE_OF_THEM)  # a true label of -1 is the last
     written = _written(ranking.labels, source)
@@ -43,7 +43,7 @@ def named(ranking: SuspectRanking, source: LabelSetImages) -> pd.DataFrame:
 
 
 def csv(tables: Sequence[pd.DataFrame]) -> bytes:
-    """The tables below each other, with the columns that any of them has."""
+    """Join tables below each other, with the columns that any of them has."""
     columns = [column for column in COLUMNS if any(column in table for table in tables)]
     text = io.StringIO()
     pd.concat([table.reindex(columns=columns) for table in tables]).to_csv(
@@ -53,19 +53,19 @@ def csv(tables: Sequence[pd.DataFrame]) -> bytes:
 
 
 def _written(labels: LabelSet, source: LabelSetImages) -> tuple[str, ...]:
-    """The classes as they are written in folders or CSV, from the records, else the images; empty where nobody says."""
+    """Return the classes as written in folders or CSV, from records, else images; empty where nobody says."""
     recorded = (one.record.data.class_labels for one in labels.members)
     return tuple(next(filter(None, recorded), source.class_labels))
 
 
 def title(labels: LabelSet) -> str:
-    """Data set, noise, shots and seed of a set of labels, for people."""
+    """Describe a set of labels: data set, noise, shots and seed."""
     parts = [labels.dataset, noise_text(labels.noise, labels.name.rate), f"{labels.name.shots} shots"]
     return " · ".join(parts + ([] if labels.seed is None else [f"seed {labels.seed}"]))
 
 
 def stems(sets: Sequence[LabelSet]) -> list[str]:
-    """The start of the names of each set's sheets: plain for one set, else different ones."""
+    """Return prefixes of the sheets' file names: plain for one set, else different ones."""
     if len(sets) == 1:
         return [NAME]
     plain = [f"{NAME}-{re.sub(r'[^A-Za-z0-9.]+', '-', title(labels)).strip('-')}" for labels in sets]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.records.parts import Code
+from bench.records.parts import CodeState
 from bench.records.record import Record
 from bench.reports.names import REFERENCE, column_name, identifiable, noise_name, noise_order
 from bench.reports.tables.columns import as_dicts
@@ -74,7 +74,7 @@ def environments(records: Sequence[Record]) -> list[dict[str, Any]]:
     for record in records:
         known = record.provenance
         versions = ", ".join(f"{name} {number}" for name, number in known.versions.items())
-        code = known.code or Code()
+        code = known.code or CodeState()
         commit = (code.commit or "")[:12] + (" with changes" if code.dirty else "")
         counts[(commit, versions, *(str(getattr(known, name)) for name in MACHINE))] += 1
     names = ("commit", "versions", *MACHINE)

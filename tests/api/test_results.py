@@ -33,7 +33,7 @@ def test_one_row_per_cell_with_what_its_record_says(store: Store) -> None:
         told = (row["method"], row["noise"], row["rate"], row["seed"], row["status"])
         assert told == (one.cell.method, one.cell.noise, one.cell.rate, one.cell.seed, one.status)
         if one.status == "done":
-            assert row["last"] == pytest.approx(100 * float(one.accuracy["last"] or 0))
+            assert row["last"] == pytest.approx(100 * float(one.accuracy.last or 0))
     assert frame.loc[frame["status"] == "failed", "reason"].tolist() == ["it broke"]
     assert {"GCE-CoOp", "CoOp", "Zero-shot"} < {*frame["label"]}, "0.7, the default, is no part of a name"
 
@@ -44,7 +44,7 @@ def test_one_row_per_cell_and_epoch_with_what_its_record_says(store: Store) -> N
     records = {one.key: one for one in store.records() if one.cell.fold is None and one.status == "done"}
     assert {*curves["key"]} == {*records}
     for key, rows in curves.groupby("key"):
-        curve = records[str(key)].curve
+        curve = records[str(key)].curve.columns
         last = dict(zip(curve["epoch"], curve["test_accuracy"], strict=True))  # of an epoch that stands twice the last
         assert rows["epoch"].tolist() == sorted(last)
         assert rows["test_accuracy"].tolist() == pytest.approx([100 * float(v or 0) for v in last.values()])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import bench
-from bench.api import run as module
+from bench.api import training as module
 from bench.api.plugins import check_reach
 from bench.execution.execute import Request, Setup
 from bench.execution.plan import Plan

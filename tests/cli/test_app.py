@@ -175,7 +175,7 @@ def test_a_run_for_a_program(mishaps: dict[str, str], capsys: pytest.CaptureFixt
         failed = outcomes["digits · none · coop · seed 2"]
         assert (failed["status"], failed["reason"], failed["accuracy"]) == ("failed", "as ordered", None)
         done = outcomes["digits · none · coop · seed 1"]
-        assert (done["status"], done["accuracy"]) == ("done", Store("s").read(done["key"]).accuracy["last"])  # type: ignore[union-attr]
+        assert (done["status"], done["accuracy"]) == ("done", Store("s").read(done["key"]).accuracy.last)  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("front", [True, False])

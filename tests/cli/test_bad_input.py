@@ -88,7 +88,7 @@ def fails(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
         (["compare", "--store", "none", "--baseline", "none.json"], 'baseline "none.json" cannot be read'),
         (["compare"], "--baseline"),
         (["list", "method"], 'unknown kind "method"; did you mean "methods"?'),
-        (["list"], "Missing argument 'methods|noise|datasets|backbones|grids'."),
+        (["list"], "Missing argument 'methods|noise|datasets|backbones|losses|splits|grids'."),
         (["list", "methods", "--jsn"], "--jsn"),
         (["config", "--config", "none.toml"], "does not exist"),
     ],

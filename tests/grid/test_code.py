@@ -16,7 +16,7 @@ from bench.engine.resources import open_backbone
 from bench.grid import code
 from bench.grid.freshness import NOT_NOTED, stale_parts, told
 from bench.plugins import BACKBONES, METHODS
-from bench.records.parts import Code
+from bench.records.parts import CodeState
 from bench.registry import Row, load_plugin_file
 from tests.cells import make_cell
 from tests.reports.factory import cell, record
@@ -251,7 +251,7 @@ def test_records_of_other_code_and_of_code_that_was_not_noted_are_told() -> None
     same.provenance.sources = now
     other.provenance.sources = {**now, "method": "0" * 12, "noise": "1" * 12}
     engine.provenance.sources = {**now, "engine": "0" * 12}
-    unknown.provenance.code = Code(commit="abc", dirty=False)
+    unknown.provenance.code = CodeState(commit="abc", dirty=False)
     found = stale_parts([same, other, engine, unknown, synthetic], Library())
     assert found == {
         other.key: ("other code of method coop", "other code of noise none"),

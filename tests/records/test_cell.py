@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.engine.labellings import AXES
+from bench.engine.labellings import LABELLING_AXES
 from bench.grid.expand import BUDGET, FIXED
 from bench.records.cell import Cell, Role
 from bench.reports.html.columns import SAID_OTHERWISE, SET
@@ -21,5 +21,5 @@ def test_every_field_has_a_role_and_the_settings_have_every_field_that_one_can_s
 
 def test_what_readers_derive_covers_the_cell_in_the_order_of_its_fields() -> None:
     assert {*BUDGET, *FIXED, *Cell.fields_of(Role.AXIS)} == set(Cell.model_fields) - {"options", "subset"}
-    assert {*AXES, "validation"} == set(Cell.fields_of(Role.LABELS))
+    assert {*LABELLING_AXES, "validation"} == set(Cell.fields_of(Role.LABELS))
     assert [*SET] == [name for name in Cell.model_fields if name not in {*SAID_OTHERWISE, "options", "subset"}]

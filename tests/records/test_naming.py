@@ -298,4 +298,4 @@ def test_suspects_pool_records_that_do_not_say_their_code_with_those_that_do() -
     for one in old:
         one.provenance = Provenance()
     (one,) = label_sets([*old, *(made(s, 0.9) for s in SEEDS[2:])], outcomes)
-    assert (len(one.told), rank(one).table["methods"].max()) == (4, 1)
+    assert (len(one.members), rank(one).table["methods"].max()) == (4, 1)

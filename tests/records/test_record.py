@@ -25,7 +25,9 @@ FACTS: dict[str, Any] = {
 
 
 def test_the_published_schema_is_that_of_the_model() -> None:
-    assert SCHEMA.read_text(encoding="utf-8") == json_schema(), "python -m bench.records.json_schema writes it"
+    assert SCHEMA.read_text(encoding="utf-8") == json_schema(), (
+        "python -m bench.records.json_schema > docs/record.schema.json"
+    )
 
 
 def test_what_is_read_is_written_again_and_nothing_else() -> None:

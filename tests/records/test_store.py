@@ -13,7 +13,7 @@ import pytest
 from bench.contracts.noise import Foreign, NoisyLabels, Sampled
 from bench.errors import BenchError, text_of
 from bench.files import LocalFiles
-from bench.records.parts import Accuracy, Data, Noise
+from bench.records.parts import Accuracy, Data, TrainingLabels
 from bench.records.record import Record
 from bench.records.store import Store
 from tests.schedulers.fakes import VERSIONS, cell, record
@@ -346,8 +346,8 @@ def test_outcomes_that_are_not_of_the_record_are_named_and_left_out(store: Store
     assert f"{KEY}.safetensors holds no outcomes of this record ({name} " in store.problems[KEY]
 
 
-@pytest.mark.parametrize("told", [of_these().noise, Noise()])
-def test_outcomes_of_the_record_are_all_there(store: Store, told: Noise) -> None:
+@pytest.mark.parametrize("told", [of_these().noise, TrainingLabels()])
+def test_outcomes_of_the_record_are_all_there(store: Store, told: TrainingLabels) -> None:
     one = of_these(noise=told)
     store.publish(one, outcomes())
     assert store.outcomes_of([one])(KEY).keys() == outcomes().keys()

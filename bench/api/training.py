@@ -129,11 +129,11 @@ def _train(plan: Plan, config: Config, store: Store, request: Request, progress:
 
 
 def _silent(*_: object) -> None:
-    """Take in how far a run is and show nothing."""
+    """Display nothing of a run."""
 
 
 def _chosen(cells: str | Plan | Iterable[PlannedCell | Cell], options: Mapping[str, Any]) -> tuple[Grid, Config]:
-    """The cells to look at, under the name of a grid whose settings hold for them, and the settings."""
+    """Resolve the cells to look at, the grid whose settings hold for them, and the settings."""
     if isinstance(cells, str):
         config = laid_over(cells, options)
         return expand(config, cells), config
