@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from bench.cli.main import invoke
 from bench.contracts.objective import Split, loss_asks, split_asks
 from bench.data.library import Library
 from bench.errors import BenchError
@@ -23,9 +24,9 @@ from bench.methods.maple import MaPLe
 from bench.plugins import LOSSES, REGISTRIES, SPLITS
 from bench.records.cell import Cell
 from bench.records.naming import marks
+from bench.records.parts import Provenance
 from bench.registry import load_plugin_file
 from bench.testing import checks, fixtures
-from bench.testing.run import check_plugin
 from tests import ROOT
 from tests.cells import make_cell
 from tests.reports.factory import record
@@ -136,10 +137,10 @@ def test_code_of_a_loss_is_noted_beside_that_of_the_method_that_uses_it(mine: Pa
         kept.cache_clear()
     assert code.code_of(of(loss="squared"))["loss squared"] != own["loss squared"]
     made = record(of(loss="squared"))
-    noted = made.model_copy(update={"provenance": {"sources": own}})
+    noted = made.model_copy(update={"provenance": Provenance(sources=own)})
     assert "other code of loss squared" in other_code(noted)
-    again = made.model_copy(update={"provenance": {"sources": {**own, "loss squared": "a"}}})
-    without = made.model_copy(update={"provenance": {"sources": plain}})
+    again = made.model_copy(update={"provenance": Provenance(sources={**own, "loss squared": "a"})})
+    without = made.model_copy(update={"provenance": Provenance(sources=plain)})
     found = marks([noted, again, without], "method", lambda _: "coop")
     assert [list(one) for one in found] == [["loss squared code"], ["loss squared code"], []]
 
@@ -166,7 +167,7 @@ def test_bench_test_takes_a_file_of_losses(tmp_path: Path, capsys: pytest.Captur
         "from bench.plugins import LOSSES\n"
         "LOSSES.register('bad', lambda logits, labels: (logits * float('nan')).sum(-1))\n"
     )
-    assert check_plugin(str(file)) == 1
+    assert invoke(["test", str(file)]) == 1
     assert "coop[loss=bad]" in capsys.readouterr().out
 
 

@@ -110,7 +110,7 @@ def test_what_visprompt_says_of_samples_changes_no_other_bit(
     monkeypatch.setattr(METHODS.get("visprompt"), "per_sample", Method.per_sample)
     silent, outcomes = run_cell("key", small("visprompt", options=options), settings)
     for entry in ("curve", "accuracy", "noise"):
-        assert json.dumps(getattr(record, entry)) == json.dumps(getattr(silent, entry)), entry
+        assert getattr(record, entry).model_dump_json() == getattr(silent, entry).model_dump_json(), entry
     assert all((sidecar[name] == outcomes[name]).all() for name in outcomes)
     told = record.diagnostics.keys() - silent.diagnostics.keys()
     assert told == {f"{name}_{end}" for name in ("gate", "context_shift") for end in ("clean", "mislabeled", "auroc")}

@@ -11,7 +11,9 @@ from bench.clip.tokens import END, ClassTokens, encode
 from bench.contracts.method import Method, Text, filled
 from bench.plugins import METHODS
 from bench.testing.fixtures import CLASSES, TEMPLATES, build, inputs_for, predictions
-from tests.testing.test_method_contract import CASES
+from tests.testing.test_method_contract import VARIANTS
+
+CASES = [(name, options) for name in METHODS for options in ({}, *VARIANTS.get(name, ()))]
 
 
 @pytest.mark.parametrize(("name", "options"), CASES, ids=lambda value: str(value).replace("'", ""))

@@ -51,8 +51,8 @@ def test_one_worker_is_a_process_of_its_own_and_goes_on(tmp_path: Path) -> None:
     assert outcomes[KEYS[1]] == ("failed", "the trial ended without a record", True)
     assert outcomes[KEYS[2]] == ("failed", "as ordered", False)
     assert outcomes[KEYS[3]] == outcomes[KEYS[4]] == ("done", None, False)
-    first, second = (record.provenance for record in Store(tmp_path).records(KEYS[3:5]))
-    assert first["pid"] == second["pid"]
+    first, second = (record.noise for record in Store(tmp_path).records(KEYS[3:5]))
+    assert first.pid == second.pid
 
 
 def test_whatever_ends_a_cell_costs_that_cell_alone(tmp_path: Path) -> None:
@@ -108,9 +108,9 @@ def test_ray_runs_its_packs_in_workers_of_the_same_kind(tmp_path: Path) -> None:
     reasons = [f"the worker {text} before it left a record" for text in how]
     assert [outcomes[key] for key in KEYS[3:5]] == [("failed", reason, True) for reason in reasons]
     assert [outcomes[key] for key in KEYS[5:8]] == [("done", None, False)] * 3
-    changed, *after = (record.provenance for record in Store(tmp_path).records(KEYS[5:8]))
-    assert changed["changed_state"] == ["working directory"]
-    assert changed["pid"] != after[0]["pid"] == after[1]["pid"]
+    changed, *after = Store(tmp_path).records(KEYS[5:8])
+    assert changed.provenance.changed_state == ["working directory"]
+    assert changed.noise.pid != after[0].noise.pid == after[1].noise.pid
 
 
 @pytest.mark.parametrize(("scheduler", "workers"), MANY)
