@@ -9,7 +9,7 @@ import warnings
 from bench import console, streams
 from bench.errors import BenchError
 from bench.registry import changed
-from bench.schedulers.supervision import supervised
+from bench.schedulers.signals import supervised
 
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130

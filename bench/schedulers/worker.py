@@ -20,7 +20,7 @@ from types import ModuleType
 from bench.errors import BenchError, escape
 from bench.records.record import Status
 from bench.schedulers.contract import Outcome, Pack
-from bench.schedulers.supervision import die_with, signal_text
+from bench.schedulers.signals import die_with, signal_text
 from bench.schedulers.work import ONE_THREAD, Work, end_copy
 
 POLL_SECONDS = 0.25

@@ -39,7 +39,7 @@ def command():
 def start(command: str, before: str = "") -> subprocess.Popen[str]:
     """A process that runs a `command()` under supervision, as the leader of a group of its own."""
     program = (
-        f"import atexit, ctypes, os, signal, sys, time\nfrom bench.schedulers.supervision import supervised\n{before}\n"
+        f"import atexit, ctypes, os, signal, sys, time\nfrom bench.schedulers.signals import supervised\n{before}\n"
     )
     return subprocess.Popen(
         [sys.executable, "-c", f"{program}{command}\nsys.exit(supervised(command))"],
