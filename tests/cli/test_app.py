@@ -314,7 +314,7 @@ def test_local_processes_order_and_resumption_change_no_bit_of_the_real_trial() 
     assert (len(one), one.keys()) == (8, two.keys())
     for key in one:
         for part in ("curve", "accuracy", "noise"):
-            assert json.dumps(getattr(one[key], part)) == json.dumps(getattr(two[key], part)), (
+            assert getattr(one[key], part).model_dump_json() == getattr(two[key], part).model_dump_json(), (
                 one[key].cell.label(),
                 part,
             )
