@@ -29,8 +29,10 @@ print(accuracy.round(1))
 
 curves = results.curves()
 memorized = curves[curves["rate"] == 0.5].groupby(["epoch", "label"])["memorized"].mean().unstack("label")
+memorized = memorized.ffill()  # what is not trained has one epoch, and stays as it is
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.5), layout="constrained")
-accuracy.plot(ax=left, marker="o", xlabel="noise rate", ylabel="test accuracy (%)")
-memorized.plot(ax=right, xlabel="epoch", ylabel="wrong labels memorized (%), rate 0.5")
+accuracy.plot(ax=left, marker="o", legend=False, xlabel="noise rate", ylabel="test accuracy (%)")
+memorized.plot(ax=right, legend=False, xlabel="epoch", ylabel="wrong labels memorized (%), rate 0.5")
+figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3)
 figure.savefig("noise.png", dpi=150)
