@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from bench import dataset_name
 from bench.clip.backbone import Backbone
 from bench.contracts.dataset import SPLITS, Dataset, SplitName
-from bench.contracts.method import Inputs, Method
+from bench.contracts.method import Inputs, Method, Needs
 from bench.contracts.noise import NoisyLabels, Sampled
 from bench.engine.audit import Audit
 from bench.engine.checkpoint import NotKept, SetupInputs, context_of, keep
@@ -121,6 +121,15 @@ def _one_line(error: Exception) -> str:
     return text_of(error) if isinstance(error, BenchError) else described(error)
 
 
+def _oracle(cell: Cell, needs: Needs) -> list[str]:
+    """List the facts that a run is given and a user would not have."""
+    return [
+        *needs.oracle,
+        *(["clean_subset"] if cell.subset == "clean" else []),
+        *(["clean_validation"] if cell.validation == "clean" and needs.validation else []),
+    ]
+
+
 class Run:
     """State of one cell while it runs. What is known when it fails goes into the record."""
 
@@ -172,11 +181,7 @@ class Run:
         method_class = METHODS.get(cell.method)
         options = method_class.Options(**cell.options)
         needs = method_class.needs(options)
-        self.oracle = [
-            *needs.oracle,
-            *(["clean_subset"] if cell.subset == "clean" else []),
-            *(["clean_validation"] if cell.validation == "clean" and needs.validation else []),
-        ]
+        self.oracle = _oracle(cell, needs)
         if "noise_rate" in needs.oracle and not train.noisy.truth:
             raise Skipped("the method is told the noise rate, which is unknown here")
         put_back()  # what a plugin has changed so far, for features are shared by all cells
