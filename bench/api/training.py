@@ -11,7 +11,7 @@ from bench.api.plugins import Files, check_reach, import_plugins
 from bench.api.results import Place, Results, opened
 from bench.data.library import Library
 from bench.errors import BenchError
-from bench.execution.execute import Request, execute_plan, make_ready, set_up
+from bench.execution.execute import Request, execute_plan, left_out, make_ready, set_up
 from bench.execution.plan import Plan, make_plan
 from bench.execution.progress import shown
 from bench.grid.expand import Grid, PlannedCell, expand
@@ -120,7 +120,7 @@ def _train(plan: Plan, config: Config, store: Store, request: Request, progress:
         make_ready(plan, config, setup, request, _silent)
         execute_plan(plan, store, config, setup, request, _silent)
         return
-    for text in (*plan.grid.notes, *plan.problems, *told(plan.stale, request.rerun)):
+    for text in (*plan.grid.notes, *plan.problems, *told(plan.stale, request.rerun), *left_out(plan, config)):
         console.warn(text)
     with console.amount("image features", "images") as report:
         make_ready(plan, config, setup, request, report)
