@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
-import subprocess
 import sys
 
 import pytest
@@ -14,6 +12,7 @@ from hypothesis import strategies as st
 from bench import console
 from bench.layout import LONGEST_CELL, fact_lines, table_lines, width, wrapped
 from tests import ROOT
+from tests.terminal import on_terminal
 
 COLUMNS = ["dataset", "noise", "method", "seeds", "accuracy %", "memorized %", "seconds", "unfinished"]
 ROWS = [
@@ -99,20 +98,11 @@ def test_facts_hang_beside_their_names() -> None:
 def test_a_verb_on_a_terminal_cuts_no_name(size: str) -> None:
     from bench.plugins import METHODS
 
-    leader, follower = pty.openpty()
     program = "from bench.cli.main import main; main()"
     root = str(ROOT)
     environment = {**os.environ, "PYTHONPATH": root, "TERM": "xterm", "COLUMNS": size}
-    process = subprocess.Popen([sys.executable, "-c", program, "list", "methods"], stdout=follower, env=environment)
-    os.close(follower)
-    shown = b""
-    try:
-        while part := os.read(leader, 4096):
-            shown += part
-    except OSError:  # the other side is closed
-        pass
-    os.close(leader)
-    assert process.wait() == 0
+    code, shown = on_terminal([sys.executable, "-c", program, "list", "methods"], environment)
+    assert code == 0
     lines = shown.decode().splitlines()
     assert max(map(len, lines)) <= int(size)
     assert {line.split(" ")[0] for line in lines} >= set(METHODS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ from bench.records.store import Store
 from bench.streams import EXIT_CLOSED, HANDLER, Output, _replacement
 from tests import ROOT
 from tests.reports.factory import cell, record
+from tests.terminal import on_terminal
 
 BENCH = [sys.executable, "-c", "from bench.cli.main import main; main()"]
 FAKE = (  # a run whose trials are replaced
@@ -111,19 +111,10 @@ def test_a_run_says_all_it_has_to_say_in_ascii(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize(("term", "bar"), [("xterm", True), ("dumb", False)])
 def test_a_terminal_that_has_ascii_alone(term: str, bar: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    leader, follower = pty.openpty()
     environment = {**os.environ, "PYTHONIOENCODING": "ascii", "TERM": term, "COLUMNS": "60", "NO_COLOR": "1"}
     command = [sys.executable, "-c", FAKE, *RUN, "--workers", "1"]
-    process = subprocess.Popen(command, stdout=follower, stderr=follower, env=environment)
-    os.close(follower)
-    shown = b""
-    try:
-        while part := os.read(leader, 4096):
-            shown += part
-    except OSError:  # the other side is closed
-        pass
-    os.close(leader)
-    assert process.wait() == 4
+    code, shown = on_terminal(command, environment, errors=True)
+    assert code == 4
     assert shown.isascii()
     assert b"Traceback" not in shown
     assert (b"\x1b[" in shown) == bar

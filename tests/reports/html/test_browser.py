@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.reports.factory import cell, grid, record
-from tests.reports.html.browser import Browser, Page, expect, focus, launched, needs_chromium, opened
+from tests.reports.html.browser import Browser, Page, expect, focus, needs_chromium, opened
 from tests.reports.html.pages import made
 
 pytestmark = needs_chromium
@@ -27,18 +26,6 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "report.html"
     path.write_text(made(RECORDS), encoding="utf-8")
     return path
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with launched() as found:
-        yield found
-
-
-@pytest.fixture
-def tab(browser: Browser, path: Path) -> Iterator[Page]:
-    with opened(browser, path) as page:
-        yield page
 
 
 def column(tab: Page, number: int) -> list[list[float]]:

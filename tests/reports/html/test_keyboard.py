@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from bench.reports.html.page import html_page
 from bench.reports.statistics.friedman import FEWEST
 from bench.reports.tables.accuracy import accuracy_tables
 from tests.reports.factory import GRID, cell, grid, record
-from tests.reports.html.browser import Browser, Page, expect, focus, launched, needs_chromium, opened, press, tree
+from tests.reports.html.browser import Browser, Page, expect, focus, needs_chromium, opened, press, tree
 from tests.reports.html.pages import DEFAULTS, made
 
 pytestmark = needs_chromium
@@ -32,18 +31,6 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "report.html"
     path.write_text(made(RECORDS), encoding="utf-8")
     return path
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with launched() as found:
-        yield found
-
-
-@pytest.fixture
-def tab(browser: Browser, path: Path) -> Iterator[Page]:
-    with opened(browser, path) as page:
-        yield page
 
 
 def shown(tab: Page) -> list[str]:
