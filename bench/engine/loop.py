@@ -294,8 +294,8 @@ def check_time(deadline: float | None, when: str) -> None:
 def _batches(phase: Phase, size: int, order: Stream, drop_last: bool) -> Iterator[NDArray[np.int64]]:
     """Yield positions of each step, -1 on padding.
 
-    Shape [size], or [2·size] for a paired cycle (group 0 first, then group 1). With `drop_last` the last batch of a pass
-    is left out where it is not full, unless it is the only one: as the loader of Dassl does, which CoOp builds on.
+    Shape [size], or [2·size] for a paired cycle (group 0 first, then group 1). With `drop_last` the last batch of a
+    pass is left out where it is not full, unless it is the only one: as the loader of Dassl does, which CoOp builds on.
     """
     group = phase.group.cpu().numpy()
     if phase.policy == "single":
