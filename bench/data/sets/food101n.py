@@ -26,10 +26,10 @@ class Food101N(Indexed):
     """310,009 web images of Food-101's classes, about a fifth mislabelled. The true labels are unknown.
 
     Training and validation images (90/10 per class of what is labelled so) are Food-101N's own, with the labels as they
-    stand; the test images are Food-101's in the same mode: CoOp's split (`coop`) or the official one (`tv`, JoAPR's). In
-    mode `nlprompt` shots for training and for validation are drawn from all images, because that paper's code draws from
-    all and has no validation set; the test images are CoOp's. Food-101 lies under `food-101` beside this
-    data set's folder or in the default place, and nothing of one is ever stored under the other.
+    stand; the test images are Food-101's in the same mode: CoOp's split (`coop`) or the official one (`tv`, JoAPR's).
+    In mode `nlprompt` shots for training and for validation are drawn from all images, because that paper's code draws
+    from all and has no validation set; the test images are CoOp's. Food-101 lies under `food-101` beside this data
+    set's folder or in the default place, and nothing of one is ever stored under the other.
     """
 
     name = "food101n"
