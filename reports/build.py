@@ -19,7 +19,7 @@ from bench.reports.document import Supplement, Table
 from bench.reports.figures.canvas import Outcomes
 from bench.reports.figures.kinds import MOST, Drawn, draw
 from bench.reports.frame import Defaults, curves, tidy, written
-from bench.reports.front_page import front_page, unfinished
+from bench.reports.front_page import front_page_of, unfinished
 from bench.reports.html.page import html_page
 from bench.reports.names import AS_IS, UNCHANGED
 from bench.reports.output.latex import escape_latex, latex_table
@@ -40,8 +40,12 @@ SHOWN = r"""\newcommand{\shown}[1]{\sbox0{\includegraphics{#1}}%
   \ifdim\wd0>\linewidth\includegraphics[width=\linewidth]{#1}\else\usebox0\fi}"""
 
 
-def build(
-    store_root: str | Store, out: Path, formats: frozenset[str] = FORMATS, published: bool = False, figures: int = MOST
+def build_from_store(
+    store_root: str | Store,
+    out: Path,
+    formats: frozenset[str] = FORMATS,
+    published: bool = False,
+    figures: int | None = None,
 ) -> list[Path]:
     """Write the report of a store.
 
@@ -50,7 +54,7 @@ def build(
         out: the report's folder; files of an earlier report in it that are no longer made are removed, others stay.
         formats: of the tables, and "html" for the page, among `FORMATS`; figures and `report.md` are always written.
         published: whether published numbers are set beside the records.
-        figures: about how many are drawn at most; none of 0.
+        figures: about how many are drawn at most, `MOST` of None.
 
     Returns:
         The files written, `report.md` first.
@@ -63,7 +67,7 @@ def build(
     store = store_root if isinstance(store_root, Store) else Store(store_root)
     records = list(store.records())
     outcomes = store.outcomes_of(records)
-    for record in records if figures else ():  # here, since figures are drawn by other processes
+    for record in records if figures != 0 else ():  # here, since figures are drawn by other processes
         outcomes(record.key)
     problems = list(store.problems.values())
     return build_report(
@@ -82,7 +86,7 @@ def build_report(
     problems: Sequence[str] = (),
     published: bool = False,
     outcomes: Outcomes | None = None,
-    figures: int = MOST,
+    figures: int | None = None,
 ) -> list[Path]:
     """Write the report of records at hand.
 
@@ -93,12 +97,13 @@ def build_report(
         defaults: the methods' default options, which labels leave out; None asks the registry of methods.
 
     Raises:
-        BenchError: as in `build`.
+        BenchError: as in `build_from_store`.
     """
     if unknown := sorted(formats - FORMATS):
         raise BenchError(f'unknown table format "{unknown[0]}"; expected {", ".join(sorted(FORMATS))}.')
-    if figures < 0:
-        raise BenchError(f"{figures} figures cannot be drawn; give --figures 0 for none, or how many at most.")
+    most = MOST if figures is None else figures
+    if most < 0:
+        raise BenchError(f"{most} figures cannot be drawn; give --figures 0 for none, or how many at most.")
     if not records:
         raise BenchError(f'no record in "{where}", so there is nothing to report; run `bench run` first.')
     if all(record.cell.fold for record in records):
@@ -114,7 +119,7 @@ def build_report(
             f'report "{out}" cannot be written: {error.strerror}; give --out a writable folder.'
         ) from error
     try:
-        _write(records, frame, fresh, formats, problems, extra, outcomes, figures)
+        _write(records, frame, fresh, formats, problems, extra, outcomes, most)
         return _swap(fresh, out)
     except OSError as error:
         raise BenchError(
@@ -125,7 +130,7 @@ def build_report(
 
 
 def option_defaults(methods: set[str]) -> Defaults:
-    """Look up the default options of the registered methods among `methods`."""
+    """Collect the default options of the registered methods among `methods`."""
     from bench.grid.options import defaults
 
     return {name: defaults(name) for name in sorted(methods)}
@@ -165,7 +170,7 @@ def _write(
         _text(folder / "report.tex", _driver(tables, figures))
     if "csv" in formats:
         _data(frame, folder / "tables", extra)
-    front = front_page(frame, tables, figures, extra.chapters, problems=problems, formats=formats, left_out=left_out)
+    front = front_page_of(frame, tables, figures, extra.chapters, problems=problems, formats=formats, left_out=left_out)
     if "html" in formats:
         _text(folder / "report.html", html_page(frame, records, front))
     _text(folder / "report.md", markdown_report(front))
@@ -192,7 +197,7 @@ def _data(frame: pd.DataFrame, folder: Path, extra: Supplement) -> None:
 
 
 def _measures(rows: pd.DataFrame, measures: Iterable[str]) -> pd.DataFrame:
-    """Stack measures on training samples; empty where no row is given."""
+    """Stack summaries of measures on training samples; empty where no row is given."""
     return pd.concat([summarize(rows, m).assign(measure=m) for m in measures if len(rows)] or [rows], ignore_index=True)
 
 

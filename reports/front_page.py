@@ -95,7 +95,7 @@ class FrontPage:
     files: tuple[Words, ...]
 
 
-def front_page(
+def front_page_of(
     frame: pd.DataFrame,
     tables: Sequence[Table],
     figures: Sequence[Drawn] = (),
@@ -159,7 +159,7 @@ def _lead(frame: pd.DataFrame) -> str:
 
 
 def _reading(frame: pd.DataFrame) -> Words:
-    """Say how to read the numbers; nothing of memorization where none can be measured."""
+    """Explain how to read the numbers; nothing of memorization where none can be measured."""
     test = _ACCURACY if frame["test_truth"].any() else _TEST
     return in_pieces("\n".join([test, *([_MEMORIZED] if frame["truth"].any() else []), _SPREAD]))
 
@@ -171,7 +171,7 @@ def _setting(name: str, part: pd.DataFrame, tables: Sequence[Table], figures: Se
 
 
 def _remarks(part: pd.DataFrame) -> Iterator[str]:
-    """Say what cannot be measured on the data of a setting, and how its splits came about."""
+    """Explain what cannot be measured on the data of a setting, and how its splits came about."""
     right = bool(part["test_truth"].all())
     if not truth_known(part):
         yield _UNKNOWN.format(test="accuracy on the test set" if right else "agreement with the given test labels")
@@ -192,7 +192,7 @@ def _unfinished_rows(missing: pd.DataFrame) -> Iterator[UnfinishedRow]:
 
 
 def _files(formats: frozenset[str], left_out: Sequence[str], figures: int) -> Iterator[Words]:
-    """Say where the other forms of the same numbers lie, and which figures are not there."""
+    """List the other forms of the same numbers, and which figures are not there."""
     if figures:
         yield in_pieces("`figures/`: every figure as PDF, SVG and PNG, and the data behind it as CSV.")
     yield from ((f"{text}.",) for text in left_out)

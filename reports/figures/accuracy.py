@@ -24,7 +24,7 @@ SPREAD = "bars: ± sample standard deviation"
 
 @dataclass(frozen=True)
 class _Measure:
-    """What stands against the rate: its name in the data, the axis, the numbers, and whether the axis begins at 0."""
+    """What stands against the rate: name in the data, axis, numbers, and whether the axis begins at 0."""
 
     name: str
     axis: str
@@ -33,7 +33,7 @@ class _Measure:
 
 
 def overview(scope: Scope) -> Iterator[Drawn]:
-    """Accuracy against rate, and beside it what is memorized over epochs at one rate, 50 % symmetric if it is there."""
+    """Draw accuracy against rate, beside memorization over epochs at one rate (symmetric 50 % if present)."""
     columns, looks = scope.columns("memorized"), scope.looks
     if not columns:
         return
@@ -64,14 +64,14 @@ def overview(scope: Scope) -> Iterator[Drawn]:
 
 
 def accuracy_figures(scope: Scope) -> Iterator[Drawn]:
-    """Accuracy against the noise rate, one panel per noise kind; kinds without rates beside each other in one."""
+    """Draw accuracy against the noise rate, one panel per kind; kinds without rates share one."""
     measure = _Measure("accuracy", f"{scope.measure} (%)", scope.summary)
     words = f". {scope.measure} after the last epoch against {{against}}; {SPREAD}. {{seeds}}."
     yield from _against(scope, "accuracy", [measure], words, across=2, most=6)
 
 
 def gap(scope: Scope) -> Iterator[Drawn]:
-    """What the number after the last epoch hides: what the best epoch had more, and how well it is calibrated.
+    """Draw what the last epoch loses against the best one, and the calibration error after it.
 
     Calibration needs right test labels; the gap leaves zero-shot out, which has one epoch.
     """
@@ -94,7 +94,7 @@ def gap(scope: Scope) -> Iterator[Drawn]:
 def _against(
     scope: Scope, name: str, measures: Sequence[_Measure], words: str, *, across: int, most: int
 ) -> Iterator[Drawn]:
-    """Figures of at most `most` panels a measure, `across` beside each other."""
+    """Draw figures of at most `most` panels a measure, `across` beside each other."""
     rated, fixed = kinds_of(measures[0].summary)
     panels = [[kind] for kind in rated] + ([fixed] if fixed else [])
     parts = evenly(panels, most)
@@ -108,7 +108,7 @@ def _against(
 def _grid(
     scope: Scope, measures: Sequence[_Measure], kinds: Sequence[list[str]], rated: Sequence[str], across: int
 ) -> tuple[Figure, list[pd.DataFrame]]:
-    """Panels of kinds; several measures stand below each other."""
+    """Draw panels of kinds; several measures stand below each other."""
     columns = min(len(kinds), across)
     bands = math.ceil(len(kinds) / columns) * len(measures)
     many = max(len(kind) for kind in kinds) > COLUMN_KINDS
@@ -149,14 +149,14 @@ def _one(axes: Axes, scope: Scope, measure: _Measure, kinds: list[str], rated: b
 
 
 def _panel(summary: pd.DataFrame, kind: str) -> pd.DataFrame:
-    """One noise kind with the cells without noise as its rate 0, rates in percent."""
+    """Select one noise kind, with the cells without noise as its rate 0; rates in percent."""
     rows = summary[summary["noise"].isin([kind, *UNCHANGED])]
     columns = rows[["section", "method", "label", "n", "mean", "sd"]]
     return columns.assign(noise=kind, rate_percent=rows["rate"] * 100).reset_index(drop=True)
 
 
 def _fixed(summary: pd.DataFrame, kinds: Sequence[str]) -> pd.DataFrame:
-    """Kinds without rates and the cells without noise, in the order of their names."""
+    """Select kinds without rates and the cells without noise, in the order of their names."""
     names = [*UNCHANGED, *kinds]
     rows = summary[summary["noise"].isin(names)]
     columns = rows[["section", "method", "label", "noise", "n", "mean", "sd"]]

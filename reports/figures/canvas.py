@@ -1,4 +1,4 @@
-"""What figures share: their files, the rows of a setting that they are drawn from, and how panels are laid out."""
+"""Shared by all figures: the rows they are drawn from, the layout of panels, and their files."""
 
 from __future__ import annotations
 
@@ -76,18 +76,18 @@ class Scope:
         return summarize(self.rows)
 
     def has(self, quantity: str) -> bool:
-        """Whether a curve has a number."""
+        """Return whether a curve has a number."""
         return bool((self.levels["quantity"] == quantity).any())
 
     def at(self, quantity: str, column: Column) -> pd.DataFrame:
-        """A quantity over epochs, at one kind of noise and rate."""
+        """Return a quantity over epochs, at one kind of noise and rate."""
         kind, rate = column
         levels = self.levels
         mask = (levels["quantity"] == quantity) & (levels["noise"] == kind) & (levels["rate"] == rate)
         return levels[mask].reset_index(drop=True)
 
     def columns(self, quantity: str) -> list[Column]:
-        """Noise kinds and rates in which a quantity has numbers, in order."""
+        """List the noise kinds and rates in which a quantity has numbers, in order."""
         found = self.levels.loc[self.levels["quantity"] == quantity, ["noise", "rate"]].drop_duplicates()
         kinds = noise_order(str(kind) for kind in found["noise"])
         pairs = {(str(k), float(r)) for k, r in zip(found["noise"], found["rate"], strict=True)}
@@ -111,7 +111,7 @@ def levels_of(curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def seeds_text(counts: pd.Series[int]) -> str:
-    """How many seeds stand behind the means of a figure, and what their spread is.
+    """Describe how many seeds are behind the means of a figure.
 
     >>> seeds_text(pd.Series([3, 3, 2]))
     'Means over 2 to 3 seeds'
@@ -126,7 +126,7 @@ def seeds_text(counts: pd.Series[int]) -> str:
 
 
 def kinds_of(summary: pd.DataFrame) -> tuple[list[str], list[str]]:
-    """The kinds of noise that have numbers, in order: those with rates, and those without."""
+    """List the kinds of noise that have numbers, in order: those with rates, and those without."""
     known = summary[summary["n"] > 0]
     kinds = [k for k in noise_order(str(k) for k in known["noise"]) if k not in UNCHANGED]
     rated = set(known.loc[known["rate"] > 0, "noise"])
@@ -134,8 +134,10 @@ def kinds_of(summary: pd.DataFrame) -> tuple[list[str], list[str]]:
 
 
 def chosen(columns: Sequence[Column]) -> Column:
-    """Choose a representative noise setting: symmetric 50 % if present, otherwise the rate nearest to 50 % of the first
-    kind that has rates, the lower of equals, else the first column.
+    """Choose a representative noise setting.
+
+    Symmetric 50 % if present, otherwise the rate nearest to 50 % of the first kind that has rates, the lower of equals,
+    else the first column.
     """
     if ("symmetric", 0.5) in columns:
         return "symmetric", 0.5
@@ -144,13 +146,14 @@ def chosen(columns: Sequence[Column]) -> Column:
 
 
 def nearest(columns: Sequence[Column], kind: str) -> Column:
-    """The rate of a kind that is nearest to 50 %."""
+    """Find the rate of a kind that is nearest to 50 %."""
     return min((c for c in columns if c[0] == kind), key=lambda column: (abs(column[1] - 0.5), column[1]))
 
 
 def one_of_each(columns: Sequence[Column], most: int) -> list[Column]:
-    """Of each kind the rate nearest to 50 %; where the kinds are more than `most` the one that stands for all and the
-    next.
+    """Choose of each kind the rate nearest to 50 %.
+
+    Where the kinds are more than `most`: the representative one (`chosen`) and the next ones.
     """
     found = [nearest(columns, kind) for kind in dict.fromkeys(kind for kind, _ in columns)]
     if len(found) > most:
@@ -160,20 +163,21 @@ def one_of_each(columns: Sequence[Column], most: int) -> list[Column]:
 
 
 def title(axes: Axes, text: str, panels: int, width: float = TEXT_WIDTH) -> None:
-    """A title broken into lines that fit a panel, of which `panels` stand beside each other in `width` inches."""
+    """Set a title in lines that fit one of `panels` panels beside each other in `width` inches."""
     room = int((width - 0.5) / panels / CHARACTER)
     whole = text.replace(" %", "\u00a0%")
     axes.set_title("\n".join(textwrap.wrap(whole, max(room, 10), break_long_words=False)) or text)
 
 
 def small(text: str) -> str:
-    """The text with a small first letter."""
+    """Convert the first letter to lower case."""
     return text[:1].lower() + text[1:]
 
 
 def parts_of(groups: Sequence[Sequence[Column]], most: int) -> Iterator[list[Column]]:
-    """Columns in the fewest parts of at most `most`, as even as that allows: groups stay together where they can, and a
-    larger one is cut evenly.
+    """Split columns into the fewest parts of at most `most`, as even as possible.
+
+    Groups stay together where they can, and a larger one is cut evenly.
     """
     pieces = [piece for group in groups for piece in evenly(list(group), most)]
     full = _filled(pieces, most)
@@ -185,7 +189,7 @@ def parts_of(groups: Sequence[Sequence[Column]], most: int) -> Iterator[list[Col
 
 
 def _filled(pieces: Sequence[list[Column]], size: int) -> list[list[Column]]:
-    """Pieces in order, a part begun where the next does not fit into `size`."""
+    """Join pieces in order; a part begins where the next piece does not fit into `size`."""
     parts: list[list[Column]] = []
     for piece in pieces:
         if parts and len(parts[-1]) + len(piece) <= size:
@@ -196,7 +200,7 @@ def _filled(pieces: Sequence[list[Column]], size: int) -> list[list[Column]]:
 
 
 def save(figure: Figure, data: pd.DataFrame, name: str, caption: str, setting: str, folder: Path) -> Drawn:
-    """Write a figure as PDF, SVG and PNG with its data as CSV; `name` begins with the figure's kind and a hyphen."""
+    """Write a figure in each of `FORMATS` and its data as CSV; `name` begins with its kind and a hyphen."""
     _lay_out(figure)
     files = [folder / f"{name}.{suffix}" for suffix in FORMATS]
     for path, metadata in zip(files, FORMATS.values(), strict=True):
@@ -222,7 +226,7 @@ def _lay_out(figure: Figure) -> None:
 
 
 def _write(figure: Figure, path: Path, metadata: dict[str, Any]) -> None:
-    """One format. Not by `savefig`, which draws everything once more to find the layout."""
+    """Write one format; not by `savefig`, which draws everything once more to find the layout."""
     canvas: Any  # none of matplotlib's canvases has types for its formats
     match path.suffix:
         case ".pdf":

@@ -52,7 +52,7 @@ class Tile:
 
 
 def draw_sheets(tiles: Sequence[Tile], title: str) -> dict[str, bytes]:
-    """The pages of a contact sheet.
+    """Draw the pages of a contact sheet.
 
     Args:
         tiles: in the order of their ranks, at least one.
@@ -132,7 +132,7 @@ def _draw(axes: Axes, tile: Tile, left: float, top: float) -> None:
 
 
 def _thumbnail(image: Image.Image) -> tuple[Image.Image, str]:
-    """In colour, at most `PIXELS` on the longer side, and how matplotlib enlarges it: a small one stays as it is."""
+    """Reduce an image to at most `PIXELS` on the longer side; also how matplotlib enlarges it."""
     copy = in_colour(image)
     if max(copy.size) <= PIXELS:
         return copy, "nearest"

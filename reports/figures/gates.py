@@ -1,6 +1,4 @@
-"""How much of the image reaches the prompt: the gates of VisPrompt over epochs, a line for each column of noise; and
-whether they tell mislabeled samples from correctly labeled ones.
-"""
+"""Draws VisPrompt's gates over epochs, and whether they tell mislabeled samples from correctly labeled ones."""
 
 from __future__ import annotations
 
@@ -10,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.reports.document import Drawn
-from bench.reports.figures.by_truth import ROWS, Number, by_truth_figures
+from bench.reports.figures.by_truth import ROWS, SampleQuantity, by_truth_figures
 from bench.reports.figures.canvas import Scope, seeds_text
 from bench.reports.figures.curves import thinned
 from bench.reports.figures.panels import epochs_axis, legend, legend_height, line_panel
@@ -25,8 +23,8 @@ QUANTITIES = {
     "image_share": "Share of the image\nin the context",
 }
 BY_TRUTH = (
-    Number("gate", "Gate", "the gate", "-by_truth"),
-    Number(
+    SampleQuantity("gate", "Gate", "the gate", "-by_truth"),
+    SampleQuantity(
         "context_shift",
         "Shift of context",
         "how far the context is moved (root mean square, over that of the learned context)",
@@ -36,14 +34,14 @@ BY_TRUTH = (
 
 
 def gate_figures(scope: Scope) -> Iterator[Drawn]:
-    """How much of the image reaches the prompt, and whether that differs between clean and mislabeled samples."""
+    """Draw how much of the image reaches the prompt, and how that differs with the label's truth."""
     yield from _reach(scope)
     for number in BY_TRUTH:
         yield from by_truth_figures(scope, number)
 
 
 def _reach(scope: Scope) -> Iterator[Drawn]:
-    """Mean and spread of the gate and the image's share of the context; a row for each variant, the first three."""
+    """Draw mean and spread of the gate and the image's share of the context, for the first three variants."""
     levels = scope.levels
     gated = set(levels.loc[levels["quantity"] == "gate_mean", "label"])
     labels = [label for label in scope.looks if label in gated]

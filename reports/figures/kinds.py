@@ -103,7 +103,7 @@ def _make(kind: str, scope: Scope) -> list[Drawn]:
 
 
 def _told(left: Sequence[tuple[str, Scope]], most: int) -> list[str]:
-    """A line for each kind of figure that was left."""
+    """List a line for each kind of figure that was not drawn."""
     why = f"a report has about {most} figures at most unless --figures asks for more"
     settings: dict[str, dict[str, None]] = {}
     for kind, scope in left:
@@ -112,7 +112,7 @@ def _told(left: Sequence[tuple[str, Scope]], most: int) -> list[str]:
 
 
 def _wanted(kind: str, scope: Scope) -> bool:
-    """Whether a kind of figure can be drawn of some rows at all."""
+    """Return whether a kind of figure can be drawn of some rows at all."""
     if kind in SHOWS and not scope.has(SHOWS[kind]):
         return False
     return kind not in (WITHOUT_TRUTH if truth_known(scope.part) else NEEDS_TRUTH)
@@ -128,7 +128,7 @@ def _scopes(frame: pd.DataFrame, curves: pd.DataFrame, folder: Path, outcomes: O
 
 
 def _families(part: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
-    """File suffix, words of the caption and rows of each figure.
+    """Split rows into figures: file suffix, words of the caption, and rows.
 
     All rows where they are few, else family by family beside the references; of a family that is still too large, the
     methods as they are, and then those that have variants with their variants.

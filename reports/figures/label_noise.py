@@ -93,7 +93,7 @@ def _figures(combinations: Sequence[Combination], folder: Path) -> Iterator[Draw
 
 
 def _combination(one: Combination, name: str, folder: Path) -> Drawn:
-    """Confusion matrix and beside it the share of wrong labels of each class; counts alone where truth is unknown."""
+    """Draw the confusion matrix and wrong labels by class; counts alone where the truth is unknown."""
     cell, data = one.cell, _data(one)
     setting = f"{dataset_name.shown(cell.dataset)}, {cell.shots} shots, seed {cell.seed}"
     title = f"{noise_name(_short(cell.noise))}{f' {percent(cell.rate)}' if cell.rate else ''}: {setting}"
@@ -170,7 +170,7 @@ def _observed(axes: Axes, one: Combination) -> None:
 
 
 def _bars(axes: Axes, values: Sequence[float] | NDArray[np.int64]) -> None:
-    """A bar per class; many classes are one outline, which is drawn sooner."""
+    """Draw a bar per class; many classes are one outline, which is drawn sooner."""
     if len(values) <= NAMED + 1:
         axes.barh(range(len(values)), values, height=0.8, color=BLUE, linewidth=0)
     else:
@@ -178,7 +178,7 @@ def _bars(axes: Axes, values: Sequence[float] | NDArray[np.int64]) -> None:
 
 
 def _class_ticks(axes: Axes, one: Combination, rows: int, columns: bool = True) -> None:
-    """Names where there are few classes, else numbers."""
+    """Label the axes by class names where there are few, else by numbers."""
     classes = len(one.class_names)
     if classes <= NAMED:
         names = [name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}…" for name in class_texts(one.class_names)]
@@ -195,12 +195,12 @@ def _class_ticks(axes: Axes, one: Combination, rows: int, columns: bool = True) 
 
 
 def _height(rows: int) -> float:
-    """Inches for so many rows."""
+    """Return the inches for so many rows."""
     return 1.0 + 0.19 * max(rows, 4) if rows <= NUMBERED + 1 else 1.6 + 0.15 * rows if rows <= NAMED + 1 else 3.2
 
 
 def _data(one: Combination) -> pd.DataFrame:
-    """What the figure shows: counts of the matrix (of the observed classes where truth is unknown), and shares."""
+    """Collect the figure's numbers: counts of the matrix, and shares by class."""
     noisy, names = one.noisy, one.class_names
     if not noisy.truth:
         observed = np.bincount(noisy.observed, minlength=len(names))
@@ -220,7 +220,7 @@ def _data(one: Combination) -> pd.DataFrame:
 
 
 def _nesting(kinds: dict[str, list[Combination]], names: set[str], folder: Path) -> Drawn:
-    """A row per rate, a column per sample in the order in which they become wrong; red where the order is not kept."""
+    """Draw a row per rate and a column per sample, in the order in which samples become wrong."""
     first = next(iter(kinds.values()))[0].cell
     setting = f"{dataset_name.shown(first.dataset)}, {first.shots} shots, seed {first.seed}"
     height = sum(0.5 + 0.17 * len(found) for found in kinds.values()) + 0.9
@@ -257,7 +257,7 @@ def _nesting(kinds: dict[str, list[Combination]], names: set[str], folder: Path)
 
 
 def nesting(found: Sequence[Combination]) -> tuple[NDArray[np.int64], list[str]]:
-    """What becomes of each sample at rising rates.
+    """Find the state of each sample at rising rates.
 
     Args:
         found: one data set, kind, shots and seed at several rates, the lowest first.
@@ -303,14 +303,14 @@ def _name(one: Combination) -> str:
 
 
 def _short(noise: str) -> str:
-    """A kind with its options, of a file its name without the folder."""
+    """Format a kind with its options; a file stands by its name alone."""
     variant = parse_variant(noise, "noise")
     options = [f"{name}={Path(v).name if isinstance(v, str) else v}" for name, v in variant.options.items()]
     return f"{variant.name}[{','.join(options)}]" if options else variant.name
 
 
 def _free(base: str, names: set[str]) -> str:
-    """The name, with a number behind it where it is taken: by a file or folder called alike; it is taken then."""
+    """Return a name that is not taken, with a number behind it if need be, and take it."""
     name, number = base, 1
     while name in names:
         number += 1

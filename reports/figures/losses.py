@@ -24,7 +24,7 @@ GROUPS = ("Correctly labeled", "Mislabeled")
 
 
 def loss_figures(scope: Scope) -> Iterator[Drawn]:
-    """Boxes of the last losses, and below them the area under the ROC curve over epochs; one rate of each kind."""
+    """Draw boxes of the last losses, and below them their AUROC over epochs; one rate of each kind."""
     columns = one_of_each(scope.columns("loss_auroc"), KINDS)
     if not columns:
         return
@@ -73,7 +73,7 @@ def _apart(axes: Axes, scope: Scope, column: Column) -> pd.DataFrame:
 
 
 def _boxes(scope: Scope, column: Column) -> pd.DataFrame:
-    """Percentiles of the last losses of correctly labeled and mislabeled samples, by label, over all seeds."""
+    """Compute percentiles of the last losses of correctly labeled and mislabeled samples, by label."""
     kind, rate = column
     rows = scope.rows
     rows = rows[(rows["noise"] == kind) & (rows["rate"] == rate) & (rows["status"] == "done")]
@@ -91,7 +91,7 @@ def _boxes(scope: Scope, column: Column) -> pd.DataFrame:
 
 
 def _last(sidecars: Sequence[Mapping[str, Any]]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """The last losses of all samples, finite ones alone, and which samples are mislabeled."""
+    """Collect the last finite losses of all samples, and which samples are mislabeled."""
     whole = [one for one in sidecars if {"losses", "true", "observed"} <= one.keys() and len(one["losses"])]
     values = np.concatenate([np.zeros(0), *(np.asarray(one["losses"][-1], dtype=np.float64) for one in whole)])
     empty = np.zeros(0, dtype=bool)

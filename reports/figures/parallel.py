@@ -21,7 +21,7 @@ _JOBS: Sequence[Job] = ()  # of this process, and of those forked from it
 
 
 def perform(jobs: Sequence[Job], most: int, processes: int = 1) -> tuple[list[Drawn], int]:
-    """Do the jobs in order until there are `most` figures.
+    """Run the jobs in order until there are `most` figures.
 
     Args:
         jobs: each draws some figures, perhaps none.

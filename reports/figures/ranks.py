@@ -44,7 +44,7 @@ def ranks_svg(ranking: Ranking, colors: Mapping[str, str]) -> str:
 
 
 def colors_of(group: DatasetGroup, ranking: Ranking) -> dict[str, str]:
-    """Give each label of a ranking its colour in all figures."""
+    """Find the colour of each label of a ranking, as in all figures."""
     rows = group.rows.drop_duplicates("label")
     return {
         str(label): look(str(method), str(variant), "method").color
@@ -100,7 +100,7 @@ def _scale(axes: Axes, ranks: pd.Series[float], difference: float) -> None:
 
 
 def caption(group: DatasetGroup, ranking: Ranking) -> str:
-    """Say what the diagram shows."""
+    """Describe the diagram."""
     if ranking.column == MEAN:
         where = "mean accuracy over the noise columns"
     else:

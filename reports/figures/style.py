@@ -70,13 +70,13 @@ class Look:
     filled: bool = True
 
     def line(self) -> dict[str, Any]:
-        """Keyword arguments of matplotlib's `plot`."""
+        """Return keyword arguments of matplotlib's `plot`."""
         face = self.color if self.filled else "white"
         return {"color": self.color, "linestyle": self.dash, "markerfacecolor": face, "markeredgecolor": self.color}
 
 
 def look(method: str, variant: str, section: str) -> Look:
-    """The look of a row of a table: registry name, variant ("gce-coop[q=0.5]") and section.
+    """Choose colour, marker and dash of a row: its method, variant ("gce-coop[q=0.5]") and section.
 
     Oracle rows are grey and dashed, with the marker of their method unless that is CoOp. What the row of a method in
     the registry leaves open is drawn from a hash of its name, the dash of a variant from a hash of its text.
@@ -90,7 +90,7 @@ def look(method: str, variant: str, section: str) -> Look:
 
 
 def _base(method: str) -> Look:
-    """The look of a method without options."""
+    """Choose the look of a method without options."""
     row = METHODS.find(method) or Row(method, "")
     drawn = Look(
         PALETTE[_hash(method, "colour") % len(PALETTE)],
@@ -105,9 +105,7 @@ def _base(method: str) -> Look:
 
 
 def noise_looks(columns: Sequence[tuple[str, float]]) -> dict[tuple[str, float], Look]:
-    """The looks of kinds of noise and rates where they are the lines: a kind has its colour, a rate its marker and
-    dash; labels without noise are black.
-    """
+    """Choose the looks of noise columns as lines: colour by kind, marker and dash by rate, black without noise."""
     kinds = [kind for kind in dict.fromkeys(kind for kind, _ in columns) if kind not in UNCHANGED]
     rates = sorted({rate for _, rate in columns if rate})
     looks = {}

@@ -34,23 +34,22 @@ SET = [n for n in Cell.fields_of(Role.AXIS | Role.TRAINING | Role.PROTOCOL) if n
 
 
 def cell_columns(frame: pd.DataFrame) -> dict[str, Encoded]:
-    """The columns of `bench.reports.frame.tidy` that tables and curves need, and `column`, the noise in words."""
+    """Encode the columns of `bench.reports.frame.tidy` that the page needs, and `column`, the noise in words."""
     named = [column_name(str(k), float(r)) for k, r in zip(frame["noise"], frame["rate"], strict=True)]
     return {**{name: encode(frame[name].tolist()) for name in CELLS}, "column": encode(named)}
 
 
 def detail_columns(records: Sequence[Record]) -> dict[str, dict[str, Encoded]]:
-    """Everything else of the records, flat, as "columns": "noise.digest", "provenance.versions.torch"; and as "sets"
-    the arguments of `bench run --set` that ask for the cell.
+    """Encode everything else of the records, flat ("provenance.versions.torch").
+
+    As "columns", and as "sets" the arguments of `bench run --set` that ask for the cell.
     """
     rows = [dict(_flat(_shareable(record))) for record in records]
     return {"columns": _encoded(rows), "sets": _encoded([settings(record.cell) for record in records])}
 
 
 def settings(cell: Cell) -> dict[str, str]:
-    """By name the texts for `bench run --set` that ask for exactly this cell; a user's folder stands there by its name
-    alone.
-    """
+    """Format the values for `bench run --set` that ask for exactly this cell; a user's folder by name alone."""
     values = cell.model_dump()
     method = entry_text(f"{variant_text(cell.method, cell.options)}{cell.suffix}")
     rate = {"rate": repr(cell.rate)} if cell.rate else {}
@@ -64,7 +63,7 @@ def settings(cell: Cell) -> dict[str, str]:
 
 
 def encode(values: Sequence[Any]) -> Encoded:
-    """A column, in the shortest of its three forms."""
+    """Encode a column in the shortest of its three forms."""
     plain = [rounded(value) for value in values]
     codes: dict[Any, int] = {}
     kept: list[Any] = []
@@ -79,14 +78,14 @@ def encode(values: Sequence[Any]) -> Encoded:
 
 
 def decode(column: Mapping[str, list[Any]], count: int) -> list[Any]:
-    """The values of an encoded column of `count` rows."""
+    """Decode a column of `count` rows."""
     if "raw" in column:
         return column["raw"]
     return [column["values"][code] for code in column.get("codes", [0] * count)]
 
 
 def rounded(value: Any) -> Any:
-    """A value for JSON: floats to `DIGITS` significant digits, or None where they are not finite."""
+    """Convert a value for JSON: floats to `DIGITS` significant digits, None where they are not finite."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float):
@@ -97,7 +96,7 @@ def rounded(value: Any) -> Any:
 
 
 def embedded(data: Any) -> str:
-    """JSON that is safe inside a `script` element, whatever texts it holds."""
+    """Write JSON that is safe inside a `script` element, whatever texts it holds."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
@@ -112,7 +111,7 @@ def _identity(value: Any) -> Any:
 
 
 def _shareable(record: Record) -> dict[str, Any]:
-    """A record without curves, and its data set by name: a user's folder says who the user is."""
+    """Return a record without curves, a user's folder by name alone: its path says who the user is."""
     fields = record.model_dump(
         include={"cell", "noise", "data", "accuracy", "cost", "oracle", "attempts", "provenance"}
     )

@@ -94,19 +94,19 @@ def _dash(dash: Any) -> list[float]:
 
 
 def _places(front: FrontPage) -> dict[str, str]:
-    """Give each table's element an id, by the table's name."""
+    """Return the id of each table's element, by the table's name."""
     found = {t.name: f"table-{i}-{j}" for i, s in enumerate(front.settings) for j, t in enumerate(s.tables)}
     return found | {table.name: f"table-more-{j}" for j, table in enumerate(front.others)}
 
 
 def _picture(ranks: Ranks) -> str:
-    """Draw mean ranks as the address of a picture, whether or not the report has figures; empty of too many methods."""
+    """Draw mean ranks as a picture in an address, even in a report without figures; empty of too many methods."""
     drawn = ranks_svg(ranks.ranking, ranks.colors)
     return f"data:image/svg+xml;base64,{b64encode(drawn.encode()).decode()}" if drawn else ""
 
 
 def _said(words: Words) -> Markup:
-    """Mark up the pieces of a sentence."""
+    """Format the pieces of a sentence as HTML."""
     tags = {Code: Markup("<code>{}</code>"), Emphasis: Markup("<em>{}</em>")}
     return Markup("").join(tags.get(type(piece), Markup("{}")).format(piece) for piece in words)
 

@@ -87,7 +87,7 @@ class Caveat(_Strict):
     noise: tuple[str, ...] = ()
 
     def holds(self, row: PublishedRow) -> bool:
-        """Whether it is about this row."""
+        """Return whether it is about this row."""
         sides = ((self.methods, row.method), (self.datasets, row.dataset), (self.noise, row.noise))
         return all(not names or name in names for names, name in sides)
 
@@ -190,7 +190,7 @@ class Published(_Strict):
 
 
 @dataclass(frozen=True)
-class Number:
+class PublishedNumber:
     """One published accuracy in percent, in this benchmark's names; "" and None stand for not stated or not here.
 
     Attributes:
@@ -235,9 +235,9 @@ def parse(text: str) -> Published:
     return Published.model_validate(tomllib.loads(text))
 
 
-def published_numbers(published: Published) -> tuple[Number, ...]:
+def published_numbers(published: Published) -> tuple[PublishedNumber, ...]:
     """List every number, in the file's order."""
-    found: list[Number] = []
+    found: list[PublishedNumber] = []
     places: dict[str, set[object]] = defaultdict(set)
     for table, rows in published.rows.items():
         for row in rows:
@@ -248,11 +248,13 @@ def published_numbers(published: Published) -> tuple[Number, ...]:
     return tuple(found)
 
 
-def _number(published: Published, table: str, row: PublishedRow, index: int, places: dict[str, set[object]]) -> Number:
+def _number(
+    published: Published, table: str, row: PublishedRow, index: int, places: dict[str, set[object]]
+) -> PublishedNumber:
     sheet, method = published.table[table], published.method[row.method]
     variant = parse_variant(method.variant) if method.variant else None
     given = sheet.budget if not sheet.budget_of or row.method in sheet.budget_of else Budget()
-    made = Number(
+    made = PublishedNumber(
         table,
         sheet,
         published.source[sheet.source],
@@ -277,8 +279,8 @@ def _number(published: Published, table: str, row: PublishedRow, index: int, pla
     return replace(made, restated=f"{published.source[repeated.source].name}, {repeated.title}") if repeated else made
 
 
-def _place(number: Number) -> object:
-    """Name what two tables that print the same number agree in."""
+def _place(number: PublishedNumber) -> object:
+    """Return what two tables that print the same number agree in."""
     row = number.row
     return number.dataset, number.noise, number.rate, number.shots, number.backbone, number.method or row.method
 

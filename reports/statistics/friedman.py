@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from bench.reports.document import Entry, Row, Section, Table
+from bench.reports.document import Section, Table, TableEntry, TableRow
 from bench.reports.names import UNCHANGED, column_name
 from bench.reports.tables.averages import DatasetGroup
 from bench.reports.tables.columns import Column, columns_of, only
@@ -54,8 +54,9 @@ class Ranking:
 
 
 def rankings(group: DatasetGroup) -> list[Ranking]:
-    """One per column in which three methods or more have a number on every data set, the mean over the noise columns
-    first; none where data sets or methods are too few, see `reason`.
+    """Test every column in which three methods or more have a number on every data set.
+
+    The mean over the noise columns comes first. Empty where data sets or methods are too few, see `reason`.
     """
     means = group.means
     means = means[means["section"] == "method"]
@@ -73,7 +74,7 @@ def rankings(group: DatasetGroup) -> list[Ranking]:
 
 
 def reason(group: DatasetGroup, methods: int) -> str:
-    """Say why a group has no test over its data sets; empty where it has."""
+    """Explain why a group has no test over its data sets; empty where it has."""
     count = len(group.datasets)
     if group.rows.empty:
         return f"No noise column was run on every one of {', '.join(group.datasets)}, so nothing is averaged over them."
@@ -92,7 +93,7 @@ def reason(group: DatasetGroup, methods: int) -> str:
 
 
 def verdict(ranking: Ranking) -> str:
-    """Say in a sentence what the tests of one column establish."""
+    """Summarise what the tests of one column establish."""
     size = f"{len(ranking.ranks)} methods on {ranking.datasets} data sets, {spoken(ranking.column)}"
     found = f"chi-squared {ranking.statistic:.1f}, p {_p(ranking.p) if ranking.p < 0.001 else f'= {_p(ranking.p)}'}"
     if ranking.p >= ALPHA:
@@ -145,7 +146,7 @@ def ranking_frame(name: str, found: Sequence[Ranking]) -> pd.DataFrame:
 
 
 def ranking_table(group: DatasetGroup, found: Sequence[Ranking]) -> Table:
-    """Make the table of a group's tests, a row per column."""
+    """Build the table of a group's tests, a row per column."""
     texts = ("Methods", "Chi-squared", "p", "Critical difference", "Pairs apart", "Best mean rank")
     rows = []
     for r in found:
@@ -154,7 +155,7 @@ def ranking_table(group: DatasetGroup, found: Sequence[Ranking]) -> Table:
             f"{len(r.ranks)}", f"{r.statistic:.1f}", _p(r.p), f"{r.difference:.2f}", f"{r.apart} of {pairs}",
             f"{rank:.2f} {best}",
         )  # fmt: skip
-        rows.append(Row(title(r.column), tuple(Entry(text=text) for text in cells)))
+        rows.append(TableRow(title(r.column), tuple(TableEntry(text=text) for text in cells)))
     caption = (
         f"Trained methods over {len(group.datasets)} data sets, {group.words}: tests after Friedman and Nemenyi.",
         "Data sets are the blocks, numbers a method's mean over seeds after the last epoch.",
@@ -171,12 +172,12 @@ def ranking_table(group: DatasetGroup, found: Sequence[Ranking]) -> Table:
 
 
 def spoken(column: Column) -> str:
-    """Name a noise column, or the mean over them, in a sentence."""
+    """Format a noise column, or the mean over them, for a sentence."""
     return "the mean over the noise columns" if column == MEAN else column_name(*column)
 
 
 def title(column: Column) -> str:
-    """Name a noise column, or the mean over them, in a table."""
+    """Format a noise column, or the mean over them, for a table."""
     return "Mean over noise columns" if column == MEAN else column_name(*column)
 
 

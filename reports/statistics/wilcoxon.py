@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from bench.reports.document import Entry, Section, Table
+from bench.reports.document import Section, Table, TableEntry
 from bench.reports.names import UNCHANGED
 from bench.reports.statistics.friedman import MEAN, MOST, by_data_set, spoken, title
 from bench.reports.statistics.paired import ALPHA, APART, SIGNED_RANKS, baseline, holm
@@ -77,7 +77,7 @@ def signed_rank_p(difference: np.ndarray) -> float:
 
 
 def signed_rank_table(group: DatasetGroup, found: pd.DataFrame) -> list[Table]:
-    """Make the table of mean differences from the baseline; none where nothing was tested."""
+    """Build the table of mean differences from the baseline; none where nothing was tested."""
     tests = _with_baseline(found)
     if tests.empty:
         return []
@@ -100,8 +100,8 @@ def signed_rank_table(group: DatasetGroup, found: pd.DataFrame) -> list[Table]:
     return [Table("statistics", group.name, name, heads, (Section("", rows),), caption, notes)]
 
 
-def _entry(row: Mapping[str, Any]) -> Entry:
-    return Entry(
+def _entry(row: Mapping[str, Any]) -> TableEntry:
+    return TableEntry(
         row["difference"],
         text=f"{difference_text(row['difference'])} ({row['above']}/{row['below']})",
         signs=APART if row["p_holm_baseline"] < ALPHA else "",
@@ -109,7 +109,7 @@ def _entry(row: Mapping[str, Any]) -> Entry:
 
 
 def signed_rank_words(found: pd.DataFrame) -> str:
-    """Say what the tests of the first column establish; empty where nothing was tested."""
+    """Summarise what the tests of the first column establish; empty where nothing was tested."""
     tests = _with_baseline(found)
     if tests.empty:
         return ""

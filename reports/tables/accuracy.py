@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from bench.reports.document import Entry, Row, Section, Table
+from bench.reports.document import Section, Table, TableEntry, TableRow
 from bench.reports.names import REFERENCE, SECTIONS, TIE, column_name, identifiable
 from bench.reports.tables.columns import Column, as_dicts, column_sets, columns_of, head, only, rows_of
 from bench.reports.tables.summary import (
@@ -25,7 +25,7 @@ from bench.reports.tables.ties import Judged, judge, marks, resolution
 
 
 def accuracy_tables(frame: pd.DataFrame) -> list[Table]:
-    """Make the tables of accuracy after the last epoch: one per setting, or per noise kind where it is wide.
+    """Build the tables of accuracy after the last epoch: one per setting, or per noise kind where it is wide.
 
     Trained methods are ranked among themselves by the rule of `bench.reports.tables.ties`, reference and oracle rows
     never. Columns in which labels cannot identify the truth stand in a table of their own, where nothing is ranked.
@@ -54,7 +54,7 @@ def accuracy_tables(frame: pd.DataFrame) -> list[Table]:
 
 
 def _beyond_half(setting: str, part: pd.DataFrame, summary: pd.DataFrame, columns: Sequence[Column]) -> Table:
-    """Make the table of the columns in which wrong labels are the majority of a class: zero-shot beside, no ranks."""
+    """Build the table of columns in which wrong labels are a class's majority: zero-shot beside, no ranks."""
     n = usual_seeds(summary)
     caption = (
         f"{measured(part)} (%) where labels cannot identify the truth, on {describe(part)}.",
@@ -72,7 +72,7 @@ def _beyond_half(setting: str, part: pd.DataFrame, summary: pd.DataFrame, column
 def ranked_sections(
     summary: pd.DataFrame, columns: Sequence[Column], n: int, judged: Mapping[Column, Judged]
 ) -> tuple[Section, ...]:
-    """Make the sections of a summary, trained methods with their marks in the columns that are judged."""
+    """Build the sections of a summary, trained methods marked in the columns that are judged."""
     return tuple(
         Section("", _marked(rows, columns, judged) if name == "method" else rows)
         for name in SECTIONS
@@ -99,7 +99,7 @@ def _selection(part: pd.DataFrame) -> str:
 
 
 def other_budgets(frame: pd.DataFrame, setting: str) -> tuple[str, ...]:
-    """Name the settings that differ in the budget alone, which no table mixes."""
+    """List the settings that differ in the budget alone, which no table mixes."""
     same = ["dataset", "shots", "backbone"]
     first = frame.loc[frame["setting"] == setting].iloc[0]
     alike = frame.loc[(frame[same] == first[same]).all(axis=1), "setting"]
@@ -113,9 +113,11 @@ def _test_note(part: pd.DataFrame) -> tuple[str, ...]:
     return ("The test labels come with the training labels and are as noisy: numbers are agreement, no accuracy.",)
 
 
-def _marked(rows: tuple[Row, ...], columns: Sequence[Column], judged: Mapping[Column, Judged]) -> tuple[Row, ...]:
+def _marked(
+    rows: tuple[TableRow, ...], columns: Sequence[Column], judged: Mapping[Column, Judged]
+) -> tuple[TableRow, ...]:
     """Mark best, second and ties of each column; nothing where one row stands."""
-    made: list[list[Entry]] = []
+    made: list[list[TableEntry]] = []
     for column, entries in zip(columns, zip(*(row.entries for row in rows), strict=True), strict=True):
         printed = {row.label: entry.printed for row, entry in zip(rows, entries, strict=True)}
         given = marks(judged[column], printed) if column in judged else {}
@@ -126,11 +128,11 @@ def _marked(rows: tuple[Row, ...], columns: Sequence[Column], judged: Mapping[Co
                 for entry, (mark, tied) in zip(entries, found, strict=True)
             ]
         )
-    return tuple(Row(row.label, entries) for row, entries in zip(rows, zip(*made, strict=True), strict=True))
+    return tuple(TableRow(row.label, entries) for row, entries in zip(rows, zip(*made, strict=True), strict=True))
 
 
 def _zero_shot_note(summary: pd.DataFrame) -> tuple[str, ...]:
-    """Name the columns in which no trained method does better than no training at all."""
+    """List the columns in which no trained method does better than no training at all."""
     best: dict[Column, float] = {}
     zero: dict[Column, float] = {}
     for row in as_dicts(summary[summary["n"] > 0]):

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from bench.records.cell import Cell
-from bench.reports.document import Entry, Section, Table
+from bench.reports.document import Section, Table, TableEntry
 from bench.reports.frame import OPTIMIZER, SPANNED, anchored
 from bench.reports.names import column_name, file_part, identifiable
 from bench.reports.tables.accuracy import ranked_sections, ranking_text
@@ -48,7 +48,7 @@ class DatasetGroup:
 
     @cached_property
     def seeds(self) -> pd.DataFrame:
-        """Per row, column and seed the mean over data sets (`last`), of the seeds that have a number on every data set.
+        """Mean over data sets (`last`) per row, column and seed with a number on every data set.
 
         `mask` joins the digests of all of them; status is there for `bench.reports.tables.ties.judge`.
         """
@@ -60,7 +60,7 @@ class DatasetGroup:
 
     @cached_property
     def averages(self) -> pd.DataFrame:
-        """Per row and column n, mean and sd over seeds of the average over data sets, and signs of what did not finish.
+        """Mean and sd over seeds of the average over data sets, per row and column, and signs.
 
         A row that lacks a data set has n = 0 and no mean.
         """
@@ -80,8 +80,10 @@ class DatasetGroup:
 
     @cached_property
     def ranks(self) -> pd.DataFrame:
-        """Per column and trained method the mean rank over data sets, of the methods that have an average there; 1 is
-        best, equal means share their ranks' mean; nothing where it is one method alone.
+        """Mean rank over data sets per column and trained method.
+
+        Of the methods that have an average there; 1 is best, equal means share their ranks' mean; nothing of one method
+        alone.
         """
         means = self.means[self.means["section"] == "method"]
         place = means.groupby(["dataset", "noise", "rate"])["last"]
@@ -96,7 +98,7 @@ class DatasetGroup:
 
 
 def dataset_groups(frame: pd.DataFrame) -> Iterator[DatasetGroup]:
-    """Group the settings of at least two data sets that agree in mode of splits, shots, backbone, budget and all else.
+    """Group settings of several data sets that agree in splits, shots, backbone, budget and all else.
 
     What was run under one name with several contents is no data set more for each, and left out.
     """
@@ -131,7 +133,7 @@ def _group(name: str, words: str, rows: pd.DataFrame, twice: tuple[str, ...]) ->
 
 
 def average_tables(group: DatasetGroup) -> list[Table]:
-    """Make the tables of averages and mean ranks: one, or one per noise kind where it is wide."""
+    """Build the tables of averages and mean ranks: one, or one per noise kind where it is wide."""
     summary = group.averages
     return [_table(group, summary, columns, suffix) for suffix, columns in column_sets(summary) if len(summary)]
 
@@ -175,7 +177,7 @@ def _spread(n: int, summary: pd.DataFrame) -> list[str]:
 
 
 def _ranks(group: DatasetGroup, columns: Sequence[Column]) -> tuple[Section, ...]:
-    rows = rows_of(group.ranks, columns, lambda row: Entry(row["rank"], text=f"{row['rank']:.2f}"))
+    rows = rows_of(group.ranks, columns, lambda row: TableEntry(row["rank"], text=f"{row['rank']:.2f}"))
     return (Section("Mean rank over data sets", rows),) if rows else ()
 
 

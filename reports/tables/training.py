@@ -26,7 +26,7 @@ WITHOUT_TRUTH = {
 
 
 def memorization_tables(frame: pd.DataFrame) -> list[Table]:
-    """Make the tables of memorized and recovered labels after training: one section per measure, no ranks."""
+    """Build the tables of memorized and recovered labels after training: a section per measure, no ranks."""
     return [
         table
         for setting, part in settings(frame)
@@ -39,7 +39,7 @@ def memorization_tables(frame: pd.DataFrame) -> list[Table]:
 
 
 def agreement_tables(frame: pd.DataFrame) -> list[Table]:
-    """Make the tables of agreement with given labels, where nobody knows which are wrong."""
+    """Build the tables of agreement with given labels, where nobody knows which are wrong."""
     return [
         table
         for setting, part in settings(frame)
@@ -56,7 +56,7 @@ def agreement_tables(frame: pd.DataFrame) -> list[Table]:
 def _training_tables(
     kind: str, setting: str, rows: pd.DataFrame, measures: Mapping[str, str], title: str, *notes: str
 ) -> list[Table]:
-    """Make tables of measures on training samples, of the records that have the first of them."""
+    """Build tables of measures on training samples, of the records that have the first of them."""
     first = next(iter(measures))
     rows = rows[rows[first].where(rows["status"] == "done", 0).notna()]
     summaries = {measure: summarize(rows, measure) for measure in measures}

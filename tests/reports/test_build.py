@@ -8,7 +8,7 @@ import pytest
 from bench.cli.main import invoke
 from bench.errors import BenchError
 from bench.reports import build as module
-from bench.reports.build import build, build_report
+from bench.reports.build import build_from_store, build_report
 from bench.reports.figures.kinds import MOST
 from bench.reports.frame import tidy
 from bench.reports.front_page import unfinished
@@ -139,7 +139,7 @@ def test_the_option_reaches_the_report(
 def test_a_store_without_records(tmp_path: Path):
     (tmp_path / "store").mkdir()
     with pytest.raises(BenchError):
-        build(str(tmp_path / "store"), tmp_path / "out")
+        build_from_store(str(tmp_path / "store"), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -151,7 +151,7 @@ def test_a_store_is_read_and_its_torn_files_are_named(tmp_path: Path, monkeypatc
     for made in SMALL:
         (folder / f"{made.key}.json").write_text(made.to_json())
     (folder / f"{'0' * 16}.json").write_text(SMALL[0].to_json()[:200])
-    paths = build(str(folder), folder / "report")
+    paths = build_from_store(str(folder), folder / "report")
     text = paths[0].read_text(encoding="utf-8")
     assert f"{len(SMALL) - 1} of {len(SMALL)} recorded cells finished" in text
     assert "is not a record of this store" in text

@@ -17,7 +17,7 @@ from bench.reports.figures.curves import thinned
 from bench.reports.figures.kinds import KINDS, Drawn, draw
 from bench.reports.figures.style import COLUMN_WIDTH, TEXT_WIDTH, VERMILLION, Look, look, noise_looks
 from bench.reports.frame import curves, tidy
-from bench.reports.front_page import front_page
+from bench.reports.front_page import front_page_of
 from bench.reports.names import noise_name
 from bench.reports.output.markdown import markdown_report
 from tests.reports.details import detailed
@@ -256,7 +256,7 @@ def test_the_index_lists_figures_in_order_and_those_left_out(tmp_path: Path):
     frame = tidy(RECORDS)
     (setting,) = set(frame["setting"])
     drawn = [Drawn(kind, setting, f"{kind}-{setting}", "shown.", ()) for kind in reversed(KINDS)]
-    text = markdown_report(front_page(frame, [], drawn, left_out=["gap: not drawn, because of a_b"]))
+    text = markdown_report(front_page_of(frame, [], drawn, left_out=["gap: not drawn, because of a_b"]))
     assert [line.split("(figures/")[1].partition("-")[0] for line in text.splitlines() if line[:2] == "!["] == list(
         KINDS
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.records.record import Record
 from bench.reports.frame import tidy
-from bench.reports.front_page import front_page
+from bench.reports.front_page import front_page_of
 from bench.reports.html.page import html_page
 from bench.reports.tables.accuracy import accuracy_tables
 from bench.reports.tables.cost import cost_tables
@@ -23,7 +23,7 @@ def made(records: Sequence[Record], problems: Sequence[str] = ()) -> str:
     """The page with the tables of a report."""
     frame = tidy(records, DEFAULTS)
     tables = [*accuracy_tables(frame), *memorization_tables(frame), *agreement_tables(frame), *cost_tables(frame)]
-    return html_page(frame, records, front_page(frame, tables, problems=problems))
+    return html_page(frame, records, front_page_of(frame, tables, problems=problems))
 
 
 class Structure(HTMLParser):

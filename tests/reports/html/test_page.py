@@ -268,7 +268,7 @@ def test_five_thousand_cells_fit_in_ten_megabytes():
     frame = tidy(records, DEFAULTS)
     tables = module.accuracy_tables(frame)
     began = time.perf_counter()
-    text = module.html_page(frame, records, module.front_page(frame, tables))
+    text = module.html_page(frame, records, module.front_page_of(frame, tables))
     seconds = time.perf_counter() - began
     numbers = sum(len(t.split(",")) for _, texts in Structure(text).data("curves-0")["cells"].values()
                   for t in texts.values())  # fmt: skip

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.reports.document import Entry, Row, Section, Table
+from bench.reports.document import Section, Table, TableEntry, TableRow
 from bench.reports.frame import tidy
 from bench.reports.output.latex import escape_latex, latex_table
 from bench.reports.output.markdown import markdown_table
@@ -73,8 +73,8 @@ def test_tables_compile_with_booktabs_alone(tmp_path: Path):
 
 
 def test_signs_are_no_markup():
-    entry = Entry(1.0, 0.5, 3, "best", "=*")
-    table = Table("cost", "s", "n", (("", "A"),), (Section("", (Row("x", (entry,)),)),), (), ())
+    entry = TableEntry(1.0, 0.5, 3, "best", "=*")
+    table = Table("cost", "s", "n", (("", "A"),), (Section("", (TableRow("x", (entry,)),)),), (), ())
     assert r"| x | **1.0** ± 0.5 <sup>=\*</sup> |" in markdown_table(table)
     assert r"\textbf{1.0}\,{\scriptsize$\pm$0.5}\textsuperscript{=*}" in latex_table(table)
 
@@ -82,7 +82,7 @@ def test_signs_are_no_markup():
 def test_long_headings_are_set_on_several_lines():
     def heading(name: str, span: int) -> str:
         head = tuple((name, f"{i} %") for i in range(span))
-        row = Row("x", tuple(Entry(1.0) for _ in range(span)))
+        row = TableRow("x", tuple(TableEntry(1.0) for _ in range(span)))
         return latex_table(Table("accuracy", "s", "n", head, (Section("", (row,)),), (), ()))
 
     assert r"\multicolumn{1}{c}{Asymmetric}" in heading("Asymmetric", 1)
@@ -93,10 +93,8 @@ def test_long_headings_are_set_on_several_lines():
 
 def test_wide_tables_are_set_in_smaller_type():
     narrow, wide = (
-        latex_table(
-            Table("cost", "s", "n", (("", "Steps"),), (Section("", (Row("x" * size, (Entry(text="1"),)),)),), (), ())
-        )
-        for size in (20, 110)
+        latex_table(Table("cost", "s", "n", (("", "Steps"),), (Section("", (row,)),), (), ()))
+        for row in (TableRow("x" * size, (TableEntry(text="1"),)) for size in (20, 110))
     )
     assert r"\centering\small" in narrow
     assert r"\centering\scriptsize" in wide

@@ -13,7 +13,7 @@ from statsmodels.stats.multitest import multipletests
 
 from bench.records.record import Record
 from bench.reports.chapters.statistics import statistics_supplement
-from bench.reports.document import Entry, Supplement, Table
+from bench.reports.document import Supplement, Table, TableEntry
 from bench.reports.frame import tidy
 from bench.reports.output.latex import latex_table
 from bench.reports.output.markdown import markdown_lines, markdown_table
@@ -49,7 +49,7 @@ def group_of(records: list[Record]) -> DatasetGroup:
     return found
 
 
-def entry(table: Table, label: str, section: int, column: int) -> Entry:
+def entry(table: Table, label: str, section: int, column: int) -> TableEntry:
     (row,) = [row for row in table.sections[section].rows if row.label == label]
     return row.entries[column]
 

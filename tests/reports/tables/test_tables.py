@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bench.records.record import Record
-from bench.reports.document import Entry, Table
+from bench.reports.document import Table, TableEntry
 from bench.reports.frame import tidy
 from bench.reports.names import identifiable, noise_name
 from bench.reports.tables.accuracy import accuracy_tables
@@ -27,7 +27,7 @@ def only(records: list[Record]) -> Table:
     return table
 
 
-def entries(table: Table, label: str) -> tuple[Entry, ...]:
+def entries(table: Table, label: str) -> tuple[TableEntry, ...]:
     (found,) = [row.entries for section in table.sections for row in section.rows if row.label == label]
     return found
 
