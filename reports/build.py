@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,27 +15,25 @@ from bench.reports.chapters.published import published_supplement
 from bench.reports.chapters.statistics import statistics_supplement
 from bench.reports.document import Supplement, Table
 from bench.reports.figures.canvas import Outcomes
-from bench.reports.figures.kinds import MOST, Drawn, draw
+from bench.reports.figures.folder import FigureFolder
+from bench.reports.figures.kinds import MOST, draw
 from bench.reports.frame import Defaults, curves, tidy, written
 from bench.reports.front_page import front_page_of, unfinished
 from bench.reports.html.page import html_page
-from bench.reports.names import AS_IS, UNCHANGED
-from bench.reports.output.latex import escape_latex, latex_table
+from bench.reports.names import AS_IS
+from bench.reports.output.latex import latex_report, latex_table
 from bench.reports.output.markdown import markdown_report, markdown_table
-from bench.reports.tables.accuracy import accuracy_tables
-from bench.reports.tables.cost import cost_frame, cost_tables
-from bench.reports.tables.summary import summarize
-from bench.reports.tables.training import MEASURES, WITHOUT_TRUTH, agreement_tables, memorization_tables
+from bench.reports.staging import fresh_folder
+from bench.reports.tables.kinds import KINDS as TABLE_KINDS
 
 if TYPE_CHECKING:
     from bench.records.store import Store
 
 FORMATS = frozenset({"latex", "markdown", "csv", "html"})
+RENDERERS: dict[str, tuple[str, Callable[[Table], str]]] = {
+    "latex": ("tex", latex_table), "markdown": ("md", markdown_table),
+}  # fmt: skip
 MANIFEST = "files.txt"
-# Figures stand in LaTeX at the size they were drawn for, smaller only where the page ends.
-SHOWN = r"""\newcommand{\shown}[1]{\sbox0{\includegraphics{#1}}%
-  \ifdim\ht0>0.8\textheight\sbox0{\includegraphics[height=0.8\textheight]{#1}}\fi
-  \ifdim\wd0>\linewidth\includegraphics[width=\linewidth]{#1}\else\usebox0\fi}"""
 
 
 def build_from_store(
@@ -111,22 +107,9 @@ def build_report(
     known = option_defaults({r.cell.method for r in records}) if defaults is None else defaults
     frame = tidy(records, known)
     extra = published_supplement(frame, records, known) if published else Supplement()
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=f".{out.name}-", suffix=".tmp", dir=out.parent))
-    except OSError as error:
-        raise BenchError(
-            f'report "{out}" cannot be written: {error.strerror}; give --out a writable folder.'
-        ) from error
-    try:
+    with fresh_folder(out.parent, out.name, f'report "{out}"') as fresh:
         _write(records, frame, fresh, formats, problems, extra, outcomes, most)
         return _swap(fresh, out)
-    except OSError as error:
-        raise BenchError(
-            f'report "{out}" cannot be written: {error.strerror}; give --out a writable folder.'
-        ) from error
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def option_defaults(methods: set[str]) -> Defaults:
@@ -148,26 +131,23 @@ def _write(
 ) -> None:
     for name in ("tables", "figures"):
         (folder / name).mkdir()
-    tables = [*accuracy_tables(frame), *memorization_tables(frame), *agreement_tables(frame), *cost_tables(frame)]
-    statistics, ranked = statistics_supplement(frame, folder / "figures" if most else None)
+    tables = [table for kind in TABLE_KINDS.values() for table in kind.tables(frame)]
+    figure_folder = FigureFolder(folder / "figures")
+    statistics, ranked = statistics_supplement(frame, figure_folder if most else None)
     extra = Supplement(
         (*statistics.tables, *extra.tables),
         (*statistics.chapters, *extra.chapters),
         {**statistics.files, **extra.files},
     )
     tables += extra.tables
-    left_out: list[str] = []
     long = curves(records, frame) if most else pd.DataFrame()
-    figures = [*draw(frame, long, folder / "figures", outcomes, left_out, most, cpus()), *ranked]
-    renderers: dict[str, tuple[str, Callable[[Table], str]]] = {
-        "latex": ("tex", latex_table),
-        "markdown": ("md", markdown_table),
-    }
-    for suffix, renderer in (renderers[name] for name in sorted(formats & renderers.keys())):
-        for table in tables:
-            _text(folder / "tables" / f"{table.name}.{suffix}", renderer(table))
+    drawn, left_out = draw(frame, long, figure_folder, outcomes, most, cpus())
+    figures = [*drawn, *ranked]
+    for table in tables:
+        for suffix, render in (RENDERERS[name] for name in formats & RENDERERS.keys()):
+            _text(folder / "tables" / f"{table.name}.{suffix}", render(table))
     if "latex" in formats:
-        _text(folder / "report.tex", _driver(tables, figures))
+        _text(folder / "report.tex", latex_report(tables, figures))
     if "csv" in formats:
         _data(frame, folder / "tables", extra)
     front = front_page_of(frame, tables, figures, extra.chapters, problems=problems, formats=formats, left_out=left_out)
@@ -180,45 +160,15 @@ def _data(frame: pd.DataFrame, folder: Path, extra: Supplement) -> None:
     """Write the numbers as CSV: one row per record, and one file per kind of table over all settings."""
     steps = ["; ".join(f"{term} {n:g}" for term, n in sorted(terms.items())) for terms in frame["steps"]]
     ours = ["steps", "made", "named", "by_noise"]
-    records = frame.drop(columns=ours).assign(optimizer_steps=steps, noise=frame["noise"].replace(AS_IS, "none"))
-    noisy = frame["truth"] & ~frame["noise"].isin(UNCHANGED)
     files = {
-        "records": records,
-        "accuracy": summarize(frame),
-        "memorization": _measures(frame[noisy], MEASURES),
-        "agreement": _measures(frame[~frame["truth"]], WITHOUT_TRUTH),
-        "cost": cost_frame(frame),
+        "records": frame.drop(columns=ours).assign(optimizer_steps=steps, noise=frame["noise"].replace(AS_IS, "none")),
+        **{name: kind.numbers(frame) for name, kind in TABLE_KINDS.items()},
         "unfinished": unfinished(frame),
         **extra.files,
     }
     for name, table in files.items():
-        if name not in ("memorization", "agreement") or len(table):
+        if len(table.columns):
             table.to_csv(folder / f"{name}.csv", index=False, float_format=written, lineterminator="\n")
-
-
-def _measures(rows: pd.DataFrame, measures: Iterable[str]) -> pd.DataFrame:
-    """Stack summaries of measures on training samples; empty where no row is given."""
-    return pd.concat([summarize(rows, m).assign(measure=m) for m in measures if len(rows)] or [rows], ignore_index=True)
-
-
-def _driver(tables: Sequence[Table], figures: Sequence[Drawn]) -> str:
-    r"""Write a LaTeX document that shows every table and figure; the tables themselves need booktabs alone."""
-    body = [rf"\input{{tables/{table.name}.tex}}" for table in tables]
-    body += [
-        "\n".join(
-            [
-                r"\begin{figure}[htbp]\centering",
-                rf"\shown{{figures/{figure.name}.pdf}}",
-                rf"\caption{{{escape_latex(figure.caption)}}}",
-                r"\end{figure}",
-            ]
-        )
-        for figure in figures
-    ]
-    # LaTeX holds back a limited number of floats, so they are flushed now and then.
-    pages = [part + (r"\clearpage" if number % 6 == 5 else "") for number, part in enumerate(body)]
-    head = [r"\documentclass{article}", r"\usepackage[margin=0.8in]{geometry}", r"\usepackage{booktabs,graphicx}"]
-    return "\n".join([*head, SHOWN, r"\begin{document}", *pages, r"\end{document}", ""])
 
 
 def _swap(fresh: Path, out: Path) -> list[Path]:

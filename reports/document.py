@@ -134,14 +134,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of one setting.
-
-    Attributes:
-        kind: the first part of `name`.
-        name: of its file.
-        head: a (group, column) pair per column.
-        caption, notes: sentences.
-    """
+    """A table of one setting; its kind begins the name of its file, its head is (group, name) per column."""
 
     kind: str
     setting: str

@@ -116,7 +116,14 @@ def front_page_of(
         formats: in which the report is written beside this page.
         left_out: a line per kind of figure that was not drawn.
     """
-    passages = tuple(_setting(name, part, tables, figures) for name, part in settings(frame))
+    passages = tuple(
+        SettingPassage(
+            name, describe(part), tuple(_remarks(part)),
+            tuple(figure for figure in figures if figure.setting == name),
+            tuple(table for table in tables if table.setting == name),
+        )
+        for name, part in settings(frame)
+    )  # fmt: skip
     rows = tuple(_unfinished_rows(unfinished(frame)))
     only_skipped = {row.status for row in rows} == {SIGNS["skipped"][1]} and not problems
     return FrontPage(
@@ -162,12 +169,6 @@ def _reading(frame: pd.DataFrame) -> Words:
     """Explain how to read the numbers; nothing of memorization where none can be measured."""
     test = _ACCURACY if frame["test_truth"].any() else _TEST
     return in_pieces("\n".join([test, *([_MEMORIZED] if frame["truth"].any() else []), _SPREAD]))
-
-
-def _setting(name: str, part: pd.DataFrame, tables: Sequence[Table], figures: Sequence[Drawn]) -> SettingPassage:
-    drawn = tuple(figure for figure in figures if figure.setting == name)
-    shown = tuple(table for table in tables if table.setting == name)
-    return SettingPassage(name, describe(part), tuple(_remarks(part)), drawn, shown)
 
 
 def _remarks(part: pd.DataFrame) -> Iterator[str]:

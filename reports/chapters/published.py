@@ -34,14 +34,7 @@ _NOTHING = "None of the {count} published numbers on {data} can be compared with
 def published_supplement(
     frame: pd.DataFrame, records: Sequence[Record], defaults: Defaults, published: Published | None = None
 ) -> Supplement:
-    """Build tables, chapter and files of published numbers for a report.
-
-    Args:
-        frame: of `bench.reports.frame.tidy`.
-        records: those that it was made of.
-        defaults: the methods' default options.
-        published: the published numbers; None for the packaged ones.
-    """
+    """Build tables, chapter and files of published numbers, by default the packaged ones, for a report."""
     published = published or load()
     held = comparisons(frame, records, published, defaults)
     compared = held[held["grade"].isin((SAME, NEARLY))]
@@ -80,10 +73,10 @@ def _rest(dataset: str, held: pd.DataFrame, published: Published) -> tuple[str, 
 
 def _advice(dataset: str, published: Published) -> tuple[int, Words]:
     """Count the numbers of a data set that one run could be compared with, and give its command."""
-    known = [x for x in published_numbers(published) if x.dataset == dataset and x.method and x.noise and x.backbone]
     known = [
-        x for x in known if isinstance(x.shots, int) and not (x.unusable or x.restated or x.sheet.seen == "quoted")
-    ]
+        x for x in published_numbers(published) if x.dataset == dataset and x.method and x.noise and x.backbone
+        and isinstance(x.shots, int) and not (x.unusable or x.restated or x.sheet.seen == "quoted")
+    ]  # fmt: skip
     if not known:
         return 0, ("No run would change that: what is known of these numbers does not suffice.",)
     place = Counter(map(_place, known)).most_common(1)[0][0]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import pandas as pd
 
 from bench.reports.document import Chapter, Drawn, Passage, Ranks, Supplement, Table
+from bench.reports.figures.folder import FigureFolder
 from bench.reports.figures.ranks import caption, colors_of, draw_ranks
 from bench.reports.statistics.bootstrap import bootstrap_frame, bootstrap_tables
 from bench.reports.statistics.friedman import Ranking, ranking_frame, ranking_table, rankings, reason, verdict
@@ -21,7 +21,7 @@ A seed changes the few shots, the wrong labels and the initial parameters togeth
 are compared seed by seed, where their wrong labels are the same ones. Over data sets, each is one observation."""
 
 
-def statistics_supplement(frame: pd.DataFrame, figures: Path | None) -> tuple[Supplement, list[Drawn]]:
+def statistics_supplement(frame: pd.DataFrame, figures: FigureFolder | None) -> tuple[Supplement, list[Drawn]]:
     """Compute averages and tests of a frame, and draw their figures into a folder; None draws none."""
     tests = paired_frame(frame)
     within = paired_tables(frame, tests)

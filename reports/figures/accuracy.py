@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.reports.document import Drawn
@@ -81,8 +80,8 @@ def gap(scope: Scope) -> Iterator[Drawn]:
     measures = [_Measure("best_minus_last", "Best – last (points)", lost, from_zero=True)]
     words = (
         f". Best evaluated epoch minus last one in {small(scope.measure)}: how much a test set that chose the epoch "
+        "would add, which nothing here does"
     )
-    words += "would add, which nothing here does"
     if rows["test_truth"].all() and rows["test_calibration_error"].notna().any():
         error = summarize(rows, "test_calibration_error")
         measures.append(_Measure("calibration_error", "Calibration\nerror (%)", error, from_zero=True))
@@ -121,12 +120,15 @@ def _grid(
     for number, measure in enumerate(measures):
         panels = list(grid.flat) if one else list(grid[number])
         for axes, kind in zip(panels, kinds, strict=False):
-            shown = _one(axes, scope, measure, kind, kind[0] in rated)
-            data.append(
-                shown.assign(panel=kind[0] if kind[0] in rated else "kinds without a rate", measure=measure.name)
-            )
-            if not number and kind[0] in rated:
-                title(axes, f"{noise_name(kind[0])} noise", columns, width)
+            if kind[0] in rated:
+                name, shown = kind[0], _panel(measure.summary, kind[0])
+                accuracy_panel(axes, shown, scope.looks)
+                if not number:
+                    title(axes, f"{noise_name(name)} noise", columns, width)
+            else:
+                name, shown = "kinds without a rate", _fixed(measure.summary, kind)
+                kinds_panel(axes, shown, scope.looks)
+            data.append(shown.assign(panel=name, measure=measure.name))
             if number < len(measures) - 1:
                 axes.set_xlabel("")
                 axes.tick_params(axis="x", labelbottom=False)
@@ -140,12 +142,6 @@ def _grid(
     figure.align_ylabels()
     legend(figure, list(grid.flat), scope.looks)
     return figure, data
-
-
-def _one(axes: Axes, scope: Scope, measure: _Measure, kinds: list[str], rated: bool) -> pd.DataFrame:
-    shown = _panel(measure.summary, kinds[0]) if rated else _fixed(measure.summary, kinds)
-    (accuracy_panel if rated else kinds_panel)(axes, shown, scope.looks)
-    return shown
 
 
 def _panel(summary: pd.DataFrame, kind: str) -> pd.DataFrame:

@@ -105,7 +105,7 @@ def _figures(scope: Scope, what: _Curves) -> Iterator[Drawn]:
     columns = scope.columns(leading)
     kept = thinned(columns)
     groups = [list(group) for _, group in itertools.groupby(kept, key=lambda column: column[0] if column[1] else "")]
-    parts = list(parts_of(groups, PANELS))
+    parts = parts_of(groups, PANELS)
     for index, part in enumerate(parts):
         figure, data = _figure(scope, part, what)
         where = ", ".join(small(column_name(*column)) for column in part)

@@ -10,7 +10,6 @@ from typing import Final
 
 import matplotlib as mpl
 from matplotlib import font_manager
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontEntry, FontProperties
 from matplotlib.text import Text
@@ -44,7 +43,8 @@ def fit(figure: Figure) -> None:
             text.set(fontfamily=families, fontweight="normal", text=_written(text.get_text()))  # few fonts are bold
     for axis, names in labels.items():
         if needed(names):
-            _rename(axis, names, families)
+            shown = [_written(name) for name in names]
+            axis.set_ticks(axis.get_majorticklocs(), labels=shown, fontfamily=families)
 
 
 def class_texts(names: Sequence[str]) -> list[str]:
@@ -99,7 +99,8 @@ def _is_unseen(character: str) -> bool:
 def _families(strange: frozenset[str]) -> tuple[tuple[str, ...], frozenset[str]]:
     """Choose few installed font families that have some characters, greedily; also return what none has."""
     left = {ord(c) for c in strange if not _is_unseen(c)}
-    offers = {name: found for name in _names(frozenset(left)) if (found := left & _characters(name))} if left else {}
+    names = {entry.name for entry in _installed() if left & _charmap(entry.fname)} if left else set()
+    offers = {name: found for name in names if (found := left & _characters(name))}
     families: list[str] = []
     while left and offers:
         best = max(sorted(offers), key=lambda name: (len(offers[name] & left), "Sans" in name))
@@ -108,15 +109,6 @@ def _families(strange: frozenset[str]) -> tuple[tuple[str, ...], frozenset[str]]
         families.append(best)
         left -= offers.pop(best)
     return tuple(families), frozenset(map(chr, left))
-
-
-def _names(codes: frozenset[int]) -> Iterator[str]:
-    """Yield the families in which a font has one of the characters."""
-    seen: set[str] = set()
-    for entry in _installed():
-        if entry.name not in seen and codes & _charmap(entry.fname):
-            seen.add(entry.name)
-            yield entry.name
 
 
 def _installed() -> Iterator[FontEntry]:
@@ -143,7 +135,3 @@ def _charmap(file: str) -> frozenset[int]:
         return frozenset(font_manager.get_font(file).get_charmap())
     except (OSError, RuntimeError, ValueError):
         return frozenset()
-
-
-def _rename(axis: Axis, names: Sequence[str], families: Sequence[str]) -> None:
-    axis.set_ticks(axis.get_majorticklocs(), labels=[_written(name) for name in names], fontfamily=families)

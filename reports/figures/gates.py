@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.reports.document import Drawn
-from bench.reports.figures.by_truth import ROWS, SampleQuantity, by_truth_figures
+from bench.reports.figures.by_truth import ROWS, SampleQuantity, by_truth_figures, left_out_text
 from bench.reports.figures.canvas import Scope, seeds_text
 from bench.reports.figures.curves import thinned
 from bench.reports.figures.panels import epochs_axis, legend, legend_height, line_panel
@@ -55,12 +55,11 @@ def _reach(scope: Scope) -> Iterator[Drawn]:
     height = 1.5 * len(rows) + 0.5 + legend_height(looks, TEXT_WIDTH)
     figure = Figure(figsize=(TEXT_WIDTH, height), layout="constrained")
     data = _panels(figure, scope, rows, quantities, columns, looks)
-    more = f" The first {ROWS} of {len(labels)} variants." if len(labels) > ROWS else ""
-    more += " Further kinds and rates are left out." if len(columns) < len(found) else ""
     caption = (
         f": gates of {', '.join(rows)} on the first eight training images, over epochs. Mean of the gate, its standard "
         "deviation over images, and the part of the context that differs between images (root mean squares, as a share "
-        f"of the whole context). {seeds_text(data[0]['n'])}; bands: ± sample standard deviation.{more}"
+        f"of the whole context). {seeds_text(data[0]['n'])}; bands: ± sample standard deviation."
+        f"{left_out_text(labels, columns, found)}"
     )
     yield scope.save(figure, data, "gates", caption)
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +20,13 @@ from numpy.typing import NDArray
 
 from bench import dataset_name
 from bench.engine.labellings import Combination
-from bench.errors import BenchError
 from bench.records.cell import noise_text
+from bench.reports.document import Drawn
+from bench.reports.figures.folder import FigureFolder
 from bench.reports.figures.fonts import class_texts, tell
-from bench.reports.figures.kinds import Drawn, save
 from bench.reports.figures.style import BLUE, COLUMN_WIDTH, GREY, RC, TEXT_WIDTH, VERMILLION
 from bench.reports.names import noise_name, percent
+from bench.reports.staging import fresh_folder
 from bench.variants import parse_variant
 
 NUMBERED = 12  # classes up to which counts stand in the cells and one column is wide enough
@@ -52,27 +52,14 @@ def draw_noise(combinations: Sequence[Combination], folder: Path) -> list[Path]:
     Raises:
         BenchError: the folder cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=".noise-", suffix=".tmp", dir=folder))
-    except OSError as error:
-        raise BenchError(f'"{folder}" cannot be written: {error.strerror}; give --out a writable folder.') from error
-    tell(
-        text
-        for one in combinations
-        for text in (*one.class_names, dataset_name.shown(one.cell.dataset), one.cell.noise)
-    )
-    try:
-        with style.context(["default", RC]):
-            files = [file for drawn in _figures(combinations, fresh) for file in drawn.files]
+    names = (text for one in combinations for text in (*one.class_names, dataset_name.shown(one.cell.dataset)))
+    tell([*names, *(one.cell.noise for one in combinations)])
+    with fresh_folder(folder, "noise", f'"{folder}"') as fresh, style.context(["default", RC]):
+        files = [file for drawn in _figures(combinations, FigureFolder(fresh)) for file in drawn.files]
         return [file.replace(folder / file.name) for file in files]
-    except OSError as error:
-        raise BenchError(f'"{folder}" cannot be written: {error.strerror}; give --out a writable folder.') from error
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
 
 
-def _figures(combinations: Sequence[Combination], folder: Path) -> Iterator[Drawn]:
+def _figures(combinations: Sequence[Combination], folder: FigureFolder) -> Iterator[Drawn]:
     names: set[str] = set()
     for one in combinations:
         if one.noisy.truth and not one.noisy.mislabeled.any():
@@ -92,17 +79,16 @@ def _figures(combinations: Sequence[Combination], folder: Path) -> Iterator[Draw
             yield _nesting(kinds, names, folder)
 
 
-def _combination(one: Combination, name: str, folder: Path) -> Drawn:
+def _combination(one: Combination, name: str, folder: FigureFolder) -> Drawn:
     """Draw the confusion matrix and wrong labels by class; counts alone where the truth is unknown."""
-    cell, data = one.cell, _data(one)
-    setting = f"{dataset_name.shown(cell.dataset)}, {cell.shots} shots, seed {cell.seed}"
+    cell, data, setting = one.cell, _data(one), _setting(one)
     title = f"{noise_name(_short(cell.noise))}{f' {percent(cell.rate)}' if cell.rate else ''}: {setting}"
     if not one.noisy.truth:
         figure = Figure(figsize=(COLUMN_WIDTH, _height(len(one.class_names))), layout="constrained")
         _observed(figure.subplots(), one)
         caption = f"{title}. Samples by observed class; the truth is unknown."
         figure.suptitle(title, fontsize=8)
-        return save(figure, data, name, caption, setting, folder)
+        return folder.save(figure, data, name, caption, setting)
     rows, columns = one.matrix.shape
     width = COLUMN_WIDTH if columns <= NUMBERED or columns > NAMED else TEXT_WIDTH
     figure = Figure(figsize=(width, _height(rows)), layout="constrained")
@@ -114,7 +100,11 @@ def _combination(one: Combination, name: str, folder: Path) -> Drawn:
         f"{title}. Left: wrongly labeled training samples by true and observed class; grey: correctly labeled. "
         "Right: share of wrong labels of each true class; dashed: of the whole set."
     )
-    return save(figure, data, name, caption, setting, folder)
+    return folder.save(figure, data, name, caption, setting)
+
+
+def _setting(one: Combination) -> str:
+    return f"{dataset_name.shown(one.cell.dataset)}, {one.cell.shots} shots, seed {one.cell.seed}"
 
 
 def _matrix(figure: Figure, axes: Axes, one: Combination) -> None:
@@ -206,23 +196,18 @@ def _data(one: Combination) -> pd.DataFrame:
         observed = np.bincount(noisy.observed, minlength=len(names))
         return pd.DataFrame({"panel": "observed", "true": "", "observed": names, "value": observed})
     rows, columns = np.nonzero(one.matrix)
+    true, observed_names = [one.name(int(row)) for row in rows], [names[column] for column in columns]
     counts = pd.DataFrame(
-        {
-            "panel": "confusion",
-            "true": [one.name(int(row)) for row in rows],
-            "observed": [names[column] for column in columns],
-            "value": one.matrix[rows, columns],
-        }
+        {"panel": "confusion", "true": true, "observed": observed_names, "value": one.matrix[rows, columns]}
     )
     shares = pd.DataFrame({"panel": "wrong_percent", "true": names, "observed": "", "value": noisy.per_class_rate})
     shares["value"] *= 100
     return pd.concat([counts, shares], ignore_index=True)
 
 
-def _nesting(kinds: dict[str, list[Combination]], names: set[str], folder: Path) -> Drawn:
+def _nesting(kinds: dict[str, list[Combination]], names: set[str], folder: FigureFolder) -> Drawn:
     """Draw a row per rate and a column per sample, in the order in which samples become wrong."""
-    first = next(iter(kinds.values()))[0].cell
-    setting = f"{dataset_name.shown(first.dataset)}, {first.shots} shots, seed {first.seed}"
+    setting = _setting(next(iter(kinds.values()))[0])
     height = sum(0.5 + 0.17 * len(found) for found in kinds.values()) + 0.9
     figure = Figure(figsize=(COLUMN_WIDTH, height), layout="constrained")
     grid = figure.subplots(len(kinds), 1, squeeze=False, height_ratios=[1 + len(found) for found in kinds.values()])
@@ -253,7 +238,7 @@ def _nesting(kinds: dict[str, list[Combination]], names: set[str], folder: Path)
         words = f"changed: wrong at a lower rate, and now correct or wrong in another way ({broken} labels)"
     caption = f"{setting}. Training samples by noise rate; {words}."
     name = _free(f"nesting-{_slug(setting)}", names)
-    return save(figure, pd.concat(data, ignore_index=True), name, caption, setting, folder)
+    return folder.save(figure, pd.concat(data, ignore_index=True), name, caption, setting)
 
 
 def nesting(found: Sequence[Combination]) -> tuple[NDArray[np.int64], list[str]]:
@@ -287,13 +272,9 @@ def nesting(found: Sequence[Combination]) -> tuple[NDArray[np.int64], list[str]]
 
 
 def _samples(one: Combination) -> list[str]:
-    names: list[str] = []
-    count: dict[str, int] = {}
-    for dataset, position in one.images():
-        name = f"{dataset}:{position}" if dataset else str(position)
-        count[name] = count.get(name, 0) + 1
-        names.append(name if count[name] == 1 else f"{name} ({count[name]})")
-    return names
+    taken: set[str] = set()
+    names = (f"{dataset}:{position}" if dataset else str(position) for dataset, position in one.images())
+    return [_free(name, taken, "{} ({})") for name in names]
 
 
 def _name(one: Combination) -> str:
@@ -309,12 +290,11 @@ def _short(noise: str) -> str:
     return f"{variant.name}[{','.join(options)}]" if options else variant.name
 
 
-def _free(base: str, names: set[str]) -> str:
+def _free(base: str, names: set[str], numbered: str = "{}-{}") -> str:
     """Return a name that is not taken, with a number behind it if need be, and take it."""
-    name, number = base, 1
-    while name in names:
-        number += 1
-        name = f"{base}-{number}"
+    name = next(
+        name for number in count(1) if (name := numbered.format(base, number) if number > 1 else base) not in names
+    )
     names.add(name)
     return name
 

@@ -74,18 +74,16 @@ def _apart(axes: Axes, scope: Scope, column: Column) -> pd.DataFrame:
 
 def _boxes(scope: Scope, column: Column) -> pd.DataFrame:
     """Compute percentiles of the last losses of correctly labeled and mislabeled samples, by label."""
-    kind, rate = column
-    rows = scope.rows
-    rows = rows[(rows["noise"] == kind) & (rows["rate"] == rate) & (rows["status"] == "done")]
+    rows = scope.finished(column)
     found: list[dict[str, Any]] = []
-    for label in scope.looks if scope.outcomes else []:
+    for label in scope.looks:
         keys = rows.loc[rows["label"] == label, "key"]
-        values, wrong = _last([scope.outcomes(str(key)) for key in keys]) if scope.outcomes else _last([])
+        values, wrong = _last([scope.outcomes(str(key)) for key in keys if scope.outcomes])
         for group, mask in zip(GROUPS, (~wrong, wrong), strict=True):
             if mask.any():
                 points = np.quantile(values[mask], list(QUANTILES.values()))
                 numbers = dict(zip(QUANTILES, points.tolist(), strict=True))
-                place = {"label": label, "noise": kind, "rate": rate, "group": group}
+                place = {"label": label, "noise": column[0], "rate": column[1], "group": group}
                 found.append({**place, "samples": int(mask.sum()), **numbers})
     return pd.DataFrame(found, columns=["label", "noise", "rate", "group", "samples", *QUANTILES])
 

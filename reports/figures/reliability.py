@@ -47,9 +47,8 @@ def _bins(scope: Scope, label: str, column: Column) -> pd.DataFrame:
     A row per bin: samples, their share, confidence and accuracy in percent, and of the runs their number, mean
     calibration error and its sample standard deviation.
     """
-    rows = scope.rows
-    rows = rows[(rows["noise"] == column[0]) & (rows["rate"] == column[1]) & (rows["label"] == label)]
-    done = rows[rows["status"] == "done"]
+    done = scope.finished(column)
+    done = done[done["label"] == label]
     kept = {str(key): scope.outcomes(str(key)) for key in done["key"]} if scope.outcomes else {}
     kept = {key: one for key, one in kept.items() if one.keys() >= NEEDED and len(one["test_correct"])}
     if not kept:

@@ -52,13 +52,9 @@ def settings(cell: Cell) -> dict[str, str]:
     """Format the values for `bench run --set` that ask for exactly this cell; a user's folder by name alone."""
     values = cell.model_dump()
     method = entry_text(f"{variant_text(cell.method, cell.options)}{cell.suffix}")
-    rate = {"rate": repr(cell.rate)} if cell.rate else {}
-    texts = {
-        **{name: _written(values[name]) for name in SET},
-        "noise": entry_text(cell.noise),
-        **rate,
-        "method": entry_text(method),
-    }
+    texts = {name: _written(values[name]) for name in SET} | {"noise": entry_text(cell.noise)}
+    texts |= {"rate": repr(cell.rate)} if cell.rate else {}
+    texts |= {"method": entry_text(method)}
     return {name: f"{name}={text}" for name, text in texts.items()}
 
 
@@ -75,13 +71,6 @@ def encode(values: Sequence[Any]) -> Encoded:
     if len(kept) > len(plain) / 2:
         return {"raw": plain}
     return {"values": kept, "codes": [codes[_identity(value)] for value in plain]}
-
-
-def decode(column: Mapping[str, list[Any]], count: int) -> list[Any]:
-    """Decode a column of `count` rows."""
-    if "raw" in column:
-        return column["raw"]
-    return [column["values"][code] for code in column.get("codes", [0] * count)]
 
 
 def rounded(value: Any) -> Any:

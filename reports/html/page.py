@@ -28,13 +28,7 @@ SCRIPTS = ("data", "theme", "tables", "chart", "curves", "cells", "cell", "main"
 
 
 def html_page(frame: pd.DataFrame, records: Sequence[Record], front: FrontPage) -> str:
-    """Render the report as one HTML file without outside resources.
-
-    Args:
-        frame: of `bench.reports.frame.tidy`.
-        records: those it was made of; others are ignored.
-        front: the front page; captions, notes and sentences are plain text.
-    """
+    """Render the report as one HTML file without outside resources; records that `frame` lacks are ignored."""
     by_key = {record.key: record for record in records}
     chosen = [by_key[key] for key in frame["key"]]
     thin = thinning(chosen)

@@ -1,12 +1,12 @@
-"""Tables as LaTeX (booktabs alone)."""
+"""Tables as LaTeX (booktabs alone), and a document of them and the figures."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from bench.reports.document import Section, Table, TableEntry, TableRow
+from bench.reports.document import Drawn, Section, Table, TableEntry, TableRow
 
 SIZES = {r"\small": 92, r"\footnotesize": 104, r"\scriptsize": 124}  # characters in a row
 ROWS_PER_PAGE = 40
@@ -17,6 +17,24 @@ _LATEX = {
     "|": r"\textbar{}", '"': "''", "[": "{[}", "]": "{]}", "±": r"$\pm$", "–": "--", "·": r"$\cdot$",
     "√": r"$\surd$", "†": r"\textsuperscript{$\dagger$}",
 }  # fmt: skip
+
+
+# Figures stand in LaTeX at the size they were drawn for, smaller only where the page ends.
+SHOWN = r"""\newcommand{\shown}[1]{\sbox0{\includegraphics{#1}}%
+  \ifdim\ht0>0.8\textheight\sbox0{\includegraphics[height=0.8\textheight]{#1}}\fi
+  \ifdim\wd0>\linewidth\includegraphics[width=\linewidth]{#1}\else\usebox0\fi}"""
+
+
+def latex_report(tables: Sequence[Table], figures: Sequence[Drawn]) -> str:
+    r"""Render a document that shows every table and figure; the tables themselves need booktabs alone."""
+    body = [rf"\input{{tables/{table.name}.tex}}" for table in tables]
+    for figure in figures:
+        shown, caption = rf"\shown{{figures/{figure.name}.pdf}}", rf"\caption{{{escape_latex(figure.caption)}}}"
+        body.append("\n".join([r"\begin{figure}[htbp]\centering", shown, caption, r"\end{figure}"]))
+    # LaTeX holds back a limited number of floats, so they are flushed now and then.
+    pages = [part + (r"\clearpage" if number % 6 == 5 else "") for number, part in enumerate(body)]
+    head = [r"\documentclass{article}", r"\usepackage[margin=0.8in]{geometry}", r"\usepackage{booktabs,graphicx}"]
+    return "\n".join([*head, SHOWN, r"\begin{document}", *pages, r"\end{document}", ""])
 
 
 def latex_table(table: Table) -> str:

@@ -9,6 +9,7 @@ from bench.reports.document import Chapter, Code, Drawn, Emphasis, Passage, Tabl
 from bench.reports.figures.kinds import KINDS as FIGURE_KINDS
 from bench.reports.front_page import ALL_FINISHED, FrontPage
 from bench.reports.names import SIGNS
+from bench.reports.tables.kinds import KINDS as TABLE_KINDS
 
 
 def markdown_report(front: FrontPage) -> str:
@@ -17,7 +18,7 @@ def markdown_report(front: FrontPage) -> str:
     for setting in front.settings:
         lines += [f"## {escape_markdown(setting.title)}", ""]
         lines += [" ".join(map(escape_markdown, setting.remarks)), ""] if setting.remarks else []
-        for kind in FIGURE_KINDS:
+        for kind in dict.fromkeys((*FIGURE_KINDS, *TABLE_KINDS)):
             lines += [line for figure in setting.figures if figure.kind == kind for line in _figure(figure)]
             lines += [line for table in setting.tables if table.kind == kind for line in (markdown_table(table), "")]
     files = [f"- {_markdown(words)}" for words in front.files]

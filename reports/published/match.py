@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import pandas as pd
@@ -88,52 +89,37 @@ def _ours(setting: str, part: pd.DataFrame, cells: dict[str, Cell], defaults: De
     kinds = tuple(dict.fromkeys(cells[str(key)].noise for key in whole["key"]))
     columns = zip(whole["label"], whole["noise"], whole["rate"], whole["key"], strict=True)
     first = {(label, noise, rate): cells[key] for label, noise, rate, key in columns}
-    found = []
-    for row in as_dicts(summarize(whole)):
-        cell = first[row["label"], row["noise"], row["rate"]]
-        known = dict(defaults.get(cell.method, {}))
-        found.append(Ours(setting, row["label"], cell, row["mean"], row["sd"], row["n"], kinds, known))
-    return found
+    rows = [(row, first[row["label"], row["noise"], row["rate"]]) for row in as_dicts(summarize(whole))]
+    return [
+        Ours(setting, row["label"], cell, row["mean"], row["sd"], row["n"], kinds, dict(defaults.get(cell.method, {})))
+        for row, cell in rows
+    ]
 
 
 def _compared(number: PublishedNumber, ours: Sequence[Ours], setting: str, usual: float) -> list[dict[str, Any]]:
     """Match one number with the rows of one setting."""
-    if number.unusable or number.restated or not number.method:
-        return [_row(number, setting, *_listed(number))]
+    if number.unusable:
+        return [_row(number, setting, NONE, f"not to be relied on: {'; '.join(number.doubts)}")]
+    if number.restated:
+        return [_row(number, setting, REPEATED, f"repeats {number.restated}")]
+    if not number.method:
+        return [_row(number, setting, NONE, "no such method here")]
     same = [own for own in ours if own.cell.method == number.method]
     obstacles = [(obstacle(number, own), own) for own in same or {own.cell.noise: own for own in ours}.values()]
     matches = [own for found, own in obstacles if found is None]
     if matches:
         return [_match(number, own, usual) for own in matches]
-    furthest = max(
-        (found for found, _ in obstacles if found), key=lambda found: found[0], default=(0, "no row of ours")
-    )
-    return [_row(number, setting, NONE, furthest[1])]
-
-
-def _listed(number: PublishedNumber) -> tuple[str, str]:
-    if number.unusable:
-        return NONE, f"not to be relied on: {'; '.join(number.doubts)}"
-    if number.restated:
-        return REPEATED, f"repeats {number.restated}"
-    return NONE, "no such method here"
+    _, furthest = max((found for found, _ in obstacles if found), default=(0, "no row of ours"), key=itemgetter(0))
+    return [_row(number, setting, NONE, furthest)]
 
 
 def _match(number: PublishedNumber, own: Ours, usual: float) -> dict[str, Any]:
-    told = differences(number, own)
-    row = _row(number, own.setting, NEARLY if told or number.doubts else SAME, "")
-    difference = own.mean - number.accuracy
-    return row | {
-        "noise": own.cell.noise,
-        "rate": own.cell.rate,
-        "label": own.label,
-        "ours": own.mean,
-        "ours_sd": own.sd,
-        "ours_n": own.n,
-        "difference": difference,
-        "reading": reading(difference, (own.sd, number.std), usual),
+    told, difference = differences(number, own), own.mean - number.accuracy
+    return _row(number, own.setting, NEARLY if told or number.doubts else SAME, "") | {
+        "noise": own.cell.noise, "rate": own.cell.rate, "label": own.label, "ours": own.mean, "ours_sd": own.sd,
+        "ours_n": own.n, "difference": difference, "reading": reading(difference, (own.sd, number.std), usual),
         "differences": "; ".join(told),
-    }
+    }  # fmt: skip
 
 
 def reading(difference: float, spreads: Sequence[float], usual: float) -> str:
@@ -270,26 +256,11 @@ def _row(number: PublishedNumber, setting: str, grade: str, reason: str) -> dict
     """Set the columns that do not depend on a comparison."""
     sheet, source, row = number.sheet, number.source, number.row
     return {
-        "setting": setting,
-        "grade": grade,
-        "reason": reason,
-        "dataset": number.dataset,
-        "noise": number.noise,
-        "rate": number.rate,
-        "published": number.accuracy,
-        "published_sd": number.std,
-        "published_seeds": row.seeds,
-        "doubt": "; ".join(number.doubts),
-        "published_as": row.method,
-        "source": source.name,
-        "venue": source.venue,
-        "reference": f"arXiv {source.arxiv}" if source.arxiv else source.repository,
-        "table": sheet.title,
-        "sheet": number.table,
-        "seen": sheet.seen,
-        "through": sheet.through,
-        "published_noise": row.noise,
-        "published_shots": number.shots,
-        "published_backbone": row.backbone or sheet.backbone,
+        "setting": setting, "grade": grade, "reason": reason, "dataset": number.dataset, "noise": number.noise,
+        "rate": number.rate, "published": number.accuracy, "published_sd": number.std, "published_seeds": row.seeds,
+        "doubt": "; ".join(number.doubts), "published_as": row.method, "source": source.name, "venue": source.venue,
+        "reference": f"arXiv {source.arxiv}" if source.arxiv else source.repository, "table": sheet.title,
+        "sheet": number.table, "seen": sheet.seen, "through": sheet.through, "published_noise": row.noise,
+        "published_shots": number.shots, "published_backbone": row.backbone or sheet.backbone,
         "published_epochs": number.budget.epochs,
-    }
+    }  # fmt: skip

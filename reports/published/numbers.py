@@ -239,12 +239,10 @@ def published_numbers(published: Published) -> tuple[PublishedNumber, ...]:
     """List every number, in the file's order."""
     found: list[PublishedNumber] = []
     places: dict[str, set[object]] = defaultdict(set)
-    for table, rows in published.rows.items():
-        for row in rows:
-            for index in range(len(row.accuracy)):
-                made = _number(published, table, row, index, places)
-                places[table].add(_place(made))
-                found.append(made)
+    for table, row in ((table, row) for table, rows in published.rows.items() for row in rows):
+        for index in range(len(row.accuracy)):
+            found.append(_number(published, table, row, index, places))
+            places[table].add(_place(found[-1]))
     return tuple(found)
 
 
@@ -254,27 +252,18 @@ def _number(
     sheet, method = published.table[table], published.method[row.method]
     variant = parse_variant(method.variant) if method.variant else None
     given = sheet.budget if not sheet.budget_of or row.method in sheet.budget_of else Budget()
+    doubts = [published.doubt[name] for name in row.doubt]
     made = PublishedNumber(
-        table,
-        sheet,
-        published.source[sheet.source],
-        row,
-        published.dataset[row.dataset] or row.dataset,
-        variant.name if variant else "",
-        variant.options if variant else {},
-        method.unstated,
-        sheet.noise.get(row.noise, ""),
-        None if row.rates is None else row.rates[index],
-        row.shots or sheet.shots,
-        published.backbone.get(row.backbone or sheet.backbone, ""),
-        given.model_copy(update={"epochs": row.epochs}) if row.epochs else given,
-        row.accuracy[index],
-        _sample(sheet, row, index),
-        tuple(published.doubt[doubt].text for doubt in row.doubt),
-        tuple(caveat.text for caveat in sheet.caveats if caveat.holds(row)),
-        any(published.doubt[doubt].unusable for doubt in row.doubt),
-        "",
-    )
+        table, sheet, published.source[sheet.source], row,
+        dataset=published.dataset[row.dataset] or row.dataset,
+        method=variant.name if variant else "", options=variant.options if variant else {}, unstated=method.unstated,
+        noise=sheet.noise.get(row.noise, ""), rate=None if row.rates is None else row.rates[index],
+        shots=row.shots or sheet.shots, backbone=published.backbone.get(row.backbone or sheet.backbone, ""),
+        budget=given.model_copy(update={"epochs": row.epochs}) if row.epochs else given,
+        accuracy=row.accuracy[index], std=_sample(sheet, row, index),
+        doubts=tuple(doubt.text for doubt in doubts), unusable=any(doubt.unusable for doubt in doubts),
+        caveats=tuple(caveat.text for caveat in sheet.caveats if caveat.holds(row)), restated="",
+    )  # fmt: skip
     repeated = next((published.table[other] for other in sheet.restates if _place(made) in places[other]), None)
     return replace(made, restated=f"{published.source[repeated.source].name}, {repeated.title}") if repeated else made
 

@@ -6,7 +6,7 @@ After Demšar (2006, JMLR 7, 1-30): the blocks are data sets, the numbers a meth
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,14 +63,20 @@ def rankings(group: DatasetGroup) -> list[Ranking]:
     labels = list(dict.fromkeys(means["label"]))
     if reason(group, len(labels)):
         return []
-    wide = {column: by_data_set(means, [column]) for column in columns_of(means)}
-    noisy = [column for column in wide if column[0] not in UNCHANGED]
-    together = {MEAN: by_data_set(means, noisy)} if len(noisy) > 1 else {}
     return [
         friedman_test(values, column, tuple(sorted(set(labels) - set(values))))
-        for column, values in {**together, **wide}.items()
+        for column, values in column_values(means)
         if len(values.columns) > 2
     ]
+
+
+def column_values(means: pd.DataFrame) -> Iterator[tuple[Column, pd.DataFrame]]:
+    """Yield each noise column with its means, data sets by labels; before them the mean over the noisy columns."""
+    columns = columns_of(means)
+    noisy = [column for column in columns if column[0] not in UNCHANGED]
+    if len(noisy) > 1:
+        yield MEAN, by_data_set(means, noisy)
+    yield from ((column, by_data_set(means, [column])) for column in columns)
 
 
 def reason(group: DatasetGroup, methods: int) -> str:

@@ -16,10 +16,21 @@ from bench.reports.frame import OPTIMIZER, SPANNED, anchored
 from bench.reports.names import column_name, file_part, identifiable
 from bench.reports.tables.accuracy import ranked_sections, ranking_text
 from bench.reports.tables.columns import Column, column_sets, columns_of, head, only, rows_of
-from bench.reports.tables.summary import describe, joined_signs, legend, measured, signs_of, spread_text, usual_seeds
+from bench.reports.tables.summary import (
+    describe,
+    joined_signs,
+    lacks_numbers,
+    legend,
+    measured,
+    signs_of,
+    spread_text,
+    usual_seeds,
+)
 from bench.reports.tables.ties import Judged, judge, resolution
 
 FIXED = [name for name in Cell.model_fields if name not in {*SPANNED, "dataset", "views"}]
+NO_NUMBER = "No method has a number on every data set."
+WITHOUT_AVERAGE = "A method without a number on every data set has no average and no rank."
 BY = ["section", "method", "label", "noise", "rate"]
 
 
@@ -146,18 +157,14 @@ def _table(group: DatasetGroup, summary: pd.DataFrame, columns: Sequence[Column]
     caption = (
         f"{measured(group.rows)} (%) averaged over {len(group.datasets)} data sets, {group.words}.",
         "Numbers after the last epoch, no checkpoint selected.",
-        *_spread(n, chosen),
+        *(spread_text(n, chosen, " of the average over data sets") if n else [NO_NUMBER]),
         *ranking_text(sections),
         *(["Ranks are those of a method's mean on each data set, averaged; 1 is best."] if ranks else []),
     )
     notes = (
         f"Data sets: {', '.join(group.datasets)}.",
         *legend(group.rows, chosen, n),
-        *(
-            ["A method without a number on every data set has no average and no rank."]
-            if _short(chosen, columns)
-            else []
-        ),
+        *([WITHOUT_AVERAGE] if lacks_numbers(chosen, len(columns)) else []),
         *resolution(judged),
         *_left_out(group),
     )
@@ -166,26 +173,13 @@ def _table(group: DatasetGroup, summary: pd.DataFrame, columns: Sequence[Column]
     )
 
 
-def _short(summary: pd.DataFrame, columns: Sequence[Column]) -> bool:
-    return bool((summary["n"] == 0).any()) or len(summary) < summary["label"].nunique() * len(columns)
-
-
-def _spread(n: int, summary: pd.DataFrame) -> list[str]:
-    if not n:
-        return ["No method has a number on every data set."]
-    return spread_text(n, summary, " of the average over data sets")
-
-
 def _ranks(group: DatasetGroup, columns: Sequence[Column]) -> tuple[Section, ...]:
     rows = rows_of(group.ranks, columns, lambda row: TableEntry(row["rank"], text=f"{row['rank']:.2f}"))
     return (Section("Mean rank over data sets", rows),) if rows else ()
 
 
 def _left_out(group: DatasetGroup) -> list[str]:
-    texts = {
-        "not run on every data set": group.partial,
-        "labels cannot identify the truth there": group.beyond,
-    }
+    texts = {"not run on every data set": group.partial, "labels cannot identify the truth there": group.beyond}
     told = [
         f"Left out, because {why}: {', '.join(column_name(*column) for column in columns)}."
         for why, columns in texts.items()

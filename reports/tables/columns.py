@@ -79,11 +79,7 @@ def entries_of(rows: Iterable[Mapping[str, Any]], columns: Sequence[Column], mad
 def rows_of(frame: pd.DataFrame, columns: Sequence[Column], made: Maker, label: str = "label") -> tuple[TableRow, ...]:
     """Build a table's rows: one per label found in some of the columns, in the frame's order.
 
-    Args:
-        frame: one row per label, noise and rate.
-        columns: of the table.
-        made: the entry of a row of the frame.
-        label: the column that names a row.
+    The frame has a row per label, noise and rate; `made` makes its entry, and its column `label` names a row.
     """
     groups = only(frame, columns).groupby(label, sort=False)
     return tuple(TableRow(str(name), entries_of(as_dicts(rows), columns, made)) for name, rows in groups)

@@ -89,12 +89,16 @@ def legend(part: pd.DataFrame, summary: pd.DataFrame, n: int) -> tuple[str, ...]
     ]
     if any(count not in (0, n) for count in summary["n"]):
         notes.append(f"(n): number of finished seeds, where it is not {n}; ranked are rows of the same seeds alone.")
-    expected = summary["label"].nunique() * len(summary[["noise", "rate"]].drop_duplicates())
-    if (summary["n"] == 0).any() or len(summary) < expected:
+    if lacks_numbers(summary, len(summary[["noise", "rate"]].drop_duplicates())):
         notes.append("–: no number; without a letter the cell has not been run.")
     if (part["section"] == "oracle").any():
         notes.append(f"{DAGGER}: {ORACLE}.")
     return (*notes, *_by_column(part), *filter(None, [mixture(part["made"])]))
+
+
+def lacks_numbers(summary: pd.DataFrame, columns: int) -> bool:
+    """Return whether a table of so many columns has an entry without a number."""
+    return bool((summary["n"] == 0).any()) or len(summary) < summary["label"].nunique() * columns
 
 
 def _by_column(part: pd.DataFrame) -> Iterator[str]:

@@ -6,8 +6,7 @@ import re
 from base64 import b64decode
 from pathlib import Path
 
-import pytest
-
+from bench.reports.build import build_report
 from bench.reports.chapters.published import published_supplement
 from bench.reports.chapters.statistics import statistics_supplement
 from bench.reports.document import Chapter, Code, Passage, Table, in_pieces
@@ -116,12 +115,9 @@ def test_markdown_does_not_repeat_what_a_table_says():
     assert [type(piece) for piece in in_pieces("a `b` c")] == [str, Code, str]
 
 
-def test_a_report_page_has_the_chapters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from bench.reports import build as module
-
-    monkeypatch.setattr(module, "draw", lambda *_: [])
-    out = tmp_path / "out"
-    module.build_report(grid(columns=GRID[:2], epochs=2), out, frozenset({"html"}), defaults=DEFAULTS, published=True)
-    structure = Structure((out / "report.html").read_text(encoding="utf-8"))
+def test_a_report_page_has_the_chapters(tmp_path: Path):
+    records = grid(columns=GRID[:2], epochs=2)
+    build_report(records, tmp_path, frozenset({"html"}), defaults=DEFAULTS, published=True, figures=0)
+    structure = Structure((tmp_path / "report.html").read_text(encoding="utf-8"))
     headings = [structure.texts[i] for i, _, _ in structure.all("h2")]
     assert {"Statistics", "Published numbers"} <= set(headings)

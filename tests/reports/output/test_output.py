@@ -1,11 +1,7 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
-
-import pytest
 
 from bench.reports.document import Section, Table, TableEntry, TableRow
 from bench.reports.frame import tidy
@@ -15,6 +11,7 @@ from bench.reports.tables.accuracy import accuracy_tables
 from bench.reports.tables.cost import cost_tables
 from bench.reports.tables.training import memorization_tables
 from tests.reports.factory import cell, grid, record
+from tests.reports.latex import compile_tables
 
 AWKWARD = [
     record(cell(name, "symmetric", 0.125, s, dataset="my_data%"), status=status)
@@ -58,18 +55,10 @@ def test_long_tables_go_over_several_floats():
     assert "(Part 3 of 3.)" in text
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_tables_compile_with_booktabs_alone(tmp_path: Path):
     frames = [tidy(grid()), tidy(AWKWARD)]
     tables = [t for f in frames for make in (accuracy_tables, memorization_tables, cost_tables) for t in make(f)]
-    for table in tables:
-        (tmp_path / f"{table.name}.tex").write_text(latex_table(table))
-    inputs = "\n".join(rf"\input{{{table.name}.tex}}" for table in tables)
-    document = rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}{inputs}\end{{document}}"
-    (tmp_path / "all.tex").write_text(document)
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-2000:]
+    compile_tables(tmp_path, tables)
 
 
 def test_signs_are_no_markup():

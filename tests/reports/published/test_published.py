@@ -5,8 +5,6 @@ import math
 import os
 import re
 import shlex
-import shutil
-import subprocess
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -22,19 +20,18 @@ from bench.grid.options import noise_variant, options
 from bench.grid.overrides import override
 from bench.plugins import DATASETS, METHODS
 from bench.records.record import Record
-from bench.reports import build as building
 from bench.reports.build import build_report, option_defaults
 from bench.reports.chapters.published import published_supplement
 from bench.reports.document import Supplement
 from bench.reports.frame import tidy
-from bench.reports.output.latex import latex_table
 from bench.reports.output.markdown import markdown_lines
 from bench.reports.published import match as rules
 from bench.reports.published.match import NEARLY, NONE, REPEATED, SAME, comparisons, reading
 from bench.reports.published.numbers import FILE, load, parse, published_numbers
 from bench.settings.schema import load_config
 from tests import ROOT
-from tests.reports.factory import cell, grid, record
+from tests.reports.factory import cell, grid, record, write_store
+from tests.reports.latex import compile_tables
 
 sys.path.insert(0, str(ROOT / "scripts"))
 from collect_published import MARK, collect
@@ -517,11 +514,10 @@ def test_the_command_that_is_named_gives_cells_that_compare(
     assert len(compared.drop_duplicates(["sheet", "published_as", "noise", "rate"])) >= int(count)
 
 
-def test_without_the_flag_nothing_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(building, "draw", lambda *_: [])
+def test_without_the_flag_nothing_changes(tmp_path: Path):
     records = paper_grid(("coop",), (1, 2))
-    build_report(records, tmp_path / "plain")
-    build_report(records, tmp_path / "more", published=True)
+    build_report(records, tmp_path / "plain", figures=0)
+    build_report(records, tmp_path / "more", published=True, figures=0)
     plain, more = (
         {p.relative_to(root).as_posix(): p.read_text(encoding="utf-8") for p in root.rglob("*") if p.is_file()}
         for root in (tmp_path / "plain", tmp_path / "more")
@@ -544,22 +540,12 @@ def test_the_flag_reaches_the_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(building, "draw", lambda *_: [])
-    store = tmp_path / "results"
-    store.mkdir()
-    for made in paper_grid(("coop",), (1,)):
-        (store / f"{made.key}.json").write_text(made.to_json())
+    store = write_store(tmp_path / "results", paper_grid(("coop",), (1,)))
     for flags, expected in ((["--published"], True), ([], False)):
-        assert invoke(["report", *flags, "--csv"]) == 0
+        assert invoke(["report", *flags, "--csv", "--figures", "0"]) == 0
         assert (store / "report/tables/published.csv").is_file() == expected
     assert "report:" in capsys.readouterr().out
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_tables_compile_with_booktabs_alone(tmp_path: Path, papers: Supplement):
-    body = "\n".join(latex_table(table) for table in papers.tables)
-    document = rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}{body}\end{{document}}"
-    (tmp_path / "all.tex").write_text(document, encoding="utf-8")
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-2000:]
+    compile_tables(tmp_path, papers.tables)
