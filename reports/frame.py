@@ -294,8 +294,7 @@ def _numbers(record: Record) -> dict[str, Any]:
     row |= {"reason": SIGNS["no_number"][1] if unusable else record.reason or "", **accuracy}
     row["truth"] = record.noise.truth is not False
     row["test_truth"] = record.data.test_truth is not False
-    said = [*record.data.notes, *record.data.left_out, *_left_out(record)]
-    row["notes"] = " ".join(said)
+    row["notes"] = " ".join(filter(None, [*record.data.notes, *record.data.left_out, _left_out(record)]))
     if cell.noise == "none" and not row["truth"]:
         row["noise"] = AS_IS
     row["mask"] = record.noise.digest or ""
@@ -311,15 +310,12 @@ def _numbers(record: Record) -> dict[str, Any]:
     return row
 
 
-def _left_out(record: Record) -> list[str]:
+def _left_out(record: Record) -> str:
     """Format a sentence on images that cannot be decoded, where there are any."""
     names = record.data.skipped_images
-    if not names:
-        return []
-    number = (
-        f"{len(names)} images that cannot be decoded were" if len(names) > 1 else "An image that cannot be decoded was"
-    )
-    return [f"{number} left out, first {names[0]}."]
+    many = f"{len(names)} images that cannot be decoded were"
+    number = many if len(names) > 1 else "An image that cannot be decoded was"
+    return f"{number} left out, first {names[0]}." if names else ""
 
 
 def _split_share(record: Record) -> float:

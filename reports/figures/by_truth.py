@@ -134,7 +134,6 @@ def _caption(number: SampleQuantity, labels: Sequence[str], columns: Sequence[Co
 
 
 def _verdict(label: str, areas: pd.DataFrame) -> str:
-    """Describe the areas after the last epoch."""
     last = areas[areas["epoch"] == areas["epoch"].max()]["mean"]
     low, high = float(last.min()), float(last.max())
     span = f"{low:.2f}" if len(last) == 1 else f"{low:.2f} to {high:.2f}"

@@ -185,7 +185,6 @@ def _class_ticks(axes: Axes, one: Combination, rows: int, columns: bool = True) 
 
 
 def _height(rows: int) -> float:
-    """Return the inches for so many rows."""
     return 1.0 + 0.19 * max(rows, 4) if rows <= NUMBERED + 1 else 1.6 + 0.15 * rows if rows <= NAMED + 1 else 3.2
 
 

@@ -73,16 +73,20 @@ def _quantities(record: Record) -> Iterable[tuple[str, Sequence[float | int | No
 
 
 def _evaluated(record: Record) -> list[int]:
-    """List rows with a finite number on the test set, else all; the later row of a repeated epoch."""
+    """List rows with a finite number on the test set, else all rows."""
     test = record.curve.test_accuracy
-    last = {epoch: row for row, epoch in enumerate(record.curve.epoch)}
-    rows = sorted(last.values())
+    rows = _rows(record)
     return [row for row in rows if row < len(test) and not math.isnan(number(test[row]))] or rows
+
+
+def _rows(record: Record) -> list[int]:
+    """List the last row of each epoch."""
+    return sorted({epoch: row for row, epoch in enumerate(record.curve.epoch)}.values())
 
 
 def _kept(record: Record, thin: Thinning) -> list[int]:
     if not thin.evaluated:
-        return sorted({epoch: row for row, epoch in enumerate(record.curve.epoch)}.values())
+        return _rows(record)
     rows = _evaluated(record)
     if thin.most is None or len(rows) <= thin.most:
         return rows

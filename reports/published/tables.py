@@ -124,7 +124,6 @@ def _difference(row: Mapping[str, Any]) -> TableEntry:
 
 
 def _legend(shown: pd.DataFrame, places: int, n: int, usual: Replication) -> list[str]:
-    """Explain the signs that occur."""
     error = (
         f"the usual error of a replication (others' run of NLPrompt's own code differs from its table by "
         f"{usual.mean_absolute:g} points in the mean and {usual.largest:g} at most, over {usual.cells} cells)"

@@ -23,6 +23,13 @@ from bench.reports.tables.summary import (
 )
 from bench.reports.tables.ties import Judged, judge, marks, resolution
 
+BEYOND_HALF = (
+    "Above 50 % the wrong label is the commoner one of its class, so labels alone cannot tell the truth: numbers are "
+    "to be read beside zero-shot, and nothing is ranked."
+)
+NO_REFERENCE = "Zero-shot, the level to compare with, was not run."
+NOISY_TEST = "The test labels come with the training labels and are as noisy: numbers are agreement, no accuracy."
+
 
 def accuracy_tables(frame: pd.DataFrame) -> list[Table]:
     """Build the tables of accuracy after the last epoch: one per setting, or per noise kind where it is wide.
@@ -36,37 +43,37 @@ def accuracy_tables(frame: pd.DataFrame) -> list[Table]:
         beyond = [column for column in columns_of(summary) if not identifiable(*column)]
         within = only(summary, [column for column in columns_of(summary) if column not in beyond])
         for suffix, columns in column_sets(within) if len(within) else []:
-            chosen, shown = only(summary, columns), {c: judged[c] for c in columns if c in judged}
-            n = usual_seeds(chosen)
-            sections = ranked_sections(chosen, columns, n, shown)
-            caption = (
-                f"{measured(part)} (%) under label noise on {describe(part)}.",
-                _selection(part),
-                *spread_text(n, chosen),
-                *ranking_text(sections),
-            )
-            notes = (*legend(part, chosen, n), *_test_note(part), *resolution(shown), *_zero_shot_note(chosen), *others)
-            name = f"accuracy-{setting}{suffix}"
-            tables.append(Table("accuracy", setting, name, head(columns), sections, caption, notes))
+            shown = {column: judged[column] for column in columns if column in judged}
+            title = f"{measured(part)} (%) under label noise on {describe(part)}."
+            tables.append(_table(f"accuracy-{setting}{suffix}", part, only(summary, columns), shown, [title], others))
         if beyond:
-            tables.append(_beyond_half(setting, part, only(summary, beyond), beyond))
+            chosen = only(summary, beyond)
+            alone = [] if (chosen["method"] == REFERENCE).any() else [NO_REFERENCE]
+            title = f"{measured(part)} (%) where labels cannot identify the truth, on {describe(part)}."
+            tables.append(_table(f"accuracy-{setting}-beyond-half", part, chosen, {}, [title, BEYOND_HALF], alone))
     return tables
 
 
-def _beyond_half(setting: str, part: pd.DataFrame, summary: pd.DataFrame, columns: Sequence[Column]) -> Table:
-    """Build the table of columns in which wrong labels are a class's majority: zero-shot beside, no ranks."""
-    n = usual_seeds(summary)
+def _table(
+    name: str,
+    part: pd.DataFrame,
+    summary: pd.DataFrame,
+    judged: Mapping[Column, Judged],
+    title: Sequence[str],
+    notes: Sequence[str],
+) -> Table:
+    """Build a table of the columns of a summary, ranked in those that are judged."""
+    columns, n, right = columns_of(summary), usual_seeds(summary), part["test_truth"].all()
+    sections = ranked_sections(summary, columns, n, judged)
     caption = (
-        f"{measured(part)} (%) where labels cannot identify the truth, on {describe(part)}.",
-        "Above 50 % the wrong label is the commoner one of its class, so labels alone cannot tell the truth: numbers "
-        "are to be read beside zero-shot, and nothing is ranked.",
-        _selection(part),
+        *title,
+        f"{'Accuracy' if right else 'Numbers'} after the last epoch, no checkpoint selected.",
         *spread_text(n, summary),
+        *ranking_text(sections),
     )
-    alone = () if (summary["method"] == REFERENCE).any() else ("Zero-shot, the level to compare with, was not run.",)
-    notes = (*legend(part, summary, n), *_test_note(part), *_zero_shot_note(summary), *alone)
-    sections = ranked_sections(summary, columns, n, {})
-    return Table("accuracy", setting, f"accuracy-{setting}-beyond-half", head(columns), sections, caption, notes)
+    told = (*legend(part, summary, n), *([] if right else [NOISY_TEST]), *resolution(judged))
+    told = (*told, *_zero_shot_note(summary), *notes)
+    return Table("accuracy", str(part["setting"].iloc[0]), name, head(columns), sections, caption, told)
 
 
 def ranked_sections(
@@ -93,11 +100,6 @@ def ranking_text(sections: Sequence[Section]) -> tuple[str, ...]:
     return tuple(told)
 
 
-def _selection(part: pd.DataFrame) -> str:
-    number = "Accuracy" if part["test_truth"].all() else "Numbers"
-    return f"{number} after the last epoch, no checkpoint selected."
-
-
 def other_budgets(frame: pd.DataFrame, setting: str) -> tuple[str, ...]:
     """List the settings that differ in the budget alone, which no table mixes."""
     same = ["dataset", "shots", "backbone"]
@@ -105,12 +107,6 @@ def other_budgets(frame: pd.DataFrame, setting: str) -> tuple[str, ...]:
     alike = frame.loc[(frame[same] == first[same]).all(axis=1), "setting"]
     others = sorted(set(alike) - {setting})
     return (f"Other budgets on the same data stand in tables of their own: {', '.join(others)}.",) if others else ()
-
-
-def _test_note(part: pd.DataFrame) -> tuple[str, ...]:
-    if part["test_truth"].all():
-        return ()
-    return ("The test labels come with the training labels and are as noisy: numbers are agreement, no accuracy.",)
 
 
 def _marked(

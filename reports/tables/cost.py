@@ -89,13 +89,15 @@ def _cost_row(row: dict[str, Any], memory: bool) -> TableRow:
     text = "0" if math.isnan(total) and not terms else f"{total:,.0f}" if not math.isnan(total) else ""
     brackets = f" ({', '.join(terms)})" if terms else ""
     texts = [
-        "–" if math.isnan(row["accuracy"]) else f"{row['accuracy']:.1f}",
-        "–" if math.isnan(row["seconds"]) else f"{row['seconds']:,.{0 if row['seconds'] >= 100 else 1}f}",
+        _printed(row["accuracy"], ".1f"),
+        _printed(row["seconds"], ",.0f" if row["seconds"] >= 100 else ",.1f"),
         (text + brackets).strip(),
-        *("–" if math.isnan(row[k]) else f"{row[k]:,.0f}" for k in ("forward_passes", "trained_parameters")),
+        *(_printed(row[name], ",.0f") for name in ("forward_passes", "trained_parameters")),
         f"{row['records']}",
+        *([_printed(row["peak_memory_bytes"] / 2**20, ",.0f")] if memory else []),
     ]
-    if memory:
-        peak = row["peak_memory_bytes"]
-        texts.append("–" if math.isnan(peak) else f"{peak / 2**20:,.0f}")
     return TableRow(row["label"], tuple(TableEntry(text=text) for text in texts))
+
+
+def _printed(number: float, form: str) -> str:
+    return "–" if math.isnan(number) else f"{number:{form}}"

@@ -109,7 +109,6 @@ def _by_column(part: pd.DataFrame) -> Iterator[str]:
 
 
 def _skipped(part: pd.DataFrame) -> str:
-    """Explain why cells of a setting were skipped."""
     reasons = part.loc[part["status"] == "skipped", "reason"].drop_duplicates()
     return "skipped, because " + ", or ".join(map(str, reasons))
 

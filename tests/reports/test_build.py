@@ -3,16 +3,19 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from bench.cli.main import invoke
 from bench.errors import BenchError
 from bench.reports import build as module
 from bench.reports.build import build_from_store, build_report
+from bench.reports.document import Section, Table, TableEntry, TableRow
 from bench.reports.figures.kinds import MOST
 from bench.reports.frame import tidy
 from bench.reports.front_page import unfinished
 from bench.reports.statistics.friedman import FEWEST
+from bench.reports.tables.kinds import KINDS, TableKind
 from tests.reports.factory import GRID, cell, grid, record, write_store
 
 DEFAULTS = {"gce-coop": {"q": 0.7}}
@@ -86,6 +89,22 @@ def test_user_mistakes_are_one_line_and_write_nothing(tmp_path: Path):
     with pytest.raises(BenchError, match="cannot be written"):
         build_report(SMALL, tmp_path / "file" / "out", defaults=DEFAULTS)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "store"]
+
+
+def test_a_new_kind_of_table_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Its tables are in every format, and its numbers in a file."""
+
+    def seeds(frame: pd.DataFrame) -> list[Table]:
+        row = TableRow("All", (TableEntry(text=f"{frame['seed'].nunique()}"),))
+        (setting,) = set(frame["setting"])
+        return [Table("seeds", setting, "seeds-x", (("", "n"),), (Section("", (row,)),), ("Seeds of all.",), ())]
+
+    monkeypatch.setitem(KINDS, "seeds", TableKind(seeds, lambda frame: frame[["seed"]].drop_duplicates()))
+    build_report(SMALL, tmp_path / "out", defaults=DEFAULTS, figures=0)
+    for name in ("report.md", "report.html", "tables/seeds-x.md", "tables/seeds-x.tex"):
+        assert "Seeds of all." in (tmp_path / "out" / name).read_text(encoding="utf-8"), name
+    assert r"\input{tables/seeds-x.tex}" in (tmp_path / "out" / "report.tex").read_text(encoding="utf-8")
+    assert (tmp_path / "out/tables/seeds.csv").read_text().split() == ["seed", "1", "2"]
 
 
 def test_an_oracle_row_misses_no_clean_cell():
