@@ -33,10 +33,7 @@ class _Measure:
 
 def overview(scope: Scope) -> Iterator[Drawn]:
     """Draw accuracy against rate, beside memorization over epochs at one rate (symmetric 50 % if present)."""
-    columns, looks = scope.columns("memorized"), scope.looks
-    if not columns:
-        return
-    kind, rate = chosen(columns)
+    (kind, rate), looks = chosen(scope.columns("memorized")), scope.looks
     figure = Figure(figsize=(TEXT_WIDTH, 2.1 + legend_height(looks, TEXT_WIDTH)), layout="constrained")
     left, right = figure.subplots(1, 2)
     memorized = scope.at("memorized", (kind, rate))

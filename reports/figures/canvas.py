@@ -107,7 +107,7 @@ def seeds_text(counts: pd.Series[int]) -> str:
     """
     found = counts[counts > 0]
     if found.empty:
-        return "No seed has finished"
+        return "No spread over seeds is known"
     low, high = int(found.min()), int(found.max())
     if high == 1:
         return "One seed, so no spread is known"

@@ -102,12 +102,9 @@ def _families(strange: frozenset[str]) -> tuple[tuple[str, ...], frozenset[str]]
     names = {entry.name for entry in _installed() if left & _charmap(entry.fname)} if left else set()
     offers = {name: found for name in names if (found := left & _characters(name))}
     families: list[str] = []
-    while left and offers:
-        best = max(sorted(offers), key=lambda name: (len(offers[name] & left), "Sans" in name))
-        if not offers[best] & left:
-            break
-        families.append(best)
-        left -= offers.pop(best)
+    while useful := sorted(name for name, found in offers.items() if found & left):
+        families.append(max(useful, key=lambda name: (len(offers[name] & left), "Sans" in name)))
+        left -= offers[families[-1]]
     return tuple(families), frozenset(map(chr, left))
 
 

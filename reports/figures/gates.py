@@ -45,8 +45,6 @@ def _reach(scope: Scope) -> Iterator[Drawn]:
     levels = scope.levels
     gated = set(levels.loc[levels["quantity"] == "gate_mean", "label"])
     labels = [label for label in scope.looks if label in gated]
-    if not labels:
-        return
     found = scope.columns("gate_mean")
     columns = thinned(found, LINES)[:LINES]
     looks = {column_name(*column): noise for column, noise in noise_looks(columns).items()}

@@ -26,8 +26,6 @@ GROUPS = ("Correctly labeled", "Mislabeled")
 def loss_figures(scope: Scope) -> Iterator[Drawn]:
     """Draw boxes of the last losses, and below them their AUROC over epochs; one rate of each kind."""
     columns = one_of_each(scope.columns("loss_auroc"), KINDS)
-    if not columns:
-        return
     boxes = [_boxes(scope, column) for column in columns]
     drawn = any(len(box) for box in boxes)
     labels = [label for label in scope.looks if any((box["label"] == label).any() for box in boxes)]

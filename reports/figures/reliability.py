@@ -30,10 +30,9 @@ TICKS = (0, 25, 50, 75, 100)
 
 def reliability_figures(scope: Scope) -> Iterator[Drawn]:
     """Draw accuracy in bins of confidence, a diagram for each label, at the representative noise setting."""
-    columns = scope.columns("test_calibration_error")
-    if not columns or not scope.rows["test_truth"].all():
+    if not scope.rows["test_truth"].all():
         return
-    column = chosen(columns)
+    column = chosen(scope.columns("test_calibration_error"))
     found = {label: _bins(scope, label, column) for label in scope.looks}
     shown = {label: bins for label, bins in found.items() if len(bins)}
     if shown:

@@ -11,7 +11,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
-import numpy as np
 import pandas as pd
 
 from bench.dataset_name import shown
@@ -75,8 +74,6 @@ def encode(values: Sequence[Any]) -> Encoded:
 
 def rounded(value: Any) -> Any:
     """Convert a value for JSON: floats to `DIGITS` significant digits, None where they are not finite."""
-    if isinstance(value, np.generic):
-        value = value.item()
     if isinstance(value, float):
         return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
     if isinstance(value, list):

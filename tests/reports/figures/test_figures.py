@@ -230,6 +230,10 @@ def test_a_kind_of_noise_has_a_colour_and_a_rate_a_marker():
     assert len({(one.color, one.marker) for one in looks.values()}) == len(looks)
 
 
+def test_means_without_a_seed_have_no_spread():
+    assert canvas.seeds_text(pd.Series([0, 0])) == "No spread over seeds is known"
+
+
 def test_titles_break_between_words_and_never_before_the_percent_sign():
     axes = Figure().subplots()
     canvas.title(axes, f"{noise_name('instance')} 50 %", 5)

@@ -143,3 +143,7 @@ def test_contact_sheets_have_no_boxes(font: str, request: pytest.FixtureRequest)
     image = Image.fromarray(np.zeros((4, 4), np.uint8))
     tile = Tile(1, image, *class_texts([name, "dog"]), true=f"{name}{name}", wrong=True)
     assert set(draw_sheets([tile], f"folder:{name}")) == {"-1.png", ".pdf"}
+
+
+def test_a_font_whose_file_is_gone_has_no_character(tmp_path: Path) -> None:
+    assert fonts._charmap(str(tmp_path / "gone.ttf")) == frozenset()

@@ -22,7 +22,7 @@ from bench.reports.frame import curves, tidy
 from bench.reports.front_page import front_page_of
 from bench.reports.html.columns import CELLS, embedded, encode, settings
 from bench.reports.html.curves import BUDGET, curve_block, thinning
-from bench.reports.html.overview import overviews
+from bench.reports.html.overview import overviews, span
 from bench.reports.html.page import html_page
 from bench.reports.tables.accuracy import accuracy_tables
 from bench.settings.schema import load_config
@@ -239,6 +239,13 @@ def test_the_page_is_written_where_it_is_asked_for(tmp_path: Path):
     assert (tmp_path / "b" / "report.html").read_text(encoding="utf-8") == text
     build_report(SMALL[:20], tmp_path / "a", frozenset({"csv"}), defaults=DEFAULTS, figures=0)
     assert not (tmp_path / "a" / "report.html").exists()
+
+
+def test_a_report_says_from_when_to_when_it_was_run():
+    first, last = record(cell(seed=1)), record(cell(seed=2))
+    assert span([first, last]) == ""
+    first.provenance.started, last.provenance.finished = "2026-01-01T00:00:00+00:00", "2026-01-01T01:02:03+00:00"
+    assert span([first, last]) == "2026-01-01 00:00:00 UTC to 2026-01-01 01:02:03 UTC"
 
 
 def test_the_licence_of_the_chart_library_is_in_the_file(structure: Structure):

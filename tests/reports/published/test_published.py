@@ -155,9 +155,9 @@ def said(part: Supplement) -> str:
     return "\n".join(markdown_lines(part.chapters))
 
 
-def part_of(records: list[Record]) -> Supplement:
+def part_of(records: list[Record], text: str | None = None) -> Supplement:
     known = option_defaults({made.cell.method for made in records})
-    return published_supplement(tidy(records, known), records, known)
+    return published_supplement(tidy(records, known), records, known, parse(text) if text else None)
 
 
 # The file
@@ -431,6 +431,9 @@ def test_what_is_known_against_a_number_keeps_it_out():
     assert 50.0 not in {row["published"] for row in rows}
     unstated = held([of("coop", "symmetric", 0.5, 70.0)], SMALL.replace('noise = "sym", seeds = 3', "seeds = 3"))
     assert of_number(unstated, "main", 70.25)["reason"] == "construction of the noise not stated there"
+    nowhere = SMALL.replace('backbone = "RN50"\nshots = 16\nselection', "shots = 16\nselection")
+    row = of_number(held([of("coop", "symmetric", 0.5, 70.0)], nowhere), "main", 70.25)
+    assert row["reason"] == "backbone not stated there, or none of CLIP's (RN50/openai here)"
 
 
 @pytest.mark.parametrize(
@@ -483,6 +486,16 @@ def test_a_table_that_is_too_long_for_a_page_goes_on_in_another():
     part = part_of(made)  # q is not stated where GCE-CoOp is published
     assert [table.name.rpartition("-")[2] for table in part.tables] == ["1", "2"]
     assert [len(table.sections) for table in part.tables] == [12, 5]
+
+
+def test_a_table_says_where_the_number_of_seeds_is_another_one():
+    part = part_of([of("coop", "symmetric", r, 71.0, s) for r, s in ((0.5, 1), (0.5, 2), (0.25, 1))], SMALL)
+    assert any("(n): number of finished seeds, where it is not 2." in table.notes for table in part.tables)
+
+
+def test_where_no_run_would_compare_no_command_is_named():
+    text = said(part_of([of("coop", "symmetric", 0.5, 70.0)], SMALL.replace("shots = 16\n", "")))
+    assert "No run would change that: what is known of these numbers does not suffice." in text
 
 
 def test_an_empty_comparison_says_so_and_what_to_run():

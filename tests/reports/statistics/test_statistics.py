@@ -16,7 +16,16 @@ from bench.reports.figures.folder import FigureFolder
 from bench.reports.frame import tidy
 from bench.reports.output.markdown import markdown_lines, markdown_table
 from bench.reports.statistics.bootstrap import bootstrap_frame, bootstrap_tables
-from bench.reports.statistics.friedman import FEWEST, MEAN, friedman_test, ranking_frame, ranking_table, rankings
+from bench.reports.statistics.friedman import (
+    FEWEST,
+    MEAN,
+    friedman_test,
+    ranking_frame,
+    ranking_table,
+    rankings,
+    reason,
+    verdict,
+)
 from bench.reports.statistics.paired import holm, paired_frame, paired_tables, sentence
 from bench.reports.statistics.wilcoxon import signed_rank_table, signed_rank_words, signed_ranks
 from bench.reports.tables.averages import DatasetGroup, average_tables, dataset_groups
@@ -192,6 +201,7 @@ def test_friedman_and_nemenyi_on_demsars_example():
     assert found.pairs.loc["C4.5", "+m+cf"] == pytest.approx(by_hand, abs=1e-5)
     level = friedman_test(pd.DataFrame(np.ones((12, 3)), columns=list("abc")))
     assert (level.statistic, level.p, level.apart) == (0, 1, 0)
+    assert verdict(level).startswith("Friedman's test finds no difference between methods (3 methods on 12 data sets")
 
 
 def test_tests_over_data_sets_need_more_than_ten_and_are_recomputed():
@@ -304,6 +314,22 @@ def test_few_data_sets_and_methods_get_sentences(tmp_path: Path):
         tidy([record(cell(m), status="failed", reason="x") for m in ("coop", "joapr")]), None
     )
     assert part.tables == ()
+
+
+def test_one_or_two_methods_have_no_test_over_data_sets():
+    two, one = (
+        group_of([record(cell(m, dataset=f"set{d}", epochs=1)) for m in methods for d in range(FEWEST)])
+        for methods in (("coop", "elr"), ("coop",))
+    )
+    assert reason(two, 2) == "A Friedman test needs three trained methods or more."
+    assert signed_ranks(one).empty
+
+
+def test_a_column_without_a_pair_is_explained():
+    records = [record(cell(m, seed=s)) for m in ("coop", "joapr", "elr") for s in (1, 2)]
+    frame = tidy([*records, *(record(cell(m, "symmetric", 0.25, s)) for m in ("coop", "joapr") for s in (1, 2))])
+    (table,) = paired_tables(frame, paired_frame(frame))
+    assert "–: no pair of one seed and the same wrong labels." in table.notes
 
 
 def test_data_sets_without_a_common_column_are_said_to_have_none(tmp_path: Path):
