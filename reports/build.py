@@ -37,16 +37,12 @@ MANIFEST = "files.txt"
 
 
 def build_from_store(
-    store_root: str | Store,
-    out: Path,
-    formats: frozenset[str] = FORMATS,
-    published: bool = False,
-    figures: int | None = None,
+    store: Store, out: Path, formats: frozenset[str] = FORMATS, published: bool = False, figures: int | None = None
 ) -> list[Path]:
     """Write the report of a store.
 
     Args:
-        store_root: the store, or its folder or URL; afterwards its `problems` name files that were left out.
+        store: afterwards its `problems` name files that were left out.
         out: the report's folder; files of an earlier report in it that are no longer made are removed, others stay.
         formats: of the tables, and "html" for the page, among `FORMATS`; figures and `report.md` are always written.
         published: whether published numbers are set beside the records.
@@ -58,17 +54,13 @@ def build_from_store(
     Raises:
         BenchError: the store has no record, a format is unknown, `figures` is negative, or `out` cannot be written.
     """
-    from bench.records.store import Store
-
-    store = store_root if isinstance(store_root, Store) else Store(store_root)
     records = list(store.records())
     outcomes = store.outcomes_of(records)
     for record in records if figures != 0 else ():  # here, since figures are drawn by other processes
         outcomes(record.key)
-    problems = list(store.problems.values())
     return build_report(
-        records, out, formats,
-        where=store.root, problems=problems, published=published, outcomes=outcomes, figures=figures,
+        records, out, formats, where=store.root, problems=list(store.problems.values()), published=published,
+        outcomes=outcomes, figures=figures,
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -185,20 +185,18 @@ def _settings(records: Sequence[Record], datasets: Sequence[str], backbones: Seq
         for r, dataset, backbone in zip(records, datasets, backbones, strict=True)
     ]
     stems = ["-".join(_part(k, f[k]) for k in NAMED if k in f) for f in fixed]
-    seen: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    together: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for stem, fields in zip(stems, fixed, strict=True):
-        for name, value in fields.items():
-            seen[stem][name].add(str(value))
-    names = []
-    for stem, fields in zip(stems, fixed, strict=True):
-        extra = [_part(k, fields[k]) for k, values in sorted(seen[stem].items()) if len(values) > 1]
-        names.append("-".join([stem, *extra]))
+        together[stem].append(fields)
+    varied = {
+        stem: [name for name in sorted(found[0]) if len({str(fields[name]) for fields in found}) > 1]
+        for stem, found in together.items()
+    }
+    names = ["-".join([s, *(_part(k, f[k]) for k in varied[s])]) for s, f in zip(stems, fixed, strict=True)]
     texts = [json.dumps(fields, sort_keys=True, default=str) for fields in fixed]
-    alike: dict[str, set[str]] = defaultdict(set)
-    for name, text in zip(names, texts, strict=True):
-        alike[name].add(text)
+    alike = Counter(name for name, _ in set(zip(names, texts, strict=True)))
     return [
-        name if len(alike[name]) == 1 else f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+        name if alike[name] == 1 else f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
         for name, text in zip(names, texts, strict=True)  # of values that differ in what no file name holds alone
     ]
 

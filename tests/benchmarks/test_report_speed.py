@@ -65,7 +65,7 @@ def test_report(benchmark: Any, record_property: Any, store: tuple[Store, int], 
     start = time.perf_counter()
     read = len(list(folder.records()))
     reading = time.perf_counter() - start
-    benchmark.pedantic(lambda: build_from_store(folder.root, out, figures=figures), rounds=1, iterations=1)
+    benchmark.pedantic(lambda: build_from_store(Store(folder.root), out, figures=figures), rounds=1, iterations=1)
     page = (out / "report.html").stat().st_size
     files = [path for path in out.rglob("*") if path.is_file()]
     assert read == count

@@ -8,6 +8,7 @@ import pytest
 
 from bench.cli.main import invoke
 from bench.errors import BenchError
+from bench.records.store import Store
 from bench.reports import build as module
 from bench.reports.build import build_from_store, build_report
 from bench.reports.document import Section, Table, TableEntry, TableRow
@@ -153,14 +154,14 @@ def test_the_option_reaches_the_report(
 def test_a_store_without_records(tmp_path: Path):
     (tmp_path / "store").mkdir()
     with pytest.raises(BenchError):
-        build_from_store(str(tmp_path / "store"), tmp_path / "out")
+        build_from_store(Store(str(tmp_path / "store")), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_a_store_is_read_and_its_torn_files_are_named(tmp_path: Path):
     folder = write_store(tmp_path / "store", SMALL)
     (folder / f"{'0' * 16}.json").write_text(SMALL[0].to_json()[:200])
-    paths = build_from_store(str(folder), folder / "report", figures=0)
+    paths = build_from_store(Store(str(folder)), folder / "report", figures=0)
     text = paths[0].read_text(encoding="utf-8")
     assert f"{len(SMALL) - 1} of {len(SMALL)} recorded cells finished" in text
     assert "is not a record of this store" in text
