@@ -16,8 +16,10 @@ from tests.cells import make_cell
 from tests.reports.drawing import Seen
 
 
-def combination(true: list[int], observed: list[int], classes: int, rate: float, rows: list[int]) -> Combination:
-    sampled = Sampled(np.array(rows), NoisyLabels(np.array(true), np.array(observed), classes))
+def combination(
+    true: list[int], observed: list[int], classes: int, rate: float, rows: list[int], truth: bool = True
+) -> Combination:
+    sampled = Sampled(np.array(rows), NoisyLabels(np.array(true), np.array(observed), classes, truth))
     names = tuple(f"class {number}" for number in range(classes))
     return Combination(make_cell(noise="symmetric", rate=rate), names, {"train": sampled, "validation": sampled})
 
@@ -28,6 +30,9 @@ def test_counts_of_many_classes_have_a_scale(tmp_path: Path) -> None:
     one = combination(list(range(40)), [*range(1, 40), 0], 40, 0.5, list(range(40)))
     assert len(list(label_noise._figures([one], folder))) == 1
     assert labels == [["Observed class", "Wrong (%)", "Wrong samples"]]
+    unknown = combination(list(range(40)), list(range(40)), 40, 0.0, list(range(40)), truth=False)
+    assert len(list(label_noise._figures([unknown], folder))) == 1
+    assert labels[1] == ["Samples"]
 
 
 def test_a_sample_that_was_not_drawn_and_a_label_that_changed_are_counted(tmp_path: Path) -> None:

@@ -308,6 +308,14 @@ def test_cost_averages_and_common_columns():
     assert costs.loc["CoOp", "accuracy"] == pytest.approx(sum(kept) / len(kept))
 
 
+def test_peak_memory_has_a_column_where_it_is_known():
+    made = record(cell())
+    made.cost.peak_memory_bytes = 3 * 2**20
+    (table,) = cost_tables(tidy([made, record(cell("joapr"))]))
+    assert table.head[-1] == ("", "Peak memory (MiB)")
+    assert [row.entries[-1].text for row in table.sections[0].rows] == ["3", "–"]
+
+
 @pytest.mark.parametrize(
     ("steps", "text"),
     [
