@@ -1,1 +1,1 @@
-"""Tables and figures from a store of records; `bench.reports.build.build` writes them all."""
+"""Tables and figures from a store of records; `bench.reports.build.build_from_store` writes them all."""

@@ -37,9 +37,7 @@ _MARKED = re.compile(r"(`[^`]*`|\*[^*]*\*)")
 
 @dataclass(frozen=True)
 class Ranks:
-    """A Friedman test that is drawn: its caption, a colour for each label, and the figure's files; None where none was
-    written.
-    """
+    """A Friedman test to draw: caption, colour of each label, and the figure; None where none was written."""
 
     ranking: Ranking
     caption: str
@@ -80,7 +78,7 @@ class Chapter:
 
 
 def in_pieces(text: str) -> Words:
-    """Cut a sentence of ours in which backquotes mark code and stars emphasis.
+    """Split a sentence into pieces; backquotes mark code and stars emphasis.
 
     >>> in_pieces("See `a_b`.")
     ('See ', 'a_b', '.')
@@ -90,7 +88,7 @@ def in_pieces(text: str) -> Words:
 
 
 @dataclass(frozen=True)
-class Entry:
+class TableEntry:
     """One cell: mean and sample standard deviation over `n` seeds, or a text instead.
 
     Attributes:
@@ -119,11 +117,11 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """A row: what it is and one entry per column."""
 
     label: str
-    entries: tuple[Entry, ...]
+    entries: tuple[TableEntry, ...]
 
 
 @dataclass(frozen=True)
@@ -131,14 +129,12 @@ class Section:
     """Rows between two rules, with a heading where `title` is not empty."""
 
     title: str
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of one setting: `name` is its file's, `kind` the first part of it, `head` a (group, column) pair per
-    column; caption and notes are sentences.
-    """
+    """A table of one setting; its kind begins the name of its file, its head is (group, name) per column."""
 
     kind: str
     setting: str

@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
@@ -54,8 +54,10 @@ IDENTITY = ("key", "setting", "label", "section", "method", "noise", "rate", "se
 
 
 def tidy(records: Iterable[Record], defaults: Defaults | None = None) -> pd.DataFrame:
-    """One row per record; of several records of one cell (other plugin versions) the newest, of folds none: they are
-    there for `bench suspects`.
+    """Collect records into a frame, a row each.
+
+    Of several records of one cell (other plugin versions) the newest; of folds none, which are there for
+    `bench suspects`.
 
     Names are marked where they stood for different things (`bench.records.naming`): data set and backbone, and with
     them the setting; the noise, as an option; the variant, as an option.
@@ -98,7 +100,7 @@ def tidy(records: Iterable[Record], defaults: Defaults | None = None) -> pd.Data
 
 
 def curves(records: Iterable[Record], frame: pd.DataFrame) -> pd.DataFrame:
-    """The curves of the finished records in `frame`, one row per record, epoch and quantity.
+    """Collect the curves of the finished records in `frame`, a row per record, epoch and quantity.
 
     Columns: those of `IDENTITY` (texts as categories), epoch, quantity, value (shares and accuracies in percent,
     losses, rates and the diagnostics among `DIAGNOSTICS` as they are). Where an epoch stands twice, the row after
@@ -124,7 +126,7 @@ def curves(records: Iterable[Record], frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _quantities(record: Record) -> Iterator[tuple[str, dict[float, float]]]:
-    """Each quantity of a record over epochs, in the units of `curves`."""
+    """Yield each quantity of a record over epochs, in the units of `curves`."""
     epochs = record.curve.epoch
     found = {name: values for name, values in record.curve.columns.items() if name != "epoch"}
     found |= {name: values for name, values in record.diagnostics.items() if name in DIAGNOSTICS}
@@ -135,8 +137,9 @@ def _quantities(record: Record) -> Iterator[tuple[str, dict[float, float]]]:
 
 
 def anchored(frame: pd.DataFrame) -> pd.DataFrame:
-    """`frame` with the clean column of the oracle rows: without wrong labels the clean subset is the whole set, so
-    the method's own records at rate 0 stand there too.
+    """Add the clean column of the oracle rows.
+
+    Without wrong labels the clean subset is the whole set, so the method's own records at rate 0 stand there too.
     """
     keys = ["setting", "method", "variant"]
     oracle = frame.loc[frame["subset"] == "clean", [*keys, "label", "section"]].drop_duplicates()
@@ -149,19 +152,19 @@ def anchored(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def truth_known(part: pd.DataFrame) -> bool:
-    """Whether the training labels of some rows are known to be right or wrong."""
+    """Return whether the training labels of some rows are known to be right or wrong."""
     return bool(part["truth"].all())
 
 
 def number(value: Any) -> float:
-    """A finite float, or NaN."""
+    """Convert a finite number to float, anything else to NaN."""
     if isinstance(value, (int, float)) and math.isfinite(value):
         return float(value)
     return math.nan
 
 
 def written(value: Any) -> str:
-    """A number of a CSV file: six digits, of a count all.
+    """Format a number of a CSV file: six digits, or all of a count.
 
     >>> written(1 / 3), written(2637824.0), written(1e-8)
     ('0.333333', '2637824', '1e-08')
@@ -175,27 +178,25 @@ def _own(cell: Cell) -> tuple[str, ...]:
 
 
 def _settings(records: Sequence[Record], datasets: Sequence[str], backbones: Sequence[str]) -> list[str]:
-    """A file name per record: the named fields, and any other fixed field in which settings of one name differ."""
+    """Format a file name per record: the named fields, and others in which settings of that name differ."""
     fixed = [
         {k: v for k, v in r.cell.model_dump().items() if k not in SPANNED and k not in _own(r.cell)}
         | {"dataset": dataset, "backbone": backbone}
         for r, dataset, backbone in zip(records, datasets, backbones, strict=True)
     ]
     stems = ["-".join(_part(k, f[k]) for k in NAMED if k in f) for f in fixed]
-    seen: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    together: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for stem, fields in zip(stems, fixed, strict=True):
-        for name, value in fields.items():
-            seen[stem][name].add(str(value))
-    names = []
-    for stem, fields in zip(stems, fixed, strict=True):
-        extra = [_part(k, fields[k]) for k, values in sorted(seen[stem].items()) if len(values) > 1]
-        names.append("-".join([stem, *extra]))
+        together[stem].append(fields)
+    varied = {
+        stem: [name for name in sorted(found[0]) if len({str(fields[name]) for fields in found}) > 1]
+        for stem, found in together.items()
+    }
+    names = ["-".join([s, *(_part(k, f[k]) for k in varied[s])]) for s, f in zip(stems, fixed, strict=True)]
     texts = [json.dumps(fields, sort_keys=True, default=str) for fields in fixed]
-    alike: dict[str, set[str]] = defaultdict(set)
-    for name, text in zip(names, texts, strict=True):
-        alike[name].add(text)
+    alike = Counter(name for name, _ in set(zip(names, texts, strict=True)))
     return [
-        name if len(alike[name]) == 1 else f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+        name if alike[name] == 1 else f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
         for name, text in zip(names, texts, strict=True)  # of values that differ in what no file name holds alone
     ]
 
@@ -214,7 +215,7 @@ def _part(field: str, value: Any) -> str:
 def _variants(
     records: Sequence[Record], settings: Sequence[str], defaults: Defaults, by_noise: Collection[tuple[str, str, str]]
 ) -> list[str]:
-    """Per record the method with the options, and where they vary its own optimizer settings, that tell it apart."""
+    """Format each record's method with the options, and where they vary its own optimizer, that tell it apart."""
     values: dict[tuple[str, str], set[str]] = defaultdict(set)
     own: dict[tuple[str, str, str, str], set[str]] = defaultdict(set)
     for record, setting in zip(records, settings, strict=True):
@@ -240,21 +241,21 @@ def _variants(
 
 
 def _noises(records: Sequence[Record], settings: Sequence[str]) -> list[str]:
-    """Per record its kind of noise, as a variant that also names files, versions or code in which columns differ."""
+    """Format each record's noise as a variant, with files, versions or code in which columns differ."""
     cells = [record.cell for record in records]
     found = marks(records, "noise", lambda number: noise_name(cells[number].noise), settings.__getitem__)
     return [_with_options(cell.noise, mark) for cell, mark in zip(cells, found, strict=True)]
 
 
 def _with_options(variant: str, more: Mapping[str, str]) -> str:
-    """A variant with marks behind its options, as they are."""
+    """Append marks to the options of a variant, as they are."""
     name, _, inside = variant.removesuffix("]").partition("[")
     options = [*filter(None, [inside]), *(f"{key}={value}" for key, value in more.items())]
     return f"{name}[{','.join(options)}]" if options else variant
 
 
 def _by_noise(records: Sequence[Record], settings: Sequence[str]) -> set[tuple[str, str, str]]:
-    """Setting, method and option where cells of the paper budget differ with their noise, and in no column of one.
+    """Find setting, method and option where cells of the paper budget differ with their noise alone.
 
     A paper may set options by noise and rate: such cells are one row all the same, and a note names the options.
     """
@@ -272,7 +273,7 @@ def _by_noise(records: Sequence[Record], settings: Sequence[str]) -> set[tuple[s
 
 
 def _label(cell: Cell, variant: str, told: bool) -> tuple[str, str]:
-    """The reader's name of a row and the section of the table that it belongs to."""
+    """Return the reader's name of a row and its section of the table."""
     name = method_name(cell.method) + variant[len(cell.method) :]
     if cell.subset == "clean":
         return f"{name} (clean subset, oracle){DAGGER}", "oracle"
@@ -282,7 +283,7 @@ def _label(cell: Cell, variant: str, told: bool) -> tuple[str, str]:
 
 
 def _numbers(record: Record) -> dict[str, Any]:
-    """The flat part of a record, in the units of `tidy`."""
+    """Flatten a record, in the units of `tidy`."""
     cell, cost = record.cell, record.cost
     accuracy = {name: 100 * number(getattr(record.accuracy, name)) for name in ("last", "best", "selected")}
     unusable = record.status == "done" and math.isnan(accuracy["last"])
@@ -291,8 +292,7 @@ def _numbers(record: Record) -> dict[str, Any]:
     row |= {"reason": SIGNS["no_number"][1] if unusable else record.reason or "", **accuracy}
     row["truth"] = record.noise.truth is not False
     row["test_truth"] = record.data.test_truth is not False
-    said = [*record.data.notes, *record.data.left_out, *_left_out(record)]
-    row["notes"] = " ".join(said)
+    row["notes"] = " ".join(filter(None, [*record.data.notes, *record.data.left_out, _left_out(record)]))
     if cell.noise == "none" and not row["truth"]:
         row["noise"] = AS_IS
     row["mask"] = record.noise.digest or ""
@@ -308,19 +308,16 @@ def _numbers(record: Record) -> dict[str, Any]:
     return row
 
 
-def _left_out(record: Record) -> list[str]:
-    """A sentence on images that cannot be decoded, where there are any."""
+def _left_out(record: Record) -> str:
+    """Format a sentence on images that cannot be decoded, where there are any."""
     names = record.data.skipped_images
-    if not names:
-        return []
-    number = (
-        f"{len(names)} images that cannot be decoded were" if len(names) > 1 else "An image that cannot be decoded was"
-    )
-    return [f"{number} left out, first {names[0]}."]
+    many = f"{len(names)} images that cannot be decoded were"
+    number = many if len(names) > 1 else "An image that cannot be decoded was"
+    return f"{number} left out, first {names[0]}." if names else ""
 
 
 def _split_share(record: Record) -> float:
-    """The share of the training samples in the last clean split that a method made, in percent."""
+    """Compute the share of the training samples in a method's last clean split, in percent."""
     sizes = [number(size) for size in record.curve.split_size if size is not None]
     count = number(record.data.train)
     return 100 * sizes[-1] / count if sizes and count and record.cell.subset == "all" else math.nan

@@ -95,7 +95,7 @@ class FrontPage:
     files: tuple[Words, ...]
 
 
-def front_page(
+def front_page_of(
     frame: pd.DataFrame,
     tables: Sequence[Table],
     figures: Sequence[Drawn] = (),
@@ -116,7 +116,14 @@ def front_page(
         formats: in which the report is written beside this page.
         left_out: a line per kind of figure that was not drawn.
     """
-    passages = tuple(_setting(name, part, tables, figures) for name, part in settings(frame))
+    passages = tuple(
+        SettingPassage(
+            name, describe(part), tuple(_remarks(part)),
+            tuple(figure for figure in figures if figure.setting == name),
+            tuple(table for table in tables if table.setting == name),
+        )
+        for name, part in settings(frame)
+    )  # fmt: skip
     rows = tuple(_unfinished_rows(unfinished(frame)))
     only_skipped = {row.status for row in rows} == {SIGNS["skipped"][1]} and not problems
     return FrontPage(
@@ -159,19 +166,13 @@ def _lead(frame: pd.DataFrame) -> str:
 
 
 def _reading(frame: pd.DataFrame) -> Words:
-    """Say how to read the numbers; nothing of memorization where none can be measured."""
+    """Explain how to read the numbers; nothing of memorization where none can be measured."""
     test = _ACCURACY if frame["test_truth"].any() else _TEST
     return in_pieces("\n".join([test, *([_MEMORIZED] if frame["truth"].any() else []), _SPREAD]))
 
 
-def _setting(name: str, part: pd.DataFrame, tables: Sequence[Table], figures: Sequence[Drawn]) -> SettingPassage:
-    drawn = tuple(figure for figure in figures if figure.setting == name)
-    shown = tuple(table for table in tables if table.setting == name)
-    return SettingPassage(name, describe(part), tuple(_remarks(part)), drawn, shown)
-
-
 def _remarks(part: pd.DataFrame) -> Iterator[str]:
-    """Say what cannot be measured on the data of a setting, and how its splits came about."""
+    """Explain what cannot be measured on the data of a setting, and how its splits came about."""
     right = bool(part["test_truth"].all())
     if not truth_known(part):
         yield _UNKNOWN.format(test="accuracy on the test set" if right else "agreement with the given test labels")
@@ -192,7 +193,7 @@ def _unfinished_rows(missing: pd.DataFrame) -> Iterator[UnfinishedRow]:
 
 
 def _files(formats: frozenset[str], left_out: Sequence[str], figures: int) -> Iterator[Words]:
-    """Say where the other forms of the same numbers lie, and which figures are not there."""
+    """List the other forms of the same numbers, and which figures are not there."""
     if figures:
         yield in_pieces("`figures/`: every figure as PDF, SVG and PNG, and the data behind it as CSV.")
     yield from ((f"{text}.",) for text in left_out)

@@ -30,7 +30,7 @@ DAGGER = "†"
 
 
 def method_name(method: str) -> str:
-    """The name in tables and figures; an unknown method keeps its registry name, told from the names of known ones.
+    """Format a method as in tables and figures; an unknown one by its registry name.
 
     >>> method_name("coop"), method_name("mine"), method_name("CoOp")
     ('CoOp', 'mine', 'CoOp (plugin)')
@@ -39,13 +39,13 @@ def method_name(method: str) -> str:
 
 
 def family(method: str) -> str:
-    """The family of a method; of an unknown one "others"."""
+    """Find the family of a method; "others" of an unknown one."""
     row = METHODS.find(method)
     return OTHERS if row is None else row.family
 
 
 def noise_name(kind: str) -> str:
-    """The name of a noise kind, its options in brackets behind it; an unknown kind is its registry name with a capital.
+    """Format a noise kind, its options in brackets behind it; an unknown kind by its registry name.
 
     >>> noise_name("human[labels=worst]")
     'Human (labels worst)'
@@ -57,7 +57,7 @@ def noise_name(kind: str) -> str:
 
 
 def noise_parts(kind: str) -> tuple[str, str]:
-    """The name of a noise kind without its options, and these in words; of a file the last part of its path."""
+    """Split a noise kind into its name and its options in words; a file stands by its last part."""
     name, options = _options(kind)
     row = NOISE.find(name)
     if row is not None and not options and row.spelled:
@@ -71,13 +71,13 @@ def noise_parts(kind: str) -> tuple[str, str]:
 
 
 def _options(kind: str) -> tuple[str, list[str]]:
-    """The name of a variant, and its options as they are written."""
+    """Split a variant into its name and its options as they are written."""
     name, _, options = kind.removesuffix("]").partition("[")
     return name, options.split(",") if options else []
 
 
 def _title(registry: Registry[Any], name: str, plain: str) -> str:
-    """The title of a row, else the plain name, which must not stand for another one's title in a table."""
+    """Find the title of a row, else the plain name, marked where it is another one's title."""
     row = registry.find(name)
     if row is not None and row.title:
         return row.title
@@ -85,14 +85,14 @@ def _title(registry: Registry[Any], name: str, plain: str) -> str:
 
 
 def identifiable(kind: str, rate: float) -> bool:
-    """Whether labels alone can tell the truth, by the row of the kind; of an unknown kind it is taken that they can."""
+    """Return whether labels alone can tell the truth, by the kind's row; true of an unknown kind."""
     name, options = _options(kind)
     row = NOISE.find(name)
     return row is None or rate <= row.identifiable or (bool(row.beside) and row.beside not in options)
 
 
 def column_name(kind: str, rate: float) -> str:
-    """A noise column in words; `rate` is a fraction in [0, 1).
+    """Format a noise column in words; `rate` is a fraction in [0, 1).
 
     >>> column_name("symmetric", 0.125)
     'Symmetric 12.5 %'
@@ -101,13 +101,13 @@ def column_name(kind: str, rate: float) -> str:
 
 
 def percent(rate: float) -> str:
-    """A fraction as a percentage without trailing zeros, with as many digits as it has."""
+    """Format a fraction as a percentage without trailing zeros, with as many digits as it has."""
     short = f"{rate * 100:.4g}"
     return f"{short if math.isclose(float(short), rate * 100, rel_tol=1e-12) else f'{rate * 100:.14g}'} %"
 
 
 def file_part(text: str) -> str:
-    """A text as part of a file's name.
+    """Convert a text into a part of a file's name.
 
     >>> file_part("human[labels=worst]")
     'human_labels_worst'
@@ -116,17 +116,17 @@ def file_part(text: str) -> str:
 
 
 def method_order(names: Iterable[str]) -> list[str]:
-    """`names` without repeats: by family, in it ours in the order of their rows, then others by alphabet."""
+    """Sort `names` without repeats: by family, in it ours in the order of their rows, then others by alphabet."""
     return sorted(set(names), key=partial(_place, METHODS))
 
 
 def noise_order(names: Iterable[str]) -> list[str]:
-    """`names` of kinds or variants without repeats: ours in the order of their rows, then others by alphabet."""
+    """Sort `names` of kinds or variants without repeats: ours in the order of their rows, then others by alphabet."""
     return sorted(set(names), key=lambda name: (name not in UNCHANGED, name != UNCHANGED[0], *_place(NOISE, name)))
 
 
 def _place(registry: Registry[Any], name: str) -> tuple[int, int, str]:
-    """Place of the family, place among our rows, and the name."""
+    """Return the place of the family, the place among our rows, and the name."""
     row = registry.find(name)
     ours = [known.name for known in registry.rows() if known.origin == BUILT_IN]
     place = ours.index(name) if name in ours else len(ours)

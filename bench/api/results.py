@@ -133,14 +133,13 @@ def report(
         >>> import bench
         >>> bench.report("results", "report", formats=["markdown"], figures=0)[0]
     """
-    from bench.reports.build import FORMATS, build
-    from bench.reports.figures.kinds import MOST
+    from bench.reports.build import FORMATS, build_from_store
 
     root = _root(store)
     if out is None and "://" in root:
         raise BenchError(f'store "{root}" is a URL; name the folder of the report with out=.')
     folder = Path(root) / "report" if out is None else Path(out)
-    return build(load(root), folder, frozenset(formats) or FORMATS, published, MOST if figures is None else figures)
+    return build_from_store(load(root), folder, frozenset(formats) or FORMATS, published, figures)
 
 
 def compare(

@@ -45,8 +45,7 @@ def report(
     ] = False,
 ) -> int:
     """Write tables and figures from the records of a store; without a format, all of them."""
-    from bench.reports.build import FORMATS, build
-    from bench.reports.figures.kinds import MOST
+    from bench.reports.build import FORMATS, build_from_store
 
     chosen = {"latex": latex, "markdown": markdown, "csv": csv, "html": html}
     formats = frozenset(name for name, wanted in chosen.items() if wanted) or FORMATS
@@ -55,7 +54,7 @@ def report(
     if out is None and "://" in opened.root:
         raise BenchError(f'store "{opened.root}" is a URL; name the folder of the report with --out.')
     folder = Path(out or Path(opened.root) / "report")
-    files = build(opened, folder, formats, published, MOST if figures is None else figures)
+    files = build_from_store(opened, folder, formats, published, figures)
     for problem in opened.problems.values():
         console.warn(problem)
     console.line(f"report: {files[0]} and {len(files) - 1} more files in {files[0].parent}")

@@ -13,7 +13,7 @@ from bench.records.record import Record
 from bench.reports.document import Chapter, Code, Passage, Supplement, Table, Words, in_pieces
 from bench.reports.frame import Defaults
 from bench.reports.published.match import NEARLY, NONE, REPEATED, SAME, comparisons
-from bench.reports.published.numbers import Number, Published, load, published_numbers
+from bench.reports.published.numbers import Published, PublishedNumber, load, published_numbers
 from bench.reports.published.tables import ordered, published_tables, summary
 from bench.reports.tables.columns import as_dicts
 from bench.reports.tables.summary import describe, settings
@@ -34,14 +34,7 @@ _NOTHING = "None of the {count} published numbers on {data} can be compared with
 def published_supplement(
     frame: pd.DataFrame, records: Sequence[Record], defaults: Defaults, published: Published | None = None
 ) -> Supplement:
-    """Make tables, chapter and files of published numbers for a report.
-
-    Args:
-        frame: of `bench.reports.frame.tidy`.
-        records: those that it was made of.
-        defaults: the methods' default options.
-        published: the published numbers; None for the packaged ones.
-    """
+    """Build tables, chapter and files of published numbers, by default the packaged ones, for a report."""
     published = published or load()
     held = comparisons(frame, records, published, defaults)
     compared = held[held["grade"].isin((SAME, NEARLY))]
@@ -62,9 +55,7 @@ def published_supplement(
 
 
 def _rest(dataset: str, held: pd.DataFrame, published: Published) -> tuple[str, tuple[str, ...], tuple[Words, ...]]:
-    """Why the other numbers of a data set are not compared, as a sentence before a list and its items, and what would
-    have to be run where few are.
-    """
+    """Explain why other numbers of a data set are not compared: a sentence, its list, and what to run."""
     data = dataset_name.shown(dataset)
     if held.empty:
         have = sorted({*published.dataset.values()} - {""})
@@ -82,10 +73,10 @@ def _rest(dataset: str, held: pd.DataFrame, published: Published) -> tuple[str, 
 
 def _advice(dataset: str, published: Published) -> tuple[int, Words]:
     """Count the numbers of a data set that one run could be compared with, and give its command."""
-    known = [x for x in published_numbers(published) if x.dataset == dataset and x.method and x.noise and x.backbone]
     known = [
-        x for x in known if isinstance(x.shots, int) and not (x.unusable or x.restated or x.sheet.seen == "quoted")
-    ]
+        x for x in published_numbers(published) if x.dataset == dataset and x.method and x.noise and x.backbone
+        and isinstance(x.shots, int) and not (x.unusable or x.restated or x.sheet.seen == "quoted")
+    ]  # fmt: skip
     if not known:
         return 0, ("No run would change that: what is known of these numbers does not suffice.",)
     place = Counter(map(_place, known)).most_common(1)[0][0]
@@ -105,6 +96,6 @@ def _advice(dataset: str, published: Published) -> tuple[int, Words]:
     return len(chosen), (run, f" gives cells that {count} can be compared with.")
 
 
-def _place(number: Number) -> tuple[object, ...]:
-    """Backbone, shots, and whether the number's table has the grid's kinds of noise."""
+def _place(number: PublishedNumber) -> tuple[object, ...]:
+    """Return backbone, shots, and whether the number's table has the grid's kinds of noise."""
     return number.backbone, number.shots, PAPER.issuperset(number.sheet.noise.values())

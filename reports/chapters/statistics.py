@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import pandas as pd
 
 from bench.reports.document import Chapter, Drawn, Passage, Ranks, Supplement, Table
+from bench.reports.figures.folder import FigureFolder
 from bench.reports.figures.ranks import caption, colors_of, draw_ranks
 from bench.reports.statistics.bootstrap import bootstrap_frame, bootstrap_tables
 from bench.reports.statistics.friedman import Ranking, ranking_frame, ranking_table, rankings, reason, verdict
@@ -21,8 +21,8 @@ A seed changes the few shots, the wrong labels and the initial parameters togeth
 are compared seed by seed, where their wrong labels are the same ones. Over data sets, each is one observation."""
 
 
-def statistics_supplement(frame: pd.DataFrame, figures: Path | None) -> tuple[Supplement, list[Drawn]]:
-    """Make averages and tests of a frame, and draw their figures into a folder; None draws none."""
+def statistics_supplement(frame: pd.DataFrame, figures: FigureFolder | None) -> tuple[Supplement, list[Drawn]]:
+    """Compute averages and tests of a frame, and draw their figures into a folder; None draws none."""
     tests = paired_frame(frame)
     within = paired_tables(frame, tests)
     over: list[Passage] = []
@@ -51,7 +51,7 @@ def _add(files: dict[str, pd.DataFrame], name: str, more: pd.DataFrame) -> None:
 
 
 def _within(frame: pd.DataFrame, tests: pd.DataFrame, tables: Iterable[Table]) -> list[Passage]:
-    """Make a sentence and tables per setting."""
+    """Build a passage per setting: a sentence on its tests, and its tables."""
     passages = []
     for setting, part in settings(frame):
         mine = tests[tests["setting"] == setting]
@@ -64,7 +64,7 @@ def _within(frame: pd.DataFrame, tests: pd.DataFrame, tables: Iterable[Table]) -
 def _across(
     group: DatasetGroup, found: list[Ranking], signed: pd.DataFrame, tables: Iterable[Table], figure: Drawn | None
 ) -> Passage:
-    """Say what holds over the data sets of a group."""
+    """Build the passage on the tests over the data sets of a group."""
     title = f"Over data sets: {group.words}"
     words = signed_rank_words(signed)
     more = ((words,),) if words else ()

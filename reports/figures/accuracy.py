@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.reports.document import Drawn
@@ -24,7 +23,7 @@ SPREAD = "bars: ± sample standard deviation"
 
 @dataclass(frozen=True)
 class _Measure:
-    """What stands against the rate: its name in the data, the axis, the numbers, and whether the axis begins at 0."""
+    """What stands against the rate: name in the data, axis, numbers, and whether the axis begins at 0."""
 
     name: str
     axis: str
@@ -33,11 +32,8 @@ class _Measure:
 
 
 def overview(scope: Scope) -> Iterator[Drawn]:
-    """Accuracy against rate, and beside it what is memorized over epochs at one rate, 50 % symmetric if it is there."""
-    columns, looks = scope.columns("memorized"), scope.looks
-    if not columns:
-        return
-    kind, rate = chosen(columns)
+    """Draw accuracy against rate, beside memorization over epochs at one rate (symmetric 50 % if present)."""
+    (kind, rate), looks = chosen(scope.columns("memorized")), scope.looks
     figure = Figure(figsize=(TEXT_WIDTH, 2.1 + legend_height(looks, TEXT_WIDTH)), layout="constrained")
     left, right = figure.subplots(1, 2)
     memorized = scope.at("memorized", (kind, rate))
@@ -64,14 +60,14 @@ def overview(scope: Scope) -> Iterator[Drawn]:
 
 
 def accuracy_figures(scope: Scope) -> Iterator[Drawn]:
-    """Accuracy against the noise rate, one panel per noise kind; kinds without rates beside each other in one."""
+    """Draw accuracy against the noise rate, one panel per kind; kinds without rates share one."""
     measure = _Measure("accuracy", f"{scope.measure} (%)", scope.summary)
     words = f". {scope.measure} after the last epoch against {{against}}; {SPREAD}. {{seeds}}."
     yield from _against(scope, "accuracy", [measure], words, across=2, most=6)
 
 
 def gap(scope: Scope) -> Iterator[Drawn]:
-    """What the number after the last epoch hides: what the best epoch had more, and how well it is calibrated.
+    """Draw what the last epoch loses against the best one, and the calibration error after it.
 
     Calibration needs right test labels; the gap leaves zero-shot out, which has one epoch.
     """
@@ -81,8 +77,8 @@ def gap(scope: Scope) -> Iterator[Drawn]:
     measures = [_Measure("best_minus_last", "Best – last (points)", lost, from_zero=True)]
     words = (
         f". Best evaluated epoch minus last one in {small(scope.measure)}: how much a test set that chose the epoch "
+        "would add, which nothing here does"
     )
-    words += "would add, which nothing here does"
     if rows["test_truth"].all() and rows["test_calibration_error"].notna().any():
         error = summarize(rows, "test_calibration_error")
         measures.append(_Measure("calibration_error", "Calibration\nerror (%)", error, from_zero=True))
@@ -94,7 +90,7 @@ def gap(scope: Scope) -> Iterator[Drawn]:
 def _against(
     scope: Scope, name: str, measures: Sequence[_Measure], words: str, *, across: int, most: int
 ) -> Iterator[Drawn]:
-    """Figures of at most `most` panels a measure, `across` beside each other."""
+    """Draw figures of at most `most` panels a measure, `across` beside each other."""
     rated, fixed = kinds_of(measures[0].summary)
     panels = [[kind] for kind in rated] + ([fixed] if fixed else [])
     parts = evenly(panels, most)
@@ -108,7 +104,7 @@ def _against(
 def _grid(
     scope: Scope, measures: Sequence[_Measure], kinds: Sequence[list[str]], rated: Sequence[str], across: int
 ) -> tuple[Figure, list[pd.DataFrame]]:
-    """Panels of kinds; several measures stand below each other."""
+    """Draw panels of kinds; several measures stand below each other."""
     columns = min(len(kinds), across)
     bands = math.ceil(len(kinds) / columns) * len(measures)
     many = max(len(kind) for kind in kinds) > COLUMN_KINDS
@@ -121,12 +117,15 @@ def _grid(
     for number, measure in enumerate(measures):
         panels = list(grid.flat) if one else list(grid[number])
         for axes, kind in zip(panels, kinds, strict=False):
-            shown = _one(axes, scope, measure, kind, kind[0] in rated)
-            data.append(
-                shown.assign(panel=kind[0] if kind[0] in rated else "kinds without a rate", measure=measure.name)
-            )
-            if not number and kind[0] in rated:
-                title(axes, f"{noise_name(kind[0])} noise", columns, width)
+            if kind[0] in rated:
+                name, shown = kind[0], _panel(measure.summary, kind[0])
+                accuracy_panel(axes, shown, scope.looks)
+                if not number:
+                    title(axes, f"{noise_name(name)} noise", columns, width)
+            else:
+                name, shown = "kinds without a rate", _fixed(measure.summary, kind)
+                kinds_panel(axes, shown, scope.looks)
+            data.append(shown.assign(panel=name, measure=measure.name))
             if number < len(measures) - 1:
                 axes.set_xlabel("")
                 axes.tick_params(axis="x", labelbottom=False)
@@ -142,21 +141,15 @@ def _grid(
     return figure, data
 
 
-def _one(axes: Axes, scope: Scope, measure: _Measure, kinds: list[str], rated: bool) -> pd.DataFrame:
-    shown = _panel(measure.summary, kinds[0]) if rated else _fixed(measure.summary, kinds)
-    (accuracy_panel if rated else kinds_panel)(axes, shown, scope.looks)
-    return shown
-
-
 def _panel(summary: pd.DataFrame, kind: str) -> pd.DataFrame:
-    """One noise kind with the cells without noise as its rate 0, rates in percent."""
+    """Select one noise kind, with the cells without noise as its rate 0; rates in percent."""
     rows = summary[summary["noise"].isin([kind, *UNCHANGED])]
     columns = rows[["section", "method", "label", "n", "mean", "sd"]]
     return columns.assign(noise=kind, rate_percent=rows["rate"] * 100).reset_index(drop=True)
 
 
 def _fixed(summary: pd.DataFrame, kinds: Sequence[str]) -> pd.DataFrame:
-    """Kinds without rates and the cells without noise, in the order of their names."""
+    """Select kinds without rates and the cells without noise, in the order of their names."""
     names = [*UNCHANGED, *kinds]
     rows = summary[summary["noise"].isin(names)]
     columns = rows[["section", "method", "label", "noise", "n", "mean", "sd"]]

@@ -33,7 +33,7 @@ CHANCE = "AUROC of chance"
 
 
 @dataclass(frozen=True)
-class Number:
+class SampleQuantity:
     """A number of single samples: its name, its axis, it in a sentence, and the end of the file's name."""
 
     name: str
@@ -42,8 +42,8 @@ class Number:
     suffix: str
 
 
-def by_truth_figures(scope: Scope, number: Number) -> Iterator[Drawn]:
-    """Means of clean and of mislabeled samples, one rate of each kind, and beside them the area under the ROC curve."""
+def by_truth_figures(scope: Scope, number: SampleQuantity) -> Iterator[Drawn]:
+    """Draw means of clean and of mislabeled samples, one rate of each kind, and their AUROC beside them."""
     area = f"{number.name}_auroc"
     every = scope.columns(area)
     columns = one_of_each(every, KINDS)
@@ -71,13 +71,18 @@ def by_truth_figures(scope: Scope, number: Number) -> Iterator[Drawn]:
         axes.set_xlabel("Epoch")
     legend(figure, list(grid.flat), looks)
     found = pd.concat(data, ignore_index=True)
+    caption = _caption(number, rows, columns, found) + left_out_text(labels, columns, every)
+    yield scope.save(figure, data, "gates", caption, number.suffix)
+
+
+def left_out_text(labels: Sequence[str], columns: Sequence[Column], every: Sequence[Column]) -> str:
+    """Explain what a figure of the first `ROWS` labels and of some columns does not show."""
     more = f" The first {ROWS} of {len(labels)} variants." if len(labels) > ROWS else ""
-    more += " Further kinds and rates are left out." if len(columns) < len(every) else ""
-    yield scope.save(figure, data, "gates", _caption(number, rows, columns, found) + more, number.suffix)
+    return more + (" Further kinds and rates are left out." if len(columns) < len(every) else "")
 
 
-def _sides(axes: Axes, scope: Scope, number: Number, label: str, column: Column) -> pd.DataFrame:
-    """The two means over epochs; both have their numbers in the data, also where one of them has none."""
+def _sides(axes: Axes, scope: Scope, number: SampleQuantity, label: str, column: Column) -> pd.DataFrame:
+    """Draw the two means over epochs; the data hold both, even where one has no number."""
     found = []
     for name, (ending, chosen) in SIDES.items():
         panel = scope.at(f"{number.name}_{ending}", column)
@@ -88,7 +93,9 @@ def _sides(axes: Axes, scope: Scope, number: Number, label: str, column: Column)
     return pd.concat(found)
 
 
-def _area(axes: Axes, scope: Scope, number: Number, label: str, column: Column, looks: dict[str, Look]) -> pd.DataFrame:
+def _area(
+    axes: Axes, scope: Scope, number: SampleQuantity, label: str, column: Column, looks: dict[str, Look]
+) -> pd.DataFrame:
     panel = scope.at(f"{number.name}_auroc", column)
     rows = panel[panel["label"] == label].sort_values("epoch")
     if not axes.get_lines():
@@ -100,7 +107,7 @@ def _area(axes: Axes, scope: Scope, number: Number, label: str, column: Column, 
 
 
 def _titles(grid: NDArray[Any], labels: Sequence[str], columns: Sequence[str], width: float) -> None:
-    """Kinds of noise above the first row, and where there are several variants each above its own."""
+    """Set kinds of noise above the first row, and the variant above each row where there are several."""
     for axes, name in zip(grid[0], columns, strict=False):
         title(axes, name, len(columns) + 1, width)
     if len(labels) == 1:
@@ -114,7 +121,7 @@ def _titles(grid: NDArray[Any], labels: Sequence[str], columns: Sequence[str], w
         axes.set_title(textwrap.fill(label, int(width / CHARACTER)) + (f"\n{below}" if below else ""), loc="left")
 
 
-def _caption(number: Number, labels: Sequence[str], columns: Sequence[Column], data: pd.DataFrame) -> str:
+def _caption(number: SampleQuantity, labels: Sequence[str], columns: Sequence[Column], data: pd.DataFrame) -> str:
     areas = data[data["quantity"] == f"{number.name}_auroc"]
     said = [_verdict(label, areas[areas["label"] == label]) for label in labels]
     where = ", ".join(small(column_name(*column)) for column in columns)
@@ -127,7 +134,6 @@ def _caption(number: Number, labels: Sequence[str], columns: Sequence[Column], d
 
 
 def _verdict(label: str, areas: pd.DataFrame) -> str:
-    """What the areas after the last epoch say."""
     last = areas[areas["epoch"] == areas["epoch"].max()]["mean"]
     low, high = float(last.min()), float(last.max())
     span = f"{low:.2f}" if len(last) == 1 else f"{low:.2f} to {high:.2f}"

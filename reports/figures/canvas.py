@@ -1,40 +1,27 @@
-"""What figures share: their files, the rows of a setting that they are drawn from, and how panels are laid out."""
+"""Shared by all figures: the rows they are drawn from, and the layout of panels."""
 
 from __future__ import annotations
 
-import io
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_pdf import FigureCanvasPdf
-from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from bench.reports.document import Drawn
-from bench.reports.figures.fonts import fit
-from bench.reports.figures.style import RC, TEXT_WIDTH, Look, look
-from bench.reports.frame import written
+from bench.reports.figures.folder import FigureFolder
+from bench.reports.figures.style import TEXT_WIDTH, Look, look
 from bench.reports.names import SECTIONS, UNCHANGED, noise_order
-from bench.reports.tables.columns import Column, evenly
+from bench.reports.tables.columns import Column, columns_of, evenly
 from bench.reports.tables.summary import summarize
 
-Outcomes: TypeAlias = Callable[
-    [str], Mapping[str, Any]
-]  # per-sample outcomes of a record, see `bench.records.store.Store.sidecar`
+# Per-sample outcomes of a record by its key, see `bench.records.store.Store.sidecar`.
+Outcomes: TypeAlias = Callable[[str], Mapping[str, Any]]
 CHARACTER = 0.062  # inches of one at the size of titles
-SVG = {"Date": None, "Creator": None}
-FORMATS: dict[str, dict[str, Any]] = {
-    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
-    "svg": SVG,
-    "png": {"Software": None},
-}
 
 
 @dataclass(frozen=True)
@@ -50,7 +37,7 @@ class Scope:
         rows: those of the figures.
         levels: curves of `rows` over seeds, see `levels_of`.
         folder: where files go.
-        outcomes: of a record's key, for figures of single samples; None where there are none.
+        outcomes: for figures of single samples; None where there are none.
     """
 
     setting: str
@@ -60,8 +47,8 @@ class Scope:
     part: pd.DataFrame
     rows: pd.DataFrame
     levels: pd.DataFrame
-    folder: Path
-    outcomes: Outcomes | None = field(default=None)
+    folder: FigureFolder
+    outcomes: Outcomes | None = None
 
     @cached_property
     def looks(self) -> dict[str, Look]:
@@ -76,27 +63,29 @@ class Scope:
         return summarize(self.rows)
 
     def has(self, quantity: str) -> bool:
-        """Whether a curve has a number."""
+        """Return whether a curve has a number."""
         return bool((self.levels["quantity"] == quantity).any())
 
     def at(self, quantity: str, column: Column) -> pd.DataFrame:
-        """A quantity over epochs, at one kind of noise and rate."""
-        kind, rate = column
-        levels = self.levels
-        mask = (levels["quantity"] == quantity) & (levels["noise"] == kind) & (levels["rate"] == rate)
-        return levels[mask].reset_index(drop=True)
+        """Return a quantity over epochs, at one kind of noise and rate."""
+        return _within(self.levels[self.levels["quantity"] == quantity], column).reset_index(drop=True)
+
+    def finished(self, column: Column) -> pd.DataFrame:
+        """Select the finished rows at one kind of noise and rate."""
+        return _within(self.rows[self.rows["status"] == "done"], column)
 
     def columns(self, quantity: str) -> list[Column]:
-        """Noise kinds and rates in which a quantity has numbers, in order."""
-        found = self.levels.loc[self.levels["quantity"] == quantity, ["noise", "rate"]].drop_duplicates()
-        kinds = noise_order(str(kind) for kind in found["noise"])
-        pairs = {(str(k), float(r)) for k, r in zip(found["noise"], found["rate"], strict=True)}
-        return sorted(pairs, key=lambda pair: (kinds.index(pair[0]), pair[1]))
+        """List the noise kinds and rates in which a quantity has numbers, in order."""
+        return columns_of(self.levels.loc[self.levels["quantity"] == quantity, ["noise", "rate"]].drop_duplicates())
 
     def save(self, figure: Figure, data: Sequence[pd.DataFrame], kind: str, caption: str, suffix: str = "") -> Drawn:
         """Write a figure of this scope."""
         found = pd.concat(data, ignore_index=True)
-        return save(figure, found, f"{kind}-{self.name}{suffix}", f"{self.text}{caption}", self.setting, self.folder)
+        return self.folder.save(figure, found, f"{kind}-{self.name}{suffix}", f"{self.text}{caption}", self.setting)
+
+
+def _within(rows: pd.DataFrame, column: Column) -> pd.DataFrame:
+    return rows[(rows["noise"] == column[0]) & (rows["rate"] == column[1])]
 
 
 def levels_of(curves: pd.DataFrame) -> pd.DataFrame:
@@ -111,14 +100,14 @@ def levels_of(curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def seeds_text(counts: pd.Series[int]) -> str:
-    """How many seeds stand behind the means of a figure, and what their spread is.
+    """Describe how many seeds are behind the means of a figure.
 
     >>> seeds_text(pd.Series([3, 3, 2]))
     'Means over 2 to 3 seeds'
     """
     found = counts[counts > 0]
     if found.empty:
-        return "No seed has finished"
+        return "No spread over seeds is known"
     low, high = int(found.min()), int(found.max())
     if high == 1:
         return "One seed, so no spread is known"
@@ -126,7 +115,7 @@ def seeds_text(counts: pd.Series[int]) -> str:
 
 
 def kinds_of(summary: pd.DataFrame) -> tuple[list[str], list[str]]:
-    """The kinds of noise that have numbers, in order: those with rates, and those without."""
+    """List the kinds of noise that have numbers, in order: those with rates, and those without."""
     known = summary[summary["n"] > 0]
     kinds = [k for k in noise_order(str(k) for k in known["noise"]) if k not in UNCHANGED]
     rated = set(known.loc[known["rate"] > 0, "noise"])
@@ -134,8 +123,10 @@ def kinds_of(summary: pd.DataFrame) -> tuple[list[str], list[str]]:
 
 
 def chosen(columns: Sequence[Column]) -> Column:
-    """Choose a representative noise setting: symmetric 50 % if present, otherwise the rate nearest to 50 % of the first
-    kind that has rates, the lower of equals, else the first column.
+    """Choose a representative noise setting.
+
+    Symmetric 50 % if present, otherwise the rate nearest to 50 % of the first kind that has rates, the lower of equals,
+    else the first column.
     """
     if ("symmetric", 0.5) in columns:
         return "symmetric", 0.5
@@ -144,13 +135,14 @@ def chosen(columns: Sequence[Column]) -> Column:
 
 
 def nearest(columns: Sequence[Column], kind: str) -> Column:
-    """The rate of a kind that is nearest to 50 %."""
+    """Find the rate of a kind that is nearest to 50 %."""
     return min((c for c in columns if c[0] == kind), key=lambda column: (abs(column[1] - 0.5), column[1]))
 
 
 def one_of_each(columns: Sequence[Column], most: int) -> list[Column]:
-    """Of each kind the rate nearest to 50 %; where the kinds are more than `most` the one that stands for all and the
-    next.
+    """Choose of each kind the rate nearest to 50 %.
+
+    Where the kinds are more than `most`: the representative one (`chosen`) and the next ones.
     """
     found = [nearest(columns, kind) for kind in dict.fromkeys(kind for kind, _ in columns)]
     if len(found) > most:
@@ -160,32 +152,29 @@ def one_of_each(columns: Sequence[Column], most: int) -> list[Column]:
 
 
 def title(axes: Axes, text: str, panels: int, width: float = TEXT_WIDTH) -> None:
-    """A title broken into lines that fit a panel, of which `panels` stand beside each other in `width` inches."""
+    """Set a title in lines that fit one of `panels` panels beside each other in `width` inches."""
     room = int((width - 0.5) / panels / CHARACTER)
     whole = text.replace(" %", "\u00a0%")
     axes.set_title("\n".join(textwrap.wrap(whole, max(room, 10), break_long_words=False)) or text)
 
 
 def small(text: str) -> str:
-    """The text with a small first letter."""
+    """Convert the first letter to lower case."""
     return text[:1].lower() + text[1:]
 
 
-def parts_of(groups: Sequence[Sequence[Column]], most: int) -> Iterator[list[Column]]:
-    """Columns in the fewest parts of at most `most`, as even as that allows: groups stay together where they can, and a
-    larger one is cut evenly.
+def parts_of(groups: Sequence[Sequence[Column]], most: int) -> list[list[Column]]:
+    """Split columns into the fewest parts of at most `most`, as even as possible.
+
+    Groups stay together where they can, and a larger one is cut evenly.
     """
     pieces = [piece for group in groups for piece in evenly(list(group), most)]
-    full = _filled(pieces, most)
-    for size in range(1, most + 1):
-        if len(parts := _filled(pieces, size)) <= len(full):
-            yield from parts
-            return
-    yield from full
+    fewest = len(_filled(pieces, most))
+    return next(parts for size in range(1, most + 1) if len(parts := _filled(pieces, size)) <= fewest)
 
 
 def _filled(pieces: Sequence[list[Column]], size: int) -> list[list[Column]]:
-    """Pieces in order, a part begun where the next does not fit into `size`."""
+    """Join pieces in order; a part begins where the next piece does not fit into `size`."""
     parts: list[list[Column]] = []
     for piece in pieces:
         if parts and len(parts[-1]) + len(piece) <= size:
@@ -193,45 +182,3 @@ def _filled(pieces: Sequence[list[Column]], size: int) -> list[list[Column]]:
         else:
             parts.append(list(piece))
     return parts
-
-
-def save(figure: Figure, data: pd.DataFrame, name: str, caption: str, setting: str, folder: Path) -> Drawn:
-    """Write a figure as PDF, SVG and PNG with its data as CSV; `name` begins with the figure's kind and a hyphen."""
-    _lay_out(figure)
-    files = [folder / f"{name}.{suffix}" for suffix in FORMATS]
-    for path, metadata in zip(files, FORMATS.values(), strict=True):
-        _write(figure, path, metadata)
-    files.append(folder / f"{name}.csv")
-    data.to_csv(files[-1], index=False, float_format=written, lineterminator="\n")
-    return Drawn(name.partition("-")[0], setting, name, caption, tuple(files))
-
-
-def svg(figure: Figure) -> str:
-    """Render a figure as the text of an SVG file."""
-    _lay_out(figure)
-    buffer = io.StringIO()
-    canvas: Any = FigureCanvasSVG(figure)
-    canvas.print_svg(buffer, metadata=SVG)
-    return buffer.getvalue()
-
-
-def _lay_out(figure: Figure) -> None:
-    fit(figure)
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # laid out once for all formats
-
-
-def _write(figure: Figure, path: Path, metadata: dict[str, Any]) -> None:
-    """One format. Not by `savefig`, which draws everything once more to find the layout."""
-    canvas: Any  # none of matplotlib's canvases has types for its formats
-    match path.suffix:
-        case ".pdf":
-            canvas = FigureCanvasPdf(figure)
-            canvas.print_pdf(path, metadata=metadata)
-        case ".svg":
-            canvas = FigureCanvasSVG(figure)
-            canvas.print_svg(path, metadata=metadata)
-        case _:
-            figure.set_dpi(RC["savefig.dpi"])
-            canvas = FigureCanvasAgg(figure)
-            canvas.print_png(path, metadata=metadata, pil_kwargs={"compress_level": 4})

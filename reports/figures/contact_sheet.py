@@ -21,7 +21,6 @@ from bench.reports.figures.fonts import fit
 from bench.reports.figures.style import BLACK, BLUE, GREY, RC, VERMILLION
 
 ACROSS, DOWN = 8, 6
-PER_PAGE = ACROSS * DOWN
 PIXELS = 160  # longer side of a thumbnail
 LETTERS = 17  # of a class name, at the width of a column
 TILE = (1.16, 1.5)  # inches; the image takes a square of it
@@ -51,8 +50,8 @@ class Tile:
     wrong: bool | None = None
 
 
-def draw_sheets(tiles: Sequence[Tile], title: str) -> dict[str, bytes]:
-    """The pages of a contact sheet.
+def draw_sheets(tiles: Sequence[Tile], title: str, per_page: int = ACROSS * DOWN) -> dict[str, bytes]:
+    """Draw the pages of a contact sheet.
 
     Args:
         tiles: in the order of their ranks, at least one.
@@ -61,21 +60,17 @@ def draw_sheets(tiles: Sequence[Tile], title: str) -> dict[str, bytes]:
     Returns:
         File endings and contents: "-1.png" and so on, one for each page, and ".pdf" with all of them.
     """
-    pages = [tiles[start : start + PER_PAGE] for start in range(0, len(tiles), PER_PAGE)]
+    pages = [tiles[start : start + per_page] for start in range(0, len(tiles), per_page)]
     files: dict[str, bytes] = {}
     document = io.BytesIO()
     with style.context(["default", RC]), PdfPages(document, metadata={"CreationDate": None}) as pdf:
         for number, page in enumerate(pages, 1):
             figure = _page(page, title)
             pdf.savefig(figure)
-            files[f"-{number}.png"] = _png(figure)
+            content = io.BytesIO()
+            figure.savefig(content, format="png", metadata={"Software": None})
+            files[f"-{number}.png"] = content.getvalue()
     return files | {".pdf": document.getvalue()}
-
-
-def _png(figure: Figure) -> bytes:
-    content = io.BytesIO()
-    figure.savefig(content, format="png", metadata={"Software": None})
-    return content.getvalue()
 
 
 def _page(tiles: Sequence[Tile], title: str) -> Figure:
@@ -132,7 +127,7 @@ def _draw(axes: Axes, tile: Tile, left: float, top: float) -> None:
 
 
 def _thumbnail(image: Image.Image) -> tuple[Image.Image, str]:
-    """In colour, at most `PIXELS` on the longer side, and how matplotlib enlarges it: a small one stays as it is."""
+    """Reduce an image to at most `PIXELS` on the longer side; also how matplotlib enlarges it."""
     copy = in_colour(image)
     if max(copy.size) <= PIXELS:
         return copy, "nearest"

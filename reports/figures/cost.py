@@ -19,7 +19,7 @@ AXES = {"seconds": "Seconds per cell", "forward_passes": "Forward passes per cel
 
 
 def cost_figures(scope: Scope) -> Iterator[Drawn]:
-    """Accuracy, the mean over the noise columns that every row of the setting has, against seconds and passes."""
+    """Draw mean accuracy over the noise columns that every row has, against seconds and passes."""
     found = cost_frame(scope.part).merge(_spread(scope.part), on="label", how="left")
     found = found[found["label"].isin(list(scope.looks)) & found["accuracy"].notna()]
     costs = [name for name in AXES if (found[name] > 0).sum() > 1]
@@ -58,7 +58,7 @@ def _panel(axes: Axes, found: pd.DataFrame, cost: str, looks: dict[str, Look]) -
 
 
 def _spread(part: pd.DataFrame) -> pd.DataFrame:
-    """By label the seeds that have all common columns of noise, and the standard deviation of their means."""
+    """Compute, by label, the seeds that have all common noise columns, and the sd of their means."""
     done = anchored(part).query("status == 'done' and last == last")
     table = done.pivot_table(index=["label", "seed"], columns=["noise", "rate"], values="last", observed=True)
     common = table.columns[table.groupby("label").count().gt(0).all()]

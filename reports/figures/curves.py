@@ -43,7 +43,7 @@ class _Curves:
 
 
 def memorization(scope: Scope) -> Iterator[Drawn]:
-    """What becomes of clean and mislabeled training samples over epochs."""
+    """Draw the fate of clean and mislabeled training samples over epochs."""
     quantities = {
         "memorized": "Memorized (%)",
         "recovered": "Recovered (%)",
@@ -58,20 +58,20 @@ def memorization(scope: Scope) -> Iterator[Drawn]:
 
 
 def agreement(scope: Scope) -> Iterator[Drawn]:
-    """What can be seen of the training samples where nobody knows which are mislabeled."""
+    """Draw agreement with given labels over epochs, where nobody knows which are wrong."""
     quantities = {"train_given_accuracy": "Agrees with\ngiven (%)", **_tested(scope)}
     words = "Share of all training samples predicted as their given label, right or wrong, and "
     return _figures(scope, _Curves("agreement", quantities, f"{words}{_tested_words(scope)}, over epochs."))
 
 
 def learning(scope: Scope) -> Iterator[Drawn]:
-    """What is reached on the test set over epochs, and how well calibrated it is."""
+    """Draw accuracy and calibration error on the test set over epochs."""
     words = _tested_words(scope)
     return _figures(scope, _Curves("learning", _tested(scope), f"{words[:1].upper()}{words[1:]}, over epochs."))
 
 
 def splits(scope: Scope) -> Iterator[Drawn]:
-    """How good the sets are that methods take to be clean, and the labels that they make up."""
+    """Draw precision and recall of clean splits and the accuracy of pseudo-labels over epochs."""
     quantities = {
         "split_precision": "Precision (%)",
         "split_recall": "Recall (%)",
@@ -100,12 +100,12 @@ def _tested_words(scope: Scope) -> str:
 
 
 def _figures(scope: Scope, what: _Curves) -> Iterator[Drawn]:
-    """Figures of at most `PANELS` columns, a kind of noise together where it can be."""
+    """Draw figures of at most `PANELS` columns, a kind of noise together where it can be."""
     leading = next(iter(what.quantities))
     columns = scope.columns(leading)
     kept = thinned(columns)
     groups = [list(group) for _, group in itertools.groupby(kept, key=lambda column: column[0] if column[1] else "")]
-    parts = list(parts_of(groups, PANELS))
+    parts = parts_of(groups, PANELS)
     for index, part in enumerate(parts):
         figure, data = _figure(scope, part, what)
         where = ", ".join(small(column_name(*column)) for column in part)
@@ -115,9 +115,7 @@ def _figures(scope: Scope, what: _Curves) -> Iterator[Drawn]:
 
 
 def thinned(columns: Sequence[Column], most: int = MOST) -> list[Column]:
-    """All columns where they are few, else of each kind as many rates as there is room for, at least the one nearest
-    to 50 %.
-    """
+    """Select about `most` columns: of each kind as many rates as fit, the one nearest to 50 % first."""
     if len(columns) <= most:
         return list(columns)
     kinds = list(dict.fromkeys(kind for kind, _ in columns))
@@ -162,7 +160,7 @@ def _figure(scope: Scope, columns: Sequence[Column], what: _Curves) -> tuple[Fig
 
 
 def _clean_share(scope: Scope, column: Column) -> float:
-    """The share of training samples whose label is right, in percent, the mean over the records of a column."""
+    """Average the share of correctly labeled training samples over the records of a column, in percent."""
     kind, rate = column
     rows = scope.rows
     found = rows[(rows["noise"] == kind) & (rows["rate"] == rate) & (rows["subset"] == "all")]

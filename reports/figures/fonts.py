@@ -10,7 +10,6 @@ from typing import Final
 
 import matplotlib as mpl
 from matplotlib import font_manager
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontEntry, FontProperties
 from matplotlib.text import Text
@@ -26,7 +25,7 @@ _told: set[str] = set()  # characters that were said to be in no font, in this p
 
 
 def fit(figure: Figure) -> None:
-    """Give every text of a figure fonts that have its characters; those that no font has are written as `\\u732b`.
+    """Set fonts that have every character of a figure's texts; a character in no font becomes `\\u732b`.
 
     To be called before the figure is laid out. A figure that needs no other font than usual is left as it is.
     """
@@ -44,17 +43,18 @@ def fit(figure: Figure) -> None:
             text.set(fontfamily=families, fontweight="normal", text=_written(text.get_text()))  # few fonts are bold
     for axis, names in labels.items():
         if needed(names):
-            _rename(axis, names, families)
+            shown = [_written(name) for name in names]
+            axis.set_ticks(axis.get_majorticklocs(), labels=shown, fontfamily=families)
 
 
 def class_texts(names: Sequence[str]) -> list[str]:
-    """The names of classes as they are drawn: "class 3" (its number, from 0) where no font has a character of it."""
+    """List class names for a figure; "class 3" (counted from 0) where no font has a character."""
     tell(names)
     return [f"class {number}" if _missing(name) else name for number, name in enumerate(names)]
 
 
 def tell(texts: Iterable[str]) -> None:
-    """Say once on the standard error which characters no font has, and what helps."""
+    """Report once, on the standard error, which characters no font has, and which package helps."""
     missing = sorted({character for text in texts for character in _missing(text)} - _told)
     if not missing:
         return
@@ -69,20 +69,20 @@ def tell(texts: Iterable[str]) -> None:
 
 
 def needed(texts: Iterable[str]) -> frozenset[str]:
-    """The characters of some texts that the usual font does not have."""
+    """Find the characters of some texts that the usual font lacks."""
     found = {character for text in texts if not text.isascii() for character in text}
     usual = _characters(FONT) & _characters(FONT, "bold") if found else found
     return frozenset(c for c in found if c != "\n" and ord(c) not in usual)
 
 
 def _missing(text: str) -> frozenset[str]:
-    """The characters of a text that have a form and that no font has."""
+    """Find the characters of a text that have a form but no font."""
     strange = needed([text])
     return _families(strange)[1] if strange else strange
 
 
 def _written(text: str) -> str:
-    """The text without characters that cannot be seen, and with codes for those that no font has."""
+    """Replace characters without a font by codes, and drop those that cannot be seen."""
     missing, unseen = _missing(text), needed([text])
     parts = (
         c.encode("ascii", "backslashreplace").decode() if c in missing else "" if c in unseen and _is_unseen(c) else c
@@ -97,30 +97,19 @@ def _is_unseen(character: str) -> bool:
 
 @lru_cache(maxsize=256)
 def _families(strange: frozenset[str]) -> tuple[tuple[str, ...], frozenset[str]]:
-    """Families of installed fonts that have some characters, few by a greedy choice; and what none has."""
+    """Choose few installed font families that have some characters, greedily; also return what none has."""
     left = {ord(c) for c in strange if not _is_unseen(c)}
-    offers = {name: found for name in _names(frozenset(left)) if (found := left & _characters(name))} if left else {}
+    names = {entry.name for entry in _installed() if left & _charmap(entry.fname)} if left else set()
+    offers = {name: found for name in names if (found := left & _characters(name))}
     families: list[str] = []
-    while left and offers:
-        best = max(sorted(offers), key=lambda name: (len(offers[name] & left), "Sans" in name))
-        if not offers[best] & left:
-            break
-        families.append(best)
-        left -= offers.pop(best)
+    while useful := sorted(name for name, found in offers.items() if found & left):
+        families.append(max(useful, key=lambda name: (len(offers[name] & left), "Sans" in name)))
+        left -= offers[families[-1]]
     return tuple(families), frozenset(map(chr, left))
 
 
-def _names(codes: frozenset[int]) -> Iterator[str]:
-    """The families of which a font has one of the characters."""
-    seen: set[str] = set()
-    for entry in _installed():
-        if entry.name not in seen and codes & _charmap(entry.fname):
-            seen.add(entry.name)
-            yield entry.name
-
-
 def _installed() -> Iterator[FontEntry]:
-    """The fonts of this machine, also those that matplotlib has not seen yet; not its own, which are for formulas."""
+    """List this machine's fonts, new ones too, without matplotlib's own, which are for formulas."""
     manager, own = font_manager.fontManager, Path(mpl.get_data_path())
     known = {entry.fname for entry in manager.ttflist}
     for file in sorted(set(font_manager.findSystemFonts()) - known):
@@ -133,7 +122,7 @@ def _installed() -> Iterator[FontEntry]:
 
 @lru_cache(maxsize=64)
 def _characters(family: str, weight: str = "normal") -> frozenset[int]:
-    """The codes of the characters that a family has."""
+    """Read the codes of the characters that a family has."""
     return _charmap(str(font_manager.findfont(FontProperties(family=[family], weight=weight))))
 
 
@@ -143,7 +132,3 @@ def _charmap(file: str) -> frozenset[int]:
         return frozenset(font_manager.get_font(file).get_charmap())
     except (OSError, RuntimeError, ValueError):
         return frozenset()
-
-
-def _rename(axis: Axis, names: Sequence[str], families: Sequence[str]) -> None:
-    axis.set_ticks(axis.get_majorticklocs(), labels=[_written(name) for name in names], fontfamily=families)

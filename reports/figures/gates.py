@@ -1,6 +1,4 @@
-"""How much of the image reaches the prompt: the gates of VisPrompt over epochs, a line for each column of noise; and
-whether they tell mislabeled samples from correctly labeled ones.
-"""
+"""Draws VisPrompt's gates over epochs, and whether they tell mislabeled samples from correctly labeled ones."""
 
 from __future__ import annotations
 
@@ -10,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.reports.document import Drawn
-from bench.reports.figures.by_truth import ROWS, Number, by_truth_figures
+from bench.reports.figures.by_truth import ROWS, SampleQuantity, by_truth_figures, left_out_text
 from bench.reports.figures.canvas import Scope, seeds_text
 from bench.reports.figures.curves import thinned
 from bench.reports.figures.panels import epochs_axis, legend, legend_height, line_panel
@@ -25,8 +23,8 @@ QUANTITIES = {
     "image_share": "Share of the image\nin the context",
 }
 BY_TRUTH = (
-    Number("gate", "Gate", "the gate", "-by_truth"),
-    Number(
+    SampleQuantity("gate", "Gate", "the gate", "-by_truth"),
+    SampleQuantity(
         "context_shift",
         "Shift of context",
         "how far the context is moved (root mean square, over that of the learned context)",
@@ -36,19 +34,17 @@ BY_TRUTH = (
 
 
 def gate_figures(scope: Scope) -> Iterator[Drawn]:
-    """How much of the image reaches the prompt, and whether that differs between clean and mislabeled samples."""
+    """Draw how much of the image reaches the prompt, and how that differs with the label's truth."""
     yield from _reach(scope)
     for number in BY_TRUTH:
         yield from by_truth_figures(scope, number)
 
 
 def _reach(scope: Scope) -> Iterator[Drawn]:
-    """Mean and spread of the gate and the image's share of the context; a row for each variant, the first three."""
+    """Draw mean and spread of the gate and the image's share of the context, for the first three variants."""
     levels = scope.levels
     gated = set(levels.loc[levels["quantity"] == "gate_mean", "label"])
     labels = [label for label in scope.looks if label in gated]
-    if not labels:
-        return
     found = scope.columns("gate_mean")
     columns = thinned(found, LINES)[:LINES]
     looks = {column_name(*column): noise for column, noise in noise_looks(columns).items()}
@@ -57,12 +53,11 @@ def _reach(scope: Scope) -> Iterator[Drawn]:
     height = 1.5 * len(rows) + 0.5 + legend_height(looks, TEXT_WIDTH)
     figure = Figure(figsize=(TEXT_WIDTH, height), layout="constrained")
     data = _panels(figure, scope, rows, quantities, columns, looks)
-    more = f" The first {ROWS} of {len(labels)} variants." if len(labels) > ROWS else ""
-    more += " Further kinds and rates are left out." if len(columns) < len(found) else ""
     caption = (
         f": gates of {', '.join(rows)} on the first eight training images, over epochs. Mean of the gate, its standard "
         "deviation over images, and the part of the context that differs between images (root mean squares, as a share "
-        f"of the whole context). {seeds_text(data[0]['n'])}; bands: ± sample standard deviation.{more}"
+        f"of the whole context). {seeds_text(data[0]['n'])}; bands: ± sample standard deviation."
+        f"{left_out_text(labels, columns, found)}"
     )
     yield scope.save(figure, data, "gates", caption)
 

@@ -1,20 +1,20 @@
-"""Figures, each as PDF, SVG and PNG with the data behind it as CSV. Nothing here needs a display."""
+"""The kinds of figures, and drawing them all; nothing here needs a display."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import TypeAlias
 
 import pandas as pd
 from matplotlib import style
 
 from bench.reports.document import Drawn
 from bench.reports.figures.accuracy import accuracy_figures, gap, overview
-from bench.reports.figures.canvas import Outcomes, Scope, levels_of, save
+from bench.reports.figures.canvas import Outcomes, Scope, levels_of
 from bench.reports.figures.cost import cost_figures
 from bench.reports.figures.curves import agreement, learning, memorization, splits
+from bench.reports.figures.folder import FigureFolder
 from bench.reports.figures.fonts import tell
 from bench.reports.figures.gates import gate_figures
 from bench.reports.figures.losses import loss_figures
@@ -26,35 +26,36 @@ from bench.reports.names import family
 from bench.reports.tables.summary import describe, measured, settings
 from bench.rows import FAMILIES
 
-__all__ = ["KINDS", "Drawn", "draw", "save"]
 
-Maker: TypeAlias = Callable[[Scope], Iterator[Drawn]]
-# In the order of the report; all settings get the first kinds before any gets the next.
-KINDS: Mapping[str, Maker] = {
-    "overview": overview,
-    "accuracy": accuracy_figures,
-    "memorization": memorization,
-    "agreement": agreement,
-    "cost": cost_figures,
-    "learning": learning,
-    "gap": gap,
-    "reliability": reliability_figures,
-    "losses": loss_figures,
-    "splits": splits,
-    "gates": gate_figures,
+@dataclass(frozen=True)
+class FigureKind:
+    """One kind of figure.
+
+    Attributes:
+        figures: those of some rows of a setting.
+        curve: without which there is none; empty where it needs none.
+        truth: whether the true labels must be known, or must be unknown; None: either.
+    """
+
+    figures: Callable[[Scope], Iterator[Drawn]]
+    curve: str = ""
+    truth: bool | None = None
+
+
+# In the order of the report; all settings get the first kinds before any gets the next. A new kind is a row here.
+KINDS: Mapping[str, FigureKind] = {
+    "overview": FigureKind(overview, "memorized", truth=True),
+    "accuracy": FigureKind(accuracy_figures),
+    "memorization": FigureKind(memorization, "memorized", truth=True),
+    "agreement": FigureKind(agreement, "train_given_accuracy", truth=False),  # shows what `learning` does, and more
+    "cost": FigureKind(cost_figures),
+    "learning": FigureKind(learning, "test_accuracy", truth=True),
+    "gap": FigureKind(gap),
+    "reliability": FigureKind(reliability_figures, "test_calibration_error"),
+    "losses": FigureKind(loss_figures, "loss_auroc", truth=True),
+    "splits": FigureKind(splits, "split_precision", truth=True),
+    "gates": FigureKind(gate_figures, "gate_mean"),
 }
-NEEDS_TRUTH = frozenset({"overview", "memorization", "losses", "splits", "learning"})
-SHOWS = {  # the curve without which there is no such figure
-    "overview": "memorized",
-    "memorization": "memorized",
-    "agreement": "train_given_accuracy",
-    "learning": "test_accuracy",
-    "reliability": "test_calibration_error",
-    "losses": "loss_auroc",
-    "splits": "split_precision",
-    "gates": "gate_mean",
-}
-WITHOUT_TRUTH = frozenset({"agreement"})  # in place of `learning`: the same, and what can be said of the training set
 LINES = 12  # more in one panel cannot be told apart
 MOST = 100  # figures of one report if nobody asks for another number, each a second or more
 ANCHORS = "references"
@@ -63,62 +64,59 @@ ANCHORS = "references"
 def draw(
     frame: pd.DataFrame,
     curves: pd.DataFrame,
-    folder: Path,
+    folder: FigureFolder,
     outcomes: Outcomes | None = None,
-    left_out: list[str] | None = None,
     most: int = MOST,
     processes: int = 1,
-) -> list[Drawn]:
+    kinds: Mapping[str, FigureKind] = KINDS,
+) -> tuple[list[Drawn], list[str]]:
     """Draw every figure of every setting for which there are data.
 
     Args:
         frame: `bench.reports.frame.tidy`.
         curves: `bench.reports.frame.curves`.
-        folder: an existing folder.
+        folder: where to.
         outcomes: per-sample outcomes of a record by its key; without them no losses of single samples are drawn.
-        left_out: gets one line for each kind of figure that was not drawn everywhere.
         most: figures from which on no further one is begun; 0 draws none.
         processes: that draw; the figures are the same whatever their number.
+        kinds: of figures.
 
     Returns:
-        The figures, by setting and kind.
+        The figures, by setting and kind, and a line for each kind that was not drawn everywhere.
     """
     if not most:
-        if left_out is not None:
-            left_out.append("no figure was drawn, because of --figures 0; without it they are drawn")
-        return []
+        return [], ["no figure was drawn, because of --figures 0; without it they are drawn"]
     tell([*frame["label"], *map(str, frame["noise"])])  # once, before there are several processes
     scopes = list(_scopes(frame, curves, folder, outcomes))
-    wanted = [(kind, scope) for kind in KINDS for scope in scopes if _wanted(kind, scope)]
-    drawn, done = perform([partial(_make, *pair) for pair in wanted], most, processes)
-    if left_out is not None:
-        left_out += _told(wanted[done:], most)
-    order = list(KINDS)
-    return sorted(drawn, key=lambda figure: (figure.setting, order.index(figure.kind)))
+    wanted = [(name, kind, scope) for name, kind in kinds.items() for scope in scopes if _wanted(kind, scope)]
+    drawn, done = perform([partial(_make, kind, scope) for _, kind, scope in wanted], most, processes)
+    order = list(kinds)
+    drawn.sort(key=lambda figure: (figure.setting, order.index(figure.kind)))
+    return drawn, _left_out([(name, scope) for name, _, scope in wanted[done:]], most)
 
 
-def _make(kind: str, scope: Scope) -> list[Drawn]:
+def _make(kind: FigureKind, scope: Scope) -> list[Drawn]:
     with style.context(["default", RC]):
-        return list(KINDS[kind](scope))
+        return list(kind.figures(scope))
 
 
-def _told(left: Sequence[tuple[str, Scope]], most: int) -> list[str]:
-    """A line for each kind of figure that was left."""
+def _left_out(left: Sequence[tuple[str, Scope]], most: int) -> list[str]:
+    """List a line for each kind of figure that was not drawn."""
     why = f"a report has about {most} figures at most unless --figures asks for more"
-    settings: dict[str, dict[str, None]] = {}
+    names: dict[str, dict[str, None]] = {}
     for kind, scope in left:
-        settings.setdefault(kind, {})[scope.name] = None
-    return [f"{kind}: not drawn, because {why}: {', '.join(names)}" for kind, names in settings.items()]
+        names.setdefault(kind, {})[scope.name] = None
+    return [f"{kind}: not drawn, because {why}: {', '.join(found)}" for kind, found in names.items()]
 
 
-def _wanted(kind: str, scope: Scope) -> bool:
-    """Whether a kind of figure can be drawn of some rows at all."""
-    if kind in SHOWS and not scope.has(SHOWS[kind]):
-        return False
-    return kind not in (WITHOUT_TRUTH if truth_known(scope.part) else NEEDS_TRUTH)
+def _wanted(kind: FigureKind, scope: Scope) -> bool:
+    """Return whether a kind of figure can be drawn of some rows at all."""
+    return (not kind.curve or scope.has(kind.curve)) and kind.truth in (None, truth_known(scope.part))
 
 
-def _scopes(frame: pd.DataFrame, curves: pd.DataFrame, folder: Path, outcomes: Outcomes | None) -> Iterator[Scope]:
+def _scopes(
+    frame: pd.DataFrame, curves: pd.DataFrame, folder: FigureFolder, outcomes: Outcomes | None
+) -> Iterator[Scope]:
     for setting, part in settings(frame):
         levels = levels_of(curves[curves["setting"] == setting])
         for suffix, words, rows in _families(part):
@@ -128,7 +126,7 @@ def _scopes(frame: pd.DataFrame, curves: pd.DataFrame, folder: Path, outcomes: O
 
 
 def _families(part: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
-    """File suffix, words of the caption and rows of each figure.
+    """Split rows into figures: file suffix, words of the caption, and rows.
 
     All rows where they are few, else family by family beside the references; of a family that is still too large, the
     methods as they are, and then those that have variants with their variants.

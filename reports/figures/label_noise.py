@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +20,13 @@ from numpy.typing import NDArray
 
 from bench import dataset_name
 from bench.engine.labellings import Combination
-from bench.errors import BenchError
 from bench.records.cell import noise_text
+from bench.reports.document import Drawn
+from bench.reports.figures.folder import FigureFolder
 from bench.reports.figures.fonts import class_texts, tell
-from bench.reports.figures.kinds import Drawn, save
 from bench.reports.figures.style import BLUE, COLUMN_WIDTH, GREY, RC, TEXT_WIDTH, VERMILLION
 from bench.reports.names import noise_name, percent
+from bench.reports.staging import fresh_folder
 from bench.variants import parse_variant
 
 NUMBERED = 12  # classes up to which counts stand in the cells and one column is wide enough
@@ -52,27 +52,14 @@ def draw_noise(combinations: Sequence[Combination], folder: Path) -> list[Path]:
     Raises:
         BenchError: the folder cannot be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=".noise-", suffix=".tmp", dir=folder))
-    except OSError as error:
-        raise BenchError(f'"{folder}" cannot be written: {error.strerror}; give --out a writable folder.') from error
-    tell(
-        text
-        for one in combinations
-        for text in (*one.class_names, dataset_name.shown(one.cell.dataset), one.cell.noise)
-    )
-    try:
-        with style.context(["default", RC]):
-            files = [file for drawn in _figures(combinations, fresh) for file in drawn.files]
+    names = (text for one in combinations for text in (*one.class_names, dataset_name.shown(one.cell.dataset)))
+    tell([*names, *(one.cell.noise for one in combinations)])
+    with fresh_folder(folder, "noise", f'"{folder}"') as fresh, style.context(["default", RC]):
+        files = [file for drawn in _figures(combinations, FigureFolder(fresh)) for file in drawn.files]
         return [file.replace(folder / file.name) for file in files]
-    except OSError as error:
-        raise BenchError(f'"{folder}" cannot be written: {error.strerror}; give --out a writable folder.') from error
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
 
 
-def _figures(combinations: Sequence[Combination], folder: Path) -> Iterator[Drawn]:
+def _figures(combinations: Sequence[Combination], folder: FigureFolder) -> Iterator[Drawn]:
     names: set[str] = set()
     for one in combinations:
         if one.noisy.truth and not one.noisy.mislabeled.any():
@@ -92,17 +79,16 @@ def _figures(combinations: Sequence[Combination], folder: Path) -> Iterator[Draw
             yield _nesting(kinds, names, folder)
 
 
-def _combination(one: Combination, name: str, folder: Path) -> Drawn:
-    """Confusion matrix and beside it the share of wrong labels of each class; counts alone where truth is unknown."""
-    cell, data = one.cell, _data(one)
-    setting = f"{dataset_name.shown(cell.dataset)}, {cell.shots} shots, seed {cell.seed}"
+def _combination(one: Combination, name: str, folder: FigureFolder) -> Drawn:
+    """Draw the confusion matrix and wrong labels by class; counts alone where the truth is unknown."""
+    cell, data, setting = one.cell, _data(one), _setting(one)
     title = f"{noise_name(_short(cell.noise))}{f' {percent(cell.rate)}' if cell.rate else ''}: {setting}"
     if not one.noisy.truth:
         figure = Figure(figsize=(COLUMN_WIDTH, _height(len(one.class_names))), layout="constrained")
         _observed(figure.subplots(), one)
         caption = f"{title}. Samples by observed class; the truth is unknown."
         figure.suptitle(title, fontsize=8)
-        return save(figure, data, name, caption, setting, folder)
+        return folder.save(figure, data, name, caption, setting)
     rows, columns = one.matrix.shape
     width = COLUMN_WIDTH if columns <= NUMBERED or columns > NAMED else TEXT_WIDTH
     figure = Figure(figsize=(width, _height(rows)), layout="constrained")
@@ -114,7 +100,11 @@ def _combination(one: Combination, name: str, folder: Path) -> Drawn:
         f"{title}. Left: wrongly labeled training samples by true and observed class; grey: correctly labeled. "
         "Right: share of wrong labels of each true class; dashed: of the whole set."
     )
-    return save(figure, data, name, caption, setting, folder)
+    return folder.save(figure, data, name, caption, setting)
+
+
+def _setting(one: Combination) -> str:
+    return f"{dataset_name.shown(one.cell.dataset)}, {one.cell.shots} shots, seed {one.cell.seed}"
 
 
 def _matrix(figure: Figure, axes: Axes, one: Combination) -> None:
@@ -170,7 +160,7 @@ def _observed(axes: Axes, one: Combination) -> None:
 
 
 def _bars(axes: Axes, values: Sequence[float] | NDArray[np.int64]) -> None:
-    """A bar per class; many classes are one outline, which is drawn sooner."""
+    """Draw a bar per class; many classes are one outline, which is drawn sooner."""
     if len(values) <= NAMED + 1:
         axes.barh(range(len(values)), values, height=0.8, color=BLUE, linewidth=0)
     else:
@@ -178,7 +168,7 @@ def _bars(axes: Axes, values: Sequence[float] | NDArray[np.int64]) -> None:
 
 
 def _class_ticks(axes: Axes, one: Combination, rows: int, columns: bool = True) -> None:
-    """Names where there are few classes, else numbers."""
+    """Label the axes by class names where there are few, else by numbers."""
     classes = len(one.class_names)
     if classes <= NAMED:
         names = [name if len(name) <= LETTERS else f"{name[: LETTERS - 1]}…" for name in class_texts(one.class_names)]
@@ -195,34 +185,28 @@ def _class_ticks(axes: Axes, one: Combination, rows: int, columns: bool = True) 
 
 
 def _height(rows: int) -> float:
-    """Inches for so many rows."""
     return 1.0 + 0.19 * max(rows, 4) if rows <= NUMBERED + 1 else 1.6 + 0.15 * rows if rows <= NAMED + 1 else 3.2
 
 
 def _data(one: Combination) -> pd.DataFrame:
-    """What the figure shows: counts of the matrix (of the observed classes where truth is unknown), and shares."""
+    """Collect the figure's numbers: counts of the matrix, and shares by class."""
     noisy, names = one.noisy, one.class_names
     if not noisy.truth:
         observed = np.bincount(noisy.observed, minlength=len(names))
         return pd.DataFrame({"panel": "observed", "true": "", "observed": names, "value": observed})
     rows, columns = np.nonzero(one.matrix)
+    true, observed_names = [one.name(int(row)) for row in rows], [names[column] for column in columns]
     counts = pd.DataFrame(
-        {
-            "panel": "confusion",
-            "true": [one.name(int(row)) for row in rows],
-            "observed": [names[column] for column in columns],
-            "value": one.matrix[rows, columns],
-        }
+        {"panel": "confusion", "true": true, "observed": observed_names, "value": one.matrix[rows, columns]}
     )
     shares = pd.DataFrame({"panel": "wrong_percent", "true": names, "observed": "", "value": noisy.per_class_rate})
     shares["value"] *= 100
     return pd.concat([counts, shares], ignore_index=True)
 
 
-def _nesting(kinds: dict[str, list[Combination]], names: set[str], folder: Path) -> Drawn:
-    """A row per rate, a column per sample in the order in which they become wrong; red where the order is not kept."""
-    first = next(iter(kinds.values()))[0].cell
-    setting = f"{dataset_name.shown(first.dataset)}, {first.shots} shots, seed {first.seed}"
+def _nesting(kinds: dict[str, list[Combination]], names: set[str], folder: FigureFolder) -> Drawn:
+    """Draw a row per rate and a column per sample, in the order in which samples become wrong."""
+    setting = _setting(next(iter(kinds.values()))[0])
     height = sum(0.5 + 0.17 * len(found) for found in kinds.values()) + 0.9
     figure = Figure(figsize=(COLUMN_WIDTH, height), layout="constrained")
     grid = figure.subplots(len(kinds), 1, squeeze=False, height_ratios=[1 + len(found) for found in kinds.values()])
@@ -253,11 +237,11 @@ def _nesting(kinds: dict[str, list[Combination]], names: set[str], folder: Path)
         words = f"changed: wrong at a lower rate, and now correct or wrong in another way ({broken} labels)"
     caption = f"{setting}. Training samples by noise rate; {words}."
     name = _free(f"nesting-{_slug(setting)}", names)
-    return save(figure, pd.concat(data, ignore_index=True), name, caption, setting, folder)
+    return folder.save(figure, pd.concat(data, ignore_index=True), name, caption, setting)
 
 
 def nesting(found: Sequence[Combination]) -> tuple[NDArray[np.int64], list[str]]:
-    """What becomes of each sample at rising rates.
+    """Find the state of each sample at rising rates.
 
     Args:
         found: one data set, kind, shots and seed at several rates, the lowest first.
@@ -287,13 +271,9 @@ def nesting(found: Sequence[Combination]) -> tuple[NDArray[np.int64], list[str]]
 
 
 def _samples(one: Combination) -> list[str]:
-    names: list[str] = []
-    count: dict[str, int] = {}
-    for dataset, position in one.images():
-        name = f"{dataset}:{position}" if dataset else str(position)
-        count[name] = count.get(name, 0) + 1
-        names.append(name if count[name] == 1 else f"{name} ({count[name]})")
-    return names
+    taken: set[str] = set()
+    names = (f"{dataset}:{position}" if dataset else str(position) for dataset, position in one.images())
+    return [_free(name, taken, "{} ({})") for name in names]
 
 
 def _name(one: Combination) -> str:
@@ -303,18 +283,17 @@ def _name(one: Combination) -> str:
 
 
 def _short(noise: str) -> str:
-    """A kind with its options, of a file its name without the folder."""
+    """Format a kind with its options; a file stands by its name alone."""
     variant = parse_variant(noise, "noise")
     options = [f"{name}={Path(v).name if isinstance(v, str) else v}" for name, v in variant.options.items()]
     return f"{variant.name}[{','.join(options)}]" if options else variant.name
 
 
-def _free(base: str, names: set[str]) -> str:
-    """The name, with a number behind it where it is taken: by a file or folder called alike; it is taken then."""
-    name, number = base, 1
-    while name in names:
-        number += 1
-        name = f"{base}-{number}"
+def _free(base: str, names: set[str], numbered: str = "{}-{}") -> str:
+    """Return a name that is not taken, with a number behind it if need be, and take it."""
+    name = next(
+        name for number in count(1) if (name := numbered.format(base, number) if number > 1 else base) not in names
+    )
     names.add(name)
     return name
 

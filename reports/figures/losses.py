@@ -24,10 +24,8 @@ GROUPS = ("Correctly labeled", "Mislabeled")
 
 
 def loss_figures(scope: Scope) -> Iterator[Drawn]:
-    """Boxes of the last losses, and below them the area under the ROC curve over epochs; one rate of each kind."""
+    """Draw boxes of the last losses, and below them their AUROC over epochs; one rate of each kind."""
     columns = one_of_each(scope.columns("loss_auroc"), KINDS)
-    if not columns:
-        return
     boxes = [_boxes(scope, column) for column in columns]
     drawn = any(len(box) for box in boxes)
     labels = [label for label in scope.looks if any((box["label"] == label).any() for box in boxes)]
@@ -73,25 +71,23 @@ def _apart(axes: Axes, scope: Scope, column: Column) -> pd.DataFrame:
 
 
 def _boxes(scope: Scope, column: Column) -> pd.DataFrame:
-    """Percentiles of the last losses of correctly labeled and mislabeled samples, by label, over all seeds."""
-    kind, rate = column
-    rows = scope.rows
-    rows = rows[(rows["noise"] == kind) & (rows["rate"] == rate) & (rows["status"] == "done")]
+    """Compute percentiles of the last losses of correctly labeled and mislabeled samples, by label."""
+    rows = scope.finished(column)
     found: list[dict[str, Any]] = []
-    for label in scope.looks if scope.outcomes else []:
+    for label in scope.looks:
         keys = rows.loc[rows["label"] == label, "key"]
-        values, wrong = _last([scope.outcomes(str(key)) for key in keys]) if scope.outcomes else _last([])
+        values, wrong = _last([scope.outcomes(str(key)) for key in keys if scope.outcomes])
         for group, mask in zip(GROUPS, (~wrong, wrong), strict=True):
             if mask.any():
                 points = np.quantile(values[mask], list(QUANTILES.values()))
                 numbers = dict(zip(QUANTILES, points.tolist(), strict=True))
-                place = {"label": label, "noise": kind, "rate": rate, "group": group}
+                place = {"label": label, "noise": column[0], "rate": column[1], "group": group}
                 found.append({**place, "samples": int(mask.sum()), **numbers})
     return pd.DataFrame(found, columns=["label", "noise", "rate", "group", "samples", *QUANTILES])
 
 
 def _last(sidecars: Sequence[Mapping[str, Any]]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """The last losses of all samples, finite ones alone, and which samples are mislabeled."""
+    """Collect the last finite losses of all samples, and which samples are mislabeled."""
     whole = [one for one in sidecars if {"losses", "true", "observed"} <= one.keys() and len(one["losses"])]
     values = np.concatenate([np.zeros(0), *(np.asarray(one["losses"][-1], dtype=np.float64) for one in whole)])
     empty = np.zeros(0, dtype=bool)

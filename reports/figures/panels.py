@@ -22,7 +22,7 @@ LEVEL = 2  # kinds of noise whose names have room beside each other
 
 
 def accuracy_panel(axes: Axes, panel: pd.DataFrame, looks: dict[str, Look]) -> None:
-    """Means with their spread against `rate_percent`, a line for each label."""
+    """Draw means with their spread against `rate_percent`, a line for each label."""
     rates = sorted(set(panel["rate_percent"]))
     step = min((b - a for a, b in itertools.pairwise(rates)), default=25.0)
     labels = _labels(panel, looks)
@@ -40,7 +40,7 @@ def accuracy_panel(axes: Axes, panel: pd.DataFrame, looks: dict[str, Look]) -> N
 
 
 def kinds_panel(axes: Axes, panel: pd.DataFrame, looks: dict[str, Look]) -> None:
-    """Means with their spread by `noise`, in the order of the rows: kinds without a rate, which no line may join."""
+    """Draw means with their spread by `noise`; no line joins kinds, which have no order."""
     kinds = list(dict.fromkeys(panel["noise"]))
     labels = _labels(panel, looks)
     trained = [label for label in labels if looks[label].marker]
@@ -66,7 +66,7 @@ def _labels(panel: pd.DataFrame, looks: Mapping[str, Look]) -> list[str]:
 
 
 def _shift(side_by_side: Sequence[str], label: str, width: float, room: float) -> float:
-    """Part of the room of a place by which a label is set aside, so that no bar hides another."""
+    """Compute how far to move a label's marks aside, so that no bar hides another."""
     if label not in side_by_side:
         return 0.0
     count = len(side_by_side)
@@ -74,13 +74,13 @@ def _shift(side_by_side: Sequence[str], label: str, width: float, room: float) -
 
 
 def level(axes: Axes, name: str, value: float) -> None:
-    """A dotted line across a panel; nothing where there is no number."""
+    """Draw a dotted line across a panel; nothing where there is no number."""
     if math.isfinite(value):
         axes.axhline(value, color="black", linestyle=":", linewidth=1.0, label=name)
 
 
 def curve_panel(axes: Axes, panel: pd.DataFrame, looks: dict[str, Look], top: float = 100.0) -> None:
-    """Means with a band of their spread over epochs, a line for each label; dotted the level without training.
+    """Draw means over epochs with bands of their spread; dotted, the level without training.
 
     Bands end at 0 and at `top`, beyond which the quantity has no values.
     """
@@ -98,14 +98,14 @@ def curve_panel(axes: Axes, panel: pd.DataFrame, looks: dict[str, Look], top: fl
 
 
 def epochs_axis(axes: Axes) -> None:
-    """Few whole epochs below, few levels beside."""
+    """Set few whole epochs below, and few levels beside."""
     axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True, steps=[1, 2, 5, 10]))
     axes.yaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10]))
     axes.margins(x=0.02)
 
 
 def line_panel(axes: Axes, rows: pd.DataFrame, label: str, chosen: Look, top: float = math.inf) -> None:
-    """One line over epochs with its band."""
+    """Draw one line over epochs with its band."""
     every = max(1, len(rows) // 5)
     axes.plot(
         rows["epoch"], rows["mean"], label=label, marker=chosen.marker or None, markevery=every, markersize=3.2,
@@ -117,7 +117,7 @@ def line_panel(axes: Axes, rows: pd.DataFrame, label: str, chosen: Look, top: fl
 
 
 def logarithmic(axes: Axes) -> None:
-    """A logarithmic axis below, its numbers as they are."""
+    """Set a logarithmic axis below, its numbers written out."""
     low, high = axes.dataLim.intervalx
     axes.set_xscale("log")
     axes.set_xlim(low / 1.5, high * 1.5)
@@ -128,7 +128,7 @@ def logarithmic(axes: Axes) -> None:
 
 
 def box_panel(axes: Axes, boxes: pd.DataFrame, labels: Sequence[str], groups: Sequence[str]) -> None:
-    """Lying boxes, for each label from the top one of each of two groups: percentiles p5, p25, median, p75 and p95."""
+    """Draw lying boxes of p5, p25, median, p75 and p95, one of each of two groups per label."""
     places = {label: place for place, label in enumerate(labels)}
     for index, (group, color) in enumerate(zip(groups, (BLUE, VERMILLION), strict=True)):
         rows = boxes[boxes["group"] == group]
@@ -148,19 +148,19 @@ def box_panel(axes: Axes, boxes: pd.DataFrame, labels: Sequence[str], groups: Se
 
 
 def _legend_columns(labels: Collection[str], width: float) -> int:
-    """As many columns as the widest label leaves room for, at most six, and no more than so many rows need."""
+    """Choose as many columns as the widest label allows: at most six, and no more than the rows need."""
     widest = 0.55 + 0.062 * max(map(len, labels), default=0)
     most = max(1, min(6, int(width / widest)))
     return max(1, math.ceil(len(labels) / math.ceil(len(labels) / most))) if labels else 1
 
 
 def legend_height(labels: Collection[str], width: float) -> float:
-    """Inches that the legend below the panels takes."""
+    """Compute the inches that the legend below the panels takes."""
     return 0.17 * math.ceil(len(labels) / _legend_columns(labels, width)) + 0.1
 
 
 def legend(figure: Figure, panels: Sequence[Axes], looks: dict[str, Look]) -> None:
-    """One legend below all panels, in the order of the tables."""
+    """Draw one legend below all panels, in the order of the tables."""
     handles: dict[str, Any] = {}
     for axes in panels:
         handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True)) | handles

@@ -21,7 +21,7 @@ _JOBS: Sequence[Job] = ()  # of this process, and of those forked from it
 
 
 def perform(jobs: Sequence[Job], most: int, processes: int = 1) -> tuple[list[Drawn], int]:
-    """Do the jobs in order until there are `most` figures.
+    """Run the jobs in order until there are `most` figures.
 
     Args:
         jobs: each draws some figures, perhaps none.
@@ -67,7 +67,8 @@ def _there(executor: ProcessPoolExecutor, count: int, most: int, ahead: int) -> 
             drawn += found
             done += 1
         else:
-            _remove(found)
+            for path in (path for figure in found for path in figure.files):
+                path.unlink()
 
 
 @contextmanager
@@ -85,8 +86,3 @@ def _forked(jobs: Sequence[Job], processes: int) -> Iterator[ProcessPoolExecutor
 
 def _perform(number: int) -> list[Drawn]:
     return _JOBS[number]()
-
-
-def _remove(figures: Sequence[Drawn]) -> None:
-    for path in (path for figure in figures for path in figure.files):
-        path.unlink()

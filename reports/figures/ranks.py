@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from pathlib import Path
 
 import pandas as pd
 from matplotlib import style
@@ -12,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.reports.document import Drawn
-from bench.reports.figures.canvas import save, svg
+from bench.reports.figures.folder import FigureFolder, svg
 from bench.reports.figures.style import RC, TEXT_WIDTH, look
 from bench.reports.names import column_name
 from bench.reports.statistics.friedman import ALPHA, MEAN, Ranking
@@ -24,7 +23,7 @@ ABOVE = 2.9  # lines above the axis: its numbers, and the critical difference
 LETTER = 0.068  # inches of one letter of a name, at most
 
 
-def draw_ranks(group: DatasetGroup, ranking: Ranking, folder: Path) -> Drawn | None:
+def draw_ranks(group: DatasetGroup, ranking: Ranking, folder: FigureFolder) -> Drawn | None:
     """Write the diagram and its data; None where methods are more than `SHOWN`."""
     if len(ranking.ranks) > SHOWN:
         return None
@@ -32,7 +31,7 @@ def draw_ranks(group: DatasetGroup, ranking: Ranking, folder: Path) -> Drawn | N
         figure = diagram(ranking, colors_of(group, ranking))
         data = pd.DataFrame({"label": list(ranking.ranks), "mean_rank": list(ranking.ranks.values())})
         data = data.assign(critical_difference=ranking.difference, datasets=ranking.datasets, p_friedman=ranking.p)
-        return save(figure, data, f"ranks-{group.name}", caption(group, ranking), group.name, folder)
+        return folder.save(figure, data, f"ranks-{group.name}", caption(group, ranking), group.name)
 
 
 def ranks_svg(ranking: Ranking, colors: Mapping[str, str]) -> str:
@@ -44,7 +43,7 @@ def ranks_svg(ranking: Ranking, colors: Mapping[str, str]) -> str:
 
 
 def colors_of(group: DatasetGroup, ranking: Ranking) -> dict[str, str]:
-    """Give each label of a ranking its colour in all figures."""
+    """Find the colour of each label of a ranking, as in all figures."""
     rows = group.rows.drop_duplicates("label")
     return {
         str(label): look(str(method), str(variant), "method").color
@@ -100,7 +99,7 @@ def _scale(axes: Axes, ranks: pd.Series[float], difference: float) -> None:
 
 
 def caption(group: DatasetGroup, ranking: Ranking) -> str:
-    """Say what the diagram shows."""
+    """Describe the diagram."""
     if ranking.column == MEAN:
         where = "mean accuracy over the noise columns"
     else:

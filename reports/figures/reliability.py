@@ -29,11 +29,10 @@ TICKS = (0, 25, 50, 75, 100)
 
 
 def reliability_figures(scope: Scope) -> Iterator[Drawn]:
-    """Accuracy in bins of confidence, a diagram for each label, at the column that stands for all."""
-    columns = scope.columns("test_calibration_error")
-    if not columns or not scope.rows["test_truth"].all():
+    """Draw accuracy in bins of confidence, a diagram for each label, at the representative noise setting."""
+    if not scope.rows["test_truth"].all():
         return
-    column = chosen(columns)
+    column = chosen(scope.columns("test_calibration_error"))
     found = {label: _bins(scope, label, column) for label in scope.looks}
     shown = {label: bins for label, bins in found.items() if len(bins)}
     if shown:
@@ -42,12 +41,13 @@ def reliability_figures(scope: Scope) -> Iterator[Drawn]:
 
 
 def _bins(scope: Scope, label: str, column: Column) -> pd.DataFrame:
-    """One row for each bin, over all seeds: samples, their share, confidence and accuracy in percent; and of the runs
-    their number, mean calibration error and its sample standard deviation. Empty where nothing was kept.
+    """Compute the bins of a label over all seeds; empty where no outcomes were kept.
+
+    A row per bin: samples, their share, confidence and accuracy in percent, and of the runs their number, mean
+    calibration error and its sample standard deviation.
     """
-    rows = scope.rows
-    rows = rows[(rows["noise"] == column[0]) & (rows["rate"] == column[1]) & (rows["label"] == label)]
-    done = rows[rows["status"] == "done"]
+    done = scope.finished(column)
+    done = done[done["label"] == label]
     kept = {str(key): scope.outcomes(str(key)) for key in done["key"]} if scope.outcomes else {}
     kept = {key: one for key, one in kept.items() if one.keys() >= NEEDED and len(one["test_correct"])}
     if not kept:
@@ -59,7 +59,7 @@ def _bins(scope: Scope, label: str, column: Column) -> pd.DataFrame:
 
 
 def _binned(kept: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
-    """As the record's calibration error bins, so by products in single precision."""
+    """Compute bins as the record's calibration error does, by products in single precision."""
     confidence = np.concatenate([one["test_confidence"] for one in kept])
     correct = np.concatenate([one["test_correct"] for one in kept]).astype(np.float64)
     bins = np.minimum((confidence * np.float32(BINS)).astype(np.int64), BINS - 1)
@@ -72,7 +72,7 @@ def _binned(kept: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
 
 
 def _figure(shown: Mapping[str, pd.DataFrame], looks: Mapping[str, Look]) -> Figure:
-    """Diagrams in rows of at most `ACROSS`, each with its histogram below."""
+    """Draw diagrams in rows of at most `ACROSS`, each with its histogram below."""
     across = min(len(shown), ACROSS)
     bands = math.ceil(len(shown) / across)
     width = COLUMN_WIDTH if across <= NARROW else TEXT_WIDTH
@@ -99,13 +99,13 @@ def _figure(shown: Mapping[str, pd.DataFrame], looks: Mapping[str, Look]) -> Fig
 
 
 def _breakable(label: str) -> str:
-    """A label that may be broken before its options and between them, and nowhere within one."""
+    """Format a label so that lines break before and between its options, and nowhere within one."""
     name, bracket, options = label.partition("[")
     return f"{name} [{options.replace(',', ', ').replace('-', NO_BREAK)}" if bracket else label
 
 
 def _diagram(axes: Axes, bins: pd.DataFrame, chosen_look: Look) -> None:
-    """Accuracy at the mean confidence of each bin, the diagonal, and how far each bin is from it."""
+    """Draw accuracy at the mean confidence of each bin, the diagonal, and the distance to it."""
     axes.set_axis_on()
     axes.plot([0, 100], [0, 100], color=GREY, linestyle=(0, (4.0, 2.0)), linewidth=0.8)
     full = bins[bins["samples"] > 0]

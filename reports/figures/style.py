@@ -1,7 +1,9 @@
-"""How figures look: sizes, fonts and, by a method's name and never by its position, colour, marker and dash.
+"""Colours, markers, dashes, sizes and fonts of figures.
 
-Colours are Okabe and Ito's, which stay apart under the common colour-vision deficiencies (jfly.uni-koeln.de/color);
-their yellow is left out, being too pale for lines on white. Marker and dash tell apart what shares a colour.
+A method's row (`methods/__init__.py`) names its colour, marker and dash, and `COLORS_OF_ROWS` says what they are here;
+what a row leaves open follows from the name, never from a position. Colours are Okabe and Ito's, which stay apart under
+the common colour-vision deficiencies (jfly.uni-koeln.de/color); their yellow is too pale for lines on white. Marker and
+dash tell apart what shares a colour.
 """
 
 from __future__ import annotations
@@ -22,11 +24,11 @@ TEXT_WIDTH = 6.8
 BLACK, GREY = "#000000", "#777777"
 ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7"
 PALETTE = (ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE)
-NAMED_COLORS = dict(zip(COLORS, (BLACK, *PALETTE), strict=True))
+COLORS_OF_ROWS = dict(zip(COLORS, (BLACK, *PALETTE), strict=True))
 OTHER_MARKERS = ("P", "X", "h", "p", "<", ">", "d", "*")
 RATE_MARKERS = ("*", "o", "s", "^", "D", "v", "P")
 DASHES: tuple[Dash, ...] = ((0, (5.0, 1.5)), (0, (3.0, 1.2, 1.0, 1.2)), (0, (5.0, 1.0, 1.0, 1.0, 1.0, 1.0)))
-NAMED_DASHES: dict[str, Dash] = {"solid": "-", "dotted": ":", "dashed": DASHES[0]}
+DASHES_OF_ROWS: dict[str, Dash] = {"solid": "-", "dotted": ":", "dashed": DASHES[0]}
 FONT = "DejaVu Sans"  # comes with matplotlib; `bench.reports.figures.fonts` adds others for what it does not have
 RC: Any = {
     "font.family": "sans-serif",
@@ -70,13 +72,13 @@ class Look:
     filled: bool = True
 
     def line(self) -> dict[str, Any]:
-        """Keyword arguments of matplotlib's `plot`."""
+        """Return keyword arguments of matplotlib's `plot`."""
         face = self.color if self.filled else "white"
         return {"color": self.color, "linestyle": self.dash, "markerfacecolor": face, "markeredgecolor": self.color}
 
 
 def look(method: str, variant: str, section: str) -> Look:
-    """The look of a row of a table: registry name, variant ("gce-coop[q=0.5]") and section.
+    """Choose colour, marker and dash of a row: its method, variant ("gce-coop[q=0.5]") and section.
 
     Oracle rows are grey and dashed, with the marker of their method unless that is CoOp. What the row of a method in
     the registry leaves open is drawn from a hash of its name, the dash of a variant from a hash of its text.
@@ -90,7 +92,7 @@ def look(method: str, variant: str, section: str) -> Look:
 
 
 def _base(method: str) -> Look:
-    """The look of a method without options."""
+    """Choose the look of a method without options."""
     row = METHODS.find(method) or Row(method, "")
     drawn = Look(
         PALETTE[_hash(method, "colour") % len(PALETTE)],
@@ -98,16 +100,14 @@ def _base(method: str) -> Look:
         ("-", *DASHES)[_hash(method, "dash") % (len(DASHES) + 1)],
     )
     return Look(
-        NAMED_COLORS.get(row.color, drawn.color),
+        COLORS_OF_ROWS.get(row.color, drawn.color),
         {"": drawn.marker, "none": ""}.get(row.marker, row.marker),
-        NAMED_DASHES.get(row.dash, NAMED_DASHES["solid"] if row.color else drawn.dash),
+        DASHES_OF_ROWS.get(row.dash, "-" if row.color else drawn.dash),
     )
 
 
 def noise_looks(columns: Sequence[tuple[str, float]]) -> dict[tuple[str, float], Look]:
-    """The looks of kinds of noise and rates where they are the lines: a kind has its colour, a rate its marker and
-    dash; labels without noise are black.
-    """
+    """Choose the looks of noise columns as lines: colour by kind, marker and dash by rate, black without noise."""
     kinds = [kind for kind in dict.fromkeys(kind for kind, _ in columns) if kind not in UNCHANGED]
     rates = sorted({rate for _, rate in columns if rate})
     looks = {}
@@ -116,10 +116,8 @@ def noise_looks(columns: Sequence[tuple[str, float]]) -> dict[tuple[str, float],
             looks[kind, rate] = Look(BLACK, "")
             continue
         place = rates.index(rate) + 1 if rate else 0
-        color, dash = (
-            PALETTE[(kinds.index(kind) + 3) % len(PALETTE)],
-            ("-", *DASHES)[max(place - 1, 0) % (len(DASHES) + 1)],
-        )
+        color = PALETTE[(kinds.index(kind) + 3) % len(PALETTE)]
+        dash = ("-", *DASHES)[max(place - 1, 0) % (len(DASHES) + 1)]
         looks[kind, rate] = Look(color, RATE_MARKERS[place % len(RATE_MARKERS)], dash, filled=bool(place % 2))
     return looks
 

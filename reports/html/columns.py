@@ -11,7 +11,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
-import numpy as np
 import pandas as pd
 
 from bench.dataset_name import shown
@@ -34,37 +33,32 @@ SET = [n for n in Cell.fields_of(Role.AXIS | Role.TRAINING | Role.PROTOCOL) if n
 
 
 def cell_columns(frame: pd.DataFrame) -> dict[str, Encoded]:
-    """The columns of `bench.reports.frame.tidy` that tables and curves need, and `column`, the noise in words."""
+    """Encode the columns of `bench.reports.frame.tidy` that the page needs, and `column`, the noise in words."""
     named = [column_name(str(k), float(r)) for k, r in zip(frame["noise"], frame["rate"], strict=True)]
     return {**{name: encode(frame[name].tolist()) for name in CELLS}, "column": encode(named)}
 
 
 def detail_columns(records: Sequence[Record]) -> dict[str, dict[str, Encoded]]:
-    """Everything else of the records, flat, as "columns": "noise.digest", "provenance.versions.torch"; and as "sets"
-    the arguments of `bench run --set` that ask for the cell.
+    """Encode everything else of the records, flat ("provenance.versions.torch").
+
+    As "columns", and as "sets" the arguments of `bench run --set` that ask for the cell.
     """
     rows = [dict(_flat(_shareable(record))) for record in records]
     return {"columns": _encoded(rows), "sets": _encoded([settings(record.cell) for record in records])}
 
 
 def settings(cell: Cell) -> dict[str, str]:
-    """By name the texts for `bench run --set` that ask for exactly this cell; a user's folder stands there by its name
-    alone.
-    """
+    """Format the values for `bench run --set` that ask for exactly this cell; a user's folder by name alone."""
     values = cell.model_dump()
     method = entry_text(f"{variant_text(cell.method, cell.options)}{cell.suffix}")
-    rate = {"rate": repr(cell.rate)} if cell.rate else {}
-    texts = {
-        **{name: _written(values[name]) for name in SET},
-        "noise": entry_text(cell.noise),
-        **rate,
-        "method": entry_text(method),
-    }
+    texts = {name: _written(values[name]) for name in SET} | {"noise": entry_text(cell.noise)}
+    texts |= {"rate": repr(cell.rate)} if cell.rate else {}
+    texts |= {"method": entry_text(method)}
     return {name: f"{name}={text}" for name, text in texts.items()}
 
 
 def encode(values: Sequence[Any]) -> Encoded:
-    """A column, in the shortest of its three forms."""
+    """Encode a column in the shortest of its three forms."""
     plain = [rounded(value) for value in values]
     codes: dict[Any, int] = {}
     kept: list[Any] = []
@@ -78,17 +72,8 @@ def encode(values: Sequence[Any]) -> Encoded:
     return {"values": kept, "codes": [codes[_identity(value)] for value in plain]}
 
 
-def decode(column: Mapping[str, list[Any]], count: int) -> list[Any]:
-    """The values of an encoded column of `count` rows."""
-    if "raw" in column:
-        return column["raw"]
-    return [column["values"][code] for code in column.get("codes", [0] * count)]
-
-
 def rounded(value: Any) -> Any:
-    """A value for JSON: floats to `DIGITS` significant digits, or None where they are not finite."""
-    if isinstance(value, np.generic):
-        value = value.item()
+    """Convert a value for JSON: floats to `DIGITS` significant digits, None where they are not finite."""
     if isinstance(value, float):
         return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
     if isinstance(value, list):
@@ -97,7 +82,7 @@ def rounded(value: Any) -> Any:
 
 
 def embedded(data: Any) -> str:
-    """JSON that is safe inside a `script` element, whatever texts it holds."""
+    """Write JSON that is safe inside a `script` element, whatever texts it holds."""
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
@@ -112,7 +97,7 @@ def _identity(value: Any) -> Any:
 
 
 def _shareable(record: Record) -> dict[str, Any]:
-    """A record without curves, and its data set by name: a user's folder says who the user is."""
+    """Return a record without curves, a user's folder by name alone: its path says who the user is."""
     fields = record.model_dump(
         include={"cell", "noise", "data", "accuracy", "cost", "oracle", "attempts", "provenance"}
     )

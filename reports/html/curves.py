@@ -16,13 +16,13 @@ FEWEST = 5
 
 @dataclass(frozen=True)
 class Thinning:
-    """How curves are thinned: to the epochs with a number on the test set, and to at most `most` of them, evenly."""
+    """Which epochs curves keep: those with a number on the test set, or at most `most` of them, evenly."""
 
     evaluated: bool = False
     most: int | None = None
 
     def sentence(self) -> str:
-        """What a reader must know about the curves."""
+        """Describe the curves for a reader."""
         if not self.evaluated:
             return "Curves hold every epoch of the records."
         few = f", at most {self.most} of them, evenly spaced, the first and the last among them" if self.most else ""
@@ -30,7 +30,7 @@ class Thinning:
 
 
 def thinning(records: Iterable[Record], budget: int = BUDGET) -> Thinning:
-    """The mildest thinning that keeps all curves within `budget` numbers."""
+    """Find the mildest thinning that keeps all curves within `budget` numbers."""
     rows, evaluated = [], []
     for record in records:
         quantities = sum(1 for _ in _quantities(record))
@@ -44,7 +44,7 @@ def thinning(records: Iterable[Record], budget: int = BUDGET) -> Thinning:
 
 
 def curve_block(rows: Mapping[int, Record], thin: Thinning) -> dict[str, Any]:
-    """The curves of some records, by their row in the table of cells.
+    """Encode the curves of some records, by their row in the table of cells.
 
     Returns:
         "epochs": distinct lists of epochs; "scale": per quantity what its whole numbers are divided by, 0 where numbers
@@ -66,24 +66,27 @@ def curve_block(rows: Mapping[int, Record], thin: Thinning) -> dict[str, Any]:
 
 
 def _quantities(record: Record) -> Iterable[tuple[str, Sequence[float | int | None]]]:
-    """The curves and diagnostics of a record that have a number at all."""
+    """Yield the curves and diagnostics of a record that have a number at all."""
     for name, values in {**record.curve.columns, **record.diagnostics}.items():
         if name != "epoch" and any(not math.isnan(number(value)) for value in values):
             yield name, values
 
 
 def _evaluated(record: Record) -> list[int]:
-    """Rows with a finite number on the test set, or all rows where there is none; of an epoch that stands twice the
-    later row."""
+    """List rows with a finite number on the test set, else all rows."""
     test = record.curve.test_accuracy
-    last = {epoch: row for row, epoch in enumerate(record.curve.epoch)}
-    rows = sorted(last.values())
+    rows = _rows(record)
     return [row for row in rows if row < len(test) and not math.isnan(number(test[row]))] or rows
+
+
+def _rows(record: Record) -> list[int]:
+    """List the last row of each epoch."""
+    return sorted({epoch: row for row, epoch in enumerate(record.curve.epoch)}.values())
 
 
 def _kept(record: Record, thin: Thinning) -> list[int]:
     if not thin.evaluated:
-        return sorted({epoch: row for row, epoch in enumerate(record.curve.epoch)}.values())
+        return _rows(record)
     rows = _evaluated(record)
     if thin.most is None or len(rows) <= thin.most:
         return rows
@@ -92,7 +95,7 @@ def _kept(record: Record, thin: Thinning) -> list[int]:
 
 
 def _text(value: Any, fraction: bool) -> str:
-    """A number in as few characters as its use allows; nothing where it is absent or not finite."""
+    """Format a number in few characters; nothing where it is absent or not finite."""
     known = number(value)
     if math.isnan(known):
         return ""

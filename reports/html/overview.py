@@ -24,8 +24,12 @@ MACHINE = ("device", "processor", "platform", "threads")
 
 @dataclass(frozen=True)
 class Best:
-    """The highest mean of a noise column among comparable trained methods, how far it is ahead of the next and how far
-    it would have to be, in points, and the methods that seeds do not tell from it.
+    """The best trained method of a noise column.
+
+    Attributes:
+        ahead: points by which it is ahead of the next.
+        needed: points that would be needed to be apart.
+        near: methods that seeds do not tell from it.
     """
 
     column: str
@@ -55,7 +59,7 @@ class SettingOverview:
 
 
 def overviews(frame: pd.DataFrame) -> list[SettingOverview]:
-    """Summarize each setting, in the order of the tables."""
+    """Summarise each setting, in the order of the tables."""
     return [_setting(name, part) for name, part in settings(frame)]
 
 
@@ -82,7 +86,7 @@ def environments(records: Sequence[Record]) -> list[dict[str, Any]]:
 
 
 def span(records: Sequence[Record]) -> str:
-    """Say when the first cell began and the last one ended; empty where nobody knows."""
+    """Format when the first cell began and the last one ended; empty where unknown."""
     begun = [record.provenance.started for record in records if record.provenance.started]
     ended = [record.provenance.finished for record in records if record.provenance.finished]
     return f"{_minute(min(begun))} to {_minute(max(ended))}" if begun and ended else ""
@@ -126,7 +130,7 @@ def _best(part: pd.DataFrame) -> tuple[Best, ...]:
 
 
 def _near(judged: Judged) -> str:
-    """Name the methods that seeds do not tell from the first."""
+    """List the methods that seeds do not tell from the first."""
     if len(judged.labels) == 1:
         return "no other method"
     if judged.seeds == 1:

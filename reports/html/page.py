@@ -28,13 +28,7 @@ SCRIPTS = ("data", "theme", "tables", "chart", "curves", "cells", "cell", "main"
 
 
 def html_page(frame: pd.DataFrame, records: Sequence[Record], front: FrontPage) -> str:
-    """Render the report as one HTML file without outside resources.
-
-    Args:
-        frame: of `bench.reports.frame.tidy`.
-        records: those it was made of; others are ignored.
-        front: the front page; captions, notes and sentences are plain text.
-    """
+    """Render the report as one HTML file without outside resources; records that `frame` lacks are ignored."""
     by_key = {record.key: record for record in records}
     chosen = [by_key[key] for key in frame["key"]]
     thin = thinning(chosen)
@@ -94,19 +88,19 @@ def _dash(dash: Any) -> list[float]:
 
 
 def _places(front: FrontPage) -> dict[str, str]:
-    """Give each table's element an id, by the table's name."""
+    """Return the id of each table's element, by the table's name."""
     found = {t.name: f"table-{i}-{j}" for i, s in enumerate(front.settings) for j, t in enumerate(s.tables)}
     return found | {table.name: f"table-more-{j}" for j, table in enumerate(front.others)}
 
 
 def _picture(ranks: Ranks) -> str:
-    """Draw mean ranks as the address of a picture, whether or not the report has figures; empty of too many methods."""
+    """Draw mean ranks as a picture in an address, even in a report without figures; empty of too many methods."""
     drawn = ranks_svg(ranks.ranking, ranks.colors)
     return f"data:image/svg+xml;base64,{b64encode(drawn.encode()).decode()}" if drawn else ""
 
 
 def _said(words: Words) -> Markup:
-    """Mark up the pieces of a sentence."""
+    """Format the pieces of a sentence as HTML."""
     tags = {Code: Markup("<code>{}</code>"), Emphasis: Markup("<em>{}</em>")}
     return Markup("").join(tags.get(type(piece), Markup("{}")).format(piece) for piece in words)
 

@@ -1,12 +1,12 @@
-"""Tables as LaTeX (booktabs alone)."""
+"""Tables as LaTeX (booktabs alone), and a document of them and the figures."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from bench.reports.document import Entry, Row, Section, Table
+from bench.reports.document import Drawn, Section, Table, TableEntry, TableRow
 
 SIZES = {r"\small": 92, r"\footnotesize": 104, r"\scriptsize": 124}  # characters in a row
 ROWS_PER_PAGE = 40
@@ -19,8 +19,26 @@ _LATEX = {
 }  # fmt: skip
 
 
+# Figures stand in LaTeX at the size they were drawn for, smaller only where the page ends.
+SHOWN = r"""\newcommand{\shown}[1]{\sbox0{\includegraphics{#1}}%
+  \ifdim\ht0>0.8\textheight\sbox0{\includegraphics[height=0.8\textheight]{#1}}\fi
+  \ifdim\wd0>\linewidth\includegraphics[width=\linewidth]{#1}\else\usebox0\fi}"""
+
+
+def latex_report(tables: Sequence[Table], figures: Sequence[Drawn]) -> str:
+    r"""Render a document that shows every table and figure; the tables themselves need booktabs alone."""
+    body = [rf"\input{{tables/{table.name}.tex}}" for table in tables]
+    for figure in figures:
+        shown, caption = rf"\shown{{figures/{figure.name}.pdf}}", rf"\caption{{{escape_latex(figure.caption)}}}"
+        body.append("\n".join([r"\begin{figure}[htbp]\centering", shown, caption, r"\end{figure}"]))
+    # LaTeX holds back a limited number of floats, so they are flushed now and then.
+    pages = [part + (r"\clearpage" if number % 6 == 5 else "") for number, part in enumerate(body)]
+    head = [r"\documentclass{article}", r"\usepackage[margin=0.8in]{geometry}", r"\usepackage{booktabs,graphicx}"]
+    return "\n".join([*head, SHOWN, r"\begin{document}", *pages, r"\end{document}", ""])
+
+
 def latex_table(table: Table) -> str:
-    r"""Render one or more `table` floats, `ROWS_PER_PAGE` rows each, for `\input`; they need `booktabs` alone."""
+    r"""Render `table` floats for `\input`, `ROWS_PER_PAGE` rows each; they need `booktabs` alone."""
     pages = list(_pages(table.sections))
     return "\n".join(_float(table, page, i, len(pages)) for i, page in enumerate(pages))
 
@@ -34,7 +52,7 @@ def escape_latex(text: str) -> str:
     return "".join(_LATEX.get(c) or (c if ord(c) < 256 else f"U+{ord(c):04X}") for c in text)
 
 
-def _tex_entry(entry: Entry) -> str:
+def _tex_entry(entry: TableEntry) -> str:
     command = {"best": r"\textbf{%s}", "second": r"\underline{%s}", "": "%s"}[entry.mark]
     printed = escape_latex(entry.printed)
     text = command % ("$-$" + printed[1:] if entry.mean < 0 and printed[0] == "-" else printed)
@@ -46,7 +64,7 @@ def _tex_entry(entry: Entry) -> str:
 
 
 def _pages(sections: tuple[Section, ...]) -> Iterator[tuple[Section, ...]]:
-    """Cut sections into pages; a section that goes on keeps its title."""
+    """Split sections into pages; a section that goes on keeps its title."""
     rows = [(index, row) for index, section in enumerate(sections) for row in section.rows]
     for start in range(0, len(rows), ROWS_PER_PAGE):
         page = rows[start : start + ROWS_PER_PAGE]
@@ -103,12 +121,12 @@ def _size(table: Table) -> str:
     return next((size for size, most in SIZES.items() if characters <= most), r"\tiny")
 
 
-def _tex_row(row: Row) -> str:
+def _tex_row(row: TableRow) -> str:
     return " & ".join([escape_latex(row.label), *map(_tex_entry, row.entries)]) + r" \\"
 
 
 def _stacked(text: str, span: int) -> str:
-    """Break a heading over `span` columns into lines where one would stretch the last of them."""
+    """Wrap a heading over `span` columns into lines where one would stretch the last of them."""
     lines = [escape_latex(line) for line in textwrap.wrap(text, HEADING * span, break_long_words=False)]
     stacked = r" \\ ".join(lines)
     return rf"\begin{{tabular}}[b]{{@{{}}c@{{}}}}{stacked}\end{{tabular}}" if len(lines) > 1 else stacked

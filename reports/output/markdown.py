@@ -5,19 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from bench.reports.document import Chapter, Code, Drawn, Emphasis, Entry, Passage, Table
+from bench.reports.document import Chapter, Code, Drawn, Emphasis, Passage, Table, TableEntry
 from bench.reports.figures.kinds import KINDS as FIGURE_KINDS
 from bench.reports.front_page import ALL_FINISHED, FrontPage
 from bench.reports.names import SIGNS
+from bench.reports.tables.kinds import KINDS as TABLE_KINDS
 
 
 def markdown_report(front: FrontPage) -> str:
-    """Render `report.md`: how to read it, per setting figures and tables, the chapters, and what did not finish."""
+    """Render `report.md`: how to read it, figures and tables per setting, chapters, and what did not finish."""
     lines = ["# Report", "", front.lead, "", f"**How to read this.** {_markdown(front.reading)}", ""]
     for setting in front.settings:
         lines += [f"## {escape_markdown(setting.title)}", ""]
         lines += [" ".join(map(escape_markdown, setting.remarks)), ""] if setting.remarks else []
-        for kind in FIGURE_KINDS:
+        for kind in dict.fromkeys((*FIGURE_KINDS, *TABLE_KINDS)):
             lines += [line for figure in setting.figures if figure.kind == kind for line in _figure(figure)]
             lines += [line for table in setting.tables if table.kind == kind for line in (markdown_table(table), "")]
     files = [f"- {_markdown(words)}" for words in front.files]
@@ -25,7 +26,7 @@ def markdown_report(front: FrontPage) -> str:
 
 
 def _unfinished(front: FrontPage) -> list[str]:
-    """Render one line per row of a table, status and reason, with the cells it holds for."""
+    """Render a line per row of a table, status and reason, with the cells it holds for."""
     lines = [f"## {front.unfinished_title}", "", *(f"- {escape_markdown(problem)}" for problem in front.problems)]
     if not front.unfinished and not front.problems:
         return [*lines, ALL_FINISHED, ""]
@@ -111,7 +112,7 @@ def escape_markdown(text: str) -> str:
     return _MARKDOWN.sub(r"\\\1", text)
 
 
-def _md_entry(entry: Entry) -> str:
+def _md_entry(entry: TableEntry) -> str:
     opening, closing = {"best": ("**", "**"), "second": ("<u>", "</u>"), "": ("", "")}[entry.mark]
     text = f"{opening}{escape_markdown(entry.printed)}{closing}"
     text += f" ± {entry.spread}" if entry.spread else ""

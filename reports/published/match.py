@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import pandas as pd
@@ -20,7 +21,7 @@ from bench.limits import Value
 from bench.records.cell import Cell
 from bench.records.record import Record
 from bench.reports.frame import Defaults
-from bench.reports.published.numbers import Budget, Number, Published, published_numbers
+from bench.reports.published.numbers import Budget, Published, PublishedNumber, published_numbers
 from bench.reports.tables.columns import as_dicts
 from bench.reports.tables.summary import settings, summarize
 from bench.variants import parse_variant, variant_text
@@ -58,7 +59,7 @@ class Ours:
 def comparisons(
     frame: pd.DataFrame, records: Iterable[Record], published: Published, defaults: Defaults
 ) -> pd.DataFrame:
-    """Match published numbers with ours: one row per setting, number of its data set, and row that it is compared with.
+    """Match published numbers with ours, a row per setting, number of its data set, and row of ours.
 
     A number that is compared with none has one row, with the reason. `label` is the reader's name of our row, `sheet`
     the table's key in the file, accuracies and differences are in percent and points, `differences` and `doubt` are
@@ -88,52 +89,37 @@ def _ours(setting: str, part: pd.DataFrame, cells: dict[str, Cell], defaults: De
     kinds = tuple(dict.fromkeys(cells[str(key)].noise for key in whole["key"]))
     columns = zip(whole["label"], whole["noise"], whole["rate"], whole["key"], strict=True)
     first = {(label, noise, rate): cells[key] for label, noise, rate, key in columns}
-    found = []
-    for row in as_dicts(summarize(whole)):
-        cell = first[row["label"], row["noise"], row["rate"]]
-        known = dict(defaults.get(cell.method, {}))
-        found.append(Ours(setting, row["label"], cell, row["mean"], row["sd"], row["n"], kinds, known))
-    return found
+    rows = [(row, first[row["label"], row["noise"], row["rate"]]) for row in as_dicts(summarize(whole))]
+    return [
+        Ours(setting, row["label"], cell, row["mean"], row["sd"], row["n"], kinds, dict(defaults.get(cell.method, {})))
+        for row, cell in rows
+    ]
 
 
-def _compared(number: Number, ours: Sequence[Ours], setting: str, usual: float) -> list[dict[str, Any]]:
+def _compared(number: PublishedNumber, ours: Sequence[Ours], setting: str, usual: float) -> list[dict[str, Any]]:
     """Match one number with the rows of one setting."""
-    if number.unusable or number.restated or not number.method:
-        return [_row(number, setting, *_listed(number))]
+    if number.unusable:
+        return [_row(number, setting, NONE, f"not to be relied on: {'; '.join(number.doubts)}")]
+    if number.restated:
+        return [_row(number, setting, REPEATED, f"repeats {number.restated}")]
+    if not number.method:
+        return [_row(number, setting, NONE, "no such method here")]
     same = [own for own in ours if own.cell.method == number.method]
     obstacles = [(obstacle(number, own), own) for own in same or {own.cell.noise: own for own in ours}.values()]
     matches = [own for found, own in obstacles if found is None]
     if matches:
         return [_match(number, own, usual) for own in matches]
-    furthest = max(
-        (found for found, _ in obstacles if found), key=lambda found: found[0], default=(0, "no row of ours")
-    )
-    return [_row(number, setting, NONE, furthest[1])]
+    _, furthest = max((found for found, _ in obstacles if found), default=(0, "no row of ours"), key=itemgetter(0))
+    return [_row(number, setting, NONE, furthest)]
 
 
-def _listed(number: Number) -> tuple[str, str]:
-    if number.unusable:
-        return NONE, f"not to be relied on: {'; '.join(number.doubts)}"
-    if number.restated:
-        return REPEATED, f"repeats {number.restated}"
-    return NONE, "no such method here"
-
-
-def _match(number: Number, own: Ours, usual: float) -> dict[str, Any]:
-    told = differences(number, own)
-    row = _row(number, own.setting, NEARLY if told or number.doubts else SAME, "")
-    difference = own.mean - number.accuracy
-    return row | {
-        "noise": own.cell.noise,
-        "rate": own.cell.rate,
-        "label": own.label,
-        "ours": own.mean,
-        "ours_sd": own.sd,
-        "ours_n": own.n,
-        "difference": difference,
-        "reading": reading(difference, (own.sd, number.std), usual),
+def _match(number: PublishedNumber, own: Ours, usual: float) -> dict[str, Any]:
+    told, difference = differences(number, own), own.mean - number.accuracy
+    return _row(number, own.setting, NEARLY if told or number.doubts else SAME, "") | {
+        "noise": own.cell.noise, "rate": own.cell.rate, "label": own.label, "ours": own.mean, "ours_sd": own.sd,
+        "ours_n": own.n, "difference": difference, "reading": reading(difference, (own.sd, number.std), usual),
         "differences": "; ".join(told),
-    }
+    }  # fmt: skip
 
 
 def reading(difference: float, spreads: Sequence[float], usual: float) -> str:
@@ -153,7 +139,7 @@ def reading(difference: float, spreads: Sequence[float], usual: float) -> str:
     return "above" if difference > 0 else "below"
 
 
-def obstacle(number: Number, own: Ours) -> tuple[int, str] | None:
+def obstacle(number: PublishedNumber, own: Ours) -> tuple[int, str] | None:
     """Find the first contradiction between two protocols: its place in the order and a text; None without one."""
     checks = (_split, _noise, _backbone, _shots, _method, _selection, _budget, _options, _rate, _finished)
     for place, check in enumerate(checks):
@@ -162,7 +148,7 @@ def obstacle(number: Number, own: Ours) -> tuple[int, str] | None:
     return None
 
 
-def differences(number: Number, own: Ours) -> tuple[str, ...]:
+def differences(number: PublishedNumber, own: Ours) -> tuple[str, ...]:
     """List what is not stated or differs without forbidding the comparison; doubts about the number apart."""
     cell, sheet, budget = own.cell, number.sheet, number.budget
     found = list(number.caveats)
@@ -198,13 +184,13 @@ def _joined(words: Sequence[str]) -> str:
     return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0]
 
 
-def _split(number: Number, own: Ours) -> str:
+def _split(number: PublishedNumber, own: Ours) -> str:
     mode = str(parse_variant(own.cell.dataset, "dataset").options.get("mode", DEFAULT_MODE))
     there = number.sheet.split or "not stated"
     return "" if mode == DEFAULT_MODE else f"other split of the data ({there} there, {mode} here)"
 
 
-def _noise(number: Number, own: Ours) -> str:
+def _noise(number: PublishedNumber, own: Ours) -> str:
     if not number.noise:
         return "construction of the noise not stated there"
     if number.noise == own.cell.noise:
@@ -212,28 +198,28 @@ def _noise(number: Number, own: Ours) -> str:
     return f"other construction of the noise ({number.noise} there; {_joined(own.kinds)} here)"
 
 
-def _backbone(number: Number, own: Ours) -> str:
+def _backbone(number: PublishedNumber, own: Ours) -> str:
     here = own.cell.backbone.partition("@")[0].replace("-quickgelu", "")
     if not number.backbone:
         return f"backbone not stated there, or none of CLIP's ({here} here)"
     return "" if here == number.backbone else f"other backbone ({number.backbone} there, {here} here)"
 
 
-def _shots(number: Number, own: Ours) -> str:
+def _shots(number: PublishedNumber, own: Ours) -> str:
     if number.shots == own.cell.shots:
         return ""
     return f"other shots ({'not stated' if number.shots is None else number.shots} there, {own.cell.shots} here)"
 
 
-def _method(number: Number, own: Ours) -> str:
+def _method(number: PublishedNumber, own: Ours) -> str:
     return "" if number.method == own.cell.method else f"{number.method} not run here"
 
 
-def _selection(number: Number, _: Ours) -> str:
+def _selection(number: PublishedNumber, _: Ours) -> str:
     return "best epoch on the test set there, last here" if number.sheet.selection == "best" else ""
 
 
-def _budget(number: Number, own: Ours) -> str:
+def _budget(number: PublishedNumber, own: Ours) -> str:
     for name in Budget.model_fields:
         there, here = getattr(number.budget, name), getattr(own.cell, name)
         if there is not None and there != here:
@@ -241,7 +227,7 @@ def _budget(number: Number, own: Ours) -> str:
     return ""
 
 
-def _options(number: Number, own: Ours) -> str:
+def _options(number: PublishedNumber, own: Ours) -> str:
     """Compare the options that the published name fixes; those it leaves open, and faithful, are differences."""
     there = {**own.defaults, **number.options}
     free = (*number.unstated, "faithful")
@@ -253,12 +239,12 @@ def _options(number: Number, own: Ours) -> str:
     return f"other variant of the method ({told} there, {variant_text(name, changed)} here)"
 
 
-def _rate(number: Number, own: Ours) -> str:
+def _rate(number: PublishedNumber, own: Ours) -> str:
     rate = number.rate or 0.0
     return "" if math.isclose(rate, own.cell.rate, abs_tol=1e-9) else f"rate {rate:g} not run here"
 
 
-def _finished(_: Number, own: Ours) -> str:
+def _finished(_: PublishedNumber, own: Ours) -> str:
     return "" if own.n else "no seed has finished here"
 
 
@@ -266,30 +252,15 @@ def _short(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _row(number: Number, setting: str, grade: str, reason: str) -> dict[str, Any]:
-    """Fill the columns that do not depend on a comparison."""
+def _row(number: PublishedNumber, setting: str, grade: str, reason: str) -> dict[str, Any]:
+    """Set the columns that do not depend on a comparison."""
     sheet, source, row = number.sheet, number.source, number.row
     return {
-        "setting": setting,
-        "grade": grade,
-        "reason": reason,
-        "dataset": number.dataset,
-        "noise": number.noise,
-        "rate": number.rate,
-        "published": number.accuracy,
-        "published_sd": number.std,
-        "published_seeds": row.seeds,
-        "doubt": "; ".join(number.doubts),
-        "published_as": row.method,
-        "source": source.name,
-        "venue": source.venue,
-        "reference": f"arXiv {source.arxiv}" if source.arxiv else source.repository,
-        "table": sheet.title,
-        "sheet": number.table,
-        "seen": sheet.seen,
-        "through": sheet.through,
-        "published_noise": row.noise,
-        "published_shots": number.shots,
-        "published_backbone": row.backbone or sheet.backbone,
+        "setting": setting, "grade": grade, "reason": reason, "dataset": number.dataset, "noise": number.noise,
+        "rate": number.rate, "published": number.accuracy, "published_sd": number.std, "published_seeds": row.seeds,
+        "doubt": "; ".join(number.doubts), "published_as": row.method, "source": source.name, "venue": source.venue,
+        "reference": f"arXiv {source.arxiv}" if source.arxiv else source.repository, "table": sheet.title,
+        "sheet": number.table, "seen": sheet.seen, "through": sheet.through, "published_noise": row.noise,
+        "published_shots": number.shots, "published_backbone": row.backbone or sheet.backbone,
         "published_epochs": number.budget.epochs,
-    }
+    }  # fmt: skip

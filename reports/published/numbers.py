@@ -87,7 +87,7 @@ class Caveat(_Strict):
     noise: tuple[str, ...] = ()
 
     def holds(self, row: PublishedRow) -> bool:
-        """Whether it is about this row."""
+        """Return whether it is about this row."""
         sides = ((self.methods, row.method), (self.datasets, row.dataset), (self.noise, row.noise))
         return all(not names or name in names for names, name in sides)
 
@@ -190,7 +190,7 @@ class Published(_Strict):
 
 
 @dataclass(frozen=True)
-class Number:
+class PublishedNumber:
     """One published accuracy in percent, in this benchmark's names; "" and None stand for not stated or not here.
 
     Attributes:
@@ -235,50 +235,41 @@ def parse(text: str) -> Published:
     return Published.model_validate(tomllib.loads(text))
 
 
-def published_numbers(published: Published) -> tuple[Number, ...]:
+def published_numbers(published: Published) -> tuple[PublishedNumber, ...]:
     """List every number, in the file's order."""
-    found: list[Number] = []
+    found: list[PublishedNumber] = []
     places: dict[str, set[object]] = defaultdict(set)
-    for table, rows in published.rows.items():
-        for row in rows:
-            for index in range(len(row.accuracy)):
-                made = _number(published, table, row, index, places)
-                places[table].add(_place(made))
-                found.append(made)
+    for table, row in ((table, row) for table, rows in published.rows.items() for row in rows):
+        for index in range(len(row.accuracy)):
+            found.append(_number(published, table, row, index, places))
+            places[table].add(_place(found[-1]))
     return tuple(found)
 
 
-def _number(published: Published, table: str, row: PublishedRow, index: int, places: dict[str, set[object]]) -> Number:
+def _number(
+    published: Published, table: str, row: PublishedRow, index: int, places: dict[str, set[object]]
+) -> PublishedNumber:
     sheet, method = published.table[table], published.method[row.method]
     variant = parse_variant(method.variant) if method.variant else None
     given = sheet.budget if not sheet.budget_of or row.method in sheet.budget_of else Budget()
-    made = Number(
-        table,
-        sheet,
-        published.source[sheet.source],
-        row,
-        published.dataset[row.dataset] or row.dataset,
-        variant.name if variant else "",
-        variant.options if variant else {},
-        method.unstated,
-        sheet.noise.get(row.noise, ""),
-        None if row.rates is None else row.rates[index],
-        row.shots or sheet.shots,
-        published.backbone.get(row.backbone or sheet.backbone, ""),
-        given.model_copy(update={"epochs": row.epochs}) if row.epochs else given,
-        row.accuracy[index],
-        _sample(sheet, row, index),
-        tuple(published.doubt[doubt].text for doubt in row.doubt),
-        tuple(caveat.text for caveat in sheet.caveats if caveat.holds(row)),
-        any(published.doubt[doubt].unusable for doubt in row.doubt),
-        "",
-    )
+    doubts = [published.doubt[name] for name in row.doubt]
+    made = PublishedNumber(
+        table, sheet, published.source[sheet.source], row,
+        dataset=published.dataset[row.dataset] or row.dataset,
+        method=variant.name if variant else "", options=variant.options if variant else {}, unstated=method.unstated,
+        noise=sheet.noise.get(row.noise, ""), rate=None if row.rates is None else row.rates[index],
+        shots=row.shots or sheet.shots, backbone=published.backbone.get(row.backbone or sheet.backbone, ""),
+        budget=given.model_copy(update={"epochs": row.epochs}) if row.epochs else given,
+        accuracy=row.accuracy[index], std=_sample(sheet, row, index),
+        doubts=tuple(doubt.text for doubt in doubts), unusable=any(doubt.unusable for doubt in doubts),
+        caveats=tuple(caveat.text for caveat in sheet.caveats if caveat.holds(row)), restated="",
+    )  # fmt: skip
     repeated = next((published.table[other] for other in sheet.restates if _place(made) in places[other]), None)
     return replace(made, restated=f"{published.source[repeated.source].name}, {repeated.title}") if repeated else made
 
 
-def _place(number: Number) -> object:
-    """Name what two tables that print the same number agree in."""
+def _place(number: PublishedNumber) -> object:
+    """Return what two tables that print the same number agree in."""
     row = number.row
     return number.dataset, number.noise, number.rate, number.shots, number.backbone, number.method or row.method
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.reports.document import Entry, Row, Section, Table
+from bench.reports.document import Section, Table, TableEntry, TableRow
 from bench.reports.published.match import NEARLY, SAME
 from bench.reports.published.numbers import Replication
 from bench.reports.tables.columns import Column, Maker, as_dicts, column_sets, difference_text, entries_of, head, only
@@ -37,7 +37,7 @@ SEEN = {
 
 
 def published_tables(part: pd.DataFrame, mine: pd.DataFrame, usual: Replication) -> list[Table]:
-    """Make the tables of a setting: one per noise kind where they are wide, cut where they are long."""
+    """Build the tables of a setting: one per noise kind where they are wide, cut where they are long."""
     made: list[Table] = []
     taken: set[Column] = set()  # the clean column stands in the first table alone
     for suffix, found in column_sets(mine):
@@ -53,7 +53,7 @@ def published_tables(part: pd.DataFrame, mine: pd.DataFrame, usual: Replication)
 def _table(
     part: pd.DataFrame, groups: Sequence[pd.DataFrame], columns: Sequence[Column], suffix: str, usual: Replication
 ) -> Table:
-    """Make a table of one section per group, a row of ours beside one published table."""
+    """Build a table of one section per group, a row of ours beside one published table."""
     setting, shown = str(part["setting"].iloc[0]), pd.concat(groups)
     letters = _letters(shown["differences"])
     n = usual_seeds(shown.rename(columns={"ours_n": "n"}))
@@ -76,7 +76,7 @@ def ordered(part: pd.DataFrame, mine: pd.DataFrame) -> pd.DataFrame:
 
 
 def summary(mine: pd.DataFrame) -> str:
-    """Say in a sentence how the compared numbers lie."""
+    """Summarise in a sentence how far the compared numbers are apart."""
     counts = Counter(mine["reading"])
     told = ", ".join(f"{counts[name]} {words}" for name, words in WORDS.items() if counts[name])
     same = int((mine["grade"] == SAME).sum())
@@ -90,7 +90,7 @@ def summary(mine: pd.DataFrame) -> str:
 
 
 def _letters(joined: Iterable[str]) -> dict[str, str]:
-    """Give each text of difference a letter, in order of appearance."""
+    """Return a letter for each text of difference, in order of appearance."""
     texts = dict.fromkeys(text for cell in joined for text in cell.split("; ") if text)
     names = [*ascii_lowercase, *(a + b for a in ascii_lowercase for b in ascii_lowercase)]
     return dict(zip(texts, names, strict=False))
@@ -107,24 +107,23 @@ def _section(rows: pd.DataFrame, columns: Sequence[Column], letters: dict[str, s
         f"Difference ({names})" if names else "Difference": _difference,
     }
     shown = as_dicts(rows)
-    made = tuple(Row(label, entries_of(shown, columns, maker)) for label, maker in lines.items())
+    made = tuple(TableRow(label, entries_of(shown, columns, maker)) for label, maker in lines.items())
     return Section(f"{first['label']} ({NEARLY if names else SAME})", made)
 
 
-def _ours(row: Mapping[str, Any], n: int) -> Entry:
-    return Entry(row["ours"], row["ours_sd"], int(row["ours_n"]), show_n=row["ours_n"] != n)
+def _ours(row: Mapping[str, Any], n: int) -> TableEntry:
+    return TableEntry(row["ours"], row["ours_sd"], int(row["ours_n"]), show_n=row["ours_n"] != n)
 
 
-def _published(row: Mapping[str, Any]) -> Entry:
-    return Entry(row["published"], row["published_sd"], signs="?" if row["doubt"] else "")
+def _published(row: Mapping[str, Any]) -> TableEntry:
+    return TableEntry(row["published"], row["published_sd"], signs="?" if row["doubt"] else "")
 
 
-def _difference(row: Mapping[str, Any]) -> Entry:
-    return Entry(row["difference"], text=difference_text(row["difference"]), signs=MARKS.get(row["reading"], ""))
+def _difference(row: Mapping[str, Any]) -> TableEntry:
+    return TableEntry(row["difference"], text=difference_text(row["difference"]), signs=MARKS.get(row["reading"], ""))
 
 
 def _legend(shown: pd.DataFrame, places: int, n: int, usual: Replication) -> list[str]:
-    """Explain the signs that occur."""
     error = (
         f"the usual error of a replication (others' run of NLPrompt's own code differs from its table by "
         f"{usual.mean_absolute:g} points in the mean and {usual.largest:g} at most, over {usual.cells} cells)"
@@ -144,7 +143,7 @@ def _legend(shown: pd.DataFrame, places: int, n: int, usual: Replication) -> lis
 
 
 def _provenance(shown: pd.DataFrame) -> list[str]:
-    """Name the source of each published table."""
+    """List the source of each published table."""
     notes = []
     for row in as_dicts(shown.drop_duplicates("sheet")):
         seeds = sorted({int(n) for n in shown.loc[shown["sheet"] == row["sheet"], "published_seeds"].dropna()})

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from bench.reports.document import Entry, Section, Table
+from bench.reports.document import Section, Table, TableEntry
 from bench.reports.tables.averages import BY, DatasetGroup
 from bench.reports.tables.columns import column_sets, head, rows_of
 
@@ -38,13 +38,13 @@ def bootstrap_frame(group: DatasetGroup) -> pd.DataFrame:
 
 
 def bootstrap_tables(group: DatasetGroup, found: pd.DataFrame) -> list[Table]:
-    """Make the tables of intervals, methods by noise."""
+    """Build the tables of intervals, methods by noise."""
     tables = []
     for suffix, columns in column_sets(found) if len(found) else []:
         rows = rows_of(
             found,
             columns,
-            lambda row: Entry(text=f"{row['average']:.1f} [{row['low']:.1f}, {row['high']:.1f}]"),
+            lambda row: TableEntry(text=f"{row['average']:.1f} [{row['low']:.1f}, {row['high']:.1f}]"),
         )
         caption = (
             f"Averages over {len(group.datasets)} data sets, {group.words}, with 95 % bootstrap intervals.",

@@ -6,14 +6,14 @@ After Demšar (2006, JMLR 7, 1-30): the blocks are data sets, the numbers a meth
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from bench.reports.document import Entry, Row, Section, Table
+from bench.reports.document import Section, Table, TableEntry, TableRow
 from bench.reports.names import UNCHANGED, column_name
 from bench.reports.tables.averages import DatasetGroup
 from bench.reports.tables.columns import Column, columns_of, only
@@ -54,26 +54,33 @@ class Ranking:
 
 
 def rankings(group: DatasetGroup) -> list[Ranking]:
-    """One per column in which three methods or more have a number on every data set, the mean over the noise columns
-    first; none where data sets or methods are too few, see `reason`.
+    """Test every column in which three methods or more have a number on every data set.
+
+    The mean over the noise columns comes first. Empty where data sets or methods are too few, see `reason`.
     """
     means = group.means
     means = means[means["section"] == "method"]
     labels = list(dict.fromkeys(means["label"]))
     if reason(group, len(labels)):
         return []
-    wide = {column: by_data_set(means, [column]) for column in columns_of(means)}
-    noisy = [column for column in wide if column[0] not in UNCHANGED]
-    together = {MEAN: by_data_set(means, noisy)} if len(noisy) > 1 else {}
     return [
         friedman_test(values, column, tuple(sorted(set(labels) - set(values))))
-        for column, values in {**together, **wide}.items()
+        for column, values in column_values(means)
         if len(values.columns) > 2
     ]
 
 
+def column_values(means: pd.DataFrame) -> Iterator[tuple[Column, pd.DataFrame]]:
+    """Yield each noise column with its means, data sets by labels; before them the mean over the noisy columns."""
+    columns = columns_of(means)
+    noisy = [column for column in columns if column[0] not in UNCHANGED]
+    if len(noisy) > 1:
+        yield MEAN, by_data_set(means, noisy)
+    yield from ((column, by_data_set(means, [column])) for column in columns)
+
+
 def reason(group: DatasetGroup, methods: int) -> str:
-    """Say why a group has no test over its data sets; empty where it has."""
+    """Explain why a group has no test over its data sets; empty where it has."""
     count = len(group.datasets)
     if group.rows.empty:
         return f"No noise column was run on every one of {', '.join(group.datasets)}, so nothing is averaged over them."
@@ -92,7 +99,7 @@ def reason(group: DatasetGroup, methods: int) -> str:
 
 
 def verdict(ranking: Ranking) -> str:
-    """Say in a sentence what the tests of one column establish."""
+    """Summarise what the tests of one column establish."""
     size = f"{len(ranking.ranks)} methods on {ranking.datasets} data sets, {spoken(ranking.column)}"
     found = f"chi-squared {ranking.statistic:.1f}, p {_p(ranking.p) if ranking.p < 0.001 else f'= {_p(ranking.p)}'}"
     if ranking.p >= ALPHA:
@@ -145,7 +152,7 @@ def ranking_frame(name: str, found: Sequence[Ranking]) -> pd.DataFrame:
 
 
 def ranking_table(group: DatasetGroup, found: Sequence[Ranking]) -> Table:
-    """Make the table of a group's tests, a row per column."""
+    """Build the table of a group's tests, a row per column."""
     texts = ("Methods", "Chi-squared", "p", "Critical difference", "Pairs apart", "Best mean rank")
     rows = []
     for r in found:
@@ -154,7 +161,7 @@ def ranking_table(group: DatasetGroup, found: Sequence[Ranking]) -> Table:
             f"{len(r.ranks)}", f"{r.statistic:.1f}", _p(r.p), f"{r.difference:.2f}", f"{r.apart} of {pairs}",
             f"{rank:.2f} {best}",
         )  # fmt: skip
-        rows.append(Row(title(r.column), tuple(Entry(text=text) for text in cells)))
+        rows.append(TableRow(title(r.column), tuple(TableEntry(text=text) for text in cells)))
     caption = (
         f"Trained methods over {len(group.datasets)} data sets, {group.words}: tests after Friedman and Nemenyi.",
         "Data sets are the blocks, numbers a method's mean over seeds after the last epoch.",
@@ -171,12 +178,12 @@ def ranking_table(group: DatasetGroup, found: Sequence[Ranking]) -> Table:
 
 
 def spoken(column: Column) -> str:
-    """Name a noise column, or the mean over them, in a sentence."""
+    """Format a noise column, or the mean over them, for a sentence."""
     return "the mean over the noise columns" if column == MEAN else column_name(*column)
 
 
 def title(column: Column) -> str:
-    """Name a noise column, or the mean over them, in a table."""
+    """Format a noise column, or the mean over them, for a table."""
     return "Mean over noise columns" if column == MEAN else column_name(*column)
 
 

@@ -1,6 +1,4 @@
-"""Differences between methods, paired by seed and wrong labels: one t-test per method and noise column, Holm-corrected
-over those of a setting.
-"""
+"""Paired t-tests between methods, by seed and wrong labels, Holm-corrected over those of a setting."""
 
 from __future__ import annotations
 
@@ -13,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from bench.reports.document import Entry, Section, Table
+from bench.reports.document import Section, Table, TableEntry
 from bench.reports.names import BASELINE, identifiable
 from bench.reports.tables.columns import Column, column_sets, columns_of, difference_text, head, only, rows_of
 from bench.reports.tables.summary import describe, settings
@@ -82,7 +80,7 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 
 def paired_tables(frame: pd.DataFrame, tests: pd.DataFrame) -> list[Table]:
-    """Make the tables of differences from the baseline, of the settings that have a test."""
+    """Build the tables of differences from the baseline, of the settings that have a test."""
     tables = []
     for setting, part in settings(frame):
         mine = tests[tests["setting"] == setting]
@@ -100,8 +98,8 @@ def paired_tables(frame: pd.DataFrame, tests: pd.DataFrame) -> list[Table]:
     return tables
 
 
-def _entry(row: Mapping[str, Any], usual: int) -> Entry:
-    return Entry(
+def _entry(row: Mapping[str, Any], usual: int) -> TableEntry:
+    return TableEntry(
         row["difference"],
         (row["high"] - row["low"]) / 2,
         row["n"],
@@ -124,7 +122,7 @@ def _legend(tests: pd.DataFrame, columns: list[Column]) -> list[str]:
 
 
 def sentence(tests: pd.DataFrame) -> str:
-    """Say what the tests of a setting separate, and what few seeds could not."""
+    """Summarise what the tests of a setting separate, and what few seeds could not."""
     known = tests[tests["p"].notna()]
     if known.empty:
         return "No method has two seeds in common with another on the same wrong labels, so nothing can be tested."

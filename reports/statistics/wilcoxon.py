@@ -14,12 +14,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from bench.reports.document import Entry, Section, Table
-from bench.reports.names import UNCHANGED
-from bench.reports.statistics.friedman import MEAN, MOST, by_data_set, spoken, title
+from bench.reports.document import Section, Table, TableEntry
+from bench.reports.statistics.friedman import MOST, column_values, spoken, title
 from bench.reports.statistics.paired import ALPHA, APART, SIGNED_RANKS, baseline, holm
 from bench.reports.tables.averages import DatasetGroup
-from bench.reports.tables.columns import Column, columns_of, difference_text, only, rows_of
+from bench.reports.tables.columns import Column, difference_text, only, rows_of
 
 SHOWN = 6  # columns of the table; the CSV has them all
 
@@ -33,14 +32,10 @@ def signed_ranks(group: DatasetGroup) -> pd.DataFrame:
     elsewhere). The mean over the noise columns comes first.
     Empty below six data sets, where no such test can fall below 5 %.
     """
-    means = group.means[group.means["section"] == "method"]
-    columns = columns_of(means)
-    noisy = [column for column in columns if column[0] not in UNCHANGED]
     if len(group.datasets) < SIGNED_RANKS:
         return pd.DataFrame()
-    sets: dict[Column, list[Column]] = ({MEAN: noisy} if len(noisy) > 1 else {}) | {c: [c] for c in columns}
-    against = baseline(group.rows)
-    found = [_pairs(by_data_set(means, several), column, against) for column, several in sets.items()]
+    against, means = baseline(group.rows), group.means[group.means["section"] == "method"]
+    found = [_pairs(values, column, against) for column, values in column_values(means)]
     found = [rows.assign(group=group.name) for rows in found if len(rows)]
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
@@ -77,7 +72,7 @@ def signed_rank_p(difference: np.ndarray) -> float:
 
 
 def signed_rank_table(group: DatasetGroup, found: pd.DataFrame) -> list[Table]:
-    """Make the table of mean differences from the baseline; none where nothing was tested."""
+    """Build the table of mean differences from the baseline; none where nothing was tested."""
     tests = _with_baseline(found)
     if tests.empty:
         return []
@@ -100,8 +95,8 @@ def signed_rank_table(group: DatasetGroup, found: pd.DataFrame) -> list[Table]:
     return [Table("statistics", group.name, name, heads, (Section("", rows),), caption, notes)]
 
 
-def _entry(row: Mapping[str, Any]) -> Entry:
-    return Entry(
+def _entry(row: Mapping[str, Any]) -> TableEntry:
+    return TableEntry(
         row["difference"],
         text=f"{difference_text(row['difference'])} ({row['above']}/{row['below']})",
         signs=APART if row["p_holm_baseline"] < ALPHA else "",
@@ -109,7 +104,7 @@ def _entry(row: Mapping[str, Any]) -> Entry:
 
 
 def signed_rank_words(found: pd.DataFrame) -> str:
-    """Say what the tests of the first column establish; empty where nothing was tested."""
+    """Summarise what the tests of the first column establish; empty where nothing was tested."""
     tests = _with_baseline(found)
     if tests.empty:
         return ""

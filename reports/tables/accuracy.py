@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from bench.reports.document import Entry, Row, Section, Table
+from bench.reports.document import Section, Table, TableEntry, TableRow
 from bench.reports.names import REFERENCE, SECTIONS, TIE, column_name, identifiable
 from bench.reports.tables.columns import Column, as_dicts, column_sets, columns_of, head, only, rows_of
 from bench.reports.tables.summary import (
@@ -23,9 +23,16 @@ from bench.reports.tables.summary import (
 )
 from bench.reports.tables.ties import Judged, judge, marks, resolution
 
+BEYOND_HALF = (
+    "Above 50 % the wrong label is the commoner one of its class, so labels alone cannot tell the truth: numbers are "
+    "to be read beside zero-shot, and nothing is ranked."
+)
+NO_REFERENCE = "Zero-shot, the level to compare with, was not run."
+NOISY_TEST = "The test labels come with the training labels and are as noisy: numbers are agreement, no accuracy."
+
 
 def accuracy_tables(frame: pd.DataFrame) -> list[Table]:
-    """Make the tables of accuracy after the last epoch: one per setting, or per noise kind where it is wide.
+    """Build the tables of accuracy after the last epoch: one per setting, or per noise kind where it is wide.
 
     Trained methods are ranked among themselves by the rule of `bench.reports.tables.ties`, reference and oracle rows
     never. Columns in which labels cannot identify the truth stand in a table of their own, where nothing is ranked.
@@ -36,43 +43,43 @@ def accuracy_tables(frame: pd.DataFrame) -> list[Table]:
         beyond = [column for column in columns_of(summary) if not identifiable(*column)]
         within = only(summary, [column for column in columns_of(summary) if column not in beyond])
         for suffix, columns in column_sets(within) if len(within) else []:
-            chosen, shown = only(summary, columns), {c: judged[c] for c in columns if c in judged}
-            n = usual_seeds(chosen)
-            sections = ranked_sections(chosen, columns, n, shown)
-            caption = (
-                f"{measured(part)} (%) under label noise on {describe(part)}.",
-                _selection(part),
-                *spread_text(n, chosen),
-                *ranking_text(sections),
-            )
-            notes = (*legend(part, chosen, n), *_test_note(part), *resolution(shown), *_zero_shot_note(chosen), *others)
-            name = f"accuracy-{setting}{suffix}"
-            tables.append(Table("accuracy", setting, name, head(columns), sections, caption, notes))
+            shown = {column: judged[column] for column in columns if column in judged}
+            title = f"{measured(part)} (%) under label noise on {describe(part)}."
+            tables.append(_table(f"accuracy-{setting}{suffix}", part, only(summary, columns), shown, [title], others))
         if beyond:
-            tables.append(_beyond_half(setting, part, only(summary, beyond), beyond))
+            chosen = only(summary, beyond)
+            alone = [] if (chosen["method"] == REFERENCE).any() else [NO_REFERENCE]
+            title = f"{measured(part)} (%) where labels cannot identify the truth, on {describe(part)}."
+            tables.append(_table(f"accuracy-{setting}-beyond-half", part, chosen, {}, [title, BEYOND_HALF], alone))
     return tables
 
 
-def _beyond_half(setting: str, part: pd.DataFrame, summary: pd.DataFrame, columns: Sequence[Column]) -> Table:
-    """Make the table of the columns in which wrong labels are the majority of a class: zero-shot beside, no ranks."""
-    n = usual_seeds(summary)
+def _table(
+    name: str,
+    part: pd.DataFrame,
+    summary: pd.DataFrame,
+    judged: Mapping[Column, Judged],
+    title: Sequence[str],
+    notes: Sequence[str],
+) -> Table:
+    """Build a table of the columns of a summary, ranked in those that are judged."""
+    columns, n, right = columns_of(summary), usual_seeds(summary), part["test_truth"].all()
+    sections = ranked_sections(summary, columns, n, judged)
     caption = (
-        f"{measured(part)} (%) where labels cannot identify the truth, on {describe(part)}.",
-        "Above 50 % the wrong label is the commoner one of its class, so labels alone cannot tell the truth: numbers "
-        "are to be read beside zero-shot, and nothing is ranked.",
-        _selection(part),
+        *title,
+        f"{'Accuracy' if right else 'Numbers'} after the last epoch, no checkpoint selected.",
         *spread_text(n, summary),
+        *ranking_text(sections),
     )
-    alone = () if (summary["method"] == REFERENCE).any() else ("Zero-shot, the level to compare with, was not run.",)
-    notes = (*legend(part, summary, n), *_test_note(part), *_zero_shot_note(summary), *alone)
-    sections = ranked_sections(summary, columns, n, {})
-    return Table("accuracy", setting, f"accuracy-{setting}-beyond-half", head(columns), sections, caption, notes)
+    told = (*legend(part, summary, n), *([] if right else [NOISY_TEST]), *resolution(judged))
+    told = (*told, *_zero_shot_note(summary), *notes)
+    return Table("accuracy", str(part["setting"].iloc[0]), name, head(columns), sections, caption, told)
 
 
 def ranked_sections(
     summary: pd.DataFrame, columns: Sequence[Column], n: int, judged: Mapping[Column, Judged]
 ) -> tuple[Section, ...]:
-    """Make the sections of a summary, trained methods with their marks in the columns that are judged."""
+    """Build the sections of a summary, trained methods marked in the columns that are judged."""
     return tuple(
         Section("", _marked(rows, columns, judged) if name == "method" else rows)
         for name in SECTIONS
@@ -93,13 +100,8 @@ def ranking_text(sections: Sequence[Section]) -> tuple[str, ...]:
     return tuple(told)
 
 
-def _selection(part: pd.DataFrame) -> str:
-    number = "Accuracy" if part["test_truth"].all() else "Numbers"
-    return f"{number} after the last epoch, no checkpoint selected."
-
-
 def other_budgets(frame: pd.DataFrame, setting: str) -> tuple[str, ...]:
-    """Name the settings that differ in the budget alone, which no table mixes."""
+    """List the settings that differ in the budget alone, which no table mixes."""
     same = ["dataset", "shots", "backbone"]
     first = frame.loc[frame["setting"] == setting].iloc[0]
     alike = frame.loc[(frame[same] == first[same]).all(axis=1), "setting"]
@@ -107,15 +109,11 @@ def other_budgets(frame: pd.DataFrame, setting: str) -> tuple[str, ...]:
     return (f"Other budgets on the same data stand in tables of their own: {', '.join(others)}.",) if others else ()
 
 
-def _test_note(part: pd.DataFrame) -> tuple[str, ...]:
-    if part["test_truth"].all():
-        return ()
-    return ("The test labels come with the training labels and are as noisy: numbers are agreement, no accuracy.",)
-
-
-def _marked(rows: tuple[Row, ...], columns: Sequence[Column], judged: Mapping[Column, Judged]) -> tuple[Row, ...]:
+def _marked(
+    rows: tuple[TableRow, ...], columns: Sequence[Column], judged: Mapping[Column, Judged]
+) -> tuple[TableRow, ...]:
     """Mark best, second and ties of each column; nothing where one row stands."""
-    made: list[list[Entry]] = []
+    made: list[list[TableEntry]] = []
     for column, entries in zip(columns, zip(*(row.entries for row in rows), strict=True), strict=True):
         printed = {row.label: entry.printed for row, entry in zip(rows, entries, strict=True)}
         given = marks(judged[column], printed) if column in judged else {}
@@ -126,11 +124,11 @@ def _marked(rows: tuple[Row, ...], columns: Sequence[Column], judged: Mapping[Co
                 for entry, (mark, tied) in zip(entries, found, strict=True)
             ]
         )
-    return tuple(Row(row.label, entries) for row, entries in zip(rows, zip(*made, strict=True), strict=True))
+    return tuple(TableRow(row.label, entries) for row, entries in zip(rows, zip(*made, strict=True), strict=True))
 
 
 def _zero_shot_note(summary: pd.DataFrame) -> tuple[str, ...]:
-    """Name the columns in which no trained method does better than no training at all."""
+    """List the columns in which no trained method does better than no training at all."""
     best: dict[Column, float] = {}
     zero: dict[Column, float] = {}
     for row in as_dicts(summary[summary["n"] > 0]):

@@ -11,15 +11,26 @@ from typing import Any
 import pandas as pd
 
 from bench.records.cell import Cell
-from bench.reports.document import Entry, Section, Table
+from bench.reports.document import Section, Table, TableEntry
 from bench.reports.frame import OPTIMIZER, SPANNED, anchored
 from bench.reports.names import column_name, file_part, identifiable
 from bench.reports.tables.accuracy import ranked_sections, ranking_text
 from bench.reports.tables.columns import Column, column_sets, columns_of, head, only, rows_of
-from bench.reports.tables.summary import describe, joined_signs, legend, measured, signs_of, spread_text, usual_seeds
+from bench.reports.tables.summary import (
+    describe,
+    joined_signs,
+    lacks_numbers,
+    legend,
+    measured,
+    signs_of,
+    spread_text,
+    usual_seeds,
+)
 from bench.reports.tables.ties import Judged, judge, resolution
 
 FIXED = [name for name in Cell.model_fields if name not in {*SPANNED, "dataset", "views"}]
+NO_NUMBER = "No method has a number on every data set."
+WITHOUT_AVERAGE = "A method without a number on every data set has no average and no rank."
 BY = ["section", "method", "label", "noise", "rate"]
 
 
@@ -48,7 +59,7 @@ class DatasetGroup:
 
     @cached_property
     def seeds(self) -> pd.DataFrame:
-        """Per row, column and seed the mean over data sets (`last`), of the seeds that have a number on every data set.
+        """Mean over data sets (`last`) per row, column and seed with a number on every data set.
 
         `mask` joins the digests of all of them; status is there for `bench.reports.tables.ties.judge`.
         """
@@ -60,7 +71,7 @@ class DatasetGroup:
 
     @cached_property
     def averages(self) -> pd.DataFrame:
-        """Per row and column n, mean and sd over seeds of the average over data sets, and signs of what did not finish.
+        """Mean and sd over seeds of the average over data sets, per row and column, and signs.
 
         A row that lacks a data set has n = 0 and no mean.
         """
@@ -80,8 +91,10 @@ class DatasetGroup:
 
     @cached_property
     def ranks(self) -> pd.DataFrame:
-        """Per column and trained method the mean rank over data sets, of the methods that have an average there; 1 is
-        best, equal means share their ranks' mean; nothing where it is one method alone.
+        """Mean rank over data sets per column and trained method.
+
+        Of the methods that have an average there; 1 is best, equal means share their ranks' mean; nothing of one method
+        alone.
         """
         means = self.means[self.means["section"] == "method"]
         place = means.groupby(["dataset", "noise", "rate"])["last"]
@@ -96,7 +109,7 @@ class DatasetGroup:
 
 
 def dataset_groups(frame: pd.DataFrame) -> Iterator[DatasetGroup]:
-    """Group the settings of at least two data sets that agree in mode of splits, shots, backbone, budget and all else.
+    """Group settings of several data sets that agree in splits, shots, backbone, budget and all else.
 
     What was run under one name with several contents is no data set more for each, and left out.
     """
@@ -131,7 +144,7 @@ def _group(name: str, words: str, rows: pd.DataFrame, twice: tuple[str, ...]) ->
 
 
 def average_tables(group: DatasetGroup) -> list[Table]:
-    """Make the tables of averages and mean ranks: one, or one per noise kind where it is wide."""
+    """Build the tables of averages and mean ranks: one, or one per noise kind where it is wide."""
     summary = group.averages
     return [_table(group, summary, columns, suffix) for suffix, columns in column_sets(summary) if len(summary)]
 
@@ -144,18 +157,14 @@ def _table(group: DatasetGroup, summary: pd.DataFrame, columns: Sequence[Column]
     caption = (
         f"{measured(group.rows)} (%) averaged over {len(group.datasets)} data sets, {group.words}.",
         "Numbers after the last epoch, no checkpoint selected.",
-        *_spread(n, chosen),
+        *(spread_text(n, chosen, " of the average over data sets") if n else [NO_NUMBER]),
         *ranking_text(sections),
         *(["Ranks are those of a method's mean on each data set, averaged; 1 is best."] if ranks else []),
     )
     notes = (
         f"Data sets: {', '.join(group.datasets)}.",
         *legend(group.rows, chosen, n),
-        *(
-            ["A method without a number on every data set has no average and no rank."]
-            if _short(chosen, columns)
-            else []
-        ),
+        *([WITHOUT_AVERAGE] if lacks_numbers(chosen, len(columns)) else []),
         *resolution(judged),
         *_left_out(group),
     )
@@ -164,26 +173,13 @@ def _table(group: DatasetGroup, summary: pd.DataFrame, columns: Sequence[Column]
     )
 
 
-def _short(summary: pd.DataFrame, columns: Sequence[Column]) -> bool:
-    return bool((summary["n"] == 0).any()) or len(summary) < summary["label"].nunique() * len(columns)
-
-
-def _spread(n: int, summary: pd.DataFrame) -> list[str]:
-    if not n:
-        return ["No method has a number on every data set."]
-    return spread_text(n, summary, " of the average over data sets")
-
-
 def _ranks(group: DatasetGroup, columns: Sequence[Column]) -> tuple[Section, ...]:
-    rows = rows_of(group.ranks, columns, lambda row: Entry(row["rank"], text=f"{row['rank']:.2f}"))
+    rows = rows_of(group.ranks, columns, lambda row: TableEntry(row["rank"], text=f"{row['rank']:.2f}"))
     return (Section("Mean rank over data sets", rows),) if rows else ()
 
 
 def _left_out(group: DatasetGroup) -> list[str]:
-    texts = {
-        "not run on every data set": group.partial,
-        "labels cannot identify the truth there": group.beyond,
-    }
+    texts = {"not run on every data set": group.partial, "labels cannot identify the truth there": group.beyond}
     told = [
         f"Left out, because {why}: {', '.join(column_name(*column) for column in columns)}."
         for why, columns in texts.items()

@@ -8,11 +8,11 @@ from typing import Any, TypeAlias, TypeVar
 
 import pandas as pd
 
-from bench.reports.document import Entry, Row
+from bench.reports.document import TableEntry, TableRow
 from bench.reports.names import UNCHANGED, file_part, noise_name, noise_order, noise_parts, percent
 
 Column: TypeAlias = tuple[str, float]
-Maker: TypeAlias = Callable[[Mapping[str, Any]], Entry]
+Maker: TypeAlias = Callable[[Mapping[str, Any]], TableEntry]
 WIDEST = 7
 Item = TypeVar("Item")
 
@@ -24,7 +24,7 @@ def columns_of(summary: pd.DataFrame) -> list[Column]:
 
 
 def column_sets(summary: pd.DataFrame) -> list[tuple[str, list[Column]]]:
-    """Cut the columns into tables that fit on a page: file suffix and columns of each.
+    """Split the columns into tables that fit on a page: file suffix and columns of each.
 
     Where they do not fit into one, each noise kind has its own; kinds without rates share one, and kinds of one rate
     each share tables of even width.
@@ -52,7 +52,7 @@ def _shared(sets: dict[str, list[Column]], room: int) -> dict[str, list[Column]]
 
 
 def evenly(items: list[Item], most: int) -> list[list[Item]]:
-    """Cut items into the fewest parts of at most `most`, whose sizes differ by one at most."""
+    """Split items into the fewest parts of at most `most`, whose sizes differ by one at most."""
     parts = -(-len(items) // most)
     ends = [-(-len(items) * part // parts) for part in range(parts + 1)] if parts else []
     return [items[start:end] for start, end in pairwise(ends)]
@@ -70,27 +70,23 @@ def as_dicts(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
 
 
-def entries_of(rows: Iterable[Mapping[str, Any]], columns: Sequence[Column], made: Maker) -> tuple[Entry, ...]:
-    """Make one entry per column from the row of that column, an empty one where there is none."""
+def entries_of(rows: Iterable[Mapping[str, Any]], columns: Sequence[Column], made: Maker) -> tuple[TableEntry, ...]:
+    """Build one entry per column from the row of that column, an empty one where there is none."""
     found = {(row["noise"], row["rate"]): made(row) for row in rows}
-    return tuple(found.get(column, Entry()) for column in columns)
+    return tuple(found.get(column, TableEntry()) for column in columns)
 
 
-def rows_of(frame: pd.DataFrame, columns: Sequence[Column], made: Maker, label: str = "label") -> tuple[Row, ...]:
-    """Make the rows of a table: one per label that has a row in some of the columns, in the order of the frame.
+def rows_of(frame: pd.DataFrame, columns: Sequence[Column], made: Maker, label: str = "label") -> tuple[TableRow, ...]:
+    """Build a table's rows: one per label found in some of the columns, in the frame's order.
 
-    Args:
-        frame: one row per label, noise and rate.
-        columns: of the table.
-        made: the entry of a row of the frame.
-        label: the column that names a row.
+    The frame has a row per label, noise and rate; `made` makes its entry, and its column `label` names a row.
     """
     groups = only(frame, columns).groupby(label, sort=False)
-    return tuple(Row(str(name), entries_of(as_dicts(rows), columns, made)) for name, rows in groups)
+    return tuple(TableRow(str(name), entries_of(as_dicts(rows), columns, made)) for name, rows in groups)
 
 
 def head(columns: Sequence[Column]) -> tuple[tuple[str, str], ...]:
-    """Write the two lines above each column: kind and rate, or of a kind without rates its name and its options."""
+    """Return the two lines above each column: kind and rate; of a kind without rates name and options."""
     return tuple((noise_name(k), percent(rate)) if rate else _alone(*noise_parts(k)) for k, rate in columns)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.reports.document import Entry, Row, Section, Table
+from bench.reports.document import Section, Table, TableEntry, TableRow
 from bench.reports.names import DAGGER, SECTIONS
 from bench.reports.tables.columns import Column, as_dicts
 from bench.reports.tables.summary import ORACLE, describe, settings, summarize
@@ -16,7 +16,7 @@ SHOWN_TERMS = 2
 
 
 def cost_tables(frame: pd.DataFrame) -> list[Table]:
-    """Make the tables of cost and accuracy, averages over a method's finished cells."""
+    """Build the tables of cost and accuracy, averages over a method's finished cells."""
     tables = []
     for setting, part in settings(frame):
         costs = cost_frame(part)
@@ -48,8 +48,10 @@ def cost_tables(frame: pd.DataFrame) -> list[Table]:
 
 
 def cost_frame(frame: pd.DataFrame) -> pd.DataFrame:
-    """Per setting and row: means over finished records of seconds, steps (by loss term), forward passes, trained
-    parameters and peak memory [bytes]; `accuracy`, the mean over the noise columns that every row of the setting has.
+    """Average the costs of finished records per setting and row.
+
+    Seconds, steps (by loss term), forward passes, trained parameters and peak memory [bytes]; `accuracy` is the mean
+    over the noise columns that every row of the setting has.
     """
     rows: list[dict[str, Any]] = []
     for setting, part in settings(frame):
@@ -79,7 +81,7 @@ def _common_columns(summary: pd.DataFrame) -> tuple[int, dict[str, float]]:
     return len(common), {label: sum(row[c] for c in sorted(common)) / len(common) for label, row in found.items()}
 
 
-def _cost_row(row: dict[str, Any], memory: bool) -> Row:
+def _cost_row(row: dict[str, Any], memory: bool) -> TableRow:
     steps = {str(k)[6:]: v for k, v in row.items() if str(k).startswith("steps_") and not math.isnan(v)}
     total = steps.pop("all", math.nan)
     partial = sorted(((v, k) for k, v in steps.items() if v and v != total), key=lambda pair: (-pair[0], pair[1]))
@@ -87,13 +89,15 @@ def _cost_row(row: dict[str, Any], memory: bool) -> Row:
     text = "0" if math.isnan(total) and not terms else f"{total:,.0f}" if not math.isnan(total) else ""
     brackets = f" ({', '.join(terms)})" if terms else ""
     texts = [
-        "–" if math.isnan(row["accuracy"]) else f"{row['accuracy']:.1f}",
-        "–" if math.isnan(row["seconds"]) else f"{row['seconds']:,.{0 if row['seconds'] >= 100 else 1}f}",
+        _printed(row["accuracy"], ".1f"),
+        _printed(row["seconds"], ",.0f" if row["seconds"] >= 100 else ",.1f"),
         (text + brackets).strip(),
-        *("–" if math.isnan(row[k]) else f"{row[k]:,.0f}" for k in ("forward_passes", "trained_parameters")),
+        *(_printed(row[name], ",.0f") for name in ("forward_passes", "trained_parameters")),
         f"{row['records']}",
+        *([_printed(row["peak_memory_bytes"] / 2**20, ",.0f")] if memory else []),
     ]
-    if memory:
-        peak = row["peak_memory_bytes"]
-        texts.append("–" if math.isnan(peak) else f"{peak / 2**20:,.0f}")
-    return Row(row["label"], tuple(Entry(text=text) for text in texts))
+    return TableRow(row["label"], tuple(TableEntry(text=text) for text in texts))
+
+
+def _printed(number: float, form: str) -> str:
+    return "–" if math.isnan(number) else f"{number:{form}}"

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pandas as pd
 
 from bench.records.naming import mixture
-from bench.reports.document import Entry
+from bench.reports.document import TableEntry
 from bench.reports.frame import anchored
 from bench.reports.names import DAGGER, SIGNS
 from bench.reports.tables.columns import Maker
@@ -39,7 +39,7 @@ def settings(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def describe(part: pd.DataFrame) -> str:
-    """Name data set, shots, backbone, epochs and budget of one setting."""
+    """Describe one setting: data set, shots, backbone, epochs and budget."""
     first = part.iloc[0]
     fixed = f"{first['dataset']}, {_counted(first['shots'], 'shot')} per class, backbone {first['backbone']}"
     if first["budget"] == "paper":
@@ -55,7 +55,7 @@ def _counted(number: int, word: str) -> str:
 
 
 def measured(part: pd.DataFrame) -> str:
-    """Name what is measured on the test set: accuracy only where its labels are right."""
+    """Return what is measured on the test set: accuracy only where its labels are right."""
     return "Test accuracy" if part["test_truth"].all() else "Agreement with given test labels"
 
 
@@ -66,7 +66,7 @@ def usual_seeds(summary: pd.DataFrame) -> int:
 
 
 def spread_text(n: int, summary: pd.DataFrame, of: str = "") -> list[str]:
-    """Say which spread a table shows, of what, and over how many seeds, `n` in most of its cells."""
+    """Explain which spread a table shows, of what, and over how many seeds, `n` in most of its cells."""
     if n == 1 and (summary["n"] > 1).any():
         return [f"One seed where no (n) stands, and mean ± sample standard deviation over n seeds{of} elsewhere."]
     if n == 1:
@@ -75,8 +75,8 @@ def spread_text(n: int, summary: pd.DataFrame, of: str = "") -> list[str]:
 
 
 def entry_of(n: int) -> Maker:
-    """Make the entry of a row of a summary; its number of seeds is shown where it is not `n`."""
-    return lambda row: Entry(row["mean"], row["sd"], row["n"], signs=row["signs"], show_n=row["n"] not in (0, n))
+    """Return a builder of entries of a summary; the number of seeds is shown where it is not `n`."""
+    return lambda row: TableEntry(row["mean"], row["sd"], row["n"], signs=row["signs"], show_n=row["n"] not in (0, n))
 
 
 def legend(part: pd.DataFrame, summary: pd.DataFrame, n: int) -> tuple[str, ...]:
@@ -89,29 +89,32 @@ def legend(part: pd.DataFrame, summary: pd.DataFrame, n: int) -> tuple[str, ...]
     ]
     if any(count not in (0, n) for count in summary["n"]):
         notes.append(f"(n): number of finished seeds, where it is not {n}; ranked are rows of the same seeds alone.")
-    expected = summary["label"].nunique() * len(summary[["noise", "rate"]].drop_duplicates())
-    if (summary["n"] == 0).any() or len(summary) < expected:
+    if lacks_numbers(summary, len(summary[["noise", "rate"]].drop_duplicates())):
         notes.append("–: no number; without a letter the cell has not been run.")
     if (part["section"] == "oracle").any():
         notes.append(f"{DAGGER}: {ORACLE}.")
     return (*notes, *_by_column(part), *filter(None, [mixture(part["made"])]))
 
 
+def lacks_numbers(summary: pd.DataFrame, columns: int) -> bool:
+    """Return whether a table of so many columns has an entry without a number."""
+    return bool((summary["n"] == 0).any()) or len(summary) < summary["label"].nunique() * columns
+
+
 def _by_column(part: pd.DataFrame) -> Iterator[str]:
-    """Name the options that rows set by column, as papers do by kind and rate of the noise."""
+    """List the options that rows set by column, as papers do by kind and rate of the noise."""
     told = part.loc[part["by_noise"] != "", ["label", "by_noise"]].drop_duplicates()
     if len(told):
         yield f"Options that a row sets by noise: {'; '.join(f'{label}: {names}' for label, names in told.to_numpy())}."
 
 
 def _skipped(part: pd.DataFrame) -> str:
-    """Say why cells of a setting were skipped."""
     reasons = part.loc[part["status"] == "skipped", "reason"].drop_duplicates()
     return "skipped, because " + ", or ".join(map(str, reasons))
 
 
 def signs_of(rows: pd.DataFrame) -> pd.Series[str]:
-    """Give the letter of each row's status, empty of a finished one."""
+    """Return the letter of each row's status, empty of a finished one."""
     return rows["status"].map({status: sign for status, (sign, _) in SIGNS.items()}).fillna("")
 
 

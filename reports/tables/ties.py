@@ -50,18 +50,18 @@ class Judged:
         return int(self.values.shape[1])
 
     def gap(self, high: int, low: int) -> float:
-        """The difference between two means."""
+        """Compute the difference between two means."""
         return float((self.values[high] - self.values[low]).mean())
 
     def needed(self, high: int, low: int) -> float:
-        """The difference at which two methods are apart: t · s / √n, s moderated; NaN of one seed."""
+        """Compute the difference at which two methods are apart: t · s / √n, s moderated; NaN of one seed."""
         if self.seeds < 2:
             return math.nan
         sd, df = self.spread.of(*_variance(self.values, high, low))
         return float(stats.t.ppf(0.975, df)) * sd / math.sqrt(self.seeds)
 
     def apart(self, high: int, low: int) -> bool:
-        """Whether the seeds separate two methods, of which the first has the higher mean; without a test they do."""
+        """Return whether the seeds separate two methods, the higher mean first; without a test they do."""
         return not self.gap(high, low) < self.needed(high, low)
 
 
@@ -82,13 +82,13 @@ def judge(rows: pd.DataFrame, value: str = "last") -> dict[tuple[str, float], Ju
 
 
 def _variance(values: npt.NDArray[np.float64], high: int, low: int) -> tuple[float, int]:
-    """Of the differences of two methods over seeds, and its degrees of freedom."""
+    """Compute the variance of two methods' differences over seeds, and its degrees of freedom."""
     seeds = values.shape[1]
     return (float((values[high] - values[low]).var(ddof=1)), seeds - 1) if seeds > 1 else (0.0, 0)
 
 
 def _ordered(column: pd.DataFrame, value: str) -> tuple[tuple[str, ...], npt.NDArray[np.float64]]:
-    """Arrange one column as labels and values by block, the highest mean first."""
+    """Sort one column into labels and values by block, the highest mean first."""
     rows, names = pd.factorize(column["label"])
     blocks, found = pd.factorize(column["_block"])
     wide = np.full((len(names), len(found)), np.nan)
@@ -103,7 +103,7 @@ def _ordered(column: pd.DataFrame, value: str) -> tuple[tuple[str, ...], npt.NDA
 
 
 def marks(judged: Judged, printed: Mapping[str, str]) -> dict[str, tuple[Mark, bool]]:
-    """Mark best and second, and tell ties, by label.
+    """Mark best, second and ties, by label.
 
     Best is the highest where nothing is tied with it, and second then the next where nothing is tied with that; means
     printed alike are ties too. What is tied is told so and not marked: a method whose seeds differ widely may be tied
@@ -138,7 +138,7 @@ def _tied(top: int, judged: Judged, printed: Mapping[str, str]) -> int:
 
 
 def resolution(columns: Mapping[tuple[str, float], Judged]) -> tuple[str, ...]:
-    """Say which orders of best and second the seeds establish; nothing where at most one method is ranked."""
+    """Summarise which orders of best and second the seeds establish; nothing of at most one ranked method."""
     compared = {column: judged for column, judged in columns.items() if len(judged.labels) > 1}
     if not compared:
         return ()

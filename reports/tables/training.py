@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
@@ -26,37 +26,54 @@ WITHOUT_TRUTH = {
 
 
 def memorization_tables(frame: pd.DataFrame) -> list[Table]:
-    """Make the tables of memorized and recovered labels after training: one section per measure, no ranks."""
+    """Build the tables of memorized and recovered labels after training: a section per measure, no ranks."""
+    title = "Fate of the mislabeled training samples after the last epoch on {}."
     return [
         table
         for setting, part in settings(frame)
         if truth_known(part)
-        for table in _training_tables(
-            "memorization", setting, part[~part["noise"].isin(UNCHANGED)], MEASURES,
-            f"Fate of the mislabeled training samples after the last epoch on {describe(part)}.",
-        )
-    ]  # fmt: skip
+        for table in _training_tables("memorization", setting, _noisy(part), MEASURES, title.format(describe(part)))
+    ]
+
+
+def memorization_frame(frame: pd.DataFrame) -> pd.DataFrame:
+    """Summarise the measures of mislabeled samples, of the settings that have a table."""
+    return _measured(_noisy(frame[frame["truth"]]), MEASURES)
+
+
+def _noisy(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows[~rows["noise"].isin(UNCHANGED)]
 
 
 def agreement_tables(frame: pd.DataFrame) -> list[Table]:
-    """Make the tables of agreement with given labels, where nobody knows which are wrong."""
+    """Build the tables of agreement with given labels, where nobody knows which are wrong."""
+    title = "Training samples and their given labels after the last epoch on {}."
+    note = (
+        "Agreement counts right and wrong labels alike, because nobody knows which are wrong: it shows how closely a "
+        "method fits what it was given, and is better neither high nor low."
+    )
     return [
         table
         for setting, part in settings(frame)
         if not truth_known(part)
-        for table in _training_tables(
-            "agreement", setting, part, WITHOUT_TRUTH,
-            f"Training samples and their given labels after the last epoch on {describe(part)}.",
-            "Agreement counts right and wrong labels alike, because nobody knows which are wrong: it shows how closely "
-            "a method fits what it was given, and is better neither high nor low.",
-        )
-    ]  # fmt: skip
+        for table in _training_tables("agreement", setting, part, WITHOUT_TRUTH, title.format(describe(part)), note)
+    ]
+
+
+def agreement_frame(frame: pd.DataFrame) -> pd.DataFrame:
+    """Summarise the measures of samples of which nobody knows whether their labels are right."""
+    return _measured(frame[~frame["truth"]], WITHOUT_TRUTH)
+
+
+def _measured(rows: pd.DataFrame, measures: Iterable[str]) -> pd.DataFrame:
+    found = [summarize(rows, measure).assign(measure=measure) for measure in measures if len(rows)]
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame()
 
 
 def _training_tables(
     kind: str, setting: str, rows: pd.DataFrame, measures: Mapping[str, str], title: str, *notes: str
 ) -> list[Table]:
-    """Make tables of measures on training samples, of the records that have the first of them."""
+    """Build tables of measures on training samples, of the records that have the first of them."""
     first = next(iter(measures))
     rows = rows[rows[first].where(rows["status"] == "done", 0).notna()]
     summaries = {measure: summarize(rows, measure) for measure in measures}

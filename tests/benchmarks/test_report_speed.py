@@ -15,7 +15,7 @@ import pytest
 
 from bench.records.record import Record
 from bench.records.store import Store
-from bench.reports.build import build
+from bench.reports.build import build_from_store
 from tests.reports.factory import cell, record
 
 DATASETS = ("caltech101", "dtd", "eurosat", "flowers102", "food101", "oxfordpets", "stanfordcars", "ucf101")
@@ -65,7 +65,7 @@ def test_report(benchmark: Any, record_property: Any, store: tuple[Store, int], 
     start = time.perf_counter()
     read = len(list(folder.records()))
     reading = time.perf_counter() - start
-    benchmark.pedantic(lambda: build(folder.root, out, figures=figures), rounds=1, iterations=1)
+    benchmark.pedantic(lambda: build_from_store(Store(folder.root), out, figures=figures), rounds=1, iterations=1)
     page = (out / "report.html").stat().st_size
     files = [path for path in out.rglob("*") if path.is_file()]
     assert read == count

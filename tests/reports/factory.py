@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -117,3 +118,11 @@ def grid(
     if oracle:
         cells += [cell("coop", k, r, s, subset="clean", **changes) for k, r in columns if r for s in seeds]
     return [record(made, sd=sd, draw=draw) for made in cells]
+
+
+def write_store(folder: Path, records: Sequence[Record]) -> Path:
+    """Write records as a store of files, and return its folder."""
+    folder.mkdir()
+    for one in records:
+        (folder / f"{one.key}.json").write_text(one.to_json())
+    return folder

@@ -3,17 +3,21 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from bench.cli.main import invoke
 from bench.errors import BenchError
+from bench.records.store import Store
 from bench.reports import build as module
-from bench.reports.build import build, build_report
+from bench.reports.build import build_from_store, build_report
+from bench.reports.document import Section, Table, TableEntry, TableRow
 from bench.reports.figures.kinds import MOST
 from bench.reports.frame import tidy
 from bench.reports.front_page import unfinished
 from bench.reports.statistics.friedman import FEWEST
-from tests.reports.factory import GRID, cell, grid, record
+from bench.reports.tables.kinds import KINDS, TableKind
+from tests.reports.factory import GRID, cell, grid, record, write_store
 
 DEFAULTS = {"gce-coop": {"q": 0.7}}
 SMALL = [
@@ -43,37 +47,35 @@ def test_a_report_is_whole_and_deterministic(tmp_path: Path):
     assert len(rows) == len(SMALL)
 
 
-def test_only_the_formats_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "draw", lambda *_: [])
-    build_report(SMALL, tmp_path / "out", frozenset({"csv"}), defaults=DEFAULTS)
+def test_only_the_formats_asked_for(tmp_path: Path):
+    build_report(SMALL, tmp_path / "out", frozenset({"csv"}), defaults=DEFAULTS, figures=0)
     assert {Path(name).suffix for name in contents(tmp_path / "out")} == {".csv", ".md", ".txt"}
     assert list((tmp_path / "out").glob("**/*.md")) == [tmp_path / "out" / "report.md"]
 
 
-def test_a_new_report_removes_what_the_old_one_left_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "draw", lambda *_: [])
+def test_a_new_report_removes_what_the_old_one_left_and_nothing_else(tmp_path: Path):
     out = tmp_path / "out"
-    build_report(SMALL, out, defaults=DEFAULTS)
+    build_report(SMALL, out, defaults=DEFAULTS, figures=0)
     (out / "mine.txt").write_text("kept")
     (tmp_path / "outside.txt").write_text("kept")
     (out / "files.txt").write_text((out / "files.txt").read_text() + "../outside.txt\n")
-    build_report(SMALL, out, frozenset({"latex"}), defaults=DEFAULTS)
+    build_report(SMALL, out, frozenset({"latex"}), defaults=DEFAULTS, figures=0)
     assert (out / "mine.txt").read_text() == "kept"
     assert (tmp_path / "outside.txt").read_text() == "kept"
     assert not list(out.glob("tables/*.csv"))
 
 
-def test_a_failure_leaves_the_old_report_untouched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "draw", lambda *_: [])
-    build_report(SMALL, tmp_path / "out", defaults=DEFAULTS)
+def test_a_failure_leaves_the_old_report_untouched(tmp_path: Path):
+    build_report(SMALL, tmp_path / "out", defaults=DEFAULTS, figures=0)
     before = contents(tmp_path)
 
-    def broken(*_: object) -> list[object]:
+    def broken(_: str) -> dict[str, object]:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(module, "draw", broken)
+    for each in (records := [one.model_copy(deep=True) for one in SMALL[:3]]):
+        each.curve.test_calibration_error = [0.1] * len(each.curve.epoch)
     with pytest.raises(BenchError, match="cannot be written: No space left"):
-        build_report(SMALL[:3], tmp_path / "out", defaults=DEFAULTS)
+        build_report(records, tmp_path / "out", defaults=DEFAULTS, outcomes=broken)
     assert contents(tmp_path) == before
 
 
@@ -88,6 +90,22 @@ def test_user_mistakes_are_one_line_and_write_nothing(tmp_path: Path):
     with pytest.raises(BenchError, match="cannot be written"):
         build_report(SMALL, tmp_path / "file" / "out", defaults=DEFAULTS)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "store"]
+
+
+def test_a_new_kind_of_table_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Its tables are in every format, and its numbers in a file."""
+
+    def seeds(frame: pd.DataFrame) -> list[Table]:
+        row = TableRow("All", (TableEntry(text=f"{frame['seed'].nunique()}"),))
+        (setting,) = set(frame["setting"])
+        return [Table("seeds", setting, "seeds-x", (("", "n"),), (Section("", (row,)),), ("Seeds of all.",), ())]
+
+    monkeypatch.setitem(KINDS, "seeds", TableKind(seeds, lambda frame: frame[["seed"]].drop_duplicates()))
+    build_report(SMALL, tmp_path / "out", defaults=DEFAULTS, figures=0)
+    for name in ("report.md", "report.html", "tables/seeds-x.md", "tables/seeds-x.tex"):
+        assert "Seeds of all." in (tmp_path / "out" / name).read_text(encoding="utf-8"), name
+    assert r"\input{tables/seeds-x.tex}" in (tmp_path / "out" / "report.tex").read_text(encoding="utf-8")
+    assert (tmp_path / "out/tables/seeds.csv").read_text().split() == ["seed", "1", "2"]
 
 
 def test_an_oracle_row_misses_no_clean_cell():
@@ -125,11 +143,8 @@ def test_the_option_reaches_the_report(
 ):
     monkeypatch.chdir(tmp_path)
     asked: list[int] = []
-    monkeypatch.setattr(module, "draw", lambda *given: asked.append(given[-2]) or [])
-    store = tmp_path / "results"
-    store.mkdir()
-    for made in SMALL:
-        (store / f"{made.key}.json").write_text(made.to_json())
+    monkeypatch.setattr(module, "draw", lambda *given: asked.append(given[-2]) or ([], []))
+    write_store(tmp_path / "results", SMALL)
     assert invoke(["report", "--csv", *flags]) == 0
     assert asked == [expected]
     assert invoke(["report", "--figures", "-1"]) == 2
@@ -139,19 +154,14 @@ def test_the_option_reaches_the_report(
 def test_a_store_without_records(tmp_path: Path):
     (tmp_path / "store").mkdir()
     with pytest.raises(BenchError):
-        build(str(tmp_path / "store"), tmp_path / "out")
+        build_from_store(Store(str(tmp_path / "store")), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_a_store_is_read_and_its_torn_files_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "draw", lambda *_: [])
-    monkeypatch.setattr(module, "option_defaults", lambda _: DEFAULTS)
-    folder = tmp_path / "store"
-    folder.mkdir()
-    for made in SMALL:
-        (folder / f"{made.key}.json").write_text(made.to_json())
+def test_a_store_is_read_and_its_torn_files_are_named(tmp_path: Path):
+    folder = write_store(tmp_path / "store", SMALL)
     (folder / f"{'0' * 16}.json").write_text(SMALL[0].to_json()[:200])
-    paths = build(str(folder), folder / "report")
+    paths = build_from_store(Store(str(folder)), folder / "report", figures=0)
     text = paths[0].read_text(encoding="utf-8")
     assert f"{len(SMALL) - 1} of {len(SMALL)} recorded cells finished" in text
     assert "is not a record of this store" in text

@@ -119,6 +119,7 @@ def test_non_finite_numbers_are_absent():
     row = tidy([broken]).iloc[0]
     assert row["status"] == "no_number"
     assert math.isnan(row["last"])
+    assert tidy([]).empty
     empty = tidy([record(cell(), last=math.inf), changed(record(cell(seed=2)), curve={}, cost={})])
     assert empty["seconds"].isna().sum() == 1
 

@@ -4,7 +4,7 @@ import pytest
 
 from bench.reports.document import Chapter, Passage
 from bench.reports.frame import tidy
-from bench.reports.front_page import ALL_FINISHED, FrontPage, front_page
+from bench.reports.front_page import ALL_FINISHED, FrontPage, front_page_of
 from bench.reports.html.page import html_page
 from bench.reports.output.markdown import escape_markdown, markdown_report
 from bench.reports.tables.accuracy import accuracy_tables
@@ -20,7 +20,7 @@ def rendered(records: list, problems: tuple[str, ...] = ()) -> tuple[FrontPage, 
     """The front page, `report.md` without its escapes, and the text of the page."""
     frame = tidy(records)
     chapters = (Chapter("Statistics", ("How_ to",), (Passage("Over all", (("It is so.",),)),)),)
-    front = front_page(frame, accuracy_tables(frame), chapters=chapters, problems=problems)
+    front = front_page_of(frame, accuracy_tables(frame), chapters=chapters, problems=problems)
     return front, markdown_report(front), " ".join(Structure(html_page(frame, records, front)).texts[0].split())
 
 

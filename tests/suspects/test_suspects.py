@@ -338,13 +338,12 @@ def test_a_contact_sheet_has_every_tile_and_says_what_is_known() -> None:
     assert (width, height) == (160, 53)
 
 
-def test_sheets_have_pages_and_the_same_bytes_every_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.reports.figures.contact_sheet.PER_PAGE", ACROSS)
-    files = draw_sheets(tiles(ACROSS + 1), "T")
+def test_sheets_have_pages_and_the_same_bytes_every_time() -> None:
+    files = draw_sheets(tiles(ACROSS + 1), "T", per_page=ACROSS)
     assert list(files) == ["-1.png", "-2.png", ".pdf"]
     assert files["-1.png"][:4] == b"\x89PNG"
     assert files[".pdf"][:4] == b"%PDF"
-    assert files == draw_sheets(tiles(ACROSS + 1), "T")
+    assert files == draw_sheets(tiles(ACROSS + 1), "T", per_page=ACROSS)
 
 
 SMALL = ["--set", "shots=4", "--set", "noise=symmetric", "--set", "rate=0.5", "--set", "seed=1", "--workers", "1"]

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import statistics
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 
 from bench.engine.audit import CALIBRATION_BINS
 from bench.records.record import Record
-from bench.reports.figures import canvas
-from bench.reports.figures.kinds import draw
 from bench.reports.figures.reliability import BINS
-from bench.reports.frame import curves, tidy
 from bench.reports.names import method_name
 from tests.reports.details import TESTED, detailed
+from tests.reports.drawing import draw_records
 from tests.reports.factory import GRID, grid
 
 RECORDS = grid(methods=("zero-shot", "coop", "visprompt"), columns=GRID[:4], epochs=4)
@@ -27,14 +23,8 @@ OUTCOMES = detailed(RECORDS)
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, pd.DataFrame]:
     """By kind of figure the numbers in its file, several of one kind together."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(canvas, "FORMATS", {})
-        patch.setattr(Figure, "draw_without_rendering", lambda _: None)
-        frame = tidy(RECORDS)
-        folder: Path = tmp_path_factory.mktemp("data")
-        drawn = draw(frame, curves(RECORDS, frame), folder, OUTCOMES.__getitem__)
     found: dict[str, list[pd.DataFrame]] = {}
-    for figure in drawn:
+    for figure in draw_records(RECORDS, tmp_path_factory.mktemp("data"), outcomes=OUTCOMES.__getitem__):
         found.setdefault(figure.kind, []).append(pd.read_csv(figure.files[-1]))
     return {kind: pd.concat(files, ignore_index=True) for kind, files in found.items()}
 

@@ -4,23 +4,25 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from bench.plugins import METHODS
 from bench.records.parts import Curve
+from bench.reports.document import Drawn
 from bench.reports.figures import canvas
-from bench.reports.figures import curves as curve_figures
-from bench.reports.figures import kinds as figure_kinds
 from bench.reports.figures.curves import thinned
-from bench.reports.figures.kinds import KINDS, Drawn, draw
+from bench.reports.figures.folder import FigureFolder
+from bench.reports.figures.kinds import KINDS, draw
 from bench.reports.figures.style import COLUMN_WIDTH, TEXT_WIDTH, VERMILLION, Look, look, noise_looks
 from bench.reports.frame import curves, tidy
-from bench.reports.front_page import front_page
+from bench.reports.front_page import front_page_of
 from bench.reports.names import noise_name
 from bench.reports.output.markdown import markdown_report
 from tests.reports.details import detailed
+from tests.reports.drawing import Seen, draw_records
 from tests.reports.factory import GRID, cell, grid, record
 
 RATES = (("none", 0.0), ("symmetric", 0.5))
@@ -30,14 +32,7 @@ OUTCOMES = detailed(RECORDS)
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> list[Drawn]:
-    frame = tidy(RECORDS)
-    return draw(frame, curves(RECORDS, frame), tmp_path_factory.mktemp("figures"), OUTCOMES.__getitem__)
-
-
-@pytest.fixture
-def accuracy_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One kind of figure, where the test is about which rows it shows."""
-    monkeypatch.setattr(figure_kinds, "KINDS", {"accuracy": KINDS["accuracy"]})
+    return draw_records(RECORDS, FigureFolder(tmp_path_factory.mktemp("figures")), outcomes=OUTCOMES.__getitem__)
 
 
 def kinds(drawn: list[Drawn]) -> list[str]:
@@ -74,15 +69,15 @@ def test_the_overview_shows_half_symmetric_noise(drawn: list[Drawn]):
     assert set(memorized["rate"]) == {0.5}
 
 
-def test_no_panel_cuts_a_curve_off(tmp_path: Path, png_only: None, monkeypatch: pytest.MonkeyPatch):
+def test_no_panel_cuts_a_curve_off(tmp_path: Path):
     """Panels of a row share their scale, so the last must fit as well as the first."""
-    kept = []
-    monkeypatch.setattr(curve_figures, "legend", lambda figure, panels, looks: kept.append(panels))
+    kept: list[list[Axes]] = []
     records = grid(methods=("coop",), columns=[("symmetric", 0.25), ("asymmetric", 0.5)], oracle=False, epochs=3)
     for each in records:
         if each.cell.noise == "asymmetric":
             each.curve.memorized = [0.1, 0.5, 0.8, 0.9]
-    draw(tidy(records), curves(records, tidy(records)), tmp_path)
+    draw_records(records, Seen(tmp_path, look=lambda figure, _: kept.append(figure.axes)), "memorization", "learning")
+    assert len(kept) == 2
     for axes in (axes for panels in kept for axes in panels):
         for line in axes.get_lines():
             values = [float(y) for y in line.get_ydata() if y == y]
@@ -90,10 +85,10 @@ def test_no_panel_cuts_a_curve_off(tmp_path: Path, png_only: None, monkeypatch: 
             assert max(values) <= axes.get_ylim()[1], axes.get_ylabel()
 
 
-def test_many_rates_make_several_memorization_figures(tmp_path: Path, data_only: None):
+def test_many_rates_make_several_memorization_figures(tmp_path: Path):
     columns = [("symmetric", 0.1 * i) for i in range(1, 7)]
     records = grid(methods=("coop",), columns=columns, oracle=False, epochs=2, seeds=(1,))
-    drawn = draw(tidy(records), curves(records, tidy(records)), tmp_path)
+    drawn = draw_records(records, tmp_path)
     assert [d.name.rpartition("-")[2] for d in drawn if d.kind == "memorization"] == ["1", "2"]
 
 
@@ -108,9 +103,8 @@ def test_many_rates_make_several_memorization_figures(tmp_path: Path, data_only:
     ],
     ids=["clean-only", "failed", "zero-shot-only", "awkward", "one-point"],
 )
-def test_thin_stores_draw_without_a_warning(records: list, tmp_path: Path, png_only: None):
-    frame = tidy(records)
-    for figure in draw(frame, curves(records, frame), tmp_path):
+def test_thin_stores_draw_without_a_warning(records: list, tmp_path: Path):
+    for figure in draw_records(records, FigureFolder(tmp_path, ("png",))):
         assert figure.files[0].is_file()
 
 
@@ -126,28 +120,22 @@ def test_a_look_belongs_to_a_name():
     assert len({(one.color, one.marker) for one in ours}) == len(ours)
 
 
-def test_many_rows_are_drawn_family_by_family(tmp_path: Path, data_only: None, accuracy_only: None):
+def test_many_rows_are_drawn_family_by_family(tmp_path: Path):
     methods = ("zero-shot", "coop", "gce-coop", "promptmae", "sce", "elr", "joapr", "dividemix", "nlprompt", "plot")
     records = grid(methods=(*methods, "maple", "visprompt", "my-method"), epochs=6)
-    frame = tidy(records)
-    names = {d.name: d for d in draw(frame, curves(records, frame), tmp_path)}
-    families = ("losses", "relabelling", "splits", "prompts", "others")
-    accuracy = {name.rpartition("-")[2]: drawn for name, drawn in names.items() if name.startswith("accuracy")}
-    assert list(accuracy) == list(families)
+    accuracy = {d.name.rpartition("-")[2]: d for d in draw_records(records, tmp_path, "accuracy")}
+    assert list(accuracy) == ["losses", "relabelling", "splits", "prompts", "others"]
     for drawn in accuracy.values():
         assert {"Zero-shot", "CoOp"} <= set(pd.read_csv(drawn.files[-1])["label"])
     assert "methods that split the set" in accuracy["splits"].caption
-    assert {d.setting for d in names.values()} == set(frame["setting"])
+    assert {d.setting for d in accuracy.values()} == set(tidy(records)["setting"])
 
 
-def test_a_large_family_is_drawn_without_and_then_with_its_variants(
-    tmp_path: Path, data_only: None, accuracy_only: None
-):
+def test_a_large_family_is_drawn_without_and_then_with_its_variants(tmp_path: Path):
     records = grid(methods=("zero-shot", "coop", "gce-coop", "promptmae"), epochs=6)
     for q in range(1, 13):
         records += grid(methods=("gce-coop",), epochs=6, oracle=False, options={"q": q / 20})
-    frame = tidy(records, {"gce-coop": {"q": 0.7}})
-    drawn = [d for d in draw(frame, curves(records, frame), tmp_path) if d.name.startswith("accuracy")]
+    drawn = draw_records(records, tmp_path, "accuracy", defaults={"gce-coop": {"q": 0.7}})
     plain, variants = (set(pd.read_csv(d.files[-1])["label"]) for d in drawn)
     assert [d.name.rpartition("epochs-")[2] for d in drawn] == ["losses", "losses-variants"]
     assert {"GCE-CoOp", "PromptMAE", "CoOp"} <= plain
@@ -156,31 +144,27 @@ def test_a_large_family_is_drawn_without_and_then_with_its_variants(
     assert sum("q=" in label for label in variants) == 12
 
 
-def test_every_text_lies_within_its_figure_and_can_be_read(
-    tmp_path: Path, png_only: None, monkeypatch: pytest.MonkeyPatch
-):
+def test_every_text_lies_within_its_figure_and_can_be_read(tmp_path: Path):
     """At the width at which it is printed: a column or the text."""
     seen = []
 
-    def check(figure: Figure, path: Path, _: object) -> None:
-        seen.append(path.name)
+    def check(figure: Figure, name: str) -> None:
+        seen.append(name)
         assert figure.get_figwidth() in (COLUMN_WIDTH, TEXT_WIDTH)
         renderer = FigureCanvasAgg(figure).get_renderer()
         box, (width, height) = figure.get_tightbbox(renderer), figure.get_size_inches()
-        assert min(box.x0, box.y0) > -0.01, path.name
-        assert box.x1 < width + 0.01, path.name
-        assert box.y1 < height + 0.01, path.name
+        assert min(box.x0, box.y0) > -0.01, name
+        assert box.x1 < width + 0.01, name
+        assert box.y1 < height + 0.01, name
         assert all(text.get_fontsize() >= 7 for text in figure.findobj(Text) if text.get_text())
 
-    monkeypatch.setattr(canvas, "_write", check)
     columns = [("none", 0.0), ("symmetric-inclusive", 0.5), ("human[labels=aggregate]", 0.0), ("asymmetric", 0.125)]
     records = grid(methods=("zero-shot", "coop", "visprompt"), columns=columns, epochs=3)
-    outcomes = detailed(records)
-    draw(tidy(records), curves(records, tidy(records)), tmp_path, outcomes.__getitem__)
+    draw_records(records, Seen(tmp_path, look=check), outcomes=detailed(records).__getitem__)
     assert {name.partition("-")[0] for name in seen} == set(KINDS) - {"agreement"}
 
 
-def test_where_the_truth_is_unknown_nothing_is_drawn_of_it(tmp_path: Path, data_only: None):
+def test_where_the_truth_is_unknown_nothing_is_drawn_of_it(tmp_path: Path):
     records = grid(methods=("zero-shot", "coop", "visprompt"), columns=[("none", 0.0)], oracle=False, epochs=3)
     outcomes = detailed(records)
     for each in records:
@@ -188,14 +172,14 @@ def test_where_the_truth_is_unknown_nothing_is_drawn_of_it(tmp_path: Path, data_
         each.curve.train_given_accuracy = [0.5] * len(each.curve.epoch)
         unknown = {"memorized", "loss_auroc", "split_precision", "split_recall", "train_clean_accuracy"}
         each.curve = Curve(**each.curve.model_dump(exclude=unknown))
-    drawn = draw(tidy(records), curves(records, tidy(records)), tmp_path, outcomes.__getitem__)
+    drawn = draw_records(records, tmp_path, outcomes=outcomes.__getitem__)
     assert kinds(drawn) == ["agreement", "cost", "reliability", "gates"]
 
 
-def test_a_report_says_which_figures_are_too_many(tmp_path: Path, data_only: None):
+def test_a_report_says_which_figures_are_too_many(tmp_path: Path):
     records = [r for shots in (4, 16) for r in grid(methods=("coop",), columns=GRID[:2], epochs=2, shots=shots)]
-    frame, left_out = tidy(records), list[str]()
-    drawn = draw(frame, curves(records, frame), tmp_path, left_out=left_out, most=3)
+    frame = tidy(records)
+    drawn, left_out = draw(frame, curves(records, frame), FigureFolder(tmp_path, ()), most=3)
     first, second = sorted(set(frame["setting"]))
     assert [(d.setting, d.kind) for d in drawn] == [(first, "overview"), (first, "accuracy"), (second, "overview")]
     why = "a report has about 3 figures at most unless --figures asks for more"
@@ -205,10 +189,10 @@ def test_a_report_says_which_figures_are_too_many(tmp_path: Path, data_only: Non
     }  # fmt: skip
 
 
-def test_kinds_without_rates_stand_beside_each_other(tmp_path: Path, data_only: None, accuracy_only: None):
+def test_kinds_without_rates_stand_beside_each_other(tmp_path: Path):
     columns = [("none", 0.0), ("human[labels=worst]", 0.0), ("mask", 0.0), ("symmetric", 0.25)]
     records = grid(methods=("coop",), columns=columns, epochs=2, oracle=False)
-    (figure,) = draw(tidy(records), curves(records, tidy(records)), tmp_path)
+    (figure,) = draw_records(records, tmp_path, "accuracy")
     data = pd.read_csv(figure.files[-1])
     beside = data[data["panel"] == "kinds without a rate"]
     assert beside["noise"].tolist() == ["none", "mask", "human[labels=worst]"]
@@ -246,6 +230,10 @@ def test_a_kind_of_noise_has_a_colour_and_a_rate_a_marker():
     assert len({(one.color, one.marker) for one in looks.values()}) == len(looks)
 
 
+def test_means_without_a_seed_have_no_spread():
+    assert canvas.seeds_text(pd.Series([0, 0])) == "No spread over seeds is known"
+
+
 def test_titles_break_between_words_and_never_before_the_percent_sign():
     axes = Figure().subplots()
     canvas.title(axes, f"{noise_name('instance')} 50 %", 5)
@@ -256,7 +244,7 @@ def test_the_index_lists_figures_in_order_and_those_left_out(tmp_path: Path):
     frame = tidy(RECORDS)
     (setting,) = set(frame["setting"])
     drawn = [Drawn(kind, setting, f"{kind}-{setting}", "shown.", ()) for kind in reversed(KINDS)]
-    text = markdown_report(front_page(frame, [], drawn, left_out=["gap: not drawn, because of a_b"]))
+    text = markdown_report(front_page_of(frame, [], drawn, left_out=["gap: not drawn, because of a_b"]))
     assert [line.split("(figures/")[1].partition("-")[0] for line in text.splitlines() if line[:2] == "!["] == list(
         KINDS
     )

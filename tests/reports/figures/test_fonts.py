@@ -13,8 +13,9 @@ from matplotlib import font_manager, get_data_path, style
 from matplotlib.figure import Figure
 from PIL import Image
 
-from bench.reports.figures import canvas, fonts
+from bench.reports.figures import fonts
 from bench.reports.figures.contact_sheet import Tile, draw_sheets
+from bench.reports.figures.folder import FigureFolder
 from bench.reports.figures.fonts import class_texts, fit, needed, tell
 from bench.reports.figures.style import FONT, RC
 
@@ -128,7 +129,7 @@ def test_a_figure_is_written_in_every_format_and_its_data_keep_the_names(tmp_pat
     with style.context(["default", RC]):
         figure = Figure()
         figure.subplots().set_yticks([0], [CAT])
-        saved = canvas.save(figure, pd.DataFrame({"class": [CAT]}), "kind-x", "caption", "setting", tmp_path)
+        saved = FigureFolder(tmp_path).save(figure, pd.DataFrame({"class": [CAT]}), "kind-x", "caption", "setting")
     assert {file.suffix for file in saved.files} == {".pdf", ".svg", ".png", ".csv"}
     svg = (tmp_path / "kind-x.svg").read_text(encoding="utf-8")
     assert "\\u732b" in svg
@@ -142,3 +143,7 @@ def test_contact_sheets_have_no_boxes(font: str, request: pytest.FixtureRequest)
     image = Image.fromarray(np.zeros((4, 4), np.uint8))
     tile = Tile(1, image, *class_texts([name, "dog"]), true=f"{name}{name}", wrong=True)
     assert set(draw_sheets([tile], f"folder:{name}")) == {"-1.png", ".pdf"}
+
+
+def test_a_font_whose_file_is_gone_has_no_character(tmp_path: Path) -> None:
+    assert fonts._charmap(str(tmp_path / "gone.ttf")) == frozenset()

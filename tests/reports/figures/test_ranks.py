@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,10 +11,14 @@ import pytest
 from matplotlib import style
 from matplotlib.figure import Figure
 
-from bench.reports.figures.ranks import SHOWN, diagram, ranks_svg
+from bench.reports.figures.folder import FigureFolder
+from bench.reports.figures.ranks import SHOWN, diagram, draw_ranks, ranks_svg
 from bench.reports.figures.style import RC
+from bench.reports.frame import tidy
 from bench.reports.statistics.friedman import Ranking, friedman_test
+from bench.reports.tables.averages import dataset_groups
 from tests import ROOT
+from tests.reports.factory import grid
 
 
 def ranking(count: int, spread: float, datasets: int = 12) -> Ranking:
@@ -51,8 +56,12 @@ def test_bars_join_exactly_the_pairs_that_are_not_apart(count: int, spread: floa
     assert critical[1] - critical[0] == pytest.approx(found.difference)
 
 
-def test_too_many_methods_are_not_drawn():
-    assert ranks_svg(ranking(SHOWN + 1, 1.0), {}) == ""
+def test_too_many_methods_are_not_drawn(tmp_path: Path):
+    many = ranking(SHOWN + 1, 1.0)
+    assert ranks_svg(many, {}) == ""
+    (group,) = dataset_groups(tidy([r for name in ("a", "b") for r in grid(dataset=name, epochs=1)]))
+    assert draw_ranks(group, many, FigureFolder(tmp_path)) is None
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_diagram_is_the_same_in_every_process():

@@ -9,11 +9,9 @@ from typing import Any
 
 from bench.records.record import Record
 from bench.reports.frame import tidy
-from bench.reports.front_page import front_page
+from bench.reports.front_page import front_page_of
 from bench.reports.html.page import html_page
-from bench.reports.tables.accuracy import accuracy_tables
-from bench.reports.tables.cost import cost_tables
-from bench.reports.tables.training import agreement_tables, memorization_tables
+from bench.reports.tables.kinds import KINDS
 
 DEFAULTS = {"gce-coop": {"q": 0.7}}
 VOID = {"meta", "input", "br", "link", "img", "hr"}
@@ -22,8 +20,15 @@ VOID = {"meta", "input", "br", "link", "img", "hr"}
 def made(records: Sequence[Record], problems: Sequence[str] = ()) -> str:
     """The page with the tables of a report."""
     frame = tidy(records, DEFAULTS)
-    tables = [*accuracy_tables(frame), *memorization_tables(frame), *agreement_tables(frame), *cost_tables(frame)]
-    return html_page(frame, records, front_page(frame, tables, problems=problems))
+    tables = [table for kind in KINDS.values() for table in kind.tables(frame)]
+    return html_page(frame, records, front_page_of(frame, tables, problems=problems))
+
+
+def decode(column: dict[str, list[Any]], count: int) -> list[Any]:
+    """The values of an encoded column of `count` rows."""
+    if "raw" in column:
+        return column["raw"]
+    return [column["values"][code] for code in column.get("codes", [0] * count)]
 
 
 class Structure(HTMLParser):

@@ -6,14 +6,13 @@ import re
 from base64 import b64decode
 from pathlib import Path
 
-import pytest
-
+from bench.reports.build import build_report
 from bench.reports.chapters.published import published_supplement
 from bench.reports.chapters.statistics import statistics_supplement
 from bench.reports.document import Chapter, Code, Passage, Table, in_pieces
 from bench.reports.figures.ranks import ranks_svg
 from bench.reports.frame import tidy
-from bench.reports.front_page import front_page
+from bench.reports.front_page import front_page_of
 from bench.reports.html.page import html_page
 from bench.reports.output.markdown import escape_markdown, markdown_lines
 from bench.reports.statistics.friedman import FEWEST
@@ -29,7 +28,7 @@ def told(records: list, *, published: bool = False) -> tuple[Structure, tuple[Ch
     parts += [published_supplement(frame, records, DEFAULTS)] if published else []
     tables, chapters = ([*x] for x in zip(*((p.tables, p.chapters) for p in parts), strict=True))
     flat, all_chapters = [t for some in tables for t in some], tuple(c for some in chapters for c in some)
-    return Structure(html_page(frame, records, front_page(frame, flat, chapters=all_chapters))), all_chapters, flat
+    return Structure(html_page(frame, records, front_page_of(frame, flat, chapters=all_chapters))), all_chapters, flat
 
 
 def squeezed(text: str) -> str:
@@ -80,7 +79,7 @@ def test_published_numbers_and_their_reasons_are_in_the_page():
 def test_a_users_text_in_a_chapter_stays_text():
     frame = tidy([record(cell(epochs=1))], DEFAULTS)
     passage = Passage(NASTY, ((NASTY, Code(NASTY)),), before_list=NASTY, items=(NASTY,), advice=((NASTY,),))
-    front = front_page(frame, [], chapters=[Chapter("Statistics", (NASTY,), (passage,))])
+    front = front_page_of(frame, [], chapters=[Chapter("Statistics", (NASTY,), (passage,))])
     made = html_page(frame, [record(cell(epochs=1))], front)
     structure = Structure(made)
     assert structure.problems == []
@@ -116,12 +115,9 @@ def test_markdown_does_not_repeat_what_a_table_says():
     assert [type(piece) for piece in in_pieces("a `b` c")] == [str, Code, str]
 
 
-def test_a_report_page_has_the_chapters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from bench.reports import build as module
-
-    monkeypatch.setattr(module, "draw", lambda *_: [])
-    out = tmp_path / "out"
-    module.build_report(grid(columns=GRID[:2], epochs=2), out, frozenset({"html"}), defaults=DEFAULTS, published=True)
-    structure = Structure((out / "report.html").read_text(encoding="utf-8"))
+def test_a_report_page_has_the_chapters(tmp_path: Path):
+    records = grid(columns=GRID[:2], epochs=2)
+    build_report(records, tmp_path, frozenset({"html"}), defaults=DEFAULTS, published=True, figures=0)
+    structure = Structure((tmp_path / "report.html").read_text(encoding="utf-8"))
     headings = [structure.texts[i] for i, _, _ in structure.all("h2")]
     assert {"Statistics", "Published numbers"} <= set(headings)

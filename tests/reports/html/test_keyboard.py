@@ -10,7 +10,7 @@ import pytest
 
 from bench.reports.chapters.statistics import statistics_supplement
 from bench.reports.frame import tidy
-from bench.reports.front_page import front_page
+from bench.reports.front_page import front_page_of
 from bench.reports.html.page import html_page
 from bench.reports.statistics.friedman import FEWEST
 from bench.reports.tables.accuracy import accuracy_tables
@@ -261,7 +261,7 @@ def test_the_diagram_of_ranks_is_told_in_words(browser: Browser, tmp_path: Path)
     frame = tidy(records, DEFAULTS)
     part, _ = statistics_supplement(frame, None)
     path = tmp_path / "ranks.html"
-    front = front_page(frame, [*accuracy_tables(frame), *part.tables], chapters=part.chapters)
+    front = front_page_of(frame, [*accuracy_tables(frame), *part.tables], chapters=part.chapters)
     path.write_text(html_page(frame, records, front), encoding="utf-8")
     with opened(browser, path) as tab:
         expect(tab.locator(".setting:not([style])")).to_have_count(0)

@@ -17,15 +17,17 @@ from bench.grid.expand import expand
 from bench.grid.overrides import override
 from bench.records.parts import Accuracy, Curve, Provenance
 from bench.records.record import Record
-from bench.reports import build as module
 from bench.reports.build import build_report
 from bench.reports.frame import curves, tidy
-from bench.reports.html.columns import CELLS, decode, embedded, encode, settings
+from bench.reports.front_page import front_page_of
+from bench.reports.html.columns import CELLS, embedded, encode, settings
 from bench.reports.html.curves import BUDGET, curve_block, thinning
-from bench.reports.html.overview import overviews
+from bench.reports.html.overview import overviews, span
+from bench.reports.html.page import html_page
+from bench.reports.tables.accuracy import accuracy_tables
 from bench.settings.schema import load_config
 from tests.reports.factory import GRID, cell, changed, grid, record
-from tests.reports.html.pages import DEFAULTS, Structure, made
+from tests.reports.html.pages import DEFAULTS, Structure, decode, made
 
 NASTY = "</script><script>alert(1)</script>&amp;\"'100%_x<!--"
 FAILED = record(cell("joapr", "symmetric", 0.25, 1), status="failed", reason=f"ValueError: {NASTY}")
@@ -228,16 +230,22 @@ def test_no_text_ends_its_script(text: str):
     assert structure.data("x") == [text]
 
 
-def test_the_page_is_written_where_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(module, "draw", lambda *_: [])
-    build_report(SMALL[:20], tmp_path / "a", frozenset({"html"}), defaults=DEFAULTS)
+def test_the_page_is_written_where_it_is_asked_for(tmp_path: Path):
+    build_report(SMALL[:20], tmp_path / "a", frozenset({"html"}), defaults=DEFAULTS, figures=0)
     text = (tmp_path / "a" / "report.html").read_text(encoding="utf-8")
     assert text.startswith("<!DOCTYPE html>")
     assert "report.html" in (tmp_path / "a" / "report.md").read_text(encoding="utf-8")
-    build_report(SMALL[:20][::-1], tmp_path / "b", frozenset({"html"}), defaults=DEFAULTS)
+    build_report(SMALL[:20][::-1], tmp_path / "b", frozenset({"html"}), defaults=DEFAULTS, figures=0)
     assert (tmp_path / "b" / "report.html").read_text(encoding="utf-8") == text
-    build_report(SMALL[:20], tmp_path / "a", frozenset({"csv"}), defaults=DEFAULTS)
+    build_report(SMALL[:20], tmp_path / "a", frozenset({"csv"}), defaults=DEFAULTS, figures=0)
     assert not (tmp_path / "a" / "report.html").exists()
+
+
+def test_a_report_says_from_when_to_when_it_was_run():
+    first, last = record(cell(seed=1)), record(cell(seed=2))
+    assert span([first, last]) == ""
+    first.provenance.started, last.provenance.finished = "2026-01-01T00:00:00+00:00", "2026-01-01T01:02:03+00:00"
+    assert span([first, last]) == "2026-01-01 00:00:00 UTC to 2026-01-01 01:02:03 UTC"
 
 
 def test_the_licence_of_the_chart_library_is_in_the_file(structure: Structure):
@@ -266,9 +274,9 @@ def many(count: int) -> list[Record]:
 def test_five_thousand_cells_fit_in_ten_megabytes():
     records = many(5000)
     frame = tidy(records, DEFAULTS)
-    tables = module.accuracy_tables(frame)
+    tables = accuracy_tables(frame)
     began = time.perf_counter()
-    text = module.html_page(frame, records, module.front_page(frame, tables))
+    text = html_page(frame, records, front_page_of(frame, tables))
     seconds = time.perf_counter() - began
     numbers = sum(len(t.split(",")) for _, texts in Structure(text).data("curves-0")["cells"].values()
                   for t in texts.values())  # fmt: skip

@@ -1,13 +1,9 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
-import pytest
-
-from bench.reports.document import Entry, Row, Section, Table
+from bench.reports.document import Section, Table, TableEntry, TableRow
 from bench.reports.frame import tidy
 from bench.reports.output.latex import escape_latex, latex_table
 from bench.reports.output.markdown import markdown_table
@@ -15,6 +11,7 @@ from bench.reports.tables.accuracy import accuracy_tables
 from bench.reports.tables.cost import cost_tables
 from bench.reports.tables.training import memorization_tables
 from tests.reports.factory import cell, grid, record
+from tests.reports.latex import compile_tables
 
 AWKWARD = [
     record(cell(name, "symmetric", 0.125, s, dataset="my_data%"), status=status)
@@ -58,23 +55,15 @@ def test_long_tables_go_over_several_floats():
     assert "(Part 3 of 3.)" in text
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_tables_compile_with_booktabs_alone(tmp_path: Path):
     frames = [tidy(grid()), tidy(AWKWARD)]
     tables = [t for f in frames for make in (accuracy_tables, memorization_tables, cost_tables) for t in make(f)]
-    for table in tables:
-        (tmp_path / f"{table.name}.tex").write_text(latex_table(table))
-    inputs = "\n".join(rf"\input{{{table.name}.tex}}" for table in tables)
-    document = rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}{inputs}\end{{document}}"
-    (tmp_path / "all.tex").write_text(document)
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-2000:]
+    compile_tables(tmp_path, tables)
 
 
 def test_signs_are_no_markup():
-    entry = Entry(1.0, 0.5, 3, "best", "=*")
-    table = Table("cost", "s", "n", (("", "A"),), (Section("", (Row("x", (entry,)),)),), (), ())
+    entry = TableEntry(1.0, 0.5, 3, "best", "=*")
+    table = Table("cost", "s", "n", (("", "A"),), (Section("", (TableRow("x", (entry,)),)),), (), ())
     assert r"| x | **1.0** ± 0.5 <sup>=\*</sup> |" in markdown_table(table)
     assert r"\textbf{1.0}\,{\scriptsize$\pm$0.5}\textsuperscript{=*}" in latex_table(table)
 
@@ -82,7 +71,7 @@ def test_signs_are_no_markup():
 def test_long_headings_are_set_on_several_lines():
     def heading(name: str, span: int) -> str:
         head = tuple((name, f"{i} %") for i in range(span))
-        row = Row("x", tuple(Entry(1.0) for _ in range(span)))
+        row = TableRow("x", tuple(TableEntry(1.0) for _ in range(span)))
         return latex_table(Table("accuracy", "s", "n", head, (Section("", (row,)),), (), ()))
 
     assert r"\multicolumn{1}{c}{Asymmetric}" in heading("Asymmetric", 1)
@@ -93,10 +82,8 @@ def test_long_headings_are_set_on_several_lines():
 
 def test_wide_tables_are_set_in_smaller_type():
     narrow, wide = (
-        latex_table(
-            Table("cost", "s", "n", (("", "Steps"),), (Section("", (Row("x" * size, (Entry(text="1"),)),)),), (), ())
-        )
-        for size in (20, 110)
+        latex_table(Table("cost", "s", "n", (("", "Steps"),), (Section("", (row,)),), (), ()))
+        for row in (TableRow("x" * size, (TableEntry(text="1"),)) for size in (20, 110))
     )
     assert r"\centering\small" in narrow
     assert r"\centering\scriptsize" in wide

@@ -5,8 +5,6 @@ import math
 import os
 import re
 import shlex
-import shutil
-import subprocess
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -22,19 +20,18 @@ from bench.grid.options import noise_variant, options
 from bench.grid.overrides import override
 from bench.plugins import DATASETS, METHODS
 from bench.records.record import Record
-from bench.reports import build as building
 from bench.reports.build import build_report, option_defaults
 from bench.reports.chapters.published import published_supplement
 from bench.reports.document import Supplement
 from bench.reports.frame import tidy
-from bench.reports.output.latex import latex_table
 from bench.reports.output.markdown import markdown_lines
 from bench.reports.published import match as rules
 from bench.reports.published.match import NEARLY, NONE, REPEATED, SAME, comparisons, reading
 from bench.reports.published.numbers import FILE, load, parse, published_numbers
 from bench.settings.schema import load_config
 from tests import ROOT
-from tests.reports.factory import cell, grid, record
+from tests.reports.factory import cell, grid, record, write_store
+from tests.reports.latex import compile_tables
 
 sys.path.insert(0, str(ROOT / "scripts"))
 from collect_published import MARK, collect
@@ -158,9 +155,9 @@ def said(part: Supplement) -> str:
     return "\n".join(markdown_lines(part.chapters))
 
 
-def part_of(records: list[Record]) -> Supplement:
+def part_of(records: list[Record], text: str | None = None) -> Supplement:
     known = option_defaults({made.cell.method for made in records})
-    return published_supplement(tidy(records, known), records, known)
+    return published_supplement(tidy(records, known), records, known, parse(text) if text else None)
 
 
 # The file
@@ -434,6 +431,9 @@ def test_what_is_known_against_a_number_keeps_it_out():
     assert 50.0 not in {row["published"] for row in rows}
     unstated = held([of("coop", "symmetric", 0.5, 70.0)], SMALL.replace('noise = "sym", seeds = 3', "seeds = 3"))
     assert of_number(unstated, "main", 70.25)["reason"] == "construction of the noise not stated there"
+    nowhere = SMALL.replace('backbone = "RN50"\nshots = 16\nselection', "shots = 16\nselection")
+    row = of_number(held([of("coop", "symmetric", 0.5, 70.0)], nowhere), "main", 70.25)
+    assert row["reason"] == "backbone not stated there, or none of CLIP's (RN50/openai here)"
 
 
 @pytest.mark.parametrize(
@@ -488,6 +488,16 @@ def test_a_table_that_is_too_long_for_a_page_goes_on_in_another():
     assert [len(table.sections) for table in part.tables] == [12, 5]
 
 
+def test_a_table_says_where_the_number_of_seeds_is_another_one():
+    part = part_of([of("coop", "symmetric", r, 71.0, s) for r, s in ((0.5, 1), (0.5, 2), (0.25, 1))], SMALL)
+    assert any("(n): number of finished seeds, where it is not 2." in table.notes for table in part.tables)
+
+
+def test_where_no_run_would_compare_no_command_is_named():
+    text = said(part_of([of("coop", "symmetric", 0.5, 70.0)], SMALL.replace("shots = 16\n", "")))
+    assert "No run would change that: what is known of these numbers does not suffice." in text
+
+
 def test_an_empty_comparison_says_so_and_what_to_run():
     part = part_of(grid())
     assert part.tables == () and part.files == {}  # noqa: PT018
@@ -517,11 +527,10 @@ def test_the_command_that_is_named_gives_cells_that_compare(
     assert len(compared.drop_duplicates(["sheet", "published_as", "noise", "rate"])) >= int(count)
 
 
-def test_without_the_flag_nothing_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(building, "draw", lambda *_: [])
+def test_without_the_flag_nothing_changes(tmp_path: Path):
     records = paper_grid(("coop",), (1, 2))
-    build_report(records, tmp_path / "plain")
-    build_report(records, tmp_path / "more", published=True)
+    build_report(records, tmp_path / "plain", figures=0)
+    build_report(records, tmp_path / "more", published=True, figures=0)
     plain, more = (
         {p.relative_to(root).as_posix(): p.read_text(encoding="utf-8") for p in root.rglob("*") if p.is_file()}
         for root in (tmp_path / "plain", tmp_path / "more")
@@ -544,22 +553,12 @@ def test_the_flag_reaches_the_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(building, "draw", lambda *_: [])
-    store = tmp_path / "results"
-    store.mkdir()
-    for made in paper_grid(("coop",), (1,)):
-        (store / f"{made.key}.json").write_text(made.to_json())
+    store = write_store(tmp_path / "results", paper_grid(("coop",), (1,)))
     for flags, expected in ((["--published"], True), ([], False)):
-        assert invoke(["report", *flags, "--csv"]) == 0
+        assert invoke(["report", *flags, "--csv", "--figures", "0"]) == 0
         assert (store / "report/tables/published.csv").is_file() == expected
     assert "report:" in capsys.readouterr().out
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_tables_compile_with_booktabs_alone(tmp_path: Path, papers: Supplement):
-    body = "\n".join(latex_table(table) for table in papers.tables)
-    document = rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}{body}\end{{document}}"
-    (tmp_path / "all.tex").write_text(document, encoding="utf-8")
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-2000:]
+    compile_tables(tmp_path, papers.tables)

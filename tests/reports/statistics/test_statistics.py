@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import math
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +11,26 @@ from statsmodels.stats.multitest import multipletests
 
 from bench.records.record import Record
 from bench.reports.chapters.statistics import statistics_supplement
-from bench.reports.document import Entry, Supplement, Table
+from bench.reports.document import Supplement, Table, TableEntry
+from bench.reports.figures.folder import FigureFolder
 from bench.reports.frame import tidy
-from bench.reports.output.latex import latex_table
 from bench.reports.output.markdown import markdown_lines, markdown_table
 from bench.reports.statistics.bootstrap import bootstrap_frame, bootstrap_tables
-from bench.reports.statistics.friedman import FEWEST, MEAN, friedman_test, ranking_frame, ranking_table, rankings
+from bench.reports.statistics.friedman import (
+    FEWEST,
+    MEAN,
+    friedman_test,
+    ranking_frame,
+    ranking_table,
+    rankings,
+    reason,
+    verdict,
+)
 from bench.reports.statistics.paired import holm, paired_frame, paired_tables, sentence
 from bench.reports.statistics.wilcoxon import signed_rank_table, signed_rank_words, signed_ranks
 from bench.reports.tables.averages import DatasetGroup, average_tables, dataset_groups
 from tests.reports.factory import GRID, cell, grid, record
+from tests.reports.latex import compile_tables
 
 SETS = ("digits", "letters", "a_b%")
 # Demšar (2006, JMLR 7, table 6): AUC of C4.5, +m, +cf, +m+cf on 14 data sets
@@ -49,7 +57,7 @@ def group_of(records: list[Record]) -> DatasetGroup:
     return found
 
 
-def entry(table: Table, label: str, section: int, column: int) -> Entry:
+def entry(table: Table, label: str, section: int, column: int) -> TableEntry:
     (row,) = [row for row in table.sections[section].rows if row.label == label]
     return row.entries[column]
 
@@ -193,6 +201,7 @@ def test_friedman_and_nemenyi_on_demsars_example():
     assert found.pairs.loc["C4.5", "+m+cf"] == pytest.approx(by_hand, abs=1e-5)
     level = friedman_test(pd.DataFrame(np.ones((12, 3)), columns=list("abc")))
     assert (level.statistic, level.p, level.apart) == (0, 1, 0)
+    assert verdict(level).startswith("Friedman's test finds no difference between methods (3 methods on 12 data sets")
 
 
 def test_tests_over_data_sets_need_more_than_ten_and_are_recomputed():
@@ -280,7 +289,9 @@ def test_bootstrap_intervals_hold_the_average_and_are_the_same_every_time():
 
 
 def test_the_part_of_a_report(tmp_path: Path):
-    part, drawn = statistics_supplement(tidy(several(FEWEST, columns=GRID[:3], oracle=False, sd=0.003)), tmp_path)
+    part, drawn = statistics_supplement(
+        tidy(several(FEWEST, columns=GRID[:3], oracle=False, sd=0.003)), FigureFolder(tmp_path)
+    )
     files = {"statistics", "averages", "statistics-datasets", "statistics-pairs", "statistics-averages"}
     assert set(part.files) == files
     (figure,) = drawn
@@ -294,20 +305,36 @@ def test_the_part_of_a_report(tmp_path: Path):
 
 
 def test_few_data_sets_and_methods_get_sentences(tmp_path: Path):
-    part, drawn = statistics_supplement(tidy(several(2)), tmp_path)
+    part, drawn = statistics_supplement(tidy(several(2)), FigureFolder(tmp_path))
     assert drawn == []
     assert "2 data sets are too few for a Friedman test of methods, which needs more than 10" in said(part)
-    part, _ = statistics_supplement(tidy(grid(methods=("zero-shot", "coop"))), tmp_path)
+    part, _ = statistics_supplement(tidy(grid(methods=("zero-shot", "coop"))), FigureFolder(tmp_path))
     assert "Fewer than two trained methods have numbers to compare." in said(part)
     part, _ = statistics_supplement(
-        tidy([record(cell(m), status="failed", reason="x") for m in ("coop", "joapr")]), tmp_path
+        tidy([record(cell(m), status="failed", reason="x") for m in ("coop", "joapr")]), None
     )
     assert part.tables == ()
 
 
+def test_one_or_two_methods_have_no_test_over_data_sets():
+    two, one = (
+        group_of([record(cell(m, dataset=f"set{d}", epochs=1)) for m in methods for d in range(FEWEST)])
+        for methods in (("coop", "elr"), ("coop",))
+    )
+    assert reason(two, 2) == "A Friedman test needs three trained methods or more."
+    assert signed_ranks(one).empty
+
+
+def test_a_column_without_a_pair_is_explained():
+    records = [record(cell(m, seed=s)) for m in ("coop", "joapr", "elr") for s in (1, 2)]
+    frame = tidy([*records, *(record(cell(m, "symmetric", 0.25, s)) for m in ("coop", "joapr") for s in (1, 2))])
+    (table,) = paired_tables(frame, paired_frame(frame))
+    assert "–: no pair of one seed and the same wrong labels." in table.notes
+
+
 def test_data_sets_without_a_common_column_are_said_to_have_none(tmp_path: Path):
     apart = [*grid(columns=GRID[1:2], dataset="digits"), *grid(columns=GRID[3:4], dataset="letters")]
-    part, _ = statistics_supplement(tidy(apart), tmp_path)
+    part, _ = statistics_supplement(tidy(apart), FigureFolder(tmp_path))
     assert "No noise column was run on every one of digits, letters, so nothing is averaged" in said(part)
     assert "too few for a Friedman test" not in said(part)
 
@@ -319,21 +346,13 @@ def test_many_methods_are_averaged_and_not_tested(tmp_path: Path):
         for s in (1, 2)
         for d in range(11)
     ]
-    part, drawn = statistics_supplement(tidy(records), tmp_path)
+    part, drawn = statistics_supplement(tidy(records), FigureFolder(tmp_path))
     assert drawn == []
     assert "100 methods are too many" in said(part)
     assert len(group_of(records).ranks) == 100
 
 
-@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
 def test_tables_compile_with_booktabs_alone(tmp_path: Path):
     kinds = [*GRID[:2], ("human[labels=worst_%]", 0.0), ("replacement[pattern=pair]", 0.25)]
-    part, _ = statistics_supplement(tidy(several(FEWEST, columns=kinds, oracle=False)), tmp_path)
-    for table in part.tables:
-        (tmp_path / f"{table.name}.tex").write_text(latex_table(table))
-    inputs = "\n".join(rf"\input{{{table.name}.tex}}\clearpage" for table in part.tables)
-    document = rf"\documentclass{{article}}\usepackage{{booktabs}}\begin{{document}}{inputs}\end{{document}}"
-    (tmp_path / "all.tex").write_text(document)
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all.tex"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-2000:]
+    part, _ = statistics_supplement(tidy(several(FEWEST, columns=kinds, oracle=False)), None)
+    compile_tables(tmp_path, part.tables)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from bench.reports.document import Entry, Row
+from bench.reports.document import TableEntry
 from bench.reports.tables.columns import rows_of
 
 
@@ -12,6 +12,6 @@ def test_one_row_per_label_in_the_order_of_the_frame_with_an_entry_per_column():
         columns=["first", "noise", "rate", "mean"],
     )
     columns = [("none", 0.0), ("symmetric", 0.5)]
-    rows = rows_of(frame, columns, lambda row: Entry(text=f"{row['mean']:g}"), label="first")
-    assert repr(rows) == repr((Row("b", (Entry(text="3"), Entry(text="1"))), Row("a", (Entry(text="2"), Entry()))))
-    assert rows_of(frame[:0], columns, lambda _: Entry(text="x"), label="first") == ()
+    rows = rows_of(frame, columns, lambda row: TableEntry(text=f"{row['mean']:g}"), label="first")
+    assert [(row.label, [entry.text for entry in row.entries]) for row in rows] == [("b", ["3", "1"]), ("a", ["2", ""])]
+    assert rows_of(frame[:0], columns, lambda _: TableEntry(text="x"), label="first") == ()

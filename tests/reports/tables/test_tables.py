@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bench.records.record import Record
-from bench.reports.document import Entry, Table
+from bench.reports.document import Table, TableEntry
 from bench.reports.frame import tidy
 from bench.reports.names import identifiable, noise_name
 from bench.reports.tables.accuracy import accuracy_tables
@@ -27,7 +27,7 @@ def only(records: list[Record]) -> Table:
     return table
 
 
-def entries(table: Table, label: str) -> tuple[Entry, ...]:
+def entries(table: Table, label: str) -> tuple[TableEntry, ...]:
     (found,) = [row.entries for section in table.sections for row in section.rows if row.label == label]
     return found
 
@@ -306,6 +306,14 @@ def test_cost_averages_and_common_columns():
     assert set(costs["common_columns"]) == {3}
     kept = [100 * float(r.accuracy.last or 0) for r in records if r.cell.method == "coop" and r.cell.rate < 0.5]
     assert costs.loc["CoOp", "accuracy"] == pytest.approx(sum(kept) / len(kept))
+
+
+def test_peak_memory_has_a_column_where_it_is_known():
+    made = record(cell())
+    made.cost.peak_memory_bytes = 3 * 2**20
+    (table,) = cost_tables(tidy([made, record(cell("joapr"))]))
+    assert table.head[-1] == ("", "Peak memory (MiB)")
+    assert [row.entries[-1].text for row in table.sections[0].rows] == ["3", "–"]
 
 
 @pytest.mark.parametrize(

@@ -9,17 +9,16 @@ import pytest
 
 from bench.records.parts import Data
 from bench.records.record import Record
-from bench.reports import build as module
 from bench.reports.build import build_report
 from bench.reports.document import Table
-from bench.reports.figures import canvas
-from bench.reports.figures.kinds import draw
-from bench.reports.frame import curves, tidy
+from bench.reports.figures.folder import FigureFolder
+from bench.reports.frame import tidy
 from bench.reports.front_page import unfinished
 from bench.reports.names import AS_IS
 from bench.reports.tables.accuracy import accuracy_tables
 from bench.reports.tables.cost import cost_tables
 from bench.reports.tables.training import agreement_tables, memorization_tables
+from tests.reports.drawing import draw_records
 from tests.reports.factory import cell, grid, record
 
 PLACE = "folder:somewhere/photos"
@@ -106,12 +105,11 @@ def test_a_test_split_of_given_labels_has_no_accuracy() -> None:
     assert not any("as noisy" in note for note in known.notes)
 
 
-def test_the_front_page_says_what_cannot_be_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "draw", lambda *_: [])
+def test_the_front_page_says_what_cannot_be_measured(tmp_path: Path) -> None:
     records = unknown()
     for made in records:
         made.data.skipped_images = ["train/a/x.png", "train/a/y_1.png"]
-    build_report(records, tmp_path / "own", defaults={})
+    build_report(records, tmp_path / "own", defaults={}, figures=0)
     text = (tmp_path / "own" / "report.md").read_text(encoding="utf-8")
     assert "8 of 10 recorded cells finished, 2 were skipped." in text
     assert "Nobody knows which training labels are wrong here" in text
@@ -129,7 +127,8 @@ def test_the_front_page_says_what_cannot_be_measured(tmp_path: Path, monkeypatch
         "train_given_accuracy", "train_given_accuracy_excess", "split_share",
     }  # fmt: skip
 
-    build_report([*unknown(test_truth=False), *grid(("coop",), epochs=2)], tmp_path / "both", defaults={})
+    both = [*unknown(test_truth=False), *grid(("coop",), epochs=2)]
+    build_report(both, tmp_path / "both", defaults={}, figures=0)
     text = (tmp_path / "both" / "report.md").read_text(encoding="utf-8")
     assert text.count("Nobody knows which") == 1
     assert "are as noisy" in text
@@ -137,11 +136,8 @@ def test_the_front_page_says_what_cannot_be_measured(tmp_path: Path, monkeypatch
     assert (tmp_path / "both" / "tables" / "memorization.csv").exists()
 
 
-def test_the_figure_of_agreement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(canvas, "FORMATS", {"svg": {"Date": None, "Creator": None}})
-    records = unknown(test_truth=False)
-    frame = tidy(records)
-    drawn = draw(frame, curves(records, frame), tmp_path)
+def test_the_figure_of_agreement(tmp_path: Path) -> None:
+    drawn = draw_records(unknown(test_truth=False), FigureFolder(tmp_path, ("svg",)))
     assert {"accuracy", "agreement"} <= {one.kind for one in drawn}
     assert not {"memorization", "losses", "splits"} & {one.kind for one in drawn}
     drawn = [next(one for one in drawn if one.kind == kind) for kind in ("accuracy", "agreement")]
@@ -156,10 +152,7 @@ def test_the_figure_of_agreement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "clean subset" not in shown, "a row without a number is no line of the legend"
 
 
-def test_kinds_without_a_rate_are_measured_and_drawn_side_by_side(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(canvas, "FORMATS", {"svg": {"Date": None, "Creator": None}})
+def test_kinds_without_a_rate_are_measured_and_drawn_side_by_side(tmp_path: Path) -> None:
     records = without_rate(("human", "human[labels=aggregate]"))
     frame = tidy(records)
     (accuracy,), (memorization,) = accuracy_tables(frame), memorization_tables(frame)
@@ -167,15 +160,14 @@ def test_kinds_without_a_rate_are_measured_and_drawn_side_by_side(
     assert accuracy.head == (("", "Clean"), ("Symmetric", "50 %"), *human)
     assert memorization.head == accuracy.head[1:]
     assert memorization.sections[0].rows[1].entries[1].mean == pytest.approx(30)
-    overview, levels = draw(frame, curves(records, frame), tmp_path)[:2]
+    overview, levels = draw_records(records, tmp_path, "overview", "accuracy")
     data = pd.read_csv(levels.files[-1])
     fixed = data[data["panel"] == "kinds without a rate"]
     assert list(dict.fromkeys(fixed["noise"])) == ["none", "human", "human[labels=aggregate]"]
     assert set(data["panel"]) == {"symmetric", "kinds without a rate"}
     assert "at symmetric 50 %" in overview.caption
     only = [made for made in records if made.cell.noise != "symmetric"]
-    frame = tidy(only)
-    overview, levels = draw(frame, curves(only, frame), tmp_path)[:2]
+    overview, levels = draw_records(only, tmp_path, "overview", "accuracy")
     assert "against the kind of noise" in overview.caption
     assert set(pd.read_csv(levels.files[-1])["panel"]) == {"kinds without a rate"}
 
