@@ -21,7 +21,7 @@ class Catalogued(Dataset):
         skip_broken: whether images that cannot be decoded are left out and recorded.
 
     Attributes:
-        name: as it is registered; its record is `catalogue.entry(name)`.
+        name: as it is registered; its entry is `catalogue.entry(name)`.
     """
 
     name: ClassVar[str]
