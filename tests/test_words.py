@@ -17,9 +17,9 @@ FOLDERS = ("bench", "methods", "noise", "reports")
 NO_NOUNS = {"across", "beside", "told", "keep", "warm", "resolved", "named"}
 # A verb that is new to the project is added here, once it is seen to be one.
 VERBS = """
-Add Annotate Append Apply Average Build Centre Check Choose Classify Collect Compare Complete Compute Convert Count Create
-Decode Describe Digest Display Draw Drop Embed Encode End Escape Estimate Expand Explain Fetch Find Fit Flatten Flush
-Format Free Group Handle Hold Import Infer Insert Join Judge Keep Kill Lay Limit List Load Locate Log Match Move
+Add Annotate Append Apply Average Build Centre Check Choose Classify Collect Compare Complete Compute Convert Count
+Create Decode Describe Digest Display Draw Drop Embed Encode End Escape Estimate Expand Explain Fetch Find Fit Flatten
+Flush Format Free Group Handle Hold Import Infer Insert Join Judge Keep Kill Lay Limit List Load Locate Log Match Move
 Normalise Note Open Pair Parse Pass Prepare Print Publish Put Raise Rank Read Record Reduce Reject Remove Rename
 Repeat Replace Report Resolve Restore Return Run Save Scale See Select Send Serve Set Solve Sort Split Spread Start
 Stop Strip Summarise Test Tokenise Train Unpack Unpickle Unwrap Update Validate Wait Wrap Write Yield
