@@ -7,8 +7,7 @@ import os
 import stat
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -220,7 +219,6 @@ class UrlFiles:
         """Return whether the folder exists."""
         return bool(self.system.exists(self.root))
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> Any:
         """Return an empty context; there is no lock."""
-        yield
+        return nullcontext()

@@ -64,11 +64,6 @@ def canonical(name: str) -> str:
     return name if "sha256:" in told else told
 
 
-def embedded(name: str) -> bool:
-    """Return whether the backbone ships with the package, so that no file or download can be wrong."""
-    return registered(name)
-
-
 def registered(name: str) -> bool:
     """Return whether a name, or an alias, is in the registry."""
     return any(name == row.name or name in row.aliases for row in BACKBONES.rows())

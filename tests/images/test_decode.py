@@ -12,7 +12,6 @@ import pytest
 from PIL import Image
 
 from bench.contracts.dataset import SPLITS
-from bench.data.files import digests
 from bench.data.files.digests import listing_digest, reading_notes, readings
 from bench.data.own.folder import Folder
 from bench.images.decode import FileImages, read_image, reading
@@ -150,7 +149,7 @@ def test_data_sets_of_papers_have_the_digest_they_had_and_jpeg_is_not_opened(
     def forbidden(*_: object) -> str:
         raise AssertionError("a header is read")
 
-    monkeypatch.setattr(digests, "reading", forbidden)
+    monkeypatch.setattr(Image, "open", forbidden)
     assert listing_digest(tmp_path, {"train": (names, labels)}) == state.hexdigest()
     assert readings(tmp_path, names, upright=True), "remembered"
 

@@ -13,7 +13,7 @@ from bench.data.download.fetch import mismatch
 from bench.data.download.prepare import Place
 from bench.data.download.transfer import Report
 from bench.errors import BenchError
-from bench.images.loader import CHUNK_SIZE, in_order, processes
+from bench.images.loader import CHUNK_SIZE, DEFAULT_LIMITS, LoaderLimits, in_order
 
 SIDE = 224  # pixels, to which an image counts when it is decided on worker processes
 
@@ -46,13 +46,13 @@ class Verified:
         return sum(self.images) / self.seconds if self.seconds else 0.0
 
 
-def verify_dataset(at: Place, report: Report, workers: int | None = None) -> Verified:
+def verify_dataset(at: Place, report: Report, limits: LoaderLimits = DEFAULT_LIMITS) -> Verified:
     """Compare a data set with its catalogue entry, and decode every image.
 
     Args:
         at: the data set.
         report: called with the images decoded so far and their number.
-        workers: processes that decode; None for as many as pay off.
+        limits: of the processes that decode.
     """
     found = Verified(problems=[*at.missing, *_altered(at)])
     if at.missing:
@@ -69,8 +69,7 @@ def verify_dataset(at: Place, report: Report, workers: int | None = None) -> Ver
     found.problems += _unlike(at, found)
     began = time.monotonic()
     work, total = partial(broken, splits), sum(found.images)
-    workers = processes(total, SIDE) if workers is None else workers
-    for number, chunk in enumerate(in_order(work, total, workers), start=1):
+    for number, chunk in enumerate(in_order(work, total, limits.processes(total, SIDE)), start=1):
         found.broken += chunk
         report(min(number * CHUNK_SIZE, total), total)
     found.seconds = time.monotonic() - began

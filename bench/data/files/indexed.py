@@ -41,6 +41,12 @@ class IndexedSplit:
     annotations: Mapping[str, Labels] = field(default_factory=dict)
     seen: bool = False
 
+    @classmethod
+    def of(cls, root: Path, pairs: Sequence[tuple[str, int]], truth: bool = True, seen: bool = False) -> IndexedSplit:
+        """Build a split from pairs of name and label."""
+        labels = np.array([label for _, label in pairs], dtype=np.int64)
+        return cls(root, [name for name, _ in pairs], labels, truth=truth, seen=seen)
+
     def shown(self, positions: Sequence[int] | None = None) -> tuple[str, ...]:
         """Return the names as they are displayed, all or those at some positions."""
         names = self.names if positions is None else [self.names[position] for position in positions]

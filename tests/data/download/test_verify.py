@@ -14,6 +14,7 @@ from bench.data import library
 from bench.data.catalogue import Download
 from bench.data.download.prepare import Place
 from bench.data.download.verify import verify_dataset
+from bench.images.loader import LoaderLimits
 from tests.data import miniature
 from tests.data.loopback import Loopback
 from tests.data.miniature import SPLIT
@@ -52,11 +53,11 @@ def test_worker_processes_find_the_same(tmp_path: Path) -> None:
         file.write_bytes(content)
     place = Place(f"folder:{tmp_path}/mine", {})
     progress: list[tuple[int, int | None]] = []
-    found = verify_dataset(place, lambda *amount: progress.append(amount), workers=2)
+    found = verify_dataset(place, lambda *amount: progress.append(amount), LoaderLimits(2, small=0, memory=1))
     assert (sum(found.images), found.broken, progress[-1]) == (27, [], (27, 27))
     (tmp_path / "mine" / "one" / "image_0001.jpg").write_bytes(b"no image")
     library.open_dataset.cache_clear()
-    (line,) = verify_dataset(Place(place.name, {}), lambda *_: None, workers=2).broken
+    (line,) = verify_dataset(Place(place.name, {}), lambda *_: None, LoaderLimits(2, small=0, memory=1)).broken
     assert 'mine/one/image_0001.jpg" cannot be decoded: not an image' in line
 
 
