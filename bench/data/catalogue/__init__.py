@@ -49,8 +49,8 @@ class Download(_Table):
         md5: of the file as torchvision publishes it, or empty.
         bytes: size, 0 where unknown.
         unpack: folder under the data set's folder into which an archive is unpacked, or None for a plain file.
-        gives: paths under the data set's folder that exist once the file is in place; the data set reports those that
-            are missing.
+        gives: paths under the data set's folder that exist once the file is in place; empty for the file itself. The
+            data set reports those that are missing.
         optional: whether the data set can be opened without it.
         modes: the modes that need it; empty for all.
         manual: what to do by hand where no mirror can serve it.

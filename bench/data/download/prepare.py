@@ -104,19 +104,8 @@ class Place:
 
     def has(self, download: Download) -> bool:
         """Return whether a file is in place, fetched or put there by the user."""
-        if self.catalogued is None:
-            return False
-        folder, there = self.catalogued.folder, self.catalogued.place
-        if download.gives:
-            return all(there(path) is not None for path in download.gives)
-        if download.unpack is None:
-            return there(download.name) is not None
-        known = fetched(folder).get(download.name)
-        return (
-            known is not None
-            and bool(known.unpacked)
-            and all((folder / download.unpack / name).exists() for name in known.unpacked)
-        )
+        at = self.catalogued
+        return at is not None and all(at.place(path) is not None for path in download.gives or (download.name,))
 
 
 def every(roots: Mapping[str, str]) -> Iterator[Place]:
@@ -176,13 +165,11 @@ def _fetch_and_unpack(download: Download, to: Catalogued, patience: Patience | N
         found = fetch_file(download, folder, patience, report, listener.warn)
     before = fetched(folder).get(download.name)
     url = found.url or (before.url if before and before.sha256 == found.sha256 else "")
-    facts = FetchedFile(url=url, sha256=found.sha256, bytes=found.file.stat().st_size)
-    _note(folder, download.name, facts)
+    _note(folder, download.name, FetchedFile(url=url, sha256=found.sha256, bytes=found.file.stat().st_size))
     if download.unpack is None:
         return
     listener.line(f"{download.name}: unpacking.")
-    entries = unpack_archive(found.file, folder / download.unpack, to.entry.folder)
-    _note(folder, download.name, facts.model_copy(update={"unpacked": entries}))
+    unpack_archive(found.file, folder / download.unpack, to.entry.folder)
     if url:  # what the user has put there stays
         found.file.unlink()
 
@@ -194,13 +181,11 @@ class FetchedFile(BaseModel):
         url: the mirror it came from; empty where the user put it there.
         sha256: of its content.
         bytes: its size.
-        unpacked: top-level entries of the archive.
     """
 
     url: str
     sha256: str
     bytes: int
-    unpacked: list[str] = []
 
 
 _NOTES: Final = TypeAdapter(dict[str, FetchedFile])

@@ -277,8 +277,10 @@ def test_a_full_disk_is_one_line_and_the_part_is_kept(
     server.files["/a"].claims = None
     assert get(tmp_path, url).read_bytes() == CONTENT
     (tmp_path / "file").write_text("")
-    with pytest.raises(BenchError, match="cannot be written"):
-        get(tmp_path / "file" / "folder", url)
+    (tmp_path / "taken" / PARTS[0]).mkdir(parents=True)
+    for folder in (tmp_path / "file" / "folder", tmp_path / "taken"):
+        with pytest.raises(BenchError, match="cannot be written"):
+            get(folder, url)
 
 
 def test_two_at_once_fetch_one_file(server: Loopback, tmp_path: Path) -> None:

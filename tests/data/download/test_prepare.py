@@ -188,6 +188,12 @@ def test_a_damaged_note_of_what_was_fetched_is_none(server: Loopback, folder: Pa
     assert fetched(folder)[ARCHIVE].url == f"{server.root}/{ARCHIVE}"
 
 
+def test_a_note_that_cannot_be_written_is_one_line(server: Loopback, folder: Path) -> None:
+    (folder / FETCHED).mkdir(parents=True)
+    lines = prepare_dataset(Place("caltech101", {}))
+    assert lines == [f'the folder "{folder}" cannot be written: Is a directory; correct that.'] * 2
+
+
 def test_without_a_name_nothing_is_fetched(server: Loopback, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["data", "prepare"]) == 0
     out = capsys.readouterr().out

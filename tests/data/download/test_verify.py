@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from bench.cli.main import invoke
+from bench.contracts.dataset import Split
 from bench.data import library
 from bench.data.catalogue import Download
 from bench.data.download.prepare import Place
-from bench.data.download.verify import verify_dataset
+from bench.data.download.verify import broken, verify_dataset
 from bench.images.loader import LoaderLimits
 from tests.data import miniature
 from tests.data.loopback import Loopback
@@ -59,6 +62,19 @@ def test_worker_processes_find_the_same(tmp_path: Path) -> None:
     library.open_dataset.cache_clear()
     (line,) = verify_dataset(Place(place.name, {}), lambda *_: None, LoaderLimits(2, small=0, memory=1)).broken
     assert 'mine/one/image_0001.jpg" cannot be decoded: not an image' in line
+
+
+class Raising(list[Image.Image]):
+    """Images whose decoder raises what it likes."""
+
+    def __getitem__(self, index: Any) -> Any:
+        raise RuntimeError(f"torn\nat {index}")
+
+
+def test_whatever_a_decoder_raises_names_the_image() -> None:
+    whole = Split([Image.new("RGB", (2, 2))], np.zeros(1, np.int64))
+    torn = Split(Raising(whole.images), np.zeros(1, np.int64), names=["a.png"])
+    assert broken([whole, whole, torn], range(3)) == ['test image "a.png" cannot be decoded: torn at 0.']
 
 
 def test_verify_says_how_images_are_read_and_what_is_left_out(
