@@ -32,6 +32,7 @@ from bench.clip.backbone import Backbone
 from bench.clip.encode import FeaturePart, encoded
 from bench.clip.place import ELSEWHERE, features_root
 from bench.errors import BenchError
+from bench.files import file_sha256
 from bench.images.loader import CHUNK_SIZE, DEFAULT_LIMITS, LoaderLimits, one_intra_op_thread
 from bench.images.pixels import Evaluation
 
@@ -137,21 +138,19 @@ class FeatureStore:
         if any(self.lacks(key, part, len(images)) for part in wanted):
             with self._locked(key):
                 missing = [part for part in wanted if self.lacks(key, part, len(images))]
-                if missing:
-                    self._computed(key, missing, images, backbone, listen)
+                try:
+                    if missing:
+                        self._compute(key, missing, images, backbone, listen)
+                except OSError as error:
+                    if error.errno not in UNWRITABLE:
+                        raise
+                    raise BenchError(
+                        f'features cannot be written to "{self.root}" ({error.strerror}); {ELSEWHERE}'
+                    ) from error
         arrays = {part: self._open(key, part, len(images)) for part in wanted}
         if any(array is None for array in arrays.values()):
             raise BenchError(f'features in "{self.root}" were removed while in use; run again, or {ELSEWHERE}')
         return {part: torch.from_numpy(array) for part, array in arrays.items() if array is not None}
-
-    def _computed(self, *given: Any) -> None:
-        """Run `_compute`, and report a disk that is full or becomes unwritable in one line."""
-        try:
-            self._compute(*given)
-        except OSError as error:
-            if error.errno not in UNWRITABLE:
-                raise
-            raise BenchError(f'features cannot be written to "{self.root}" ({error.strerror}); {ELSEWHERE}') from error
 
     def _folder(self, key: FeatureKey, part: FeaturePart) -> Path:
         return self.root / f"{key.digest}-{part}"
@@ -246,21 +245,16 @@ def _unsound(file: Path, meta: dict[str, Any], key: FeatureKey) -> str | None:
     stamp = (state.st_ino, state.st_size, state.st_mtime_ns)
     if _verified.get(file) == stamp:
         return None
-    if _sha256(file) != meta["sha256"]:
+    if file_sha256(file) != meta["sha256"]:
         return f"{file.name} is altered or torn"
     _verified[file] = stamp
     return None
 
 
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def _publish(folder: Path, final: Path, part: FeaturePart, key: FeatureKey) -> None:
     """Move a finished folder into place, after all of it has reached the disk."""
     file = folder / f"{part}.npy"
-    meta = {"key": key.entries, "sha256": _sha256(file), "chunk": CHUNK_SIZE, "torch": torch.__version__}
+    meta = {"key": key.entries, "sha256": file_sha256(file), "chunk": CHUNK_SIZE, "torch": torch.__version__}
     (folder / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
     for path in (file, folder / "meta.json", folder):
         _sync(path)

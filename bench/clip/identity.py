@@ -10,6 +10,7 @@ from pathlib import Path
 from bench.clip.architectures import check_named, clean_tag, proposed
 from bench.clip.spec import parse
 from bench.errors import BenchError, did_you_mean
+from bench.files import file_sha256
 from bench.plugins import BACKBONES
 from bench.registry import BUILT_IN
 
@@ -92,5 +93,4 @@ def _digest(file: Path) -> str:
 
 @lru_cache(maxsize=16)
 def _hashed(file: Path, changed: int, size: int) -> str:  # noqa: ARG001 - a changed file is another entry
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return file_sha256(file)

@@ -81,11 +81,10 @@ class Place:
         """What is missing by the data set's own lists and folders, one line each, as first asked."""
         return self.dataset.missing()
 
-    @cached_property
+    @property
     def downloads(self) -> tuple[Download, ...]:
         """Files that its mode needs."""
-        known = self.catalogued.entry.downloads if self.catalogued else ()
-        return tuple(one for one in known if not one.modes or self.dataset.mode in one.modes)
+        return self.catalogued.downloads if self.catalogued else ()
 
     @property
     def to_fetch(self) -> list[Download]:

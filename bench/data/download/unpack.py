@@ -30,7 +30,7 @@ def is_archive(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
-def unpack_archive(archive: Path, target: Path, inner: str = "") -> list[str]:
+def unpack_archive(archive: Path, target: Path, inner: str = "") -> None:
     """Unpack a tar or zip file into a folder.
 
     A new folder appears whole; in a folder that is there, every top-level entry of the archive appears whole and
@@ -40,9 +40,6 @@ def unpack_archive(archive: Path, target: Path, inner: str = "") -> list[str]:
         archive: tar (plain, gzip, bzip2, xz) or zip.
         target: created if missing.
         inner: a folder to strip where the whole archive is in it.
-
-    Returns:
-        The top-level entries, sorted.
 
     Raises:
         BenchError: the archive is damaged or refused, or the disk is full or cannot be written; the target is then as
@@ -56,7 +53,7 @@ def unpack_archive(archive: Path, target: Path, inner: str = "") -> list[str]:
         try:
             _extract(archive, staging)
             _nested(staging)
-            return _installed(_inner(staging, inner), target)
+            _install(_inner(staging, inner), target)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:
@@ -120,7 +117,7 @@ def _nested(folder: Path) -> None:
         content.mkdir()
         _extract(archive, content)
         archive.unlink()
-        _installed(_inner(content, own.name), own)
+        _install(_inner(content, own.name), own)
         shutil.rmtree(content, ignore_errors=True)
 
 
@@ -136,14 +133,14 @@ def _inner(folder: Path, name: str) -> Path:
     return entries[0] if alone and entries[0].is_dir() and not entries[0].is_symlink() else folder
 
 
-def _installed(content: Path, target: Path) -> list[str]:
-    """Move the entries of `content` to `target`. Returns their names."""
+def _install(content: Path, target: Path) -> None:
+    """Move the entries of `content` to `target`."""
     names = sorted(entry.name for entry in content.iterdir())
     if not names:
         raise BenchError(f'the archive for "{target}" is empty; remove it and fetch it again.')
     if not target.exists():
         content.rename(target)
-        return names
+        return
     for name in names:
         new, old, aside = content / name, target / name, target / f".{name}.tmp"
         if not old.is_dir() or old.is_symlink():
@@ -153,4 +150,3 @@ def _installed(content: Path, target: Path) -> list[str]:
         old.rename(aside)
         new.rename(old)
         shutil.rmtree(aside)
-    return names

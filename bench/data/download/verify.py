@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from bench.clip.tokens import indistinct
 from bench.contracts.dataset import SPLITS, Split
 from bench.data.download.fetch import mismatch
 from bench.data.download.prepare import Place
@@ -64,9 +65,10 @@ def verify_dataset(at: Place, report: Report, limits: LoaderLimits = DEFAULT_LIM
     except BenchError as error:
         found.problems += error.lines
         return found
-    found.problems += _alike(at)
+    found.problems += [f"dataset {at.name}: {one}" for one in indistinct(at.dataset.class_names, at.dataset.homonyms)]
     found.images = tuple(len(split) for split in splits)
-    found.problems += _unlike(at, found)
+    if at.catalogued:
+        found.problems += at.catalogued.size_problems(found.classes, dict(zip(SPLITS, found.images, strict=True)))
     began = time.monotonic()
     work, total = partial(broken, splits), sum(found.images)
     for number, chunk in enumerate(in_order(work, total, limits.processes(total, SIDE)), start=1):
@@ -95,27 +97,6 @@ def broken(splits: Sequence[Split], positions: Sequence[int]) -> list[str]:
                 lines.append(f'{name} image "{split.name(position)}" cannot be decoded: {reason}.')
         first += len(split)
     return lines
-
-
-def _unlike(at: Place, found: Verified) -> list[str]:
-    """Compare classes and sizes with the catalogue."""
-    sizes = at.catalogued.sizes if at.catalogued else None
-    if sizes is None:
-        return []
-    counts: dict[str, int] = {"classes": found.classes, "total": sum(found.images)}
-    counts.update(zip(SPLITS, found.images, strict=True))
-    return [
-        f"dataset {at.name}: {what}: found {counts[what]:,}, expected {expected:,}."
-        for what, expected in sizes.model_dump().items()
-        if expected and counts[what] != expected
-    ]
-
-
-def _alike(at: Place) -> list[str]:
-    """List class names that no prompt can tell apart."""
-    from bench.clip.tokens import indistinct
-
-    return [f"dataset {at.name}: {one}" for one in indistinct(at.dataset.class_names, at.dataset.homonyms)]
 
 
 def _altered(at: Place) -> list[str]:

@@ -25,7 +25,7 @@ from bench.clip.place import cache_folder
 from bench.contracts.dataset import SplitName
 from bench.contracts.noise import Labels
 from bench.errors import BenchError
-from bench.files import write_whole
+from bench.files import file_sha256, write_whole
 from bench.images.decode import TURNED, UNDECODABLE, read_image, reading
 from bench.images.grey import SCALED
 
@@ -65,7 +65,7 @@ def listing_digest(
     if len(names) > limit:
         state.update("".join(f"{name}\t{size}\n" for name, (size, _) in zip(names, stats, strict=True)).encode())
         return SIZES_ONLY + state.hexdigest()
-    contents = _remembered("contents", root, names, stats, lambda: _contents(root, names))
+    contents = _remembered("contents", root, names, stats, lambda: _each(file_sha256, root, names))
     state.update("".join(f"{name}\t{content}\n" for name, content in zip(names, contents, strict=True)).encode())
     return state.hexdigest()
 
@@ -127,16 +127,6 @@ def _stats(root: Path, names: Sequence[str]) -> list[tuple[int, int]]:
     def one(file: Path) -> tuple[int, int]:
         found = file.stat()
         return found.st_size, found.st_mtime_ns
-
-    return _each(one, root, names)
-
-
-def _contents(root: Path, names: Sequence[str]) -> list[str]:
-    """Return the SHA-256 of the bytes of every file."""
-
-    def one(file: Path) -> str:
-        with file.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
 
     return _each(one, root, names)
 

@@ -41,10 +41,9 @@ def refused(tmp_path: Path, content: bytes, target: Path | None = None) -> str:
 @pytest.mark.parametrize("content", [tar_of(FILES, "w"), tar_of(FILES), tar_of(FILES, "w:xz"), zip_of(FILES)])
 def test_every_kind_of_archive_appears_whole(content: bytes, tmp_path: Path) -> None:
     archive = written(tmp_path, content)
-    assert unpack_archive(archive, tmp_path / "deep" / "out") == ["jpg", "labels.txt"]
-    assert listed(tmp_path / "deep") == {f"out/{name}": content for name, content in FILES.items()}
-    assert unpack_archive(archive, tmp_path / "deep" / "out") == ["jpg", "labels.txt"]  # again changes nothing
-    assert listed(tmp_path / "deep") == {f"out/{name}": content for name, content in FILES.items()}
+    for _ in range(2):  # again changes nothing
+        unpack_archive(archive, tmp_path / "deep" / "out")
+        assert listed(tmp_path / "deep") == {f"out/{name}": content for name, content in FILES.items()}
 
 
 def test_a_folder_that_is_there_keeps_the_rest_and_gets_whole_entries(tmp_path: Path) -> None:
