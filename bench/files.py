@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import stat
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -65,6 +65,12 @@ def write_whole(file: Path, content: bytes | str) -> None:
         UnicodeEncodeError: a text has no form in UTF-8.
     """
     LocalFiles(file.parent).write(file.name, content.encode() if isinstance(content, str) else content, replace=True)
+
+
+def file_sha256(file: Path) -> str:
+    """Return the SHA-256 of a file's bytes, 64 hexadecimal digits."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 class LocalFiles:
@@ -220,7 +226,6 @@ class UrlFiles:
         """Return whether the folder exists."""
         return bool(self.system.exists(self.root))
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> Any:
         """Return an empty context; there is no lock."""
-        yield
+        return nullcontext()

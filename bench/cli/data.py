@@ -10,7 +10,7 @@ import typer
 
 from bench import console
 from bench.cli.app import EXIT_UNFINISHED, AsJson, ConfigFile, Plugins, examples, verbs
-from bench.data.download.prepare import Place, every, prepare
+from bench.data.download.prepare import Place, every, prepare_dataset
 from bench.data.library import Library
 from bench.errors import BenchError
 from bench.registry import load_plugin_file
@@ -82,7 +82,7 @@ def prepare_data(
         return _offer(roots)
     left = []
     for place in _places(names, mode, roots):
-        steps = prepare(place, again=again, listener=console)
+        steps = prepare_dataset(place, again=again, listener=console)
         if not steps:
             where = "comes with the package" if place.dataset.embedded else f"is ready in {place.folder}"
             console.line(f"{place.name}: {where}.")
@@ -110,10 +110,10 @@ def verify_data(names: Names = None, mode: Mode = None, plugin: Plugins = None, 
 
 
 def _verified(place: Place) -> bool:
-    from bench.data.download.verify import verify
+    from bench.data.download.verify import verify_dataset
 
     with console.amount(place.name, "images") as report:
-        found = verify(place, report)
+        found = verify_dataset(place, report)
     for text in (*found.problems, *found.broken[:NAMED]):
         console.error(text)
     if len(found.broken) > NAMED:

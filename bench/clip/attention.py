@@ -70,10 +70,10 @@ class Layout(ABC):
         """
 
 
-def layout(prefix: int, groups: Sequence[tuple[int, int]], like: Tensor) -> Layout:
-    """Choose the cheaper layout for this division of the axis."""
+def layout(prefix: int, groups: Sequence[tuple[int, int]], like: Tensor, dense_limit: int = DENSE_LIMIT) -> Layout:
+    """Choose the cheaper layout for this division of the axis, the dense one for up to `dense_limit` tokens."""
     tokens = prefix + sum(count * length for count, length in groups)
-    return (Dense if tokens <= DENSE_LIMIT else Grouped)(prefix, groups, like)
+    return (Dense if tokens <= dense_limit else Grouped)(prefix, groups, like)
 
 
 class Dense(Layout):

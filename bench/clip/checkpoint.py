@@ -63,15 +63,19 @@ class Checkpoint:
     rows: frozenset[int] | None
 
 
-def read_checkpoint(path: Path) -> Checkpoint:
+def read_checkpoint(path: Path, published: frozenset[str] = PUBLISHED) -> Checkpoint:
     """Read a checkpoint: safetensors, a weights-only file of torch, or a TorchScript archive. Nothing in it is run.
 
     A file with compact token rows (`token_embedding.weight` [R, W] beside `token_ids` [R]) gets its full table.
 
+    Args:
+        path: the file.
+        published: sha256 of the TorchScript archives that torch may load.
+
     Raises:
         BenchError: the file is missing, unreadable, holds objects beside tensors, or another layout.
     """
-    state = _tensors(path)
+    state = _tensors(path, published)
     if all(key.startswith("module.") for key in state):
         state = {key.removeprefix("module."): value for key, value in state.items()}
     state = {key.removeprefix("text."): value for key, value in state.items()}
@@ -88,7 +92,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     return Checkpoint(state, openai, rows)
 
 
-def _tensors(path: Path) -> dict[str, Tensor]:
+def _tensors(path: Path, published: frozenset[str]) -> dict[str, Tensor]:
     if not path.is_file():
         raise BenchError(f'checkpoint "{path}" does not exist; give the path of a {", ".join(WEIGHT_SUFFIXES)} file.')
     if path.suffix not in WEIGHT_SUFFIXES:
@@ -96,7 +100,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of what torch will no longer write one day; these files are written
-            content = _content(path)
+            content = _content(path, published)
     except RefusedArchive as error:
         raise BenchError(
             f'checkpoint "{path}" is a TorchScript archive, of which tensors alone are read, and it holds {error}; '
@@ -127,7 +131,7 @@ def _plain(key: Any, value: Any) -> bool:
     return isinstance(key, str) and whole and not value.is_quantized
 
 
-def _content(path: Path) -> Any:
+def _content(path: Path, published: frozenset[str]) -> Any:
     """Return what a file holds. Of a TorchScript archive that OpenAI did not publish, only tensors are read."""
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file
@@ -136,7 +140,7 @@ def _content(path: Path) -> Any:
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             if _is_torchscript(archive):
-                return _published(path) or read_torchscript(archive, path.stat().st_size)
+                return _published(path, published) or read_torchscript(archive, path.stat().st_size)
             _check_expansion(archive, path.stat().st_size)
     return torch.load(path, map_location="cpu", weights_only=True)
 
@@ -145,10 +149,10 @@ def _is_torchscript(archive: zipfile.ZipFile) -> bool:
     return any("/code/" in name or name.endswith("/constants.pkl") for name in archive.namelist())
 
 
-def _published(path: Path) -> dict[str, Tensor] | None:
+def _published(path: Path, published: frozenset[str]) -> dict[str, Tensor] | None:
     """Load an archive that is, byte for byte, one of OpenAI's; None for any other."""
     content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() not in PUBLISHED:
+    if hashlib.sha256(content).hexdigest() not in published:
         return None
     archive: Any = torch.jit.load(io.BytesIO(content), map_location="cpu")  # type: ignore[no-untyped-call]
     return dict(archive.state_dict())

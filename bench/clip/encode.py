@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -12,49 +13,34 @@ from PIL import Image
 from torch import Tensor
 
 from bench.clip.backbone import Backbone
-from bench.images.loader import in_order, processes
+from bench.images.loader import DEFAULT_LIMITS, LoaderLimits, in_order
 from bench.images.pixels import Evaluation, read
 
 FeaturePart: TypeAlias = Literal["pooled", "tokens", "pixels"]
 ChunkArrays: TypeAlias = Mapping[FeaturePart, NDArray[Any]]
 
 
-class _Decode:
+def _decode(images: Sequence[Image.Image], evaluation: Evaluation, positions: range) -> Tensor:
     """Decode the images of a chunk, [B, 3, H, W]."""
-
-    def __init__(self, images: Sequence[Image.Image], evaluation: Evaluation) -> None:
-        self.images, self.evaluation = images, evaluation
-
-    def __call__(self, positions: range) -> Tensor:
-        return torch.stack([read(self.images, position, self.evaluation) for position in positions])
+    return torch.stack([read(images, position, evaluation) for position in positions])
 
 
-class _Keep:
+def _keep(decode: Callable[[range], Tensor], positions: range) -> ChunkArrays:
     """Decode a chunk to an array for the part "pixels". torch would send a tensor through shared memory."""
-
-    def __init__(self, decode: _Decode) -> None:
-        self.decode = decode
-
-    def __call__(self, positions: range) -> ChunkArrays:
-        return {"pixels": np.ascontiguousarray(self.decode(positions).numpy())}
+    return {"pixels": np.ascontiguousarray(decode(positions).numpy())}
 
 
-class _Encode:
-    """Compute the features of a chunk in the calling process."""
+@torch.inference_mode()
+def _encode(parts: Sequence[FeaturePart], backbone: Backbone, evaluation: Evaluation, decoded: Tensor) -> ChunkArrays:
+    """Encode decoded images, on the backbone's device."""
+    features = backbone.image(evaluation.scaled(decoded.to(backbone.device, non_blocking=True)))
+    return {part: getattr(features, part).cpu().numpy().astype("<f4") for part in parts}
 
-    def __init__(self, decode: _Decode, parts: Sequence[FeaturePart], backbone: Backbone) -> None:
-        self.decode, self.parts, self.backbone = decode, parts, backbone
 
-    def __call__(self, positions: range) -> ChunkArrays:
-        return self.encoded(self.decode(positions))
-
-    @torch.inference_mode()
-    def encoded(self, decoded: Tensor) -> ChunkArrays:
-        """Encode decoded images, on the backbone's device."""
-        device = self.backbone.device
-        pixels = self.decode.evaluation.scaled(decoded.to(device, non_blocking=True))
-        features = self.backbone.image(pixels)
-        return {part: getattr(features, part).cpu().numpy().astype("<f4") for part in self.parts}
+def _decode_and_encode(
+    decode: Callable[[range], Tensor], encode: Callable[[Tensor], ChunkArrays], positions: range
+) -> ChunkArrays:
+    return encode(decode(positions))
 
 
 def encoded(
@@ -62,7 +48,7 @@ def encoded(
     parts: Sequence[FeaturePart],
     backbone: Backbone,
     evaluation: Evaluation,
-    most: int | None = None,
+    limits: LoaderLimits = DEFAULT_LIMITS,
 ) -> Iterator[ChunkArrays]:
     """Yield the parts of each chunk of images, in order. These are pooled [B, D], tokens [B, T, D], or only pixels
     [B, 3, H, W].
@@ -75,18 +61,18 @@ def encoded(
         parts: "pixels" alone, or features.
         backbone: on its device.
         evaluation: its transform.
-        most: processors that may be used, or None for what this process may use.
+        limits: of the processes that decode.
 
     Raises:
         BenchError: an image cannot be decoded, or a process was lost.
     """
-    device, count, size = backbone.device.type, len(images), backbone.image_size
-    decode = _Decode(images, evaluation)
-    encode = _Encode(decode, parts, backbone)
-    if list(parts) == ["pixels"]:
-        yield from in_order(_Keep(decode), count, processes(count, size, "cpu", most))
+    device, count = backbone.device.type, len(images)
+    decode, encode = partial(_decode, images, evaluation), partial(_encode, parts, backbone, evaluation)
+    decodes_only = list(parts) == ["pixels"]
+    processes = limits.processes(count, backbone.image_size, "cpu" if decodes_only else device)
+    if decodes_only:
+        yield from in_order(partial(_keep, decode), count, processes)
     elif device == "cpu":
-        yield from in_order(encode, count, processes(count, size, "cpu", most))
+        yield from in_order(partial(_decode_and_encode, decode, encode), count, processes)
     else:
-        for decoded in in_order(decode, count, processes(count, size, device, most), pin=device == "cuda"):
-            yield encode.encoded(decoded)
+        yield from map(encode, in_order(decode, count, processes, pin=device == "cuda"))

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NamedTuple
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 import torch
@@ -32,8 +32,9 @@ from bench.clip.backbone import Backbone
 from bench.clip.encode import FeaturePart, encoded
 from bench.clip.place import ELSEWHERE, features_root
 from bench.errors import BenchError
-from bench.images.loader import CHUNK_SIZE, one_intra_op_thread
-from bench.images.pixels import Evaluation, Transform
+from bench.files import file_sha256
+from bench.images.loader import CHUNK_SIZE, DEFAULT_LIMITS, LoaderLimits, one_intra_op_thread
+from bench.images.pixels import Evaluation
 
 STORE_FORMAT: Final = 1
 UNWRITABLE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
@@ -94,53 +95,17 @@ class FeatureKey:
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-class Features(NamedTuple):
-    """Memory-mapped, unnormalised features of N images: pooled [N, D], tokens [N, T, D] or None."""
-
-    pooled: Tensor
-    tokens: Tensor | None
-
-
 class FeatureStore:
     """Features by key in one folder.
 
     Args:
         root: the folder, or None for `features_root`.
-        processors: that computing may use, or None for what this process may use.
+        limits: of the processes that compute.
     """
 
-    def __init__(self, root: Path | str | None = None, processors: int | None = None) -> None:
+    def __init__(self, root: Path | str | None = None, limits: LoaderLimits = DEFAULT_LIMITS) -> None:
         self.root = features_root() if root is None else Path(root).expanduser()
-        self.processors = processors
-
-    def get(
-        self,
-        key: FeatureKey,
-        images: Sequence[Image.Image],
-        backbone: Backbone,
-        tokens: bool = False,
-        transform: Transform | None = None,
-        listen: Listen | None = None,
-    ) -> Features:
-        """Return the features of a key, computing them where no valid entry exists. Two processes at once compute once.
-
-        Args:
-            key: what the features depend on; the caller answers for its truth.
-            images: N images, indexed only where something must be computed, perhaps by other processes.
-            backbone: computes them, on its device.
-            tokens: whether patch tokens are wanted beside the pooled features.
-            transform: image to pixels [3, H, W]; None is the backbone's own.
-            listen: called with the number of images done since the last call.
-
-        Returns:
-            Tensors on the CPU that share one copy in memory; writing to them changes neither file nor other processes.
-
-        Raises:
-            BenchError: the folder cannot be written, or an image cannot be decoded.
-        """
-        wanted: tuple[FeaturePart, ...] = ("pooled", "tokens") if tokens else ("pooled",)
-        found = self.parts(key, wanted, images, backbone, transform, listen)
-        return Features(found["pooled"], found.get("tokens"))
+        self.limits = limits
 
     def lacks(self, key: FeatureKey, part: FeaturePart, count: int) -> bool:
         """Return whether a part of `count` images would have to be computed."""
@@ -152,28 +117,40 @@ class FeatureStore:
         wanted: Sequence[FeaturePart],
         images: Sequence[Image.Image],
         backbone: Backbone,
-        transform: Transform | None = None,
         listen: Listen | None = None,
     ) -> dict[FeaturePart, Tensor]:
-        """Return parts, computed where missing: features, or only "pixels", decoded but unscaled, [N, 3, H, W]."""
+        """Return parts of a key, computing them where no valid entry exists. Two processes at once compute once.
+
+        Args:
+            key: what the features depend on; the caller answers for its truth.
+            wanted: features, unnormalised: "pooled" [N, D], "tokens" [N, T, D]; or only "pixels" [N, 3, H, W], decoded
+                and unscaled.
+            images: N images, indexed only where something must be computed, perhaps by other processes.
+            backbone: computes them, on its device.
+            listen: called with the number of images done since the last call.
+
+        Returns:
+            Tensors on the CPU that share one copy in memory; writing to them changes neither file nor other processes.
+
+        Raises:
+            BenchError: the folder cannot be written, or an image cannot be decoded.
+        """
         if any(self.lacks(key, part, len(images)) for part in wanted):
             with self._locked(key):
                 missing = [part for part in wanted if self.lacks(key, part, len(images))]
-                if missing:
-                    self._computed(key, missing, images, backbone, transform or backbone.preprocess, listen)
+                try:
+                    if missing:
+                        self._compute(key, missing, images, backbone, listen)
+                except OSError as error:
+                    if error.errno not in UNWRITABLE:
+                        raise
+                    raise BenchError(
+                        f'features cannot be written to "{self.root}" ({error.strerror}); {ELSEWHERE}'
+                    ) from error
         arrays = {part: self._open(key, part, len(images)) for part in wanted}
         if any(array is None for array in arrays.values()):
             raise BenchError(f'features in "{self.root}" were removed while in use; run again, or {ELSEWHERE}')
         return {part: torch.from_numpy(array) for part, array in arrays.items() if array is not None}
-
-    def _computed(self, *given: Any) -> None:
-        """Run `_compute`, and report a disk that is full or becomes unwritable in one line."""
-        try:
-            self._compute(*given)
-        except OSError as error:
-            if error.errno not in UNWRITABLE:
-                raise
-            raise BenchError(f'features cannot be written to "{self.root}" ({error.strerror}); {ELSEWHERE}') from error
 
     def _folder(self, key: FeatureKey, part: FeaturePart) -> Path:
         return self.root / f"{key.digest}-{part}"
@@ -217,17 +194,16 @@ class FeatureStore:
         parts: Sequence[FeaturePart],
         images: Sequence[Image.Image],
         backbone: Backbone,
-        transform: Transform,
         listen: Listen | None,
     ) -> None:
         for stale in self.root.glob(f".{key.digest}-*.tmp"):
             shutil.rmtree(stale)
-        evaluation = Evaluation(transform)
+        evaluation = Evaluation(backbone.preprocess)
         kinds = _kinds(len(images), backbone, evaluation)
         folders = {part: self.root / f".{key.digest}-{part}-{uuid.uuid4().hex}.tmp" for part in parts}
         with ExitStack() as stack, one_intra_op_thread():
             streams = {part: stack.enter_context(_started(folders[part], part, *kinds[part])) for part in parts}
-            for chunk in encoded(images, parts, backbone, evaluation, self.processors):
+            for chunk in encoded(images, parts, backbone, evaluation, self.limits):
                 for part, stream in streams.items():
                     stream.write(chunk[part].tobytes())
                 if listen is not None:
@@ -269,21 +245,16 @@ def _unsound(file: Path, meta: dict[str, Any], key: FeatureKey) -> str | None:
     stamp = (state.st_ino, state.st_size, state.st_mtime_ns)
     if _verified.get(file) == stamp:
         return None
-    if _sha256(file) != meta["sha256"]:
+    if file_sha256(file) != meta["sha256"]:
         return f"{file.name} is altered or torn"
     _verified[file] = stamp
     return None
 
 
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def _publish(folder: Path, final: Path, part: FeaturePart, key: FeatureKey) -> None:
     """Move a finished folder into place, after all of it has reached the disk."""
     file = folder / f"{part}.npy"
-    meta = {"key": key.entries, "sha256": _sha256(file), "chunk": CHUNK_SIZE, "torch": torch.__version__}
+    meta = {"key": key.entries, "sha256": file_sha256(file), "chunk": CHUNK_SIZE, "torch": torch.__version__}
     (folder / "meta.json").write_text(json.dumps(meta, indent=2) + "\n", encoding="utf-8")
     for path in (file, folder / "meta.json", folder):
         _sync(path)

@@ -10,6 +10,7 @@ from pathlib import Path
 from bench.clip.architectures import check_named, clean_tag, proposed
 from bench.clip.spec import parse
 from bench.errors import BenchError, did_you_mean
+from bench.files import file_sha256
 from bench.plugins import BACKBONES
 from bench.registry import BUILT_IN
 
@@ -64,11 +65,6 @@ def canonical(name: str) -> str:
     return name if "sha256:" in told else told
 
 
-def embedded(name: str) -> bool:
-    """Return whether the backbone ships with the package, so that no file or download can be wrong."""
-    return registered(name)
-
-
 def registered(name: str) -> bool:
     """Return whether a name, or an alias, is in the registry."""
     return any(name == row.name or name in row.aliases for row in BACKBONES.rows())
@@ -97,5 +93,4 @@ def _digest(file: Path) -> str:
 
 @lru_cache(maxsize=16)
 def _hashed(file: Path, changed: int, size: int) -> str:  # noqa: ARG001 - a changed file is another entry
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return file_sha256(file)

@@ -16,14 +16,12 @@ from torch import nn
 from bench.clip.architectures import check_named, check_towers
 from bench.clip.backbone import Backbone
 from bench.clip.checkpoint import Checkpoint, find_config, infer_config, read_checkpoint
-from bench.clip.identity import registered, unknown
+from bench.clip.identity import TINY_WEIGHTS, registered, unknown
 from bench.clip.spec import Spec, parse
 from bench.errors import BenchError
 from bench.plugins import BACKBONES
 
 TINY: Final = "tiny"
-TINY_DIR: Final = Path(__file__).parent / "tiny"
-TINY_WEIGHTS: Final = TINY_DIR / "weights.safetensors"
 
 logger = logging.getLogger(__name__)
 

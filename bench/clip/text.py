@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.clip.attention import Layout, finish, layout
+from bench.clip.attention import DENSE_LIMIT, Layout, finish, layout
 from bench.clip.tokens import END, START, VOCABULARY, ClassTokens, TokenGroup
 from bench.errors import BenchError
 
@@ -32,14 +32,16 @@ class TextTower:
 
     Args:
         model: `open_clip.CLIP` or `open_clip.CustomTextCLIP`.
+        dense_limit: tokens up to which all attention is computed at once.
 
     Raises:
         BenchError: the text half is not a causal CLIP transformer pooled at [EOT].
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, dense_limit: int = DENSE_LIMIT) -> None:
         tower: Any = getattr(model, "text", model)
         _check(model, tower)
+        self.dense_limit = dense_limit
         self.blocks: list[Any] = list(tower.transformer.resblocks)
         self.token_embedding: nn.Embedding = tower.token_embedding
         self.positions: Tensor = tower.positional_embedding
@@ -57,20 +59,10 @@ class TextTower:
         class_specific: bool,
         deep: Sequence[Tensor] = (),
     ) -> Tensor:
-        """Encode class texts as features [..., C, D], not normalised.
+        """Encode class texts as features [..., C, D], see `Backbone.text`.
 
-        Args:
-            context: [..., M, W], or [..., C, M, W] where class-specific; leading dimensions are free.
-            classes: the tokenised names.
-            position: where the name stands; "middle" is behind the first M // 2 vectors (CoOp).
-            class_specific: whether each class has a context of its own.
-            deep: number i, [..., M, W], stands in for the context at the entry of layer i + 1, counted from 0, and
-                carries no position. The context must be shared and stand before the name: it is then part of the
-                prefix that is computed once, and so is what replaces it.
-
-        Raises:
-            BenchError: a prompt is longer than the tower's positions.
-            ValueError: the shape of the context, the position, or the deep prompts are wrong.
+        Deep prompts carry no position. They replace a context that is shared and stands before the name, so they are
+        part of the prefix that is computed once.
         """
         if position not in POSITIONS:
             raise ValueError(f"position {position!r} is none of {', '.join(POSITIONS)}")
@@ -119,7 +111,7 @@ class TextTower:
             count, length = tokens.shape[1:3]
             parts.append((tokens + self.positions[shared : shared + length]).flatten(1, 2))
             groups.append((count, length))
-        return torch.cat(parts, dim=1), layout(shared, groups, context)
+        return torch.cat(parts, dim=1), layout(shared, groups, context, self.dense_limit)
 
     def _layer(self, block: Any, x: Tensor, axis: Layout) -> Tensor:
         """Apply one transformer layer to all tokens, [N, T, W]."""

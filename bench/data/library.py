@@ -6,16 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from bench import dataset_name
+from bench.dataset_name import FOLDER, _variant, folder_of
 from bench.errors import BenchError
 from bench.plugins import DATASETS
 from bench.variants import variant_text
-
-if TYPE_CHECKING:
-    from bench.contracts.dataset import Dataset
-from bench.dataset_name import FOLDER, _variant, folder_of
 
 if TYPE_CHECKING:
     from bench.contracts.dataset import Dataset
@@ -121,9 +118,5 @@ def open_dataset(name: str, root: str | None = None, skip_broken: bool = False) 
         return DATASETS.get(FOLDER)(path, skip_broken=skip_broken)
     variant = _variant(name)
     mode = variant.options.get("mode")
-    return DATASETS.get(variant.name)(Path(root) if root else None, *_given(mode, skip_broken))
-
-
-def _given(mode: Any, skip_broken: bool) -> tuple[Any, ...]:
-    """Return the arguments behind the root. A plugin that takes the root alone gets no more."""
-    return (mode, skip_broken) if mode is not None or skip_broken else ()
+    more = (mode, skip_broken) if mode is not None or skip_broken else ()  # a plugin may take the root alone
+    return DATASETS.get(variant.name)(Path(root) if root else None, *more)

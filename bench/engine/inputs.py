@@ -15,7 +15,6 @@ from bench.clip.features import FeatureStore, Listen
 from bench.contracts.method import Inputs, Needs
 from bench.engine.feature_rows import SampleOrigin, StoreRequest
 from bench.images.augment import View
-from bench.images.loader import threads
 from bench.images.pixels import Decoded, Evaluation, Joined, LazyPixels
 
 FEATURES: tuple[tuple[FeaturePart, ...], tuple[FeaturePart, ...]] = (
@@ -93,7 +92,7 @@ def _augmented(
         origin.seen(origin.positions, backbone.image_size, view) for origin in origins if origin.positions is not None
     ]
     images = Joined(seen)
-    return Decoded(images, Evaluation(backbone.preprocess), threads(store.processors)), torch.arange(len(images))
+    return Decoded(images, Evaluation(backbone.preprocess), store.limits.threads()), torch.arange(len(images))
 
 
 class Views(Sequence[Inputs]):

@@ -28,6 +28,7 @@ from bench.engine.labelling import FEW, draw, scene_of
 from bench.grid.code import backbone_code
 from bench.images.augment import View
 from bench.images.decode import in_colour
+from bench.images.loader import LoaderLimits
 from bench.records.cell import Cell
 
 THUMBNAIL = "thumbnail"
@@ -70,7 +71,7 @@ def open_backbone(name: str, device: str) -> Backbone:
 
 def store_of(settings: TrialSettings) -> FeatureStore:
     """Return the feature store that the settings name."""
-    return FeatureStore(features_root(settings.cache), settings.processors)
+    return FeatureStore(features_root(settings.cache), LoaderLimits(settings.processors))
 
 
 def split_features(

@@ -27,7 +27,6 @@ T = TypeVar("T")
 CHUNK_SIZE: Final = 64
 ENVIRONMENT: Final = "NOISY_PROMPT_BENCH_LOADERS"
 THREADS_VARIABLE: Final = "OMP_NUM_THREADS"
-SMALL: Final = CHUNK_SIZE * 224 * 224  # pixels up to which a pass ends before processes have started
 
 
 def allowed(most: int | None = None) -> int:
@@ -51,26 +50,39 @@ def allowed(most: int | None = None) -> int:
     return min(cpus(), int(limit)) if limit.isdecimal() and int(limit) else cpus()
 
 
-def processes(count: int, size: int, device: str = "cpu", most: int | None = None) -> int:
-    """Return the number of processes for a pass over images; 0 works in this process.
+@dataclass(frozen=True)
+class LoaderLimits:
+    """LoaderLimits on the processes that load images.
 
-    Args:
-        count: images.
-        size: height and width of what is made of them, in pixels.
-        device: of the pass; where it is not the CPU, this process waits for the device and one more is a gain.
-        most: processors that may be used; see `allowed`.
+    Attributes:
+        processors: that may be used; None as for `allowed`.
+        small: pixels up to which a pass ends before processes have started.
+        memory: bytes that a process needs.
     """
-    most = allowed(most)
-    least = 2 if device == "cpu" else 1
-    if multiprocessing.current_process().daemon or count * size * size <= SMALL or most < least:
-        return 0
-    chunks = math.ceil(count / CHUNK_SIZE)
-    return max(1, min(most, chunks, psutil.virtual_memory().available // WORKER_BYTES))
+
+    processors: int | None = None
+    small: int = CHUNK_SIZE * 224 * 224
+    memory: int = WORKER_BYTES
+
+    def processes(self, count: int, size: int, device: str = "cpu") -> int:
+        """Return the number of processes for a pass over images; 0 works in this process.
+
+        Args:
+            count: images.
+            size: height and width of what is made of them, in pixels.
+            device: of the pass; where it is not the CPU, this process waits for the device and one more is a gain.
+        """
+        most, least = allowed(self.processors), 2 if device == "cpu" else 1
+        if multiprocessing.current_process().daemon or count * size * size <= self.small or most < least:
+            return 0
+        return max(1, min(most, math.ceil(count / CHUNK_SIZE), psutil.virtual_memory().available // self.memory))
+
+    def threads(self) -> int:
+        """Return the number of threads that decode a batch here, at least 1."""
+        return max(1, allowed(self.processors))
 
 
-def threads(most: int | None = None) -> int:
-    """Return the number of threads that decode a batch here, at least 1; `most` as for `allowed`."""
-    return max(1, allowed(most))
+DEFAULT_LIMITS: Final = LoaderLimits()
 
 
 def in_order(work: Callable[[range], T], count: int, processes: int = 0, pin: bool = False) -> Iterator[T]:
@@ -117,10 +129,8 @@ def _next(results: Iterator[T]) -> T:
 
 def _started(chunks: _Chunks[T], processes: int, pin: bool) -> Iterator[T | _Failure]:
     """Start the worker processes. On Linux they are forked, and share the weights of a backbone with this process."""
-    with (
-        warnings.catch_warnings()
-    ):  # of more processes than processors; of a fork beside threads, which compute nothing
-        warnings.simplefilter("ignore")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of more processes than processors; of a fork beside threads that do nothing
         loader: DataLoader[Any] = DataLoader(
             chunks, batch_size=None, num_workers=processes, collate_fn=_same, pin_memory=pin, prefetch_factor=2,
             multiprocessing_context="fork" if sys.platform == "linux" else None, generator=torch.Generator(),

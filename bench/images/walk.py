@@ -121,7 +121,7 @@ class Walk:
         if entry.name.casefold() in SYSTEM:
             self.leave("system", Path(entry))
         elif not entry.name.startswith("."):
-            return _named(entry)
+            return check_name(Path(entry))
         elif hidden:
             self.leave("hidden", Path(entry))
         return False
@@ -135,7 +135,7 @@ class Walk:
             return False  # what macOS writes beside a file elsewhere; texts and the like
         why = _why_not(entry, Path(name).suffix in endings(), bool(ending))
         if why == "":
-            return _named(entry)
+            return check_name(Path(entry))
         if why is not None:
             self.leave(why, Path(entry))
         return False
@@ -174,18 +174,8 @@ def _opens(file: Path) -> bool:
         return False
 
 
-def _named(entry: os.DirEntry[str]) -> bool:
-    """Return True.
-
-    Raises:
-        BenchError: the name is not UTF-8.
-    """
-    check_name(Path(entry))
-    return True
-
-
-def check_name(path: Path) -> None:
-    """Reject a path that no record or table could hold.
+def check_name(path: Path) -> bool:
+    """Reject a path that no record or table could hold. Returns True for others.
 
     Raises:
         BenchError: it is not UTF-8.
@@ -195,6 +185,7 @@ def check_name(path: Path) -> None:
             f'"{legible(str(path))}" has a name that is not UTF-8; rename it, for a whole folder with: convmv -r -f '
             "latin1 -t utf8 --notest FOLDER."
         )
+    return True
 
 
 def _sentence(why: Why, paths: Sequence[str]) -> str:

@@ -137,7 +137,7 @@ def test_features(benchmark: Any, record_property: Any, images: FileImages, back
 
     def ours() -> Tensor:
         key = FeatureKey.of(f"set {next(numbers)}", "train", backbone)
-        return FeatureStore(tmp_path).get(key, images, backbone).pooled
+        return FeatureStore(tmp_path).parts(key, ("pooled",), images, backbone)["pooled"]
 
     backbone.digest  # noqa: B018 - hashed once per process, not per pass
     compare(benchmark, record_property, ours, sides(images, backbone, encode=True), len(images))

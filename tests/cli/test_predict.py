@@ -16,7 +16,7 @@ from safetensors.torch import load, load_file, save_file
 
 from bench.cli.main import invoke
 from bench.cli.predict import predict
-from bench.clip.load import TINY_DIR, TINY_WEIGHTS
+from bench.clip.identity import TINY_WEIGHTS
 from bench.contracts.method import Context, Inputs, Method
 from bench.engine import trial
 from bench.engine.checkpoint import NotKept, keep, restore
@@ -284,7 +284,7 @@ def test_mistakes_are_one_line(mistake: str, shop: Shop, capsys: pytest.CaptureF
     state = load_file(TINY_WEIGHTS)
     state["logit_scale"] = state["logit_scale"] + 1
     save_file(state, root / "other.safetensors")
-    for config in TINY_DIR.glob("*.json"):
+    for config in TINY_WEIGHTS.parent.glob("*.json"):
         (root / config.name.replace("weights", "other")).write_bytes(config.read_bytes())
     arguments, expected = MISTAKES[mistake]
     assert invoke(["predict", *arguments(root), "--store", store.root]) == 2

@@ -11,19 +11,20 @@ import time
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import Tensor
 
 from bench.clip import features, place
 from bench.clip.backbone import Backbone
-from bench.clip.features import CHUNK_SIZE, FeatureKey, Features, FeatureStore
+from bench.clip.features import CHUNK_SIZE, FeatureKey, FeatureStore
 from bench.errors import BenchError
-from bench.images import loader
 from bench.images.decode import FileImages
+from bench.images.loader import LoaderLimits
 from bench.images.pixels import Evaluation
 from tests.clip import naive
 
@@ -54,6 +55,24 @@ def key(**change: Any) -> FeatureKey:
     return FeatureKey.of(**({"dataset": "d", "split": "train", "backbone": backbone()} | change))
 
 
+class Features(NamedTuple):
+    pooled: Tensor
+    tokens: Tensor | None
+
+
+def features_of(
+    store: FeatureStore, own: FeatureKey, images: Sequence[Image.Image], model: Backbone, tokens: bool = False,
+    **more: Any,
+) -> Features:  # fmt: skip
+    found = store.parts(own, ("pooled", "tokens") if tokens else ("pooled",), images, model, **more)
+    return Features(found["pooled"], found.get("tokens"))
+
+
+def store_in(root: Path, processors: int) -> FeatureStore:
+    """A store that starts processes for few images too."""
+    return FeatureStore(root, LoaderLimits(processors, small=0, memory=1))
+
+
 def straight(pictures: Pictures) -> Features:
     """The same features without a store."""
     pixels = torch.stack([backbone().preprocess(pictures[index]) for index in range(len(pictures))])
@@ -62,7 +81,7 @@ def straight(pictures: Pictures) -> Features:
 
 def test_features_are_those_of_the_backbone(tmp_path: Path) -> None:
     pictures = Pictures()
-    found, expected = FeatureStore(tmp_path).get(key(), pictures, backbone(), tokens=True), straight(pictures)
+    found, expected = features_of(FeatureStore(tmp_path), key(), pictures, backbone(), tokens=True), straight(pictures)
     assert found.tokens is not None
     assert expected.tokens is not None
     assert torch.allclose(found.pooled, expected.pooled, atol=1e-5)
@@ -72,15 +91,15 @@ def test_features_are_those_of_the_backbone(tmp_path: Path) -> None:
 
 def test_images_are_looked_at_once_and_tokens_are_added_when_asked(tmp_path: Path) -> None:
     store, pictures = FeatureStore(tmp_path), Pictures()
-    first = store.get(key(), pictures, backbone())
+    first = features_of(store, key(), pictures, backbone())
     assert (pictures.seen, first.tokens) == (COUNT, None)
-    assert torch.equal(FeatureStore(tmp_path).get(key(), pictures, backbone()).pooled, first.pooled)
+    assert torch.equal(features_of(FeatureStore(tmp_path), key(), pictures, backbone()).pooled, first.pooled)
     assert pictures.seen == COUNT
-    both = store.get(key(), pictures, backbone(), tokens=True)
+    both = features_of(store, key(), pictures, backbone(), tokens=True)
     assert pictures.seen == 2 * COUNT
     assert both.tokens is not None
     assert torch.equal(both.pooled, first.pooled)
-    store.get(key(), pictures, backbone(), tokens=True)
+    features_of(store, key(), pictures, backbone(), tokens=True)
     assert pictures.seen == 2 * COUNT
 
 
@@ -88,11 +107,11 @@ def test_bits_do_not_depend_on_threads_or_on_what_is_asked(tmp_path: Path) -> No
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
-        one = FeatureStore(tmp_path / "one").get(key(), Pictures(), backbone(), tokens=True)
+        one = features_of(FeatureStore(tmp_path / "one"), key(), Pictures(), backbone(), tokens=True)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
-    assert torch.equal(one.pooled, FeatureStore(tmp_path / "two").get(key(), Pictures(), backbone()).pooled)
+    assert torch.equal(one.pooled, features_of(FeatureStore(tmp_path / "two"), key(), Pictures(), backbone()).pooled)
 
 
 @pytest.mark.parametrize(
@@ -100,8 +119,8 @@ def test_bits_do_not_depend_on_threads_or_on_what_is_asked(tmp_path: Path) -> No
 )
 def test_another_key_is_another_entry(tmp_path: Path, change: dict[str, str]) -> None:
     store, pictures = FeatureStore(tmp_path), Pictures()
-    store.get(key(), pictures, backbone())
-    store.get(key(**change), pictures, backbone())
+    features_of(store, key(), pictures, backbone())
+    features_of(store, key(**change), pictures, backbone())
     assert pictures.seen == 2 * COUNT
 
 
@@ -140,10 +159,10 @@ def test_a_harmed_entry_is_found_and_computed_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str, harm: Any
 ) -> None:
     store, pictures = FeatureStore(tmp_path), Pictures()
-    sound = store.get(key(), pictures, backbone()).pooled.clone()
+    sound = features_of(store, key(), pictures, backbone()).pooled.clone()
     harm(entry(tmp_path) / name)
     with caplog.at_level(logging.WARNING):
-        again = store.get(key(), pictures, backbone())
+        again = features_of(store, key(), pictures, backbone())
     assert "is not sound" in caplog.text
     assert torch.equal(again.pooled, sound)
     assert pictures.seen == 2 * COUNT
@@ -151,14 +170,14 @@ def test_a_harmed_entry_is_found_and_computed_again(
 
 def test_an_entry_of_another_size_is_computed_again(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path)
-    store.get(key(), Pictures(5), backbone())
-    assert store.get(key(), Pictures(6), backbone()).pooled.shape[0] == 6
+    features_of(store, key(), Pictures(5), backbone())
+    assert features_of(store, key(), Pictures(6), backbone()).pooled.shape[0] == 6
 
 
 def test_writing_to_features_reaches_no_file(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path)
-    store.get(key(), Pictures(), backbone()).pooled.zero_()
-    assert store.get(key(), Pictures(), backbone()).pooled.abs().sum() > 0
+    features_of(store, key(), Pictures(), backbone()).pooled.zero_()
+    assert features_of(store, key(), Pictures(), backbone()).pooled.abs().sum() > 0
 
 
 def test_nothing_is_left_where_computing_fails_and_leftovers_go(tmp_path: Path) -> None:
@@ -170,9 +189,9 @@ def test_nothing_is_left_where_computing_fails_and_leftovers_go(tmp_path: Path) 
 
     store = FeatureStore(tmp_path)
     with pytest.raises(BenchError, match=f"image {CHUNK_SIZE} of {COUNT} cannot be decoded: OSError: cannot read"):
-        store.get(key(), Broken(), backbone())
+        features_of(store, key(), Broken(), backbone())
     assert not entry(tmp_path).exists()
-    store.get(key(), Pictures(), backbone())
+    features_of(store, key(), Pictures(), backbone())
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.endswith(".tmp")) == []
     meta = json.loads((entry(tmp_path) / "meta.json").read_text())
     assert meta["key"]["dataset"] == "d"
@@ -181,7 +200,7 @@ def test_nothing_is_left_where_computing_fails_and_leftovers_go(tmp_path: Path) 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BenchError, match="cannot be written"):
-        FeatureStore(tmp_path / "file" / "cache").get(key(), Pictures(), backbone())
+        features_of(FeatureStore(tmp_path / "file" / "cache"), key(), Pictures(), backbone())
 
 
 def test_a_disk_that_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +209,7 @@ def test_a_disk_that_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(features, "write_array_header_1_0", full)
     with pytest.raises(BenchError, match=r"cannot be written to .*No space left on device\); name another folder"):
-        FeatureStore(tmp_path).get(key(), Pictures(), backbone())
+        features_of(FeatureStore(tmp_path), key(), Pictures(), backbone())
 
 
 def test_where_features_lie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,12 +237,10 @@ def obvious(pictures: Sequence[Image.Image], tokens: bool) -> Features:
 @pytest.mark.parametrize("processors", [0, 1, 2, 3])
 @pytest.mark.parametrize("count", [1, CHUNK_SIZE, COUNT, 2 * CHUNK_SIZE + 1])
 def test_the_bits_are_those_of_an_obvious_loop_with_any_number_of_processes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processors: int, count: int
+    tmp_path: Path, processors: int, count: int
 ) -> None:
-    monkeypatch.setattr(loader, "SMALL", 0)
-    monkeypatch.setattr(loader, "WORKER_BYTES", 1)
     pictures, done = Pictures(count), list[int]()
-    found = FeatureStore(tmp_path, processors).get(key(), pictures, backbone(), tokens=True, listen=done.append)
+    found = features_of(store_in(tmp_path, processors), key(), pictures, backbone(), tokens=True, listen=done.append)
     expected = obvious(Pictures(count), tokens=True)
     assert found.tokens is not None
     assert expected.tokens is not None
@@ -234,10 +251,12 @@ def test_the_bits_are_those_of_an_obvious_loop_with_any_number_of_processes(
 
 
 @pytest.mark.parametrize("processors", [0, 2])
-def test_decoded_images_are_kept_as_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processors: int) -> None:
-    monkeypatch.setattr(loader, "SMALL", 0)
-    monkeypatch.setattr(loader, "WORKER_BYTES", 1)
-    store, own, evaluation = FeatureStore(tmp_path, processors), key(pixels=True), Evaluation(backbone().preprocess)
+def test_decoded_images_are_kept_as_bytes(tmp_path: Path, processors: int) -> None:
+    store, own, evaluation = (
+        store_in(tmp_path, processors),
+        key(pixels=True),
+        Evaluation(backbone().preprocess),
+    )
     assert (own.backbone, own.device) == ("", "")
     assert store.lacks(own, "pixels", COUNT)
     found = store.parts(own, ("pixels",), Pictures(), backbone())["pixels"]
@@ -248,18 +267,14 @@ def test_decoded_images_are_kept_as_bytes(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("processors", [0, 2])
-def test_a_broken_file_names_itself_in_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processors: int
-) -> None:
-    monkeypatch.setattr(loader, "SMALL", 0)
-    monkeypatch.setattr(loader, "WORKER_BYTES", 1)
+def test_a_broken_file_names_itself_in_one_line(tmp_path: Path, processors: int) -> None:
     names = [f"{number}.jpg" for number in range(3 * CHUNK_SIZE)]
     for name, image in zip(names, Pictures(len(names)), strict=True):
         image.convert("RGB").save(tmp_path / name)
     broken = tmp_path / names[CHUNK_SIZE + 3]
     broken.write_bytes(broken.read_bytes()[:400])
     with pytest.raises(BenchError, match="cannot be decoded") as caught:
-        FeatureStore(tmp_path / "features", processors).get(key(), FileImages(tmp_path, names), backbone())
+        features_of(store_in(tmp_path / "features", processors), key(), FileImages(tmp_path, names), backbone())
     assert f'"{broken}"' in str(caught.value)
     assert "\n" not in str(caught.value)
     assert "Traceback" not in str(caught.value)
@@ -283,7 +298,7 @@ def work(root: Path, number: int, start: Any, results: Any) -> None:
     pictures = Slow()
     model = backbone()
     start.wait(timeout=60)
-    found = FeatureStore(root).get(key(), pictures, model, tokens=True)
+    found = features_of(FeatureStore(root), key(), pictures, model, tokens=True)
     assert found.tokens is not None
     results.put((number, os.getpid(), pictures.seen, found.pooled.numpy().tobytes(), found.tokens.numpy().tobytes()))
 

@@ -15,6 +15,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from bench.clip.backbone import Backbone
+from bench.clip.checkpoint import Checkpoint, infer_config
+from bench.clip.identity import weights_identity
+from bench.clip.image import image_tower
 from bench.clip.load import load_backbone
 from bench.clip.spec import Spec, parse
 from bench.errors import BenchError
@@ -317,3 +320,31 @@ def test_a_malformed_json(tmp_path: Path, text: str) -> None:
 )
 def test_names_are_taken_apart(name: str, spec: Spec) -> None:
     assert parse(name) == spec
+
+
+def test_weights_that_do_not_show_their_configuration(tmp_path: Path) -> None:
+    square = {
+        "visual.proj": torch.zeros(64, 8), "visual.conv1.weight": torch.zeros(64, 3, 2, 2),
+        "visual.positional_embedding": torch.zeros(5, 64), "positional_embedding": torch.zeros(77, 65),
+        "token_embedding.weight": torch.zeros(9, 65), "ln_final.weight": torch.zeros(65),
+    }  # fmt: skip
+    for state, expected in (
+        (
+            {"ln_final.weight": torch.zeros(64)},
+            "has OpenAI's markers but no key 'visual.attnpool",
+        ),
+        (square | {"visual.conv1.weight": torch.zeros(3)}, "has OpenAI's markers and weights of other shapes"),
+        (square, "has width 65, which is no multiple of 64"),
+    ):
+        with pytest.raises(BenchError, match=expected):
+            infer_config(Checkpoint(state, True, None), tmp_path / "w.pt")
+
+
+def test_a_tower_that_has_no_patch_tokens() -> None:
+    with pytest.raises(BenchError, match="the image tower Linear has no patch tokens"):
+        image_tower(torch.nn.Linear(1, 1))
+
+
+def test_a_checkpoint_that_cannot_be_read_has_no_identity(tmp_path: Path) -> None:
+    with pytest.raises(BenchError, match=r'checkpoint ".*none\.pt" cannot be read: No such file'):
+        weights_identity(str(tmp_path / "none.pt"))

@@ -24,13 +24,13 @@ CHANGES: tuple[dict[str, Any], ...] = ({}, {"pool_type": "avg"}, {"pool_type": "
 
 
 @lru_cache
-def small(change: int = 0) -> tuple[Any, Backbone]:
+def small(change: int = 0, dense_limit: int = attention.DENSE_LIMIT) -> tuple[Any, Backbone]:
     config = copy.deepcopy(naive.SMALL)
     config["vision_cfg"] |= {"layers": LAYERS} | CHANGES[change]
     config["text_cfg"]["layers"] = LAYERS
     built = naive.model(config)
     built.visual.class_embedding.data.mul_(10)
-    return built, Backbone(built, "small", {"size": 16})
+    return built, Backbone(built, "small", {"size": 16}, dense_limit=dense_limit)
 
 
 def vectors(seed: int, *shape: int) -> Tensor:
@@ -169,13 +169,11 @@ def naive_text(built: Any, context: Tensor, classes: ClassTokens, deep: tuple[Te
 def test_deep_text_prompts_equal_the_whole_forward(
     names: list[str], count: int, depth: int, lead: tuple[int, ...], limit: int, seed: int
 ) -> None:
-    built, backbone = small()
+    built, backbone = small(dense_limit=limit)
     classes = backbone.class_tokens(names)
     prompts = vectors(seed, depth, *lead, count, 32).requires_grad_()
     weight = vectors(seed + 1, *lead, len(names), 24)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(attention, "DENSE_LIMIT", limit)
-        found = backbone.text(prompts[0], classes, deep=prompts[1:].unbind(0))
+    found = backbone.text(prompts[0], classes, deep=prompts[1:].unbind(0))
     flat = prompts.reshape(depth, -1, count, 32).unbind(1)
     expected = torch.stack([naive_text(built, one[0], classes, one[1:].unbind(0)) for one in flat]).reshape(
         weight.shape
@@ -186,9 +184,8 @@ def test_deep_text_prompts_equal_the_whole_forward(
 
 
 @pytest.mark.parametrize("limit", [0, 10**6])
-def test_deep_text_prompts_under_vmap(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
-    monkeypatch.setattr(attention, "DENSE_LIMIT", limit)
-    _, backbone = small()
+def test_deep_text_prompts_under_vmap(limit: int) -> None:
+    _, backbone = small(dense_limit=limit)
     classes, stack = backbone.class_tokens(WORDS), vectors(6, 3, 3, 4, 32)
 
     def loss(prompts: Tensor) -> Tensor:

@@ -34,9 +34,9 @@ POSITIONS: list[Position] = ["end", "middle", "front"]
 
 
 @lru_cache
-def small() -> tuple[Any, Backbone]:
+def small(dense_limit: int = attention.DENSE_LIMIT) -> tuple[Any, Backbone]:
     built = naive.model(naive.SMALL)
-    return built, Backbone(built, "small", {"size": 16})
+    return built, Backbone(built, "small", {"size": 16}, dense_limit=dense_limit)
 
 
 def vectors(seed: int, *shape: int) -> Tensor:
@@ -75,7 +75,7 @@ def test_values_and_gradients_equal_the_whole_forward(
     limit: int,
     seed: int,
 ) -> None:
-    built, backbone = small()
+    built, backbone = small(limit)
     classes = backbone.class_tokens(names)
     inner = (len(names), length, backbone.width) if class_specific else (length, backbone.width)
     context = vectors(seed, *lead, *inner)
@@ -86,9 +86,7 @@ def test_values_and_gradients_equal_the_whole_forward(
         return torch.stack(one_by_one).reshape(weight.shape)
 
     expected = graded(whole, context, weight)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(attention, "DENSE_LIMIT", limit)
-        found = graded(lambda given: backbone.text(given, classes, position, class_specific), context, weight)
+    found = graded(lambda given: backbone.text(given, classes, position, class_specific), context, weight)
     assert deviation(found[0], expected[0]) < 1e-5
     assert deviation(found[1], expected[1]) < 1e-5
 
@@ -102,11 +100,8 @@ def test_the_cheaper_layout_is_taken() -> None:
 @pytest.mark.parametrize("limit", [0, 10**6])
 @pytest.mark.parametrize("position", POSITIONS)
 @pytest.mark.parametrize("class_specific", [False, True])
-def test_a_stack_under_vmap_equals_the_loop(
-    monkeypatch: pytest.MonkeyPatch, position: Position, class_specific: bool, limit: int
-) -> None:
-    monkeypatch.setattr(attention, "DENSE_LIMIT", limit)
-    _, backbone = small()
+def test_a_stack_under_vmap_equals_the_loop(position: Position, class_specific: bool, limit: int) -> None:
+    _, backbone = small(limit)
     classes = backbone.class_tokens(WORDS)
     shape = (len(WORDS), 4, backbone.width) if class_specific else (4, backbone.width)
     stack = vectors(3, 3, *shape)
@@ -142,20 +137,19 @@ def test_separate_text_modules(change: dict[str, Any], quick_gelu: bool) -> None
 
 
 @lru_cache
-def full_size() -> tuple[Backbone, tuple[Tensor, Tensor]]:
+def full_size(dense_limit: int) -> tuple[Backbone, tuple[Tensor, Tensor]]:
     """A facade over random weights of ViT-B/16's text tower, and what the whole forward gives."""
     config = open_clip.get_model_config("ViT-B-16")
     config["vision_cfg"]["layers"] = 1
     built = naive.model(config)
-    backbone = Backbone(built, "ViT-B-16", {"size": 224})
+    backbone = Backbone(built, "ViT-B-16", {"size": 224}, dense_limit=dense_limit)
     classes, context, weight = backbone.class_tokens(WORDS[:4]), vectors(6, 16, 512), vectors(7, 4, 512)
     return backbone, graded(lambda given: naive.encode(built, given, classes), context, weight)
 
 
 @pytest.mark.parametrize("limit", [0, 10**6])
-def test_random_text_tower_of_vit_b_16(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
-    monkeypatch.setattr(attention, "DENSE_LIMIT", limit)
-    backbone, expected = full_size()
+def test_random_text_tower_of_vit_b_16(limit: int) -> None:
+    backbone, expected = full_size(limit)
     classes, context, weight = backbone.class_tokens(WORDS[:4]), vectors(6, 16, 512), vectors(7, 4, 512)
     found = graded(lambda given: backbone.text(given, classes), context, weight)
     assert deviation(found[0], expected[0]) < 1e-5

@@ -141,3 +141,13 @@ def test_words_that_tiny_is_said_to_know() -> None:
     signs = {token for text in ('".', ")?") for token in encode(text)}
     listed = {token for word in words for token in encode(word)} | signs | {START, END}
     assert vocabulary.rows == listed | set(range(512))  # single bytes, of which letters, digits and signs are made
+
+
+def test_nothing_is_no_text() -> None:
+    backbone = load_tiny()
+    for call, expected in (
+        (lambda: backbone.phrase(" "), 'the phrase " " has no words'),
+        (lambda: backbone.class_tokens([]), "no class name was given"),
+    ):
+        with pytest.raises(BenchError, match=expected):
+            call()

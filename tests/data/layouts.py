@@ -45,7 +45,7 @@ def shown(image: Image.Image) -> tuple[int, int, int]:
     return int(pixels[0, 0]), int(pixels[0, 1]), int(pixels[0, 2])
 
 
-def change(patch: pytest.MonkeyPatch, name: str, **changes: Any) -> catalogue.Entry:
+def change(patch: pytest.MonkeyPatch, name: str, **changes: Any) -> catalogue.CatalogueEntry:
     """Give a data set another record than the catalogue's."""
     true = catalogue.entry
     made = true(name).model_copy(update=changes)

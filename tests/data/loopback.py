@@ -24,6 +24,7 @@ class Planted:
         pause: seconds between chunks of `chunk` bytes.
         stall: bytes after which nothing more is sent for `stall_seconds`.
         length: whether Content-Length is sent.
+        claims: what Content-Length says instead of the true number.
         heedless: whether If-Range is ignored, so that a changed file is continued.
         retry_after: header of `statuses`.
         leads_to: another address, where the file is.
@@ -39,6 +40,7 @@ class Planted:
     chunk: int = 1 << 16
     stall: int | None = None
     length: bool = True
+    claims: int | None = None
     heedless: bool = False
     retry_after: str = ""
     leads_to: str = ""
@@ -90,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("ETag", planted.etag)
         self.send_header("Content-Type", planted.kind)
         if planted.length:
-            self.send_header("Content-Length", str(len(content) - start))
+            self.send_header("Content-Length", str(planted.claims or len(content) - start))
         self.end_headers()
         end = start + planted.drops.pop(0) if planted.drops else len(content)
         self._body(planted, content[start:end])

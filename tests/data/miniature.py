@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from bench.data import catalogue, library
-from bench.data.catalogue import Download, Entry, Sizes, SplitFile, split_digest
+from bench.data.catalogue import CatalogueEntry, Download, Sizes, SplitFile, split_digest
 from tests.data.archives import tar_of, zip_of
 from tests.data.loopback import Loopback
 
@@ -47,7 +47,7 @@ def split_file() -> dict[str, list[list[Any]]]:
     return content
 
 
-def plant(server: Loopback, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> Entry:
+def plant(server: Loopback, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> CatalogueEntry:
     """Serve the miniature in place of the real files and make the catalogue say so; returns its entry."""
     archive = zip_of(
         {
@@ -71,7 +71,7 @@ def plant(server: Loopback, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> 
     return mini
 
 
-def serve(monkeypatch: pytest.MonkeyPatch, entry: Entry) -> None:
+def serve(monkeypatch: pytest.MonkeyPatch, entry: CatalogueEntry) -> None:
     """Make the catalogue say this of Caltech101."""
     real = catalogue.entry
     monkeypatch.setattr(catalogue, "entry", lambda name: entry if name == "caltech101" else real(name))

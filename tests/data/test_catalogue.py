@@ -94,11 +94,6 @@ def test_torchvisions_class_exists_where_a_mode_needs_it(name: str) -> None:
     assert not entry.torchvision or hasattr(datasets, entry.torchvision)
 
 
-def test_an_unknown_record_is_an_error() -> None:
-    with pytest.raises(BenchError, match="no metadata record"):
-        catalogue.entry("nothing")
-
-
 def test_the_digest_of_a_split_file_is_of_its_content() -> None:
     one = catalogue.split_digest({"train": [["a", 0, "x"]], "val": [], "test": []})
     assert one == catalogue.split_digest({"test": (), "val": [], "train": [("a", 0, "x")]})
@@ -119,13 +114,12 @@ def test_every_data_set_is_in_the_documentation_with_its_sizes(name: str) -> Non
     assert any(entry.licence in row for row in rows)
 
 
-def test_a_record_that_is_missing_or_malformed_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(catalogue, "files", lambda package: tmp_path)
+def test_a_record_that_is_missing_or_malformed_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text('title = "Mine"\nfolder = 3\n')
     for name, line in (
         ("mine", "mine.toml: folder = 3: expected a valid string."),
-        ("absent", 'there is no metadata record of data set "absent".'),
+        ("absent", 'data set "absent" has no catalogue entry.'),
     ):
         with pytest.raises(BenchError) as error:
-            catalogue.entry.__wrapped__(name)
+            catalogue.entry(name, tmp_path)
         assert str(error.value) == line

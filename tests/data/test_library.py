@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import dataset_name
 from bench.cli.main import invoke
 from bench.data.library import Library
 from bench.engine.resources import TrialSettings, opened
@@ -89,3 +90,10 @@ def test_the_keys_of_a_grid_are_those_of_its_records(config: Config) -> None:
     for planned in expand(config, "mine").cells[:3]:
         assert planned.key == planned.cell.key(resolved(planned.cell, library))
         assert planned.key != planned.cell.key(resolved(planned.cell))
+
+
+def test_names_that_are_no_data_set_are_said_to_be_missing() -> None:
+    (line,) = Library().missing("nothing")
+    assert line.startswith('unknown dataset "nothing"')
+    with pytest.raises(BenchError, match='dataset "digits" has no option "size"; the only one is mode'):
+        dataset_name.canonical("digits[size=3]")

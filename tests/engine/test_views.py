@@ -29,8 +29,8 @@ from bench.engine.resources import (
     views_of,
 )
 from bench.engine.trial import Run, run_cell
-from bench.images import loader
 from bench.images.augment import Augmented, View
+from bench.images.loader import LoaderLimits
 from bench.plugins import METHODS
 from bench.records.cell import Cell
 from tests.cells import make_cell
@@ -132,7 +132,7 @@ def test_views_change_what_is_learned_and_repeat_bit_for_bit(
 ) -> None:
     seen = text(small(method), settings)
     assert (seen == text(small(method, views=0), settings)) == (method == "upl"), "upl trains on the pool, as it is"
-    monkeypatch.setattr(loader, "SMALL", 0)
+    monkeypatch.setattr(LoaderLimits, "processes", lambda *_: 2)
     assert text(small(method), TrialSettings(cache=str(tmp_path), processors=2)) == seen
 
 

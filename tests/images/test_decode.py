@@ -12,10 +12,9 @@ import pytest
 from PIL import Image
 
 from bench.contracts.dataset import SPLITS
-from bench.data.files import digests
 from bench.data.files.digests import listing_digest, reading_notes, readings
 from bench.data.own.folder import Folder
-from bench.images.decode import FileImages, read_image, reading
+from bench.images.decode import FileImages, orientation, read_image, reading
 from tests.data.own.files import pictures
 
 CORNERS = np.array([[250, 0, 0], [0, 0, 0]], dtype=np.uint8)  # light above left
@@ -150,9 +149,17 @@ def test_data_sets_of_papers_have_the_digest_they_had_and_jpeg_is_not_opened(
     def forbidden(*_: object) -> str:
         raise AssertionError("a header is read")
 
-    monkeypatch.setattr(digests, "reading", forbidden)
+    monkeypatch.setattr(Image, "open", forbidden)
     assert listing_digest(tmp_path, {"train": (names, labels)}) == state.hexdigest()
     assert readings(tmp_path, names, upright=True), "remembered"
+
+
+def test_torn_orientation_hides_no_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    def torn(_: Image.Image) -> None:
+        raise struct.error("unpack requires a buffer of 4 bytes")
+
+    monkeypatch.setattr(Image.Image, "getexif", torn)
+    assert orientation(Image.new("L", (1, 1))) == 1
 
 
 def test_what_is_said_counts_every_kind() -> None:

@@ -14,8 +14,7 @@ import torch
 
 from bench import machine
 from bench.errors import BenchError
-from bench.images import loader
-from bench.images.loader import CHUNK_SIZE, ENVIRONMENT, allowed, in_order, processes
+from bench.images.loader import CHUNK_SIZE, ENVIRONMENT, LoaderLimits, allowed, in_order
 
 
 def squares(positions: range) -> dict[str, Any]:
@@ -92,25 +91,22 @@ def test_a_process_that_is_killed_is_one_line() -> None:
 
 
 def daemonic(results: Any) -> None:
-    results.put(processes(10**6, 224, most=4))
+    results.put(LoaderLimits(4).processes(10**6, 224))
 
 
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_how_many_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(ENVIRONMENT, raising=False)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(loader, "cpus", lambda: 6)
-    assert allowed() == 6
-    monkeypatch.setattr(loader, "WORKER_BYTES", 1)
-    assert processes(10**4, 224) == 6
-    assert processes(3 * CHUNK_SIZE, 224) == 3, "no more than there are chunks"
-    assert processes(900, 32) == 0, "what fits in memory and is small is done here"
-    assert processes(10**4, 224, most=1) == 0, "on one processor nothing is gained"
-    assert processes(10**4, 224, "cuda", most=1) == 1, "where this process waits for the device something is"
-    monkeypatch.setattr(loader, "WORKER_BYTES", 2**60)
-    assert processes(10**4, 224) == 1
+    six, one = LoaderLimits(6, memory=1), LoaderLimits(1, memory=1)
+    assert six.processes(10**4, 224) == 6
+    assert six.processes(3 * CHUNK_SIZE, 224) == 3, "no more than there are chunks"
+    assert six.processes(900, 32) == 0, "what fits in memory and is small is done here"
+    assert one.processes(10**4, 224) == 0, "on one processor nothing is gained"
+    assert one.processes(10**4, 224, "cuda") == 1, "where this process waits for the device something is"
+    assert LoaderLimits(6, memory=2**60).processes(10**4, 224) == 1
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert (allowed(), processes(10**4, 224)) == (1, 0)
+    assert (allowed(), LoaderLimits().processes(10**4, 224), LoaderLimits().threads()) == (1, 0, 1)
     monkeypatch.setenv(ENVIRONMENT, "3")
     assert (allowed(), allowed(5)) == (3, 3)
     monkeypatch.setenv(ENVIRONMENT, "many")

@@ -12,7 +12,7 @@ from bench.errors import BenchError
 from bench.grid.expand import expand
 from bench.grid.overrides import assigned, override
 from bench.records.cell import Cell, Role
-from bench.settings.layers import PACKAGED, Layers, packaged_file, read_layers
+from bench.settings.layers import PACKAGED, Layers, packaged_file, read_layers, read_toml
 from bench.settings.schema import Config, Protocol, load_config, validated
 
 
@@ -173,6 +173,8 @@ def test_malformed_files_name_their_line(tmp_path: Path) -> None:
         load_config()
     with pytest.raises(BenchError, match=r'"none\.toml" does not exist'):
         load_config("none.toml")
+    with pytest.raises(BenchError, match=r"^here cannot be read: Is a directory\.$"):
+        read_toml(tmp_path, "here")
 
 
 def test_a_byte_order_mark_is_no_part_of_a_user_s_file(tmp_path: Path) -> None:
@@ -224,3 +226,4 @@ def test_layers_tell_the_origin_of_the_nearest_value() -> None:
     layers.lay({"a": {"c": {"e": 4}}}, "third")
     assert layers.values == {"a": {"b": 1, "c": {"e": 4}}}
     assert layers.origin(("a", "c", "e")) == "third"
+    assert layers.origin(("z",)) == PACKAGED

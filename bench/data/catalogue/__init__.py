@@ -1,4 +1,4 @@
-"""What is known of each data set in files: one TOML file per data set, read without opening the data."""
+"""Metadata of each data set in files, one TOML file per data set, read without opening the data."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import tomllib
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from bench.errors import BenchError
 from bench.validation import complaint, first_problem
 
+FOLDER: Final = files("bench.data.catalogue")
 ENVIRONMENT: Final = "NOISY_PROMPT_BENCH_DATA"
 
 
@@ -24,7 +26,7 @@ class _Table(BaseModel):
 
 
 class Sizes(_Table):
-    """Classes and images of one mode; 0 where a split does not exist.
+    """Numbers of classes and images of one mode; 0 where a split does not exist.
 
     Attributes:
         total: images of all splits together, where only their sum is known before they are split; else 0.
@@ -38,7 +40,7 @@ class Sizes(_Table):
 
 
 class Download(_Table):
-    """A file to fetch.
+    """File to fetch.
 
     Attributes:
         name: under the data set's folder.
@@ -47,8 +49,8 @@ class Download(_Table):
         md5: of the file as torchvision publishes it, or empty.
         bytes: size, 0 where unknown.
         unpack: folder under the data set's folder into which an archive is unpacked, or None for a plain file.
-        gives: paths under the data set's folder that are there once the file is in place; of every one of them the
-            data set says when it is missing.
+        gives: paths under the data set's folder that exist once the file is in place; empty for the file itself. The
+            data set reports those that are missing.
         optional: whether the data set can be opened without it.
         modes: the modes that need it; empty for all.
         manual: what to do by hand where no mirror can serve it.
@@ -67,11 +69,11 @@ class Download(_Table):
 
 
 class SplitFile(_Table):
-    """CoOp's split file: where it lies under the data set's folder, also with .gz, and what `split_digest` gives of it.
+    """Location and digest of CoOp's split file.
 
     Attributes:
-        name: under the data set's folder.
-        sha256: of the content, or empty where it is not known.
+        name: under the data set's folder, also with .gz.
+        sha256: as `split_digest` gives it, or empty where it is not known.
         images: folder under the data set's folder that the paths in the file are relative to.
     """
 
@@ -80,8 +82,8 @@ class SplitFile(_Table):
     images: str = ""
 
 
-class Entry(_Table):
-    """The metadata record of a data set.
+class CatalogueEntry(_Table):
+    """Metadata of a data set.
 
     Attributes:
         title: its name in papers.
@@ -113,29 +115,33 @@ class Entry(_Table):
 
 
 @cache
-def entry(name: str) -> Entry:
-    """The record of a data set by its registered name.
+def entry(name: str, folder: Traversable = FOLDER) -> CatalogueEntry:
+    """Read the entry of a data set by its registered name.
 
     Raises:
         BenchError: there is none, or it is malformed.
     """
-    file = files("bench.data.catalogue") / f"{name}.toml"
     try:
-        return Entry.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
+        text = (folder / f"{name}.toml").read_text(encoding="utf-8")
+        return CatalogueEntry.model_validate(tomllib.loads(text))
     except FileNotFoundError as error:
-        raise BenchError(f'there is no metadata record of data set "{name}".') from error
+        raise BenchError(f'data set "{name}" has no catalogue entry.') from error
     except ValidationError as error:
         problem, steps = first_problem(error)
-        raise BenchError(f"{name}.toml: {complaint(problem, '.'.join(steps), Entry.model_fields)}") from error
+        raise BenchError(f"{name}.toml: {complaint(problem, '.'.join(steps), CatalogueEntry.model_fields)}") from error
 
 
 def split_digest(content: object) -> str:
-    """sha256 of what a split file holds: white space, the order of its parts and compression make no difference."""
+    """Digest the content of a split file, whatever its white space, compression and order of parts.
+
+    Returns:
+        SHA-256 in 64 hexadecimal digits.
+    """
     return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def default_root() -> Path:
-    """The folder below which data sets lie: named by NOISY_PROMPT_BENCH_DATA, or in the user's data folder."""
+    """Return the folder of all data sets: NOISY_PROMPT_BENCH_DATA, else one in the user's data folder."""
     import platformdirs
 
     named = os.environ.get(ENVIRONMENT)

@@ -1,4 +1,4 @@
-"""One file from several mirrors: resumed where it broke off, checked, and only then given its name."""
+"""Fetch a file from one of several mirrors: resumed after a break, checked, and only then given its name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
 from bench.data.catalogue import Download
-from bench.data.download.transfer import PARTIAL, Interrupted, Part, Refused, Report, transfer
+from bench.data.download.transfer import PARTIAL, Interrupted, PartialFile, Refused, Report, transfer_file
 from bench.errors import BenchError
 
 LOCK: Final = ".lock.tmp"
@@ -22,12 +22,12 @@ Note: TypeAlias = Callable[[str], None]
 
 
 class FetchFailed(BenchError):
-    """No mirror gave the file; the text says what each did, and what to do by hand."""
+    """Failure of all mirrors of a file, with what each did and what to do by hand."""
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How long to try.
+    """Limits on tries and waits.
 
     Attributes:
         tries: of one mirror in a row that bring it no further.
@@ -46,7 +46,7 @@ class Patience:
 
 @dataclass(frozen=True)
 class Fetched:
-    """A file that is there.
+    """File in its place.
 
     Attributes:
         file: its path.
@@ -63,17 +63,17 @@ def quiet(*_: object) -> None:
     """Report nothing."""
 
 
-def fetch(
+def fetch_file(
     download: Download, folder: Path, patience: Patience | None = None, report: Report = quiet, note: Note = quiet
 ) -> Fetched:
-    """Get a file, unless it is there.
+    """Fetch a file, unless it is there.
 
-    It arrives as NAME.part, which a later call goes on with, and gets its name once it is whole and checked: by
-    sha256, else md5, else size; where none of these is known, a note says so.
+    It arrives as NAME.part, which a later call resumes, and gets its name once it is whole and checked: by sha256, else
+    md5, else size; where none of these is known, a note says so.
 
     Args:
         download: name, mirrors and what is known of the content.
-        folder: where the file goes; made if need be.
+        folder: where the file goes; created if missing.
         patience: how long to try.
         report: called with the bytes so far and the whole number, None where unknown.
         note: called with what a user should know of it, in a sentence.
@@ -83,26 +83,29 @@ def fetch(
         BenchError: what is there is another file, or the disk is full or cannot be written.
     """
     final = folder / download.name
-    with held(final.parent, note):
+    with locked(final.parent, note):
         if final.exists():
-            return _present(download, final)
-        tried = []
+            if problem := mismatch(download, final):
+                raise BenchError(f'"{final}" is not the expected file ({problem}); remove it and fetch it again.')
+            return Fetched(final, _sha256(download, final))
+        part, tried = PartialFile(final), []
         for url in download.urls:
             try:
-                sha256 = _from_mirror(url, download, Part(final), patience or Patience(), report)
+                _from_mirror(url, download, part, patience or Patience(), report)
             except Refused as reason:
                 tried.append(f"{url}: {reason}{_drive(url, str(reason))}")
                 continue
+            sha256 = _sha256(download, part.file)
             if not (download.sha256 or download.md5 or download.bytes):
-                note(f"nothing is known to check {download.name} by; its sha256 is {sha256}.")
-            Part(final).publish(final)
+                note(f"{download.name} cannot be checked, as no digest or size is known; its sha256 is {sha256}.")
+            part.publish(final)
             return Fetched(final, sha256, url)
     raise FetchFailed(by_hand(download, folder, tried))
 
 
 @contextmanager
-def held(folder: Path, note: Note = quiet) -> Iterator[None]:
-    """The lock of a data set's folder, freed by the system when its holder dies; waits for another process.
+def locked(folder: Path, note: Note = quiet) -> Iterator[None]:
+    """Hold the lock of a data set's folder, waiting for other processes. The system frees it when its holder dies.
 
     Raises:
         BenchError: the folder cannot be written.
@@ -115,7 +118,7 @@ def held(folder: Path, note: Note = quiet) -> Iterator[None]:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            note(f'another process is at work in "{folder}"; waiting for it.')
+            note(f'another process is working in "{folder}"; waiting for it.')
             lock.acquire()
     except OSError as error:
         raise BenchError(f'the folder "{folder}" cannot be written: {error.strerror}; name another.') from error
@@ -126,7 +129,7 @@ def held(folder: Path, note: Note = quiet) -> Iterator[None]:
 
 
 def mismatch(download: Download, file: Path) -> str:
-    """In which way a file is not the one expected, by the strongest check that is known; empty where it is."""
+    """Compare a file with the strongest check that is known. Returns how it differs, or an empty text."""
     import pooch
 
     for name in ("sha256", "md5"):
@@ -138,22 +141,15 @@ def mismatch(download: Download, file: Path) -> str:
     return f"{size:,} bytes, expected {download.bytes:,}" if download.bytes not in (0, size) else ""
 
 
-def _present(download: Download, final: Path) -> Fetched:
-    problem = mismatch(download, final)
-    if problem:
-        raise BenchError(f'"{final}" is not the file expected ({problem}); remove it, and it is fetched again.')
-    return Fetched(final, _sha256(download, final))
-
-
 def _sha256(download: Download, file: Path) -> str:
-    """Of a file that is the one expected: hashed again only where another check has shown it."""
+    """Return the digest of a file that `mismatch` has passed. It is hashed again only after another check."""
     import pooch
 
     return download.sha256.lower() or str(pooch.file_hash(file))
 
 
-def _from_mirror(url: str, download: Download, part: Part, patience: Patience, report: Report) -> str:
-    """Bring the part to its end and check it; returns its sha256.
+def _from_mirror(url: str, download: Download, part: PartialFile, patience: Patience, report: Report) -> None:
+    """Complete a partial file from one mirror and check it.
 
     A wrong part may be a mixture of two versions where it was put together from several transfers, or cut short where
     the server did not say how long it is, so the same mirror is then asked once more for the whole.
@@ -163,7 +159,7 @@ def _from_mirror(url: str, download: Download, part: Part, patience: Patience, r
         resumed = _persistent(url, part, hashed, patience, report)
         problem = _page(part.file) or mismatch(download, part.file)
         if not problem:
-            return _sha256(download, part.file)
+            return
         doubtful = resumed or part.origin is None or part.origin.total is None
         part.drop()
         if not (doubtful and again):
@@ -171,12 +167,12 @@ def _from_mirror(url: str, download: Download, part: Part, patience: Patience, r
     raise Refused(f"sent another content ({problem})")
 
 
-def _persistent(url: str, part: Part, hashed: bool, patience: Patience, report: Report) -> bool:
-    """Try until the part is whole, or until several tries in a row brought it no further; whether it was resumed."""
+def _persistent(url: str, part: PartialFile, hashed: bool, patience: Patience, report: Report) -> bool:
+    """Repeat transfers until the part is whole or several in a row gained nothing. Returns whether it was resumed."""
     left, wait, furthest = patience.tries, patience.first_wait, 0
     while True:
         try:
-            return transfer(url, part, hashed, patience.stalled, report)
+            return transfer_file(url, part, hashed, patience.stalled, report)
         except Interrupted as reason:
             origin = part.origin
             gain = 0 if origin is None or origin.total is None else origin.total // 100  # a step worth waiting for
@@ -200,11 +196,11 @@ def _page(file: Path) -> str:
 
 def _drive(url: str, reason: str) -> str:
     page = "web page" in reason and urlsplit(url).hostname in DRIVE
-    return "; Google Drive hands this file to a browser only" if page else ""
+    return "; Google Drive gives this file to browsers only" if page else ""
 
 
 def by_hand(download: Download, folder: Path, tried: Sequence[str] = ()) -> str:
-    """What to do where no mirror gave the file; `tried` is what each of them did."""
+    """Explain what to do where no mirror gave the file; `tried` is what each of them did."""
     final = folder / download.name
     manual = download.manual.rstrip(".") or "fetch it by hand" + (f" from {download.urls[0]}" if download.urls else "")
     if not tried:

@@ -1,4 +1,4 @@
-"""One transfer over HTTP into a partial file, which a later one may go on with.
+"""Transfer a file over HTTP into a partial file that a later transfer can resume.
 
 pooch asks, follows and copies (`pooch.HTTPDownloader`). It neither resumes nor looks at headers, and `pooch.retrieve`
 drops what has come when a connection breaks, leaves a nameless file when it is killed, and replaces a user's own file.
@@ -32,11 +32,11 @@ Report: TypeAlias = Callable[[int, int | None], None]
 
 
 class Refused(Exception):
-    """This mirror does not have the file; another may."""
+    """Mirror without the file; another may have it."""
 
 
 class Interrupted(Exception):
-    """A transfer that did not reach its end; another try may.
+    """Transfer that did not reach its end; another try may.
 
     Attributes:
         wait: seconds that the server asks for, or None.
@@ -47,8 +47,8 @@ class Interrupted(Exception):
         self.wait = wait
 
 
-class Origin(BaseModel, frozen=True):
-    """Where the bytes of a partial file came from.
+class RemoteFile(BaseModel, frozen=True):
+    """Headers that identify the version of a file on a server.
 
     Attributes:
         url: as it was asked for.
@@ -63,15 +63,15 @@ class Origin(BaseModel, frozen=True):
     total: int | None
 
     @classmethod
-    def of(cls, url: str, headers: Mapping[str, str], total: int | None) -> Origin:
-        """What the headers of an answer say."""
+    def of(cls, url: str, headers: Mapping[str, str], total: int | None) -> RemoteFile:
+        """Read the headers of an answer."""
         etag = headers.get("ETag", "")
-        strong = etag if etag and not etag.startswith("W/") else ""
+        strong = "" if etag.startswith("W/") else etag
         return cls(url=url, validator=strong or headers.get("Last-Modified", ""), etag=etag, total=total)
 
 
-class Part:
-    """The partial file NAME.part of a download, and beside it what is known of its origin."""
+class PartialFile:
+    """Partial file NAME.part of a download, with a note beside it of the remote file that its bytes are of."""
 
     def __init__(self, final: Path) -> None:
         self.file = final.with_name(final.name + PARTIAL)
@@ -83,17 +83,21 @@ class Part:
         return self.file.stat().st_size if self.file.exists() else 0
 
     @property
-    def origin(self) -> Origin | None:
-        """Of the bytes so far; None where nothing is known."""
+    def origin(self) -> RemoteFile | None:
+        """Remote file of the bytes so far; None where nothing is known."""
         try:
-            return Origin.model_validate_json(self._note.read_bytes())
+            return RemoteFile.model_validate_json(self._note.read_bytes())
         except (OSError, ValueError):
             return None
 
-    def begin(self, origin: Origin) -> None:
-        """Empty the file and note the origin of what will be in it."""
+    def begin(self, origin: RemoteFile) -> None:
+        """Drop the bytes so far, and note the origin of those to come."""
         self.drop()
         write_whole(self._note, origin.model_dump_json())
+
+    def open(self) -> IO[bytes]:
+        """Open the file for appending."""
+        return self.file.open("ab", buffering=0)
 
     def drop(self) -> None:
         """Remove the file and its note."""
@@ -101,20 +105,20 @@ class Part:
         self._note.unlink(missing_ok=True)
 
     def publish(self, final: Path) -> None:
-        """Give the whole file its name."""
+        """Move the whole file to its name."""
         self.file.replace(final)
         self._note.unlink(missing_ok=True)
 
     def offset(self, url: str, hashed: bool) -> int:
-        """From which byte to go on at `url`: without a hash only where the server can say that it is the same file."""
+        """Return the byte to resume from. Without a hash the server itself must vouch that the file is the same."""
         origin = self.origin
         if origin is None or not (hashed or (origin.url == url and origin.validator)):
             return 0
         return self.size
 
 
-def transfer(url: str, part: Part, hashed: bool, timeout: float, report: Report) -> bool:
-    """Bring the part to its end from one URL, going on where it stands if it may.
+def transfer_file(url: str, part: PartialFile, hashed: bool, timeout: float, report: Report) -> bool:
+    """Complete a partial file from one URL, resuming where possible.
 
     Args:
         url: http, https or file.
@@ -136,7 +140,10 @@ def transfer(url: str, part: Part, hashed: bool, timeout: float, report: Report)
     body = _Body(url, part, part.offset(url, hashed), report)
     try:
         with body.opened:
-            (_mirrored if url.startswith("file://") else _downloaded)(body, timeout)
+            if url.startswith("file://"):
+                _copy(body)
+            else:
+                _download(body, timeout)
     except requests.HTTPError as error:
         return _refused(error.response, part, body.offset)
     except (requests.RequestException, ValueError) as error:
@@ -151,16 +158,16 @@ def transfer(url: str, part: Part, hashed: bool, timeout: float, report: Report)
 
 
 class _Body:
-    """The part as pooch writes to it: opened at its end once the headers of the answer have been looked at."""
+    """Partial file as pooch writes to it, opened once the headers of the answer have been checked."""
 
-    def __init__(self, url: str, part: Part, offset: int, report: Report) -> None:
+    def __init__(self, url: str, part: PartialFile, offset: int, report: Report) -> None:
         self.url, self.part, self.offset, self.report = url, part, offset, report
         self.resumed = False
         self.total: int | None = None
         self.opened = ExitStack()
 
     def answered(self, answer: Any, **_: object) -> None:
-        """Look at an answer before its body is read, as a hook of requests."""
+        """Check an answer before its body is read, as a hook of requests."""
         self.opened.callback(answer.close)
         if answer.is_redirect or not answer.ok:
             return
@@ -169,14 +176,14 @@ class _Body:
         if kind == "text/html" and not self.url.endswith((".html", ".htm")):
             raise Refused("answered with a web page instead of the file")
         if answer.status_code == PARTIAL_RESPONSE and self.offset:
-            self.go_on(answer.headers)
+            self.resume(answer.headers)
         else:
             self.begin(answer.headers, _number(answer.headers.get("Content-Length", "")))
 
-    def go_on(self, headers: Mapping[str, str]) -> None:
-        """Write behind what is there, if it is of the same file."""
+    def resume(self, headers: Mapping[str, str]) -> None:
+        """Open the file at its end, if the headers are of the same remote file."""
         start, total = _range(headers)
-        origin, now = self.part.origin, Origin.of(self.url, headers, total)
+        origin, now = self.part.origin, RemoteFile.of(self.url, headers, total)
         assert origin is not None  # noqa: S101 - there is no offset without one
         same = origin.url != self.url or not origin.etag or not now.etag or origin.etag == now.etag
         if start != self.offset or not same or (origin.total is not None and total not in (None, origin.total)):
@@ -185,8 +192,8 @@ class _Body:
         self._open(total or origin.total)
 
     def begin(self, headers: Mapping[str, str], total: int | None) -> None:
-        """Write from the start."""
-        self.part.begin(Origin.of(self.url, headers, total))
+        """Start from the first byte."""
+        self.part.begin(RemoteFile.of(self.url, headers, total))
         self._open(total)
 
     def _open(self, total: int | None) -> None:
@@ -194,10 +201,10 @@ class _Body:
         free = shutil.disk_usage(file.parent).free
         if left > free:
             raise BenchError(
-                f'"{file.parent}" has {free:,} bytes of room, and {left:,} of {file.stem} are to come; '
+                f'"{file.parent}" has {free:,} bytes free, and {file.stem} needs {left:,} more; '
                 "make room or name another folder."
             )
-        self.out = self.opened.enter_context(_opened(self.part))
+        self.out = self.opened.enter_context(self.part.open())
         self.report(self.part.size, total)
 
     def write(self, chunk: bytes) -> None:
@@ -208,10 +215,10 @@ class _Body:
         self.report(self.part.size, self.total)
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Pass, since nothing is buffered."""
 
 
-def _downloaded(body: _Body, timeout: float) -> None:
+def _download(body: _Body, timeout: float) -> None:
     import pooch
 
     if not body.url.startswith(("http://", "https://")):
@@ -225,8 +232,8 @@ def _downloaded(body: _Body, timeout: float) -> None:
     pooch.HTTPDownloader(chunk_size=CHUNK, timeout=timeout, headers=headers, hooks=hooks)(body.url, body, None)
 
 
-def _mirrored(body: _Body, _: float) -> None:
-    """Copy a file, which pooch does not."""
+def _copy(body: _Body) -> None:
+    """Read a file on this machine, which pooch does not."""
     try:
         source = Path(unquote(urlsplit(body.url).path)).open("rb")  # noqa: SIM115 - closed with the body
     except OSError as error:
@@ -236,8 +243,8 @@ def _mirrored(body: _Body, _: float) -> None:
     shutil.copyfileobj(source, body, CHUNK)
 
 
-def _refused(answer: Any, part: Part, offset: int) -> bool:
-    """What to make of an answer without a file: that nothing lies behind the part's last byte, or an error."""
+def _refused(answer: Any, part: PartialFile, offset: int) -> bool:
+    """Handle an answer without a file. True where the part is whole already; else an error is raised."""
     if answer.status_code == UNSATISFIABLE and offset:
         if _range(answer.headers)[1] == offset:
             return True
@@ -248,20 +255,16 @@ def _refused(answer: Any, part: Part, offset: int) -> bool:
     raise Refused(reason)
 
 
-def _opened(part: Part) -> IO[bytes]:
-    return part.file.open("ab", buffering=0)
-
-
-def _changed(part: Part) -> Interrupted:
+def _changed(part: PartialFile) -> Interrupted:
     part.drop()
     return Interrupted("the file has changed since the last try")
 
 
-def _unwritable(part: Part, error: OSError) -> BenchError:
+def _unwritable(part: PartialFile, error: OSError) -> BenchError:
     if error.errno in FULL:
         return BenchError(
-            f'the disk is full: "{part.file}" has {part.size:,} bytes so far; make room, and the same command goes on '
-            "from there."
+            f'the disk is full: "{part.file}" has {part.size:,} bytes so far; make room, and run the same command to '
+            "resume."
         )
     return BenchError(f'"{part.file}" cannot be written: {error.strerror}.')
 
@@ -271,13 +274,13 @@ def _number(text: str) -> int | None:
 
 
 def _range(headers: Mapping[str, str]) -> tuple[int | None, int | None]:
-    """First byte and size of the whole by Content-Range, each None where it is not told."""
+    """Parse Content-Range: first byte and size of the whole, each None where it is not given."""
     span, _, total = headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
     return _number(span.partition("-")[0]), _number(total)
 
 
 def _below(error: BaseException) -> BaseException:
-    """The error of the system or of the protocol below those of requests and urllib3; without one, the error itself."""
+    """Find the system's or the protocol's error below those of requests and urllib3; without one, the error itself."""
     below: BaseException | None = error
     while below is not None:
         system = isinstance(below, OSError) and (below.strerror or type(below) is TimeoutError)

@@ -1,4 +1,4 @@
-"""Archives unpacked beside their place and then moved there, so that nothing half unpacked is ever seen.
+"""Unpack archives beside their place and move them there, so that nothing half unpacked is ever seen.
 
 An archive is refused whole if a member could leave the folder: by an absolute path, by `..` in its name or in the
 target of a link, or as a device. A tar or zip inside an archive is unpacked too: where it lies if its members are in a
@@ -26,11 +26,11 @@ DAMAGED: Final = (
 
 
 def is_archive(name: str) -> bool:
-    """Whether a name is one of a tar or zip file."""
+    """Return whether a name is that of a tar or zip file."""
     return name.lower().endswith(SUFFIXES)
 
 
-def unpack(archive: Path, target: Path, inner: str = "") -> list[str]:
+def unpack_archive(archive: Path, target: Path, inner: str = "") -> None:
     """Unpack a tar or zip file into a folder.
 
     A new folder appears whole; in a folder that is there, every top-level entry of the archive appears whole and
@@ -38,11 +38,8 @@ def unpack(archive: Path, target: Path, inner: str = "") -> list[str]:
 
     Args:
         archive: tar (plain, gzip, bzip2, xz) or zip.
-        target: made if need be.
-        inner: a folder that is left out where the whole archive is in it.
-
-    Returns:
-        The top-level entries, sorted.
+        target: created if missing.
+        inner: a folder to strip where the whole archive is in it.
 
     Raises:
         BenchError: the archive is damaged or refused, or the disk is full or cannot be written; the target is then as
@@ -56,7 +53,7 @@ def unpack(archive: Path, target: Path, inner: str = "") -> list[str]:
         try:
             _extract(archive, staging)
             _nested(staging)
-            return _installed(_inner(staging, inner), target)
+            _install(_inner(staging, inner), target)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     except OSError as error:
@@ -71,23 +68,20 @@ def _extract(archive: Path, staging: Path) -> None:
                 tar.extractall(staging, members=map(_safe_member, tar), filter="data")
         elif zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as packed:
-                members = packed.infolist()
-                for member in members:
+                for member in packed.infolist():
                     _check_zipped(member)
-                packed.extractall(staging, members)  # noqa: S202 - checked above
+                packed.extractall(staging)  # noqa: S202 - checked above
         else:
-            raise BenchError(f'"{archive}" is neither a tar nor a zip file; remove it, and it is fetched again.')
-    except tarfile.FilterError as error:
-        raise BenchError(f'"{archive}" is refused: {error}; get it from another source.') from error
-    except _Unsafe as error:
+            raise BenchError(f'"{archive}" is neither a tar nor a zip file; remove it and fetch it again.')
+    except (tarfile.FilterError, _Unsafe) as error:
         raise BenchError(f'"{archive}" is refused: {error}; get it from another source.') from error
     except DAMAGED as error:
         text = " ".join(str(error).split()) or type(error).__name__
-        raise BenchError(f'"{archive}" is damaged ({text}); remove it, and it is fetched again.') from error
+        raise BenchError(f'"{archive}" is damaged ({text}); remove it and fetch it again.') from error
 
 
 class _Unsafe(Exception):
-    """A member that could be written outside the folder."""
+    """Member that could be written outside the folder."""
 
 
 def _check_path(name: str, what: str) -> None:
@@ -97,7 +91,7 @@ def _check_path(name: str, what: str) -> None:
 
 
 def _safe_member(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    """The member, checked; `..` in a link is refused even where it stays inside, because links can be chained."""
+    """Return the member if safe. `..` in a link is refused even where it stays inside, as links can be chained."""
     _check_path(member.name, "its member")
     if member.issym() or member.islnk():
         _check_path(member.linkname, f'the link of its member "{member.name}" to')
@@ -123,12 +117,12 @@ def _nested(folder: Path) -> None:
         content.mkdir()
         _extract(archive, content)
         archive.unlink()
-        _installed(_inner(content, own.name), own)
+        _install(_inner(content, own.name), own)
         shutil.rmtree(content, ignore_errors=True)
 
 
 def _inner(folder: Path, name: str) -> Path:
-    """The folder of this name in which all of `folder` is, or `folder` itself; without what a Mac adds to archives."""
+    """Return the folder of this name that holds all of `folder`, else `folder`. Files that a Mac adds are removed."""
     for entry in folder.iterdir():
         if entry.name == "__MACOSX":
             shutil.rmtree(entry)
@@ -139,14 +133,14 @@ def _inner(folder: Path, name: str) -> Path:
     return entries[0] if alone and entries[0].is_dir() and not entries[0].is_symlink() else folder
 
 
-def _installed(content: Path, target: Path) -> list[str]:
-    """Move what is in `content` to `target`; returns the names of the entries."""
+def _install(content: Path, target: Path) -> None:
+    """Move the entries of `content` to `target`."""
     names = sorted(entry.name for entry in content.iterdir())
     if not names:
-        raise BenchError(f'the archive for "{target}" is empty; remove it, and it is fetched again.')
+        raise BenchError(f'the archive for "{target}" is empty; remove it and fetch it again.')
     if not target.exists():
         content.rename(target)
-        return names
+        return
     for name in names:
         new, old, aside = content / name, target / name, target / f".{name}.tmp"
         if not old.is_dir() or old.is_symlink():
@@ -156,4 +150,3 @@ def _installed(content: Path, target: Path) -> list[str]:
         old.rename(aside)
         new.rename(old)
         shutil.rmtree(aside)
-    return names

@@ -1,4 +1,4 @@
-"""Holding a data set against what is known of it: files, lists, sizes, and whether every image can be decoded."""
+"""Compare a data set with its catalogue entry, and decode every image."""
 
 from __future__ import annotations
 
@@ -8,28 +8,29 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from bench.clip.tokens import indistinct
 from bench.contracts.dataset import SPLITS, Split
 from bench.data.download.fetch import mismatch
 from bench.data.download.prepare import Place
 from bench.data.download.transfer import Report
 from bench.errors import BenchError
-from bench.images.loader import CHUNK_SIZE, in_order, processes
+from bench.images.loader import CHUNK_SIZE, DEFAULT_LIMITS, LoaderLimits, in_order
 
 SIDE = 224  # pixels, to which an image counts when it is decided on worker processes
 
 
 @dataclass
 class Verified:
-    """What was found.
+    """Findings of a verification.
 
     Attributes:
         classes: how many there are.
         images: in training, validation and test split.
         seconds: that decoding them took, with the start of the worker processes.
-        problems: what is not as it should be, one line each; without broken images.
+        problems: differences from the catalogue entry, one line each; without broken images.
         broken: one line for each image that cannot be decoded.
-        notes: how the splits came about and how images are read.
-        left_out: what lies among the images and is none of the data set, one line for each reason.
+        notes: how the splits were made and how images are read.
+        left_out: files among the images that are not of the data set, one line for each reason.
     """
 
     classes: int = 0
@@ -46,12 +47,13 @@ class Verified:
         return sum(self.images) / self.seconds if self.seconds else 0.0
 
 
-def verify(at: Place, report: Report) -> Verified:
-    """Open a data set, compare it with its record, and decode every image in worker processes.
+def verify_dataset(at: Place, report: Report, limits: LoaderLimits = DEFAULT_LIMITS) -> Verified:
+    """Compare a data set with its catalogue entry, and decode every image.
 
     Args:
         at: the data set.
         report: called with the images decoded so far and their number.
+        limits: of the processes that decode.
     """
     found = Verified(problems=[*at.missing, *_altered(at)])
     if at.missing:
@@ -63,12 +65,13 @@ def verify(at: Place, report: Report) -> Verified:
     except BenchError as error:
         found.problems += error.lines
         return found
-    found.problems += _alike(at)
+    found.problems += [f"dataset {at.name}: {one}" for one in indistinct(at.dataset.class_names, at.dataset.homonyms)]
     found.images = tuple(len(split) for split in splits)
-    found.problems += _unlike(at, found)
+    if at.catalogued:
+        found.problems += at.catalogued.size_problems(found.classes, dict(zip(SPLITS, found.images, strict=True)))
     began = time.monotonic()
     work, total = partial(broken, splits), sum(found.images)
-    for number, chunk in enumerate(in_order(work, total, processes(total, SIDE)), start=1):
+    for number, chunk in enumerate(in_order(work, total, limits.processes(total, SIDE)), start=1):
         found.broken += chunk
         report(min(number * CHUNK_SIZE, total), total)
     found.seconds = time.monotonic() - began
@@ -76,11 +79,11 @@ def verify(at: Place, report: Report) -> Verified:
 
 
 def broken(splits: Sequence[Split], positions: Sequence[int]) -> list[str]:
-    """One line for each image that cannot be decoded.
+    """Describe the images that cannot be decoded, one line each.
 
     Args:
-        splits: whose images are counted on from split to split.
-        positions: which of them.
+        splits: the splits of a data set.
+        positions: of images to decode, in the sequence of all splits.
     """
     lines, first = [], 0
     for name, split in zip(SPLITS, splits, strict=True):
@@ -96,35 +99,16 @@ def broken(splits: Sequence[Split], positions: Sequence[int]) -> list[str]:
     return lines
 
 
-def _unlike(at: Place, found: Verified) -> list[str]:
-    """Where classes and sizes differ from the catalogue."""
-    sizes = at.catalogued.sizes if at.catalogued else None
-    if sizes is None:
-        return []
-    counts: dict[str, int] = {"classes": found.classes, "total": sum(found.images)}
-    counts.update(zip(SPLITS, found.images, strict=True))
-    return [
-        f"dataset {at.name}: {what}: found {counts[what]:,}, expected {expected:,}."
-        for what, expected in sizes.model_dump().items()
-        if expected and counts[what] != expected
-    ]
-
-
-def _alike(at: Place) -> list[str]:
-    """Class names that no prompt can tell apart."""
-    from bench.clip.tokens import indistinct
-
-    return [f"dataset {at.name}: {one}" for one in indistinct(at.dataset.class_names, at.dataset.homonyms)]
-
-
 def _altered(at: Place) -> list[str]:
-    """Plain files whose hash is known and another; of a split file the data set itself checks the content."""
-    lines = []
+    """Compare plain files with their digests. The data set itself checks the content of a split file."""
+    if at.catalogued is None:
+        return []
+    lines, split = [], at.catalogued.entry.split
     for download in at.downloads:
-        known = at.catalogued and download.unpack is None and (download.sha256 or download.md5)
-        file: Path | None = at.catalogued.place(download.name) if known and at.catalogued else None
-        split = at.catalogued.entry.split if at.catalogued else None
-        if file is not None and file.name == Path(download.name).name and not (split and split.name == download.name):
+        if download.unpack is not None or (split and split.name == download.name):
+            continue
+        file, known = at.catalogued.place(download.name), download.sha256 or download.md5
+        if known and file is not None and file.name == Path(download.name).name:  # not its compressed form
             problem = mismatch(download, file)
-            lines += [f'"{file}" is not the file expected ({problem}); fetch it again.'] if problem else []
+            lines += [f'"{file}" is not the expected file ({problem}); fetch it again.'] if problem else []
     return lines

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from bench.contracts.dataset import Dataset
+from bench.contracts.dataset import Dataset, SplitName
 from bench.data import catalogue
 from bench.errors import BenchError
 
@@ -21,7 +22,7 @@ class Catalogued(Dataset):
         skip_broken: whether images that cannot be decoded are left out and recorded.
 
     Attributes:
-        name: as it is registered; its record is `catalogue.entry(name)`.
+        name: as it is registered; its entry is `catalogue.entry(name)`.
     """
 
     name: ClassVar[str]
@@ -37,6 +38,11 @@ class Catalogued(Dataset):
     def sizes(self) -> catalogue.Sizes | None:
         """Required numbers of classes and images in this mode."""
         return self.entry.sizes.get(self.mode or ONE_MODE)
+
+    @property
+    def downloads(self) -> tuple[catalogue.Download, ...]:
+        """Files that this mode needs."""
+        return tuple(file for file in self.entry.downloads if not file.modes or self.mode in file.modes)
 
     @property
     def full_name(self) -> str:
@@ -62,11 +68,8 @@ class Catalogued(Dataset):
 
     def absent(self) -> list[str]:
         """List which of these paths are missing. One line covers all that can be fetched, one each manual step."""
-        needed = [
-            file for file in self.entry.downloads if not file.optional and (not file.modes or self.mode in file.modes)
-        ]
         remedies: dict[str, list[str]] = {}
-        for file in needed:
+        for file in (file for file in self.downloads if not file.optional):
             remedy = self._prepare if file.urls else file.manual
             remedies.setdefault(remedy, []).extend(path for path in file.gives if self.place(path) is None)
         where = "" if self.folder.is_dir() else f", or if it lies elsewhere, set root under [dataset.{self.name}]"
@@ -74,6 +77,18 @@ class Catalogued(Dataset):
             f'dataset {self.full_name}: "{self.folder}" has no {", ".join(paths)}; {remedy.rstrip(".")}{where}.'
             for remedy, paths in remedies.items()
             if paths
+        ]
+
+    def size_problems(self, classes: int, images: Mapping[SplitName, int]) -> list[str]:
+        """List the numbers of classes and of each split's images that differ from the catalogue, one line each."""
+        found = {str(split): count for split, count in images.items()}
+        found |= {"classes": classes, "total": sum(images.values())}
+        things = {"classes": "classes", "total": "images"}
+        return [
+            f'dataset {self.full_name}: "{self.folder}" has {found[what]:,} {things.get(what, f"{what} images")}, '
+            f"expected {expected:,}; some are lost or of another version: fetch its files again."
+            for what, expected in (self.sizes.model_dump() if self.sizes else {}).items()
+            if expected and found[what] != expected
         ]
 
     def unreadable(self, error: Exception) -> BenchError:

@@ -25,7 +25,7 @@ from bench.clip.place import cache_folder
 from bench.contracts.dataset import SplitName
 from bench.contracts.noise import Labels
 from bench.errors import BenchError
-from bench.files import write_whole
+from bench.files import file_sha256, write_whole
 from bench.images.decode import TURNED, UNDECODABLE, read_image, reading
 from bench.images.grey import SCALED
 
@@ -38,16 +38,19 @@ _READING: Final = 1  # of `bench.images.decode.reading`; another one where it sa
 _JPEG: Final = (".jpg", ".jpeg", ".jpe", ".jfif")
 
 
-def listing_digest(root: Path, parts: Mapping[SplitName, tuple[Sequence[str], Labels]], upright: bool = False) -> str:
+def listing_digest(
+    root: Path, parts: Mapping[SplitName, tuple[Sequence[str], Labels]], upright: bool = False, limit: int = LIMIT
+) -> str:
     """Return the SHA-256 of names, labels and bytes of the files of all splits, 64 hexadecimal digits.
 
-    Above 100,000 files the sizes stand for the bytes, and the digest begins with "sizes-". How images are read enters
+    Above `limit` files the sizes stand for the bytes, and the digest begins with "sizes-". How images are read enters
     where it is not Pillow's own conversion (`readings`).
 
     Args:
         root: the folder that the names are relative to.
         parts: of every split the N names, with forward slashes, and the labels [N].
         upright: whether images are turned as their EXIF orientation says.
+        limit: files whose bytes are read.
 
     Raises:
         BenchError: a file is not there or cannot be read.
@@ -59,10 +62,10 @@ def listing_digest(root: Path, parts: Mapping[SplitName, tuple[Sequence[str], La
         state.update(f"{split} {len(own)}\n".encode() + labels.astype("<i8").tobytes())
     found = zip(names, readings(root, names, upright), strict=True)
     state.update("".join(f"{name}\tis {how}\n" for name, how in found if how).encode())
-    if len(names) > LIMIT:
+    if len(names) > limit:
         state.update("".join(f"{name}\t{size}\n" for name, (size, _) in zip(names, stats, strict=True)).encode())
         return SIZES_ONLY + state.hexdigest()
-    contents = _remembered("contents", root, names, stats, lambda: _contents(root, names))
+    contents = _remembered("contents", root, names, stats, lambda: _each(file_sha256, root, names))
     state.update("".join(f"{name}\t{content}\n" for name, content in zip(names, contents, strict=True)).encode())
     return state.hexdigest()
 
@@ -101,7 +104,7 @@ def readings(root: Path, names: Sequence[str], upright: bool = False) -> list[st
         return [""] * len(names)
     what = f"readings-{_READING}-{'upright' if upright else 'plain'}-{PIL.__version__}"
     stats = _stats(root, asked)
-    found = _remembered(what, root, asked, stats, lambda: _each(lambda name: reading(root / name, upright), asked))
+    found = _remembered(what, root, asked, stats, lambda: _each(lambda file: reading(file, upright), root, asked))
     known = dict(zip(asked, found, strict=True))
     return [known.get(name, "") for name in names]
 
@@ -121,45 +124,36 @@ def reading_notes(found: Sequence[str]) -> list[str]:
 def _stats(root: Path, names: Sequence[str]) -> list[tuple[int, int]]:
     """Return size and modification time, in nanoseconds, of every file."""
 
-    def one(name: str) -> tuple[int, int]:
-        try:
-            found = (root / name).stat()
-        except OSError as error:
-            raise BenchError(f'image "{root / name}" cannot be read: {error.strerror}; restore it.') from error
+    def one(file: Path) -> tuple[int, int]:
+        found = file.stat()
         return found.st_size, found.st_mtime_ns
 
-    return _each(one, names)
-
-
-def _contents(root: Path, names: Sequence[str]) -> list[str]:
-    """Return the SHA-256 of the bytes of every file."""
-
-    def one(name: str) -> str:
-        try:
-            with (root / name).open("rb") as stream:
-                return hashlib.file_digest(stream, "sha256").hexdigest()
-        except OSError as error:
-            raise BenchError(f'image "{root / name}" cannot be read: {error.strerror}; restore it.') from error
-
-    return _each(one, names)
+    return _each(one, root, names)
 
 
 def _undecodable(root: Path, names: Sequence[str]) -> list[str]:
-    def fails(name: str) -> bool:
+    def fails(file: Path) -> bool:
         try:
-            read_image(root / name)
+            read_image(file)
         except UNDECODABLE:
             return True
         return False
 
-    return [name for name, failed in zip(names, _each(fails, names), strict=True) if failed]
+    return [name for name, failed in zip(names, _each(fails, root, names), strict=True) if failed]
 
 
-def _each(work: Callable[[str], T], names: Sequence[str]) -> list[T]:
-    """Apply `work` to every name in threads, one per core. Reading and decoding release the interpreter."""
+def _each(work: Callable[[Path], T], root: Path, names: Sequence[str]) -> list[T]:
+    """Apply `work` to every file in threads, one per core. Reading and decoding release the interpreter."""
+
+    def one(name: str) -> T:
+        try:
+            return work(root / name)
+        except OSError as error:
+            raise BenchError(f'image "{root / name}" cannot be read: {error.strerror}; restore it.') from error
+
     shares = (names[start : start + _SHARE] for start in range(0, len(names), _SHARE))
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        return [made for share in pool.map(lambda share: [work(name) for name in share], shares) for made in share]
+        return [made for share in pool.map(lambda share: [one(name) for name in share], shares) for made in share]
 
 
 def _remembered(

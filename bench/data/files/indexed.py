@@ -41,6 +41,12 @@ class IndexedSplit:
     annotations: Mapping[str, Labels] = field(default_factory=dict)
     seen: bool = False
 
+    @classmethod
+    def of(cls, root: Path, pairs: Sequence[tuple[str, int]], truth: bool = True, seen: bool = False) -> IndexedSplit:
+        """Build a split from pairs of name and label."""
+        labels = np.array([label for _, label in pairs], dtype=np.int64)
+        return cls(root, [name for name, _ in pairs], labels, truth=truth, seen=seen)
+
     def shown(self, positions: Sequence[int] | None = None) -> tuple[str, ...]:
         """Return the names as they are displayed, all or those at some positions."""
         names = self.names if positions is None else [self.names[position] for position in positions]
@@ -89,7 +95,9 @@ class Indexed(Catalogued):
         if absent:
             raise BenchError(absent[0])
         index = self.read()
-        self._check_sizes(index)
+        problems = self.size_problems(len(index.class_names), {name: len(index.parts[name].names) for name in SPLITS})
+        if problems:
+            raise BenchError(problems[0])
         self._check_files(index)
         return index
 
@@ -176,20 +184,6 @@ class Indexed(Catalogued):
             gone = set(broken(part.root, part.names))
             found[split] = [position for position, name in enumerate(part.names) if name not in gone]
         return found
-
-    def _check_sizes(self, index: Index) -> None:
-        sizes = self.sizes
-        if sizes is None:
-            return
-        found: dict[str, int] = {split: len(index.parts[split].names) for split in SPLITS}
-        found |= {"classes": len(index.class_names), "total": sum(found.values())}
-        for what, expected in sizes.model_dump().items():
-            if expected and found[what] != expected:
-                thing = "classes" if what == "classes" else "images" if what == "total" else f"{what} images"
-                raise BenchError(
-                    f'dataset {self.full_name}: "{self.folder}" has {found[what]:,} {thing}, expected {expected:,}; '
-                    "some are lost or of another version: fetch its files again."
-                )
 
     def _check_files(self, index: Index) -> None:
         parts = [part for part in index.parts.values() if not part.seen]

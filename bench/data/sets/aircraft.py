@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-
 from bench.contracts.dataset import SplitName
 from bench.data.files.indexed import Index, Indexed, IndexedSplit
 from bench.data.files.lines import lines_of
@@ -39,11 +37,10 @@ class FGVCAircraft(Indexed):
 def _part(base: Path, name: str, classes: tuple[str, ...]) -> IndexedSplit:
     """Read one list, whose every line is an image's number, a space and its variant."""
     file, numbers = base / f"images_variant_{name}.txt", {variant: label for label, variant in enumerate(classes)}
-    names, labels = [], []
+    pairs = []
     for line in lines_of(file):
         number, _, variant = line.partition(" ")
         if variant not in numbers:
             raise BenchError(f'"{file}": "{line}" names no variant of {CLASS_FILE}; fetch the files again.')
-        names.append(f"images/{number}.jpg")
-        labels.append(numbers[variant])
-    return IndexedSplit(base, names, np.array(labels, dtype=np.int64))
+        pairs.append((f"images/{number}.jpg", numbers[variant]))
+    return IndexedSplit.of(base, pairs)

@@ -12,8 +12,6 @@ import json
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
-import numpy as np
-
 from bench.contracts.dataset import SplitName
 from bench.data.catalogue import split_digest
 from bench.data.files.indexed import Index, Indexed, IndexedSplit
@@ -49,10 +47,8 @@ def split_file_index(dataset: Indexed) -> Index:
     root = dataset.base(str(first)) or dataset.base(split.images) or dataset.folder
     classes = {label: name for part in content.values() for _, label, name in part}
     parts = {
-        name: IndexedSplit(
-            root,
-            [str(PurePosixPath(split.images) / path) for path, _, _ in content[key]],
-            np.array([label for _, label, _ in content[key]], dtype=np.int64),
+        name: IndexedSplit.of(
+            root, [(str(PurePosixPath(split.images) / path), label) for path, label, _ in content[key]]
         )
         for name, key in KEYS.items()
     }

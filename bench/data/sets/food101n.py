@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -58,7 +59,7 @@ class Food101N(Indexed):
         parts: dict[SplitName, IndexedSplit] = {
             "train": whole.take(index["train"].tolist()),
             "validation": whole.take(index["validation"].tolist()),
-            "test": _guest(food.parts["test"]),
+            "test": replace(food.parts["test"], prefix=f"{FOOD101}/"),  # so that the names mark Food-101's images
         }
         return Index(food.class_names, parts)
 
@@ -88,20 +89,14 @@ class Food101N(Indexed):
 
     def _own(self, base: Path, classes: tuple[str, ...]) -> IndexedSplit:
         numbers = {name: label for label, name in enumerate(classes)}
-        names, labels = [], []
+        pairs = []
         for line in sorted(lines_of(base / LIST)[1:]):
             name = line.partition("\t")[0]
             label = numbers.get(name.partition("/")[0])
             if label is None:
                 raise BenchError(f'"{base / LIST}": "{name}" is of no class of Food-101; fetch the files again.')
-            names.append(f"images/{_with_suffix(name)}")
-            labels.append(label)
-        return IndexedSplit(base, names, np.array(labels, dtype=np.int64), truth=False)
-
-
-def _guest(part: IndexedSplit) -> IndexedSplit:
-    """Read Food-101's images under names that mark them as such."""
-    return IndexedSplit(part.root, part.names, part.labels, f"{FOOD101}/", part.truth, part.annotations, part.seen)
+            pairs.append((f"images/{_with_suffix(name)}", label))
+        return IndexedSplit.of(base, pairs, truth=False)
 
 
 def _with_suffix(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,7 +16,6 @@ from bench.errors import BenchError
 from bench.seeds import Stream
 
 CLASS_FILE = "classnames.txt"
-VALIDATION = 50
 IMAGE_SUFFIXES = (".jpeg", ".jpg", ".png")
 
 
@@ -30,6 +30,7 @@ class ImageNet(Indexed):
 
     name = "imagenet"
     homonyms = ("missile", "sunglasses")
+    validation_per_class: ClassVar[int] = 50
 
     def base(self, path: str) -> Path | None:
         """Return the base folder; `train` and `val` may also be beside `images`."""
@@ -49,7 +50,7 @@ class ImageNet(Indexed):
         if unnamed:
             raise BenchError(f'"{names}" has no name for the folder {unnamed[0]} of "{train}"; fetch it again.')
         whole, test = _listed(train, folders), _listed(val, folders)
-        held = held_out(whole.labels, self.name, VALIDATION)
+        held = held_out(whole.labels, self.name, self.validation_per_class)
         rest = np.setdiff1d(np.arange(len(whole.labels)), held)
         parts: dict[SplitName, IndexedSplit] = {
             "train": whole.take(rest.tolist()),
@@ -86,13 +87,12 @@ def held_out(labels: Labels, name: str, count: int) -> Labels:
 
 def _listed(folder: Path, classes: list[str]) -> IndexedSplit:
     """List the images in the folders of the classes, sorted by name. Names begin with the split's own folder."""
-    names, labels = [], []
+    pairs: list[tuple[str, int]] = []
     for label, number in enumerate(classes):
         if not (folder / number).is_dir():
             raise BenchError(f'"{folder}" has no folder "{number}"; sort its images into the folders of their classes.')
         files = sorted(
             entry.name for entry in os.scandir(folder / number) if entry.name.lower().endswith(IMAGE_SUFFIXES)
         )
-        names += [f"{folder.name}/{number}/{file}" for file in files]
-        labels += [label] * len(files)
-    return IndexedSplit(folder.parent, names, np.array(labels, dtype=np.int64), seen=True)
+        pairs += [(f"{folder.name}/{number}/{file}", label) for file in files]
+    return IndexedSplit.of(folder.parent, pairs, seen=True)

@@ -108,11 +108,7 @@ def torchvision_index(dataset: Indexed) -> Index:
         found = _drawn(dataset.name, found["train"], (0.5, 0.2))
     elif "validation" not in found:
         found |= {**_drawn(dataset.name, found["train"], (0.8, 0.2)), "test": found["test"]}
-    return Index(tuple(map(source.named, classes)), {split: _part(base, found[split]) for split in SPLITS})
-
-
-def _part(base: Path, pairs: Pairs) -> IndexedSplit:
-    return IndexedSplit(base, [name for name, _ in pairs], np.array([label for _, label in pairs], dtype=np.int64))
+    return Index(tuple(map(source.named, classes)), {split: IndexedSplit.of(base, found[split]) for split in SPLITS})
 
 
 def _drawn(name: str, pairs: Pairs, shares: tuple[float, float]) -> dict[SplitName, Pairs]:

@@ -15,9 +15,8 @@ import pytest
 
 from bench import console
 from bench.data.catalogue import Download
-from bench.data.download import transfer
-from bench.data.download.fetch import LOCK, FetchFailed, Patience, fetch
-from bench.data.download.transfer import Part
+from bench.data.download.fetch import LOCK, FetchFailed, Patience, fetch_file
+from bench.data.download.transfer import PartialFile
 from bench.errors import BenchError
 from tests.data.loopback import Loopback
 
@@ -41,7 +40,7 @@ def listed(folder: Path) -> list[str]:
 
 
 def get(folder: Path, *urls: str, sha256: str = SHA256, **changes: Any) -> Path:
-    return fetch(Download(name=NAME, urls=urls, sha256=sha256, **changes), folder, patience()).file
+    return fetch_file(Download(name=NAME, urls=urls, sha256=sha256, **changes), folder, patience()).file
 
 
 def fails(folder: Path, *urls: str, left: list[str] | None = None, **changes: Any) -> str:
@@ -57,10 +56,10 @@ def test_a_file_arrives_whole_and_is_fetched_once(server: Loopback, tmp_path: Pa
     url = server.plant("/a", CONTENT)
     seen: list[tuple[int, int | None]] = []
     download = Download(name=NAME, urls=(url,), sha256=SHA256.upper())
-    found = fetch(download, tmp_path, patience(), lambda done, total: seen.append((done, total)))
+    found = fetch_file(download, tmp_path, patience(), lambda done, total: seen.append((done, total)))
     assert (found.file.read_bytes(), found.sha256, found.url) == (CONTENT, SHA256, url)
     assert (seen[0], seen[-1]) == ((0, len(CONTENT)), (len(CONTENT), len(CONTENT)))
-    assert fetch(download, tmp_path).url == ""
+    assert fetch_file(download, tmp_path).url == ""
     assert listed(tmp_path) == [NAME]
     assert len(server.asked("/a")) == 1
 
@@ -94,7 +93,7 @@ def test_a_part_whose_note_is_damaged_is_fetched_from_the_start(server: Loopback
     (tmp_path / PARTS[0]).write_bytes(CONTENT[:HALF])
     for note in ('{"url": "", "validator": "", "etag": "", "total": "many"}', "1", "{"):
         (tmp_path / PARTS[1]).write_text(note)
-        assert Part(tmp_path / NAME).origin is None
+        assert PartialFile(tmp_path / NAME).origin is None
     assert get(tmp_path, url).read_bytes() == CONTENT
     assert server.asked("/a") == [""]
 
@@ -109,11 +108,11 @@ def test_tries_are_bounded_and_waits_grow(server: Loopback, tmp_path: Path) -> N
     url = server.plant("/a", CONTENT, drops=[HALF] * 9, ranges=False)
     waits: list[float] = []
     with pytest.raises(FetchFailed, match=r"ended after 153,600 of 307,200 bytes, 3 times in a row"):
-        fetch(Download(name=NAME, urls=(url,), sha256=SHA256), tmp_path, patience(sleep=waits.append))
+        fetch_file(Download(name=NAME, urls=(url,), sha256=SHA256), tmp_path, patience(sleep=waits.append))
     assert waits == [1, 2, 4]  # the first try was a step ahead
     server.plant("/b", CONTENT, statuses=[503, 429], retry_after="7")
     waits.clear()
-    fetch(Download(name="b", urls=(f"{server.root}/b",)), tmp_path, patience(sleep=waits.append, longest_wait=5))
+    fetch_file(Download(name="b", urls=(f"{server.root}/b",)), tmp_path, patience(sleep=waits.append, longest_wait=5))
     assert waits == [5, 5]
 
 
@@ -194,14 +193,14 @@ def test_a_web_page_is_no_file(server: Loopback, tmp_path: Path, kind: str) -> N
     assert "a web page instead of the file" in fails(tmp_path, url, sha256="")
 
 
-def test_google_drives_page_is_told_with_the_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def page(*_: Any) -> bool:
-        raise transfer.Refused("answered with a web page instead of the file")
-
-    monkeypatch.setattr("bench.data.download.fetch.transfer", page)
-    link = "https://drive.google.com/uc?export=download&id=1"
+def test_google_drives_page_is_told_with_the_link(
+    server: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = "http://drive.google.com/uc?export=download&id=1"
+    server.plant(link, b"<html>too large to scan</html>", kind="text/html")
+    monkeypatch.setenv("http_proxy", server.root)  # a proxy is asked for whole addresses
     text = fails(tmp_path, link)
-    assert "Google Drive hands this file to a browser only" in text
+    assert "Google Drive gives this file to browsers only" in text
     assert f'fetch it by hand from {link}, and put it at "{tmp_path / NAME}"' in text
 
 
@@ -211,7 +210,7 @@ def test_slow_but_steady_is_fine_and_a_stall_is_not(server: Loopback, tmp_path: 
     assert len(server.asked("/a")) == 1
     stalled = server.plant("/b", CONTENT, stall=1000, chunk=1000)
     with pytest.raises(FetchFailed, match="sent nothing for too long, 3 times in a row"):
-        fetch(Download(name=NAME, urls=(stalled,), sha256=SHA256), tmp_path / "b", patience(stalled=0.2))
+        fetch_file(Download(name=NAME, urls=(stalled,), sha256=SHA256), tmp_path / "b", patience(stalled=0.2))
     assert listed(tmp_path / "b") == PARTS
 
 
@@ -236,7 +235,7 @@ def test_progress_is_shown(
     monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal, raising=False)
     url = server.plant("/a", CONTENT, chunk=1000)
     with console.amount(NAME, "bytes") as report:
-        fetch(Download(name=NAME, urls=(url,), sha256=SHA256), tmp_path, patience(), report)
+        fetch_file(Download(name=NAME, urls=(url,), sha256=SHA256), tmp_path, patience(), report)
     out = capsys.readouterr().out
     assert NAME in out
     if terminal:
@@ -250,8 +249,8 @@ def test_where_nothing_is_known_to_check_by_a_note_says_so_to_whoever_listens(
     server: Loopback, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     url, notes = server.plant("/a", CONTENT), list[str]()
-    fetch(Download(name=NAME, urls=(url,)), tmp_path, patience(), note=notes.append)
-    assert notes == [f"nothing is known to check {NAME} by; its sha256 is {SHA256}."]
+    fetch_file(Download(name=NAME, urls=(url,)), tmp_path, patience(), note=notes.append)
+    assert notes == [f"{NAME} cannot be checked, as no digest or size is known; its sha256 is {SHA256}."]
     get(tmp_path / "again", url, sha256="")
     assert capfd.readouterr() == ("", "")
 
@@ -259,7 +258,7 @@ def test_where_nothing_is_known_to_check_by_a_note_says_so_to_whoever_listens(
 def test_another_file_in_its_place_is_the_users_to_remove(server: Loopback, tmp_path: Path) -> None:
     (tmp_path / NAME).write_bytes(OTHER)
     text = fails(tmp_path, server.plant("/a", CONTENT), left=[NAME])
-    assert "is not the file expected (sha256 " in text
+    assert "is not the expected file (sha256 " in text
     assert "remove it" in text
 
 
@@ -269,17 +268,19 @@ def test_a_full_disk_is_one_line_and_the_part_is_kept(
     url = server.plant("/a", CONTENT)
     full = Path("/dev/full")
     with monkeypatch.context() as patched:
-        patched.setattr(transfer, "_opened", lambda part: full.open("ab", buffering=0))
+        patched.setattr(PartialFile, "open", lambda part: full.open("ab", buffering=0))
         text = fails(tmp_path, url, left=[f"{NAME}.part.json"])
     assert text.startswith("the disk is full: ")
-    with monkeypatch.context() as patched:
-        patched.setattr(transfer.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 1000})())
-        text = fails(tmp_path, url, left=[f"{NAME}.part.json"])
-    assert "has 1,000 bytes of room, and 307,200 of images.tar are to come" in text
+    server.files["/a"].claims = 10**18
+    text = fails(tmp_path, url, left=[f"{NAME}.part.json"])
+    assert f"bytes free, and {NAME} needs 1,000,000,000,000,000,000 more" in text
+    server.files["/a"].claims = None
     assert get(tmp_path, url).read_bytes() == CONTENT
     (tmp_path / "file").write_text("")
-    with pytest.raises(BenchError, match="cannot be written"):
-        get(tmp_path / "file" / "folder", url)
+    (tmp_path / "taken" / PARTS[0]).mkdir(parents=True)
+    for folder in (tmp_path / "file" / "folder", tmp_path / "taken"):
+        with pytest.raises(BenchError, match="cannot be written"):
+            get(folder, url)
 
 
 def test_two_at_once_fetch_one_file(server: Loopback, tmp_path: Path) -> None:
@@ -297,8 +298,8 @@ def test_a_killed_process_leaves_a_part_that_the_next_goes_on_with(server: Loopb
     url = server.plant("/a", CONTENT, pause=0.05, chunk=len(CONTENT) // 30)
     program = (
         "from pathlib import Path; from bench.data.catalogue import Download\n"
-        "from bench.data.download.fetch import fetch\n"
-        f"fetch(Download(name={NAME!r}, urls=({url!r},), sha256={SHA256!r}), Path({str(tmp_path)!r}))"
+        "from bench.data.download.fetch import fetch_file\n"
+        f"fetch_file(Download(name={NAME!r}, urls=({url!r},), sha256={SHA256!r}), Path({str(tmp_path)!r}))"
     )
     process = subprocess.Popen([sys.executable, "-c", program])
     part = tmp_path / f"{NAME}.part"

@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,8 @@ from bench.cli.main import invoke
 from bench.contracts.dataset import Dataset, Split, SplitName
 from bench.data import library
 from bench.data.catalogue import Download, default_root
-from bench.data.download import prepare
 from bench.data.download.fetch import LOCK
-from bench.data.download.prepare import FETCHED
+from bench.data.download.prepare import FETCHED, Place, fetched, prepare_dataset
 from bench.plugins import DATASETS
 from bench.records.store import Store
 from bench.registry import Row
@@ -151,7 +151,7 @@ def test_a_run_killed_before_it_unpacked_goes_on_there(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(prepare, "unpack", killed)
+        patched.setattr(zipfile.ZipFile, "extractall", killed)
         assert invoke(["data", "prepare", "caltech101"]) == 130
     assert contents(folder) == {ARCHIVE}
     assert invoke(["data", "prepare", "caltech101"]) == 0
@@ -175,7 +175,7 @@ def test_several_at_once_each_to_its_end(
 def test_a_caller_hears_nothing_unless_it_listens(
     server: Loopback, folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert prepare.prepare(prepare.Place("caltech101", {})) == []
+    assert prepare_dataset(Place("caltech101", {})) == []
     assert contents(folder) == {IMAGES, SPLIT, "show.m"}
     assert capfd.readouterr() == ("", "")
 
@@ -184,8 +184,14 @@ def test_a_caller_hears_nothing_unless_it_listens(
 def test_a_damaged_note_of_what_was_fetched_is_none(server: Loopback, folder: Path, note: str) -> None:
     folder.mkdir(parents=True)
     (folder / FETCHED).write_text(note)
-    assert prepare.prepare(prepare.Place("caltech101", {})) == []
-    assert prepare.fetched(folder)[ARCHIVE].url == f"{server.root}/{ARCHIVE}"
+    assert prepare_dataset(Place("caltech101", {})) == []
+    assert fetched(folder)[ARCHIVE].url == f"{server.root}/{ARCHIVE}"
+
+
+def test_a_note_that_cannot_be_written_is_one_line(server: Loopback, folder: Path) -> None:
+    (folder / FETCHED).mkdir(parents=True)
+    lines = prepare_dataset(Place("caltech101", {}))
+    assert lines == [f'the folder "{folder}" cannot be written: Is a directory; correct that.'] * 2
 
 
 def test_without_a_name_nothing_is_fetched(server: Loopback, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -294,8 +300,8 @@ def test_two_that_prepare_at_once_fetch_and_unpack_once(server: Loopback, folder
 
     server.files[f"/{ARCHIVE}"].pause = 0.01
     server.files[f"/{ARCHIVE}"].chunk = 2000
-    places = [prepare.Place("caltech101", {}) for _ in range(3)]
-    threads = [Thread(target=prepare.prepare, args=(place,)) for place in places]
+    places = [Place("caltech101", {}) for _ in range(3)]
+    threads = [Thread(target=prepare_dataset, args=(place,)) for place in places]
     for thread in threads:
         thread.start()
     for thread in threads:

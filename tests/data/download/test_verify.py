@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from bench.cli.main import invoke
+from bench.contracts.dataset import Split
 from bench.data import library
 from bench.data.catalogue import Download
-from bench.data.download import verify
+from bench.data.download.prepare import Place
+from bench.data.download.verify import broken, verify_dataset
+from bench.images.loader import LoaderLimits
 from tests.data import miniature
 from tests.data.loopback import Loopback
 from tests.data.miniature import SPLIT
@@ -22,9 +27,7 @@ IMAGES = "101_ObjectCategories"
 pytestmark = pytest.mark.usefixtures("root")
 
 
-def test_verify_decodes_every_image_and_names_the_broken(
-    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_verify_decodes_every_image_and_names_the_broken(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["data", "prepare", "caltech101"]) == 0
     capsys.readouterr()
     assert invoke(["data", "verify"]) == 0  # of all that are ready
@@ -46,21 +49,32 @@ def test_verify_decodes_every_image_and_names_the_broken(
     assert "is NOT as it should be" in printed.out
 
 
-def test_verify_in_worker_processes_finds_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    files = miniature.images()
-    for path, content in files.items():
+def test_worker_processes_find_the_same(tmp_path: Path) -> None:
+    for path, content in miniature.images().items():
         file = tmp_path / "mine" / Path(path).relative_to(IMAGES)
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
-    monkeypatch.setattr(verify, "processes", lambda count, size: 2)
-    assert invoke(["data", "verify", f"folder:{tmp_path}/mine"]) == 0
-    assert "27 decoded" in capsys.readouterr().out
+    place = Place(f"folder:{tmp_path}/mine", {})
+    progress: list[tuple[int, int | None]] = []
+    found = verify_dataset(place, lambda *amount: progress.append(amount), LoaderLimits(2, small=0, memory=1))
+    assert (sum(found.images), found.broken, progress[-1]) == (27, [], (27, 27))
     (tmp_path / "mine" / "one" / "image_0001.jpg").write_bytes(b"no image")
     library.open_dataset.cache_clear()
-    assert invoke(["data", "verify", f"folder:{tmp_path}/mine"]) == 2
-    assert 'mine/one/image_0001.jpg" cannot be decoded: not an image' in capsys.readouterr().err
+    (line,) = verify_dataset(Place(place.name, {}), lambda *_: None, LoaderLimits(2, small=0, memory=1)).broken
+    assert 'mine/one/image_0001.jpg" cannot be decoded: not an image' in line
+
+
+class Raising(list[Image.Image]):
+    """Images whose decoder raises what it likes."""
+
+    def __getitem__(self, index: Any) -> Any:
+        raise RuntimeError(f"torn\nat {index}")
+
+
+def test_whatever_a_decoder_raises_names_the_image() -> None:
+    whole = Split([Image.new("RGB", (2, 2))], np.zeros(1, np.int64))
+    torn = Split(Raising(whole.images), np.zeros(1, np.int64), names=["a.png"])
+    assert broken([whole, whole, torn], range(3)) == ['test image "a.png" cannot be decoded: torn at 0.']
 
 
 def test_verify_says_how_images_are_read_and_what_is_left_out(
@@ -114,7 +128,7 @@ def test_verify_tells_what_differs_from_the_record(
     miniature.serve(monkeypatch, entry.model_copy(update={"downloads": (*entry.downloads, extra)}))
     assert invoke(["data", "verify", "caltech101"]) == 2
     printed = capsys.readouterr()
-    assert 'labels.txt" is not the file expected (sha256 ' in printed.err
+    assert 'labels.txt" is not the expected file (sha256 ' in printed.err
     assert printed.err.count("\n") == 1
     shutil.rmtree(folder)
     library.open_dataset.cache_clear()

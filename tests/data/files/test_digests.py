@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bench.contracts.dataset import SplitName
-from bench.data.files import digests
 from bench.data.files.digests import SIZES_ONLY, broken, listing_digest
 from bench.errors import BenchError
 from bench.images.decode import FileImages
@@ -35,13 +35,13 @@ def written(root: Path, contents: dict[str, bytes]) -> Path:
     return root
 
 
-def digest(root: Path, names: list[str] | None = None, labels: list[int] | None = None) -> str:
+def digest(root: Path, names: list[str] | None = None, labels: list[int] | None = None, limit: int = 100) -> str:
     names, labels = names or NAMES, labels or [0, 0, 1]
     parts: dict[SplitName, Any] = {
         "train": (names[:2], np.array(labels[:2])),
         "test": (names[2:], np.array(labels[2:])),
     }
-    return listing_digest(root, parts)
+    return listing_digest(root, parts, limit=limit)
 
 
 def forbidden(*_: Any) -> Any:
@@ -82,7 +82,7 @@ def test_the_digest_depends_on_bytes_alone(
 def test_files_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = written(tmp_path, dict.fromkeys(NAMES, b"abc"))
     first = digest(root)
-    monkeypatch.setattr(digests, "_contents", forbidden)
+    monkeypatch.setattr(hashlib, "file_digest", forbidden)
     assert digest(root) == first
     assert digest(root, labels=[0, 1, 2]) != first  # another question about the same files
     os.utime(root / "a/0.bin", ns=(1, 1))
@@ -110,13 +110,12 @@ def test_two_folders_with_the_same_stamps_are_not_mixed_up(tmp_path: Path) -> No
 
 
 def test_above_the_limit_sizes_stand_for_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(digests, "LIMIT", 2)
-    monkeypatch.setattr(digests, "_contents", forbidden)
+    monkeypatch.setattr(hashlib, "file_digest", forbidden)
     root = written(tmp_path / "one", dict.fromkeys(NAMES, b"abc"))
-    first = digest(root)
+    first = digest(root, limit=2)
     assert first.startswith(SIZES_ONLY)
-    assert digest(written(tmp_path / "two", dict.fromkeys(NAMES, b"xyz"))) == first
-    assert digest(written(tmp_path / "three", dict.fromkeys(NAMES, b"abcd"))) != first
+    assert digest(written(tmp_path / "two", dict.fromkeys(NAMES, b"xyz")), limit=2) == first
+    assert digest(written(tmp_path / "three", dict.fromkeys(NAMES, b"abcd")), limit=2) != first
 
 
 @pytest.mark.parametrize("damage", ["no folder", "not JSON"])
@@ -149,8 +148,9 @@ def test_broken_images_are_found_once_in_the_order_given(tmp_path: Path, monkeyp
     for name, content in ((names[290], b""), (names[3], whole[: len(whole) // 2]), (names[40], b"no image")):
         (tmp_path / name).write_bytes(content)
     assert broken(tmp_path, names) == [names[3], names[40], names[290]]
-    monkeypatch.setattr(digests, "read_image", forbidden)
-    assert broken(tmp_path, names) == [names[3], names[40], names[290]]
+    with monkeypatch.context() as patched:
+        patched.setattr(Image, "open", forbidden)
+        assert broken(tmp_path, names) == [names[3], names[40], names[290]]
     images = FileImages(tmp_path, names)
     for name in (names[3], names[40], names[290]):
         with pytest.raises(BenchError, match=name) as error:

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from bench.contracts.dataset import SPLITS
 from bench.data import catalogue
-from bench.data.sets import imagenet
-from bench.data.sets.imagenet import held_out
+from bench.data.sets.imagenet import ImageNet, held_out
 from bench.plugins import DATASETS
 from tests.data.layouts import change, colour, picture, shown, sizes
 
@@ -22,7 +21,7 @@ CLASSES = {"n01440764": "tench", "n01530575": "brambling", "n03000684": "chain s
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("NOISY_PROMPT_BENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(imagenet, "VALIDATION", 2)
+    monkeypatch.setattr(ImageNet, "validation_per_class", 2)
     change(monkeypatch, "imagenet", sizes=sizes("official", 3, 12, 6, 6))
     for number in CLASSES:
         for i in range(6, 0, -1):
@@ -99,4 +98,4 @@ def test_held_out_positions(counts: list[int], count: int) -> None:
 def test_the_record_is_of_the_official_sizes() -> None:
     sizes = catalogue.entry("imagenet").sizes["official"]
     assert sizes.train + sizes.validation == 1_281_167
-    assert sizes.validation == 1000 * imagenet.VALIDATION
+    assert sizes.validation == 1000 * ImageNet.validation_per_class
