@@ -11,7 +11,7 @@ from bench.api.plugins import Files, import_plugins
 from bench.data.library import Library
 from bench.errors import BenchError
 from bench.execution.plan import Plan
-from bench.grid.freshness import stale_parts, told
+from bench.grid.freshness import stale_lines, stale_parts
 from bench.records.store import Store
 from bench.settings.schema import Config
 
@@ -182,7 +182,7 @@ def compare(
     stale = stale_parts((record for record in records if record.status == "done"), library)
     return compared(
         records, Path(baseline), planned=None if planned is None else [one.cell for one in planned.grid.cells],
-        minimum_effect=minimum_effect, strict=strict, partial=partial, stale=told(stale),
+        minimum_effect=minimum_effect, strict=strict, partial=partial, stale=stale_lines(stale),
     )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from bench.engine import mask_export
 from bench.engine.labellings import LABELLING_AXES, Combination, distinct
 from bench.errors import BenchError
 from bench.execution.labels import Drawing
-from bench.grid.expand import expand
+from bench.grid.expansion import expand
 from bench.records.cell import Cell, noise_text
 from bench.settings.schema import Config
 from bench.variants import axis_text, shown, variant_text

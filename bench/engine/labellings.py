@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from bench import dataset_name
 from bench.contracts.dataset import SplitName
 from bench.contracts.noise import OUTSIDE, NoisyLabels, Sampled
-from bench.grid.expand import Grid
+from bench.grid.expansion import Grid
 from bench.records.cell import Cell, Role, noise_text
 
 LABELLING_AXES = ("dataset", "noise", "rate", "shots", "seed")  # in the order in which people are told of them

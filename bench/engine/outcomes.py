@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from bench.contracts.noise import Labels, Sampled
 from bench.engine.audit import Audit
 
-Sidecar: TypeAlias = dict[str, NDArray[Any]]
+SampleOutcomes: TypeAlias = dict[str, NDArray[Any]]
 MANY = 2**22  # probabilities from which half precision is enough: 16 MiB otherwise
 
 
-def sample_outcomes(audit: Audit, train: Sampled, visible: Labels, unseen: NDArray[np.bool_]) -> Sidecar:
+def sample_outcomes(audit: Audit, train: Sampled, visible: Labels, unseen: NDArray[np.bool_]) -> SampleOutcomes:
     """Collect the per-sample outcomes of a finished run.
 
     Args:
@@ -50,7 +50,7 @@ def sample_outcomes(audit: Audit, train: Sampled, visible: Labels, unseen: NDArr
     }
 
 
-def _on_test(audit: Audit) -> Sidecar:
+def _on_test(audit: Audit) -> SampleOutcomes:
     if audit.tested is None:
         return {}
     told = audit.tested
@@ -58,7 +58,7 @@ def _on_test(audit: Audit) -> Sidecar:
     return {name: values.cpu().numpy() for name, values in found.items()}
 
 
-def _out_of_sample(audit: Audit, unseen: Labels) -> Sidecar:
+def _out_of_sample(audit: Audit, unseen: Labels) -> SampleOutcomes:
     if audit.logits is None or not len(unseen):
         return {}
     logits = audit.logits[torch.from_numpy(unseen).to(audit.logits.device)]
@@ -69,7 +69,7 @@ def _out_of_sample(audit: Audit, unseen: Labels) -> Sidecar:
     }
 
 
-def _selected(audit: Audit, visible: Labels) -> Sidecar:
+def _selected(audit: Audit, visible: Labels) -> SampleOutcomes:
     if audit.clean is None:
         return {}
     selected = np.full(len(audit.true), -1, dtype=np.int8)

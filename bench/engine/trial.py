@@ -28,7 +28,7 @@ from bench.engine.audit import Audit
 from bench.engine.checkpoint import NotKept, SetupInputs, context_of, keep
 from bench.engine.labelling import left_out
 from bench.engine.loop import Diverged, Loop, TimedOut, TrainingData, TrainingLog, check_time
-from bench.engine.outcomes import Sidecar, sample_outcomes
+from bench.engine.outcomes import SampleOutcomes, sample_outcomes
 from bench.engine.resources import TrialSettings, inputs_of, labelled, open_backbone, opened, split_features, views_of
 from bench.errors import BenchError, described, text_of
 from bench.global_state import note, put_back
@@ -36,7 +36,7 @@ from bench.grid.keys import origin_of
 from bench.grid.options import parts, takes_rate
 from bench.plugins import METHODS
 from bench.records.cell import Cell
-from bench.records.provenance import Clock, provenance
+from bench.records.provenance import Clock, provenance_of
 from bench.records.record import Record, Status
 from bench.records.store import PROMPTS
 from bench.registry import BUILT_IN
@@ -58,8 +58,8 @@ def run_pack(pack: Sequence[tuple[str, Cell]], publish: Publish, settings: Trial
         settings: time limit, folders and device.
     """
     for key, cell in pack:
-        record, sidecar = run_cell(key, cell, settings)
-        publish(record, sidecar)
+        record, outcomes = run_cell(key, cell, settings)
+        publish(record, outcomes)
         gc.collect()
         if settings.device == "cuda":
             torch.cuda.empty_cache()
@@ -79,7 +79,7 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def run_cell(key: str, cell: Cell, settings: TrialSettings) -> tuple[Record, Sidecar]:
+def run_cell(key: str, cell: Cell, settings: TrialSettings) -> tuple[Record, SampleOutcomes]:
     """Run one cell to a record, whatever happens in it, and its per-sample outcomes.
 
     These are empty unless it is done.
@@ -104,9 +104,9 @@ def run_cell(key: str, cell: Cell, settings: TrialSettings) -> tuple[Record, Sid
     run.check_weights()
     record = Record(
         schema=1, key=key, status=status, reason=reason, cell=cell,
-        provenance=provenance(clock, settings.device, **origin, **run.loaded), **run.entries(clock.seconds()),
+        provenance=provenance_of(clock, settings.device, **origin, **run.loaded), **run.entries(clock.seconds()),
     )  # fmt: skip
-    return record, run.sidecar() if status == "done" else {}
+    return record, run.outcomes() if status == "done" else {}
 
 
 def _sums(backbone: Backbone) -> list[int]:
@@ -319,7 +319,7 @@ class Run:
             return {"prompts_not_kept": self.not_kept}
         return {"prompts_bytes": len(self.kept)} if self.kept else {}
 
-    def sidecar(self) -> Sidecar:
+    def outcomes(self) -> SampleOutcomes:
         """Return per-sample outcomes, see `bench.engine.outcomes`, and the bytes of the saved prompts."""
         assert self.audit is not None  # noqa: S101 - only asked of a finished run
         assert self.train is not None  # noqa: S101

@@ -18,7 +18,7 @@ from bench.grid.keys import origin_of
 from bench.machine import cpus, this_machine
 from bench.records.parts import Provenance
 from bench.records.store import Store
-from bench.schedulers.contract import Outcome, Pack, Scheduler
+from bench.schedulers.contract import CellOutcome, Pack, Scheduler
 from bench.schedulers.work import Work, lost_record, outcome_of
 from bench.settings.schema import Config
 
@@ -190,7 +190,7 @@ class _Collector:
         self.tries = {key: self._count(key) for key in self.cells}
         self.progress = Progress(len(plan.todo), dict(plan.estimate.seconds), workers)
 
-    def take(self, outcome: Outcome) -> None:
+    def take(self, outcome: CellOutcome) -> None:
         if outcome.lost:
             outcome = self._recovered(outcome)
         self.progress.add(outcome)
@@ -201,7 +201,7 @@ class _Collector:
             outcome.status not in ("done", "skipped") for outcome in self.progress.done
         )
 
-    def _recovered(self, outcome: Outcome) -> Outcome:
+    def _recovered(self, outcome: CellOutcome) -> CellOutcome:
         record = self.store.read(outcome.key)
         if record is not None and len(record.attempts) > self.tries[outcome.key]:
             return outcome_of(record)  # it was published before the worker died

@@ -11,7 +11,7 @@ from typing import Any
 from bench import dataset_name
 from bench.data.library import Library
 from bench.errors import BenchError, did_you_mean
-from bench.grid.expand import Grid, PlannedCell
+from bench.grid.expansion import Grid, PlannedCell
 from bench.grid.freshness import stale_parts
 from bench.plugins import METHODS
 from bench.records.cell import Cell

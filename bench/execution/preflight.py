@@ -15,7 +15,7 @@ from bench.clip.place import ELSEWHERE, features_root, unwritable
 from bench.data.library import Library
 from bench.errors import BenchError, Several
 from bench.execution.plan import Plan
-from bench.grid.options import noise_kind, noise_options, noise_roles, takes_weights, told
+from bench.grid.options import noise_kind, noise_options, noise_roles, non_default, takes_weights
 from bench.plugins import DATASETS, METHODS, NOISE
 from bench.records.cell import Cell
 from bench.registry import BUILT_IN
@@ -156,7 +156,7 @@ def _encoders(cell: Cell) -> list[str]:
 def _fits(cell: Cell) -> bool:
     """Return whether the texts are known to fit without importing torch. They are where all comes with the package."""
     own = _own(cell) and cell.backbone == TINY and METHODS.row(cell.method).origin == BUILT_IN
-    return own and not any(isinstance(value, str) for value in told(cell.method, cell.options).values())
+    return own and not any(isinstance(value, str) for value in non_default(cell.method, cell.options).values())
 
 
 def _own(cell: Cell) -> bool:

@@ -13,7 +13,7 @@ from bench.errors import BenchError
 from bench.grid.code import code_of
 from bench.grid.keys import Versions
 from bench.plugins import DATASETS
-from bench.records.naming import CONTENT, Origin
+from bench.records.naming import CONTENT, RecordOrigin
 from bench.records.record import Record
 from bench.registry import BUILT_IN
 
@@ -38,7 +38,7 @@ def stale_parts(records: Iterable[Record], library: Library) -> dict[str, tuple[
     return found
 
 
-def told(stale: Mapping[str, tuple[str, ...]], rerun: bool = False) -> list[str]:
+def stale_lines(stale: Mapping[str, tuple[str, ...]], rerun: bool = False) -> list[str]:
     """Return a line for the user on stale records; none where there are none."""
     if not stale:
         return []
@@ -52,7 +52,7 @@ def told(stale: Mapping[str, tuple[str, ...]], rerun: bool = False) -> list[str]
 
 def other_code(record: Record) -> list[str]:
     """Describe which code of a record differs from the current code."""
-    noted = Origin(record).sources
+    noted = RecordOrigin(record).sources
     if not noted:
         return [NOT_NOTED] if {"versions", "code"} & record.provenance.model_fields_set else []
     try:
@@ -87,7 +87,7 @@ def _meanwhile(record: Record, versions: Versions) -> list[str]:
 
 
 def _data(record: Record, now: Callable[[str], str]) -> list[str]:
-    name, noted = record.cell.dataset, Origin(record).facets["dataset"][CONTENT]
+    name, noted = record.cell.dataset, RecordOrigin(record).facets["dataset"][CONTENT]
     if not noted or dataset_name.folder_of(name) is not None:
         return []
     digest = now(name)

@@ -59,7 +59,7 @@ def origin_of(cell: Cell, library: Library) -> dict[str, Any]:
 
     An entry that cannot be told, since files or a plugin have gone, is left out.
     """
-    return {**_known("resolved", partial(resolved, cell, library)), **_known("sources", partial(code_of, cell))}
+    return {**_known("resolved", partial(versions_of, cell, library)), **_known("sources", partial(code_of, cell))}
 
 
 def _known(name: str, ask: Callable[[], Any]) -> dict[str, Any]:
@@ -69,6 +69,6 @@ def _known(name: str, ask: Callable[[], Any]) -> dict[str, Any]:
         return {}
 
 
-def resolved(cell: Cell, library: Library | None = None) -> dict[str, Any]:
+def versions_of(cell: Cell, library: Library | None = None) -> dict[str, Any]:
     """Return `Versions.of` for one cell."""
     return Versions(library or Library()).of(cell)

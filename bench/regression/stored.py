@@ -9,8 +9,8 @@ from pathlib import Path
 
 from bench.data.library import Library
 from bench.errors import BenchError
-from bench.grid.expand import expand
-from bench.grid.freshness import stale_parts, told
+from bench.grid.expansion import expand
+from bench.grid.freshness import stale_lines, stale_parts
 from bench.records.naming import newest
 from bench.records.record import Record
 from bench.records.store import Store
@@ -92,7 +92,7 @@ def write_store(store: Store, config: Config, baseline: Path, grid: str | None =
 
 def _stale(records: Iterable[Record], config: Config) -> list[str]:
     done = (record for record in records if record.status == "done")
-    return told(stale_parts(done, Library.of(config.settings.dataset)))
+    return stale_lines(stale_parts(done, Library.of(config.settings.dataset)))
 
 
 def _doubled(records: Sequence[Record]) -> list[str]:

@@ -14,8 +14,8 @@ from bench.engine.resources import TrialSettings
 from bench.errors import BenchError
 from bench.execution import preflight
 from bench.execution.plan import Estimate, Plan
-from bench.grid.expand import Grid, PlannedCell
-from bench.grid.keys import resolved
+from bench.grid.expansion import Grid, PlannedCell
+from bench.grid.keys import versions_of
 from bench.machine import this_machine
 from bench.records.cell import Cell
 from bench.records.parts import Resolved
@@ -103,7 +103,7 @@ def reproduce(
         )
     cell = _moved(record.cell, data, backbone)
     settings = _settings(config, record)
-    stands_for = resolved(cell, settings.library)
+    stands_for = versions_of(cell, settings.library)
     preflight.check(_plan(record.key, cell), vars(settings), here=cached, texts=False)
     now, outcomes = _again(record.key, cell, settings, cached)
     noted = record.provenance.resolved
@@ -114,7 +114,7 @@ def reproduce(
         changed.append(Difference("what its key was made of", "not noted in the record", "makes another key"))
     parts += compared_parts(record, now)
     if record.status == "done":
-        kept = store.sidecar(record.key)
+        kept = store.outcomes(record.key)
         if kept:
             parts.append(compared_outcomes(kept, outcomes))
         else:

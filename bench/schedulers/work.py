@@ -19,11 +19,11 @@ from bench.errors import described, escape
 from bench.global_state import Guard
 from bench.plugins import METHODS, REGISTRIES
 from bench.records.cell import Cell
-from bench.records.provenance import Clock, provenance
+from bench.records.provenance import Clock, provenance_of
 from bench.records.record import Record, Status
 from bench.records.store import Store
 from bench.registry import BUILT_IN, load_plugin_file
-from bench.schedulers.contract import Outcome, Pack
+from bench.schedulers.contract import CellOutcome, Pack
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,7 +68,7 @@ class Work:
         if self.plugins or foreign:  # what a plugin's cell would import first could not be put back
             _import_methods()
 
-    def __call__(self, pack: Pack) -> tuple[list[Outcome], bool]:
+    def __call__(self, pack: Pack) -> tuple[list[CellOutcome], bool]:
         """Run a pack and publish its records. Never raises for what happens in a cell.
 
         Global state that a cell changes is put back before its record is published, and named in it.
@@ -77,18 +77,18 @@ class Work:
             The outcomes, and whether the worker is spent: a cell has left it in another state than it found it in.
         """
         store, run, settings_type = Store(self.store), loaded(self.run_pack), loaded(self.settings_type)
-        outcomes: dict[str, Outcome] = {}
+        ended: dict[str, CellOutcome] = {}
         own, reason = os.getpid(), "the trial ended without a record"
         with Guard() as guard:
 
-            def publish(record: Record, sidecar: Mapping[str, NDArray[Any]]) -> None:
+            def publish(record: Record, outcomes: Mapping[str, NDArray[Any]]) -> None:
                 end_copy(own)
                 guard.put_back()
                 if guard.changed:
                     record.provenance.changed_state = list(guard.changed)
-                store.publish(record, sidecar, rerun=self.rerun)
+                store.publish(record, outcomes, rerun=self.rerun)
                 guard.renew()  # a file system may have started threads
-                outcomes[record.key] = outcome_of(record)
+                ended[record.key] = outcome_of(record)
 
             try:
                 run(pack, publish, settings_type(**self.settings))
@@ -97,7 +97,7 @@ class Work:
             except BaseException as error:  # noqa: BLE001 - sys.exit() and its like: no user asks for it in a worker
                 reason = escape(error)
             end_copy(own)
-        found = [outcomes.get(key) or Outcome(key, "failed", reason, lost=True) for key, _ in pack]
+        found = [ended.get(key) or CellOutcome(key, "failed", reason, lost=True) for key, _ in pack]
         return found, guard.spent
 
     @property
@@ -120,14 +120,14 @@ def end_copy(own: int) -> None:
         os._exit(0)
 
 
-def outcome_of(record: Record) -> Outcome:
+def outcome_of(record: Record) -> CellOutcome:
     """Return the short form of a record."""
-    return Outcome(record.key, record.status, record.reason, float(record.cost.seconds or 0.0))
+    return CellOutcome(record.key, record.status, record.reason, float(record.cost.seconds or 0.0))
 
 
 def lost_record(key: str, cell: Cell, status: Status, reason: str) -> Record:
     """Build the record of a cell whose worker could not publish one."""
-    return Record(schema=1, key=key, status=status, reason=reason, cell=cell, provenance=provenance(Clock()))
+    return Record(schema=1, key=key, status=status, reason=reason, cell=cell, provenance=provenance_of(Clock()))
 
 
 def loaded(target: str) -> Any:

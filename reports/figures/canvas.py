@@ -27,7 +27,7 @@ from bench.reports.tables.summary import summarize
 
 Outcomes: TypeAlias = Callable[
     [str], Mapping[str, Any]
-]  # per-sample outcomes of a record, see `bench.records.store.Store.sidecar`
+]  # per-sample outcomes of a record, see `bench.records.store.Store.outcomes`
 CHARACTER = 0.062  # inches of one at the size of titles
 SVG = {"Date": None, "Creator": None}
 FORMATS: dict[str, dict[str, Any]] = {

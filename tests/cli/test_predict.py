@@ -25,7 +25,7 @@ from bench.engine.trial import Run, one_thread, run_cell, run_pack
 from bench.errors import BenchError
 from bench.methods.coop import CoOp
 from bench.plugins import METHODS
-from bench.records.provenance import Clock, provenance
+from bench.records.provenance import Clock, provenance_of
 from bench.records.record import Record
 from bench.records.store import Store
 from tests.few_digits import FEW, cache, few, finished
@@ -74,7 +74,7 @@ def test_every_method_is_kept_in_its_default_form(method: str) -> None:
     assert bool(kept) == (method != "zero-shot")
     assert not {"observed", "text", "teacher", "memory", "selected"} & kept.keys()
     assert run.entries(0.0)["cost"]["prompts_bytes"] == len(run.kept)
-    assert run.sidecar()["prompts"].tobytes() == run.kept
+    assert run.outcomes()["prompts"].tobytes() == run.kept
 
 
 @pytest.mark.parametrize(("method", "options"), VARIANTS, ids=[name for name, _ in VARIANTS])
@@ -141,10 +141,10 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, dict[str, Rec
     for number, method in enumerate(("coop", "visprompt", "maple")):
         run = finished(method)
         record = Record(
-            schema=1, key=f"{number}abc{number:012d}", status="done", cell=run.cell, provenance=provenance(Clock()),
+            schema=1, key=f"{number}abc{number:012d}", status="done", cell=run.cell, provenance=provenance_of(Clock()),
             **run.entries(1.0),
         )  # fmt: skip
-        store.publish(record, run.sidecar())
+        store.publish(record, run.outcomes())
         records[method] = record
     plain, outcomes = run_cell("1abcffffffffffff", few("coop"), TrialSettings(cache=cache()))
     store.publish(plain, outcomes)
@@ -321,7 +321,7 @@ def test_the_store_publishes_prompts_with_the_record_and_never_over_a_done_one(t
     assert before is not None
     assert store.prompts("a" * 16) == before
     assert store.keys() == ["a" * 16]
-    assert "prompts" not in store.sidecar("a" * 16)
+    assert "prompts" not in store.outcomes("a" * 16)
     assert {file.suffix for file in (tmp_path / "s").iterdir()} <= {".json", ".safetensors", ".tmp"}
 
 

@@ -13,7 +13,7 @@ from bench.errors import BenchError
 from bench.execution import preflight
 from bench.execution.execute import trial_settings
 from bench.execution.labels import Drawing
-from bench.grid.expand import expand
+from bench.grid.expansion import expand
 from bench.grid.options import noise_identity
 from bench.records.cell import Cell
 from bench.settings.schema import Config, DatasetTable, load_config
@@ -75,17 +75,17 @@ def test_leaving_images_out_is_part_of_the_key() -> None:
 
 
 def key(library: Library) -> str:
-    from bench.grid.keys import resolved
+    from bench.grid.keys import versions_of
 
     cell: Cell = make_cell(dataset="dtd", method="coop", backbone="tiny")
-    return cell.key(resolved(cell, library))
+    return cell.key(versions_of(cell, library))
 
 
 def test_the_keys_of_a_grid_are_those_of_its_records(config: Config) -> None:
     """The key is built in one place for plan and record."""
-    from bench.grid.keys import resolved
+    from bench.grid.keys import versions_of
 
     library = Library.of(config.settings.dataset)
     for planned in expand(config, "mine").cells[:3]:
-        assert planned.key == planned.cell.key(resolved(planned.cell, library))
-        assert planned.key != planned.cell.key(resolved(planned.cell))
+        assert planned.key == planned.cell.key(versions_of(planned.cell, library))
+        assert planned.key != planned.cell.key(versions_of(planned.cell))

@@ -113,7 +113,7 @@ def test_nothing_of_a_left_out_sample_reaches_a_method(method: str, monkeypatch:
 @pytest.mark.parametrize("method", ALL)
 def test_outcomes_hold_what_is_out_of_sample_and_the_last_split(method: str) -> None:
     run = finished(method)
-    told, hidden = run.sidecar(), np.setdiff1d(np.arange(30), run.visible)
+    told, hidden = run.outcomes(), np.setdiff1d(np.arange(30), run.visible)
     unseen = hidden if METHODS.get(method).reads_labels else np.arange(30)
     assert (told["unseen"] == unseen).all()
     assert told["probabilities"] == pytest.approx(logits_of(run)[unseen].softmax(1).numpy(), abs=1e-6)

@@ -19,7 +19,7 @@ from bench.engine.trial import run_cell
 from bench.execution.execute import Request, Setup, make_ready
 from bench.execution.plan import make_plan
 from bench.execution.precompute import compute_missing, release
-from bench.grid.expand import expand
+from bench.grid.expansion import expand
 from bench.grid.overrides import override
 from bench.plugins import METHODS
 from bench.records.cell import Cell

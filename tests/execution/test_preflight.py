@@ -22,7 +22,7 @@ from bench.data import catalogue, library
 from bench.errors import BenchError, Several
 from bench.execution import execute, preflight
 from bench.execution.plan import Plan, make_plan
-from bench.grid.expand import expand
+from bench.grid.expansion import expand
 from bench.plugins import METHODS
 from bench.records.store import Store
 from bench.schedulers.local import Local
@@ -237,7 +237,7 @@ def test_a_plugin_that_cannot_say_its_texts_is_left_to_its_cell(monkeypatch: pyt
 def test_embedded_data_under_tiny_are_known_to_fit_without_torch() -> None:
     program = (
         "import sys; from bench.execution import execute, preflight; from bench.cli.selection import Selection\n"
-        "from bench.grid.expand import expand; from bench.execution.plan import make_plan\n"
+        "from bench.grid.expansion import expand; from bench.execution.plan import make_plan\n"
         "from bench.records.store import Store\n"
         "config = Selection('quick', [], None, None, ()).load()\n"
         "plan = make_plan(expand(config, 'quick'), Store('store'))\n"

@@ -17,7 +17,7 @@ from bench.data import library
 from bench.engine import mask_export
 from bench.engine.labelling import draw, scene_of
 from bench.errors import BenchError
-from bench.grid.expand import expand
+from bench.grid.expansion import expand
 from bench.grid.options import noise_identity
 from bench.grid.overrides import override
 from bench.records.cell import Cell

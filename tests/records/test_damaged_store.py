@@ -10,7 +10,7 @@ import pytest
 
 from bench.cli.main import invoke
 from bench.execution import execute
-from bench.grid.expand import expand
+from bench.grid.expansion import expand
 from bench.grid.overrides import override
 from bench.records.parts import Data
 from bench.records.store import Store

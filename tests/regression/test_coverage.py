@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bench.cli.main import invoke
-from bench.grid.expand import expand
+from bench.grid.expansion import expand
 from bench.plugins import METHODS
 from bench.records.cell import Cell
 from bench.records.record import Status

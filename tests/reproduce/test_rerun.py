@@ -16,7 +16,7 @@ from bench.data import library
 from bench.engine import trial
 from bench.engine.resources import TrialSettings
 from bench.engine.trial import Publish, run_pack
-from bench.grid.keys import resolved
+from bench.grid.keys import versions_of
 from bench.records.cell import Cell
 from bench.records.record import Record
 from bench.records.store import Store
@@ -34,7 +34,7 @@ def _publish(store: Store) -> Publish:
 
 
 def run(cell: Cell, store: Store) -> str:
-    key = cell.key(resolved(cell))
+    key = cell.key(versions_of(cell))
     run_pack([(key, cell)], _publish(store), TrialSettings(cache=cache()))
     return key
 
@@ -134,7 +134,7 @@ def test_a_key_that_was_made_of_other_versions_or_weights_says_of_which(
     stood_for = {**record.provenance.resolved.model_dump(), part: value}
     old = record.cell.key(stood_for)
     other = changed(record, key=old, provenance={**record.provenance.model_dump(), "resolved": stood_for})
-    here.publish(other, here.sidecar(key))
+    here.publish(other, here.outcomes(key))
     code, found = asked(capsys, here, old)
     assert code == 0  # the bits are the same all the same
     assert [change["where"] for change in found["changes"]] == [named]

@@ -17,7 +17,7 @@ import numpy as np
 
 from bench.records.cell import Cell
 from bench.records.record import Record
-from bench.schedulers.contract import Outcome, Pack, Report, Scheduler
+from bench.schedulers.contract import CellOutcome, Pack, Report, Scheduler
 from bench.schedulers.work import Work
 
 VERSIONS = {"method": 1}
@@ -133,9 +133,9 @@ def main(order: dict[str, Any]) -> None:
     settings = {"mishaps": order.get("mishaps", {}), "timeout": order.get("timeout"), "device": "cpu"}
     grace = order.get("grace", 30.0)
     work = Work(order["store"], settings, "tests.schedulers.fakes:run_pack", "builtins:dict", grace=grace)
-    outcomes: list[Outcome] = []
+    outcomes: list[CellOutcome] = []
 
-    def report(outcome: Outcome) -> None:
+    def report(outcome: CellOutcome) -> None:
         outcomes.append(outcome)
         sys.stdout.write(json.dumps([outcome.key, outcome.status, outcome.reason, outcome.lost]) + "\n")
         sys.stdout.flush()
