@@ -83,15 +83,8 @@ def make_ready(
 ) -> int:
     """Check that nothing is missing, and compute the plan's image features unless a cluster runs it.
 
-    Args:
-        plan: with at least one cell to run.
-        config: the settings that the plan was made with.
-        setup: from `set_up`.
-        request: the user's.
-        report: called with the number of images done, and of all, None where it is not known yet.
-
-    Returns:
-        Images that went through a tower.
+    `report` is called with the number of images done, and of all, None where it is not known yet. Returns the number of
+    images that went through a tower.
 
     Raises:
         Several: data, weights or files are missing; nothing is written then.
@@ -127,13 +120,7 @@ def execute_plan(
 ) -> Progress:
     """Run the cells that are to be run and publish a record for every cell that ends.
 
-    Args:
-        plan: with at least one cell to run.
-        store: where records go; made if need be.
-        config: the settings that the plan was made with.
-        setup: from `set_up`.
-        request: the user's.
-        listen: called once per ended cell.
+    `listen` is called once per ended cell.
 
     Raises:
         BenchError: the store cannot be written, or workers cannot be started.

@@ -134,10 +134,7 @@ def make_plan(
 
 
 def _estimate(todo: Iterable[PlannedCell], records: Iterable[Record]) -> Estimate:
-    """Estimate seconds from like cells.
-
-    These are of the same method, data set and backbone; then any method's, scaled; then the default.
-    """
+    """Estimate seconds from cells of the same method, data set and backbone, else of any method, else by default."""
     rates: dict[tuple[str, ...], list[float]] = defaultdict(list)
     peaks: dict[str, int] = defaultdict(int)
     for record in records:

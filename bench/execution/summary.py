@@ -46,10 +46,7 @@ def summary_rows(records: Iterable[Record]) -> tuple[list[str], list[list[str]]]
 
 
 def row_names(records: Sequence[Record]) -> list[TableRow]:
-    """Return what distinguishes each record's row.
-
-    It is the data set with all fields of the cell that differ, noise, method.
-    """
+    """Return each record's data set, with the fields of the cell that differ, its noise and its method."""
     pairs = zip(records, backbone_names(records), strict=True)
     fixed = [{**record.cell.model_dump(exclude=SHOWN_FIELDS), "backbone": name} for record, name in pairs]
     varying = _varying(records, fixed)

@@ -32,10 +32,7 @@ NAMED = 20  # values in a message
 def filtered(records: Sequence[Record], sets: Sequence[str], where: str) -> list[Record]:
     """Return the records that have one of the values at every named axis or field.
 
-    Args:
-        records: any.
-        sets: texts "axis=v1,v2"; an axis is any field of a cell.
-        where: what messages call the origin of the records.
+    `sets` are texts "axis=v1,v2", where an axis is any field of a cell; `where` names the records in messages.
 
     Raises:
         BenchError: a text is malformed, or nothing is left; says which values there are.

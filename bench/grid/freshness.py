@@ -32,7 +32,7 @@ def stale_parts(records: Iterable[Record], library: Library) -> dict[str, tuple[
     now, versions = cache(lambda name: _digest(name, library)), Versions(library)
     found = {}
     for record in records:
-        parts = (*other_code(record), *_data(record, now), *_meanwhile(record, versions))
+        parts = (*other_code(record), *_data(record, now), *_changed_files(record, versions))
         if parts:
             found[record.key] = parts
     return found
@@ -71,7 +71,7 @@ def other_code(record: Record) -> list[str]:
     return ["another engine" if part == "engine" else f"other code of {named.get(part, part)}" for part in parts]
 
 
-def _meanwhile(record: Record, versions: Versions) -> list[str]:
+def _changed_files(record: Record, versions: Versions) -> list[str]:
     """Describe files that changed between the record's key and its run."""
     cell, known = record.cell, record.provenance.resolved
     try:

@@ -16,17 +16,13 @@ from bench.records.cell import Cell
 
 
 class Versions:
-    """Cached versions and digests of plugins, data and weights.
-
-    Args:
-        library: opens data sets.
-    """
+    """Cached versions and digests of plugins, data and weights."""
 
     def __init__(self, library: Library) -> None:
         self.library = library
         self.backbone = cache(identity.weights_identity)
         self.dataset = cache(library.identity)
-        self.noise = cache(self._noise)
+        self.noise = cache(partial(noise_identity, library=library))
 
     def of(self, cell: Cell) -> dict[str, Any]:
         """Return the versions and digests that `Cell.key` takes: of plugins, files and weights.
@@ -49,9 +45,6 @@ class Versions:
             BenchError: as `of`.
         """
         return cell.key(self.of(cell))
-
-    def _noise(self, kind: str) -> dict[str, Any]:
-        return noise_identity(kind, self.library)
 
 
 def origin_of(cell: Cell, library: Library) -> dict[str, Any]:

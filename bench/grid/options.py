@@ -143,10 +143,6 @@ def noise_identity(noise: str, library: Library | None = None) -> dict[str, Any]
     """Return a noise kind's identity in a record's key. It is every option, a file by its digest, a backbone by its
     weights.
 
-    Args:
-        noise: kind or variant.
-        library: opens the data sets that an option may name; None: from their default places.
-
     Raises:
         BenchError: as `noise_options`; or a file that an option names, or should name, cannot be read.
     """

@@ -57,11 +57,7 @@ class RecordOrigin:
         """Facets by field."""
         noted, sources, noise = self._resolved, self.sources, self._resolved.noise
         return {
-            "dataset": {
-                CONTENT: self._data(),
-                "version": _version(noted.dataset),
-                "prompts": self._prompts(),
-            },
+            "dataset": {CONTENT: self._data(), "version": _version(noted.dataset), "prompts": self._prompts()},
             "backbone": {CONTENT: self._weights(), "code": sources.get("backbone", "")},
             "noise": {
                 CONTENT: _short([noise.options, self.record.noise.foreign_digest]) if noise else "",

@@ -53,7 +53,7 @@ def misfit(arrays: Mapping[str, NDArray[Any]], record: Record) -> str:
         if name in arrays and (wrong := _wrong(arrays[name], form, lengths)):
             return f"{name} {wrong}"
     beyond = next((name for name in PLACES if arrays.get(name, np.empty(0)).max(initial=-1) >= lengths["N"]), None)
-    return f"{beyond} names samples that are not there" if beyond else _of_another(arrays, record)
+    return f"{beyond} has positions beyond the samples" if beyond else _of_another(arrays, record)
 
 
 def _of_another(arrays: Mapping[str, NDArray[Any]], record: Record) -> str:
@@ -62,12 +62,12 @@ def _of_another(arrays: Mapping[str, NDArray[Any]], record: Record) -> str:
     foreign = Foreign(str(record.noise.foreign), arrays["foreign"]) if "foreign" in arrays else None
     sampled = Sampled(arrays["positions"], noisy, foreign=foreign)
     if record.noise.digest not in (None, noisy.digest):
-        return "observed are not its labels"
+        return "observed has other labels than the record"
     if record.noise.images_digest not in (None, sampled.images_digest):
-        return "positions are not its images"
+        return "positions has other images than the record"
     right, last = arrays.get("test_correct", np.empty(0)), record.accuracy.last
     apart = len(right) > 0 and last is not None and abs(float(right.mean()) - last) * len(right) > HALF
-    return "test_correct have another accuracy" if apart else ""
+    return "test_correct has another accuracy than the record" if apart else ""
 
 
 def _wrong(array: NDArray[Any], form: Form, lengths: dict[str, int]) -> str:

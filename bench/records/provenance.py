@@ -40,11 +40,7 @@ class Clock:
 def provenance_of(clock: Clock, device: str = "cpu", *, threads: int = 1, **noted: Any) -> Provenance:
     """Collect the provenance of a run that began at `clock` and ends now.
 
-    Args:
-        clock: made when the run began.
-        device: "cpu" or "cuda".
-        threads: intra-op threads of the run.
-        noted: further fields of `Provenance`.
+    `noted` are further fields of `Provenance`.
     """
     return Provenance(
         versions=versions(),

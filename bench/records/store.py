@@ -31,9 +31,6 @@ PROMPTS = "prompts"  # the entry among per-sample outcomes that is a file of its
 class Store:
     """A folder, or an fsspec URL, of records. Nothing is created before the first record.
 
-    Args:
-        root: path or URL.
-
     Attributes:
         problems: one line for each file that is no whole record or no outcomes of one, by key, gathered while reading.
             Such a file is left alone and not counted.
@@ -73,10 +70,7 @@ class Store:
         An entry "prompts" of the outcomes holds the bytes of a safetensors file of its own. Files of an earlier record
         that this one does not have are removed.
 
-        Args:
-            record: to publish.
-            outcomes: its per-sample outcomes.
-            rerun: whether a done record of other code or data is replaced too; it is kept whole among the attempts.
+        With `rerun` a done record of other code or data is replaced too; it is kept whole among the attempts.
 
         Returns:
             False where a done record is already there and stays.
@@ -90,11 +84,13 @@ class Store:
             elif record.key in self.problems:
                 self.set_aside(record.key)
             arrays = {name: array for name, array in outcomes.items() if name != PROMPTS}
-            self._beside(record.key + OUTCOMES_FILE, _packed(arrays) if arrays else None)
-            self._beside(record.key + PROMPTS_FILE, outcomes[PROMPTS].tobytes() if PROMPTS in outcomes else None)
+            self._write_companion(record.key + OUTCOMES_FILE, _packed(arrays) if arrays else None)
+            self._write_companion(
+                record.key + PROMPTS_FILE, outcomes[PROMPTS].tobytes() if PROMPTS in outcomes else None
+            )
             return self.files.write(record.key + RECORD_FILE, record.to_json().encode(), replace=before is not None)
 
-    def _beside(self, name: str, content: bytes | None) -> None:
+    def _write_companion(self, name: str, content: bytes | None) -> None:
         if content is None:
             self.files.remove(name)
         else:
@@ -254,7 +250,7 @@ def find_record(store: Store, key: str) -> Record:
         raise BenchError(f'store "{store.root}" has no record "{key}"; keys are the names of its .json files.')
     if len(keys) > 1 and key not in keys:
         shown = ", ".join(keys[:NAMED]) + (", …" if len(keys) > NAMED else "")
-        raise BenchError(f'"{key}" begins {len(keys)} keys of store "{store.root}" ({shown}); give more of it.')
+        raise BenchError(f'"{key}" begins {len(keys)} keys of store "{store.root}" ({shown}); give more digits.')
     record = store.read(key if key in keys else keys[0])
     if record is None:
         raise BenchError(next(iter(store.problems.values())))

@@ -105,8 +105,7 @@ def write_baseline(records: Iterable[Record], path: Path) -> int:
 
 
 def pooled(groups: Iterable[Seeds]) -> tuple[float, int]:
-    """Compute the pooled standard deviation within groups, and its degrees of freedom. These are 0 where nothing is
-    known.
+    """Compute the pooled standard deviation within groups and its degrees of freedom, 0 where nothing is known.
 
     Groups that do not vary at all (training-free methods) say nothing about the noise of the others.
     """

@@ -6,12 +6,12 @@ to the driver is a short outcome per cell. Nothing that a scheduler does may cha
 
 from __future__ import annotations
 
-import importlib
 import math
 import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from bench import streams
@@ -61,12 +61,14 @@ class Work:
         if self.settings.get("device") == "cpu":
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         warnings.simplefilter("ignore")
-        loaded(self.run_pack)
+        resolve_name(self.run_pack)
         for plugin in self.plugins:
             load_plugin_file(plugin)
         foreign = any(row.origin != BUILT_IN for registry in REGISTRIES for row in registry.rows())
         if self.plugins or foreign:  # what a plugin's cell would import first could not be put back
-            _import_methods()
+            for row in METHODS.rows():
+                if row.origin == BUILT_IN:
+                    METHODS.get(row.name)
 
     def __call__(self, pack: Pack) -> tuple[list[CellOutcome], bool]:
         """Run a pack and publish its records. Never raises for what happens in a cell.
@@ -76,7 +78,7 @@ class Work:
         Returns:
             The outcomes, and whether the worker is spent: a cell has left it in another state than it found it in.
         """
-        store, run, settings_type = Store(self.store), loaded(self.run_pack), loaded(self.settings_type)
+        store, run, settings_type = Store(self.store), resolve_name(self.run_pack), resolve_name(self.settings_type)
         ended: dict[str, CellOutcome] = {}
         own, reason = os.getpid(), "the trial ended without a record"
         with Guard() as guard:
@@ -107,13 +109,6 @@ class Work:
         return None if limit is None or math.isinf(limit) else float(limit)
 
 
-def _import_methods() -> None:
-    """Import every method that comes with the package."""
-    for row in METHODS.rows():
-        if row.origin == BUILT_IN:
-            METHODS.get(row.name)
-
-
 def end_copy(own: int) -> None:
     """End this process where foreign code has forked it off `own`. A copy may not report anything."""
     if os.getpid() != own:
@@ -128,9 +123,3 @@ def outcome_of(record: Record) -> CellOutcome:
 def lost_record(key: str, cell: Cell, status: Status, reason: str) -> Record:
     """Build the record of a cell whose worker could not publish one."""
     return Record(schema=1, key=key, status=status, reason=reason, cell=cell, provenance=provenance_of(Clock()))
-
-
-def loaded(target: str) -> Any:
-    """Import the object at "module:object"."""
-    module, _, name = target.partition(":")
-    return getattr(importlib.import_module(module), name)

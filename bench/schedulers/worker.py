@@ -33,9 +33,6 @@ TRACKER = "multiprocessing.resource_tracker"  # ends by itself, once it has tidi
 class Worker:
     """Process that runs packs.
 
-    Args:
-        work: what it does with a pack.
-
     Attributes:
         pipe: to it; something can be read there when `collected` has news.
         pack: in hand, empty where it is free.

@@ -18,9 +18,9 @@ from bench.cli.main import invoke
 from bench.cli.predict import predict
 from bench.clip.load import TINY_DIR, TINY_WEIGHTS
 from bench.contracts.method import Context, Inputs, Method
-from bench.engine import trial
-from bench.engine.checkpoint import NotKept, keep, restore
-from bench.engine.resources import TrialSettings, open_backbone
+from bench.data.library import Library
+from bench.engine.checkpoint import NotKept, SetupInputs, keep, restore
+from bench.engine.resources import TrialSettings, inputs_of, open_backbone
 from bench.engine.trial import Run, one_thread, run_cell, run_pack
 from bench.errors import BenchError
 from bench.methods.coop import CoOp
@@ -28,7 +28,7 @@ from bench.plugins import METHODS
 from bench.records.provenance import Clock, provenance_of
 from bench.records.record import Record
 from bench.records.store import Store
-from tests.few_digits import FEW, cache, few, finished
+from tests.few_digits import FEW, FewLibrary, cache, few, finished
 
 ALL = sorted(METHODS)
 FEWEST, MOST = 300, 200_000  # bytes of a file on `tiny`: nothing learned, and a second image tower
@@ -44,7 +44,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.fixture(autouse=True)
 def _few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial, "opened", lambda name, settings: FEW)
+    monkeypatch.setattr(Library, "open", FewLibrary.open)
 
 
 def predicted(method: Method, inputs: Inputs) -> torch.Tensor:
@@ -59,7 +59,7 @@ def check(run: Run) -> dict[str, torch.Tensor]:
     restored, class_names = restore(run.kept, run.cell, open_backbone("tiny", "cpu"))
     assert class_names == FEW.class_names
     needs = run.method.needs(run.method.options)
-    inputs = trial.inputs_of(FEW, "test", open_backbone("tiny", "cpu"), needs, run.settings)
+    inputs = inputs_of(FEW, "test", open_backbone("tiny", "cpu"), needs, run.settings)
     assert torch.equal(predicted(restored, inputs), predicted(run.method, inputs))
     kept = load(run.kept)
     assert kept.keys() <= run.method.state_dict().keys()
@@ -121,7 +121,7 @@ def test_a_set_up_that_fails_without_images_is_a_reason(monkeypatch: pytest.Monk
     assert run.method is not None
     assert run.audit is not None
     assert run.audit.logits is not None
-    given = trial.SetupInputs(FEW.class_names, FEW.templates, run.audit.observed[run.visible])
+    given = SetupInputs(FEW.class_names, FEW.templates, run.audit.observed[run.visible])
     with pytest.raises(NotKept, match=r"^its set-up fails without training images: ValueError: no features at all$"):
         keep(run.method, run.cell, given, open_backbone("tiny", "cpu"), Inputs(torch.ones(2, 64)), run.audit.logits)
 
@@ -166,7 +166,7 @@ def test_predictions_are_those_of_the_run_on_the_same_images(
     run = finished(method)
     assert run.method is not None
     needs = run.method.needs(run.method.options)
-    inputs = trial.inputs_of(FEW, "test", open_backbone("tiny", "cpu"), needs, run.settings)
+    inputs = inputs_of(FEW, "test", open_backbone("tiny", "cpu"), needs, run.settings)
     expected = predicted(run.method, inputs).softmax(1)
     assert invoke(["predict", records[method].key, str(root / "images"), "--store", store.root, "--top", "3"]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))

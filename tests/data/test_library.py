@@ -8,7 +8,7 @@ import pytest
 
 from bench.cli.main import invoke
 from bench.data.library import Library
-from bench.engine.resources import TrialSettings, opened
+from bench.engine.resources import TrialSettings
 from bench.errors import BenchError
 from bench.execution import preflight
 from bench.execution.execute import trial_settings
@@ -40,7 +40,7 @@ def test_every_reader_finds_what_stands_under_an_alias(config: Config, tmp_path:
     settings = TrialSettings(**trial_settings(config, "mine", "cpu"))
     found = [
         library.open("oxfordpets"),
-        opened("oxfordpets", settings),
+        settings.library.open("oxfordpets"),
         Drawing(config, "mine").opened("oxfordpets"),
         SuspectImages(config, None, []).library.open("oxfordpets"),
     ]

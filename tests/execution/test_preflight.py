@@ -21,12 +21,13 @@ from bench.contracts.method import Method, Text
 from bench.data import catalogue, library
 from bench.errors import BenchError, Several
 from bench.execution import execute, preflight
-from bench.execution.plan import Plan, make_plan
+from bench.execution.execute import Request, make_ready, set_up
+from bench.execution.plan import make_plan
 from bench.grid.expansion import expand
 from bench.plugins import METHODS
 from bench.records.store import Store
 from bench.schedulers.local import Local
-from bench.schedulers.work import Work
+from tests.schedulers.fakes import fake_trials
 
 RUN = ["run", "--set", "method=coop", "--set", "seed=1", "--set", "rate=0.5", "--scheduler", "local", "--workers", "1"]
 
@@ -107,36 +108,23 @@ def test_a_plan_needs_neither_data_nor_weights(loaded: list[str]) -> None:
 
 
 def test_only_cells_that_are_to_be_run_count(monkeypatch: pytest.MonkeyPatch, loaded: list[str]) -> None:
-    def fake(plan: Plan, store: Store, *_: Any) -> Work:
-        return Work(store.root, {"mishaps": {}}, "tests.schedulers.fakes:run_pack", "builtins:dict")
-
-    monkeypatch.setattr(execute, "_work", fake)
+    fake_trials(monkeypatch)
     assert invoke([*RUN, "--set", "backbone=ViT-B-16/openai"]) == 0
     assert loaded == ["ViT-B-16/openai"]
     assert invoke([*RUN, "--set", "backbone=ViT-B-16/openai"]) == 0
     assert loaded == ["ViT-B-16/openai"]
 
 
-def test_a_file_that_went_away_between_plan_and_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_file_that_went_away_between_plan_and_run(tmp_path: Path) -> None:
     matrix = tmp_path / "matrix.csv"
     matrix.write_text("\n".join(",".join("1" if i == j else "0" for j in range(10)) for i in range(10)))
-    seen: list[Several] = []
-
-    def lost(plan: Plan, *given: Any, **more: Any) -> None:
-        matrix.unlink()
-        try:
-            check(plan, *given, **more)
-        except Several as error:
-            seen.append(error)
-            raise
-
-    check = preflight.check
-    monkeypatch.setattr(preflight, "check", lost)
-    monkeypatch.setattr(Local, "run", lambda *_: pytest.fail("it began"))
-    assert invoke(["run", "--set", "method=coop", "--set", f"noise=matrix[file={matrix}]", "--workers", "1"]) == 2
-    (error,) = seen
-    assert error.lines == (f'"{matrix}", which a kind of noise reads, is not there any more; restore it.',)
-    assert str(error) == error.lines[0]
+    config = Selection("quick", ["method=coop", f"noise=matrix[file={matrix}]"], None, None, ()).load()
+    plan, request = make_plan(expand(config, "quick"), Store("results")), Request(workers=1)
+    matrix.unlink()
+    with pytest.raises(Several) as caught:
+        make_ready(plan, config, set_up(plan, config, request), request, lambda *_: None)
+    assert caught.value.lines == (f'"{matrix}", which a kind of noise reads, is not there any more; restore it.',)
+    assert str(caught.value) == caught.value.lines[0]
 
 
 def test_an_error_of_one_line_is_that_line() -> None:

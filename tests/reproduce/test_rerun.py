@@ -13,7 +13,7 @@ from PIL import Image
 
 from bench.cli.main import invoke
 from bench.data import library
-from bench.engine import trial
+from bench.data.library import Library
 from bench.engine.resources import TrialSettings
 from bench.engine.trial import Publish, run_pack
 from bench.grid.keys import versions_of
@@ -22,7 +22,7 @@ from bench.records.record import Record
 from bench.records.store import Store
 from bench.reproduce.differences import changes, compared_outcomes, compared_parts
 from tests.cells import make_cell
-from tests.few_digits import FEW, cache, few
+from tests.few_digits import FewLibrary, cache, few
 from tests.reports.factory import changed
 
 
@@ -54,8 +54,7 @@ def contents(store: Store) -> dict[str, tuple[bytes, int]]:
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     """A store with one finished record, made by code that is as it is now."""
-    monkeypatch.setattr(trial, "opened", lambda name, settings: FEW)
-    monkeypatch.setattr("bench.records.provenance.code_state", dict)
+    monkeypatch.setattr(Library, "open", FewLibrary.open)
     store = Store(tmp_path / "store")
     run(few("coop"), store)
     return store
@@ -118,7 +117,7 @@ def test_another_version_of_a_package_explains_other_bits(here: Store, key: str,
     out = capsys.readouterr().out
     assert "not as it was: torch: 2.0.0 in the record, " in out
     assert "memorized at epoch 1: 0.123 in the record, " in out
-    assert "which was to be expected: torch and processor have changed since." in out
+    assert "as expected: torch and processor have changed since." in out
 
 
 @pytest.mark.parametrize(
@@ -155,7 +154,7 @@ def test_a_record_that_does_not_note_what_its_key_was_made_of(here: Store, key: 
     edited(here, key, lambda values: values["cell"].update(epochs=1))
     code, found = asked(capsys, here, key)
     assert code == 1
-    assert found["changes"][0]["where"] == "what its key was made of"
+    assert found["changes"][0]["where"] == "versions and digests in the key"
 
 
 def test_outcomes_that_are_torn_or_gone_are_left_out_and_said_so(here: Store, key: str, capsys: Any) -> None:
@@ -181,7 +180,7 @@ def test_a_failure_is_reproduced_with_its_reason(here: Store, capsys: Any) -> No
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"status": "timeout", "reason": "9 s"}, "is timeout, which says more of the machine than of the cell"),
+        ({"status": "timeout", "reason": "9 s"}, "is timeout, which depends on the machine and not on the cell alone"),
         ({"key": "other"}, "is not a record of this store"),
     ],
 )

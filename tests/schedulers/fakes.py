@@ -11,13 +11,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 
 from bench.records.cell import Cell
 from bench.records.record import Record
 from bench.schedulers.contract import CellOutcome, Pack, Report, Scheduler
+from bench.schedulers.local import Local
 from bench.schedulers.work import Work
 
 VERSIONS = {"method": 1}
@@ -114,8 +117,6 @@ def scheduler(name: str) -> Scheduler:
         from bench.schedulers.ray_tune import RayTune
 
         return RayTune()
-    from bench.schedulers.local import Local
-
     return Local()
 
 
@@ -126,6 +127,16 @@ def in_this_process(
     for pack in packs:
         for outcome in work(pack)[0]:
             report(outcome)
+
+
+def fake_trials(monkeypatch: pytest.MonkeyPatch, mishaps: Mapping[str, str] | None = None) -> None:
+    """Let local workers run the trials above, with what goes wrong by seed."""
+    real, changes = Local.run, {"run_pack": f"{__name__}:run_pack", "settings_type": "builtins:dict"}
+
+    def run(self: Local, packs: Sequence[Pack], work: Work, *rest: Any) -> None:
+        real(self, packs, replace(work, settings={"mishaps": mishaps or {}}, **changes), *rest)
+
+    monkeypatch.setattr(Local, "run", run)
 
 
 def main(order: dict[str, Any]) -> None:
