@@ -296,9 +296,9 @@ def test_mistakes_are_one_line(mistake: str, shop: Shop, capsys: pytest.CaptureF
 
 def test_torn_and_foreign_files_are_refused() -> None:
     run, backbone = finished("coop"), open_backbone("tiny", "cpu")
-    with pytest.raises(BenchError, match="are torn"):
+    with pytest.raises(BenchError, match="are damaged"):
         restore(run.kept[:-9], run.cell, backbone)
-    with pytest.raises(BenchError, match="are torn"):
+    with pytest.raises(BenchError, match="are damaged"):
         restore(b"", run.cell, backbone)
     other = run.cell.model_copy(update={"method": "nlprompt", "options": few("nlprompt").options})
     with pytest.raises(BenchError, match="were kept by coop 1, here is nlprompt 1"):

@@ -323,7 +323,7 @@ def test_a_gate_that_could_not_have_failed_is_no_pass(baseline: Path):
     records = shifted(grid(METHODS, seeds=(1, 2, 3), sd=SEED_SD, oracle=False), "coop", -0.4)
     comparison = compare(records, baseline, GateRules(minimum_effect=95))
     assert comparison.exit_code == 3
-    assert "no pass" in markdown(comparison, "b", "r").splitlines()[0]
+    assert "not a pass" in markdown(comparison, "b", "r").splitlines()[0]
 
 
 def test_folds_are_no_experiments_of_their_own(tmp_path: Path):
