@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -267,17 +270,21 @@ def test_a_feature_folder_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch
     assert not (tmp_path / "other").exists()
 
 
+def refused(**_: Any) -> Any:
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+
 def test_a_folder_that_is_shared_to_be_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """What is stored there is enough for these cells, and not for those of other images."""
     monkeypatch.setenv(ENVIRONMENT, str(tmp_path / "cache"))
     name = mine("dog", "cat")
     assert invoke(["run", *(part for text in (name, "method=coop", "noise=given", "shots=2", "seed=1", "epochs=1")
                             for part in ("--set", text)), "--workers", "1", "--scheduler", "local"]) == 0  # fmt: skip
-    monkeypatch.setattr(preflight, "unwritable", lambda folder: f"{folder.name} is closed")
+    monkeypatch.setattr(tempfile, "TemporaryFile", refused)
     monkeypatch.setattr(features.FeatureStore, "_compute", lambda *_, **__: pytest.fail("it encoded"))
     assert problems(name, "method=coop[context=8]") == []
     (line,) = problems(mine("dog", "cat", "bird"), "method=coop")
-    assert "cannot be written (features is closed)" in line
+    assert "cannot be written (Read-only file system)" in line
 
 
 def test_looking_whether_a_folder_can_be_written_leaves_nothing(tmp_path: Path) -> None:
