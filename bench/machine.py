@@ -26,13 +26,9 @@ class Machine:
     gpu_memory: int = 0
 
     def workers(self, asked: int | None, packs: int, trial_bytes: int = 0) -> int:
-        """Return the number of workers for `packs` packs: as requested, or what fits. It is never more than packs, and
-        at least 1.
+        """Return the number of workers: as requested or as fits, at least 1 and at most `packs`.
 
-        Args:
-            asked: the user's number, or None.
-            packs: to run.
-            trial_bytes: measured peak GPU memory of a like cell, 0 where unknown.
+        `trial_bytes` is the measured peak GPU memory of a like cell, 0 where unknown.
         """
         fitting = self.gpus * self.per_gpu(trial_bytes) if self.gpus else self.cpus
         fitting = min(fitting, self.cpus, self.memory // WORKER_BYTES)

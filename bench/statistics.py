@@ -52,10 +52,6 @@ class Spread:
 def rank_test(before: Sequence[float], now: Sequence[float]) -> tuple[float, float]:
     """Test two samples by the exact one-sided Mann–Whitney test, ties included. Returns the probabilities that chance
     puts `now` so low, and so high.
-
-    Args:
-        before: n accuracies.
-        now: m accuracies.
     """
     doubled = np.rint(2 * stats.rankdata([*now, *before])).astype(int)  # ranks of ties are halves
     observed = int(doubled[: len(now)].sum())
@@ -68,13 +64,7 @@ def rank_test(before: Sequence[float], now: Sequence[float]) -> tuple[float, flo
 
 
 def smallest_drop(before: Sequence[float], now: Sequence[float], alpha: float) -> float:
-    """Return the smallest drop of the mean, in points, that `rank_test` would detect. `now` is moved as it stands.
-
-    Args:
-        before: n accuracies.
-        now: m accuracies.
-        alpha: probability that counts as too low; complete separation has a smaller one.
-    """
+    """Return the smallest drop of the mean, in points, that `rank_test` would detect. `now` is moved as it stands."""
     shifts = sorted({new - old for new in now for old in before})  # between two of these no rank changes
     first = bisect.bisect_left(
         shifts, True, key=lambda shift: rank_test(before, [new - shift - BEYOND_TIE for new in now])[0] <= alpha

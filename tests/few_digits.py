@@ -5,15 +5,14 @@ from __future__ import annotations
 import atexit
 import shutil
 import tempfile
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-import pytest
-
-from bench.contracts.dataset import Split, SplitName
+from bench.contracts.dataset import Dataset, Split, SplitName
+from bench.data.library import Library
 from bench.data.sets.digits import Digits
 from bench.data.splits import ArrayImages
-from bench.engine import trial
 from bench.engine.resources import TrialSettings
 from bench.engine.trial import Run, one_thread
 from bench.plugins import METHODS
@@ -35,6 +34,13 @@ class FewDigits(Digits):
 FEW = FewDigits()
 
 
+class FewLibrary(Library):
+    """Knows no other data set."""
+
+    def open(self, name: str) -> Dataset:
+        return FEW
+
+
 def few(method: str, **changes: Any) -> Cell:
     """30 samples of 10 classes, half of them mislabeled, two epochs."""
     values: dict[str, Any] = {
@@ -53,11 +59,13 @@ def cache() -> str:
     return folder
 
 
+SETTINGS = TrialSettings(library=FewLibrary(), cache=cache())
+
+
 @lru_cache(maxsize=64)
 def finished(method: str) -> Run:
     """A run of the second of three folds that has kept its prompts, once for all tests of a session."""
-    run = Run(few(method, subset="fold2of3"), TrialSettings(cache=cache(), keep_prompts=True))
-    with pytest.MonkeyPatch.context() as patch, one_thread():
-        patch.setattr(trial, "opened", lambda name, settings: FEW)
+    run = Run(few(method, subset="fold2of3"), replace(SETTINGS, keep_prompts=True))
+    with one_thread():
         run.execute()
     return run

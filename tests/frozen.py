@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.grid.expand import expand
+from bench.grid.expansion import expand
 from bench.settings.schema import load_config
 from tests import ROOT
 

@@ -11,7 +11,7 @@ from bench.api.plugins import Files, import_plugins
 from bench.data.library import Library
 from bench.errors import BenchError
 from bench.execution.plan import Plan
-from bench.grid.freshness import stale_parts, told
+from bench.grid.freshness import stale_lines, stale_parts
 from bench.records.store import Store
 from bench.settings.schema import Config
 
@@ -173,16 +173,16 @@ def compare(
         >>> bench.compare("results", "baseline.json", planned=bench.plan("ci")).exit_code
     """
     from bench.regression.comparison import compare as compared
+    from bench.regression.findings import GateRules
 
     results = load(_root(store))
     keys = None if planned is None else [one.key for one in planned.grid.cells]
     records = list(results.records(keys))
     library = Library.of(configuration().settings.dataset)
     stale = stale_parts((record for record in records if record.status == "done"), library)
-    return compared(
-        records, Path(baseline), planned=None if planned is None else [one.cell for one in planned.grid.cells],
-        minimum_effect=minimum_effect, strict=strict, partial=partial, stale=told(stale),
-    )  # fmt: skip
+    rules = GateRules(minimum_effect, strict, partial)
+    cells = None if planned is None else [one.cell for one in planned.grid.cells]
+    return compared(records, Path(baseline), rules, planned=cells, stale=stale_lines(stale))
 
 
 def opened(store: Place | None, config: Config) -> Results:

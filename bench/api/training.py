@@ -14,8 +14,8 @@ from bench.errors import BenchError
 from bench.execution.execute import Request, execute_plan, left_out, make_ready, set_up
 from bench.execution.plan import Plan, make_plan
 from bench.execution.progress import shown
-from bench.grid.expand import Grid, PlannedCell, expand
-from bench.grid.freshness import told
+from bench.grid.expansion import Grid, PlannedCell, expand
+from bench.grid.freshness import stale_lines
 from bench.grid.keys import Versions
 from bench.records.cell import Cell
 from bench.records.store import Store
@@ -120,7 +120,7 @@ def _train(plan: Plan, config: Config, store: Store, request: Request, progress:
         make_ready(plan, config, setup, request, _silent)
         execute_plan(plan, store, config, setup, request, _silent)
         return
-    for text in (*plan.grid.notes, *plan.problems, *told(plan.stale, request.rerun), *left_out(plan, config)):
+    for text in (*plan.grid.notes, *plan.problems, *stale_lines(plan.stale, request.rerun), *left_out(plan, config)):
         console.warn(text)
     with console.amount("image features", "images") as report:
         make_ready(plan, config, setup, request, report)

@@ -56,6 +56,7 @@ def compare(
     """Hold the records of a store against a baseline; exit code 1 where anything is worse, failed or missing."""
     _check(write, summary is not None or json or strict or partial, minimum_effect)
     from bench.regression.baseline import read_baseline
+    from bench.regression.findings import GateRules
     from bench.regression.stored import compare_store, write_store
     from bench.regression.text import markdown, stopped
 
@@ -71,9 +72,8 @@ def compare(
         settings = selection.load()
         read_baseline(file)  # told before a store that may hold thousands of records is read
         opened = selection.existing(settings)
-        result, notes = compare_store(
-            opened, settings, file, grid, minimum_effect=minimum_effect, strict=strict, partial=partial
-        )
+        rules = GateRules(minimum_effect, strict, partial)
+        result, notes = compare_store(opened, settings, file, grid, rules)
     except BenchError as error:
         if summary is not None:
             _summarise(summary, stopped(" ".join(error.lines), error.exit_code))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bench.errors import BenchError
-from bench.grid.expand import BUDGET, FIXED, cells
+from bench.grid.expansion import BUDGET, FIXED, cells
 from bench.grid.overrides import override
 from bench.limits import Value
 from bench.records.cell import Cell

@@ -18,7 +18,7 @@ from bench.engine import mask_export
 from bench.engine.labellings import LABELLING_AXES, Combination, distinct
 from bench.errors import BenchError
 from bench.execution.labels import Drawing
-from bench.grid.expand import expand
+from bench.grid.expansion import expand
 from bench.records.cell import Cell, noise_text
 from bench.settings.schema import Config
 from bench.variants import axis_text, shown, variant_text
@@ -106,7 +106,7 @@ def export_mask(
     if path.is_dir():
         raise BenchError(f'--out "{out}" is a folder; give the name of a file, for example {out.rstrip("/")}/mask.csv.')
     combination = drawing.draw(cells[0])
-    header, rows = mask_export.exported(cells[0], drawing.opened(cells[0].dataset), combination.few, drawing.opened)
+    header, rows = mask_export.mask_of(cells[0], drawing.opened(cells[0].dataset), combination.few, drawing.opened)
     mask_file.write(path, header, rows)
     count = {split: sum(row[0] == split for row in rows) for split in mask_file.SPLITS}
     console.line(f"{combination.label}: {count['train']} training and {count['validation']} validation labels in {out}")

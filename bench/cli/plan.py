@@ -26,12 +26,11 @@ from bench.cli.selection import Selection
 from bench.data.library import Library
 from bench.execution.plan import Plan, make_plan
 from bench.execution.summary import SHOWN_FIELDS
-from bench.grid.expand import Grid, expand
-from bench.grid.freshness import told
-from bench.grid.options import told as chosen
+from bench.grid.expansion import Grid, expand
+from bench.grid.freshness import stale_lines
+from bench.grid.options import method_variant
 from bench.machine import WORKER_BYTES, this_machine
 from bench.records.cell import Cell, noise_text
-from bench.variants import variant_text
 
 app = verbs()
 
@@ -63,7 +62,7 @@ def plan(
     machine = this_machine(settings.settings.grid[grid].device)
     count = machine.workers(workers, max(1, len(made.todo)), made.estimate.gpu_memory)
     counts = made.counts(count) | {"memory_bytes": count * WORKER_BYTES if made.todo else 0}
-    for text in (*made.grid.notes, *made.problems, *told(made.stale, rerun)):
+    for text in (*made.grid.notes, *made.problems, *stale_lines(made.stale, rerun)):
         console.warn(text)
     if json:
         console.as_json(counts | ({"planned": _planned(made)} if cells else {}))
@@ -111,7 +110,7 @@ def labels(grid: Grid) -> list[str]:
     return [
         " · ".join([
             dataset_name.shown(cell.dataset), noise_text(cell.noise, cell.rate),
-            variant_text(cell.method, chosen(cell.method, cell.options)) + cell.suffix, f"seed {cell.seed}",
+            method_variant(cell.method, cell.options) + cell.suffix, f"seed {cell.seed}",
             *(f"{name.replace('_', ' ')} {getattr(cell, name)}" for name in varying),
         ])
         for cell in (planned.cell for planned in grid.cells)

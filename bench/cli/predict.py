@@ -18,11 +18,10 @@ from bench.cli.selection import Selection
 from bench.errors import BenchError
 from bench.files import write_whole
 from bench.grid.freshness import NOT_NOTED, other_code
-from bench.grid.options import told
+from bench.grid.options import method_variant
 from bench.machine import this_machine
 from bench.records.record import Record
 from bench.records.store import Store, find_record
-from bench.variants import variant_text
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -142,7 +141,7 @@ def _kept(store: Store, record: Record) -> bytes:
     if content is not None:
         return content
     cell = record.cell
-    method = variant_text(cell.method, told(cell.method, cell.options)) + cell.suffix
+    method = method_variant(cell.method, cell.options) + cell.suffix
     if record.cost.prompts_not_kept is not None:
         raise BenchError(f"the prompts of {record.key} ({method}) cannot be kept: {record.cost.prompts_not_kept}.")
     raise BenchError(

@@ -32,8 +32,8 @@ from bench.execution.execute import Request, Setup, execute_plan, left_out, make
 from bench.execution.plan import Plan, make_plan
 from bench.execution.progress import Progress, shown
 from bench.execution.summary import summary_rows
-from bench.grid.expand import expand
-from bench.grid.freshness import told
+from bench.grid.expansion import expand
+from bench.grid.freshness import stale_lines
 from bench.records.naming import made_with, mixture
 from bench.records.record import Record
 from bench.records.store import Store
@@ -83,7 +83,7 @@ def run(
     opened = selection.open(settings)
     library = Library.of(settings.settings.dataset)
     plan = make_plan(expand(settings, grid), opened, retry, library=library, rerun=rerun)
-    for text in (*plan.grid.notes, *plan.problems, *told(plan.stale, rerun)):
+    for text in (*plan.grid.notes, *plan.problems, *stale_lines(plan.stale, rerun)):
         console.warn(text)
     if plan.todo:
         progress = _train(plan, opened, settings, request)

@@ -15,7 +15,7 @@ from bench.cli.selection import Selection
 from bench.errors import BenchError
 from bench.execution.plan import Plan, make_plan
 from bench.execution.summary import in_order, row_names
-from bench.grid.expand import Grid, expand
+from bench.grid.expansion import Grid, expand
 from bench.records.record import UNFINISHED, Record
 from bench.records.store import Store
 from bench.settings.schema import Config

@@ -14,7 +14,7 @@ from bench.cli.app import DEFAULT_GRID, ConfigFile, Plugins, Sets, StoreRoot, ex
 from bench.cli.selection import Selection
 from bench.errors import BenchError
 from bench.files import write_whole
-from bench.grid.expand import expand
+from bench.grid.expansion import expand
 from bench.records.store import Store
 from bench.settings.schema import Config
 

@@ -11,7 +11,7 @@ from bench.cli.app import ConfigFile, Plugins, StoreRoot, examples, verbs
 from bench.cli.selection import Selection
 from bench.errors import BenchError
 from bench.execution.summary import in_order, summary_rows
-from bench.grid.expand import expand
+from bench.grid.expansion import expand
 from bench.grid.filters import filtered, unmatched
 from bench.records.naming import made_with, mixture
 

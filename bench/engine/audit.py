@@ -147,14 +147,13 @@ class Audit:
             not finite.
         """
         row: dict[str, Number] = {}
-        for name, values in samples.items():
-            found = self._told(values) if self.truth and bool(values.isfinite().all()) else (None, None, None)
-            row |= zip((f"{name}_clean", f"{name}_mislabeled", f"{name}_auroc"), found, strict=True)
-        return row
-
-    def _told(self, values: Tensor) -> tuple[Number, Number, Number]:
         wrong = self.true != self.observed
-        return _mean(values[~wrong]), _mean(values[wrong]), _auroc(values, wrong)
+        for name, values in samples.items():
+            known = self.truth and bool(values.isfinite().all())
+            row[f"{name}_clean"] = _mean(values[~wrong]) if known else None
+            row[f"{name}_mislabeled"] = _mean(values[wrong]) if known else None
+            row[f"{name}_auroc"] = _auroc(values, wrong) if known else None
+        return row
 
     def curve(self) -> dict[str, list[Number]]:
         """Return the rows as one list per name."""

@@ -56,16 +56,7 @@ def context_of(
     pool: Inputs | None = None,
     views: tuple[Inputs, ...] = (),
 ) -> Context:
-    """Build the context of a cell's `setup`.
-
-    Args:
-        cell: its streams, budget and oracle facts.
-        given: names, templates and labels.
-        backbone: the frozen facade.
-        train: the declared features of the M training samples.
-        pool: features of the whole training split, where declared.
-        views: features of the M training samples under each augmented view, where declared.
-    """
+    """Build the context of a cell's `setup`. Features are those that the method declares, of M training samples."""
     name = dataset_name.stream_name(cell.dataset)
     return Context(
         class_names=given.class_names,
@@ -90,8 +81,7 @@ def needs_of(cell: Cell) -> Needs:
 
 
 def keep(method: Method, cell: Cell, given: SetupInputs, backbone: Backbone, inputs: Inputs, logits: Tensor) -> bytes:
-    """Save to safetensors what differs between a trained method and its twin. These are parameters, and buffers where
-    they matter.
+    """Save to safetensors the parameters, and if need be buffers, that differ between a trained method and its twin.
 
     Args:
         method: after its last evaluation.
@@ -141,7 +131,7 @@ def restore(content: bytes, cell: Cell, backbone: Backbone) -> tuple[Method, tup
             float(header["noise_rate"]),
         )
     except (SafetensorError, KeyError, ValueError) as error:
-        raise BenchError("the kept prompts are torn; run the cell again with --set keep_prompts=true.") from error
+        raise BenchError("the saved prompts are damaged; run the cell again with --set keep_prompts=true.") from error
     _check(header, cell, backbone)
     method = _twin(cell, given, backbone)
     method.load_state_dict(method.state_dict() | {name: value.to(backbone.device) for name, value in state.items()})
@@ -152,11 +142,11 @@ def _check(header: Mapping[str, str], cell: Cell, backbone: Backbone) -> None:
     version = str(METHODS.row(cell.method).version)
     if header.get("format") != str(CHECKPOINT_FORMAT):
         raise BenchError(
-            f"the kept prompts are of format {header.get('format')}; expected {CHECKPOINT_FORMAT}: run the cell again."
+            f"the saved prompts have format {header.get('format')}, expected {CHECKPOINT_FORMAT}; run the cell again."
         )
     if header.get("backbone") != backbone.digest:
         raise BenchError(
-            f'the prompts were trained on other weights than those of "{cell.backbone}" as they are here; '
+            f'the prompts were trained on other weights than "{cell.backbone}" has here; '
             "name the right ones with --backbone."
         )
     if header.get("method") != f"{cell.method} {version}":

@@ -14,13 +14,7 @@ from bench.images.pixels import Evaluation
 
 
 class Classifier:
-    """Restored method on its backbone.
-
-    Args:
-        method: from `bench.engine.checkpoint.restore`.
-        class_names: C names.
-        backbone: the frozen facade it was restored on.
-    """
+    """Method from `bench.engine.checkpoint.restore`, with its C class names, on the backbone of its restoration."""
 
     def __init__(self, method: Method, class_names: tuple[str, ...], backbone: Backbone) -> None:
         self.method, self.class_names, self.backbone = method, class_names, backbone

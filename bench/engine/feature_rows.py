@@ -23,13 +23,12 @@ ENCODED_WHOLE = 4096
 SHARE = 8
 
 
-def alone(size: int, few: int) -> bool:
-    """Return whether `few` samples of a split of `size` images are encoded alone. Otherwise the whole split is, for all
-    seeds.
+def alone(size: int, few: int, encode_whole: int = ENCODED_WHOLE) -> bool:
+    """Return whether `few` samples of a split of `size` images are encoded without the rest of it.
 
-    This rests on data set and cell alone, never on the machine or on what is stored: both ways differ by rounding.
+    This rests on data set and cell, never on the machine or on what is stored: both ways differ by rounding.
     """
-    return size > ENCODED_WHOLE and few * SHARE < size
+    return size > encode_whole and few * SHARE < size
 
 
 @dataclass(frozen=True)
@@ -63,6 +62,7 @@ class SampleOrigin:
         positions: of the samples in the split, [n]; None is the whole split in its order.
         few: samples of the whole set, from all its origins.
         name: what random streams know the data set by, where it is not the cell's own.
+        encode_whole: size up to which a split is encoded whole, for all seeds.
     """
 
     dataset: Dataset
@@ -70,6 +70,7 @@ class SampleOrigin:
     positions: Labels | None = None
     few: int = 0
     name: str = ""
+    encode_whole: int = ENCODED_WHOLE
 
     @property
     def size(self) -> int:
@@ -81,7 +82,7 @@ class SampleOrigin:
         images = self.dataset.splits[self.split].images
         if self.positions is None:
             return StoreRequest(self._key(backbone, parts, view), images, parts)
-        if view is None and not alone(len(images), self.few):
+        if view is None and not alone(len(images), self.few, self.encode_whole):
             return StoreRequest(self._key(backbone, parts, view), images, parts, torch.from_numpy(self.positions))
         unique, inverse = np.unique(self.positions, return_inverse=True)
         images = Chosen(images, unique.tolist()) if view is None else self.seen(unique, backbone.image_size, view)

@@ -17,10 +17,8 @@ from bench.engine.feature_rows import SampleOrigin, StoreRequest
 from bench.images.augment import View
 from bench.images.pixels import Decoded, Evaluation, Joined, LazyPixels
 
-FEATURES: tuple[tuple[FeaturePart, ...], tuple[FeaturePart, ...]] = (
-    ("pooled",),
-    ("pooled", "tokens"),
-)  # without tokens, and with
+# Without tokens, and with.
+FEATURES: tuple[tuple[FeaturePart, ...], tuple[FeaturePart, ...]] = ("pooled",), ("pooled", "tokens")
 PIXEL_PARTS: tuple[FeaturePart, ...] = ("pixels",)
 
 
@@ -96,12 +94,7 @@ def _augmented(
 
 
 class Views(Sequence[Inputs]):
-    """Augmented views of one set, on a device, computed on demand; only the last is held.
-
-    Args:
-        load: the inputs under a view, by its number.
-        count: V.
-    """
+    """Augmented views of one set, on a device, computed on demand; only the last is held."""
 
     def __init__(self, load: Callable[[int], Inputs], count: int) -> None:
         self._load, self._count = lru_cache(maxsize=1)(load), count

@@ -41,10 +41,10 @@ def scene_of(
 
     Args:
         dataset: the cell's.
-        cell: only its data set, shots and seed enter.
-        split: which part.
-        features: image features of some positions by an encoder's name, normalised; None where there is no encoder.
-        texts: class features by an encoder's name, normalised.
+        cell: its data set, shots and seed enter.
+        split: of the data set.
+        features: normalised image features of some positions by an encoder's name.
+        texts: normalised class features by an encoder's name.
         opened: opens another data set by name.
     """
     return Scene(
@@ -69,7 +69,9 @@ def draw(scene: Scene, cell: Cell) -> Sampled:
         BenchError: the kind cannot be applied to this data set.
     """
     if scene.split_name == "validation" and cell.validation == "clean":
-        return _clean(scene)
+        positions, short = scene.sample()
+        true = scene.split.labels[positions]
+        return Sampled(positions, NoisyLabels(true, true.copy(), scene.num_classes, scene.split.truth), short)
     noise = _noise(cell.noise)
     if noise.on_true and not scene.split.truth and not noise.options.on_top:
         raise BenchError(
@@ -77,12 +79,6 @@ def draw(scene: Scene, cell: Cell) -> Sampled:
             "use noise given, or add the option on_top=true to put it on top of them."
         )
     return noise.draw(scene, cell.rate)
-
-
-def _clean(scene: Scene) -> Sampled:
-    positions, short = scene.sample()
-    true = scene.split.labels[positions]
-    return Sampled(positions, NoisyLabels(true, true.copy(), scene.num_classes, scene.split.truth), short)
 
 
 @lru_cache(maxsize=32)

@@ -13,21 +13,15 @@ from numpy.typing import NDArray
 from bench import dataset_name
 from bench.contracts.dataset import SplitName
 from bench.contracts.noise import OUTSIDE, NoisyLabels, Sampled
-from bench.grid.expand import Grid
+from bench.grid.expansion import Grid
 from bench.records.cell import Cell, Role, noise_text
 
-LABELLING_AXES = ("dataset", "noise", "rate", "shots", "seed")  # in the order in which people are told of them
+LABELLING_AXES = ("dataset", "noise", "rate", "shots", "seed")  # in the order of display
 
 
 @dataclass(frozen=True)
 class Combination:
-    """One labelling.
-
-    Attributes:
-        cell: the first of the cells that are given it; its method plays no part.
-        class_names: C names.
-        few: training and validation samples.
-    """
+    """One labelling: the few shots, by split, of the first cell that is given it."""
 
     cell: Cell
     class_names: tuple[str, ...]
@@ -41,8 +35,7 @@ class Combination:
     @property
     def label(self) -> str:
         """Short text for display."""
-        cell = self.cell
-        noise = noise_text(cell.noise, cell.rate)
+        cell, noise = self.cell, noise_text(self.cell.noise, self.cell.rate)
         return f"{dataset_name.shown(cell.dataset)} · {noise} · {cell.shots} shots · seed {cell.seed}"
 
     @cached_property
@@ -79,11 +72,7 @@ class Combination:
 
     @property
     def unsupported(self) -> list[int]:
-        """Classes without a single correctly labelled sample. Empty where the truth is unknown; unused classes do not
-        count.
-
-        None where the truth is unknown; classes without samples do not count.
-        """
+        """Classes with samples, but none correctly labelled; none where the truth is unknown."""
         if not self.noisy.truth:
             return []
         seen = self.present | (self.matrix.sum(0) > 0)
@@ -114,6 +103,5 @@ def distinct(grid: Grid) -> list[Cell]:
     """Return one cell for each labelling among those of a grid, in its order."""
     found: dict[tuple[Any, ...], Cell] = {}
     for planned in grid.cells:
-        cell = planned.cell
-        found.setdefault(tuple(getattr(cell, name) for name in Cell.fields_of(Role.LABELS)), cell)
+        found.setdefault(tuple(getattr(planned.cell, name) for name in Cell.fields_of(Role.LABELS)), planned.cell)
     return list(found.values())

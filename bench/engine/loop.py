@@ -131,7 +131,8 @@ class Loop:
         cell: the cell; its budget rules the optimizer.
         data: features and observed labels.
         audit: receives the predictions of every evaluated epoch.
-        deadline: `time.monotonic()` at which the run is given up, or None.
+        deadline: time of the clock at which the run is given up, or None.
+        clock: in seconds.
 
     Raises (from `run`):
         Diverged: a loss is not finite; the rows up to the last finished evaluation stand.
@@ -139,9 +140,16 @@ class Loop:
     """
 
     def __init__(
-        self, method: Method, cell: Cell, data: TrainingData, audit: Audit, deadline: float | None = None
+        self,
+        method: Method,
+        cell: Cell,
+        data: TrainingData,
+        audit: Audit,
+        deadline: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.method, self.cell, self.data, self.audit, self.deadline = method, cell, data, audit, deadline
+        self.method, self.cell, self.data, self.audit = method, cell, data, audit
+        self.deadline, self.clock = deadline, clock
         self.log = TrainingLog()
         self.parameters = [p for p in method.parameters() if p.requires_grad]
         self.needs = method.needs(method.options)
@@ -282,12 +290,12 @@ class Loop:
             trained[name].grad = gradient.detach()
 
     def _check_time(self) -> None:
-        check_time(self.deadline, f"after {self.log.steps['all']} steps")
+        check_time(self.deadline, f"after {self.log.steps['all']} steps", self.clock)
 
 
-def check_time(deadline: float | None, when: str) -> None:
-    """Raise TimedOut past a deadline of `time.monotonic()`; `when` says how far the run is."""
-    if deadline is not None and time.monotonic() > deadline:
+def check_time(deadline: float | None, when: str, clock: Callable[[], float] = time.monotonic) -> None:
+    """Raise TimedOut past a deadline of the clock; `when` says how far the run is."""
+    if deadline is not None and clock() > deadline:
         raise TimedOut(f"used up its time {when}")
 
 

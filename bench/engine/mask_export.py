@@ -8,17 +8,14 @@ from typing import Any
 
 from bench import dataset_name
 from bench.contracts.dataset import Dataset, Split, SplitName
-from bench.contracts.mask_file import (
-    FORMAT,
-    SPLITS,
-)
+from bench.contracts.mask_file import FORMAT, SPLITS
 from bench.contracts.noise import OUTSIDE, Sampled
 from bench.grid.options import noise_identity, noise_kind, takes_rate
 from bench.records.cell import Cell
 from bench.variants import parse_variant
 
 
-def exported(
+def mask_of(
     cell: Cell, dataset: Dataset, few: Mapping[SplitName, Sampled], opened: Callable[[str], Dataset]
 ) -> tuple[dict[str, str], list[list[str]]]:
     """Return header and rows of a mask that replays a cell's labels.

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from bench.contracts.noise import Labels, Sampled
 from bench.engine.audit import Audit
 
-Sidecar: TypeAlias = dict[str, NDArray[Any]]
-MANY = 2**22  # probabilities from which half precision is enough: 16 MiB otherwise
+SampleOutcomes: TypeAlias = dict[str, NDArray[Any]]
+MANY = 2**22  # probabilities; in single precision 16 MiB
 
 
-def sample_outcomes(audit: Audit, train: Sampled, visible: Labels, unseen: NDArray[np.bool_]) -> Sidecar:
+def sample_outcomes(
+    audit: Audit, train: Sampled, visible: Labels, unseen: NDArray[np.bool_], many: int = MANY
+) -> SampleOutcomes:
     """Collect the per-sample outcomes of a finished run.
 
     Args:
@@ -26,6 +28,7 @@ def sample_outcomes(audit: Audit, train: Sampled, visible: Labels, unseen: NDArr
         train: the few shots.
         visible: positions among the N that the method was given, [M].
         unseen: samples whose labels the method never saw, [N].
+        many: probabilities from which half precision is enough.
 
     Returns:
         positions, true and observed labels [N]; visible [M]; losses and predictions [rows, N]. Of the last row:
@@ -44,13 +47,13 @@ def sample_outcomes(audit: Audit, train: Sampled, visible: Labels, unseen: NDArr
         "losses": np.stack(audit.losses),
         "predictions": np.stack(audit.predictions),
         **_on_test(audit),
-        **_out_of_sample(audit, np.flatnonzero(unseen)),
+        **_out_of_sample(audit, np.flatnonzero(unseen), many),
         **_selected(audit, visible),
         **({} if train.foreign is None else {"foreign": train.foreign.positions}),
     }
 
 
-def _on_test(audit: Audit) -> Sidecar:
+def _on_test(audit: Audit) -> SampleOutcomes:
     if audit.tested is None:
         return {}
     told = audit.tested
@@ -58,18 +61,18 @@ def _on_test(audit: Audit) -> Sidecar:
     return {name: values.cpu().numpy() for name, values in found.items()}
 
 
-def _out_of_sample(audit: Audit, unseen: Labels) -> Sidecar:
+def _out_of_sample(audit: Audit, unseen: Labels, many: int) -> SampleOutcomes:
     if audit.logits is None or not len(unseen):
         return {}
     logits = audit.logits[torch.from_numpy(unseen).to(audit.logits.device)]
     probabilities = logits.float().softmax(1).cpu().numpy()
     return {
         "unseen": unseen,
-        "probabilities": probabilities.astype(np.float16 if logits.numel() > MANY else np.float32),
+        "probabilities": probabilities.astype(np.float16 if logits.numel() > many else np.float32),
     }
 
 
-def _selected(audit: Audit, visible: Labels) -> Sidecar:
+def _selected(audit: Audit, visible: Labels) -> SampleOutcomes:
     if audit.clean is None:
         return {}
     selected = np.full(len(audit.true), -1, dtype=np.int8)

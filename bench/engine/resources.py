@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from bench.contracts.dataset import Dataset, SplitName
 from bench.contracts.method import Inputs, Needs
 from bench.contracts.noise import Labels, Sampled
 from bench.data.library import Library
-from bench.engine.feature_rows import SampleOrigin
+from bench.engine.feature_rows import ENCODED_WHOLE, SampleOrigin
 from bench.engine.inputs import Views, features_of, inputs_from
 from bench.engine.labelling import FEW, draw, scene_of
 from bench.grid.code import backbone_code
@@ -46,6 +46,7 @@ class TrialSettings:
         device: "cpu" or "cuda".
         keep_prompts: whether what a method has learned is kept beside its record.
         processors: that decoding images may use beside the trial; None for what its process may use.
+        encode_whole: see `SampleOrigin`; another number rounds features otherwise.
     """
 
     timeout: float | None = None
@@ -54,11 +55,7 @@ class TrialSettings:
     device: str = "cpu"
     keep_prompts: bool = False
     processors: int | None = None
-
-
-def opened(name: str, settings: TrialSettings) -> Dataset:
-    """Open a data set by name, from the folder in the settings."""
-    return settings.library.open(name)
+    encode_whole: int = ENCODED_WHOLE
 
 
 @lru_cache(maxsize=2)
@@ -84,24 +81,20 @@ def split_features(
 def origins_of(
     dataset: Dataset, split: SplitName, sampled: Sampled | None, settings: TrialSettings
 ) -> tuple[list[SampleOrigin], Tensor | None]:
-    """Return the origins of a set's samples, and their order among all of these, [N]. The order is None where it is the
-    set's.
+    """Return the origins of a set's samples, and the samples' order among these, [N], None if unchanged.
 
     Two origins where noise has brought images of another data set; the whole split where `sampled` is None.
     """
     if sampled is None:
         return [SampleOrigin(dataset, split)], None
-    few = len(sampled.positions)
+    few = partial(SampleOrigin, few=len(sampled.positions), encode_whole=settings.encode_whole)
     if sampled.foreign is None:
-        return [SampleOrigin(dataset, split, sampled.positions, few)], None
+        return [few(dataset, split, sampled.positions)], None
     elsewhere = sampled.foreign.positions
     own, guests = np.flatnonzero(elsewhere < 0), np.flatnonzero(elsewhere >= 0)
-    other = opened(sampled.foreign.dataset, settings)
+    other = settings.library.open(sampled.foreign.dataset)
     name = dataset_name.stream_name(sampled.foreign.dataset)
-    both = [
-        SampleOrigin(dataset, split, sampled.positions[own], few),
-        SampleOrigin(other, "train", elsewhere[guests], few, name),
-    ]
+    both = [few(dataset, split, sampled.positions[own]), few(other, "train", elsewhere[guests], name=name)]
     return [origin for origin in both if origin.size], torch.from_numpy(np.argsort(np.concatenate([own, guests])))
 
 
@@ -113,16 +106,7 @@ def inputs_of(
     settings: TrialSettings,
     sampled: Sampled | None = None,
 ) -> Inputs:
-    """Return a method's inputs from a split: these samples in their order, or all where None.
-
-    Args:
-        dataset: opened.
-        split: which part.
-        backbone: on the device of the settings.
-        needs: what is declared; the result holds nothing else.
-        settings: where features are kept.
-        sampled: the samples.
-    """
+    """Return the declared inputs of the samples of a split in their order, or of the whole split where None."""
     origins, order = origins_of(dataset, split, sampled, settings)
     return inputs_from(origins, order, backbone, needs, store_of(settings))
 
@@ -150,11 +134,7 @@ def labelled(
 ) -> dict[SplitName, Sampled]:
     """Draw the few shots of training and validation set under the noise of a cell.
 
-    Args:
-        dataset: the cell's, opened.
-        cell: which samples, which noise.
-        settings: where features are kept, for kinds that look at images.
-        listen: called with the number of images that had to be encoded for them.
+    `listen` is called with the number of images that had to be encoded for kinds of noise that look at them.
 
     Raises:
         BenchError: the kind cannot be applied to this data set.
@@ -166,10 +146,8 @@ def labelled(
     def texts(encoder: str) -> NDArray[np.float32]:
         return encoder_texts(dataset, encoder, settings)
 
-    def elsewhere(name: str) -> Dataset:
-        return opened(name, settings)
-
-    return {split: draw(scene_of(dataset, cell, split, features, texts, elsewhere), cell) for split in FEW}
+    opened = settings.library.open
+    return {split: draw(scene_of(dataset, cell, split, features, texts, opened), cell) for split in FEW}
 
 
 def encoder_features(
@@ -182,13 +160,8 @@ def encoder_features(
 ) -> NDArray[np.float32]:
     """Encode some positions of a split by a frozen encoder, for kinds of noise: L2-normalised [N, D].
 
-    Args:
-        dataset: whose images.
-        encoder: a backbone's name, or "thumbnail": 16 x 16 colours less their mean, which needs no weights.
-        split: which part.
-        positions: [N].
-        settings: where features are kept.
-        listen: called with the number of images that had to be encoded.
+    The encoder is a backbone, or "thumbnail": 16 x 16 colours less their mean, which needs no weights. `listen` is
+    called with the number of images that had to be encoded.
     """
     images = dataset.splits[split].images
     if encoder == THUMBNAIL:
@@ -197,7 +170,7 @@ def encoder_features(
         found: NDArray[np.float32] = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
         return found.astype(np.float32)
     backbone = open_backbone(encoder, settings.device)
-    origin = SampleOrigin(dataset, split, positions, len(positions))
+    origin = SampleOrigin(dataset, split, positions, len(positions), encode_whole=settings.encode_whole)
     pooled = features_of([origin], backbone, False, store_of(settings), listen=listen).pooled
     normalised: NDArray[np.float32] = F.normalize(pooled, dim=-1).numpy()
     return normalised

@@ -28,15 +28,15 @@ from bench.engine.audit import Audit
 from bench.engine.checkpoint import NotKept, SetupInputs, context_of, keep
 from bench.engine.labelling import left_out
 from bench.engine.loop import Diverged, Loop, TimedOut, TrainingData, TrainingLog, check_time
-from bench.engine.outcomes import Sidecar, sample_outcomes
-from bench.engine.resources import TrialSettings, inputs_of, labelled, open_backbone, opened, split_features, views_of
+from bench.engine.outcomes import SampleOutcomes, sample_outcomes
+from bench.engine.resources import TrialSettings, inputs_of, labelled, open_backbone, split_features, views_of
 from bench.errors import BenchError, described, text_of
 from bench.global_state import note, put_back
 from bench.grid.keys import origin_of
 from bench.grid.options import parts, takes_rate
 from bench.plugins import METHODS
 from bench.records.cell import Cell
-from bench.records.provenance import Clock, provenance
+from bench.records.provenance import Clock, provenance_of
 from bench.records.record import Record, Status
 from bench.records.store import PROMPTS
 from bench.registry import BUILT_IN
@@ -50,16 +50,9 @@ class Skipped(Exception):
 
 
 def run_pack(pack: Sequence[tuple[str, Cell]], publish: Publish, settings: TrialSettings) -> None:
-    """Run the cells of a pack and publish each record with its per-sample outcomes.
-
-    Args:
-        pack: keys and cells.
-        publish: called once per cell.
-        settings: time limit, folders and device.
-    """
+    """Run the cells of a pack, by key, and publish each record with its per-sample outcomes."""
     for key, cell in pack:
-        record, sidecar = run_cell(key, cell, settings)
-        publish(record, sidecar)
+        publish(*run_cell(key, cell, settings))
         gc.collect()
         if settings.device == "cuda":
             torch.cuda.empty_cache()
@@ -79,11 +72,8 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def run_cell(key: str, cell: Cell, settings: TrialSettings) -> tuple[Record, Sidecar]:
-    """Run one cell to a record, whatever happens in it, and its per-sample outcomes.
-
-    These are empty unless it is done.
-    """
+def run_cell(key: str, cell: Cell, settings: TrialSettings) -> tuple[Record, SampleOutcomes]:
+    """Run one cell to a record, whatever happens in it, and its per-sample outcomes, empty unless it is done."""
     clock, origin = Clock(), origin_of(cell, settings.library)
     run = Run(cell, settings)
     status: Status = "done"
@@ -104,9 +94,9 @@ def run_cell(key: str, cell: Cell, settings: TrialSettings) -> tuple[Record, Sid
     run.check_weights()
     record = Record(
         schema=1, key=key, status=status, reason=reason, cell=cell,
-        provenance=provenance(clock, settings.device, **origin, **run.loaded), **run.entries(clock.seconds()),
+        provenance=provenance_of(clock, settings.device, **origin, **run.loaded), **run.entries(clock.seconds()),
     )  # fmt: skip
-    return record, run.sidecar() if status == "done" else {}
+    return record, run.outcomes() if status == "done" else {}
 
 
 def _sums(backbone: Backbone) -> list[int]:
@@ -176,7 +166,7 @@ class Run:
         cell, settings = self.cell, self.settings
         deadline = None if settings.timeout is None else time.monotonic() + settings.timeout
         in_time = partial(check_time, deadline, "before the training")
-        dataset = opened(cell.dataset, settings)
+        dataset = settings.library.open(cell.dataset)
         train, validation = self._label(dataset)
         method_class = METHODS.get(cell.method)
         options = method_class.Options(**cell.options)
@@ -193,7 +183,7 @@ class Run:
         inputs: dict[SplitName, Inputs] = {}
         for split in SPLITS:
             in_time()
-            inputs[split] = inputs_of(dataset, split, backbone, needs, settings, few.get(split))
+            inputs[split] = self._inputs(dataset, split, backbone, needs, few.get(split))
         self.visible = np.flatnonzero(self._shown(train.noisy))
         data = TrainingData(
             train=inputs["train"].to(settings.device),
@@ -237,6 +227,11 @@ class Run:
             open_backbone.cache_clear()
             note("weights of the backbone")
 
+    def _inputs(
+        self, dataset: Dataset, split: SplitName, backbone: Backbone, needs: Needs, sampled: Sampled | None
+    ) -> Inputs:
+        return inputs_of(dataset, split, backbone, needs, self.settings, sampled)
+
     def _pool(self, whole: Inputs, train: Sampled) -> Inputs:
         """Return the training split, less a fold's held-out samples, in an order independent of labels."""
         order = Stream(self.cell.seed, "shots", dataset_name.stream_name(self.cell.dataset), "pool").permutation(
@@ -250,18 +245,18 @@ class Run:
 
     def _shown(self, noisy: NoisyLabels) -> NDArray[np.bool_]:
         if self.cell.subset != "clean":
-            return self._unfolded(~left_out(self.cell, noisy.observed))
+            shown = ~left_out(self.cell, noisy.observed)
+            if self.cell.fold is not None and (shown.all() or not shown.any()):
+                number, count = self.cell.fold
+                raise BenchError(
+                    f"fold {number} of {count} has none, or all, of {len(shown)} samples; use fewer folds."
+                )
+            return shown
         if not noisy.truth:
             raise Skipped("the truth is unknown, so no clean subset can be told apart")
-        shown: NDArray[np.bool_] = ~noisy.mislabeled
+        shown = ~noisy.mislabeled
         if not shown.any():
             raise BenchError(f"no clean sample is left at rate {self.cell.rate:g}, so there is no oracle row to train.")
-        return shown
-
-    def _unfolded(self, shown: NDArray[np.bool_]) -> NDArray[np.bool_]:
-        if self.cell.fold is not None and (shown.all() or not shown.any()):
-            number, count = self.cell.fold
-            raise BenchError(f"fold {number} of {count} has none, or all, of {len(shown)} samples; use fewer folds.")
         return shown
 
     def _label(self, dataset: Dataset) -> tuple[Sampled, Sampled]:
@@ -292,7 +287,7 @@ class Run:
             noise = {"kind": self.cell.noise, "rate": self.cell.rate, **self.train.summary()}
             noise["validation"] = self.validation.summary()
             if self.train.foreign is not None:
-                noise["foreign_digest"] = opened(self.train.foreign.dataset, self.settings).digest
+                noise["foreign_digest"] = self.settings.library.open(self.train.foreign.dataset).digest
         audit = self.audit
         names = sorted({name for row in self.log.diagnostics for name in row})
         peak = torch.cuda.max_memory_allocated() if self.settings.device == "cuda" else None
@@ -307,19 +302,14 @@ class Run:
                 "forward_passes": self.log.forward_passes,
                 "trained_parameters": sum(p.numel() for p in self.method.parameters()) if self.method else None,
                 "peak_memory_bytes": peak,
-                **self._kept_facts(),
+                **({"prompts_not_kept": self.not_kept} if self.not_kept else {}),
+                **({"prompts_bytes": len(self.kept)} if self.kept else {}),
             },
             "diagnostics": {name: [row.get(name) for row in self.log.diagnostics] for name in names},
             "oracle": self.oracle,
         }
 
-    def _kept_facts(self) -> dict[str, Any]:
-        """Return the size of the saved prompts, or why there are none. Nothing where none were requested."""
-        if self.not_kept:
-            return {"prompts_not_kept": self.not_kept}
-        return {"prompts_bytes": len(self.kept)} if self.kept else {}
-
-    def sidecar(self) -> Sidecar:
+    def outcomes(self) -> SampleOutcomes:
         """Return per-sample outcomes, see `bench.engine.outcomes`, and the bytes of the saved prompts."""
         assert self.audit is not None  # noqa: S101 - only asked of a finished run
         assert self.train is not None  # noqa: S101

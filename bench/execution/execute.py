@@ -18,7 +18,7 @@ from bench.grid.keys import origin_of
 from bench.machine import cpus, this_machine
 from bench.records.parts import Provenance
 from bench.records.store import Store
-from bench.schedulers.contract import Outcome, Pack, Scheduler
+from bench.schedulers.contract import CellOutcome, Pack, Scheduler
 from bench.schedulers.work import Work, lost_record, outcome_of
 from bench.settings.schema import Config
 
@@ -83,15 +83,8 @@ def make_ready(
 ) -> int:
     """Check that nothing is missing, and compute the plan's image features unless a cluster runs it.
 
-    Args:
-        plan: with at least one cell to run.
-        config: the settings that the plan was made with.
-        setup: from `set_up`.
-        request: the user's.
-        report: called with the number of images done, and of all, None where it is not known yet.
-
-    Returns:
-        Images that went through a tower.
+    `report` is called with the number of images done, and of all, None where it is not known yet. Returns the number of
+    images that went through a tower.
 
     Raises:
         Several: data, weights or files are missing; nothing is written then.
@@ -127,13 +120,7 @@ def execute_plan(
 ) -> Progress:
     """Run the cells that are to be run and publish a record for every cell that ends.
 
-    Args:
-        plan: with at least one cell to run.
-        store: where records go; made if need be.
-        config: the settings that the plan was made with.
-        setup: from `set_up`.
-        request: the user's.
-        listen: called once per ended cell.
+    `listen` is called once per ended cell.
 
     Raises:
         BenchError: the store cannot be written, or workers cannot be started.
@@ -190,7 +177,7 @@ class _Collector:
         self.tries = {key: self._count(key) for key in self.cells}
         self.progress = Progress(len(plan.todo), dict(plan.estimate.seconds), workers)
 
-    def take(self, outcome: Outcome) -> None:
+    def take(self, outcome: CellOutcome) -> None:
         if outcome.lost:
             outcome = self._recovered(outcome)
         self.progress.add(outcome)
@@ -201,7 +188,7 @@ class _Collector:
             outcome.status not in ("done", "skipped") for outcome in self.progress.done
         )
 
-    def _recovered(self, outcome: Outcome) -> Outcome:
+    def _recovered(self, outcome: CellOutcome) -> CellOutcome:
         record = self.store.read(outcome.key)
         if record is not None and len(record.attempts) > self.tries[outcome.key]:
             return outcome_of(record)  # it was published before the worker died

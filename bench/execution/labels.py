@@ -15,6 +15,7 @@ from bench.contracts.dataset import Dataset, SplitName
 from bench.contracts.noise import Labels
 from bench.data.library import Library
 from bench.engine.labelling import FEW, draw, scene_of
+from bench.engine.labellings import Combination
 from bench.errors import BenchError
 from bench.execution.execute import trial_settings
 from bench.machine import this_machine
@@ -23,7 +24,6 @@ from bench.settings.schema import Config
 
 if TYPE_CHECKING:
     from bench.engine.resources import TrialSettings
-from bench.engine.labellings import Combination
 
 
 class Drawing:

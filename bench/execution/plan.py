@@ -11,7 +11,7 @@ from typing import Any
 from bench import dataset_name
 from bench.data.library import Library
 from bench.errors import BenchError, did_you_mean
-from bench.grid.expand import Grid, PlannedCell
+from bench.grid.expansion import Grid, PlannedCell
 from bench.grid.freshness import stale_parts
 from bench.plugins import METHODS
 from bench.records.cell import Cell
@@ -134,10 +134,7 @@ def make_plan(
 
 
 def _estimate(todo: Iterable[PlannedCell], records: Iterable[Record]) -> Estimate:
-    """Estimate seconds from like cells.
-
-    These are of the same method, data set and backbone; then any method's, scaled; then the default.
-    """
+    """Estimate seconds from cells of the same method, data set and backbone, else of any method, else by default."""
     rates: dict[tuple[str, ...], list[float]] = defaultdict(list)
     peaks: dict[str, int] = defaultdict(int)
     for record in records:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -15,7 +16,7 @@ from bench.contracts.method import Needs
 from bench.contracts.noise import Sampled
 from bench.engine.feature_rows import SampleOrigin, StoreRequest
 from bench.engine.inputs import wanted_by
-from bench.engine.resources import TrialSettings, labelled, open_backbone, opened, origins_of, store_of, view_of
+from bench.engine.resources import TrialSettings, labelled, open_backbone, origins_of, store_of, view_of
 from bench.errors import BenchError
 from bench.plugins import METHODS
 from bench.records.cell import Cell, Role
@@ -42,10 +43,7 @@ def compute_missing(cells: Iterable[Cell], settings: TrialSettings, report: Repo
 
     Embedded data sets are left to the trials. So is a cell whose labels cannot be drawn: its record says why.
 
-    Args:
-        cells: to be run.
-        settings: theirs.
-        report: given the images done and the whole, None while kinds of noise look at images.
+    `report` is given the images done and the whole, None while kinds of noise look at images.
 
     Raises:
         BenchError: an image cannot be decoded, or a data set or a backbone opened.
@@ -64,8 +62,7 @@ def compute_missing(cells: Iterable[Cell], settings: TrialSettings, report: Repo
 
 
 def complete(cells: Iterable[Cell], settings: TrialSettings) -> bool:
-    """Return whether the feature store has all that the cells read. Nothing is computed for it but noise that asks
-    images.
+    """Return whether the feature store has all that the cells read. Only noise that looks at images is computed.
 
     Raises:
         BenchError: a data set or a backbone cannot be opened.
@@ -94,12 +91,15 @@ def _missing(
     draws: dict[Hashable, Mapping[SplitName, Sampled] | None] = {}
     seen: set[Hashable] = set()
     for cell in cells:
-        dataset, method = opened(cell.dataset, settings), METHODS.get(cell.method)
+        dataset, method = settings.library.open(cell.dataset), METHODS.get(cell.method)
         needs, labels = method.needs(method.Options(**cell.options)), tuple(getattr(cell, axis) for axis in LABELS)
         if labels not in draws:
-            draws[labels] = _drawn(dataset, cell, settings, count)
+            draws[labels] = None
+            with suppress(BenchError):  # the record of the cell will say why
+                draws[labels] = labelled(dataset, cell, settings, count.add)
         drawn = draws[labels]
-        like = cell.dataset, cell.views and (cell.seed, cell.views, needs.crop), _asked(needs), _bytes(drawn)
+        views = cell.views and (cell.seed, cell.views, needs.crop)
+        like = cell.dataset, views, needs.tokens, needs.pixels, needs.pool, _bytes(drawn)
         if drawn is None or like in seen:
             continue
         seen.add(like)
@@ -127,17 +127,6 @@ def _wanted(
             yield from wanted_by(needs, origins, backbone, view_of(cell, needs, number))
     if needs.pool:
         yield from wanted_by(Needs(tokens=needs.tokens), [SampleOrigin(dataset, "train")], backbone)
-
-
-def _drawn(dataset: Dataset, cell: Cell, settings: TrialSettings, count: _Count) -> Mapping[SplitName, Sampled] | None:
-    try:
-        return labelled(dataset, cell, settings, count.add)
-    except BenchError:
-        return None
-
-
-def _asked(needs: Needs) -> tuple[bool, ...]:
-    return needs.tokens, needs.pixels, needs.pool
 
 
 def _bytes(drawn: Mapping[SplitName, Sampled] | None) -> tuple[Hashable, ...]:

@@ -15,7 +15,7 @@ from bench.clip.place import ELSEWHERE, features_root, unwritable
 from bench.data.library import Library
 from bench.errors import BenchError, Several
 from bench.execution.plan import Plan
-from bench.grid.options import noise_kind, noise_options, noise_roles, takes_weights, told
+from bench.grid.options import noise_kind, noise_options, noise_roles, non_default, takes_weights
 from bench.plugins import DATASETS, METHODS, NOISE
 from bench.records.cell import Cell
 from bench.registry import BUILT_IN
@@ -42,18 +42,23 @@ def check(plan: Plan, settings: Mapping[str, Any], here: bool = True, texts: boo
     Raises:
         Several: something is missing or cannot be encoded; one line each, and which data sets to prepare.
     """
-    cells, library = [planned.cell for planned in plan.todo], _library(settings)
+    cells: list[Cell] = [planned.cell for planned in plan.todo]
+    library: Library = settings["library"]
     by_noise = [one for noise in dict.fromkeys(cell.noise for cell in cells) for one in _named_by(noise)]
     datasets = [cell.dataset for cell in cells]
     datasets += [dataset_name.canonical(name) for role, name in by_noise if role == "dataset"]
     backbones = [cell.backbone for cell in cells] + [name for role, name in by_noise if role == "backbone"]
     missing = {name: library.missing(name) for name in dict.fromkeys(datasets)}
     lines = [line for found in missing.values() for line in found]
-    lines += [line for role, file in by_noise if role == "file" for line in _unreadable(file)]
+    lines += [
+        f'"{file}", which a kind of noise reads, is not there any more; restore it.'
+        for role, file in by_noise
+        if role == "file" and not Path(file).expanduser().is_file()
+    ]
     loaded = {name: _loaded(name) for name in dict.fromkeys(backbones)}
     lines += [line for found in loaded.values() if isinstance(found, tuple) for line in found]
     there = [cell for cell in cells if not missing[cell.dataset]]
-    lines += _unspeakable(there, loaded, settings) if texts else []
+    lines += _unspeakable(there, loaded, library) if texts else []
     lines += _unkept(there, settings) if here else []
     prepare = [name for name, found in missing.items() if found and dataset_name.folder_of(name) is None]
     if prepare:
@@ -71,11 +76,6 @@ def _named_by(noise: str) -> Iterator[tuple[str, str]]:
             yield role, str(value)
 
 
-def _unreadable(file: str) -> tuple[str, ...]:
-    there = Path(file).expanduser().is_file()
-    return () if there else (f'"{file}", which a kind of noise reads, is not there any more; restore it.',)
-
-
 def _loaded(name: str) -> Vocabulary | tuple[str, ...] | None:
     """Return the vocabulary of a backbone, or why it cannot be loaded; None for registered ones. May download."""
     if identity.registered(name):
@@ -88,13 +88,8 @@ def _loaded(name: str) -> Vocabulary | tuple[str, ...] | None:
         return error.lines
 
 
-def _library(settings: Mapping[str, Any]) -> Library:
-    library: Library = settings["library"]
-    return library
-
-
 def _unspeakable(
-    cells: Iterable[Cell], loaded: Mapping[str, Vocabulary | tuple[str, ...] | None], settings: Mapping[str, Any]
+    cells: Iterable[Cell], loaded: Mapping[str, Vocabulary | tuple[str, ...] | None], library: Library
 ) -> list[str]:
     """Report class names that CLIP cannot tell apart, words without an embedding, and overlong prompts."""
     asked: dict[tuple[str, str], dict[str, NoiseTexts]] = {}
@@ -105,20 +100,22 @@ def _unspeakable(
         for encoder in _encoders(cell):
             asked.setdefault((cell.dataset, encoder), {})[cell.noise] = _filled
     lines: dict[str, None] = {}
+    if asked:
+        from bench.clip.load import load_backbone
     for (name, backbone), some in asked.items():
-        vocabulary = _embedded() if backbone == TINY else loaded[backbone]
-        lines.update(dict.fromkeys(_problems(name, backbone, vocabulary, some.values(), settings)))
+        vocabulary = load_backbone(TINY).vocabulary if backbone == TINY else loaded[backbone]
+        lines.update(dict.fromkeys(_problems(name, backbone, vocabulary, some.values(), library)))
     return list(lines)
 
 
 def _problems(
-    name: str, backbone: str, vocabulary: Any, asked: Iterable[NoiseTexts], settings: Mapping[str, Any]
+    name: str, backbone: str, vocabulary: Any, asked: Iterable[NoiseTexts], library: Library
 ) -> Iterator[str]:
     """Return the problems of one data set's texts with one backbone."""
     from bench.clip.tokens import Vocabulary, indistinct
 
     try:
-        dataset = _library(settings).open(name)
+        dataset = library.open(name)
         yield from (
             f"dataset {dataset_name.shown(name)}: {one}" for one in indistinct(dataset.class_names, dataset.homonyms)
         )
@@ -156,18 +153,12 @@ def _encoders(cell: Cell) -> list[str]:
 def _fits(cell: Cell) -> bool:
     """Return whether the texts are known to fit without importing torch. They are where all comes with the package."""
     own = _own(cell) and cell.backbone == TINY and METHODS.row(cell.method).origin == BUILT_IN
-    return own and not any(isinstance(value, str) for value in told(cell.method, cell.options).values())
+    return own and not any(isinstance(value, str) for value in non_default(cell.method, cell.options).values())
 
 
 def _own(cell: Cell) -> bool:
     """Return whether the images come with the package."""
     return DATASETS.row(dataset_name.base(cell.dataset)).origin == BUILT_IN and dataset_name.embedded(cell.dataset)
-
-
-def _embedded() -> Vocabulary:
-    from bench.clip.load import load_backbone
-
-    return load_backbone(TINY).vocabulary
 
 
 def _unkept(cells: Sequence[Cell], settings: Mapping[str, Any]) -> list[str]:

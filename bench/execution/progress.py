@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from bench import console
 from bench.console import PARTS, duration, line, live
 from bench.errors import printable
-from bench.schedulers.contract import Outcome
+from bench.schedulers.contract import CellOutcome
 
 
 @dataclass
@@ -28,7 +28,7 @@ class Progress:
     total: int
     expected: dict[str, float]
     workers: int
-    done: list[Outcome] = field(default_factory=list)
+    done: list[CellOutcome] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
     first: tuple[float, float] | None = None
 
@@ -48,18 +48,18 @@ class Progress:
             return (whole - passed) / self.workers
         return (self.elapsed - self.first[0]) * (whole - passed) / (passed - self.first[1])
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: CellOutcome) -> None:
         """Count an outcome."""
         self.done.append(outcome)
         if self.first is None:
             self.first = self.elapsed, self.expected.get(outcome.key, 0.0)
 
 
-Listener = Callable[[Outcome, Progress], None]
+Listener = Callable[[CellOutcome, Progress], None]
 
 
 @contextmanager
-def shown(total: int, labels: dict[str, str]) -> Iterator[Callable[[Outcome, Progress], None]]:
+def shown(total: int, labels: dict[str, str]) -> Iterator[Callable[[CellOutcome, Progress], None]]:
     """Display the outcomes of a run: a bar on a terminal, else lines.
 
     There is one per tenth and per unfinished cell; with --verbose every cell has one.
@@ -77,7 +77,7 @@ def shown(total: int, labels: dict[str, str]) -> Iterator[Callable[[Outcome, Pro
     with bar:
         task = bar.add_task("cells", total=total, left="")
 
-        def listen(outcome: Outcome, state: Progress) -> None:
+        def listen(outcome: CellOutcome, state: Progress) -> None:
             if outcome.status != "done" or console.verbosity.verbose:
                 screen.print(_ending(outcome, labels), markup=False, highlight=False, soft_wrap=True)
             bar.update(task, completed=len(state.done), left=f"{duration(state.left())} left")
@@ -85,10 +85,10 @@ def shown(total: int, labels: dict[str, str]) -> Iterator[Callable[[Outcome, Pro
         yield listen
 
 
-def _plain_listener(labels: dict[str, str]) -> Callable[[Outcome, Progress], None]:
+def _plain_listener(labels: dict[str, str]) -> Callable[[CellOutcome, Progress], None]:
     shown = -1
 
-    def listen(outcome: Outcome, state: Progress) -> None:
+    def listen(outcome: CellOutcome, state: Progress) -> None:
         nonlocal shown
         if outcome.status != "done" or console.verbosity.verbose:
             line(_ending(outcome, labels))
@@ -103,6 +103,6 @@ def _plain_listener(labels: dict[str, str]) -> Callable[[Outcome, Progress], Non
     return listen
 
 
-def _ending(outcome: Outcome, labels: dict[str, str]) -> str:
+def _ending(outcome: CellOutcome, labels: dict[str, str]) -> str:
     how = f"{outcome.seconds:.1f} s" if outcome.status == "done" else outcome.reason
     return printable(f"{outcome.status}: {labels.get(outcome.key, outcome.key)}: {how}")

@@ -8,12 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from bench.grid.options import told
+from bench.grid.options import method_variant
 from bench.plugins import METHODS, NOISE
 from bench.records.cell import Cell, Role, noise_text
 from bench.records.naming import backbone_names, dataset_names, marked, marks, suffix
 from bench.records.record import Record
-from bench.variants import variant_text
 
 MEMORIZED, AGREES, SKIPPED = "memorized %", "agrees with given %", "skipped"
 HEADINGS = ["dataset", "noise", "method", "seeds", "accuracy %", MEMORIZED, AGREES, "seconds", "unfinished", SKIPPED]
@@ -47,10 +46,7 @@ def summary_rows(records: Iterable[Record]) -> tuple[list[str], list[list[str]]]
 
 
 def row_names(records: Sequence[Record]) -> list[TableRow]:
-    """Return what distinguishes each record's row.
-
-    It is the data set with all fields of the cell that differ, noise, method.
-    """
+    """Return each record's data set, with the fields of the cell that differ, its noise and its method."""
     pairs = zip(records, backbone_names(records), strict=True)
     fixed = [{**record.cell.model_dump(exclude=SHOWN_FIELDS), "backbone": name} for record, name in pairs]
     varying = _varying(records, fixed)
@@ -62,7 +58,7 @@ def row_names(records: Sequence[Record]) -> list[TableRow]:
     noises = [noise_text(record.cell.noise, record.cell.rate) for record in records]
     by_noise = marks(records, "noise", lambda number: (settings[number], noises[number]))
     cells = [record.cell for record in records]
-    methods = [variant_text(cell.method, told(cell.method, cell.options)) + suffix(cell) for cell in cells]
+    methods = [method_variant(cell.method, cell.options) + suffix(cell) for cell in cells]
     by_method = marks(records, "method", lambda number: (settings[number], methods[number]))
     noises = [marked(*pair) for pair in zip(noises, by_noise, strict=True)]
     methods = [marked(*pair) for pair in zip(methods, by_method, strict=True)]

@@ -107,11 +107,7 @@ INTERPRETER: tuple[Item, ...] = (
     Item("warning filters", lambda: list(warnings.filters), _set_filters, quiet=True),
     attributes("warnings", "warnings", "showwarning"),
     Item("logging", _logging, _set_logging),
-    Item(
-        "locale",
-        lambda: locale.setlocale(locale.LC_ALL),
-        lambda before: locale.setlocale(locale.LC_ALL, before),
-    ),
+    Item("locale", lambda: locale.setlocale(locale.LC_ALL), lambda before: locale.setlocale(locale.LC_ALL, before)),
     Item("decimal context", _decimal, _set_decimal),
     Item("socket timeout", socket.getdefaulttimeout, socket.setdefaulttimeout),
     Item(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from types import FunctionType, ModuleType
 from typing import Any, Final
 
@@ -22,24 +23,20 @@ HOOKS = ("_global_forward_hooks", "_global_forward_pre_hooks", "_global_backward
          "_global_buffer_registration_hooks")  # fmt: skip
 
 
-def _torch() -> Any:
-    return sys.modules["torch"]
-
-
-def _numpy() -> Any:
-    return sys.modules["numpy"]
-
-
-def _sklearn() -> Any:
-    return sys.modules["sklearn"]
-
-
-def torch_item(
-    name: str, read: Callable[[Any], Any], write: Callable[[Any, Any], object] | None = None, draws: bool = False
+def library_item(
+    module: str,
+    name: str,
+    read: Callable[[Any], Any],
+    write: Callable[[Any, Any], object] | None = None,
+    draws: bool = False,
 ) -> Item:
-    """Build an item whose functions receive the module torch."""
-    put = None if write is None else lambda before: write(_torch(), before)
-    return Item(name, lambda: read(_torch()), put, "torch", draws=draws)
+    """Build an item whose functions receive a module."""
+    put = None if write is None else lambda before: write(sys.modules[module], before)
+    return Item(name, lambda: read(sys.modules[module]), put, module, draws=draws)
+
+
+torch_item = partial(library_item, "torch")
+numpy_item = partial(library_item, "numpy")
 
 
 def _set_device(torch: Any, before: Any) -> None:
@@ -104,14 +101,14 @@ def _set_generator(torch: Any, before: bytes) -> None:
     torch.set_rng_state(torch.frombuffer(bytearray(before), dtype=torch.uint8))
 
 
-def _numpy_generator() -> tuple[Any, ...]:
-    state = _numpy().random.get_state()
+def _numpy_generator(numpy: Any) -> tuple[Any, ...]:
+    state = numpy.random.get_state()
     return state[0], state[1].tobytes(), *state[2:]
 
 
-def _set_numpy_generator(before: tuple[Any, ...]) -> None:
+def _set_numpy_generator(numpy: Any, before: tuple[Any, ...]) -> None:
     kind, key, *rest = before
-    _numpy().random.set_state((kind, _numpy().frombuffer(key, dtype=_numpy().uint32), *rest))
+    numpy.random.set_state((kind, numpy.frombuffer(key, dtype=numpy.uint32), *rest))
 
 
 def _namespaces() -> dict[str, Any]:
@@ -179,10 +176,10 @@ def _bind(before: Mapping[str, Any]) -> None:
 LIBRARIES: Final[tuple[Item, ...]] = (
     Item("rebound names", _bound, _bind, entries="old"),
     Item("added methods", _methods, _remove_methods, entries="old"),
-    Item("numpy's error mode", lambda: _numpy().geterr(), lambda before: _numpy().seterr(**before), "numpy"),
-    Item("numpy's error function", lambda: _numpy().geterrcall(), lambda b: _numpy().seterrcall(b), "numpy"),
-    Item("numpy's buffer size", lambda: _numpy().getbufsize(), lambda b: _numpy().setbufsize(b), "numpy"),
-    Item("numpy's random generator", _numpy_generator, _set_numpy_generator, "numpy", draws=True),
+    numpy_item("numpy's error mode", lambda n: n.geterr(), lambda n, b: n.seterr(**b)),
+    numpy_item("numpy's error function", lambda n: n.geterrcall(), lambda n, b: n.seterrcall(b)),
+    numpy_item("numpy's buffer size", lambda n: n.getbufsize(), lambda n, b: n.setbufsize(b)),
+    numpy_item("numpy's random generator", _numpy_generator, _set_numpy_generator, draws=True),
     torch_item("torch's default dtype", lambda t: t.get_default_dtype(), lambda t, b: t.set_default_dtype(b)),
     torch_item("torch's default device", lambda t: t.get_default_device(), _set_device),
     torch_item("torch's gradient mode", lambda t: t.is_grad_enabled(), lambda t, b: t.set_grad_enabled(b)),
@@ -226,10 +223,5 @@ LIBRARIES: Final[tuple[Item, ...]] = (
     torch_item("torch's GPU and its random generators", _devices, _set_devices, draws=True),
     attributes("Pillow's limits", "PIL.Image", "MAX_IMAGE_PIXELS"),
     attributes("Pillow's reading of files", "PIL.ImageFile", "LOAD_TRUNCATED_IMAGES", "MAXBLOCK"),
-    Item(
-        "scikit-learn's settings",
-        lambda: _sklearn().get_config(),
-        lambda before: _sklearn().set_config(**before),
-        "sklearn",
-    ),
+    library_item("sklearn", "scikit-learn's settings", lambda s: s.get_config(), lambda s, b: s.set_config(**b)),
 )  # fmt: skip

@@ -36,16 +36,8 @@ ENGINE: Final = ("bench/engine/trial.py", "bench/contracts/method.py", "bench/co
 NEUTRAL: Final = frozenset(
     ROOT / "bench" / f"{name}.py"
     for name in (
-        "console",
-        "errors",
-        "files",
-        "machine",
-        "plugins",
-        "registry",
-        "rows",
-        "records/provenance",
-        "records/store",
-        "grid/code",
+        *("console", "errors", "files", "machine", "plugins", "registry", "rows"),
+        *("records/provenance", "records/store", "grid/code"),
     )
 )
 DOCUMENTED: Final = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -53,9 +45,7 @@ DIGITS: Final = 12
 
 
 def code_of(cell: Cell) -> dict[str, str]:
-    """Return digests of a cell's code by part: engine, method, noise, dataset; and third parties' parts of it.
-
-    Of a third party's are a backbone, losses and splits.
+    """Return digests of a cell's code: engine, method, noise, dataset, and third parties' backbone, losses and splits.
 
     12 hexadecimal digits each, empty where there is no source to be read. A file is read once in a process: what is
     written to it later has not been run.
@@ -117,10 +107,7 @@ def _plugin(row: Row) -> str:
 
 @dataclass(frozen=True)
 class _Scope:
-    """Absolute imports that are followed.
-
-    They are ours; of a folder one package, without one all that is not installed.
-    """
+    """Absolute imports to follow: ours, and of a folder its package, or without one all that is not installed."""
 
     ours: tuple[str, ...]
     folder: Path | None = None
@@ -191,9 +178,7 @@ def _uninstalled(top: str) -> Path | None:
     if spec is None or not spec.has_location or spec.origin is None:
         return None
     folder = Path(spec.origin).parents[1 if spec.submodule_search_locations else 0]
-    own = any(
-        folder.is_relative_to(place) for place in (sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib"))
-    )
+    own = any(folder.is_relative_to(sysconfig.get_path(place)) for place in ("stdlib", "platstdlib"))
     return None if own or {"site-packages", "dist-packages"} & {*folder.parts} or folder == ROOT else folder
 
 
@@ -204,7 +189,7 @@ def _source(file: Path) -> str:
 
 @cache
 def _tree(file: Path) -> ast.Module:
-    """Parse the file. It is without a statement where it is no Python that this version reads."""
+    """Parse a file. The result is empty where this version of Python cannot."""
     try:
         return ast.parse(_source(file))
     except (SyntaxError, ValueError):

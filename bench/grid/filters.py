@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, TypeVar
 from bench import dataset_name
 from bench.clip import identity
 from bench.errors import BenchError
-from bench.grid.options import noise_options, told
+from bench.grid.options import method_variant, noise_options
 from bench.grid.overrides import assigned
 from bench.limits import Value
 from bench.plugins import DATASETS, METHODS, NOISE
@@ -20,7 +20,7 @@ from bench.records.cell import Cell
 from bench.records.naming import suffix
 from bench.records.record import Record
 from bench.registry import Registry
-from bench.variants import parse_variant, shown, variant_text
+from bench.variants import parse_variant, shown
 
 Matches: TypeAlias = Callable[[Cell], bool]
 T = TypeVar("T")
@@ -32,10 +32,7 @@ NAMED = 20  # values in a message
 def filtered(records: Sequence[Record], sets: Sequence[str], where: str) -> list[Record]:
     """Return the records that have one of the values at every named axis or field.
 
-    Args:
-        records: any.
-        sets: texts "axis=v1,v2"; an axis is any field of a cell.
-        where: what messages call the origin of the records.
+    `sets` are texts "axis=v1,v2", where an axis is any field of a cell; `where` names the records in messages.
 
     Raises:
         BenchError: a text is malformed, or nothing is left; says which values there are.
@@ -148,7 +145,7 @@ def _listed(key: str, records: Sequence[Record]) -> str:
 def _value(key: str, cell: Cell) -> Any:
     match key:
         case "method":
-            return variant_text(cell.method, told(cell.method, cell.options)) + suffix(cell)
+            return method_variant(cell.method, cell.options) + suffix(cell)
         case "dataset":
             return dataset_name.shown(cell.dataset)
         case _:

@@ -13,7 +13,7 @@ from bench.errors import BenchError
 from bench.grid.code import code_of
 from bench.grid.keys import Versions
 from bench.plugins import DATASETS
-from bench.records.naming import CONTENT, Origin
+from bench.records.naming import CONTENT, RecordOrigin
 from bench.records.record import Record
 from bench.registry import BUILT_IN
 
@@ -32,13 +32,13 @@ def stale_parts(records: Iterable[Record], library: Library) -> dict[str, tuple[
     now, versions = cache(lambda name: _digest(name, library)), Versions(library)
     found = {}
     for record in records:
-        parts = (*other_code(record), *_data(record, now), *_meanwhile(record, versions))
+        parts = (*other_code(record), *_data(record, now), *_changed_files(record, versions))
         if parts:
             found[record.key] = parts
     return found
 
 
-def told(stale: Mapping[str, tuple[str, ...]], rerun: bool = False) -> list[str]:
+def stale_lines(stale: Mapping[str, tuple[str, ...]], rerun: bool = False) -> list[str]:
     """Return a line for the user on stale records; none where there are none."""
     if not stale:
         return []
@@ -52,7 +52,7 @@ def told(stale: Mapping[str, tuple[str, ...]], rerun: bool = False) -> list[str]
 
 def other_code(record: Record) -> list[str]:
     """Describe which code of a record differs from the current code."""
-    noted = Origin(record).sources
+    noted = RecordOrigin(record).sources
     if not noted:
         return [NOT_NOTED] if {"versions", "code"} & record.provenance.model_fields_set else []
     try:
@@ -71,7 +71,7 @@ def other_code(record: Record) -> list[str]:
     return ["another engine" if part == "engine" else f"other code of {named.get(part, part)}" for part in parts]
 
 
-def _meanwhile(record: Record, versions: Versions) -> list[str]:
+def _changed_files(record: Record, versions: Versions) -> list[str]:
     """Describe files that changed between the record's key and its run."""
     cell, known = record.cell, record.provenance.resolved
     try:
@@ -87,7 +87,7 @@ def _meanwhile(record: Record, versions: Versions) -> list[str]:
 
 
 def _data(record: Record, now: Callable[[str], str]) -> list[str]:
-    name, noted = record.cell.dataset, Origin(record).facets["dataset"][CONTENT]
+    name, noted = record.cell.dataset, RecordOrigin(record).facets["dataset"][CONTENT]
     if not noted or dataset_name.folder_of(name) is not None:
         return []
     digest = now(name)

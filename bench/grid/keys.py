@@ -16,17 +16,13 @@ from bench.records.cell import Cell
 
 
 class Versions:
-    """Cached versions and digests of plugins, data and weights.
-
-    Args:
-        library: opens data sets.
-    """
+    """Cached versions and digests of plugins, data and weights."""
 
     def __init__(self, library: Library) -> None:
         self.library = library
         self.backbone = cache(identity.weights_identity)
         self.dataset = cache(library.identity)
-        self.noise = cache(self._noise)
+        self.noise = cache(partial(noise_identity, library=library))
 
     def of(self, cell: Cell) -> dict[str, Any]:
         """Return the versions and digests that `Cell.key` takes: of plugins, files and weights.
@@ -50,16 +46,13 @@ class Versions:
         """
         return cell.key(self.of(cell))
 
-    def _noise(self, kind: str) -> dict[str, Any]:
-        return noise_identity(kind, self.library)
-
 
 def origin_of(cell: Cell, library: Library) -> dict[str, Any]:
     """Return the provenance of a record's numbers: "resolved" for its key, and "sources" for its code.
 
     An entry that cannot be told, since files or a plugin have gone, is left out.
     """
-    return {**_known("resolved", partial(resolved, cell, library)), **_known("sources", partial(code_of, cell))}
+    return {**_known("resolved", partial(versions_of, cell, library)), **_known("sources", partial(code_of, cell))}
 
 
 def _known(name: str, ask: Callable[[], Any]) -> dict[str, Any]:
@@ -69,6 +62,6 @@ def _known(name: str, ask: Callable[[], Any]) -> dict[str, Any]:
         return {}
 
 
-def resolved(cell: Cell, library: Library | None = None) -> dict[str, Any]:
+def versions_of(cell: Cell, library: Library | None = None) -> dict[str, Any]:
     """Return `Versions.of` for one cell."""
     return Versions(library or Library()).of(cell)

@@ -33,7 +33,7 @@ ANSWERS: dict[str, Any] = {}  # of built-in plugins, which stay as they are whil
 Layer: TypeAlias = tuple[str, Mapping[str, Value]]  # where options are set, as a table's name or "" in place; and these
 
 
-def options(method: str, given: Mapping[str, Value]) -> dict[str, Value]:
+def method_options(method: str, given: Mapping[str, Value]) -> dict[str, Value]:
     """Return all options of a method: `given` in place, and the code's defaults for the rest.
 
     Raises:
@@ -49,7 +49,7 @@ def layered(method: str, layers: Sequence[Layer]) -> dict[str, Value]:
     puts out of action is not, and neither is one that says what holds anyway: reports write every option of a cell.
 
     Raises:
-        BenchError: as `options`.
+        BenchError: as `method_options`.
     """
     question = json.dumps(["options", method, layers], sort_keys=True, default=repr)
     return dict(_remembered(METHODS, method, question, lambda: _options("method", method, METHODS, layers)))
@@ -58,15 +58,20 @@ def layered(method: str, layers: Sequence[Layer]) -> dict[str, Value]:
 def defaults(method: str) -> dict[str, Value]:
     """Return all option defaults in the method's code. None where the method is unknown or does not load."""
     try:
-        return options(method, {})
+        return method_options(method, {})
     except BenchError:
         return {}
 
 
-def told(method: str, given: Mapping[str, Value]) -> dict[str, Value]:
-    """Return the non-default options of a method, which name a variant. All, if it is unknown."""
+def non_default(method: str, given: Mapping[str, Value]) -> dict[str, Value]:
+    """Return the non-default options of a method; all, if it is unknown."""
     known = defaults(method)
     return {name: value for name, value in given.items() if name not in known or known[name] != value}
+
+
+def method_variant(method: str, given: Mapping[str, Value]) -> str:
+    """Return the canonical name of a method, with its non-default options."""
+    return variant_text(method, non_default(method, given))
 
 
 def parts(method: str, chosen: Mapping[str, Value]) -> dict[str, Row]:
@@ -137,10 +142,6 @@ def noise_options(noise: str) -> dict[str, Value]:
 def noise_identity(noise: str, library: Library | None = None) -> dict[str, Any]:
     """Return a noise kind's identity in a record's key. It is every option, a file by its digest, a backbone by its
     weights.
-
-    Args:
-        noise: kind or variant.
-        library: opens the data sets that an option may name; None: from their default places.
 
     Raises:
         BenchError: as `noise_options`; or a file that an option names, or should name, cannot be read.

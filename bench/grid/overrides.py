@@ -31,11 +31,6 @@ def override(config: Config, grid: str, sets: Sequence[str]) -> Config:
     `rate` replaces the rates of every kind that takes one; `noise=K` keeps the grid's rates for K; naming methods gives
     exactly these, without reference rows unless `reference` is set too.
 
-    Args:
-        config: validated settings.
-        grid: name of a grid.
-        sets: texts "key=value" or "axis=v1,v2".
-
     Raises:
         BenchError: the grid, a key or a value is unknown or out of range, or a key is given twice.
     """
@@ -46,7 +41,8 @@ def override(config: Config, grid: str, sets: Sequence[str]) -> Config:
         layer.setdefault("reference", [])
     if "noise" in values or "rate" in values:
         entries = _kinds(table, values["noise"]) if "noise" in values else list(table.noise)
-        layer["noise"] = [_written(entry, keep_rate="rate" not in values) for entry in entries]
+        kept = {"kind"} if "rate" in values else {"kind", "rate"}
+        layer["noise"] = [entry.model_dump(include=kept if entry.has_rates else {"kind"}) for entry in entries]
     layers = copy.deepcopy(config.layers)
     layers.lay(layer, SET, ("grid", grid))
     changed = validated(layers)
@@ -84,10 +80,6 @@ def inherited_rates(config: Config, grid: str) -> list[str]:
 
 def assigned(sets: Sequence[str], keys: Collection[str]) -> dict[str, list[Any]]:
     """Parse the values of each key: texts for the axes that have names, else as `parse_value` does.
-
-    Args:
-        sets: texts "key=value1,value2".
-        keys: that are known.
 
     Raises:
         BenchError: a text is of another form, a key is unknown or given twice, or a value is empty, a split path or no
@@ -150,7 +142,3 @@ def _kinds(table: GridTable, kinds: Sequence[str]) -> list[NoiseEntry]:
         entries += own or [NoiseEntry(**{**entry.model_dump(exclude_unset=True), "kind": name}) for entry in plain[:1]]
         entries += [] if plain else [NoiseEntry(kind=name)]
     return entries
-
-
-def _written(entry: NoiseEntry, keep_rate: bool) -> dict[str, Any]:
-    return {"kind": entry.kind, "rate": entry.rate} if keep_rate and entry.has_rates else {"kind": entry.kind}

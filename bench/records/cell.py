@@ -1,4 +1,4 @@
-"""The identity of one experiment, and the record it leaves behind."""
+"""The cell: the identity of one experiment."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from bench.limits import (
 
 
 class Role(Flag):
-    """What a field of a cell is for, declared beside it and asked for by `Cell.fields_of`."""
+    """Role of a field of a cell, declared with the field."""
 
     AXIS = auto()  # a grid may name several values
     TRAINING = auto()  # a paper's own under `budget = "paper"`
@@ -99,15 +99,15 @@ class Cell(BaseModel):
 
     @property
     def suffix(self) -> str:
-        """What stands behind the method's name: "", "@clean" or "@fold2of4"."""
+        """Suffix of the method's name: "", "@clean" or "@fold2of4"."""
         return "" if self.subset == "all" else f"@{self.subset}"
 
     def key(self, versions: Mapping[str, Any]) -> str:
-        """The record's name: 16 hexadecimal digits over this cell and what it was resolved against.
+        """Compute the name of the cell's record: 16 hexadecimal digits over its fields and `versions`.
 
         Args:
-            versions: version of the method; under "noise", "dataset" and "backbone" what stands for their names, which
-                may hold a path: kind, version, every option and digests of files and weights.
+            versions: version of the method; under "noise", "dataset" and "backbone" versions, options and digests of
+                files and weights, in place of names that may hold a path.
         """
         later = {"drop_last"} if not self.drop_last else set()  # a field that records of before do not have
         named = self.model_dump(exclude={"backbone", "noise", "dataset", *later})
@@ -115,12 +115,12 @@ class Cell(BaseModel):
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def label(self) -> str:
-        """A short text for people: dataset, noise, method variant, seed."""
+        """Describe the cell in one line: dataset, noise, method variant, seed."""
         return f"{self.dataset} · {noise_text(self.noise, self.rate)} · {self.method}{self.suffix} · seed {self.seed}"
 
 
 def noise_text(kind: str, rate: float) -> str:
-    """A kind of noise with its rate to the last digit, which a kind without rates does not have.
+    """Format a kind of noise with its rate, to the last digit.
 
     >>> noise_text("symmetric", 0.5), noise_text("symmetric", 1 / 3)
     ('symmetric 0.5', 'symmetric 0.3333333333333333')

@@ -8,10 +8,10 @@ import sys
 from bench.records.record import Record
 
 
-def json_schema() -> str:
-    """The schema of a record's file, as text."""
+def schema_text() -> str:
+    """Format the JSON schema of a record's file."""
     return json.dumps(Record.model_json_schema(by_alias=True), indent=1) + "\n"
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json_schema())
+    sys.stdout.write(schema_text())

@@ -1,8 +1,7 @@
-"""What the names in cells stood for, and marks on names that stood for different things.
+"""Names of data sets, backbones, noise and methods, marked where one name had different contents.
 
-A cell names its data set, backbone, noise and method; files behind a name can change, and so can the code of a plugin.
-Every record holds digests that tell. Whoever groups records by name asks here first, so that two different experiments
-never become seeds of one.
+Files behind a name can change, and so can the code of a plugin. Every record holds digests that tell. Code that groups
+records by name must take these names, so that two different experiments never become seeds of one.
 """
 
 from __future__ import annotations
@@ -25,18 +24,18 @@ Facets = Mapping[str, str]
 DIGITS: Final = 6
 UNRECORDED: Final = "unrecorded"
 CONTENT: Final = "content"
-NAMED: Final = ("engine", "dataset", "backbone", "noise", "method")  # what else is noted is a loss or a split
+NAMED: Final = ("engine", "dataset", "backbone", "noise", "method")  # other entries are losses and splits
 
 
 class Content(NamedTuple):
-    """Digests of what the names of a cell stood for, empty where unknown."""
+    """Digests of a cell's data, weights and noise files; empty where unknown."""
 
     dataset: str = ""
     backbone: str = ""
     noise: str = ""
 
     def may_be(self, other: Content) -> bool:
-        """Whether nothing that is known of both differs."""
+        """Return whether no digest that both know differs."""
         return all(not mine or not theirs or mine == theirs for mine, theirs in zip(self, other, strict=True))
 
 
@@ -44,25 +43,21 @@ UNKNOWN: Final = Content()
 
 
 @dataclass(frozen=True)
-class Origin:
-    """What the names of one record's cell stood for: by field its facets, empty texts where the record does not say.
+class RecordOrigin:
+    """Versions and digests behind the names in one record's cell; empty texts where the record has none.
 
-    Facets are "content" (a digest of data, weights, or of a noise kind's options and files), "version", "code", and of
-    a data set "prompts" (a digest of class names and templates, which a plugin may change without its images).
+    Facets of a field are "content" (a digest of data, weights, or of a noise kind's options and files), "version",
+    "code", and of a data set "prompts" (a digest of class names and templates, which a plugin may change alone).
     """
 
     record: Record
 
     @cached_property
     def facets(self) -> Mapping[Field, Facets]:
-        """By field."""
+        """Facets by field."""
         noted, sources, noise = self._resolved, self.sources, self._resolved.noise
         return {
-            "dataset": {
-                CONTENT: self._data(),
-                "version": _version(noted.dataset),
-                "prompts": self._prompts(),
-            },
+            "dataset": {CONTENT: self._data(), "version": _version(noted.dataset), "prompts": self._prompts()},
             "backbone": {CONTENT: self._weights(), "code": sources.get("backbone", "")},
             "noise": {
                 CONTENT: _short([noise.options, self.record.noise.foreign_digest]) if noise else "",
@@ -79,12 +74,12 @@ class Origin:
 
     @property
     def content(self) -> Content:
-        """Digests of what the cell was given; records that differ here are different experiments."""
+        """Digests of the cell's contents; records that differ here are different experiments."""
         return Content(*(self.facets[field][CONTENT] for field in ("dataset", "backbone", "noise")))
 
     @property
     def sources(self) -> Mapping[str, str]:
-        """Digests of the code by part; empty where it was not noted."""
+        """Digests of the code by part; empty where they were not recorded."""
         return self.record.provenance.sources
 
     def _data(self) -> str:
@@ -96,7 +91,7 @@ class Origin:
         return _short(told) if all(told) else ""
 
     def _weights(self) -> str:
-        """The noted digest of a file; else, of a name, the weights that were loaded."""
+        """Return the digest of a weights file; of a name, that of the weights that were loaded."""
         noted = self._resolved.backbone
         return noted if "sha256:" in noted else self.record.provenance.weights
 
@@ -106,13 +101,13 @@ class Origin:
 
 
 def differing(record: Record, other: Record) -> bool:
-    """Whether two records of one cell may have been made by other code, or from other data or weights."""
-    one, two = Origin(record), Origin(other)
+    """Return whether two records of one cell may stem from different code, data or weights."""
+    one, two = RecordOrigin(record), RecordOrigin(other)
     return not one.sources or (one.content, one.sources) != (two.content, two.sources)
 
 
 def newest(records: Iterable[Record]) -> list[Record]:
-    """The record written last of each cell with the same data, weights and files, in the order of the keys.
+    """Select the last record of each cell with the same data, weights and files, in the order of the keys.
 
     Earlier ones of other versions of a plugin are superseded by it; those of other contents are not. A record that did
     not finish and does not say its contents is superseded by any later one of its cell.
@@ -120,7 +115,7 @@ def newest(records: Iterable[Record]) -> list[Record]:
     order = sorted(records, key=lambda one: (one.provenance.finished, one.key))
     chosen: dict[str, dict[Content, Record]] = defaultdict(dict)
     for record in order:
-        known, content = chosen[record.cell.model_dump_json()], Origin(record).content
+        known, content = chosen[record.cell.model_dump_json()], RecordOrigin(record).content
         for other in [other for other, held in known.items() if "" in other and held.status != "done"]:
             del known[other]
         known[content] = record
@@ -133,7 +128,7 @@ def marks(
     name: Callable[[int], Hashable],
     place: Callable[[int], Hashable] = lambda _: None,
 ) -> list[Facets]:
-    """What must be added to the names of a field so that no two different things share one.
+    """Find what must be added to the names of a field so that each means one thing.
 
     Args:
         records: any.
@@ -145,7 +140,7 @@ def marks(
         For each record the facets in which records of its name differ, shortened; mostly none. A finished record that
         does not say what it stood for is `UNRECORDED` there; an unfinished one goes with the last that does.
     """
-    facets = [Origin(record).facets[field] for record in records]
+    facets = [RecordOrigin(record).facets[field] for record in records]
     known: dict[Hashable, dict[str, None]] = defaultdict(dict)
 
     def where(number: int, facet: str) -> Hashable:
@@ -167,7 +162,7 @@ def marks(
 
 
 def marked(name: str, mark: Facets) -> str:
-    """A name with its mark behind it.
+    """Append a mark to a name.
 
     >>> marked("digits", {"content": "a1b2c3", "version": "2"})
     'digits (a1b2c3, version 2)'
@@ -177,22 +172,19 @@ def marked(name: str, mark: Facets) -> str:
 
 
 def dataset_names(records: Sequence[Record]) -> list[str]:
-    """The data set of each record for people, marked where data sets of one name had other images or labels."""
+    """Return each record's data set for display, marked where one name had different images or labels."""
     names = [shown(record.cell.dataset) for record in records]
     return [marked(*pair) for pair in zip(names, marks(records, "dataset", names.__getitem__), strict=True)]
 
 
 def backbone_names(records: Sequence[Record]) -> list[str]:
-    """The backbone of each record, marked where other weights were loaded under one name."""
+    """Return each record's backbone, marked where one name had different weights."""
     names = [record.cell.backbone for record in records]
     return [marked(*pair) for pair in zip(names, marks(records, "backbone", names.__getitem__), strict=True)]
 
 
 def made_with(record: Record) -> dict[str, str]:
-    """What a finished record was made by and on, where tables do not tell it apart; nothing of one that did not finish.
-
-    Also the code of its data set, under a name of its own.
-    """
+    """Return engine, torch, processor and data set code of a finished record; nothing of an unfinished one."""
     if record.status != "done":
         return {}
     noted = record.provenance
@@ -206,7 +198,7 @@ def made_with(record: Record) -> dict[str, str]:
 
 
 def mixture(made: Iterable[Mapping[str, str]]) -> str:
-    """A sentence on records (`made_with`) that were not all made by one engine, torch and processor; else empty."""
+    """Describe in a sentence how many records had which engine, torch and processor; empty if all agree."""
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     for one in made:
         for name, value in one.items():
@@ -224,7 +216,7 @@ def _brief(name: str, value: str) -> str:
 
 
 def _mark(facet: str, value: str, values: Iterable[str]) -> str:
-    """A value as it is shown: a version whole, of a digest the first digits, or of its hash where these are alike."""
+    """Return a version whole, of a digest the first digits, or those of its hash if they collide."""
     if facet.endswith("version") or value == UNRECORDED:
         return value
     alike = len({_digits(one) for one in values}) < len(set(values))
@@ -236,7 +228,7 @@ def _digits(digest: str) -> str:
 
 
 def _version(noted: str) -> str:
-    """The version in what stands for a registered data set, which a user's folder has too."""
+    """Return the version in the identity of a registered data set or a user's folder."""
     parts = noted.split()
     return parts[1] if len(parts) > 1 else ""
 
@@ -250,5 +242,5 @@ def _short(value: Any) -> str:
 
 
 def suffix(cell: Cell) -> str:
-    """The cell's own; all folds of a method are one row."""
+    """Return the suffix of a cell's method, one for all folds."""
     return f"@folds{cell.fold[1]}" if cell.fold else cell.suffix

@@ -1,4 +1,4 @@
-"""Form of per-sample outcomes, and whose they are; `bench.engine.outcomes` makes them, here nothing imports torch."""
+"""Check per-sample outcomes against their record. `bench.engine.outcomes` makes them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bench.records.record import Record
 
 
 class Form(NamedTuple):
-    """Shape by letters, kinds of numpy's types, and the range of the values; None is the number of classes less one."""
+    """Shape by letters, numpy kinds and range of values; `high` None is the number of classes less one."""
 
     shape: str
     kinds: str
@@ -43,7 +43,7 @@ PLACES: Final = ("visible", "unseen")  # positions among the N
 
 
 def misfit(arrays: Mapping[str, NDArray[Any]], record: Record) -> str:
-    """What keeps arrays from being the outcomes of a record: shapes, ranges, or those of another run; else empty."""
+    """Return why arrays cannot be the outcomes of a record: shape, range or another run; else empty."""
     classes = len(record.data.class_names)
     lengths = {"C": classes} if classes else {}
     for name in ALWAYS:
@@ -53,25 +53,25 @@ def misfit(arrays: Mapping[str, NDArray[Any]], record: Record) -> str:
         if name in arrays and (wrong := _wrong(arrays[name], form, lengths)):
             return f"{name} {wrong}"
     beyond = next((name for name in PLACES if arrays.get(name, np.empty(0)).max(initial=-1) >= lengths["N"]), None)
-    return f"{beyond} names samples that are not there" if beyond else _of_another(arrays, record)
+    return f"{beyond} has positions beyond the samples" if beyond else _of_another(arrays, record)
 
 
 def _of_another(arrays: Mapping[str, NDArray[Any]], record: Record) -> str:
-    """What tells arrays of a sound form from those of the record's run, as far as the record notes it."""
+    """Return which digest or accuracy of the record contradicts the arrays; else empty."""
     noisy = NoisyLabels(arrays["true"], arrays["observed"], 0)
     foreign = Foreign(str(record.noise.foreign), arrays["foreign"]) if "foreign" in arrays else None
     sampled = Sampled(arrays["positions"], noisy, foreign=foreign)
     if record.noise.digest not in (None, noisy.digest):
-        return "observed are not its labels"
+        return "observed has other labels than the record"
     if record.noise.images_digest not in (None, sampled.images_digest):
-        return "positions are not its images"
+        return "positions has other images than the record"
     right, last = arrays.get("test_correct", np.empty(0)), record.accuracy.last
     apart = len(right) > 0 and last is not None and abs(float(right.mean()) - last) * len(right) > HALF
-    return "test_correct have another accuracy" if apart else ""
+    return "test_correct has another accuracy than the record" if apart else ""
 
 
 def _wrong(array: NDArray[Any], form: Form, lengths: dict[str, int]) -> str:
-    """What is wrong with one array; lengths are taken from the first array that has them."""
+    """Return what is wrong with one array, and note the lengths that it is the first to have."""
     if array.dtype.kind not in form.kinds or array.ndim != len(form.shape):
         return f"is {array.dtype} {list(array.shape)}"
     for letter, size in zip(form.shape, array.shape, strict=True):

@@ -1,4 +1,4 @@
-"""Typed parts of a record: what an audit, a draw of labels, a data set and a machine say of one run."""
+"""Typed parts of a record: labels, data, curve, accuracy, cost and provenance of one run."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ Column: TypeAlias = list[Number | None]
 Shares: TypeAlias = list[Share | None]
 
 
-class Part(BaseModel):
-    """A part of a record. What a run did not note reads as None or empty, and is not written."""
+class RecordModel(BaseModel):
+    """Part of a record. A field that was not set reads as None or empty, and is not written."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
@@ -24,8 +24,8 @@ class Part(BaseModel):
         return {name: value for name, value in write(self).items() if name not in absent}
 
 
-class Labels(Part):
-    """Labels that were drawn for one split; what else its kind of noise says of the draw stands beside these fields."""
+class Labels(RecordModel):
+    """Labels that were drawn for one split; further fields are facts that the kind of noise adds."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -49,7 +49,7 @@ class TrainingLabels(Labels):
     foreign_digest: str | None = None
 
 
-class Data(Part):
+class Data(RecordModel):
     """Data set of a run: sizes, class names, what was left out, and the digest of images and labels."""
 
     classes: int | None = None
@@ -68,7 +68,7 @@ class Data(Part):
     digest: str = ""
 
 
-class Curve(Part):
+class Curve(RecordModel):
     """One list per quantity, one entry per evaluated epoch."""
 
     epoch: Column = Field(default_factory=list)
@@ -96,11 +96,11 @@ class Curve(Part):
 
     @property
     def columns(self) -> dict[str, Column]:
-        """The quantities that were noted, by name."""
+        """Quantities that were recorded, by name."""
         return {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
 
 
-class Accuracy(Part):
+class Accuracy(RecordModel):
     """Test accuracy after the last epoch, at best (an oracle), and at the best noisy-validation accuracy."""
 
     last: Share | None = None
@@ -109,8 +109,8 @@ class Accuracy(Part):
     selected_epoch: int | None = None
 
 
-class Cost(Part):
-    """What a run took; `prompts_bytes` of kept prompts, or the reason why there are none, where they were asked for."""
+class Cost(RecordModel):
+    """Cost of a run, and of saved prompts: their bytes, or why there are none."""
 
     seconds: Number | None = None
     optimizer_steps: dict[str, Number] = Field(default_factory=dict)
@@ -121,16 +121,16 @@ class Cost(Part):
     prompts_bytes: int | None = None
 
 
-class NoiseIdentity(Part):
-    """What stands for a kind of noise in a key: options with the digests of the files that they name."""
+class NoiseIdentity(RecordModel):
+    """Identity of a kind of noise in a key: options, with digests in place of files."""
 
     kind: str | None = None
     version: int | None = None
     options: dict[str, Any]
 
 
-class Resolved(Part):
-    """Versions and digests that entered the key; those of losses and splits stand beside these fields."""
+class Resolved(RecordModel):
+    """Versions and digests that entered the key; further fields are losses and splits."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -140,14 +140,14 @@ class Resolved(Part):
     backbone: str = ""
 
 
-class CodeState(Part):
+class CodeState(RecordModel):
     """State of the checkout that a run was made from."""
 
     commit: str | None = None
     dirty: bool | None = None
 
 
-class Provenance(Part):
+class Provenance(RecordModel):
     """Versions, machine, code state and when; see `Record`."""
 
     versions: dict[str, str] = Field(default_factory=dict)

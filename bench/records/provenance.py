@@ -1,4 +1,4 @@
-"""What a record was made by and on: versions, code state, processor, when. Never a user's name or a path."""
+"""Provenance of a record: versions, code state, processor, times. Never a user's name or a path."""
 
 from __future__ import annotations
 
@@ -27,24 +27,20 @@ PACKAGES = {
 
 @dataclass(frozen=True)
 class Clock:
-    """When something began."""
+    """Start of a run."""
 
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
     _begin: float = field(default_factory=time.perf_counter)
 
     def seconds(self) -> float:
-        """Seconds since then."""
+        """Return the seconds since then."""
         return time.perf_counter() - self._begin
 
 
-def provenance(clock: Clock, device: str = "cpu", *, threads: int = 1, **noted: Any) -> Provenance:
-    """The provenance of a run that began at `clock` and ends now.
+def provenance_of(clock: Clock, device: str = "cpu", *, threads: int = 1, **noted: Any) -> Provenance:
+    """Collect the provenance of a run that began at `clock` and ends now.
 
-    Args:
-        clock: made when the run began.
-        device: "cpu" or "cuda".
-        threads: intra-op threads of the run.
-        noted: what the run itself knows, by the fields of `Provenance`.
+    `noted` are further fields of `Provenance`.
     """
     return Provenance(
         versions=versions(),
@@ -61,7 +57,7 @@ def provenance(clock: Clock, device: str = "cpu", *, threads: int = 1, **noted: 
 
 @cache
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that compute, by import name; an absent one is left out."""
+    """Return the versions of Python and of the installed `PACKAGES`, by import name."""
     found = {"python": platform.python_version()}
     for name, distribution in PACKAGES.items():
         try:
@@ -73,7 +69,7 @@ def versions() -> dict[str, str]:
 
 @cache
 def code_state() -> CodeState:
-    """Commit and whether files differ from it, where the code runs from a git checkout; else empty."""
+    """Return the commit and whether files differ from it; empty outside a git checkout."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return CodeState()
@@ -83,7 +79,7 @@ def code_state() -> CodeState:
 
 
 def _git(root: Path, *arguments: str) -> str | None:
-    """Output of a git command; None where git is missing or refuses."""
+    """Return the output of a git command; None where git is missing or refuses."""
     try:
         done = subprocess.run(  # noqa: S603 - fixed arguments
             ["git", "-C", str(root), *arguments],  # noqa: S607 - whichever git the user has
@@ -96,7 +92,7 @@ def _git(root: Path, *arguments: str) -> str | None:
 
 @cache
 def processor() -> str:
-    """The processor's name."""
+    """Return the processor's name."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -16,7 +16,7 @@ UNFINISHED: tuple[Status, ...] = ("diverged", "timeout", "out_of_memory", "faile
 
 
 class Record(BaseModel):
-    """What one cell left behind, in typed parts (`bench.records.parts`).
+    """Record of one cell, in typed parts (`bench.records.parts`).
 
     Shares are fractions in [0, 1], times are seconds; absent numbers are null.
 
@@ -50,12 +50,12 @@ class Record(BaseModel):
     provenance: Provenance = Field(default_factory=Provenance)
 
     def to_json(self) -> str:
-        """The record as text: keys in a fixed order, non-finite numbers refused."""
+        """Format the record, with keys in a fixed order; non-finite numbers are refused."""
         return json.dumps(_encodable(self.model_dump(by_alias=True)), indent=1, allow_nan=False) + "\n"
 
 
 def _encodable(value: Any) -> Any:
-    """A value of JSON in which halves of characters, which no reader takes, are written out."""
+    """Escape lone surrogates, which no JSON reader takes, in a JSON value."""
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode()
     if isinstance(value, dict):

@@ -1,9 +1,7 @@
-"""The store of records: one JSON per cell, and beside it a safetensors file of per-sample outcomes.
+"""The store of records: one JSON per cell, with a safetensors file of per-sample outcomes, and one of saved prompts.
 
-Where they were asked for, the prompts are in a second one.
-
-A record is published whole or not at all and never over a done one. Only records end in ".json". What ends so and is no
-whole record of this version is never written over: it gets another name first.
+A record is published whole or not at all and never over a done one. Only records end in ".json". A file that ends so
+and is no whole record of this version is never overwritten: it is renamed first.
 """
 
 from __future__ import annotations
@@ -17,13 +15,13 @@ from pydantic import ValidationError
 
 from bench.errors import BenchError
 from bench.files import open_folder
+from bench.records.file_names import ASIDE, OUTCOMES_FILE, PROMPTS_FILE, RECORD_FILE
 from bench.records.naming import differing
 from bench.records.record import SCHEMA, Record, Status
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-RECORD, SIDECAR, KEPT, ASIDE = ".json", ".safetensors", ".prompts.safetensors", ".aside"
 MOST_ASIDE = 1000
 NAMED = 5  # keys in a message
 NEWER = f"schema {{}} is newer than {SCHEMA}, which this version reads"
@@ -32,9 +30,6 @@ PROMPTS = "prompts"  # the entry among per-sample outcomes that is a file of its
 
 class Store:
     """A folder, or an fsspec URL, of records. Nothing is created before the first record.
-
-    Args:
-        root: path or URL.
 
     Attributes:
         problems: one line for each file that is no whole record or no outcomes of one, by key, gathered while reading.
@@ -52,11 +47,11 @@ class Store:
             raise BenchError(f'store "{self.root}" is a file; expected a folder, change --store or paths.store.')
 
     def exists(self) -> bool:
-        """Whether the folder is there."""
+        """Return whether the folder exists."""
         return self.files.exists()
 
     def prepare(self) -> None:
-        """Make the folder and prove that it can be written, before anything is trained.
+        """Create the folder and check that it can be written, before anything is trained.
 
         Raises:
             BenchError: it cannot.
@@ -69,16 +64,13 @@ class Store:
                 f'store "{self.root}" cannot be written: {text}; change --store or its permissions.'
             ) from error
 
-    def publish(self, record: Record, sidecar: Mapping[str, NDArray[Any]], *, rerun: bool = False) -> bool:
-        """Publish a record after its per-sample outcomes; an unfinished record before it becomes one of its attempts.
+    def publish(self, record: Record, outcomes: Mapping[str, NDArray[Any]], *, rerun: bool = False) -> bool:
+        """Publish a record after its per-sample outcomes; an earlier unfinished one becomes one of its attempts.
 
-        An entry "prompts" of the outcomes, the bytes of a safetensors file, is published beside them as it is. What an
-        earlier record has left of either, and this one has not, is removed.
+        An entry "prompts" of the outcomes holds the bytes of a safetensors file of its own. Files of an earlier record
+        that this one does not have are removed.
 
-        Args:
-            record: to publish.
-            sidecar: its per-sample outcomes.
-            rerun: whether a done record of other code or data gives way too; it is kept whole among the attempts.
+        With `rerun` a done record of other code or data is replaced too; it is kept whole among the attempts.
 
         Returns:
             False where a done record is already there and stays.
@@ -91,43 +83,45 @@ class Store:
                 record = record.model_copy(update={"attempts": [*before.attempts, _attempt(before)]})
             elif record.key in self.problems:
                 self.set_aside(record.key)
-            outcomes = {name: array for name, array in sidecar.items() if name != PROMPTS}
-            self._beside(record.key + SIDECAR, _packed(outcomes) if outcomes else None)
-            self._beside(record.key + KEPT, sidecar[PROMPTS].tobytes() if PROMPTS in sidecar else None)
-            return self.files.write(record.key + RECORD, record.to_json().encode(), replace=before is not None)
+            arrays = {name: array for name, array in outcomes.items() if name != PROMPTS}
+            self._write_companion(record.key + OUTCOMES_FILE, _packed(arrays) if arrays else None)
+            self._write_companion(
+                record.key + PROMPTS_FILE, outcomes[PROMPTS].tobytes() if PROMPTS in outcomes else None
+            )
+            return self.files.write(record.key + RECORD_FILE, record.to_json().encode(), replace=before is not None)
 
-    def _beside(self, name: str, content: bytes | None) -> None:
+    def _write_companion(self, name: str, content: bytes | None) -> None:
         if content is None:
             self.files.remove(name)
         else:
             self.files.write(name, content, replace=True)
 
     def set_aside(self, key: str) -> str:
-        """Give the file of a key that is no record another name, with what lies beside it; returns the new name.
+        """Rename a file that is no record, with its outcomes and prompts; returns the new name.
 
         Raises:
             BenchError: it cannot be renamed.
         """
-        record, numbers = f"{key}{RECORD}", range(1, MOST_ASIDE)
+        record, numbers = f"{key}{RECORD_FILE}", range(1, MOST_ASIDE)
         try:
             free = next(n for n in numbers if self.files.rename(record, f"{record}.{n}{ASIDE}"))
-            for ending in (SIDECAR, KEPT):
+            for ending in (OUTCOMES_FILE, PROMPTS_FILE):
                 self.files.rename(f"{key}{ending}", f"{key}{ending}.{free}{ASIDE}")
         except (OSError, StopIteration) as error:
             raise BenchError(
-                f"{self.root}/{key}{RECORD} is no record of this store and cannot be set aside; move it away."
+                f"{self.root}/{key}{RECORD_FILE} is no record of this store and cannot be set aside; move it away."
             ) from error
         self.problems.pop(key, None)
         return f"{record}.{free}{ASIDE}"
 
     def read(self, key: str) -> Record | None:
-        """The record of a key, or None where there is none, or none that is whole (`problems` then says why).
+        """Read the record of a key; None if there is none, or no whole one (`problems` says why).
 
         Raises:
             BenchError: the store itself cannot be read.
         """
         try:
-            content = self.files.read(key + RECORD)
+            content = self.files.read(key + RECORD_FILE)
         except OSError as error:
             if key not in self.keys():  # it is not this file alone that cannot be read
                 raise self._unreadable(error) from error
@@ -135,56 +129,58 @@ class Store:
             return None
         return self._parse(key, content)
 
-    def sidecar(self, key: str) -> dict[str, NDArray[Any]]:
-        """Arrays of a record's sidecar by name; empty where it has none, or none that can be read (`problems`)."""
+    def outcomes(self, key: str) -> dict[str, NDArray[Any]]:
+        """Read the per-sample outcomes of a record by name; empty if there are none that can be read (`problems`)."""
         from safetensors import SafetensorError
         from safetensors.numpy import load
 
         try:
-            content = self.files.read(key + SIDECAR)
+            content = self.files.read(key + OUTCOMES_FILE)
             return {} if content is None else load(content)
         except (OSError, SafetensorError, ValueError, KeyError, TypeError, OverflowError) as error:
             return self._leave_out(key, " ".join(str(error).split()) or type(error).__name__)
 
     def outcomes_of(self, records: Iterable[Record]) -> Callable[[str], Mapping[str, NDArray[Any]]]:
-        """A reader by key of the per-sample outcomes of these records, which must fit them, else are left out."""
+        """Return a reader, by key, of the per-sample outcomes that fit these records; others are left out."""
         from bench.records.outcomes import misfit
 
         known = {record.key: record for record in records}
 
         def read(key: str) -> Mapping[str, NDArray[Any]]:
-            arrays = self.sidecar(key)
+            arrays = self.outcomes(key)
             wrong = misfit(arrays, known[key]) if arrays else ""
             return self._leave_out(key, wrong) if wrong else arrays
 
         return read
 
     def _leave_out(self, key: str, why: str) -> dict[str, NDArray[Any]]:
-        self.problems[key] = f"{self.root}/{key}{SIDECAR} holds no outcomes of this record ({why}); it is left out."
+        self.problems[key] = (
+            f"{self.root}/{key}{OUTCOMES_FILE} holds no outcomes of this record ({why}); it is left out."
+        )
         return {}
 
     def prompts(self, key: str) -> bytes | None:
-        """The file of what a record's method has learned, or None where it was not kept."""
-        return self.files.read(key + KEPT)
+        """Read the file of a record's saved prompts; None if there is none."""
+        return self.files.read(key + PROMPTS_FILE)
 
     def keys(self) -> list[str]:
-        """Names of all files that should be records.
+        """List the keys of all files that should be records.
 
         Raises:
             BenchError: the store cannot be read.
         """
         try:
-            return [name.removesuffix(RECORD) for name in self.files.names(RECORD)]
+            return [name.removesuffix(RECORD_FILE) for name in self.files.names(RECORD_FILE)]
         except OSError as error:
             raise self._unreadable(error) from error
 
     def records(self, keys: Iterable[str] | None = None) -> Iterator[Record]:
-        """All readable records, or those of `keys`, in the order of the keys given or of their names."""
+        """Read all readable records, or those of `keys`, in the order of `keys` or of their names."""
         wanted = self.keys() if keys is None else keys
         return (record for record in map(self.read, wanted) if record is not None)
 
     def statuses(self, keys: Iterable[str] | None = None) -> dict[str, Status]:
-        """Status by key."""
+        """Return the status by key."""
         return {record.key: record.status for record in self.records(keys)}
 
     def _unreadable(self, error: OSError) -> BenchError:
@@ -212,11 +208,13 @@ class Store:
 
     def _complain(self, key: str, why: str) -> None:
         text = " ".join(why.split())
-        self.problems[key] = f"{self.root}/{key}{RECORD} is not a record of this store ({text}); it is not counted."
+        self.problems[key] = (
+            f"{self.root}/{key}{RECORD_FILE} is not a record of this store ({text}); it is not counted."
+        )
 
 
 def _attempt(record: Record) -> dict[str, Any]:
-    """What a record keeps of the one before it: status and reason, and a done one whole."""
+    """Summarise an earlier record for its successor: status and reason, a done one whole."""
     tried: dict[str, Any] = {"status": record.status, "reason": record.reason or ""}
     if record.status == "done":
         tried["record"] = record.model_dump(mode="json", by_alias=True, exclude={"attempts"})
@@ -224,7 +222,7 @@ def _attempt(record: Record) -> dict[str, Any]:
 
 
 def _schema(content: bytes) -> int:
-    """The schema that a file names, told before its fields are held against ours; 0 where it names none."""
+    """Return the schema number that a file declares; 0 if it declares none."""
     try:
         found = json.loads(content)
     except (ValueError, RecursionError):
@@ -241,7 +239,7 @@ def _packed(arrays: Mapping[str, NDArray[Any]]) -> bytes:
 
 
 def find_record(store: Store, key: str) -> Record:
-    """The one record whose key is `key`, or begins so.
+    """Find the one record whose key is `key` or begins with it.
 
     Raises:
         BenchError: there is none, there are several, or its file is torn.
@@ -252,7 +250,7 @@ def find_record(store: Store, key: str) -> Record:
         raise BenchError(f'store "{store.root}" has no record "{key}"; keys are the names of its .json files.')
     if len(keys) > 1 and key not in keys:
         shown = ", ".join(keys[:NAMED]) + (", …" if len(keys) > NAMED else "")
-        raise BenchError(f'"{key}" begins {len(keys)} keys of store "{store.root}" ({shown}); give more of it.')
+        raise BenchError(f'"{key}" begins {len(keys)} keys of store "{store.root}" ({shown}); give more digits.')
     record = store.read(key if key in keys else keys[0])
     if record is None:
         raise BenchError(next(iter(store.problems.values())))

@@ -15,12 +15,11 @@ from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 
 from bench.errors import BenchError
 from bench.files import write_whole
-from bench.grid.options import told
+from bench.grid.options import method_variant
 from bench.plugins import METHODS
 from bench.records.cell import Cell, noise_text
-from bench.records.naming import UNKNOWN, Content, Origin, newest
+from bench.records.naming import UNKNOWN, Content, RecordOrigin, newest
 from bench.records.record import Record
-from bench.variants import variant_text
 
 KIND = "noisy-prompt-bench baseline"
 BASELINE_SCHEMA = 1
@@ -60,7 +59,7 @@ class SeedGroup:
         cell = self.cell
         if self.written and cell["method"] not in METHODS:
             return self.written
-        method = variant_text(cell["method"], told(cell["method"], cell["options"]))
+        method = method_variant(cell["method"], cell["options"])
         subset = "" if cell["subset"] == "all" else f"@{cell['subset']}"
         return f"{cell['dataset']} · {noise_text(cell['noise'], cell['rate'])} · {method}{subset}"
 
@@ -73,8 +72,8 @@ class SeedGroup:
 
 def identity(cell: Cell, content: Content = UNKNOWN) -> str:
     """Return the identity of a cell's group. It is every field but the seed, and its known contents, as JSON."""
-    told = {name: value for name, value in content._asdict().items() if value}
-    return json.dumps([cell.model_dump(exclude={"seed"}), told], sort_keys=True)
+    known = {name: value for name, value in content._asdict().items() if value}
+    return json.dumps([cell.model_dump(exclude={"seed"}), known], sort_keys=True)
 
 
 def write_baseline(records: Iterable[Record], path: Path) -> int:
@@ -106,8 +105,7 @@ def write_baseline(records: Iterable[Record], path: Path) -> int:
 
 
 def pooled(groups: Iterable[Seeds]) -> tuple[float, int]:
-    """Compute the pooled standard deviation within groups, and its degrees of freedom. These are 0 where nothing is
-    known.
+    """Compute the pooled standard deviation within groups and its degrees of freedom, 0 where nothing is known.
 
     Groups that do not vary at all (training-free methods) say nothing about the noise of the others.
     """
@@ -125,7 +123,11 @@ def grouped(records: Iterable[Record]) -> dict[str, SeedGroup]:
     alike: dict[str, list[SeedGroup]] = defaultdict(list)
     chosen = [record for record in newest(records) if record.status != "skipped" and record.cell.fold is None]
     for record in sorted(chosen, key=lambda record: record.status != "done"):
-        cell, content, plain = record.cell.model_dump(exclude={"seed"}), Origin(record).content, identity(record.cell)
+        cell, content, plain = (
+            record.cell.model_dump(exclude={"seed"}),
+            RecordOrigin(record).content,
+            identity(record.cell),
+        )
         if record.status != "done":
             same = [group.content for group in alike[plain] if group.content.may_be(content)]
             content = same[-1] if same else content

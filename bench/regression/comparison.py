@@ -24,23 +24,21 @@ from bench.records.naming import newest
 from bench.records.record import Record
 from bench.regression.baseline import SeedGroup, environment, grouped, read_baseline, write_baseline
 from bench.regression.coverage import Coverage, failures, mean, seed_findings
-from bench.regression.findings import Change, Comparison, Finding, Level, Verdict
+from bench.regression.findings import Change, Comparison, Finding, GateRules, Level, Verdict
 from bench.regression.gate import GroupPair, SeedNoise, paired
 
 __all__ = ["Comparison", "Finding", "compare", "write_baseline"]
 
-MINIMUM_EFFECT = 1.0
 GATE_ALPHA = 0.01
+DEFAULT_RULES = GateRules()
 
 
 def compare(
     records: Iterable[Record],
     baseline: Path,
+    rules: GateRules = DEFAULT_RULES,
     *,
     planned: Collection[Cell] | None = None,
-    minimum_effect: float = MINIMUM_EFFECT,
-    strict: bool = False,
-    partial: bool = False,
     stale: Sequence[str] = (),
 ) -> Comparison:
     """Compare records with a whole baseline.
@@ -48,10 +46,10 @@ def compare(
     A group of the baseline of which a seed failed now has failed; one without a record is missing.
 
     Args:
+        records: any; of several of one cell the newest counts.
+        baseline: path of the file.
+        rules: by which the comparison fails.
         planned: the cells of today's grid, where the records are of one; they tell why a group is missing.
-        minimum_effect: percentage points below which a difference is never called worse or better.
-        strict: whether groups and seeds that the baseline does not have fail.
-        partial: whether groups and seeds of the baseline may be missing.
         stale: lines on records that were not made by the code and data that are here.
 
     Raises:
@@ -73,10 +71,10 @@ def compare(
         )
     methods = _methods(pairs)
     share = GATE_ALPHA / (len(pairs) + len(methods))
-    found = [*_judge("cell", pairs, minimum_effect, share), *coverage.findings(), *seed_findings(pairs)]
-    found += _judge("method", methods, minimum_effect, share)
+    found = [*_judge("cell", pairs, rules.minimum_effect, share), *coverage.findings(), *seed_findings(pairs)]
+    found += _judge("method", methods, rules.minimum_effect, share)
     changed = _changes(base.environment, environment(records))
-    return Comparison(tuple(found), changed, minimum_effect, GATE_ALPHA, strict, partial, tuple(stale))
+    return Comparison(tuple(found), changed, rules, GATE_ALPHA, tuple(stale))
 
 
 def _aligned(before: Mapping[str, SeedGroup], now: Mapping[str, SeedGroup]) -> dict[str, SeedGroup]:

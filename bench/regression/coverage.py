@@ -19,14 +19,7 @@ PLACE = ("dataset", "noise", "rate", "method", "subset")
 
 
 class Coverage:
-    """Groups that only one side of a comparison has.
-
-    Args:
-        before: the baseline's groups by identity.
-        now: today's, likewise.
-        planned: the cells of today's grid, or None where none was named.
-        skipped: cells that are skipped today, with the reasons.
-    """
+    """Groups that only one side of a comparison has."""
 
     def __init__(
         self,
@@ -124,10 +117,7 @@ def _text(fields: Mapping[str, Any]) -> str:
 
 
 def _apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Return names of what differs between two near cells.
-
-    They are of one place, or differ in one field alone; else none.
-    """
+    """Return the fields in which two cells differ: one, or several but none of `PLACE`; else none."""
     missing = object()
     names = [name for name in {**one, **other} if one.get(name, missing) != other.get(name, missing)]
     return names if len(names) == 1 or not set(names) & set(PLACE) else []

@@ -65,16 +65,29 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class GateRules:
+    """Rules by which a comparison fails.
+
+    Attributes:
+        minimum_effect: percentage points below which a difference is never called worse or better.
+        strict: whether groups and seeds that the baseline does not have fail, and stale records.
+        partial: whether groups and seeds of the baseline may be missing.
+    """
+
+    minimum_effect: float = 1.0
+    strict: bool = False
+    partial: bool = False
+
+
+@dataclass(frozen=True)
 class Comparison:
     """All findings, cells first.
 
     Attributes:
         findings: of every group on either side, and of methods.
         environment: a line per package or processor that is not the baseline's.
-        minimum_effect: in points.
+        rules: of the comparison.
         alpha: probability of a false "worse" in the whole comparison.
-        strict: whether what the baseline does not have fails.
-        partial: whether what the baseline has and the records have not is allowed.
         counts: cells by verdict.
         changes: cells of verdict "same" by what has changed.
         stale: lines on records that were not made by the code and data that are here.
@@ -82,10 +95,8 @@ class Comparison:
 
     findings: tuple[Finding, ...]
     environment: tuple[str, ...]
-    minimum_effect: float
+    rules: GateRules
     alpha: float
-    strict: bool = False
-    partial: bool = False
     stale: tuple[str, ...] = ()
     counts: Mapping[str, int] = field(init=False)
     changes: Mapping[Change, int] = field(init=False)
@@ -108,8 +119,9 @@ class Comparison:
 
         Failure is anything worse, failed, missing unless `partial`, new or stale if `strict`.
         """
-        bad = {"worse", "failed", *(() if self.partial else ("missing",)), *(("new",) if self.strict else ())}
-        if any(finding.verdict in bad for finding in self.findings) or (self.strict and self.stale):
+        strict, partial = self.rules.strict, self.rules.partial
+        bad = {"worse", "failed", *(() if partial else ("missing",)), *(("new",) if strict else ())}
+        if any(finding.verdict in bad for finding in self.findings) or (strict and self.stale):
             return EXIT_WORSE
         return EXIT_NOTHING if self.powerless else 0
 
@@ -129,10 +141,8 @@ class Comparison:
         return {
             "exit_code": self.exit_code,
             "counts": {**self.counts, **changes},
-            "minimum_effect": self.minimum_effect,
             "alpha": self.alpha,
-            "strict": self.strict,
-            "partial": self.partial,
+            **asdict(self.rules),
             "stale": list(self.stale),
             "environment": list(self.environment),
             "findings": [finding.as_json() for finding in self.findings],

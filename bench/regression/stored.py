@@ -9,14 +9,14 @@ from pathlib import Path
 
 from bench.data.library import Library
 from bench.errors import BenchError
-from bench.grid.expand import expand
-from bench.grid.freshness import stale_parts, told
+from bench.grid.expansion import expand
+from bench.grid.freshness import stale_lines, stale_parts
 from bench.records.naming import newest
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.regression.baseline import grouped, read_baseline, write_baseline
-from bench.regression.comparison import compare
-from bench.regression.findings import Comparison
+from bench.regression.comparison import DEFAULT_RULES, compare
+from bench.regression.findings import Comparison, GateRules
 from bench.settings.schema import Config
 
 NAMED = 5  # lost groups in a line
@@ -24,13 +24,7 @@ NAMED = 5  # lost groups in a line
 
 @dataclass(frozen=True)
 class Written:
-    """What a baseline was made of.
-
-    Attributes:
-        groups: how many groups of cells it holds.
-        seeds: how many seeds they have, in words.
-        notes: lines on what is not as one would expect.
-    """
+    """What a baseline was made of."""
 
     groups: int
     seeds: str
@@ -38,25 +32,11 @@ class Written:
 
 
 def compare_store(
-    store: Store,
-    config: Config,
-    baseline: Path,
-    grid: str | None = None,
-    *,
-    minimum_effect: float = 1.0,
-    strict: bool = False,
-    partial: bool = False,
+    store: Store, config: Config, baseline: Path, grid: str | None = None, rules: GateRules = DEFAULT_RULES
 ) -> tuple[Comparison, list[str]]:
     """Compare the records of a store with a baseline, and note what is not as one would expect.
 
-    Args:
-        store: is only read.
-        config: the settings of the grid, and of the data sets that records are held against.
-        baseline: the file.
-        grid: whose cells alone count; None for all records.
-        minimum_effect: points of accuracy below which a difference never counts.
-        strict: whether what the baseline does not have fails.
-        partial: whether what the baseline has may be missing.
+    `grid` limits the records to its cells; the whole baseline counts.
 
     Raises:
         BenchError: the grid is unknown or the baseline cannot be read.
@@ -65,10 +45,8 @@ def compare_store(
     planned = expand(config, grid).cells if grid else None
     # by key: a record of other plugin versions or weights is none of today's grid
     records = list(store.records(None if planned is None else [one.key for one in planned]))
-    result = compare(
-        records, baseline, planned=None if planned is None else [one.cell for one in planned],
-        minimum_effect=minimum_effect, strict=strict, partial=partial, stale=_stale(records, config),
-    )  # fmt: skip
+    cells = None if planned is None else [one.cell for one in planned]
+    result = compare(records, baseline, rules, planned=cells, stale=_stale(records, config))
     return result, [*store.problems.values(), *_doubled(records)]
 
 
@@ -92,7 +70,7 @@ def write_store(store: Store, config: Config, baseline: Path, grid: str | None =
 
 def _stale(records: Iterable[Record], config: Config) -> list[str]:
     done = (record for record in records if record.status == "done")
-    return told(stale_parts(done, Library.of(config.settings.dataset)))
+    return stale_lines(stale_parts(done, Library.of(config.settings.dataset)))
 
 
 def _doubled(records: Sequence[Record]) -> list[str]:
@@ -125,4 +103,4 @@ def _seeds(records: Iterable[Record]) -> str:
     """Describe how many seeds the groups have, and what one alone is worth."""
     counts = Counter(len(group.accuracy) for group in grouped(records).values() if group.accuracy)
     texts = " and ".join(f"{seeds} seed{'s' if seeds > 1 else ''}" for seeds in sorted(counts))
-    return f"{texts} each" + ("; one seed alone says nothing of its noise" if 1 in counts else "")
+    return f"{texts} each" + ("; one seed alone gives no estimate of the noise" if 1 in counts else "")

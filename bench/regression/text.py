@@ -13,8 +13,8 @@ VERDICTS_SHOWN: tuple[Verdict, ...] = ("worse", "failed", "missing", "better", "
 CHANGES: dict[Change, str] = {"equal": "equal", "changed": "changed", "other seeds": "with other seeds"}
 LEVELS: dict[Level, str] = {"cell": "a cell", "method": "a method's average"}
 ONE_SEED = (
-    "One seed says nothing of its noise: any difference beyond the minimum effect counts, luck or not, and a drop that "
-    "this seed does not show is not seen."
+    "One seed gives no estimate of the noise: any difference beyond the minimum effect counts, even by chance, and a "
+    "drop that this seed does not show goes undetected."
 )
 FIGURES = ("what", "baseline", "now", "difference", "tolerance", "seeds", "test")
 
@@ -39,11 +39,7 @@ def markdown(comparison: Comparison, baseline: str, store: str, grid: str | None
     """Format a comparison for a comment. It has the verdict, a small table for each kind of finding, counts of the
     rest, and what to do next.
 
-    Args:
-        comparison: with `bench.regression.comparison.compare`.
-        baseline: path of its baseline, for the commands to run next.
-        store: of the records, likewise.
-        grid: that alone was compared, or None; likewise.
+    Paths of baseline and store, and the grid, stand in the commands to run next.
     """
     parts = [f"### Regression gate: {_headline(comparison)}", f"{_counts(comparison)}."]
     if comparison.of("worse"):
@@ -61,7 +57,7 @@ def markdown(comparison: Comparison, baseline: str, store: str, grid: str | None
         parts.append(_folded("Better", FIGURES, [_row(f) for f in comparison.of("better")]))
     if comparison.of("new"):
         new = [(f.label, _point(f.after), str(f.seeds), f.note) for f in comparison.of("new")]
-        table = _table if comparison.strict else _folded
+        table = _table if comparison.rules.strict else _folded
         parts.append(table("New: not in the baseline", ("what", "now", "seeds", "note"), new))
     parts += [_largest(comparison), " ".join(map(_escape, _power(comparison)))]
     parts += map(_escape, comparison.stale)
@@ -75,7 +71,7 @@ def markdown(comparison: Comparison, baseline: str, store: str, grid: str | None
 def stopped(error: str, code: int) -> str:
     """Summarise a comparison that could not be made."""
     why = "nothing was compared" if code == 3 else "it could not run"
-    return f"### Regression gate: {why}\n\n{_escape(error)}\n\nThis is no pass (exit code {code}).\n"
+    return f"### Regression gate: {why}\n\n{_escape(error)}\n\nThis is not a pass (exit code {code}).\n"
 
 
 def _headline(comparison: Comparison) -> str:
@@ -83,15 +79,15 @@ def _headline(comparison: Comparison) -> str:
     if comparison.of("worse"):
         return "worse than the baseline"
     if comparison.of("failed"):
-        return "cells that the baseline has do not finish"
-    if missing and not comparison.partial:
+        return "cells of the baseline did not finish"
+    if missing and not comparison.rules.partial:
         return f"{_units(missing)} of the baseline are missing"
-    if new and comparison.strict:
+    if new and comparison.rules.strict:
         return f"{_units(new)} are not in the baseline"
-    if comparison.stale and comparison.strict:
-        return "records of other code or data stand for the present ones"
+    if comparison.stale and comparison.rules.strict:
+        return "some records were made by other code or data"
     if comparison.powerless:
-        return "no drop could have counted, this is no pass"
+        return "no drop could have been detected, this is not a pass"
     if missing:
         compared, absent = len(comparison.judged("cell")), len(comparison.of("missing", "cell"))
         return f"passed, a partial run: {compared} of the baseline's {compared + absent} cells"
@@ -125,7 +121,7 @@ def _number(findings: Sequence[Finding], what: str) -> str:
 def _unproven(comparison: Comparison) -> list[Finding]:
     """List what changed by more than the minimum effect without proof, cells and averages, on the same seeds."""
     same = [f for f in comparison.of("same") if f.change == "changed"]
-    return [finding for finding in same if abs(finding.difference) > comparison.minimum_effect]
+    return [finding for finding in same if abs(finding.difference) > comparison.rules.minimum_effect]
 
 
 def _largest(comparison: Comparison) -> str:
@@ -151,7 +147,7 @@ def _power(comparison: Comparison) -> list[str]:
         text.append(ONE_SEED)
     if unseen := [finding for finding in everything if finding.powerless]:
         more = f" and {len(unseen) - 1} more" if len(unseen) > 1 else ""
-        text.append(f"Not even a fall to 0 % could have counted in {unseen[0].label}{more}.")
+        text.append(f"Not even a fall to 0 % would be detected in {unseen[0].label}{more}.")
     return text
 
 
@@ -183,7 +179,7 @@ def _advice(comparison: Comparison, baseline: str, store: str, grid: str | None)
         advice.append(f"See whether a drop repeats to the bit: `bench reproduce {worse[0].key} --store {store}`.")
     if counts["failed"]:
         advice.append("Read the reasons above; `bench run --retry all` with the same grid and store tries again.")
-    if comparison.of("missing") and not comparison.partial:
+    if comparison.of("missing") and not comparison.rules.partial:
         advice.append(
             "`bench run` with the same grid and store computes what is missing and in the grid; where a run is partial "
             "on purpose, compare with `--partial`."
@@ -191,7 +187,7 @@ def _advice(comparison: Comparison, baseline: str, store: str, grid: str | None)
     if comparison.environment and comparison.exit_code:
         advice.append("Packages or processor are not the baseline's: run the old code here too before blaming the new.")
     moved = any(f.verdict in ("worse", "missing", "new", "better") for f in comparison.findings)
-    if moved and not comparison.partial:  # a baseline of a part would forget the rest
+    if moved and not comparison.rules.partial:  # a baseline of a part would forget the rest
         advice.append(
             "If this is what the change is meant to do: "
             f"`bench compare --write{chosen} --baseline {baseline} --store {store}`, and commit the file."
@@ -230,7 +226,7 @@ def _rule(comparison: Comparison) -> str:
 
 
 def _effect(comparison: Comparison) -> str:
-    return f"{comparison.minimum_effect:g} point{'' if comparison.minimum_effect == 1 else 's'}"
+    return f"{comparison.rules.minimum_effect:g} point{'' if comparison.rules.minimum_effect == 1 else 's'}"
 
 
 def _figures(finding: Finding) -> str:

@@ -11,14 +11,14 @@ from bench import dataset_name
 from bench.clip import identity
 from bench.data.library import Library
 from bench.engine.resources import TrialSettings
+from bench.engine.trial import run_cell
 from bench.errors import BenchError
 from bench.execution import preflight
 from bench.execution.plan import Estimate, Plan
-from bench.grid.expand import Grid, PlannedCell
-from bench.grid.keys import resolved
+from bench.grid.expansion import Grid, PlannedCell
+from bench.grid.keys import versions_of
 from bench.machine import this_machine
 from bench.records.cell import Cell
-from bench.records.parts import Resolved
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.reproduce.differences import Difference, RecordPart, changes, compared_outcomes, compared_parts
@@ -55,7 +55,7 @@ class Reproduction:
         if self.first is None:
             return "the bits agree" + (f", although {names_of(self.changes)} changed since." if self.changes else ".")
         if self.changes:
-            return f"the bits differ, which was to be expected: {names_of(self.changes)} changed since."
+            return f"the bits differ, as expected: {names_of(self.changes)} changed since."
         return "the bits differ although versions, code, data and machine are unchanged: this is a bug."
 
     def as_json(self) -> dict[str, Any]:
@@ -98,23 +98,28 @@ def reproduce(
     """
     if record.status in OF_THE_MACHINE:
         raise BenchError(
-            f"record {record.key} is {record.status}, which says more of the machine than of the cell; "
+            f"record {record.key} is {record.status}, which depends on the machine and not on the cell alone; "
             f"`bench run --retry {record.status}` runs it again."
         )
     cell = _moved(record.cell, data, backbone)
     settings = _settings(config, record)
-    stands_for = resolved(cell, settings.library)
-    preflight.check(_plan(record.key, cell), vars(settings), here=cached, texts=False)
-    now, outcomes = _again(record.key, cell, settings, cached)
+    stands_for = versions_of(cell, settings.library)
+    planned = PlannedCell(record.key, cell)
+    plan = Plan(Grid("reproduce", (planned,)), {}, (), (planned,), Estimate({record.key: 0.0}, 0, 0))
+    preflight.check(plan, vars(settings), here=cached, texts=False)
+    with tempfile.TemporaryDirectory(prefix="bench-reproduce-") as folder:
+        now, outcomes = run_cell(record.key, cell, settings if cached else replace(settings, cache=folder))
     noted = record.provenance.resolved
     then, today = (one.provenance.model_dump() for one in (record, now))
     changed = changes(then, {**today, "resolved": stands_for})
-    parts, notes = [] if noted is None else [_key(record, noted)], []
-    if noted is None and record.cell.key(stands_for) != record.key:
-        changed.append(Difference("what its key was made of", "not noted in the record", "makes another key"))
+    parts, notes = list[RecordPart](), list[str]()
+    if noted is not None:  # of an edited cell they make another key
+        parts.append(RecordPart.of("key", [("key", record.key, record.cell.key(noted.model_dump()))]))
+    elif record.cell.key(stands_for) != record.key:
+        changed.append(Difference("versions and digests in the key", "not recorded", "another key"))
     parts += compared_parts(record, now)
     if record.status == "done":
-        kept = store.sidecar(record.key)
+        kept = store.outcomes(record.key)
         if kept:
             parts.append(compared_outcomes(kept, outcomes))
         else:
@@ -139,34 +144,13 @@ def _moved(cell: Cell, data: str | None, backbone: str | None) -> Cell:
 
 
 def _settings(config: Config, record: Record) -> TrialSettings:
-    """Build the settings of the rerun.
-
-    It has the record's device where this machine has it, folders from the settings, no limit of time.
-    """
+    """Build the settings of the rerun: the record's device if present, folders from the settings, no time limit."""
     wanted = record.provenance.device or "cpu"
     return TrialSettings(
         library=Library.of(config.settings.dataset),
         cache=config.settings.paths.cache or None,
         device="cuda" if wanted == "cuda" and this_machine("auto").gpus else "cpu",
     )
-
-
-def _plan(key: str, cell: Cell) -> Plan:
-    planned = PlannedCell(key, cell)
-    return Plan(Grid("reproduce", (planned,)), {}, (), (planned,), Estimate({key: 0.0}, 0, 0))
-
-
-def _again(key: str, cell: Cell, settings: TrialSettings, cached: bool) -> tuple[Record, dict[str, Any]]:
-    from bench.engine.trial import run_cell
-
-    with tempfile.TemporaryDirectory(prefix="bench-reproduce-") as folder:
-        now, outcomes = run_cell(key, cell, settings if cached else replace(settings, cache=folder))
-        return now, dict(outcomes)
-
-
-def _key(record: Record, noted: Resolved) -> RecordPart:
-    """Check whether the cell and its resolved contents make the record's key. Those of an edited cell do not."""
-    return RecordPart.of("key", [("key", record.key, record.cell.key(noted.model_dump()))])
 
 
 def names_of(changed: Sequence[Difference]) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class CellOutcome:
     """How one cell ended. `lost` where its worker could not publish a record, so that the driver has to."""
 
     key: str
@@ -26,7 +26,7 @@ class Outcome:
     lost: bool = False
 
 
-Report: TypeAlias = Callable[[Outcome], None]
+Report: TypeAlias = Callable[[CellOutcome], None]
 
 
 class Scheduler(Protocol):

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import BenchError
 from bench.records.cell import Cell
 from bench.records.record import Status
-from bench.schedulers.contract import Outcome, Pack, Report
+from bench.schedulers.contract import CellOutcome, Pack, Report
 from bench.schedulers.work import Work
 from bench.schedulers.worker import POLL_SECONDS, Worker
 
@@ -232,7 +232,7 @@ def _reporter(report: Report) -> Any:
 
         def on_trial_complete(self, **info: Any) -> None:  # type: ignore[override] # Tune uses keywords
             for outcome in json.loads((info["trial"].last_result or {}).get("outcomes", "[]")):
-                report(Outcome(**outcome))
+                report(CellOutcome(**outcome))
 
         def on_trial_error(self, **info: Any) -> None:  # type: ignore[override] # Tune uses keywords
             for outcome in _lost(info["trial"]):
@@ -241,13 +241,13 @@ def _reporter(report: Report) -> Any:
     return Reporter()
 
 
-def _lost(trial: Trial) -> list[Outcome]:
+def _lost(trial: Trial) -> list[CellOutcome]:
     error = " ".join(str(trial.get_error()).split())
     memory = "OutOfMemory" in error
     status: Status = "out_of_memory" if memory else "failed"
     how = "was ended because the machine ran out of memory" if memory else "died"
     pack = unpacked(trial.config["pack"])
-    return [Outcome(key, status, f"the worker {how} before it left a record", lost=True) for key, _ in pack]
+    return [CellOutcome(key, status, f"the worker {how} before it left a record", lost=True) for key, _ in pack]
 
 
 def _stopper(stop: Callable[[], bool]) -> Any:

@@ -6,12 +6,12 @@ to the driver is a short outcome per cell. Nothing that a scheduler does may cha
 
 from __future__ import annotations
 
-import importlib
 import math
 import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from bench import streams
@@ -19,11 +19,11 @@ from bench.errors import described, escape
 from bench.global_state import Guard
 from bench.plugins import METHODS, REGISTRIES
 from bench.records.cell import Cell
-from bench.records.provenance import Clock, provenance
+from bench.records.provenance import Clock, provenance_of
 from bench.records.record import Record, Status
 from bench.records.store import Store
 from bench.registry import BUILT_IN, load_plugin_file
-from bench.schedulers.contract import Outcome, Pack
+from bench.schedulers.contract import CellOutcome, Pack
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,14 +61,16 @@ class Work:
         if self.settings.get("device") == "cpu":
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
         warnings.simplefilter("ignore")
-        loaded(self.run_pack)
+        resolve_name(self.run_pack)
         for plugin in self.plugins:
             load_plugin_file(plugin)
         foreign = any(row.origin != BUILT_IN for registry in REGISTRIES for row in registry.rows())
         if self.plugins or foreign:  # what a plugin's cell would import first could not be put back
-            _import_methods()
+            for row in METHODS.rows():
+                if row.origin == BUILT_IN:
+                    METHODS.get(row.name)
 
-    def __call__(self, pack: Pack) -> tuple[list[Outcome], bool]:
+    def __call__(self, pack: Pack) -> tuple[list[CellOutcome], bool]:
         """Run a pack and publish its records. Never raises for what happens in a cell.
 
         Global state that a cell changes is put back before its record is published, and named in it.
@@ -76,19 +78,19 @@ class Work:
         Returns:
             The outcomes, and whether the worker is spent: a cell has left it in another state than it found it in.
         """
-        store, run, settings_type = Store(self.store), loaded(self.run_pack), loaded(self.settings_type)
-        outcomes: dict[str, Outcome] = {}
+        store, run, settings_type = Store(self.store), resolve_name(self.run_pack), resolve_name(self.settings_type)
+        ended: dict[str, CellOutcome] = {}
         own, reason = os.getpid(), "the trial ended without a record"
         with Guard() as guard:
 
-            def publish(record: Record, sidecar: Mapping[str, NDArray[Any]]) -> None:
+            def publish(record: Record, outcomes: Mapping[str, NDArray[Any]]) -> None:
                 end_copy(own)
                 guard.put_back()
                 if guard.changed:
                     record.provenance.changed_state = list(guard.changed)
-                store.publish(record, sidecar, rerun=self.rerun)
+                store.publish(record, outcomes, rerun=self.rerun)
                 guard.renew()  # a file system may have started threads
-                outcomes[record.key] = outcome_of(record)
+                ended[record.key] = outcome_of(record)
 
             try:
                 run(pack, publish, settings_type(**self.settings))
@@ -97,7 +99,7 @@ class Work:
             except BaseException as error:  # noqa: BLE001 - sys.exit() and its like: no user asks for it in a worker
                 reason = escape(error)
             end_copy(own)
-        found = [outcomes.get(key) or Outcome(key, "failed", reason, lost=True) for key, _ in pack]
+        found = [ended.get(key) or CellOutcome(key, "failed", reason, lost=True) for key, _ in pack]
         return found, guard.spent
 
     @property
@@ -107,30 +109,17 @@ class Work:
         return None if limit is None or math.isinf(limit) else float(limit)
 
 
-def _import_methods() -> None:
-    """Import every method that comes with the package."""
-    for row in METHODS.rows():
-        if row.origin == BUILT_IN:
-            METHODS.get(row.name)
-
-
 def end_copy(own: int) -> None:
     """End this process where foreign code has forked it off `own`. A copy may not report anything."""
     if os.getpid() != own:
         os._exit(0)
 
 
-def outcome_of(record: Record) -> Outcome:
+def outcome_of(record: Record) -> CellOutcome:
     """Return the short form of a record."""
-    return Outcome(record.key, record.status, record.reason, float(record.cost.seconds or 0.0))
+    return CellOutcome(record.key, record.status, record.reason, float(record.cost.seconds or 0.0))
 
 
 def lost_record(key: str, cell: Cell, status: Status, reason: str) -> Record:
     """Build the record of a cell whose worker could not publish one."""
-    return Record(schema=1, key=key, status=status, reason=reason, cell=cell, provenance=provenance(Clock()))
-
-
-def loaded(target: str) -> Any:
-    """Import the object at "module:object"."""
-    module, _, name = target.partition(":")
-    return getattr(importlib.import_module(module), name)
+    return Record(schema=1, key=key, status=status, reason=reason, cell=cell, provenance=provenance_of(Clock()))

@@ -19,7 +19,7 @@ from types import ModuleType
 
 from bench.errors import BenchError, escape
 from bench.records.record import Status
-from bench.schedulers.contract import Outcome, Pack
+from bench.schedulers.contract import CellOutcome, Pack
 from bench.schedulers.signals import die_with, signal_text
 from bench.schedulers.work import ONE_THREAD, Work, end_copy
 
@@ -32,9 +32,6 @@ TRACKER = "multiprocessing.resource_tracker"  # ends by itself, once it has tidi
 
 class Worker:
     """Process that runs packs.
-
-    Args:
-        work: what it does with a pack.
 
     Attributes:
         pipe: to it; something can be read there when `collected` has news.
@@ -59,7 +56,7 @@ class Worker:
         with suppress(OSError):
             self.pipe.send(pack)
 
-    def collected(self) -> list[Outcome] | None:
+    def collected(self) -> list[CellOutcome] | None:
         """Return the outcomes of the pack in hand; None while it runs. A worker whose time is over is killed."""
         outcomes = self._received() or self._missed()
         if outcomes is not None:
@@ -83,7 +80,7 @@ class Worker:
         self.pipe.close()
         self.usable = False
 
-    def _received(self) -> list[Outcome] | None:
+    def _received(self) -> list[CellOutcome] | None:
         try:
             while self.pipe.poll():
                 said = self.pipe.recv()
@@ -99,7 +96,7 @@ class Worker:
             return self._lost("failed", f"the worker {_how(self._process.exitcode)} before it left a record")
         return None
 
-    def _missed(self) -> list[Outcome] | None:
+    def _missed(self) -> list[CellOutcome] | None:
         """Return the outcomes of a worker that will send none."""
         if not self._process.is_alive():  # a process that it has forked holds the pipe open
             return self._lost("failed", f"the worker {_how(self._process.exitcode)} before it left a record")
@@ -111,9 +108,9 @@ class Worker:
             return self._lost("failed", f"the worker was not ready after {allowed:g} s") if passed > allowed else None
         return self._lost("timeout", f"no step ended within {self.work.limit:g} s") if passed > allowed else None
 
-    def _lost(self, status: Status, reason: str) -> list[Outcome]:
+    def _lost(self, status: Status, reason: str) -> list[CellOutcome]:
         self.end()
-        return [Outcome(key, status, reason, lost=True) for key, _ in self.pack]
+        return [CellOutcome(key, status, reason, lost=True) for key, _ in self.pack]
 
 
 def _how(code: int | None) -> str:
@@ -142,7 +139,7 @@ def _serve(work: Work, pipe: Connection, parent: int) -> None:
             pack = pipe.recv()
         except EOFError:
             return
-        answer = ([Outcome(key, "failed", broken, lost=True) for key, _ in pack], False) if broken else work(pack)
+        answer = ([CellOutcome(key, "failed", broken, lost=True) for key, _ in pack], False) if broken else work(pack)
         with suppress(Exception):  # a cell may have closed it
             sys.stdout.flush()
         pipe.send(answer)

@@ -97,9 +97,7 @@ def label_sets(records: Iterable[Record], outcomes: Callable[[str], SampleArrays
     Labels that are drawn anew for each seed are one set per seed: pooled, they would average the noise away, which no
     user can.
 
-    Args:
-        records: of any kind.
-        outcomes: per-sample outcomes by key, empty where there are none.
+    `outcomes` returns per-sample outcomes by key, empty where there are none.
     """
     chosen = [record for record in records if usable(record)]
     names = [LabelSetName.of(record) for record in chosen]
@@ -117,10 +115,6 @@ def label_sets(records: Iterable[Record], outcomes: Callable[[str], SampleArrays
             sets.append(_label_set(name, None, [pair for part in by_seed.values() for pair in part]))
         else:
             sets += [_label_set(name, seed, part) for seed, part in sorted(by_seed.items())]
-    return _told_apart(sets)
-
-
-def _told_apart(sets: Sequence[LabelSet]) -> list[LabelSet]:
     records = [labels.members[0].record for labels in sets]
     datasets = marks(records, "dataset", lambda number: shown(sets[number].name.dataset))
     noises = marks(records, "noise", lambda number: (sets[number].name.digest, sets[number].noise))

@@ -50,13 +50,8 @@ class LabelSetImages:
 class SuspectImages:
     """Data sets by name, opened under the settings or replaced by a given one.
 
-    Args:
-        config: the settings.
-        data: name of a data set to be used in place of the cells', or None.
-        digests: of the data sets that the records were made of.
-
     Raises:
-        BenchError: `data` is none of these.
+        BenchError: `data` has none of the `digests`, which are those of the records' data sets.
     """
 
     def __init__(self, config: Config, data: str | None, digests: Sequence[str]) -> None:

@@ -173,8 +173,7 @@ def mean(values: Sequence[Numbers]) -> Numbers:
 
 
 def precision(wrong: NDArray[np.bool_], order: Labels) -> dict[int, float]:
-    """Compute the share of wrong labels among the first samples, by their number. These are 50, 100 and the number of
-    wrong labels.
+    """Compute the share of wrong labels among the first 50, the first 100, and as many samples as are wrong.
 
     Args:
         wrong: [n].

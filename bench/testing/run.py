@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.contracts.method import Method, Options
 from bench.errors import BenchError, escape
-from bench.grid.options import options
+from bench.grid.options import method_options
 from bench.plugins import LOSSES, METHODS, SPLITS
 from bench.registry import Registry, load_plugin_file
 from bench.testing.checks import CHECKS, Check
@@ -57,7 +57,7 @@ def check_plugin(plugin: str) -> list[Outcome]:
     for text in _named(plugin):
         variant = parse_variant(text)
         method = METHODS.get(variant.name)
-        outcomes += run(method, method.Options.model_validate(options(variant.name, variant.options)), text)
+        outcomes += run(method, method.Options.model_validate(method_options(variant.name, variant.options)), text)
     return outcomes
 
 

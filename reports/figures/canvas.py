@@ -19,7 +19,7 @@ from bench.reports.names import SECTIONS, UNCHANGED, noise_order
 from bench.reports.tables.columns import Column, columns_of, evenly
 from bench.reports.tables.summary import summarize
 
-# Per-sample outcomes of a record by its key, see `bench.records.store.Store.sidecar`.
+# Per-sample outcomes of a record by its key, see `bench.records.store.Store.outcomes`.
 Outcomes: TypeAlias = Callable[[str], Mapping[str, Any]]
 CHARACTER = 0.062  # inches of one at the size of titles
 

@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from bench.cli.main import invoke
-from bench.execution import execute
 from bench.records.store import Store
-from bench.schedulers.work import Work
 from tests import ROOT
+from tests.schedulers.fakes import fake_trials
 
 SMALL = ["--set", "method=coop,gce-coop", "--set", "seed=1,2", "--set", "noise=none,symmetric", "--workers", "1"]
 CELLS = 2 * 2 * 3
@@ -29,10 +28,7 @@ def mishaps(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """What goes wrong, by seed; the trial is replaced by the fake one."""
     ordered: dict[str, str] = {}
 
-    def fake(plan: Any, store: Store, *_: Any) -> Work:
-        return Work(store.root, {"mishaps": ordered}, "tests.schedulers.fakes:run_pack", "builtins:dict")
-
-    monkeypatch.setattr(execute, "_work", fake)
+    fake_trials(monkeypatch, ordered)
     return ordered
 
 

@@ -122,7 +122,7 @@ def test_writing_says_how_many_seeds_and_what_is_not_in_it(tmp_path: Path, capsy
     store = filled(tmp_path / "now", [record(cell("coop")), record(cell("coop", seed=2), status="failed")])
     assert invoke(["compare", "--write", "--baseline", str(tmp_path / "b.json"), "--store", store]) == 0
     said = capsys.readouterr()
-    assert "1 seed each; one seed alone says nothing of its noise" in said.out
+    assert "1 seed each; one seed alone gives no estimate of the noise" in said.out
     assert "1 cells have not finished and are not in it" in said.err
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bench.cli.invocation import invocation
-from bench.grid.expand import cells, expand
+from bench.grid.expansion import cells, expand
 from bench.grid.overrides import override
 from bench.records.cell import Cell
 from bench.settings.layers import read_layers

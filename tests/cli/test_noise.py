@@ -18,7 +18,7 @@ from bench.cli.noise import DETAILED
 from bench.contracts.noise import OUTSIDE, NoisyLabels, Sampled
 from bench.engine.labellings import Combination, distinct
 from bench.execution.labels import Drawing
-from bench.grid.expand import expand
+from bench.grid.expansion import expand
 from bench.grid.overrides import override
 from bench.records.record import Record
 from bench.records.store import Store
@@ -90,7 +90,7 @@ def test_importing_an_exported_mask_gives_the_identical_record(capsys: Output) -
             assert getattr(replay, part) == getattr(record, part), part
         for name, value in drawn_part(record.noise.model_dump()).items():
             assert json.dumps(drawn_part(replay.noise.model_dump())[name]) == json.dumps(value), name
-        sidecars = [Store(store).sidecar(key) for store, key in (("one", record.key), ("two", replay.key))]
+        sidecars = [Store(store).outcomes(key) for store, key in (("one", record.key), ("two", replay.key))]
         assert all((sidecars[0][name] == sidecars[1][name]).all() for name in sidecars[0])
 
 

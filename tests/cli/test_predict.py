@@ -18,17 +18,17 @@ from bench.cli.main import invoke
 from bench.cli.predict import predict
 from bench.clip.identity import TINY_WEIGHTS
 from bench.contracts.method import Context, Inputs, Method
-from bench.engine import trial
-from bench.engine.checkpoint import NotKept, keep, restore
-from bench.engine.resources import TrialSettings, open_backbone
+from bench.data.library import Library
+from bench.engine.checkpoint import NotKept, SetupInputs, keep, restore
+from bench.engine.resources import TrialSettings, inputs_of, open_backbone
 from bench.engine.trial import Run, one_thread, run_cell, run_pack
 from bench.errors import BenchError
 from bench.methods.coop import CoOp
 from bench.plugins import METHODS
-from bench.records.provenance import Clock, provenance
+from bench.records.provenance import Clock, provenance_of
 from bench.records.record import Record
 from bench.records.store import Store
-from tests.few_digits import FEW, cache, few, finished
+from tests.few_digits import FEW, FewLibrary, cache, few, finished
 
 ALL = sorted(METHODS)
 FEWEST, MOST = 300, 200_000  # bytes of a file on `tiny`: nothing learned, and a second image tower
@@ -44,7 +44,7 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.fixture(autouse=True)
 def _few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial, "opened", lambda name, settings: FEW)
+    monkeypatch.setattr(Library, "open", FewLibrary.open)
 
 
 def predicted(method: Method, inputs: Inputs) -> torch.Tensor:
@@ -59,7 +59,7 @@ def check(run: Run) -> dict[str, torch.Tensor]:
     restored, class_names = restore(run.kept, run.cell, open_backbone("tiny", "cpu"))
     assert class_names == FEW.class_names
     needs = run.method.needs(run.method.options)
-    inputs = trial.inputs_of(FEW, "test", open_backbone("tiny", "cpu"), needs, run.settings)
+    inputs = inputs_of(FEW, "test", open_backbone("tiny", "cpu"), needs, run.settings)
     assert torch.equal(predicted(restored, inputs), predicted(run.method, inputs))
     kept = load(run.kept)
     assert kept.keys() <= run.method.state_dict().keys()
@@ -74,7 +74,7 @@ def test_every_method_is_kept_in_its_default_form(method: str) -> None:
     assert bool(kept) == (method != "zero-shot")
     assert not {"observed", "text", "teacher", "memory", "selected"} & kept.keys()
     assert run.entries(0.0)["cost"]["prompts_bytes"] == len(run.kept)
-    assert run.sidecar()["prompts"].tobytes() == run.kept
+    assert run.outcomes()["prompts"].tobytes() == run.kept
 
 
 @pytest.mark.parametrize(("method", "options"), VARIANTS, ids=[name for name, _ in VARIANTS])
@@ -121,7 +121,7 @@ def test_a_set_up_that_fails_without_images_is_a_reason(monkeypatch: pytest.Monk
     assert run.method is not None
     assert run.audit is not None
     assert run.audit.logits is not None
-    given = trial.SetupInputs(FEW.class_names, FEW.templates, run.audit.observed[run.visible])
+    given = SetupInputs(FEW.class_names, FEW.templates, run.audit.observed[run.visible])
     with pytest.raises(NotKept, match=r"^its set-up fails without training images: ValueError: no features at all$"):
         keep(run.method, run.cell, given, open_backbone("tiny", "cpu"), Inputs(torch.ones(2, 64)), run.audit.logits)
 
@@ -141,10 +141,10 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, dict[str, Rec
     for number, method in enumerate(("coop", "visprompt", "maple")):
         run = finished(method)
         record = Record(
-            schema=1, key=f"{number}abc{number:012d}", status="done", cell=run.cell, provenance=provenance(Clock()),
+            schema=1, key=f"{number}abc{number:012d}", status="done", cell=run.cell, provenance=provenance_of(Clock()),
             **run.entries(1.0),
         )  # fmt: skip
-        store.publish(record, run.sidecar())
+        store.publish(record, run.outcomes())
         records[method] = record
     plain, outcomes = run_cell("1abcffffffffffff", few("coop"), TrialSettings(cache=cache()))
     store.publish(plain, outcomes)
@@ -166,7 +166,7 @@ def test_predictions_are_those_of_the_run_on_the_same_images(
     run = finished(method)
     assert run.method is not None
     needs = run.method.needs(run.method.options)
-    inputs = trial.inputs_of(FEW, "test", open_backbone("tiny", "cpu"), needs, run.settings)
+    inputs = inputs_of(FEW, "test", open_backbone("tiny", "cpu"), needs, run.settings)
     expected = predicted(run.method, inputs).softmax(1)
     assert invoke(["predict", records[method].key, str(root / "images"), "--store", store.root, "--top", "3"]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
@@ -296,9 +296,9 @@ def test_mistakes_are_one_line(mistake: str, shop: Shop, capsys: pytest.CaptureF
 
 def test_torn_and_foreign_files_are_refused() -> None:
     run, backbone = finished("coop"), open_backbone("tiny", "cpu")
-    with pytest.raises(BenchError, match="are torn"):
+    with pytest.raises(BenchError, match="are damaged"):
         restore(run.kept[:-9], run.cell, backbone)
-    with pytest.raises(BenchError, match="are torn"):
+    with pytest.raises(BenchError, match="are damaged"):
         restore(b"", run.cell, backbone)
     other = run.cell.model_copy(update={"method": "nlprompt", "options": few("nlprompt").options})
     with pytest.raises(BenchError, match="were kept by coop 1, here is nlprompt 1"):
@@ -321,7 +321,7 @@ def test_the_store_publishes_prompts_with_the_record_and_never_over_a_done_one(t
     assert before is not None
     assert store.prompts("a" * 16) == before
     assert store.keys() == ["a" * 16]
-    assert "prompts" not in store.sidecar("a" * 16)
+    assert "prompts" not in store.outcomes("a" * 16)
     assert {file.suffix for file in (tmp_path / "s").iterdir()} <= {".json", ".safetensors", ".tmp"}
 
 

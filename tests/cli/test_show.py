@@ -13,7 +13,7 @@ import pytest
 from bench.cli.main import invoke
 from bench.cli.record_text import ROWS, curve, facts
 from bench.execution.summary import summary_rows
-from bench.grid.expand import expand
+from bench.grid.expansion import expand
 from bench.grid.overrides import override
 from bench.records.record import Record
 from bench.records.store import Store

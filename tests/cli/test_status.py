@@ -10,7 +10,7 @@ import pytest
 
 from bench.cli import status
 from bench.cli.main import invoke
-from bench.grid.expand import expand
+from bench.grid.expansion import expand
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.settings.schema import load_config

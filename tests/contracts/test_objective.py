@@ -18,7 +18,7 @@ from bench.errors import BenchError
 from bench.grid import code
 from bench.grid.freshness import other_code
 from bench.grid.keys import Versions
-from bench.grid.options import options
+from bench.grid.options import method_options
 from bench.methods.coop import CoOp
 from bench.methods.maple import MaPLe
 from bench.plugins import LOSSES, REGISTRIES, SPLITS
@@ -99,7 +99,7 @@ def test_naming_is_declaring() -> None:
 )
 def test_an_unknown_loss_or_split_is_one_line(given: dict[str, Any], message: str) -> None:
     with pytest.raises(BenchError) as caught:
-        options("coop", given)
+        method_options("coop", given)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -125,7 +125,7 @@ def test_what_a_function_may_not_ask_or_return_is_one_line() -> None:
 
 
 def of(**given: Any) -> Cell:
-    return make_cell(dataset="digits", backbone="tiny", method="coop", options=options("coop", given))
+    return make_cell(dataset="digits", backbone="tiny", method="coop", options=method_options("coop", given))
 
 
 def test_code_of_a_loss_is_noted_beside_that_of_the_method_that_uses_it(mine: Path) -> None:

@@ -9,12 +9,12 @@ import pytest
 from bench import dataset_name
 from bench.cli.main import invoke
 from bench.data.library import Library
-from bench.engine.resources import TrialSettings, opened
+from bench.engine.resources import TrialSettings
 from bench.errors import BenchError
 from bench.execution import preflight
 from bench.execution.execute import trial_settings
 from bench.execution.labels import Drawing
-from bench.grid.expand import expand
+from bench.grid.expansion import expand
 from bench.grid.options import noise_identity
 from bench.records.cell import Cell
 from bench.settings.schema import Config, DatasetTable, load_config
@@ -41,7 +41,7 @@ def test_every_reader_finds_what_stands_under_an_alias(config: Config, tmp_path:
     settings = TrialSettings(**trial_settings(config, "mine", "cpu"))
     found = [
         library.open("oxfordpets"),
-        opened("oxfordpets", settings),
+        settings.library.open("oxfordpets"),
         Drawing(config, "mine").opened("oxfordpets"),
         SuspectImages(config, None, []).library.open("oxfordpets"),
     ]
@@ -76,20 +76,20 @@ def test_leaving_images_out_is_part_of_the_key() -> None:
 
 
 def key(library: Library) -> str:
-    from bench.grid.keys import resolved
+    from bench.grid.keys import versions_of
 
     cell: Cell = make_cell(dataset="dtd", method="coop", backbone="tiny")
-    return cell.key(resolved(cell, library))
+    return cell.key(versions_of(cell, library))
 
 
 def test_the_keys_of_a_grid_are_those_of_its_records(config: Config) -> None:
     """The key is built in one place for plan and record."""
-    from bench.grid.keys import resolved
+    from bench.grid.keys import versions_of
 
     library = Library.of(config.settings.dataset)
     for planned in expand(config, "mine").cells[:3]:
-        assert planned.key == planned.cell.key(resolved(planned.cell, library))
-        assert planned.key != planned.cell.key(resolved(planned.cell))
+        assert planned.key == planned.cell.key(versions_of(planned.cell, library))
+        assert planned.key != planned.cell.key(versions_of(planned.cell))
 
 
 def test_names_that_are_no_data_set_are_said_to_be_missing() -> None:

@@ -12,26 +12,20 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.contracts.dataset import Dataset
+from bench.contracts.dataset import Dataset, SplitName
 from bench.contracts.method import Inputs
 from bench.contracts.noise import NoisyLabels, Sampled
-from bench.engine import trial
 from bench.engine.labelling import left_out
-from bench.engine.resources import TrialSettings
+from bench.engine.outcomes import sample_outcomes
 from bench.engine.trial import Run, one_thread, run_cell
 from bench.errors import BenchError
 from bench.execution.summary import summary_rows
 from bench.plugins import METHODS
 from bench.reports.frame import tidy
 from tests.cells import make_cell
-from tests.few_digits import FEW, cache, few, finished
+from tests.few_digits import SETTINGS, few, finished
 
 ALL = sorted(METHODS)
-
-
-@pytest.fixture(autouse=True)
-def _few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial, "opened", lambda name, settings: FEW)
 
 
 @given(labels=st.lists(st.integers(0, 4), min_size=4, max_size=80), count=st.integers(2, 4), seed=st.integers(0, 9))
@@ -67,6 +61,13 @@ class Spoiled(Run):
     def _shown(self, noisy: NoisyLabels) -> Any:
         return ~self.hidden
 
+    def _inputs(self, dataset: Dataset, split: SplitName, *rest: Any) -> Inputs:
+        inputs = super()._inputs(dataset, split, *rest)
+        return spoil(inputs, torch.from_numpy(np.flatnonzero(self.hidden))) if split == "train" else inputs
+
+    def _pool(self, whole: Inputs, train: Sampled) -> Inputs:
+        return super()._pool(spoil(whole, torch.from_numpy(train.positions[self.hidden])), train)
+
 
 def logits_of(run: Run) -> torch.Tensor:
     assert run.audit is not None
@@ -84,21 +85,11 @@ def spoil(inputs: Inputs, rows: torch.Tensor) -> Inputs:
 
 
 @pytest.mark.parametrize("method", ALL)
-def test_nothing_of_a_left_out_sample_reaches_a_method(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_of_a_left_out_sample_reaches_a_method(method: str) -> None:
     """Other labels and other features of the left-out samples: the same bits in all that the method is and predicts."""
-    plain, spoiled = finished(method), Spoiled(few(method, subset="fold2of3"), TrialSettings(cache=cache()))
+    plain, spoiled = finished(method), Spoiled(few(method, subset="fold2of3"), SETTINGS)
     hidden = np.setdiff1d(np.arange(30), plain.visible)
     assert len(hidden) == 10
-    assert plain.train is not None
-    rows, places = torch.from_numpy(hidden), torch.from_numpy(plain.train.positions[hidden])
-    inputs_of, split_features = trial.inputs_of, trial.split_features
-
-    def spoiled_inputs(dataset: Any, split: str, *rest: Any, **more: Any) -> Inputs:
-        inputs = inputs_of(dataset, split, *rest, **more)  # type: ignore[arg-type]
-        return spoil(inputs, rows) if split == "train" else inputs
-
-    monkeypatch.setattr(trial, "inputs_of", spoiled_inputs)
-    monkeypatch.setattr(trial, "split_features", lambda *asked: spoil(split_features(*asked), places))
     with one_thread():
         spoiled.execute()
     assert plain.method is not None
@@ -113,7 +104,7 @@ def test_nothing_of_a_left_out_sample_reaches_a_method(method: str, monkeypatch:
 @pytest.mark.parametrize("method", ALL)
 def test_outcomes_hold_what_is_out_of_sample_and_the_last_split(method: str) -> None:
     run = finished(method)
-    told, hidden = run.sidecar(), np.setdiff1d(np.arange(30), run.visible)
+    told, hidden = run.outcomes(), np.setdiff1d(np.arange(30), run.visible)
     unseen = hidden if METHODS.get(method).reads_labels else np.arange(30)
     assert (told["unseen"] == unseen).all()
     assert told["probabilities"] == pytest.approx(logits_of(run)[unseen].softmax(1).numpy(), abs=1e-6)
@@ -135,7 +126,7 @@ def test_a_method_that_says_so_reads_no_label(method: str) -> None:
             self.train = replace(train, noisy=NoisyLabels(train.noisy.true, (train.noisy.observed + 4) % 10, 10))
             return self.train, validation
 
-    runs = [kind(few(method), TrialSettings(cache=cache())) for kind in (Run, Other)]
+    runs = [kind(few(method), SETTINGS) for kind in (Run, Other)]
     for run in runs:
         with one_thread():
             run.execute()
@@ -143,22 +134,22 @@ def test_a_method_that_says_so_reads_no_label(method: str) -> None:
 
 
 def test_more_folds_than_samples_are_refused_in_one_line() -> None:
-    record, _ = run_cell("key", few("coop", subset="fold40of40"), TrialSettings(cache=cache()))
+    record, _ = run_cell("key", few("coop", subset="fold40of40"), SETTINGS)
     assert record.status == "failed"
     assert record.reason == "fold 40 of 40 has none, or all, of 30 samples; use fewer folds."
 
 
-def test_many_probabilities_are_kept_in_half_precision(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.engine.outcomes.MANY", 50)
-    _, told = run_cell("key", few("zero-shot"), TrialSettings(cache=cache()))
-    assert told["probabilities"].dtype == np.float16
+def test_many_probabilities_are_kept_in_half_precision() -> None:
+    run = finished("zero-shot")
+    assert run.audit is not None
+    assert run.train is not None
+    kept = [sample_outcomes(run.audit, run.train, run.visible, np.ones(30, bool), many) for many in (299, 300)]
+    assert [one["probabilities"].dtype for one in kept] == [np.float16, np.float32]
 
 
 def test_folds_are_one_row_of_the_summary_and_no_row_of_a_report() -> None:
     cells = [few("coop", seed=seed, subset=f"fold{n}of3") for seed in (1, 2) for n in (1, 2, 3)]
-    records = [
-        run_cell(f"key{i}", cell, TrialSettings(cache=cache()))[0] for i, cell in enumerate([*cells, few("coop")])
-    ]
+    records = [run_cell(f"key{i}", cell, SETTINGS)[0] for i, cell in enumerate([*cells, few("coop")])]
     columns, rows = summary_rows(records)
     assert [row[columns.index("method")] for row in rows] == ["coop@folds3", "coop"]
     assert [row[columns.index("seeds")] for row in rows] == ["2", "1"]
@@ -171,6 +162,6 @@ def test_folds_are_one_row_of_the_summary_and_no_row_of_a_report() -> None:
 def test_a_report_of_folds_alone_says_where_they_belong(tmp_path: Any) -> None:
     from bench.reports.build import build_report
 
-    record, _ = run_cell("key", few("coop", subset="fold1of3"), TrialSettings(cache=cache()))
+    record, _ = run_cell("key", few("coop", subset="fold1of3"), SETTINGS)
     with pytest.raises(BenchError, match="nothing but folds"):
         build_report([record], tmp_path / "report")

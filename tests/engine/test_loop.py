@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.contracts.method import Batch, FullPass, Inputs, Losses, Method, Needs, Options, Phase
-from bench.engine import loop as engine
 from bench.engine.audit import Audit
 from bench.engine.loop import Diverged, Loop, TimedOut, TrainingData, chunk_of, collect_samples
 from bench.engine.optim import learning_rate
@@ -58,14 +57,14 @@ class Toy(Method):
         return inputs.pooled @ self.weight.T
 
 
-def make_loop(method: Toy, cell: Cell, visible: list[int] | None = None, deadline: float | None = None) -> Loop:
+def make_loop(method: Toy, cell: Cell, visible: list[int] | None = None, **more: Any) -> Loop:
     total = 10
     generator = torch.Generator().manual_seed(0)
     features = Inputs(torch.randn(total, 2, generator=generator))
     labels = torch.arange(total) % 3
     shown = torch.arange(total) if visible is None else torch.tensor(visible)
     data = TrainingData(features, labels, shown, (features, labels), features, classes=3)
-    return Loop(method, cell, data, Audit(labels, labels, labels, labels, shown), deadline)
+    return Loop(method, cell, data, Audit(labels, labels, labels, labels, shown), **more)
 
 
 @pytest.mark.parametrize("epochs", [50, 100, 200])
@@ -214,13 +213,11 @@ class Slow(Toy):
         return dict.fromkeys(("one", "other"), self.predict)
 
 
-def test_a_deadline_waits_for_one_part_of_the_work_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "POOLED_CHUNK", 4)
-
+def test_a_deadline_waits_for_one_part_of_the_work_and_no_more() -> None:
     def parts(deadline: float | None) -> int:
         method = Slow(10)
-        monkeypatch.setattr(engine, "time", SimpleNamespace(monotonic=lambda: method.now))
-        loop = make_loop(method, make_cell(epochs=2), deadline=deadline)
+        loop = make_loop(method, make_cell(epochs=2), deadline=deadline, clock=lambda: method.now)
+        loop.chunk = 4
         if deadline is None:
             loop.run()
         else:
@@ -258,10 +255,10 @@ class Telling(Toy):
         return self.answer(inputs)
 
 
-def test_numbers_of_all_samples_stand_in_every_row_split_by_truth_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "POOLED_CHUNK", 4)
+def test_numbers_of_all_samples_stand_in_every_row_split_by_truth_alone() -> None:
     method = Telling(4)
     loop = make_loop(method, make_cell(epochs=2, batch_size=3, eval_every=2), visible=[7, 1, 4, 8])
+    loop.chunk = 4
     true = torch.arange(10) // 4
     loop.audit.true = true
     work = loop.run()

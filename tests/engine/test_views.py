@@ -14,7 +14,6 @@ from torch.nn import functional as F
 
 from bench.contracts.method import Batch, FullPass, Inputs, Losses, Method, Needs, Options, Phase
 from bench.contracts.noise import Foreign, NoisyLabels, Sampled
-from bench.engine import feature_rows
 from bench.engine.audit import Audit
 from bench.engine.feature_rows import SampleOrigin, alone
 from bench.engine.inputs import features_of
@@ -24,7 +23,6 @@ from bench.engine.resources import (
     inputs_of,
     labelled,
     open_backbone,
-    opened,
     store_of,
     views_of,
 )
@@ -138,7 +136,7 @@ def test_views_change_what_is_learned_and_repeat_bit_for_bit(
 
 def manual(cell: Cell, number: int, crop: float, settings: TrialSettings) -> Tensor:
     """A cell's training images under a view, preprocessed one by one, [N, 3, H, W]."""
-    dataset, backbone = opened(cell.dataset, settings), open_backbone(cell.backbone, "cpu")
+    dataset, backbone = settings.library.open(cell.dataset), open_backbone(cell.backbone, "cpu")
     positions = labelled(dataset, cell, settings)["train"].positions.tolist()
     split = dataset.splits["train"]
     images = [split.images[position] for position in positions]
@@ -161,7 +159,7 @@ def test_features_and_pixels_are_those_of_the_view(settings: TrialSettings) -> N
     with pytest.raises(IndexError):
         views[2]
     plain = loop.data.train.take(slice(0, 2)).images()
-    dataset = opened("digits", settings)
+    dataset = settings.library.open("digits")
     positions = labelled(dataset, cell, settings)["train"].positions[:2]
     images = [dataset.splits["train"].images[position] for position in positions.tolist()]
     assert torch.equal(plain, torch.stack([backbone.preprocess(image) for image in images]))
@@ -213,15 +211,15 @@ SETS = [
 @pytest.mark.parametrize("needs", [Needs(), Needs(tokens=True, pixels=True)], ids=["pooled", "all"])
 @pytest.mark.parametrize("sampled", SETS, ids=["own", "mixed", "foreign", "none foreign"])
 def test_features_of_positions_are_rows_of_the_whole(
-    sampled: Sampled, needs: Needs, settings: TrialSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sampled: Sampled, needs: Needs, settings: TrialSettings, tmp_path: Path
 ) -> None:
-    dataset, backbone = opened("digits", settings), open_backbone("tiny", "cpu")
+    dataset, backbone = settings.library.open("digits"), open_backbone("tiny", "cpu")
     whole = inputs_of(dataset, "train", backbone, needs, settings, sampled)
-    monkeypatch.setattr(feature_rows, "ENCODED_WHOLE", 0)
-    alone_ = inputs_of(dataset, "train", backbone, needs, TrialSettings(cache=str(tmp_path)), sampled)
+    apart = TrialSettings(cache=str(tmp_path), encode_whole=0)
+    alone_ = inputs_of(dataset, "train", backbone, needs, apart, sampled)
     assert torch.allclose(whole.pooled, alone_.pooled, rtol=0, atol=1e-6 * float(whole.pooled.abs().max()))
     elsewhere = sampled.foreign.positions.tolist() if sampled.foreign else [-1] * len(sampled.positions)
-    letters = opened("letters", settings)
+    letters = settings.library.open("letters")
     images = [
         dataset.splits["train"].images[own] if other < 0 else letters.splits["train"].images[other]
         for own, other in zip(sampled.positions.tolist(), elsewhere, strict=True)
@@ -237,15 +235,16 @@ def test_features_of_positions_are_rows_of_the_whole(
 
 
 def test_an_entry_of_positions_holds_each_image_once_and_serves_any_order(
-    settings: TrialSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: TrialSettings, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(feature_rows, "ENCODED_WHOLE", 0)
     dataset, backbone, store = (
-        opened("digits", settings),
+        settings.library.open("digits"),
         open_backbone("tiny", "cpu"),
         store_of(TrialSettings(cache=str(tmp_path))),
     )
-    first, second = (SampleOrigin(dataset, "train", np.array(order), 4) for order in ([5, 3, 700, 3], [700, 5, 5, 3]))
+    first, second = (
+        SampleOrigin(dataset, "train", np.array(order), 4, encode_whole=0) for order in ([5, 3, 700, 3], [700, 5, 5, 3])
+    )
     one, other = (features_of([origin], backbone, False, store).pooled for origin in (first, second))
     assert torch.equal(one[[0, 1, 2, 1]], one)
     assert torch.equal(other, one[[2, 0, 0, 1]])
@@ -254,10 +253,10 @@ def test_an_entry_of_positions_holds_each_image_once_and_serves_any_order(
 
 
 def test_a_foreign_image_has_the_view_of_its_own_data_set(settings: TrialSettings) -> None:
-    dataset, backbone = opened("digits", settings), open_backbone("tiny", "cpu")
+    dataset, backbone = settings.library.open("digits"), open_backbone("tiny", "cpu")
     cell, needs = small("maple"), Needs(pixels=True)
     found = views_of(dataset, cell, backbone, needs, settings, SETS[1])[1]
-    letters = opened("letters", settings).splits["train"]
+    letters = settings.library.open("letters").splits["train"]
     own = Augmented([letters.images[40]], [letters.name(40)], View("letters", 1, 1, 0.08), "train", 32)
     assert torch.equal(found.take(slice(1, 2)).images()[0], backbone.preprocess(own[0]))
     assert torch.allclose(found.pooled, backbone.image(found.take(slice(None)).images()).pooled, atol=1e-5)

@@ -8,7 +8,7 @@ from bench.cli.plan import on_top
 from bench.console import duration
 from bench.errors import BenchError
 from bench.execution.plan import make_plan, relative_cost
-from bench.grid.expand import Grid, PlannedCell
+from bench.grid.expansion import Grid, PlannedCell
 from bench.machine import WORKER_BYTES, Machine, cpus, this_machine
 from bench.records.cell import Cell
 from bench.records.store import Store

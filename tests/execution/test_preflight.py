@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,12 +24,13 @@ from bench.contracts.method import Method, Text
 from bench.data import catalogue, library
 from bench.errors import BenchError, Several
 from bench.execution import execute, preflight
-from bench.execution.plan import Plan, make_plan
-from bench.grid.expand import expand
+from bench.execution.execute import Request, make_ready, set_up
+from bench.execution.plan import make_plan
+from bench.grid.expansion import expand
 from bench.plugins import METHODS
 from bench.records.store import Store
 from bench.schedulers.local import Local
-from bench.schedulers.work import Work
+from tests.schedulers.fakes import fake_trials
 
 RUN = ["run", "--set", "method=coop", "--set", "seed=1", "--set", "rate=0.5", "--scheduler", "local", "--workers", "1"]
 
@@ -107,36 +111,23 @@ def test_a_plan_needs_neither_data_nor_weights(loaded: list[str]) -> None:
 
 
 def test_only_cells_that_are_to_be_run_count(monkeypatch: pytest.MonkeyPatch, loaded: list[str]) -> None:
-    def fake(plan: Plan, store: Store, *_: Any) -> Work:
-        return Work(store.root, {"mishaps": {}}, "tests.schedulers.fakes:run_pack", "builtins:dict")
-
-    monkeypatch.setattr(execute, "_work", fake)
+    fake_trials(monkeypatch)
     assert invoke([*RUN, "--set", "backbone=ViT-B-16/openai"]) == 0
     assert loaded == ["ViT-B-16/openai"]
     assert invoke([*RUN, "--set", "backbone=ViT-B-16/openai"]) == 0
     assert loaded == ["ViT-B-16/openai"]
 
 
-def test_a_file_that_went_away_between_plan_and_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_file_that_went_away_between_plan_and_run(tmp_path: Path) -> None:
     matrix = tmp_path / "matrix.csv"
     matrix.write_text("\n".join(",".join("1" if i == j else "0" for j in range(10)) for i in range(10)))
-    seen: list[Several] = []
-
-    def lost(plan: Plan, *given: Any, **more: Any) -> None:
-        matrix.unlink()
-        try:
-            check(plan, *given, **more)
-        except Several as error:
-            seen.append(error)
-            raise
-
-    check = preflight.check
-    monkeypatch.setattr(preflight, "check", lost)
-    monkeypatch.setattr(Local, "run", lambda *_: pytest.fail("it began"))
-    assert invoke(["run", "--set", "method=coop", "--set", f"noise=matrix[file={matrix}]", "--workers", "1"]) == 2
-    (error,) = seen
-    assert error.lines == (f'"{matrix}", which a kind of noise reads, is not there any more; restore it.',)
-    assert str(error) == error.lines[0]
+    config = Selection("quick", ["method=coop", f"noise=matrix[file={matrix}]"], None, None, ()).load()
+    plan, request = make_plan(expand(config, "quick"), Store("results")), Request(workers=1)
+    matrix.unlink()
+    with pytest.raises(Several) as caught:
+        make_ready(plan, config, set_up(plan, config, request), request, lambda *_: None)
+    assert caught.value.lines == (f'"{matrix}", which a kind of noise reads, is not there any more; restore it.',)
+    assert str(caught.value) == caught.value.lines[0]
 
 
 def test_an_error_of_one_line_is_that_line() -> None:
@@ -237,7 +228,7 @@ def test_a_plugin_that_cannot_say_its_texts_is_left_to_its_cell(monkeypatch: pyt
 def test_embedded_data_under_tiny_are_known_to_fit_without_torch() -> None:
     program = (
         "import sys; from bench.execution import execute, preflight; from bench.cli.selection import Selection\n"
-        "from bench.grid.expand import expand; from bench.execution.plan import make_plan\n"
+        "from bench.grid.expansion import expand; from bench.execution.plan import make_plan\n"
         "from bench.records.store import Store\n"
         "config = Selection('quick', [], None, None, ()).load()\n"
         "plan = make_plan(expand(config, 'quick'), Store('store'))\n"
@@ -279,17 +270,21 @@ def test_a_feature_folder_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch
     assert not (tmp_path / "other").exists()
 
 
+def refused(**_: Any) -> Any:
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+
 def test_a_folder_that_is_shared_to_be_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """What is stored there is enough for these cells, and not for those of other images."""
     monkeypatch.setenv(ENVIRONMENT, str(tmp_path / "cache"))
     name = mine("dog", "cat")
     assert invoke(["run", *(part for text in (name, "method=coop", "noise=given", "shots=2", "seed=1", "epochs=1")
                             for part in ("--set", text)), "--workers", "1", "--scheduler", "local"]) == 0  # fmt: skip
-    monkeypatch.setattr(preflight, "unwritable", lambda folder: f"{folder.name} is closed")
+    monkeypatch.setattr(tempfile, "TemporaryFile", refused)
     monkeypatch.setattr(features.FeatureStore, "_compute", lambda *_, **__: pytest.fail("it encoded"))
     assert problems(name, "method=coop[context=8]") == []
     (line,) = problems(mine("dog", "cat", "bird"), "method=coop")
-    assert "cannot be written (features is closed)" in line
+    assert "cannot be written (Read-only file system)" in line
 
 
 def test_looking_whether_a_folder_can_be_written_leaves_nothing(tmp_path: Path) -> None:

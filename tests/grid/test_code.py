@@ -14,7 +14,7 @@ from bench.clip.load import load_tiny
 from bench.data.library import Library
 from bench.engine.resources import open_backbone
 from bench.grid import code
-from bench.grid.freshness import NOT_NOTED, stale_parts, told
+from bench.grid.freshness import NOT_NOTED, stale_lines, stale_parts
 from bench.plugins import BACKBONES, METHODS
 from bench.records.parts import CodeState
 from bench.registry import Row, load_plugin_file
@@ -258,11 +258,11 @@ def test_records_of_other_code_and_of_code_that_was_not_noted_are_told() -> None
         engine.key: ("another engine",),
         unknown.key: (NOT_NOTED,),
     }
-    (line,) = told(found)
+    (line,) = stale_lines(found)
     assert line.startswith("3 done cells were not made by the code and data that are here now: other code of method")
     assert line.endswith("They count as done, and tables tell them apart or say so; --rerun runs them anew.")
-    assert told(found, rerun=True)[0].endswith("They are run anew.")
-    assert told({}) == []
+    assert stale_lines(found, rerun=True)[0].endswith("They are run anew.")
+    assert stale_lines({}) == []
 
 
 def test_a_plugin_that_is_gone_is_no_other_code() -> None:

@@ -13,7 +13,7 @@ from bench.data import library
 from bench.data.library import Library
 from bench.errors import BenchError
 from bench.grid.code import code_of
-from bench.grid.expand import expand
+from bench.grid.expansion import expand
 from bench.grid.freshness import stale_parts
 from bench.grid.keys import Versions
 from bench.plugins import DATASETS

@@ -11,8 +11,8 @@ from pydantic import BaseModel, Field
 
 from bench.contracts.conditions import idle
 from bench.errors import BenchError
-from bench.grid.expand import expand
-from bench.grid.options import layered, noise_options, noise_variant, options
+from bench.grid.expansion import expand
+from bench.grid.options import layered, method_options, noise_options, noise_variant
 from bench.grid.overrides import override
 from bench.plugins import METHODS, NOISE
 from bench.settings.layers import packaged_file, read_layers
@@ -116,7 +116,7 @@ def test_what_a_choice_in_place_makes_idle_is_no_mistake_and_takes_the_default()
 
 def test_what_holds_anyway_may_be_said() -> None:
     """The command that a report gives for a cell names every option."""
-    assert options("coop", {"q": 0.7, "rest": "mae", "loss": "ce"}) == options("coop", {})
+    assert method_options("coop", {"q": 0.7, "rest": "mae", "loss": "ce"}) == method_options("coop", {})
 
 
 def test_what_a_paper_sets() -> None:
@@ -189,7 +189,7 @@ def test_options_of_a_third_party(
         monkeypatch.setattr(METHODS, part, dict(getattr(METHODS, part)))
     METHODS.register("foreign", method)
     with pytest.raises(BenchError) as caught:
-        options("foreign", given)
+        method_options("foreign", given)
     assert str(caught.value) == f'method "foreign": {message}'
 
 

@@ -17,7 +17,7 @@ from bench.data import library
 from bench.engine import mask_export
 from bench.engine.labelling import draw, scene_of
 from bench.errors import BenchError
-from bench.grid.expand import expand
+from bench.grid.expansion import expand
 from bench.grid.options import noise_identity
 from bench.grid.overrides import override
 from bench.records.cell import Cell
@@ -55,7 +55,7 @@ def few_of(dataset: Dataset, cell: Cell) -> dict[SplitName, Sampled]:
 
 def export(dataset: Dataset, cell: Cell, file: Path) -> dict[SplitName, Sampled]:
     few = few_of(dataset, cell)
-    mask_file.write(file, *mask_export.exported(cell, dataset, few, library.open_dataset))
+    mask_file.write(file, *mask_export.mask_of(cell, dataset, few, library.open_dataset))
     return few
 
 
@@ -89,7 +89,7 @@ def test_a_replayed_mask_is_what_was_exported(noise: str, rate: float, shots: in
     assert origin.pop("data") == digits.digest
     rated = {} if noise == "none" else {"rate": rate}
     assert origin == {"dataset": "digits", "noise": noise, **rated, "shots": shots, "seed": 3}
-    mask_file.write(tmp_path / "again.csv", *mask_export.exported(replay, digits, again, library.open_dataset))
+    mask_file.write(tmp_path / "again.csv", *mask_export.mask_of(replay, digits, again, library.open_dataset))
     assert (tmp_path / "again.csv").read_bytes() == file.read_bytes(), "a mask of a mask is the same file"
     if shots == 200:
         assert few["train"].short

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.engine.labellings import LABELLING_AXES
-from bench.grid.expand import BUDGET, FIXED
+from bench.grid.expansion import BUDGET, FIXED
 from bench.records.cell import Cell, Role
 from bench.reports.html.columns import SAID_OTHERWISE, SET
 from bench.reports.published.numbers import Budget

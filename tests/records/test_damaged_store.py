@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import os
-from functools import partial
 from pathlib import Path
 
 import pytest
 
 from bench.cli.main import invoke
-from bench.execution import execute
-from bench.grid.expand import expand
+from bench.grid.expansion import expand
 from bench.grid.overrides import override
 from bench.records.parts import Data
 from bench.records.store import Store
 from bench.regression.baseline import write_baseline
-from bench.schedulers.work import Work
 from bench.settings.schema import load_config
 from tests.records.test_store import of_these, outcomes
 from tests.reports.factory import grid, record
+from tests.schedulers.fakes import fake_trials
 
 KEYS = ["torn", "nan", "newer", "fifo", "folder"]
 
@@ -82,8 +80,7 @@ def test_a_run_sets_aside_what_stands_in_its_way(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    work = partial(Work, run_pack="tests.schedulers.fakes:run_pack", settings_type="builtins:dict")
-    monkeypatch.setattr(execute, "_work", lambda plan, store, *_: work(store.root))
+    fake_trials(monkeypatch)
     small = ["--set", "method=coop", "--set", "noise=none", "--set", "seed=1", "--scheduler", "local"]
     (planned,) = expand(override(load_config(), "quick", [text for text in small if "=" in text]), "quick").cells
     Path("results").mkdir()
@@ -101,8 +98,7 @@ def test_the_table_of_a_run_says_which_records_were_not_made_alike(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    work = partial(Work, run_pack="tests.schedulers.fakes:run_pack", settings_type="builtins:dict")
-    monkeypatch.setattr(execute, "_work", lambda plan, store, *_: work(store.root))
+    fake_trials(monkeypatch)
     small = ["--set", "method=coop", "--set", "noise=none", "--set", "seed=1,2", "--scheduler", "local"]
     first, _ = expand(override(load_config(), "quick", [text for text in small if "=" in text]), "quick").cells
     one = record(first.cell).model_copy(update={"key": first.key})

@@ -14,6 +14,7 @@ from bench.records.parts import Accuracy, Data, Provenance
 from bench.records.record import Record
 from bench.regression.baseline import grouped
 from bench.regression.comparison import compare, write_baseline
+from bench.regression.findings import GateRules
 from bench.reports.frame import tidy
 from bench.reports.names import column_name
 from bench.reports.tables.accuracy import accuracy_tables
@@ -256,7 +257,7 @@ def test_a_seed_that_fails_before_it_says_its_contents_is_a_seed_of_the_baseline
     broken = made(1, 0.91).model_copy(
         update={"status": "failed", "reason": "boom", "data": Data(), "accuracy": Accuracy()}
     )
-    found = compare([broken, *(made(s, 0.91) for s in SEEDS[1:])], file, partial=partial)
+    found = compare([broken, *(made(s, 0.91) for s in SEEDS[1:])], file, GateRules(partial=partial))
     assert (found.counts["failed"], found.counts["new"], found.exit_code) == (1, 0, 1)
     assert "seed 1: boom" in found.of("failed")[0].note
 

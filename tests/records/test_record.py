@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from bench.records.json_schema import json_schema
+from bench.records.json_schema import schema_text
 from bench.records.record import Record
 from tests import ROOT
 from tests.reports.factory import cell, changed, record
@@ -25,7 +25,7 @@ FACTS: dict[str, Any] = {
 
 
 def test_the_published_schema_is_that_of_the_model() -> None:
-    assert SCHEMA.read_text(encoding="utf-8") == json_schema(), (
+    assert SCHEMA.read_text(encoding="utf-8") == schema_text(), (
         "python -m bench.records.json_schema > docs/record.schema.json"
     )
 

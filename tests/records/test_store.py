@@ -36,7 +36,7 @@ def test_a_record_and_its_sidecar_come_back_as_they_were(store: Store) -> None:
     assert store.read(KEY) == DONE
     assert store.keys() == [KEY]
     assert store.statuses() == {KEY: "done"}
-    back = store.sidecar(KEY)
+    back = store.outcomes(KEY)
     for name, array in ARRAYS.items():
         assert back[name].dtype == array.dtype
         np.testing.assert_array_equal(back[name], array)
@@ -57,7 +57,7 @@ def test_a_done_record_is_never_replaced(store: Store) -> None:
     assert not store.publish(record(KEY, CELL, accuracy={"last": 0.0}), {"observed": np.zeros(1)})
     assert not store.publish(FAILED, {})
     assert store.read(KEY) == DONE
-    assert len(store.sidecar(KEY)) == len(ARRAYS)
+    assert len(store.outcomes(KEY)) == len(ARRAYS)
 
 
 def test_a_retried_cell_keeps_its_earlier_reasons(store: Store) -> None:
@@ -77,7 +77,7 @@ def test_an_absent_key_or_folder_is_no_record(store: Store) -> None:
     assert store.read(KEY) is None
     assert store.keys() == []
     assert list(store.records()) == []
-    assert store.sidecar(KEY) == {}
+    assert store.outcomes(KEY) == {}
     assert store.problems == {}
 
 
@@ -148,7 +148,7 @@ def test_two_writers_leave_whole_records_with_their_own_sidecars(tmp_path: Path)
     records = list(store.records())
     assert (len(records), store.problems) == (20, {})
     for one in records:
-        assert set(store.sidecar(one.key)["value"]) == {one.accuracy.last}
+        assert set(store.outcomes(one.key)["value"]) == {one.accuracy.last}
 
 
 def test_prepare_proves_that_the_store_can_be_written(tmp_path: Path) -> None:
@@ -281,7 +281,7 @@ def test_a_done_record_gives_way_to_a_rerun_of_other_code_and_is_kept_whole(stor
     assert (failed["status"], done["status"], done["reason"]) == ("failed", "done", "")
     kept = Record.model_validate({**done["record"], "attempts": [failed]})
     assert kept.accuracy == Accuracy(last=0.25)
-    assert store.sidecar(KEY) == {}, "what the earlier one left is none of the new one's"
+    assert store.outcomes(KEY) == {}, "what the earlier one left is none of the new one's"
 
 
 def test_prompts_of_an_earlier_record_do_not_stay_beside_a_new_one(store: Store) -> None:
@@ -292,7 +292,7 @@ def test_prompts_of_an_earlier_record_do_not_stay_beside_a_new_one(store: Store)
     assert store.prompts(KEY) == b"learned", "a done record stays, with all that is beside it"
     store.publish(record(KEY, CELL, provenance={"sources": {"method": "two"}}), ARRAYS, rerun=True)
     assert store.prompts(KEY) is None
-    assert store.sidecar(KEY).keys() == ARRAYS.keys()
+    assert store.outcomes(KEY).keys() == ARRAYS.keys()
 
 
 def outcomes() -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]:
@@ -361,6 +361,6 @@ def test_outcomes_of_the_record_are_all_there(store: Store, told: TrainingLabels
 def test_a_sidecar_that_is_none_is_named_and_left_out(store: Store, content: bytes) -> None:
     store.publish(DONE, ARRAYS)
     store.files.write(f"{KEY}.safetensors", content, replace=True)
-    assert store.sidecar(KEY) == {}
+    assert store.outcomes(KEY) == {}
     assert store.outcomes_of([DONE])(KEY) == {}
     assert f"{KEY}.safetensors holds no outcomes of this record" in store.problems[KEY]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bench.cli.main import invoke
-from bench.grid.expand import expand
+from bench.grid.expansion import expand
 from bench.plugins import METHODS
 from bench.records.cell import Cell
 from bench.records.record import Status
@@ -205,7 +205,7 @@ def test_one_seed_says_what_it_is_worth(project: Project) -> None:
     project.compare("--write")
     assert project.compare() == 0
     assert "counted is 1.0 points in a cell (1 seed)" in project.said
-    assert "One seed says nothing of its noise: any difference beyond the minimum effect counts" in project.said
+    assert "One seed gives no estimate of the noise: any difference beyond the minimum effect counts" in project.said
 
 
 def test_a_grid_is_held_to_the_records_of_todays_plugin_version(project: Project) -> None:

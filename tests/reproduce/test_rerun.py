@@ -13,16 +13,16 @@ from PIL import Image
 
 from bench.cli.main import invoke
 from bench.data import library
-from bench.engine import trial
+from bench.data.library import Library
 from bench.engine.resources import TrialSettings
 from bench.engine.trial import Publish, run_pack
-from bench.grid.keys import resolved
+from bench.grid.keys import versions_of
 from bench.records.cell import Cell
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.reproduce.differences import changes, compared_outcomes, compared_parts
 from tests.cells import make_cell
-from tests.few_digits import FEW, cache, few
+from tests.few_digits import FewLibrary, cache, few
 from tests.reports.factory import changed
 
 
@@ -34,7 +34,7 @@ def _publish(store: Store) -> Publish:
 
 
 def run(cell: Cell, store: Store) -> str:
-    key = cell.key(resolved(cell))
+    key = cell.key(versions_of(cell))
     run_pack([(key, cell)], _publish(store), TrialSettings(cache=cache()))
     return key
 
@@ -54,8 +54,7 @@ def contents(store: Store) -> dict[str, tuple[bytes, int]]:
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     """A store with one finished record, made by code that is as it is now."""
-    monkeypatch.setattr(trial, "opened", lambda name, settings: FEW)
-    monkeypatch.setattr("bench.records.provenance.code_state", dict)
+    monkeypatch.setattr(Library, "open", FewLibrary.open)
     store = Store(tmp_path / "store")
     run(few("coop"), store)
     return store
@@ -118,7 +117,7 @@ def test_another_version_of_a_package_explains_other_bits(here: Store, key: str,
     out = capsys.readouterr().out
     assert "not as it was: torch: 2.0.0 in the record, " in out
     assert "memorized at epoch 1: 0.123 in the record, " in out
-    assert "which was to be expected: torch and processor have changed since." in out
+    assert "as expected: torch and processor have changed since." in out
 
 
 @pytest.mark.parametrize(
@@ -134,7 +133,7 @@ def test_a_key_that_was_made_of_other_versions_or_weights_says_of_which(
     stood_for = {**record.provenance.resolved.model_dump(), part: value}
     old = record.cell.key(stood_for)
     other = changed(record, key=old, provenance={**record.provenance.model_dump(), "resolved": stood_for})
-    here.publish(other, here.sidecar(key))
+    here.publish(other, here.outcomes(key))
     code, found = asked(capsys, here, old)
     assert code == 0  # the bits are the same all the same
     assert [change["where"] for change in found["changes"]] == [named]
@@ -155,7 +154,7 @@ def test_a_record_that_does_not_note_what_its_key_was_made_of(here: Store, key: 
     edited(here, key, lambda values: values["cell"].update(epochs=1))
     code, found = asked(capsys, here, key)
     assert code == 1
-    assert found["changes"][0]["where"] == "what its key was made of"
+    assert found["changes"][0]["where"] == "versions and digests in the key"
 
 
 def test_outcomes_that_are_torn_or_gone_are_left_out_and_said_so(here: Store, key: str, capsys: Any) -> None:
@@ -181,7 +180,7 @@ def test_a_failure_is_reproduced_with_its_reason(here: Store, capsys: Any) -> No
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"status": "timeout", "reason": "9 s"}, "is timeout, which says more of the machine than of the cell"),
+        ({"status": "timeout", "reason": "9 s"}, "is timeout, which depends on the machine and not on the cell alone"),
         ({"key": "other"}, "is not a record of this store"),
     ],
 )

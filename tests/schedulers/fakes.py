@@ -11,13 +11,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 
 from bench.records.cell import Cell
 from bench.records.record import Record
-from bench.schedulers.contract import Outcome, Pack, Report, Scheduler
+from bench.schedulers.contract import CellOutcome, Pack, Report, Scheduler
+from bench.schedulers.local import Local
 from bench.schedulers.work import Work
 
 VERSIONS = {"method": 1}
@@ -114,8 +117,6 @@ def scheduler(name: str) -> Scheduler:
         from bench.schedulers.ray_tune import RayTune
 
         return RayTune()
-    from bench.schedulers.local import Local
-
     return Local()
 
 
@@ -128,14 +129,24 @@ def in_this_process(
             report(outcome)
 
 
+def fake_trials(monkeypatch: pytest.MonkeyPatch, mishaps: Mapping[str, str] | None = None) -> None:
+    """Let local workers run the trials above, with what goes wrong by seed."""
+    real, changes = Local.run, {"run_pack": f"{__name__}:run_pack", "settings_type": "builtins:dict"}
+
+    def run(self: Local, packs: Sequence[Pack], work: Work, *rest: Any) -> None:
+        real(self, packs, replace(work, settings={"mishaps": mishaps or {}}, **changes), *rest)
+
+    monkeypatch.setattr(Local, "run", run)
+
+
 def main(order: dict[str, Any]) -> None:
     """Run `order`: scheduler, workers, store, count, mishaps, timeout, stop_after; print the outcomes as JSON lines."""
     settings = {"mishaps": order.get("mishaps", {}), "timeout": order.get("timeout"), "device": "cpu"}
     grace = order.get("grace", 30.0)
     work = Work(order["store"], settings, "tests.schedulers.fakes:run_pack", "builtins:dict", grace=grace)
-    outcomes: list[Outcome] = []
+    outcomes: list[CellOutcome] = []
 
-    def report(outcome: Outcome) -> None:
+    def report(outcome: CellOutcome) -> None:
         outcomes.append(outcome)
         sys.stdout.write(json.dumps([outcome.key, outcome.status, outcome.reason, outcome.lost]) + "\n")
         sys.stdout.flush()

@@ -133,7 +133,7 @@ def test_every_pack_once_quietly_and_a_mishap_costs_its_pack_alone(
     assert {key: many[key] for key in (KEYS[0], *KEYS[5:8])}.items() <= one.items()
     workers_said = {(r.noise.omp, r.noise.cuda) for r in Store(tmp_path / "a").records([KEYS[0], KEYS[7]])}
     assert workers_said == {("1", "")}
-    assert list(Store(tmp_path / "a").sidecar(KEYS[0])) == ["positions"]
+    assert list(Store(tmp_path / "a").outcomes(KEYS[0])) == ["positions"]
     assert set(Path(tempfile.gettempdir()).glob("noisy-prompt-bench-*")) <= scratch
 
 

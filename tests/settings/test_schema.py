@@ -9,7 +9,7 @@ import pytest
 
 from bench.cli.main import invoke
 from bench.errors import BenchError
-from bench.grid.expand import expand
+from bench.grid.expansion import expand
 from bench.grid.overrides import assigned, override
 from bench.records.cell import Cell, Role
 from bench.settings.layers import PACKAGED, Layers, packaged_file, read_layers, read_toml

@@ -515,7 +515,7 @@ def test_labels_are_given_as_they_are_written_so_that_a_correction_maps_back(
     for record in Store("renamed").records():
         assert set(called) <= set(record.data.class_labels)
         old = changed(record, data=record.data.model_dump(exclude={"class_labels"}))
-        Store("old").publish(old, Store("renamed").sidecar(record.key))
+        Store("old").publish(old, Store("renamed").outcomes(record.key))
     assert invoke(["suspects", "--top", "0", "--store", "old", "--out", "from_images"]) == 0
     check("from_images")
     own.rename(own.with_name("elsewhere"))
@@ -563,5 +563,5 @@ def test_the_store_is_the_source_of_outcomes(tmp_path: Path) -> None:
     shop, store = two_methods(), Store(tmp_path / "s")
     for record in shop.records:
         store.publish(record, shop.outcomes[record.key])
-    read = label_sets(store.records(), store.sidecar)
+    read = label_sets(store.records(), store.outcomes)
     assert rank(read[0]).table.equals(rank(shop.sets()[0]).table)

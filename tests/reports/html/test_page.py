@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.grid.expand import expand
+from bench.grid.expansion import expand
 from bench.grid.overrides import override
 from bench.records.parts import Accuracy, Curve, Provenance
 from bench.records.record import Record

@@ -15,8 +15,8 @@ import pytest
 
 from bench.cli.main import invoke
 from bench.clip import identity
-from bench.grid.expand import expand
-from bench.grid.options import noise_variant, options
+from bench.grid.expansion import expand
+from bench.grid.options import method_options, noise_variant
 from bench.grid.overrides import override
 from bench.plugins import DATASETS, METHODS
 from bench.records.record import Record
@@ -111,7 +111,7 @@ PLACE = {"dataset": "caltech101", "backbone": "RN50/openai"}
 
 
 def full(method: str, **given: Any) -> dict[str, Any]:
-    return dict(options(method, given))
+    return dict(method_options(method, given))
 
 
 def of(method: str, noise: str, rate: float, last: float, seed: int = 1, **changes: Any) -> Record:

@@ -90,11 +90,11 @@ def expand(config: Config, name: str) -> Grid:
             found[key] = PlannedCell(key, cell, reference)
     if not found:
         raise BenchError(f"grid {name} has no cell left after its excludes; remove one of them.")
-    idle = unheeded(config, name, [planned.cell for planned in found.values()])
+    idle = idle_keys(config, name, [planned.cell for planned in found.values()])
     return Grid(name, tuple(found.values()), (*inherited_rates(config, name), *idle))
 
 
-def unheeded(config: Config, name: str, cells: Sequence[Cell]) -> list[str]:
+def idle_keys(config: Config, name: str, cells: Sequence[Cell]) -> list[str]:
     """List training-loop keys that the user sets and no cell of the grid uses, one line each.
 
     What a table names and `--set` then puts out of action is not told of. Nothing is refused: the command that a report

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bench.errors import BenchError
 from bench.grid import options
-from bench.grid.expand import Grid, _paper, expand
+from bench.grid.expansion import Grid, _paper, expand
 from bench.grid.options import noise_kind
 from bench.grid.overrides import override
 from bench.plugins import METHODS, NOISE
@@ -231,7 +231,7 @@ def test_every_method_says_what_its_paper_does(name: str) -> None:
     assert table is not None, "add [method.NAME.paper] to bench.toml"
     assert "epochs" in table.paper.model_fields_set
     for part in (table.paper, *table.paper.when):
-        options.options(name, part.options)  # raises where an option is unknown or out of range
+        options.method_options(name, part.options)  # raises where an option is unknown or out of range
 
 
 @pytest.mark.parametrize(
@@ -343,6 +343,6 @@ def test_values_are_numbers_truth_or_text() -> None:
 
 
 def test_options_of_built_in_plugins_are_asked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = options.options("gce", {"q": 0.5})
+    first = options.method_options("gce", {"q": 0.5})
     monkeypatch.setattr(options.METHODS, "get", lambda name: pytest.fail("asked again"))
-    assert options.options("gce", {"q": 0.5}) == first
+    assert options.method_options("gce", {"q": 0.5}) == first
