@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.data.library import Library
 from bench.errors import BenchError
-from bench.grid.expand import expand
+from bench.grid.expand import PlannedCell, expand
 from bench.grid.freshness import stale_parts, told
 from bench.records.naming import newest
 from bench.records.record import Record
@@ -41,7 +41,7 @@ def compare_store(
     store: Store,
     config: Config,
     baseline: Path,
-    grid: str | None = None,
+    planned: Sequence[PlannedCell] | None = None,
     *,
     minimum_effect: float = 1.0,
     strict: bool = False,
@@ -51,18 +51,17 @@ def compare_store(
 
     Args:
         store: is only read.
-        config: the settings of the grid, and of the data sets that records are held against.
+        config: settings of the data sets that records are compared with.
         baseline: the file.
-        grid: whose cells alone count; None for all records.
+        planned: cells whose records alone count; None for all records.
         minimum_effect: points of accuracy below which a difference never counts.
         strict: whether what the baseline does not have fails.
         partial: whether what the baseline has may be missing.
 
     Raises:
-        BenchError: the grid is unknown or the baseline cannot be read.
+        BenchError: the baseline cannot be read.
         NothingCompared: baseline and store have no cell in common.
     """
-    planned = expand(config, grid).cells if grid else None
     # by key: a record of other plugin versions or weights is none of today's grid
     records = list(store.records(None if planned is None else [one.key for one in planned]))
     result = compare(
