@@ -134,7 +134,7 @@ def make_plan(
 
 
 def remarks(plan: Plan, rerun: bool = False) -> list[str]:
-    """List the notes of the grid, files of the store that are no records, and cells made by other code or data."""
+    """List notes of the grid, store files that are no records, and cells of other code or data."""
     return [*plan.grid.notes, *plan.problems, *told(plan.stale, rerun)]
 
 

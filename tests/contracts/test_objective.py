@@ -103,9 +103,9 @@ def test_what_a_function_may_not_ask_or_return_is_one_line() -> None:
     with pytest.raises(BenchError, match=r'loss "asks" \(file .*\) asks for "temprature", which is not available'):
         loss_asks("asks")
     SPLITS.register("loss", lambda loss: loss)
-    with pytest.raises(BenchError, match='asks for "loss", which none is given; did you mean "losses"'):
+    with pytest.raises(BenchError, match='asks for "loss", which is not available; did you mean "losses"'):
         CoOp.needs(CoOp.Options(split="loss"))
-    with pytest.raises(BenchError, match="is no function"):
+    with pytest.raises(BenchError, match="is not a function"):
         LOSSES.register("number", 3)  # type: ignore[arg-type]
     LOSSES.register("mean", lambda logits, labels: LOSSES.get("ce")(logits, labels).mean())
     method = fixtures.build(CoOp, CoOp.Options(loss="mean"))
