@@ -1,4 +1,4 @@
-"""The registries: methods, noise kinds, data sets, backbones, losses and splits; and how third parties add to them."""
+"""Registries of methods, noise kinds, data sets, backbones, losses and splits, and how third parties add to them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bench.contracts.dataset import Dataset
     from bench.contracts.method import Method
     from bench.contracts.noise import Noise
-    from bench.contracts.objective import Split
+    from bench.contracts.objective import CleanSplit
 
 METHODS: Registry[type[Method]] = Registry(
     "method", "noisy_prompt_bench.methods", "bench.contracts.method:Method", "bench.methods:ROWS"
@@ -32,7 +32,7 @@ BACKBONES: Registry[Callable[[], Backbone]] = Registry(
 LOSSES: Registry[Callable[..., Tensor]] = Registry(
     "loss", "noisy_prompt_bench.losses", None, "bench.methods.parts:LOSSES"
 )
-SPLITS: Registry[Callable[..., Split]] = Registry(
+SPLITS: Registry[Callable[..., CleanSplit]] = Registry(
     "split", "noisy_prompt_bench.splits", None, "bench.methods.parts:SPLITS"
 )
 REGISTRIES: tuple[Registry[Any], ...] = (METHODS, NOISE, DATASETS, BACKBONES, LOSSES, SPLITS)
@@ -41,7 +41,7 @@ REGISTRIES: tuple[Registry[Any], ...] = (METHODS, NOISE, DATASETS, BACKBONES, LO
 def register(
     name: str, plugin: Any, summary: str = "", *, aliases: Sequence[str] = (), kind: str = "", **metadata: Any
 ) -> None:
-    """Register a plugin under a name: method, kind of noise, data set, backbone, loss or split.
+    """Add a plugin under a name: method, kind of noise, data set, backbone, loss or split.
 
     Call it in a plugin file, which `--plugin FILE` and `plugins=[FILE]` import. An installed package needs no call: its
     entry points do the same.
@@ -79,7 +79,7 @@ def _registry_of(name: str, plugin: Any, kind: str) -> Registry[Any]:
     if len(found) != 1:
         shown = getattr(plugin, "__qualname__", repr(plugin))
         raise BenchError(
-            f'register("{name}"): {shown} is no plugin of a kind that can be told; derive it from bench.Method, '
-            f"bench.NoiseKind or bench.Dataset, or say kind= as one of {', '.join(by_kind)}."
+            f'register("{name}"): the kind of plugin of {shown} is unknown; derive it from bench.Method, '
+            f"bench.NoiseKind or bench.Dataset, or give kind= as one of {', '.join(by_kind)}."
         )
     return found[0]

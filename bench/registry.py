@@ -1,11 +1,10 @@
 """Typed registries of plugins: static rows, loaded when first used.
 
-A row is text only, so listing imports no plugin. Third parties add rows in three ways. `--plugin FILE` is imported and
-calls `bench.register(name, object, title=…)`. A package has an entry point in the
-registry's group, whose name is the plugin's and whose value is `module:object`; or, to say more of its plugins, one in
-the group `noisy_prompt_bench.rows`, whose name is the kind of the registry ("method", "noise" …) and whose value is a
-tuple of `bench.rows.Row` in a module of text alone. Precedence never decides silently: two rows of one name are an
-error that names both origins.
+A row is text only, so listing imports no plugin. Third parties add rows in three ways: a file given as `--plugin FILE`
+calls `bench.register(name, object, title=…)`; a package has an entry point in the registry's group, whose name is the
+plugin's and whose value is `module:object`; or, to say more of its plugins, one in the group `noisy_prompt_bench.rows`,
+whose name is the kind of the registry ("method", "noise" …) and whose value is a tuple of `bench.rows.Row` in a module
+of text alone. Two rows of one name are an error that names both origins.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import importlib
 import importlib.metadata
 import importlib.util
 import inspect
+import pkgutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -104,7 +104,7 @@ class Registry(Generic[T]):
         self.add(Row(name, target, summary, version, **where, **more), obj)
 
     def rows(self) -> tuple[Row, ...]:
-        """All rows in the order of registration; nothing is imported."""
+        """List all rows in the order of registration; nothing is imported."""
         self._scan_entry_points()
         return tuple(self._rows.values())
 
@@ -112,23 +112,19 @@ class Registry(Generic[T]):
         return iter([row.name for row in self.rows()])
 
     def row(self, name: str) -> Row:
-        """The row of a name or an alias.
-
-        Raises:
-            BenchError: the name is unknown.
-        """
+        """Find the row of a name or an alias. Raises BenchError where it is unknown."""
         found = self.find(name)
         if found is None:
             raise BenchError(f'unknown {self.kind} "{name}"; {did_you_mean(name, [*self._rows, *self._aliases])}')
         return found
 
     def find(self, name: str) -> Row | None:
-        """The row of a name or an alias, or None."""
+        """Find the row of a name or an alias, or None."""
         self._scan_entry_points()
         return self._rows.get(self._aliases.get(name, name))
 
     def get(self, name: str) -> T:
-        """The plugin itself, imported at its first use.
+        """Import the plugin itself, once.
 
         Raises:
             BenchError: the name is unknown, its module does not import, or the object is of another kind.
@@ -139,18 +135,17 @@ class Registry(Generic[T]):
         return self._objects[row.name]
 
     def _import(self, row: Row) -> Any:
-        module, _, attribute = row.target.partition(":")
         what = f'{self.kind} "{row.name}" ({row.origin}) does not load from {row.target}'
         if row.origin != BUILT_IN:
             with _foreign(row.origin, what):
-                return getattr(importlib.import_module(module), attribute)
+                return pkgutil.resolve_name(row.target)
         try:
-            return getattr(importlib.import_module(module), attribute)
+            return pkgutil.resolve_name(row.target)
         except (ImportError, AttributeError, SyntaxError) as error:
             raise BenchError(f"{what}: {error}; install what it needs or correct its target.") from error
 
     def holds(self, obj: Any) -> bool:
-        """Whether an object derives from the class that all plugins of this kind share; false where there is none."""
+        """Check whether an object derives from the class that all plugins of this kind share, if they do."""
         module, _, attribute = (self._base or "").partition(":")
         base = getattr(sys.modules.get(module), attribute, None)  # nothing derives from what is not imported
         return base is not None and (issubclass(obj, base) if isinstance(obj, type) else isinstance(obj, base))
@@ -162,15 +157,12 @@ class Registry(Generic[T]):
                 "derive it from that class."
             )
         if self._base is None and not callable(obj):
-            raise BenchError(f'{self.kind} "{row.name}" ({row.origin}): {row.target} is no function; make it one.')
+            raise BenchError(f'{self.kind} "{row.name}" ({row.origin}): {row.target} is not a function; give one.')
         return cast("T", obj)
 
     def _read_own_rows(self) -> None:
         own, self._own = self._own, ()
-        if isinstance(own, str):
-            module, _, name = own.partition(":")
-            own = getattr(importlib.import_module(module), name)
-        for row in own:
+        for row in pkgutil.resolve_name(own) if isinstance(own, str) else own:
             self.add(row)
 
     def _scan_entry_points(self) -> None:
@@ -193,7 +185,7 @@ def _origin(point: importlib.metadata.EntryPoint) -> str:
 
 
 def _package_rows(point: importlib.metadata.EntryPoint) -> Iterator[Row]:
-    """The rows that an entry point names, with the package as their origin.
+    """Load the rows that an entry point names, with the package as their origin.
 
     Raises:
         BenchError: it does not load, or is no tuple of rows.
@@ -203,12 +195,12 @@ def _package_rows(point: importlib.metadata.EntryPoint) -> Iterator[Row]:
         rows = point.load()
     for row in rows if isinstance(rows, tuple | list) else [rows]:
         if not isinstance(row, Row):
-            raise BenchError(f"{point.value} of {origin} is not a tuple of bench.rows.Row; make it one.")
+            raise BenchError(f"{point.value} of {origin} is not a tuple of bench.rows.Row; give one.")
         yield replace(row, origin=origin, files=())
 
 
 def _registering_file() -> str | None:
-    """The file of the code that registers a plugin; None in a notebook, or another session without a file."""
+    """Find the file whose code registers a plugin; None in a notebook or another session without a file."""
     frame = inspect.currentframe()
     while frame is not None and frame.f_globals.get("__name__") in PASSED_OVER:
         frame = frame.f_back
@@ -254,9 +246,9 @@ def load_plugin_file(path: str) -> None:
 
 @contextmanager
 def _foreign(origin: str, what: str) -> Iterator[None]:
-    """Import foreign code; global state that it changes is put back, and its origin noted in `changed`.
+    """Import foreign code, restore global state that it changes, and note its origin in `changed`.
 
-    Where it looks for modules stays as it is, at the end of `sys.path`: it may import its neighbours later.
+    Folders that it adds to `sys.path` stay, at the end, since it may import its neighbours later.
 
     Raises:
         BenchError: whatever it raises, also where it calls sys.exit(), is the user's to read, in one line.

@@ -68,7 +68,9 @@ def _subsets(text: str, suffix: str | None) -> tuple[str, ...]:
         raise BenchError(f'method "{text}" ends in "{suffix}"; only {SUBSETS} may follow a method.')
     count = int(folds["all"] or folds["of"])
     if count < 2 or int(folds["one"] or 1) > count:
-        raise BenchError(f'method "{text}": {suffix} is no fold; write 2 folds or more, and one of these.')
+        raise BenchError(
+            f'method "{text}": {suffix} is not a fold; expected 2 folds or more, and one of them, as @fold1of2.'
+        )
     if count > MOST_FOLDS:
         raise BenchError(f'method "{text}": {suffix} asks for {count:,} folds; expected at most {MOST_FOLDS:,}.')
     return tuple(f"fold{n}of{count}" for n in range(1, count + 1)) if folds["all"] else (suffix[1:],)

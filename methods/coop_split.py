@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from bench.contracts import method
-from bench.contracts.objective import Split
+from bench.contracts.objective import CleanSplit as Split
 from bench.methods.parts.losses import cross_entropy, generalised_cross_entropy, masked_mean
 from bench.methods.parts.prompt_learner import PromptLearner
 from bench.methods.parts.splits import argmax_split, batch_transport_certain, optimal_transport_split

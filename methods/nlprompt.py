@@ -6,7 +6,7 @@ import math
 from typing import Literal
 
 from bench.contracts import method
-from bench.contracts.objective import Split
+from bench.contracts.objective import CleanSplit as Split
 from bench.methods.coop import CoOp
 from bench.methods.parts.objective import Rest
 from bench.methods.parts.splits import nlprompt_reference_split, nlprompt_split

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench.contracts import method
-from bench.contracts.objective import Split
+from bench.contracts.objective import CleanSplit as Split
 from bench.methods.nlprompt import NLPrompt
 from bench.methods.parts import losses
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from bench.contracts.noise import AnyOptions, Labels, Scene, from_file
+from bench.contracts.noise import Labels, NoiseOptions, Scene, from_file
 from bench.contracts.reading import class_number, read_text
 from bench.errors import BenchError
 from bench.noise.flip import Relabel, changed, leading, require_classes
@@ -58,7 +58,7 @@ class ClassMap(Mapped):
 
     kind: ClassVar[str] = "class-map"
 
-    class Options(AnyOptions):
+    class Options(NoiseOptions):
         """File of class pairs."""
 
         file: str = from_file("", "class pairs, one from,to or from -> to in a line")

@@ -9,9 +9,9 @@ import numpy as np
 from pydantic import Field
 
 from bench.contracts.noise import (
-    AnyOptions,
     Labels,
     Noise,
+    NoiseOptions,
     NoisyLabels,
     Sampled,
     Scene,
@@ -43,7 +43,7 @@ class Flip(Relabel):
     With `per_class` the first ⌊r·n_c⌋ places of every class are taken instead, so that each keeps a clean sample.
     """
 
-    class Options(AnyOptions):
+    class Options(NoiseOptions):
         """Scope in which the share is counted."""
 
         per_class: bool = Field(default=False, description="exactly ⌊r·n⌋ of every class, instead of ⌊r·N⌋ of the set")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bench.contracts.noise import AnyOptions, Labels, Scene
+from bench.contracts.noise import Labels, NoiseOptions, Scene
 from bench.errors import BenchError
 from bench.noise.flip import Relabel, changed, floor_share, require_classes
 
@@ -31,7 +31,7 @@ class Imbalanced(Relabel):
 
     kind: ClassVar[str] = "imbalanced"
 
-    class Options(AnyOptions):
+    class Options(NoiseOptions):
         """Distribution of the rates over the classes."""
 
         shape: Literal["linear", "half"] = Field(default="linear", description="how rates differ between classes")

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from bench.contracts.noise import AnyOptions, Labels, Noise, NoisyLabels, Sampled, Scene, from_backbone
+from bench.contracts.noise import Labels, Noise, NoiseOptions, NoisyLabels, Sampled, Scene, from_backbone
 from bench.errors import BenchError
 from bench.noise.flip import require_classes
 from bench.noise.helpers import by_row, normal
@@ -41,7 +41,7 @@ class Instance(Noise):
 
     kind: ClassVar[str] = "instance"
 
-    class Options(AnyOptions):
+    class Options(NoiseOptions):
         """Options of the generator."""
 
         encoder: str = from_backbone("thumbnail", "frozen encoder of the images; not the evaluated one")

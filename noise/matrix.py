@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contracts.noise import AnyOptions, Labels, Scene, from_file
+from bench.contracts.noise import Labels, NoiseOptions, Scene, from_file
 from bench.contracts.reading import class_number, read_text
 from bench.errors import BenchError
 from bench.noise.flip import Relabel
@@ -33,7 +33,7 @@ class Matrix(Relabel):
     kind: ClassVar[str] = "matrix"
     takes_rate: ClassVar[bool] = False
 
-    class Options(AnyOptions):
+    class Options(NoiseOptions):
         """File of the matrix."""
 
         file: str = from_file("", "transition matrix as CSV, with or without class names")

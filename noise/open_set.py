@@ -7,7 +7,17 @@ from typing import ClassVar
 import numpy as np
 
 from bench import dataset_name
-from bench.contracts.noise import OUTSIDE, AnyOptions, Foreign, Labels, Noise, NoisyLabels, Sampled, Scene, from_dataset
+from bench.contracts.noise import (
+    OUTSIDE,
+    Foreign,
+    Labels,
+    Noise,
+    NoiseOptions,
+    NoisyLabels,
+    Sampled,
+    Scene,
+    from_dataset,
+)
 from bench.contracts.reading import plain
 from bench.errors import BenchError
 from bench.noise.flip import floor_share, leading
@@ -29,7 +39,7 @@ class OpenSet(Noise):
 
     kind: ClassVar[str] = "open-set"
 
-    class Options(AnyOptions):
+    class Options(NoiseOptions):
         """Source of foreign images."""
 
         source: str = from_dataset("letters", "data set whose training images stand in")

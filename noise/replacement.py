@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from bench.contracts.noise import AnyOptions, Labels, Noise, NoisyLabels, Sampled, Scene
+from bench.contracts.noise import Labels, Noise, NoiseOptions, NoisyLabels, Sampled, Scene
 from bench.errors import BenchError
 from bench.noise.flip import floor_share, require_classes
 from bench.seeds import Stream
@@ -41,7 +41,7 @@ class Replacement(Noise):
 
     kind: ClassVar[str] = "replacement"
 
-    class Options(AnyOptions):
+    class Options(NoiseOptions):
         """Source of the replacing images."""
 
         pattern: Literal["symmetric", "pair"] = Field(default="symmetric", description="whose images stand in")

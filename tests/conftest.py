@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -11,6 +13,20 @@ from tests import golden_data
 
 for registry in REGISTRIES:
     registry.rows()  # read before a test keeps and restores them
+
+
+@pytest.fixture
+def registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a test registers is gone after it, and a plugin file is imported anew by the next one."""
+    for registry in REGISTRIES:
+        for part, value in vars(registry).items():
+            if isinstance(value, dict):
+                monkeypatch.setattr(registry, part, dict(value))
+    before = {*sys.modules}
+    yield
+    for name in {*sys.modules} - before:
+        if name.startswith("bench_plugin_"):
+            del sys.modules[name]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -7,7 +7,6 @@ import os
 import runpy
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -17,9 +16,9 @@ import bench
 from bench.cli.main import invoke
 from bench.contracts.method import Method
 from bench.grid import code
-from bench.plugins import METHODS, REGISTRIES
+from bench.plugins import METHODS
 from bench.registry import load_plugin_file
-from bench.testing.run import run as checked
+from bench.testing.run import run_checks
 from tests import ROOT
 from tests.api.example_package import ENTRY_POINTS, installed
 from tests.api.test_results import store as store
@@ -37,20 +36,9 @@ def python(folder: Path, *arguments: str) -> str:
     return ran.stdout
 
 
-@pytest.fixture
-def registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What a test registers is gone after it, and its file is imported anew by the next one."""
-    for registry in REGISTRIES:
-        for part, value in vars(registry).items():
-            if isinstance(value, dict):
-                monkeypatch.setattr(registry, part, dict(value))
-    yield
-    sys.modules.pop("bench_plugin_my_method", None)
-
-
 def holds(method: type[Method]) -> None:
     """The contract of methods, as `bench test` checks it."""
-    assert [outcome for outcome in checked(method, method.Options()) if outcome.reason] == []
+    assert [outcome for outcome in run_checks(method, method.Options()) if outcome.reason] == []
 
 
 @pytest.mark.slow

@@ -98,7 +98,7 @@ def test_facts_hang_beside_their_names() -> None:
 def test_a_verb_on_a_terminal_cuts_no_name(size: str) -> None:
     from bench.plugins import METHODS
 
-    program = "from bench.cli.main import main; main()"
+    program = "from bench.cli.main import console_script; console_script()"
     root = str(ROOT)
     environment = {**os.environ, "PYTHONPATH": root, "TERM": "xterm", "COLUMNS": size}
     code, shown = on_terminal([sys.executable, "-c", program, "list", "methods"], environment)

@@ -27,7 +27,7 @@ bench.register(
 
 
 def bench(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from bench.cli.main import main; main()", *arguments]
+    command = [sys.executable, "-c", "from bench.cli.main import console_script; console_script()", *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240, check=False)
 
 

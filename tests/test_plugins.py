@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,19 +18,7 @@ from bench.registry import load_plugin_file
 from tests import ROOT
 from tests.few_digits import FewDigits
 
-
-@pytest.fixture(autouse=True)
-def _clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What a test registers is gone after it."""
-    for registry in REGISTRIES:
-        for part, value in vars(registry).items():
-            if isinstance(value, dict):
-                monkeypatch.setattr(registry, part, dict(value))
-    before = {*sys.modules}
-    yield
-    for name in {*sys.modules} - before:
-        if name.startswith("bench_plugin_"):
-            del sys.modules[name]
+pytestmark = pytest.mark.usefixtures("registries")
 
 
 def test_the_kind_is_told_from_the_object_and_the_origin_from_the_caller() -> None:
@@ -47,7 +34,7 @@ def test_the_kind_is_told_from_the_object_and_the_origin_from_the_caller() -> No
 def test_a_kind_may_be_named() -> None:
     bench.register("mine", load_tiny, kind="backbone")
     assert BACKBONES.get("mine") is load_tiny
-    with pytest.raises(bench.BenchError, match="load_tiny is no plugin of a kind that can be told"):
+    with pytest.raises(bench.BenchError, match="the kind of plugin of load_tiny is unknown"):
         bench.register("other", load_tiny)
     with pytest.raises(bench.BenchError, match=r"is not a bench\.contracts\.noise:Noise; derive it"):
         bench.register("other", CoOp, kind="noise")
@@ -57,7 +44,7 @@ def test_a_kind_may_be_named() -> None:
 
 @pytest.mark.parametrize("plugin", [3, dict, "bench.methods.coop:CoOp", None])
 def test_an_object_of_no_kind_is_refused(plugin: object) -> None:
-    with pytest.raises(bench.BenchError, match=r'register\("mine"\): .* is no plugin of a kind that can be told'):
+    with pytest.raises(bench.BenchError, match=r'register\("mine"\): the kind of plugin of .* is unknown'):
         bench.register("mine", plugin)
     assert all("mine" not in registry for registry in REGISTRIES)
 

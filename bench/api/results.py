@@ -1,17 +1,15 @@
-"""Stores as tables, reports, and held against a baseline."""
+"""Reads stores as tables, writes reports of them, and compares them with a baseline."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from bench.api.axes import configuration
 from bench.api.plugins import Files, import_plugins
-from bench.data.library import Library
 from bench.errors import BenchError
 from bench.execution.plan import Plan
-from bench.grid.freshness import stale_lines, stale_parts
 from bench.records.store import Store
 from bench.settings.schema import Config
 
@@ -68,12 +66,11 @@ class Results(Store):
         from bench.reports.frame import IDENTITY
 
         frame, long = self._tables()
-        if not len(long):
+        if long.empty:
             return long
         long = long.astype({"key": str, "quantity": str})
         wide = long.pivot_table(index=["key", "epoch"], columns="quantity", values="value")
-        names = frame[[*IDENTITY, "dataset", "variant"]]
-        return names.merge(wide.rename_axis(columns=None).reset_index(), on="key")
+        return frame[[*IDENTITY, "dataset", "variant"]].merge(wide.rename_axis(columns=None).reset_index(), on="key")
 
     def _tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         from bench.reports.build import option_defaults
@@ -102,7 +99,7 @@ def load(store: str | Path | None = None, *, plugins: Files = (), config: str | 
     import_plugins(plugins)
     results = opened(store, configuration(config))
     if not results.exists():
-        raise BenchError(f'store "{results.root}" does not exist; give the folder, or the URL, that was run into.')
+        raise BenchError(f'store "{results.root}" does not exist; give the folder or the URL of a run.')
     return results
 
 
@@ -151,7 +148,7 @@ def compare(
     strict: bool = False,
     partial: bool = False,
 ) -> Comparison:
-    """Hold a store against a baseline that `bench compare --write` has made: which methods are worse, or gone.
+    """Compare a store with a baseline that `bench compare --write` has made: which methods are worse, or gone.
 
     Args:
         store: folder, URL or store.
@@ -172,17 +169,12 @@ def compare(
         >>> import bench
         >>> bench.compare("results", "baseline.json", planned=bench.plan("ci")).exit_code
     """
-    from bench.regression.comparison import compare as compared
     from bench.regression.findings import GateRules
+    from bench.regression.stored import compare_store
 
-    results = load(_root(store))
-    keys = None if planned is None else [one.key for one in planned.grid.cells]
-    records = list(results.records(keys))
-    library = Library.of(configuration().settings.dataset)
-    stale = stale_parts((record for record in records if record.status == "done"), library)
+    cells = None if planned is None else planned.grid.cells
     rules = GateRules(minimum_effect, strict, partial)
-    cells = None if planned is None else [one.cell for one in planned.grid.cells]
-    return compared(records, Path(baseline), rules, planned=cells, stale=stale_lines(stale))
+    return compare_store(load(_root(store)), configuration(), Path(baseline), rules, cells)[0]
 
 
 def opened(store: Place | None, config: Config) -> Results:

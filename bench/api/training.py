@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Unpack
 
-from bench import console
 from bench.api.axes import PlanOptions, RunOptions, axes_of, laid_over
 from bench.api.plugins import Files, check_reach, import_plugins
 from bench.api.results import Place, Results, opened
 from bench.data.library import Library
 from bench.errors import BenchError
-from bench.execution.execute import Request, execute_plan, left_out, make_ready, set_up
-from bench.execution.plan import Plan, make_plan
-from bench.execution.progress import shown
+from bench.execution.execute import Request, train
+from bench.execution.observer import Display, Observer
+from bench.execution.plan import Plan, make_plan, remarks
 from bench.grid.expansion import Grid, PlannedCell, expand
-from bench.grid.freshness import stale_lines
 from bench.grid.keys import Versions
 from bench.records.cell import Cell
 from bench.records.store import Store
@@ -32,7 +30,7 @@ def plan(
     plugins: Files = (),
     **options: Unpack[PlanOptions],
 ) -> Plan:
-    """Hold a grid against a store: its cells, which of them are to do, and what these will cost. Runs nothing.
+    """Compare a grid with a store: its cells, which of them are to do, and what these will cost. Runs nothing.
 
     Args:
         grid: a grid of the settings.
@@ -109,27 +107,11 @@ def run(
     ready = _planned(grid, config, results, options)
     check_reach([planned.cell for planned in ready.todo], files)
     if ready.todo:
-        _train(ready, config, results, request, progress)
+        observer = Display() if progress else Observer()
+        for text in remarks(ready, request.rerun):
+            observer.note(text)
+        train(ready, results, config, request, observer)
     return results
-
-
-def _train(plan: Plan, config: Config, store: Store, request: Request, progress: bool) -> None:
-    setup = set_up(plan, config, request)
-    labels = {planned.key: planned.cell.label() for planned in plan.todo}
-    if not progress:
-        make_ready(plan, config, setup, request, _silent)
-        execute_plan(plan, store, config, setup, request, _silent)
-        return
-    for text in (*plan.grid.notes, *plan.problems, *stale_lines(plan.stale, request.rerun), *left_out(plan, config)):
-        console.warn(text)
-    with console.amount("image features", "images") as report:
-        make_ready(plan, config, setup, request, report)
-    with shown(len(plan.todo), labels) as listen:
-        execute_plan(plan, store, config, setup, request, listen)
-
-
-def _silent(*_: object) -> None:
-    """Display nothing of a run."""
 
 
 def _chosen(cells: str | Plan | Iterable[PlannedCell | Cell], options: Mapping[str, Any]) -> tuple[Grid, Config]:
@@ -140,7 +122,7 @@ def _chosen(cells: str | Plan | Iterable[PlannedCell | Cell], options: Mapping[s
     name = cells.grid.name if isinstance(cells, Plan) else DEFAULT_GRID
     for axis in axes_of(options):
         if axis in Cell.model_fields or axis == "reference":
-            raise BenchError(f"{axis}= is no setting of cells that are made already; give it to bench.plan.")
+            raise BenchError(f"{axis}= cannot change cells that are given; pass it to bench.plan.")
     config = laid_over(name, options)
     versions, found = Versions(Library.of(config.settings.dataset)), {}
     for one in cells.grid.cells if isinstance(cells, Plan) else cells:

@@ -1,7 +1,8 @@
-"""The `bench` command: its verbs by name, each a module that is imported when it is asked for, and shared options."""
+"""The `bench` command: its verbs, each imported when it is asked for, and the options that they share."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module, metadata
 from typing import Annotated, Any
 
@@ -31,34 +32,37 @@ StoreRoot = Annotated[str | None, typer.Option("--store", help="Folder or URL of
 ConfigFile = Annotated[str | None, typer.Option("--config", help="Settings laid over the packaged ones.")]
 Plugins = Annotated[list[str] | None, typer.Option("--plugin", help="Python file that registers plugins. Repeatable.")]
 Retry = Annotated[
-    str | None, typer.Option(help="Also run cells that are failed, timeout, out_of_memory, diverged, or all of these.")
+    str | None,
+    typer.Option(help="Also run cells of this status again: failed, timeout, out_of_memory, diverged, or all."),
 ]
-Rerun = Annotated[
-    bool, typer.Option("--rerun", help="Also run done cells anew that other code, or other files, have made.")
-]
+Rerun = Annotated[bool, typer.Option("--rerun", help="Also run done cells again that other code or files have made.")]
 Workers = Annotated[int | None, typer.Option(min=1, max=10_000, help="Cells at a time.  [default: what fits]")]
 Key = Annotated[str, typer.Argument(help="A record of the store, by the beginning of its key.")]
 Weights = Annotated[str | None, typer.Option(help="The record's weights, where they have moved.")]
 
 
-def for_a_program(asked: bool) -> bool:
-    """Keep the standard output for JSON where it is asked for."""
-    console.verbosity.json |= asked
-    return asked
+def json_option(text: str = "Print JSON.") -> Any:
+    """Create the option `--json`, which keeps the standard output for a program."""
+
+    def keep(asked: bool) -> bool:
+        console.verbosity.json |= asked
+        return asked
+
+    return typer.Option("--json", callback=keep, help=text)
 
 
-AsJson = Annotated[bool, typer.Option("--json", callback=for_a_program, help="Print JSON.")]
+AsJson = Annotated[bool, json_option()]
 
 
 class Verbs(TyperGroup):
     """Imports a verb when it is asked for, and gives it the options that may stand anywhere."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """The names, in the order of the help."""
+        """List the verbs in the order of the help."""
         return list(VERBS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The verb of a name; None where there is none, and the nearest of them all is then suggested."""
+        """Import a verb; of an unknown name all, so that the nearest is suggested."""
         for name in (cmd_name,) if cmd_name in VERBS else VERBS:
             if name not in self.commands:
                 self.commands[name] = self._equipped(get_command(import_module(f"bench.cli.{name}").app))
@@ -71,23 +75,27 @@ class Verbs(TyperGroup):
         return command
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the verb; a plugin that exits in the midst of it is a mistake, and no success."""
+        """Run the verb; a plugin that exits meanwhile is an error."""
         try:
             return super().invoke(ctx)
         except SystemExit as error:
             raise BenchError(
-                f"{escape(error)} in the midst of the command; a plugin must not end the process, raise an error."
+                f"{escape(error)} during the command; a plugin must not end the process, raise an error."
             ) from error
 
 
 def examples(*lines: str) -> str:
-    """The end of a help text: command lines as they are typed."""
+    """Format command lines as the end of a help text."""
     return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
 
 
 def verbs(text: str | None = None, epilog: str | None = None) -> typer.Typer:
-    """An empty set of verbs: of one alone, or with a text on all of them."""
+    """Create an app for a verb, or for several with a text on all of them."""
     return typer.Typer(help=text, epilog=epilog, add_completion=False, rich_markup_mode=None)
+
+
+def _flag(name: str, callback: Callable[[bool], None], text: str, is_eager: bool = False) -> Any:
+    return typer.Option(name, callback=callback, expose_value=False, is_eager=is_eager, help=text)
 
 
 def _version(asked: bool) -> None:
@@ -97,16 +105,16 @@ def _version(asked: bool) -> None:
 
 
 def _quiet(asked: bool) -> None:
-    console.verbosity.quiet |= asked
-    _check()
+    _say(quiet=asked)
 
 
 def _verbose(asked: bool) -> None:
-    console.verbosity.verbose |= asked
-    _check()
+    _say(verbose=asked)
 
 
-def _check() -> None:
+def _say(quiet: bool = False, verbose: bool = False) -> None:
+    console.verbosity.quiet |= quiet
+    console.verbosity.verbose |= verbose
     if console.verbosity.quiet and console.verbosity.verbose:
         raise BenchError("--quiet says less and --verbose says more; leave out one of the two.")
 
@@ -123,26 +131,13 @@ app = typer.Typer(
 
 @app.callback()
 def bench(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, expose_value=False, help="Print the version.")
-    ] = False,
+    version: Annotated[bool, _flag("--version", _version, "Print the version.", is_eager=True)] = False,
     quiet: Annotated[
-        bool,
-        typer.Option(
-            "--quiet",
-            callback=_quiet,
-            expose_value=False,
-            help="No progress, tables and remarks; still errors, notes, JSON and CSV.",
-        ),
+        bool, _flag("--quiet", _quiet, "No progress, tables and remarks; still errors, notes, JSON and CSV.")
     ] = False,
     verbose: Annotated[
         bool,
-        typer.Option(
-            "--verbose",
-            callback=_verbose,
-            expose_value=False,
-            help="Also where settings and store come from, and a line per cell as it ends.",
-        ),
+        _flag("--verbose", _verbose, "Also where settings and store come from, and a line per cell as it ends."),
     ] = False,
 ) -> None:
     """Compare prompt-learning methods for CLIP under noisy labels."""

@@ -10,9 +10,10 @@ import typer
 
 from bench import console
 from bench.cli.app import AsJson, ConfigFile, Plugins, StoreRoot, examples, verbs
-from bench.cli.selection import Selection
+from bench.cli.selection import Selection, writing
 from bench.errors import BenchError
 from bench.files import write_whole
+from bench.grid.expansion import expand
 
 if TYPE_CHECKING:
     from bench.regression.findings import Comparison
@@ -23,16 +24,17 @@ app = verbs()
 
 
 @app.command(
+    "compare",
     epilog=examples(
         "bench compare --baseline baseline.json",
         "bench compare --grid ci --store results/ci --baseline baseline.json --summary summary.md",
         "bench compare --write --baseline baseline.json --store results/ci",
-    )
+    ),
 )
-def compare(
+def compare_records(
     baseline: Annotated[str, typer.Option(help="The committed file of accuracies.")],
     grid: Annotated[
-        str | None, typer.Option(help="Look at the records of this grid alone; the whole baseline counts.")
+        str | None, typer.Option(help="Compare the records of this grid alone; the whole baseline counts.")
     ] = None,
     store: StoreRoot = None,
     write: Annotated[bool, typer.Option("--write", help="Write the baseline from the store instead.")] = False,
@@ -53,7 +55,7 @@ def compare(
     plugin: Plugins = None,
     config: ConfigFile = None,
 ) -> int:
-    """Hold the records of a store against a baseline; exit code 1 where anything is worse, failed or missing."""
+    """Compare the records of a store with a baseline; exit code 1 where anything is worse, failed or missing."""
     _check(write, summary is not None or json or strict or partial, minimum_effect)
     from bench.regression.baseline import read_baseline
     from bench.regression.findings import GateRules
@@ -62,18 +64,18 @@ def compare(
 
     selection, file = Selection(grid, None, store, config, plugin), Path(baseline)
     if write:
-        settings = selection.load()
-        made = write_store(selection.existing(settings), settings, file, grid)
+        made = write_store(selection.existing(), selection.configuration, file, grid)
         console.line(f"wrote {made.groups} groups of cells to {baseline}, {made.seeds}.")
         for text in made.notes:
             console.warn(text)
         return 0
     try:
-        settings = selection.load()
-        read_baseline(file)  # told before a store that may hold thousands of records is read
-        opened = selection.existing(settings)
+        settings = selection.configuration
+        read_baseline(file)  # a mistake in it is told before thousands of records are read
+        opened = selection.existing()
+        planned = expand(settings, grid).cells if grid else None
         rules = GateRules(minimum_effect, strict, partial)
-        result, notes = compare_store(opened, settings, file, grid, rules)
+        result, notes = compare_store(opened, settings, file, rules, planned)
     except BenchError as error:
         if summary is not None:
             _summarise(summary, stopped(" ".join(error.lines), error.exit_code))
@@ -87,7 +89,7 @@ def compare(
 
 
 def _check(write: bool, compares: bool, minimum_effect: float) -> None:
-    """Refuse options that contradict each other; `compares` is whether any of a comparison was given."""
+    """Reject options that contradict each other; `compares`: whether an option of a comparison was given."""
     if write and compares:
         raise BenchError(
             "--write makes the baseline and compares nothing; leave out --summary, --json, --strict and --partial, or "
@@ -100,7 +102,6 @@ def _check(write: bool, compares: bool, minimum_effect: float) -> None:
 
 
 def _tell(result: Comparison, json: bool) -> None:
-    """The findings; the last line is the verdict."""
     from bench.regression.text import lines
 
     if json:
@@ -114,14 +115,12 @@ def _tell(result: Comparison, json: bool) -> None:
 
 
 def _summarise(path: str, text: str) -> None:
-    """Write the summary whole or not at all; it is added to the file that GitHub collects a job's summaries in."""
+    """Write the summary; to GitHub's file of a job's summaries it is appended."""
     file = Path(path).expanduser()
     collected = os.environ.get(STEP_SUMMARY)
-    try:
+    with writing("--summary", path):
         if collected and file == Path(collected):
             with file.open("a", encoding="utf-8") as stream:
                 stream.write(text + "\n")
         else:
             write_whole(file, text)
-    except OSError as error:
-        raise BenchError(f'--summary "{path}" cannot be written: {error.strerror}; give the path of a file.') from error

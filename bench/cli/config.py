@@ -18,8 +18,8 @@ app = verbs()
     epilog=examples("bench config", "bench config --grid ci --set seed=1..5 --json", "bench config --config mine.toml"),
 )
 def show_config(grid: Grid = DEFAULT_GRID, sets: Sets = None, config: ConfigFile = None, json: AsJson = False) -> int:
-    """Show each value of the settings and where it came from; --set values stand in the grid."""
-    settings = Selection(grid, sets, None, config).load()
+    """Print each value of the settings and where it came from; --set values stand in the grid."""
+    settings = Selection(grid, sets, None, config).configuration
     if json:
         console.as_json(settings.entries())
         return 0
@@ -33,7 +33,7 @@ def _key(name: str) -> str:
 
 
 def _toml(value: Any) -> str:
-    """A value in one line, as TOML; its strings are escaped as those of JSON."""
+    """Format a value in one line of TOML, with strings escaped as in JSON."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, dict):

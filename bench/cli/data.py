@@ -21,27 +21,23 @@ NAMED = 5  # broken images that are named
 
 
 Names = Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", help="Data sets; `bench data list`.")]
-Mode = Annotated[str | None, typer.Option(help="coop or tv, of all that are named without a mode of their own.")]
+Mode = Annotated[str | None, typer.Option(help="coop or tv, for data sets that are named without a mode.")]
 
 app = verbs(
-    "Data sets in files: what is there, getting what is not, and whether it is as it should be.",
+    "Data sets in files: see what is here, fetch what is missing, verify it.",
     examples("bench data list", "bench data prepare caltech101", "bench data verify"),
 )
 
 
 def _roots(plugins: Sequence[str] | None, config: str | None) -> dict[str, str]:
-    """Folders by registered name, from the settings, after plugins are imported."""
+    """Import plugins, and read the folders of data sets from the settings."""
     for plugin in plugins or ():
         load_plugin_file(plugin)
     return dict(Library.of(load_config(config).settings.dataset).roots)
 
 
 def _places(names: Sequence[str] | None, mode: str | None, roots: dict[str, str]) -> list[Place]:
-    """The data sets that are named; of those named twice the first.
-
-    Raises:
-        BenchError: one is unknown, or has no such mode.
-    """
+    """Resolve names of data sets, each once. Raises BenchError where one is unknown or has no such mode."""
     found: dict[str, Place] = {}
     for name in names or ():
         place = Place(f"{name}[mode={mode}]" if mode and "[" not in name else name, roots)
@@ -51,7 +47,7 @@ def _places(names: Sequence[str] | None, mode: str | None, roots: dict[str, str]
 
 @app.command("list", epilog=examples("bench data list", "bench data list --json"))
 def list_data(plugin: Plugins = None, config: ConfigFile = None, json: AsJson = False) -> int:
-    """List the data sets with their sizes, modes and state: embedded, ready, missing, or in need of your hand."""
+    """List data sets with size, mode and state: embedded, ready, missing, or to be fetched by hand."""
     rows = [_row(place) for place in every(_roots(plugin, config))]
     if json:
         console.as_json(rows)
@@ -76,10 +72,11 @@ def prepare_data(
     plugin: Plugins = None,
     config: ConfigFile = None,
 ) -> int:
-    """Fetch and unpack what data sets lack; exit code 4 where something is left to do by hand."""
+    """Prepare data sets: download and unpack missing files; exit code 4 where something is left to do by hand."""
     roots = _roots(plugin, config)
     if not names:
-        return _offer(roots)
+        _offer(roots)
+        return 0
     left = []
     for place in _places(names, mode, roots):
         steps = prepare_dataset(place, again=again, listener=console)
@@ -100,7 +97,7 @@ def prepare_data(
 
 @app.command("verify", epilog=examples("bench data verify", "bench data verify caltech101 --mode coop"))
 def verify_data(names: Names = None, mode: Mode = None, plugin: Plugins = None, config: ConfigFile = None) -> int:
-    """Hold data sets against what is known of them and decode every image; without a name, all that are ready."""
+    """Check counts and digests of data sets and decode every image; without a name, of all that are ready."""
     roots = _roots(plugin, config)
     places = _places(names, mode, roots) or [place for place in every(roots) if place.state == "ready"]
     if not places:
@@ -134,7 +131,7 @@ def _verified(place: Place) -> bool:
 
 
 def _row(place: Place) -> dict[str, Any]:
-    """One line of the list; None where a number is not known without opening the data."""
+    """Describe a data set for the list; None stands for numbers that are not known without opening it."""
     sizes = place.catalogued.sizes if place.catalogued else None
     names = getattr(type(place.dataset), "class_names", ())
     classes = sizes.classes if sizes else len(names) if isinstance(names, tuple) else None
@@ -153,12 +150,12 @@ def _row(place: Place) -> dict[str, Any]:
     }
 
 
-def _offer(roots: dict[str, str]) -> int:
-    """Which data sets can be named, and what all of them would come to."""
+def _offer(roots: dict[str, str]) -> None:
+    """Print which data sets are not ready, and how large all of them are."""
     places = [place for place in every(roots) if place.state not in ("embedded", "ready")]
     if not places:
         console.line("all data sets are ready.")
-        return 0
+        return
     sizes = {(place.folder, one.name): one.bytes for place in places for one in place.to_fetch}
     unknown = sum(not size for size in sizes.values())
     more = f" and {unknown} files of unknown size" if unknown else ""
@@ -166,7 +163,6 @@ def _offer(roots: dict[str, str]) -> int:
     console.line(
         f"all of them: {console.size(sum(sizes.values()))}{more}. Name those to fetch: bench data prepare NAME..."
     )
-    return 0
 
 
 def _count(number: int | None) -> str:

@@ -1,4 +1,4 @@
-"""The `bench run` that asks for exactly one cell."""
+"""The `bench run` command that trains exactly one cell."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Invocation:
     doubt: str = ""
 
     def command(self) -> str:
-        """The command as a shell takes it."""
+        """Format the command for a shell."""
         return "bench run" + "".join(f" --set {shlex.quote(text)}" for text in self.sets)
 
 
-def invocation(cell: Cell, config: Config, grid: str) -> Invocation:
-    """What `--set` must say for a cell: every axis, and of the rest what the grid and the method do not say already.
+def invocation_of(cell: Cell, config: Config, grid: str) -> Invocation:
+    """Find the options of `bench run` for a cell: every axis, and whatever differs from the grid and the method.
 
     Args:
         cell: of a record, perhaps of another version, or of a plugin that is not here.
@@ -52,11 +52,10 @@ def invocation(cell: Cell, config: Config, grid: str) -> Invocation:
     if found == cell:
         return Invocation(sets)
     differing = [name.replace("_", " ") for name in Cell.model_fields if getattr(found, name) != getattr(cell, name)]
-    return Invocation(sets, f"by the settings or the version here it has other {', '.join(differing)}")
+    return Invocation(sets, f"the settings or the version here give it other {', '.join(differing)}")
 
 
 def _cell(config: Config, grid: str, sets: tuple[str, ...]) -> Cell:
-    """The one cell of the command."""
     found = list(cells(override(config, grid, sets), grid))
     if len(found) != 1:
         raise BenchError(f"grid {grid} has {len(found)} cells with these values, because of its excludes.")

@@ -15,13 +15,9 @@ from bench.registry import Registry, load_plugin_file
 from bench.settings.layers import read_layers
 
 REGISTRIES: Mapping[str, Registry[Any]] = {
-    "methods": METHODS,
-    "noise": NOISE,
-    "datasets": DATASETS,
-    "backbones": BACKBONES,
-    "losses": LOSSES,
+    "methods": METHODS, "noise": NOISE, "datasets": DATASETS, "backbones": BACKBONES, "losses": LOSSES,
     "splits": SPLITS,
-}
+}  # fmt: skip
 MORE: Mapping[str, Sequence[str]] = {"methods": ("family", "cost"), "noise": ("identifiable", "beside")}
 GRIDS = "grids"
 KINDS = (*REGISTRIES, GRIDS)
@@ -29,13 +25,9 @@ KINDS = (*REGISTRIES, GRIDS)
 app = verbs()
 
 
-def _kinds() -> list[str]:
-    return list(KINDS)
-
-
 @app.command("list", epilog=examples("bench list methods", "bench list noise --json", "bench list grids"))
 def list_names(
-    what: Annotated[str, typer.Argument(metavar="|".join(KINDS), autocompletion=_kinds, help="What is to be listed.")],
+    what: Annotated[str, typer.Argument(metavar="|".join(KINDS), autocompletion=lambda: KINDS, help="What to list.")],
     plugin: Plugins = None,
     config: ConfigFile = None,
     json: AsJson = False,
@@ -55,18 +47,8 @@ def list_names(
 
 
 def _registered(what: str) -> list[dict[str, Any]]:
-    registry = REGISTRIES[what]
-    return [
-        {
-            "name": row.name,
-            "summary": row.summary,
-            "origin": row.origin,
-            "version": row.version,
-            "aliases": [*row.aliases],
-            **{name: getattr(row, name) for name in ("title", "paper", *MORE.get(what, ()))},
-        }
-        for row in registry.rows()
-    ]
+    shown = ("name", "summary", "origin", "version", "aliases", "title", "paper", *MORE.get(what, ()))
+    return [{name: getattr(row, name) for name in shown} for row in REGISTRIES[what].rows()]
 
 
 def _grids(config: str | None) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The entry of the command line: runs a verb and turns what goes wrong into one line and an exit code."""
+"""The `bench` command: runs a verb and turns errors into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
 
-def main() -> None:
-    """The console script: runs the command line on the process's arguments and exits."""
+def console_script() -> None:
+    """Run the command line on the process's arguments, and exit."""
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
     streams.prepare()
@@ -25,7 +25,7 @@ def main() -> None:
 
 
 def invoke(arguments: list[str]) -> int:
-    """Run the command line; returns the exit code. A user's mistake is one line on the standard error."""
+    """Run the command line and return the exit code; a user's mistake is one line on the standard error."""
     console.verbosity = console.Verbosity()
     try:
         return _verb(arguments)
@@ -34,7 +34,7 @@ def invoke(arguments: list[str]) -> int:
             console.error(text)
         return error.exit_code
     except KeyboardInterrupt:
-        console.error("interrupted; what was finished is kept, the same command goes on from there.")
+        console.error("interrupted; finished cells are kept, and the same command continues from there.")
         return EXIT_INTERRUPTED
     except streams.OutputLost as lost:
         if lost.reason:
@@ -43,15 +43,9 @@ def invoke(arguments: list[str]) -> int:
     except SystemExit as error:  # of typer, which has answered a shell's question for completions, or could not
         return EXIT_USAGE if error.code else 0
     finally:
-        _tell_changes()
-
-
-def _tell_changes() -> None:
-    for origin, names in changed.items():
-        console.warn(
-            f"{origin} changed {', '.join(names)} when it was imported, which is everybody's; it was put back."
-        )
-    changed.clear()
+        for origin, names in changed.items():
+            console.warn(f"{origin} changed {', '.join(names)} while it was imported; this global state was restored.")
+        changed.clear()
 
 
 def _verb(arguments: list[str]) -> int:

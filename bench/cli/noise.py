@@ -1,4 +1,4 @@
-"""`bench noise`: what the cells of a grid are given, shown, drawn and written as masks."""
+"""`bench noise`: the labels that a grid's cells are given, as tables, figures and mask files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ COLUMNS = (
 
 
 app = verbs(
-    "What the cells of a grid are given: labels shown, drawn, and written as files.",
+    "The labels that the cells of a grid are given: show them, draw them, write them to a file.",
     examples(
         "bench noise show --set noise=symmetric --set seed=1",
         "bench noise export --set noise=symmetric --set rate=0.5 --set seed=1 --out mask.csv",
@@ -60,7 +60,7 @@ def show_noise(
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> int:
-    """Show the label noise of a grid's cells: rates, classes, confusions, digests; with --out as figures too."""
+    """Print the label noise of a grid's cells: rates, classes, confusions, digests; with --out also draw it."""
     settings, cells = _selected(grid, sets, plugin, config)
     if out is not None and Path(out).is_file():
         raise BenchError(f'--out "{out}" is a file; give a folder for the figures.')
@@ -101,7 +101,7 @@ def export_mask(
     """Write one labelling as a mask: image path, true and observed label; noise "mask[file=FILE]" replays it."""
     settings, cells = _selected(grid, sets, plugin, config)
     if len(cells) > 1:
-        raise BenchError(f"a mask holds one combination, these are {len(cells)}; narrow them: {_narrow(cells)}.")
+        raise BenchError(f"a mask holds one labelling, these options give {len(cells)}; narrow them: {_narrow(cells)}.")
     drawing, path = Drawing(settings, grid), Path(out).expanduser()
     if path.is_dir():
         raise BenchError(f'--out "{out}" is a folder; give the name of a file, for example {out.rstrip("/")}/mask.csv.')
@@ -118,12 +118,12 @@ def export_mask(
 def _selected(
     grid: str, sets: Sequence[str] | None, plugins: Sequence[str] | None, config: str | None
 ) -> tuple[Config, list[Cell]]:
-    settings = Selection(grid, sets, None, config, plugins).load()
+    settings = Selection(grid, sets, None, config, plugins).configuration
     return settings, distinct(expand(settings, grid))
 
 
 def _narrow(cells: Sequence[Cell]) -> str:
-    """The options that lead to the last of these combinations alone."""
+    """Format the options that select the last of these combinations alone."""
     values = {axis: list(dict.fromkeys(getattr(cell, axis) for cell in cells)) for axis in LABELLING_AXES}
     last = cells[-1]
     named = [axis for axis in LABELLING_AXES if len(values[axis]) > 1 and not (axis == "rate" and not last.rate)]
@@ -131,17 +131,17 @@ def _narrow(cells: Sequence[Cell]) -> str:
 
 
 def _table(found: Sequence[Combination]) -> None:
-    same = _same(found)
-    rows = []
+    same, rows = _same(found), []
     for number, one in enumerate(found):
-        others = [f"#{j + 1}{'' if one.same_images(found[j]) else OTHER_IMAGES}" for j in same.get(number, [])]
-        rows.append([*_row(number, one), *([shown(others)] if same else [])])
-    console.table([*COLUMNS, *(["same labels as"] if same else [])], rows)
+        others = [f"#{j + 1}{'' if one.same_images(found[j]) else OTHER_IMAGES}" for j in same[number]]
+        rows.append([*_row(number, one), shown(others)])
+    hidden = -1 if not any(same) else None  # the last column, where no two combinations have the same labels
+    console.table([*COLUMNS, "same labels as"][:hidden], [row[:hidden] for row in rows])
     console.line("These are the samples and labels that every method is given; its records hold the same digests.")
-    if any(OTHER_IMAGES in row[-1] for row in rows if same):
+    if any(OTHER_IMAGES in row[-1] for row in rows):
         console.line(f"{OTHER_IMAGES}: of other images; this digest is of the observed labels, records hold both.")
     if any(not one.noisy.truth for one in found):
-        console.line(f"{UNKNOWN}: the truth is unknown, so nothing can be measured by it.")
+        console.line(f"{UNKNOWN}: the true labels are unknown, so nothing can be compared with them.")
 
 
 def _row(number: int, one: Combination) -> list[str]:
@@ -158,15 +158,13 @@ def _row(number: int, one: Combination) -> list[str]:
     ]  # fmt: skip
 
 
-def _same(found: Sequence[Combination]) -> dict[int, list[int]]:
-    """For each combination the others with the same training labels; empty where there are none."""
+def _same(found: Sequence[Combination]) -> list[list[int]]:
+    """Find for each combination the others with the same training labels."""
     digests = [one.noisy.digest for one in found]
-    same = {i: [j for j, other in enumerate(digests) if j != i and other == digests[i]] for i in range(len(found))}
-    return same if any(same.values()) else {}
+    return [[j for j, other in enumerate(digests) if j != i and other == mine] for i, mine in enumerate(digests)]
 
 
 def _detail(one: Combination) -> None:
-    """One combination class by class, and its strongest confusions in words."""
     console.line()
     console.table(*_classes(one), title=one.label)
     if len(one.class_names) > CLASSES:
@@ -186,17 +184,20 @@ def _detail(one: Combination) -> None:
 
 
 def _classes(one: Combination) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows of the table of classes; observed counts alone where the truth is unknown."""
+    """Format the table of classes; observed counts alone where the true labels are unknown."""
     counts, rates = one.matrix, one.noisy.per_class_rate
-    labels = list(range(len(one.class_names)))
+    labels = range(len(one.class_names))
+    if len(labels) > CLASSES:  # the largest, or the worst
+        order = [-float(counts[:, n].sum()) if rates is None else -rates[n] for n in labels]
+        shown_labels = sorted(labels, key=order.__getitem__)[:CLASSES]
+    else:
+        shown_labels = list(labels)
     if rates is None:
-        most = sorted(labels, key=lambda label: -counts[:, label].sum()) if len(labels) > CLASSES else labels
-        return ["class", "labeled so"], [[one.name(n), str(counts[:, n].sum())] for n in most[:CLASSES]]
-    worst = sorted(labels, key=lambda label: -rates[label]) if len(labels) > CLASSES else labels
+        return ["class", "labeled so"], [[one.name(n), str(counts[:, n].sum())] for n in shown_labels]
     rows = [
         [one.name(n), str(counts[n].sum()), str(counts[n].sum() - counts[n, n]), _percent(rates[n]),
          str(counts[:, n].sum())]
-        for n in worst[:CLASSES]
+        for n in shown_labels
     ]  # fmt: skip
     if one.has_outside:
         rows.append([one.name(OUTSIDE), str(counts[-1].sum()), str(counts[-1].sum()), _percent(1.0), "0"])
@@ -208,8 +209,7 @@ def _percent(share: float | None) -> str:
 
 
 def _entries(found: Sequence[Combination]) -> list[dict[str, Any]]:
-    """Each combination with what a record would say of it."""
-    same = _same(found)
+    """Describe each combination as its records do."""
     return [
         {
             **{axis: getattr(one.cell, axis) for axis in LABELLING_AXES},
@@ -219,9 +219,9 @@ def _entries(found: Sequence[Combination]) -> list[dict[str, Any]]:
             "classes_without_clean_sample": [one.name(label) for label in one.unsupported],
             "classes_short_of_shots": {one.name(k): n for k, n in one.few["train"].short.items()},
             "strongest_confusions": [list(pair) for pair in one.confusions()[:CONFUSIONS]],
-            "same_labels_as": [found[other].label for other in same.get(number, [])],
+            "same_labels_as": [found[other].label for other in same],
         }
-        for number, one in enumerate(found)
+        for one, same in zip(found, _same(found), strict=True)
     ]
 
 

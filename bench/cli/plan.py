@@ -24,25 +24,26 @@ from bench.cli.app import (
 from bench.cli.app import Grid as GridName
 from bench.cli.selection import Selection
 from bench.data.library import Library
-from bench.execution.plan import Plan, make_plan
+from bench.execution.plan import Plan, make_plan, remarks
 from bench.execution.summary import SHOWN_FIELDS
 from bench.grid.expansion import Grid, expand
-from bench.grid.freshness import stale_lines
 from bench.grid.options import method_variant
 from bench.machine import WORKER_BYTES, this_machine
 from bench.records.cell import Cell, noise_text
+from bench.records.store import Store
 
 app = verbs()
 
 
 @app.command(
+    "plan",
     epilog=examples(
         "bench plan --grid embedded",
         "bench plan --grid ci --store results/ci --cells",
         "bench plan --set backbone=ViT-B-16/openai --set seed=1..3 --json",
-    )
+    ),
 )
-def plan(
+def plan_grid(
     grid: GridName = DEFAULT_GRID,
     sets: Sets = None,
     store: StoreRoot = None,
@@ -56,22 +57,28 @@ def plan(
 ) -> int:
     """Count the cells of a grid that are done, failed and to do, and estimate time, memory and disk."""
     selection = Selection(grid, sets, store, config, plugin)
-    settings = selection.load()
-    opened, library = selection.open(settings), Library.of(settings.settings.dataset)
-    made = make_plan(expand(settings, grid), opened, retry, library=library, rerun=rerun)
-    machine = this_machine(settings.settings.grid[grid].device)
+    made = planned(selection, grid, selection.open(), retry, rerun)
+    machine = this_machine(selection.configuration.settings.grid[grid].device)
     count = machine.workers(workers, max(1, len(made.todo)), made.estimate.gpu_memory)
     counts = made.counts(count) | {"memory_bytes": count * WORKER_BYTES if made.todo else 0}
-    for text in (*made.grid.notes, *made.problems, *stale_lines(made.stale, rerun)):
-        console.warn(text)
     if json:
-        console.as_json(counts | ({"planned": _planned(made)} if cells else {}))
+        console.as_json(counts | ({"planned": _rows(made)} if cells else {}))
         return 0
     _tell(made, count, counts)
     if cells:
         console.line()
-        console.table(["key", "cell", "status"], [[row["key"], row["label"], row["status"]] for row in _planned(made)])
+        console.table(["key", "cell", "status"], [[row["key"], row["label"], row["status"]] for row in _rows(made)])
     return 0
+
+
+def planned(selection: Selection, grid: str, store: Store, retry: str | None, rerun: bool) -> Plan:
+    """Compare a grid with a store, and print what there is to note of the two."""
+    settings = selection.configuration
+    library = Library.of(settings.settings.dataset)
+    plan = make_plan(expand(settings, grid), store, retry, library=library, rerun=rerun)
+    for text in remarks(plan, rerun):
+        console.warn(text)
+    return plan
 
 
 def _tell(plan: Plan, workers: int, counts: Mapping[str, Any]) -> None:
@@ -89,44 +96,43 @@ def _tell(plan: Plan, workers: int, counts: Mapping[str, Any]) -> None:
         console.line(f"  {record.cell.label()}: {record.status}: {record.reason}")
 
 
-def _planned(plan: Plan) -> list[dict[str, Any]]:
-    """Every cell of the grid, and where it stands."""
+def _rows(plan: Plan) -> list[dict[str, Any]]:
     return [
         {
-            "key": planned.key,
+            "key": one.key,
             "label": label,
-            "status": plan.state(planned.key),
-            "reference": planned.reference,
-            "cell": planned.cell.model_dump(),
+            "status": plan.state(one.key),
+            "reference": one.reference,
+            "cell": one.cell.model_dump(),
         }
-        for planned, label in zip(plan.grid.cells, labels(plan.grid), strict=True)
+        for one, label in zip(plan.grid.cells, labels(plan.grid), strict=True)
     ]
 
 
 def labels(grid: Grid) -> list[str]:
-    """What each cell of a grid is: data set, noise, method and seed, and all else in which its cells differ."""
+    """Describe each cell of a grid by data set, noise, method and seed, and by what else differs between them."""
     fields = [name for name in Cell.model_fields if name not in SHOWN_FIELDS]
-    varying = [name for name in fields if len({getattr(planned.cell, name) for planned in grid.cells}) > 1]
+    varying = [name for name in fields if len({getattr(one.cell, name) for one in grid.cells}) > 1]
     return [
         " · ".join([
             dataset_name.shown(cell.dataset), noise_text(cell.noise, cell.rate),
             method_variant(cell.method, cell.options) + cell.suffix, f"seed {cell.seed}",
             *(f"{name.replace('_', ' ')} {getattr(cell, name)}" for name in varying),
         ])
-        for cell in (planned.cell for planned in grid.cells)
+        for cell in (one.cell for one in grid.cells)
     ]  # fmt: skip
 
 
 def skipped(counts: Mapping[str, Any]) -> str:
-    """How many cells have no meaning for their data, which is no failure; nothing where none has."""
+    """Count cells that do not apply to their data, as the end of a phrase."""
     return f", {counts['skipped']} skipped" if counts["skipped"] else ""
 
 
-def plural(workers: int) -> str:
-    """A number of workers in words."""
-    return f"{workers} worker{'s' if workers > 1 else ''}"
+def plural(count: int, noun: str = "worker") -> str:
+    """Format a count with its noun."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def on_top(plan: Plan) -> str:
-    """What the estimate does not hold, in words."""
+    """Describe what the estimate leaves out."""
     return f" (and image features of {', '.join(plan.from_files)}, if not stored yet)" if plan.from_files else ""

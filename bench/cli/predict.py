@@ -1,4 +1,4 @@
-"""`bench predict`: what a record's method has learned, applied to new images."""
+"""`bench predict`: a record's learned prompts applied to new images."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 import os
 import shlex
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,7 +15,7 @@ import typer
 
 from bench import console
 from bench.cli.app import EXIT_UNFINISHED, ConfigFile, Key, Plugins, StoreRoot, Weights, examples, verbs
-from bench.cli.selection import Selection
+from bench.cli.selection import Selection, writing
 from bench.errors import BenchError
 from bench.files import write_whole
 from bench.grid.freshness import NOT_NOTED, other_code
@@ -34,13 +35,14 @@ app = verbs()
 
 
 @app.command(
+    "predict",
     epilog=examples(
         "bench predict 0f3a new_photos",
         "bench predict 0f3a a.jpg b.jpg --top 3 --out labels.csv",
         "bench predict 0f3a new_photos --backbone weights/ViT-B-16.pt",
-    )
+    ),
 )
-def predict(
+def predict_labels(
     key: Key,
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Images, and folders of images.")],
     store: StoreRoot = None,
@@ -52,91 +54,73 @@ def predict(
 ) -> int:
     """Apply the prompts that a record has kept to images: path, rank, label and probability as CSV."""
     selection = Selection(store=store, config=config, plugins=plugin)
-    settings = selection.load()
-    opened = selection.existing(settings)
-    record = _record(opened, key)
+    opened = selection.existing()
+    record = find_record(opened, key)
     content = _kept(opened, record)
     files = _images(paths)
     weights = backbone or record.cell.backbone
-    rows, skipped = _predicted(record, content, weights, files, top, settings.settings.protocol.device)
-    _written(rows, out)
+    rows, skipped = _predicted(record, content, weights, files, top, selection.configuration.settings.protocol.device)
+    _write(rows, out)
     if parts := [part for part in other_code(record) if part != NOT_NOTED]:
-        console.warn(f"record {record.key} was made by other code than is here now: {', '.join(parts)}.")
+        console.warn(f"record {record.key} was made by another version of the code: {', '.join(parts)}.")
     if skipped:
-        console.warn(f"{skipped} of {len(files)} images were skipped, since they cannot be decoded.")
+        console.warn(f"{skipped} of {len(files)} images were skipped because they cannot be decoded.")
     return EXIT_UNFINISHED if skipped else 0
 
 
 def _predicted(
     record: Record, content: bytes, weights: str, files: Sequence[Path], top: int, device: str
 ) -> tuple[list[tuple[str, ...]], int]:
-    """The rows of the CSV, and how many images cannot be decoded."""
+    """Compute the rows of the CSV, and count images that cannot be decoded."""
     from bench.clip.load import load_backbone
     from bench.engine.checkpoint import restore
     from bench.engine.classifier import Classifier
-    from bench.images.loader import one_intra_op_thread
+    from bench.images.loader import CHUNK_SIZE, one_intra_op_thread
 
     place = "cuda" if this_machine(device).gpus else "cpu"
     with one_intra_op_thread():
         backbone = load_backbone(weights, place)
-        return _rows(Classifier(*restore(content, record.cell, backbone), backbone), files, top)
+        classifier = Classifier(*restore(content, record.cell, backbone), backbone)
+        rows: list[tuple[str, ...]] = []
+        read = 0
+        images = _decoded(classifier, files)
+        while chunk := list(islice(images, CHUNK_SIZE)):
+            read += len(chunk)
+            probabilities = classifier.probabilities([image for _, image in chunk])
+            best = probabilities.topk(min(top, probabilities.shape[1]), dim=1)
+            for (file, _), shares, labels in zip(chunk, best.values.tolist(), best.indices.tolist(), strict=True):
+                for rank, (share, label) in enumerate(zip(shares, labels, strict=True), 1):
+                    rows.append((str(file), str(rank), classifier.class_names[label], f"{share:.6f}"))
+        return rows, len(files) - read
 
 
-def _rows(classifier: Classifier, files: Sequence[Path], top: int) -> tuple[list[tuple[str, ...]], int]:
-    rows: list[tuple[str, ...]] = []
-    read = 0
-    for chunk in _chunks(classifier, files):
-        read += len(chunk)
-        probabilities = classifier.probabilities([image for _, image in chunk])
-        best = probabilities.topk(min(top, probabilities.shape[1]), dim=1)
-        for (file, _), shares, labels in zip(chunk, best.values.tolist(), best.indices.tolist(), strict=True):
-            for rank, (share, label) in enumerate(zip(shares, labels, strict=True), 1):
-                rows.append((str(file), str(rank), classifier.class_names[label], f"{share:.6f}"))
-    return rows, len(files) - read
-
-
-def _chunks(classifier: Classifier, files: Sequence[Path]) -> Iterator[list[tuple[Path, Tensor]]]:
-    """Decoded images in groups; one that cannot be decoded is named on the standard error."""
+def _decoded(classifier: Classifier, files: Sequence[Path]) -> Iterator[tuple[Path, Tensor]]:
+    """Decode images; those that cannot be decoded are named on the standard error."""
     from bench.images.decode import UNDECODABLE, read_image, reason
-    from bench.images.loader import CHUNK_SIZE
 
-    chunk: list[tuple[Path, Tensor]] = []
     for file in files:
         try:
-            chunk.append((file, classifier.decoded(read_image(file, upright=True))))
+            yield file, classifier.decoded(read_image(file, upright=True))
         except UNDECODABLE as error:
             console.warn(f'"{file}" cannot be decoded: {reason(error)}')
-        if len(chunk) == CHUNK_SIZE:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
 
 
-def _written(rows: Sequence[Sequence[str]], out: str | None) -> None:
+def _write(rows: Sequence[Sequence[str]], out: str | None) -> None:
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
     if out is None:
         console.result(text.getvalue().rstrip("\n"))
         return
-    file = Path(out).expanduser()
-    try:
-        write_whole(file, text.getvalue())
-    except OSError as error:
-        raise BenchError(f'--out "{out}" cannot be written: {error.strerror}; give the path of a file.') from error
+    with writing("--out", out):
+        write_whole(Path(out).expanduser(), text.getvalue())
 
 
-def _record(store: Store, key: str) -> Record:
-    """The one finished record whose key begins so."""
-    record = find_record(store, key)
+def _kept(store: Store, record: Record) -> bytes:
+    """Read the prompts of a finished record. Raises BenchError where it is not finished or kept none."""
     if record.status != "done":
         raise BenchError(
             f"record {record.key} is {record.status} ({record.reason}), so it has learned nothing; retry it."
         )
-    return record
-
-
-def _kept(store: Store, record: Record) -> bytes:
     content = store.prompts(record.key)
     if content is not None:
         return content
@@ -151,7 +135,7 @@ def _kept(store: Store, record: Record) -> bytes:
 
 
 def _images(paths: Sequence[str]) -> list[Path]:
-    """Files as named, and in folders every image, sorted; what is left out is said on the standard error.
+    """List files as named, and the images of folders, sorted; skipped files are named on the standard error.
 
     Raises:
         BenchError: a path does not exist or is not UTF-8, or there is no image.

@@ -1,8 +1,7 @@
-"""A record in words: the names of its parts and what is to be said of each; nothing of what it does not have."""
+"""Describes a record in words, part by part; parts that it lacks are left out."""
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -27,7 +26,7 @@ CURVE = {
 
 
 def facts(record: Record) -> list[Fact]:
-    """Everything but the curve, in the order in which one asks for it."""
+    """Describe everything but the curve, the most wanted first."""
     made = record.provenance
     resolved = made.resolved.model_dump() if made.resolved else {}
     found = [
@@ -54,14 +53,13 @@ def facts(record: Record) -> list[Fact]:
 
 
 def curve(record: Record) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows of the curve: at most `ROWS` epochs at which the test set was looked at, evenly spaced."""
-    epochs, test = record.curve.epoch, record.curve.test_accuracy
-    rows = [row for row in range(len(epochs)) if _number(_at(test, row)) is not None] or list(range(len(epochs)))
+    """Format the curve: at most `ROWS` epochs at which the test set was evaluated, evenly spaced."""
+    epochs, known = record.curve.epoch, record.curve.columns
+    rows = [row for row, value in enumerate(known.get("test_accuracy", [])) if value is not None] or range(len(epochs))
     if len(rows) > ROWS:
         rows = [rows[round(step * (len(rows) - 1) / (ROWS - 1))] for step in range(ROWS)]
-    found = {name: [_number(_at(getattr(record.curve, name), row)) for row in rows] for name in CURVE}
-    kept = [name for name, values in found.items() if any(value is not None for value in values)]
-    texts = [[str(_at(epochs, row)), *(_share(found[name][place]) for name in kept)] for place, row in enumerate(rows)]
+    kept = [name for name in CURVE if name in known and any(known[name][row] is not None for row in rows)]
+    texts = [[str(epochs[row]), *(_share(known[name][row]) for name in kept)] for row in rows]
     return ["epoch", *(CURVE[name] for name in kept)], texts
 
 
@@ -86,7 +84,7 @@ def _training(cell: Cell) -> str:
 
 
 def _options(cell: Cell) -> str:
-    """Those that are not the method's defaults; all, where these are not known."""
+    """List options that differ from the method's defaults; all, where these are unknown."""
     known = defaults(cell.method)
     told = [
         f"{name} = {value_text(value)}" + (f" (default {value_text(known[name])})" if name in known else "")
@@ -107,24 +105,23 @@ def _accuracy(record: Record) -> str:
     }
     known = {name: value for name in words if (value := getattr(record.accuracy, name)) is not None}
     agreement = "agreement with given test labels" if known and record.data.test_truth is False else ""
-    return _joined([*(f"{_percent(value)} {words[name]}" for name, value in known.items()), agreement])
+    return _joined([*(f"{_share(value)} % {words[name]}" for name, value in known.items()), agreement])
 
 
 def _mislabeled(record: Record) -> str:
-    """What the last row of the curve says of them."""
-    last = {name: _number(_at(getattr(record.curve, name), -1)) for name in ("memorized", "recovered", "neither")}
     words = {"memorized": "predicted as given (memorized)", "recovered": "as true (recovered)", "neither": "as neither"}
-    return _joined(f"{_percent(last[name])} {text}" for name, text in words.items() if last[name] is not None)
+    last = {name: (record.curve.columns.get(name) or [None])[-1] for name in words}
+    return _joined(f"{_share(last[name])} % {text}" for name, text in words.items() if last[name] is not None)
 
 
 def _labels(noise: Labels) -> str:
     rates, known = noise.per_class_rate, noise.realised_rate
     return _joined(
         [
-            "" if known is None else f"{_percent(known)} wrong",
+            "" if known is None else f"{_share(known)} % wrong",
             "" if noise.mislabeled is None else f"{noise.mislabeled} samples",
-            f"classes from {_percent(min(rates))} to {_percent(max(rates))}" if rates else "",
-            "the truth is unknown" if noise.truth is False else "",
+            f"classes from {_share(min(rates))} % to {_share(max(rates))} %" if rates else "",
+            "the true labels are unknown" if noise.truth is False else "",
             _digest("digest", noise.digest),
             _digest("images", noise.images_digest),
         ]
@@ -191,19 +188,5 @@ def _joined(texts: Iterable[str]) -> str:
     return ", ".join(text for text in texts if text)
 
 
-def _at(values: Sequence[Any], place: int) -> Any:
-    return values[place] if -len(values) <= place < len(values) else None
-
-
-def _number(value: Any) -> float | None:
-    """A finite number, or None for whatever else stands there."""
-    known = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if known else None
-
-
 def _share(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f}"
-
-
-def _percent(value: Any) -> str:
-    return f"{_share(_number(value))} %"

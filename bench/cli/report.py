@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from bench import console
-from bench.cli.app import ConfigFile, Plugins, StoreRoot, examples, for_a_program, verbs
-from bench.cli.selection import Selection
-from bench.errors import BenchError
+from bench.cli.app import ConfigFile, Plugins, StoreRoot, examples, json_option, verbs
+from bench.cli.selection import Selection, report_folder
 
 app = verbs()
 
 
 @app.command(
+    "report",
     epilog=examples(
         "bench report",
         "bench report --latex --figures 0 --store results/ci",
         "bench report --html --published --out paper/report --json",
-    )
+    ),
 )
-def report(
+def write_report(
     latex: Annotated[bool, typer.Option("--latex", help="Tables as LaTeX.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Tables as Markdown.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Tables as CSV.")] = False,
@@ -40,20 +39,15 @@ def report(
     store: StoreRoot = None,
     plugin: Plugins = None,
     config: ConfigFile = None,
-    json: Annotated[
-        bool, typer.Option("--json", callback=for_a_program, help="Print the names of the files as JSON.")
-    ] = False,
+    json: Annotated[bool, json_option("Print the names of the files as JSON.")] = False,
 ) -> int:
     """Write tables and figures from the records of a store; without a format, all of them."""
     from bench.reports.build import FORMATS, build_from_store
 
     chosen = {"latex": latex, "markdown": markdown, "csv": csv, "html": html}
     formats = frozenset(name for name, wanted in chosen.items() if wanted) or FORMATS
-    selection = Selection(store=store, config=config, plugins=plugin)
-    opened = selection.existing(selection.load())
-    if out is None and "://" in opened.root:
-        raise BenchError(f'store "{opened.root}" is a URL; name the folder of the report with --out.')
-    folder = Path(out or Path(opened.root) / "report")
+    opened = Selection(store=store, config=config, plugins=plugin).existing()
+    folder = report_folder(opened.root, out, "report")
     files = build_from_store(opened, folder, formats, published, figures)
     for problem in opened.problems.values():
         console.warn(problem)

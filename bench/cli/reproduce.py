@@ -1,4 +1,4 @@
-"""`bench reproduce`: one record run again from what it says of itself, and whether the bits agree."""
+"""`bench reproduce`: a record's cell run again, and whether the bits agree."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ app = verbs()
 
 
 @app.command(
+    "reproduce",
     epilog=examples(
         "bench reproduce 0f3a", "bench reproduce 0f3a --data folder:photos --cached", "bench reproduce 0f3a --json"
-    )
+    ),
 )
-def reproduce(
+def reproduce_record(
     key: Key,
     store: StoreRoot = None,
     data: Annotated[str | None, typer.Option(help="Your own images, where they have moved: folder:PATH.")] = None,
@@ -37,17 +38,16 @@ def reproduce(
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> int:
-    """Run one record again from what it says of itself; exit code 1 where any bit differs. The store is only read."""
-    from bench.reproduce.rerun import reproduce as run_again
+    """Run a record's cell again and compare the results; exit code 1 where a bit differs. The store is only read."""
+    from bench.reproduce.rerun import reproduce
 
     selection = Selection(store=store, config=config, plugins=plugin)
-    settings = selection.load()
-    opened = selection.existing(settings)
+    opened = selection.existing()
     record = find_record(opened, key)
     seconds = record.cost.seconds
     took = f"; it took {console.duration(seconds)} then" if isinstance(seconds, (int, float)) else ""
     console.line(f"{record.key}: {record.cell.label()}: running it again{took}.")
-    found = run_again(opened, record, settings, data=data, backbone=backbone, cached=cached)
+    found = reproduce(opened, record, selection.configuration, data=data, backbone=backbone, cached=cached)
     if json:
         console.as_json(found.as_json())
     else:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 
 from bench import console
 from bench.cli.app import DEFAULT_GRID
@@ -27,8 +30,9 @@ class Selection:
     config: str | None = None
     plugins: Sequence[str] | None = None
 
-    def load(self) -> Config:
-        """The settings, with plugins imported and `--set` laid over the grid."""
+    @cached_property
+    def configuration(self) -> Config:
+        """Settings with `--set` laid over the grid; plugins are imported first."""
         for plugin in self.plugins or ():
             load_plugin_file(plugin)
         read_plugins()
@@ -39,25 +43,42 @@ class Selection:
         console.detail(f"settings: {', then '.join(layers)}")
         return config
 
-    def open(self, config: Config) -> Store:
-        """The store that was named, or the settings' own."""
+    def open(self) -> Store:
+        """Open the store that was named, or that of the settings."""
+        config = self.configuration
         store = Store(self.store or config.settings.paths.store)
         origin = "--store" if self.store else f"paths.store, {config.layers.origin(('paths', 'store'))}"
         console.detail(f"store: {store.root} ({origin})")
         return store
 
-    def existing(self, config: Config) -> Store:
-        """As `open`.
-
-        Raises:
-            BenchError: it does not exist.
-        """
-        store = self.open(config)
+    def existing(self) -> Store:
+        """Open the store. Raises BenchError where it does not exist."""
+        store = self.open()
         if not store.exists():
             raise BenchError(f'store "{store.root}" does not exist; run `bench run` first, or change --store.')
         return store
 
     def flags(self) -> str:
-        """The options that lead another verb to the same store, as a shell takes them."""
+        """Format the options that lead another verb to the same store, for a shell."""
         given = [("store", self.store), ("config", self.config), *(("plugin", plugin) for plugin in self.plugins or ())]
         return "".join(f" --{name} {shlex.quote(value)}" for name, value in given if value)
+
+
+@contextmanager
+def writing(option: str, path: str) -> Iterator[None]:
+    """Convert an OSError into a BenchError that names the option whose file cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise BenchError(f'{option} "{path}" cannot be written: {error.strerror}; give the path of a file.') from error
+
+
+def report_folder(root: str, out: str | None, name: str) -> Path:
+    """Choose the folder of a store's report: `out`, or one of this name in the store.
+
+    Raises:
+        BenchError: the store is a URL and no folder is given, or a file is there.
+    """
+    if out is None and "://" in root:
+        raise BenchError(f'store "{root}" is a URL; name the folder of the {name} with --out.')
+    return Path(out or Path(root) / name).expanduser()

@@ -1,10 +1,11 @@
-"""`bench status`: what is in a store, whatever grid it came from, and how far the named grids are."""
+"""`bench status`: the records of a store, counted, and how far its grids are."""
 
 from __future__ import annotations
 
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
+from functools import cache
 from typing import Annotated, Any
 
 import typer
@@ -29,31 +30,27 @@ app = verbs()
 
 
 class Snapshot(Store):
-    """A store whose records are read once."""
+    """Store whose records are read once."""
 
     def __init__(self, root: str) -> None:
         super().__init__(root)
-        self._read: dict[str, Record | None] = {}
-
-    def read(self, key: str) -> Record | None:
-        """As in the store when it was first asked."""
-        if key not in self._read:
-            self._read[key] = super().read(key)
-        return self._read[key]
+        self.read = cache(super().read)  # type: ignore[method-assign] # an instance's own memory
 
 
-@app.command(epilog=examples("bench status", "bench status --grid ci --store results/ci", "bench status --json"))
-def status(
+@app.command(
+    "status", epilog=examples("bench status", "bench status --grid ci --store results/ci", "bench status --json")
+)
+def count_records(
     grid: Annotated[str | None, typer.Option(help="Count this grid alone.  [default: all that were begun]")] = None,
     store: StoreRoot = None,
     plugin: Plugins = None,
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> int:
-    """Count what a store holds, by data set, noise and method, and how far the grids are that were begun."""
+    """Count the records of a store by data set, noise and method, and the cells of its grids."""
     selection = Selection(grid, None, store, config, plugin)
-    settings = selection.load()
-    snapshot = Snapshot(selection.existing(settings).root)
+    settings = selection.configuration
+    snapshot = Snapshot(selection.existing().root)
     if grid:
         plans = [make_plan(expand(settings, grid), snapshot)]
         records = in_order(snapshot.records(planned.key for planned in plans[0].grid.cells))
@@ -79,7 +76,7 @@ def status(
 
 
 def _tables(groups: Sequence[Group], selection: Selection) -> None:
-    """One table of all groups, or where they are many one for each of the names."""
+    """Print one table of all groups, or where these are many one per name."""
     if len(groups) <= MOST:
         if groups:
             _table(NAMES, groups)
@@ -88,7 +85,7 @@ def _tables(groups: Sequence[Group], selection: Selection) -> None:
         _table([name], _added(groups, name))
         console.line()
     chosen = f" --grid {shlex.quote(selection.grid)}" if selection.grid else ""
-    console.line(f"each data set, noise and method together: bench table{chosen}{selection.flags()}")
+    console.line(f"by data set, noise and method together: bench table{chosen}{selection.flags()}")
 
 
 def _table(names: Sequence[str], groups: Sequence[Group]) -> None:
@@ -99,7 +96,6 @@ def _table(names: Sequence[str], groups: Sequence[Group]) -> None:
 
 
 def _unfinished(records: Iterable[Record], selection: Selection) -> None:
-    """The cells that did not finish, with their reasons."""
     left = [record for record in records if record.status in UNFINISHED]
     for record in left[:MOST]:
         console.line(f"  {record.key}: {record.cell.label()}: {record.status}: {record.reason}")
@@ -110,10 +106,10 @@ def _unfinished(records: Iterable[Record], selection: Selection) -> None:
 
 
 def _groups(records: Sequence[Record]) -> list[Group]:
-    """Counts of the records that differ in their seed alone, or in the fold that is left out."""
+    """Count records that differ in seed or fold alone."""
     found: dict[tuple[str, ...], list[Record]] = defaultdict(list)
     for record, name in zip(records, row_names(records), strict=True):
-        found[tuple(name)].append(record)
+        found[name].append(record)
     return [{**dict(zip(NAMES, name, strict=True)), **_counts(group)} for name, group in found.items()]
 
 
@@ -129,7 +125,7 @@ def _counts(records: Sequence[Record]) -> Group:
 
 
 def _added(groups: Sequence[Group], name: str) -> list[Group]:
-    """The groups of one name added up."""
+    """Add up the groups of each value of one name."""
     found: dict[str, Group] = {}
     for group in groups:
         one = found.setdefault(group[name], {name: group[name], **dict.fromkeys(("records", *COUNTS), 0), "seeds": []})
@@ -140,7 +136,7 @@ def _added(groups: Sequence[Group], name: str) -> list[Group]:
 
 
 def _total(plans: Sequence[Plan], records: Sequence[Record]) -> dict[str, Any]:
-    """Counts over the records, and over the distinct cells that the plans have still to do."""
+    """Count the records, and the distinct cells of the plans that are still to do."""
     todo = {planned.key: plan.estimate.seconds[planned.key] for plan in plans for planned in plan.todo}
     return {
         "records": len(records),
@@ -153,7 +149,7 @@ def _total(plans: Sequence[Plan], records: Sequence[Record]) -> dict[str, Any]:
 
 
 def _begun(config: Config, keys: Collection[str]) -> list[Grid]:
-    """The smallest grids of the settings that account for the records of a store.
+    """Find the smallest grids of the settings that account for the records of a store.
 
     A large grid shares cells with a small one; it counts only where it has a record that no smaller one has.
     """
@@ -165,8 +161,7 @@ def _begun(config: Config, keys: Collection[str]) -> list[Grid]:
             continue
     begun, left = [], set(keys)
     for grid in sorted(grids, key=lambda grid: len(grid.cells)):
-        own = {planned.key for planned in grid.cells} & left
-        if own:
+        if own := {planned.key for planned in grid.cells} & left:
             begun.append(grid)
             left -= own
     return begun

@@ -1,4 +1,4 @@
-"""`bench suspects`: the training samples of a store whose labels are probably wrong, as CSV and as contact sheets."""
+"""`bench suspects`: training labels that are probably wrong, as CSV and contact sheets."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from bench import console
-from bench.cli.app import DEFAULT_GRID, ConfigFile, Plugins, Sets, StoreRoot, examples, for_a_program, verbs
-from bench.cli.selection import Selection
+from bench.cli.app import DEFAULT_GRID, ConfigFile, Plugins, Sets, StoreRoot, examples, json_option, verbs
+from bench.cli.selection import Selection, report_folder
 from bench.errors import BenchError
 from bench.files import write_whole
 from bench.grid.expansion import expand
 from bench.records.store import Store
-from bench.settings.schema import Config
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,22 +28,23 @@ NAME = "suspects"
 SHEET = re.compile(rf"{NAME}(-.+)?(-\d+\.png|\.pdf)")
 SHOWN = 10
 WEAKER = (
-    "nothing here has left samples out, so losses during training are ranked. That can be weaker: a method that "
-    'memorizes hides wrong labels. Out of sample: --set "method=linear-probe@folds4,gce-coop@folds4,zero-shot".'
+    "no record here left samples out of training, so losses during training are ranked. That can be weaker: a method "
+    'that memorizes hides wrong labels. Out of sample: --set "method=linear-probe@folds4,gce-coop@folds4,zero-shot".'
 )
 
 app = verbs()
 
 
 @app.command(
+    "suspects",
     epilog=examples(
         "bench suspects",
         "bench suspects --grid suspects --top 100 --out sheets",
         "bench suspects --set dataset=folder:photos --data folder:moved --json",
-    )
+    ),
 )
-def suspects(
-    grid: Annotated[str | None, typer.Option(help="Ask the records of this grid alone.  [default: all]")] = None,
+def rank_suspects(
+    grid: Annotated[str | None, typer.Option(help="Use the records of this grid alone.  [default: all]")] = None,
     sets: Sets = None,
     store: StoreRoot = None,
     out: Annotated[
@@ -54,9 +54,7 @@ def suspects(
     data: Annotated[str | None, typer.Option(help="Where the images are now, for example folder:PATH.")] = None,
     plugin: Plugins = None,
     config: ConfigFile = None,
-    json: Annotated[
-        bool, typer.Option("--json", callback=for_a_program, help="Print files, counts and the first as JSON.")
-    ] = False,
+    json: Annotated[bool, json_option("Print files, counts and the first as JSON.")] = False,
 ) -> int:
     """Rank training samples whose labels are probably wrong: a CSV, and contact sheets of the first."""
     from bench.reports.figures.fonts import tell
@@ -65,11 +63,12 @@ def suspects(
     from bench.suspects.table import csv, named, stems, title
 
     selection = Selection(grid, sets, store, config, plugin)
-    settings = selection.load()
-    opened = selection.existing(settings)
-    folder = _folder(opened.root, out)
-    found = _label_sets(selection, opened, settings)
-    sources = SuspectImages(settings, data, [labels.name.digest for labels in found])
+    opened = selection.existing()
+    folder = report_folder(opened.root, out, NAME)
+    if folder.is_file():
+        raise BenchError(f'--out "{folder}" is a file; give a folder.')
+    found = _label_sets(selection, opened)
+    sources = SuspectImages(selection.configuration, data, [labels.name.digest for labels in found])
     tell(text for labels in found for text in (*labels.class_names, title(labels)))
     tables: list[pd.DataFrame] = []
     files: dict[str, bytes] = {}
@@ -89,39 +88,30 @@ def suspects(
     return 0
 
 
-def _label_sets(selection: Selection, store: Store, config: Config) -> list[LabelSet]:
-    """What the records chosen say of their labels."""
+def _label_sets(selection: Selection, store: Store) -> list[LabelSet]:
+    """Group the chosen records by the labels they share."""
     from bench.suspects.groups import label_sets, usable
 
-    chosen = selection.grid or selection.sets
-    keys = [planned.key for planned in expand(config, selection.grid or DEFAULT_GRID).cells] if chosen else None
+    keys = None
+    if selection.grid or selection.sets:
+        keys = [planned.key for planned in expand(selection.configuration, selection.grid or DEFAULT_GRID).cells]
     records = list(store.records(keys))
     found = label_sets(records, store.outcomes_of(records))
     for problem in store.problems.values():
         console.warn(problem)
     if not found:
         raise BenchError(
-            f"none of the {len(records)} records chosen can be asked about labels (done, with per-sample outcomes, and "
-            "told nothing a user would not know); run methods as coop@folds4, or change --grid, --set or --store."
+            f"none of the {len(records)} records chosen can judge labels (expected: done, with per-sample outcomes, no "
+            "oracle); run methods as coop@folds4, or change --grid, --set or --store."
         )
     oracles = sum(record.status == "done" and not usable(record) for record in records)
     if oracles:
-        console.line(f"{oracles} records of oracles are left out: a user has no such methods.")
+        console.line(f"{oracles} records of oracles are left out: they know what a user does not.")
     return found
 
 
-def _folder(root: str, out: str | None) -> Path:
-    """Where the files go."""
-    if out is None and "://" in root:
-        raise BenchError(f'store "{root}" is a URL; name the folder of the suspects with --out.')
-    path = Path(out or Path(root) / NAME).expanduser()
-    if path.is_file():
-        raise BenchError(f'--out "{path}" is a file; give a folder.')
-    return path
-
-
 def _write(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Publish the files, each whole, and remove sheets of an earlier call that are no longer made."""
+    """Write each file whole, and remove sheets of an earlier call that are no longer made."""
     try:
         for name, content in files.items():
             write_whole(folder / name, content)
@@ -133,7 +123,7 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def _sheets(table: pd.DataFrame, source: LabelSetImages, labels: LabelSet) -> dict[str, bytes]:
-    """Pages of the images that are at hand."""
+    """Draw pages of the images that are here."""
     from bench.reports.figures.contact_sheet import Tile, draw_sheets
     from bench.reports.figures.fonts import class_texts
     from bench.suspects.table import NONE_OF_THEM, title
@@ -149,11 +139,11 @@ def _sheets(table: pd.DataFrame, source: LabelSetImages, labels: LabelSet) -> di
 
 
 def _tell(ranking: SuspectRanking, table: pd.DataFrame) -> dict[str, Any]:
-    """Say what was found of one set of labels; returns the same for a program."""
+    """Print what was found of one set of labels; returns the same for a program."""
     from bench.suspects.table import title
 
-    labels = ranking.labels
-    first = table.head(SHOWN)
+    labels, columns = ranking.labels, ["rank", "path", "given", "proposed", "score"]
+    first = table.head(SHOWN)[columns].to_dict("records")
     found: dict[str, Any] = {
         "labels": len(table),
         "methods": int(table["methods"].max()),
@@ -170,16 +160,14 @@ def _tell(ranking: SuspectRanking, table: pd.DataFrame) -> dict[str, Any]:
         console.warn(WEAKER)
     if ranking.unranked:
         console.warn(f"{ranking.unranked} samples are left out: no finished record predicts them without their label.")
-    rows = [[str(row["rank"]), row["path"], row["given"], row["proposed"], f"{row['score']:.2f}"]
-            for row in first.to_dict("records")]  # fmt: skip
+    rows = [[str(row["rank"]), row["path"], row["given"], row["proposed"], f"{row['score']:.2f}"] for row in first]
     console.table(["rank", "image", "given", "proposed", "score"], rows)
     precise = _precision(ranking) if labels.true is not None else {}
-    columns = ["rank", "path", "given", "proposed", "score"]
-    return {"set": title(labels), **found, "precision": precise, "first": first[columns].to_dict("records")}
+    return {"set": title(labels), **found, "precision": precise, "first": first}
 
 
 def _precision(ranking: SuspectRanking) -> dict[str, dict[int, float]]:
-    """Say, and return, the precision among the first by this score, and by those of cleanlab."""
+    """Print and return the precision among the first samples, by this score and by those of cleanlab."""
     from bench.suspects.score import cleanlab_orders, precision
 
     wrong = ranking.table["wrong"].to_numpy(bool)

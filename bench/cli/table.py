@@ -1,4 +1,4 @@
-"""`bench table`: the table that a run ends with, of the records of a store."""
+"""`bench table`: the table at the end of a run, for any records of a store."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ app = verbs()
 
 
 @app.command(
+    "table",
     epilog=examples(
         "bench table",
         "bench table --set method=coop,gce-coop --set seed=1..3",
         "bench table --grid ci --store results/ci",
-    )
+    ),
 )
-def table(
+def print_table(
     sets: Annotated[
         list[str] | None,
         typer.Option("--set", help="axis=value1,value2; only records with one of these values. Repeatable."),
@@ -35,12 +36,12 @@ def table(
     plugin: Plugins = None,
     config: ConfigFile = None,
 ) -> int:
-    """Show the table that `run` ends with, of the records that a store holds."""
+    """Print the table that `run` ends with, for the records of a store."""
     selection = Selection(grid, None, store, config, plugin)
-    settings = selection.load()
-    opened = selection.existing(settings)
+    opened = selection.existing()
     where = f'store "{opened.root}"'
-    records = in_order(opened.records([one.key for one in expand(settings, grid).cells] if grid else None))
+    keys = [one.key for one in expand(selection.configuration, grid).cells] if grid else None
+    records = in_order(opened.records(keys))
     for problem in opened.problems.values():
         console.warn(problem)
     if not records:

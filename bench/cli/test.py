@@ -1,4 +1,4 @@
-"""`bench test`: the contract's checks on a method, a variant of one, or all methods that a file registers."""
+"""`bench test`: checks of methods against the contract."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def check(
     method: Annotated[str, typer.Argument(metavar="PLUGIN", help="A method, a variant, or a Python file of methods.")],
     plugin: Plugins = None,
 ) -> int:
-    """Hold a method against the contract: gradients, reproducibility, leaks, batches, packs; exit code 1 on failure."""
+    """Check that methods keep the contract: gradients, reproducibility, leaks, batches, packs; else exit code 1."""
     from bench.testing.run import check_plugin
 
     for file in plugin or ():
@@ -34,5 +34,5 @@ def check(
     tell = console.complaint if failed else console.line
     tell(f"{len(outcomes) - failed} of {len(outcomes)} checks passed.")
     if failed:
-        console.line("the contract is in bench/contracts/method.py; each check says in its docstring what it asks.")
+        console.line("the contract is in bench/contracts/method.py; each check's docstring says what it requires.")
     return EXIT_FAILED if failed else 0

@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from typing import Any, Literal, TypeAlias, get_args, get_origin
 
 from pydantic import BaseModel
@@ -38,7 +39,7 @@ class OptionComparison:
         return {self.name, self.value} if self.sign == ">" and isinstance(self.value, str) else {self.name}
 
     def holds(self, own: Any, others: Mapping[str, Any]) -> bool:
-        """Whether the option's `own` value is so beside the `others`."""
+        """Check the comparison for the option's `own` value beside the `others`."""
         if self.sign == ">":
             return bool(own > (others[self.value] if isinstance(self.value, str) else self.value))
         return bool(own == self.value) == (self.sign == "=")
@@ -56,7 +57,7 @@ Alternatives: TypeAlias = tuple[tuple[OptionComparison, ...], ...]
 
 
 def parsed(text: str) -> Alternatives:
-    """A condition as alternatives of comparisons that hold together.
+    """Parse a condition into alternatives of comparisons that hold together.
 
     Raises:
         ValueError: it is not of the form above.
@@ -75,24 +76,21 @@ def _comparison(text: str) -> OptionComparison:
 
 
 @cache
-def conditions(model: type[BaseModel]) -> Mapping[str, Alternatives]:
-    """The conditions of a model's options, by option; those that always count are left out.
+def conditions_of(model: type[BaseModel]) -> Mapping[str, Alternatives]:
+    """Collect the conditions of a model's options, by option; options that always count are left out.
 
     Raises:
         ValueError: a condition is malformed, names no option of the model, or depends on itself.
     """
     found = {name: parsed(_declared(field)) for name, field in model.model_fields.items() if _declared(field)}
-    needed = {name: set().union(*(one.names for both in alts for one in both)) for name, alts in found.items()}
+    needed = {name: {option for both in alts for one in both for option in one.names} for name, alts in found.items()}
     for name, names in needed.items():
         if unknown := sorted(names - model.model_fields.keys()):
             raise ValueError(f'option {name} counts beside "{unknown[0]}", which is no option')
-        behind: set[str] = set()
-        ahead = set(names)
-        while ahead:
-            behind |= ahead
-            ahead = set().union(*(needed.get(one, set()) for one in ahead)) - behind
-        if name in behind:
-            raise ValueError(f"whether option {name} counts depends on itself")
+    try:
+        TopologicalSorter(needed).prepare()
+    except CycleError as error:
+        raise ValueError(f"whether option {error.args[1][0]} counts depends on itself") from error
     return found
 
 
@@ -102,20 +100,20 @@ def _declared(field: FieldInfo) -> str:
 
 
 def deciding(model: type[BaseModel], name: str) -> set[str]:
-    """The options that decide whether another one counts."""
-    return {option for both in conditions(model).get(name, ()) for one in both for option in one.names}
+    """List the options that decide whether another one counts."""
+    return {option for both in conditions_of(model).get(name, ()) for one in both for option in one.names}
 
 
 def idle(options: BaseModel) -> dict[str, str]:
-    """The options that do nothing beside the others, each with when it would count, as the end of a sentence.
+    """Find the options that have no effect, each with when it would have one, as the end of a sentence.
 
     Raises:
-        ValueError: as `conditions`.
+        ValueError: as `conditions_of`.
     """
-    declared, values = conditions(type(options)), dict(options)
+    declared, values = conditions_of(type(options)), dict(options)
 
     def lacking(name: str) -> str:
-        """The option whose condition is not met, `name` or one that it depends on; empty where it counts."""
+        """Find the option whose condition is not met, `name` or one that it depends on; empty where it counts."""
         if name not in declared:
             return ""
         holding = [both for both in declared[name] if all(one.holds(values[one.name], values) for one in both)]
@@ -126,15 +124,15 @@ def idle(options: BaseModel) -> dict[str, str]:
 
 
 def _remedy(model: type[BaseModel], name: str) -> str:
-    """When an option counts, in words; alternatives that the values allowed rule out are not named."""
-    able = [b for b in conditions(model)[name] if all(_possible(model.model_fields[one.name], one) for one in b)]
+    """Describe when an option counts; alternatives that no allowed value fulfils are left out."""
+    able = [b for b in conditions_of(model)[name] if all(_possible(model.model_fields[one.name], one) for one in b)]
     if not able:
         return "no value of the other options makes it count"
     return f"it counts with {', or with '.join(map(_words, able))}"
 
 
 def _words(both: tuple[OptionComparison, ...]) -> str:
-    """Comparisons that hold together, with all that one option must not be said once."""
+    """Describe comparisons that hold together; several values that one option must not have share its name."""
     told: dict[str, str] = {}
     for one in both:
         left = f"{one.name}!" if one.sign == "!=" else str(one)
@@ -150,12 +148,12 @@ def listed_values(field: FieldInfo) -> tuple[Any, ...]:
 
 
 def _possible(field: FieldInfo, comparison: OptionComparison) -> bool:
-    """Whether some value that the field allows fulfils a comparison; where the values are not listed, yes."""
+    """Check whether an allowed value fulfils a comparison; true where values are not listed."""
     listed = listed_values(field)
     beside_another = comparison.sign == ">" and isinstance(comparison.value, str)
     return not listed or beside_another or any(comparison.holds(value, {}) for value in listed)
 
 
 def settled(options: BaseModel) -> dict[str, Any]:
-    """Every option's value, with the defaults for those that do nothing: what is equal gets equal values."""
+    """Return all values, with the defaults of options without effect, so that equal behaviour has equal values."""
     return options.model_dump(mode="json") | {name: type(options).model_fields[name].default for name in idle(options)}

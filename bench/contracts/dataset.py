@@ -23,7 +23,7 @@ SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 
 @dataclass(frozen=True)
 class Split:
-    """Images with their labels.
+    """Images of one split with their labels.
 
     Attributes:
         images: N images, decoded when indexed.
@@ -45,7 +45,7 @@ class Split:
         return len(self.labels)
 
     def name(self, position: int) -> str:
-        """What the image at a position is called."""
+        """Return the name of the image at a position."""
         return self.names[position] if len(self.names) else f"{position:06d}"
 
 
@@ -93,9 +93,9 @@ class Dataset(ABC):
         self.skip_broken = skip_broken
 
     def missing(self) -> list[str]:
-        """What is not there, one line each with what to do about it; empty where the data set can be opened.
+        """List missing files, a line each with what to do; empty where the data set can be opened.
 
-        Looks for files and decodes none, so that it may be asked before anything is trained.
+        It decodes nothing, so that it may be called before anything is trained.
         """
         return []
 

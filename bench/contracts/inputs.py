@@ -13,7 +13,7 @@ TEXTS = 2048  # of images and classes that are computed at a time, so that a dea
 
 
 def images_at_a_time(classes: int) -> int:
-    """Images whose class texts are computed at a time, at least one: `IMAGES`, fewer where classes are many."""
+    """Choose how many images have their class texts computed at a time: `IMAGES`, fewer where classes are many."""
     return max(1, min(IMAGES, TEXTS // classes))
 
 
@@ -21,12 +21,10 @@ class Pixels(Protocol):
     """Preprocessed images by position, a tensor [B, 3, H, W] or something that decodes or scales them when asked."""
 
     def __getitem__(self, index: Any, /) -> Tensor:
-        """The images at these positions, [b, 3, H, W]."""
-        ...
+        """Return the images at these positions, [b, 3, H, W]."""
 
     def to(self, device: Any, /) -> Any:
-        """The same on a device."""
-        ...
+        """Move to a device."""
 
 
 @dataclass(frozen=True)
@@ -47,26 +45,22 @@ class Inputs:
         return self.pooled.shape[0]
 
     def take(self, index: Tensor | slice) -> Inputs:
-        """The features at these positions, as a batch: images become a tensor."""
+        """Select samples as a batch: images become a tensor."""
         return self._like(*(None if part is None else part[index] for part in self._parts()))
 
     def only(self, index: Tensor | slice) -> Inputs:
-        """The features at these positions, as a set: images that are decoded when asked for still are."""
+        """Select samples as a set: images that are decoded when asked for still are."""
         pooled, tokens, pixels = self._parts()
         chosen = getattr(pixels, "only", None)
         images = pixels if pixels is None else pixels[index] if chosen is None else chosen(index)
         return self._like(pooled[index], None if tokens is None else tokens[index], images)
 
     def to(self, device: str | torch.device) -> Inputs:
-        """The features on a device."""
+        """Move the features to a device."""
         return self._like(*(None if part is None else part.to(device) for part in self._parts()))
 
     def images(self) -> Tensor:
-        """The pixels of a batch, [B, 3, H, W].
-
-        Raises:
-            TypeError: they were not declared.
-        """
+        """Return the pixels of a batch, [B, 3, H, W]. Raises TypeError where they were not declared."""
         if not isinstance(self.pixels, Tensor):
             raise TypeError("these inputs hold no images; declare Needs(pixels=True)")
         return self.pixels

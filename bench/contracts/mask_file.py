@@ -1,4 +1,4 @@
-"""Mask files: which images a cell is given, with their true and observed labels, as CSV that can be published.
+"""Mask files: images of a cell with their true and observed labels, as CSV that can be published.
 
 Lines `# key: value` say where a mask comes from. Below them stand the columns split, path, true_label and
 observed_label, one row per sample: the training samples in the order in which methods see them, then those of the noisy
@@ -59,16 +59,16 @@ class MaskFile:
     by_index: bool = False
 
     def of(self, split: SplitName) -> list[MaskRow]:
-        """The rows of a split, in the order of the file."""
+        """List the rows of a split, in the order of the file."""
         return [row for row in self.rows if row.split == split]
 
     def origin(self) -> dict[str, Any]:
-        """What the header says of where the labels come from; numbers and tables as such."""
+        """Read from the header where the labels come from; numbers and tables are parsed."""
         return {key: value(self.header[key]) for key in ORIGIN if key in self.header}
 
 
 def read(path: str) -> MaskFile:
-    """Read a mask; nothing is held against a data set.
+    """Read a mask; it is not compared with a data set.
 
     Raises:
         BenchError: the file cannot be read, is no CSV of the form above, or has no row.
@@ -87,15 +87,12 @@ def read(path: str) -> MaskFile:
     for line, cells in table[1:]:
         if len(cells) != len(columns):
             raise BenchError(f"{name}, line {line}: {len(cells)} values, expected {len(columns)} as in its first row.")
-    taken = {name: columns.index(name) for name in ("split", "true_label", image, observed) if name in columns}
-
-    def rows() -> Iterator[MaskRow]:
-        for line, cells in table[1:]:
-            found = {column: cells[at] for column, at in taken.items()}
-            split = _split_name(name, line, found.get("split", "train"))
-            yield MaskRow(line, split, found[image], found.get("true_label", "").strip(), found[observed].strip())
-
-    return MaskFile(name, header, list(rows()), image == "index")
+    rows = []
+    for line, cells in table[1:]:
+        found = dict(zip(reversed(columns), reversed(cells), strict=True))  # of two columns of a name the first counts
+        split = _split_name(name, line, found.get("split", "train"))
+        rows.append(MaskRow(line, split, found[image], found.get("true_label", "").strip(), found[observed].strip()))
+    return MaskFile(name, header, rows, image == "index")
 
 
 def write(path: Path, header: Mapping[str, str], rows: Iterable[Sequence[str]]) -> None:
@@ -112,13 +109,13 @@ def write(path: Path, header: Mapping[str, str], rows: Iterable[Sequence[str]]) 
     except UnicodeEncodeError as error:
         line = body.getvalue()[: error.start].rpartition("\n")[2] + error.object[error.start :].partition("\n")[0]
         shown = line.encode("ascii", "backslashreplace").decode()
-        raise BenchError(f'mask row "{shown}" names an image in no valid Unicode; rename the image.') from error
+        raise BenchError(f'mask row "{shown}": the name of the image is not valid Unicode; rename it.') from error
     except OSError as error:
         raise BenchError(f'mask "{path}" cannot be written: {error.strerror}; change --out.') from error
 
 
 def _split(text: str) -> tuple[dict[str, str], int, str]:
-    """Lines of comment by key, how many lines stand before the table, and the table."""
+    """Split a file into lines of comment by key, their number, and the table."""
     lines = text.split("\n")
     count = next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))
     pairs = [line.lstrip("#").partition(":") for line in lines[:count]]
@@ -133,12 +130,12 @@ def _cells(body: str) -> Iterator[tuple[int, list[str]]]:
 
 
 def _column(name: str, columns: Sequence[str], wanted: Sequence[str]) -> str:
-    found = next((column for column in wanted if column in columns), None)
-    if found is None:
-        seen = ", ".join(columns)
-        shown = seen if len(seen) < 100 else f"{seen[:100]}…"
-        raise BenchError(f"{name} has no column {wanted[0]} (or {wanted[1]}); found {shown}; add it.")
-    return found
+    for column in wanted:
+        if column in columns:
+            return column
+    seen = ", ".join(columns)
+    shown = seen if len(seen) < 100 else f"{seen[:100]}…"
+    raise BenchError(f"{name} has no column {wanted[0]} (or {wanted[1]}); found {shown}; add it.")
 
 
 def _split_name(name: str, line: int, text: str) -> SplitName:
@@ -149,7 +146,7 @@ def _split_name(name: str, line: int, text: str) -> SplitName:
 
 
 def value(text: str) -> Any:
-    """A number or a table where the text of a header is one, else the text."""
+    """Parse a number or a table from the text of a header; other text stays text."""
     try:
         found = json.loads(text)
     except ValueError:

@@ -16,22 +16,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.clip.backbone import Backbone as Backbone
-from bench.clip.backbone import ClassTokens as ClassTokens
-from bench.contracts.inputs import IMAGES as IMAGES
-from bench.contracts.inputs import TEXTS as TEXTS
-from bench.contracts.inputs import Inputs as Inputs
-from bench.contracts.inputs import Pixels as Pixels
-from bench.contracts.inputs import images_at_a_time as images_at_a_time
-from bench.contracts.options import ENTROPY as ENTROPY
-from bench.contracts.options import EPOCHS as EPOCHS
-from bench.contracts.options import WEIGHT as WEIGHT
-from bench.contracts.options import Options as Options
-from bench.contracts.options import Q as Q
-from bench.contracts.options import scalar as scalar
-from bench.contracts.options import scalar_options as scalar_options
-from bench.contracts.options import structural as structural
+from bench.clip.backbone import Backbone, ClassTokens
+from bench.contracts.inputs import IMAGES, TEXTS, Inputs, Pixels, images_at_a_time
+from bench.contracts.options import ENTROPY, EPOCHS, WEIGHT, Options, Q, scalar, scalar_options, structural
 from bench.seeds import Stream
+
+__all__ = [
+    "ENTROPY", "EPOCHS", "IMAGES", "TEXTS", "WEIGHT", "AnyOptions", "Backbone", "Batch", "CheckTime", "ClassTokens",
+    "Context", "FullPass", "Inputs", "Losses", "Method", "Needs", "Options", "Phase", "Pixels", "Q", "Text",
+    "cosine_logits", "everything", "filled", "images_at_a_time", "no_limit", "scalar", "scalar_options", "structural",
+]  # fmt: skip
 
 CheckTime: TypeAlias = Callable[[], None]
 
@@ -79,13 +73,13 @@ class Text(NamedTuple):
 
 
 def filled(templates: Sequence[str], names: Sequence[str]) -> tuple[Text, ...]:
-    """Every template with every class name in the place of `{}`, template by template; `_` becomes a space."""
+    """Insert every class name into every template, template by template; `_` becomes a space."""
     spoken = [name.replace("_", " ") for name in names]
     return tuple(Text(template.replace("{}", name)) for template in templates for name in spoken)
 
 
 def no_limit() -> None:
-    """The clock of a method that nobody has given a deadline."""
+    """Check no deadline."""
 
 
 @dataclass(frozen=True)
@@ -196,11 +190,10 @@ class FullPass(Protocol):
     """`Method.scores` of the whole training set, [N, C] or [models, N, C], in index order, without gradient."""
 
     def __call__(self, view: str = "plain") -> Tensor:
-        """The scores under one view of the images: "plain", or "augmented", the view that the epoch is trained on.
+        """Compute scores under a view: "plain", or "augmented", which the epoch is trained on.
 
         Where the cell has no augmented views, the plain one is trained on.
         """
-        ...
 
 
 AnyOptions: TypeAlias = Options  # inside `Method` the name `Options` is the class of that method's own options
@@ -229,12 +222,12 @@ class Method(nn.Module):
 
     @classmethod
     def needs(cls, options: AnyOptions) -> Needs:  # noqa: ARG003 - overridden by methods whose needs depend on options
-        """What the method must be given under these options."""
+        """Return what the method must be given under these options."""
         return Needs()
 
     @classmethod
     def texts(cls, options: AnyOptions, names: Sequence[str], templates: Sequence[str]) -> tuple[Text, ...]:  # noqa: ARG003
-        """Texts that will be encoded, where they are known before a run, which is then refused if one cannot be.
+        """List texts that will be encoded, so that a run is refused early where one cannot be.
 
         Args:
             options: of the method.
@@ -248,72 +241,72 @@ class Method(nn.Module):
         raise NotImplementedError
 
     def begin_epoch(self, epoch: int, full_pass: FullPass) -> tuple[Phase, ...]:
-        """The phases of an epoch (1-based), run in order. Default: every sample once, equally weighted."""
+        """Return the phases of an epoch (1-based), run in order. Default: every sample once, equally weighted."""
         return (everything(self.sample_count()),)
 
     def sample_count(self) -> int:
-        """N; methods that keep the default `begin_epoch` register the observed labels as buffer `observed`."""
+        """Count N; methods that keep the default `begin_epoch` register the observed labels as buffer `observed`."""
         return int(self.get_buffer("observed").shape[0])
 
     def draw(self, epoch: int, step: int, size: int, stream: Stream) -> dict[str, Tensor]:
-        """All randomness of one step for a padded batch of `size`; handed to `forward` as `batch.draws`."""
+        """Draw all randomness of one step for a padded batch of `size`; `forward` gets it as `batch.draws`."""
         return {}
 
     def forward(self, batch: Batch) -> Losses:
-        """The loss terms: a pure function of parameters, buffers and batch."""
+        """Compute the loss terms, as a pure function of parameters, buffers and batch."""
         raise NotImplementedError
 
     def combine(self, gradients: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
-        """One gradient by parameter out of each term's (term, then parameter), for `Needs.separate_gradients`. Pure.
+        """Reduce the gradients of the terms (term, then parameter) to one by parameter. Pure.
 
-        The default is their sum, which is what every other method gets without asking.
+        Called under `Needs.separate_gradients`. The default is their sum, which every other method gets.
         """
         terms = list(gradients.values())
         return {name: torch.stack([term[name] for term in terms]).sum(0) for name in terms[0]}
 
     def end_epoch(self, epoch: int) -> None:
-        """Called after the last step of an epoch."""
+        """Update state after the last step of an epoch."""
 
     def finalize(self, validation: tuple[Inputs, Tensor] | None) -> None:
-        """Called once after training; `validation`: inputs and observed labels, or None where it was not declared."""
+        """End training; `validation`: inputs and observed labels, or None where it was not declared."""
 
     def prepare(self) -> dict[str, Tensor]:
-        """What every prediction shares, computed once per evaluation: usually the text features."""
+        """Compute what all predictions of an evaluation share: usually the text features."""
         return {}
 
     def predict(self, inputs: Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
-        """Logits [B, C], independent of the batch's size and order within 1e-5."""
+        """Compute logits [B, C], independent of the batch's size and order within 1e-5."""
         raise NotImplementedError
 
     def scores(self, inputs: Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
-        """What the full pass collects: `predict`, [B, C], or [models, B, C] where a method trains several."""
+        """Compute what the full pass collects: `predict`, [B, C], or [models, B, C] where a method trains several."""
         return self.predict(inputs, prepared)
 
     def probes(self) -> Mapping[str, Callable[[Inputs, Mapping[str, Tensor]], Tensor]]:
-        """Further ways to predict, by name, whose test accuracy after training goes into the diagnostics."""
+        """Return further ways to predict, by name; their test accuracy after training is a diagnostic."""
         return {}
 
     def diagnostics(self) -> dict[str, float]:
-        """Numbers of the last epoch for the record, by name."""
+        """Return numbers of the last epoch for the record, by name."""
         return {}
 
     def per_sample(self, inputs: Inputs) -> Mapping[str, Tensor]:
-        """Numbers of single samples, [B] each, by names that `diagnostics` does not use; none by default.
+        """Compute numbers of single samples, [B] each, by names that `diagnostics` does not use; none by default.
 
         A pure function of parameters, buffers and inputs, independent of the batch's size and order within 1e-5. It is
-        asked of all training samples at every row of the curve, so it encodes no text. The audit alone, which knows the
-        truth, makes `NAME_clean`, `NAME_mislabeled` and `NAME_auroc` of it.
+        called for all training samples at every row of the curve, so it encodes no text. The audit alone, which knows
+        the true labels, makes `NAME_clean`, `NAME_mislabeled` and `NAME_auroc` of it.
         """
         return {}
 
 
 def everything(count: int, device: torch.device | None = None) -> Phase:
-    """The phase that takes all `count` samples once, with weight 1."""
+    """Create the phase that takes all `count` samples once, with weight 1."""
     return Phase(torch.zeros(count, dtype=torch.long, device=device), torch.ones(count, device=device))
 
 
 def cosine_logits(scale: Tensor, image: Tensor, text: Tensor) -> Tensor:
-    """scale · cosine similarity: image [B, D] against text [C, D], or [B, C, D] per image; logits [B, C]."""
+    """Compute logits [B, C]: scale · cosine similarity of image [B, D] and text [C, D] or [B, C, D]."""
     image, text = F.normalize(image, dim=-1), F.normalize(text, dim=-1)
     if text.ndim == image.ndim:
         return scale * image @ text.mT

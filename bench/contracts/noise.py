@@ -1,4 +1,4 @@
-"""The contract of a kind of label noise, and the flips that are nested over rates.
+"""The contract of a kind of label noise.
 
 Labels are numpy vectors of int64, [N], with C classes. A kind draws from one private stream, which is keyed by data
 set, split, shots, kind and seed, never by the rate, the method, an option or the order of runs.
@@ -15,9 +15,10 @@ from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from bench.contracts.dataset import Dataset, Split, SplitName
+from bench.contracts.options import Options
 from bench.fewshot import sample
 from bench.seeds import Stream
 
@@ -25,42 +26,40 @@ Labels: TypeAlias = NDArray[np.int64]
 OUTSIDE = -1  # the "true label" of an image that belongs to none of the classes
 
 
-class Options(BaseModel):
-    """The options of a kind, validated and frozen; an unknown option is an error, and so is an infinite number.
+class NoiseOptions(Options):
+    """Options of a kind of noise.
 
     One that counts beside some values of others alone says so: `Field(…, json_schema_extra={"when": "by=text"})`, see
     `bench.contracts.conditions`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
     on_top: bool = Field(default=False, description="allow labels whose truth is unknown, and change them further")
 
 
-class AsStored(Options):
-    """The options of a kind that takes the labels as they are stored, whose truth it need not know."""
+class AsStored(NoiseOptions):
+    """Options of a kind that takes the labels as they are stored, true or not."""
 
     on_top: Literal[False] = Field(default=False, description="always false: nothing is changed")
 
 
 def from_file(default: str, description: str) -> Any:
-    """An option that names a file; a record's key holds the sha256 of its content, never the name."""
+    """Create an option that names a file; keys hold the sha256 of its content, never the name."""
     return Field(default=default, description=description, json_schema_extra={"role": "file"})
 
 
 def from_backbone(default: str, description: str) -> Any:
-    """An option that names a backbone; a record's key holds what stands for its weights, never a path."""
+    """Create an option that names a backbone; keys hold the digest of its weights, never a path."""
     return Field(default=default, description=description, json_schema_extra={"role": "backbone"})
 
 
 def from_dataset(default: str, description: str) -> Any:
-    """An option that names a data set; a record's key holds its version, or the digest of a user's own images."""
+    """Create an option that names a data set; keys hold its version, or the digest of a user's images."""
     return Field(default=default, description=description, json_schema_extra={"role": "dataset"})
 
 
 @dataclass(frozen=True)
 class NoisyLabels:
-    """Observed labels beside the true ones, with what a record says of them.
+    """Observed and true labels, with what a record says of them.
 
     Attributes:
         true: [N]; `OUTSIDE` for an image of none of the classes.
@@ -110,7 +109,7 @@ class NoisyLabels:
         return hashlib.sha256(self.observed.astype("<i8").tobytes()).hexdigest()
 
     def summary(self) -> dict[str, Any]:
-        """The entries of a record."""
+        """Summarise the labels for a record."""
         return {
             "digest": self.digest,
             "truth": self.truth,
@@ -137,7 +136,7 @@ class Foreign:
 
 @dataclass(frozen=True)
 class Sampled:
-    """The few shots of one split with their labels: all that a method may see of it, and in which order.
+    """Few shots of one split with their labels, in order: all that a method may see of it.
 
     Attributes:
         positions: in the split, [N]; of no meaning where `foreign` has an image instead.
@@ -163,14 +162,14 @@ class Sampled:
         return hashlib.sha256(name.encode() + np.stack(places).astype("<i8").tobytes()).hexdigest()
 
     def summary(self) -> dict[str, Any]:
-        """The entries of a record: digests of images and labels, rates, and what the kind says of itself."""
+        """Summarise a draw for a record: digests of images and labels, rates, and what the kind says of itself."""
         foreign = {} if self.foreign is None else {"foreign": self.foreign.dataset}
         return {**self.noisy.summary(), "images_digest": self.images_digest, **foreign, **self.facts}
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What a kind may look at: one split of a data set, and what frozen encoders make of it. Nothing of a method.
+    """Input of a kind of noise: a split of a data set and its frozen features. Nothing of a method.
 
     Attributes:
         split: all images of the split with their labels.
@@ -214,16 +213,13 @@ class Scene:
         return self.training or self
 
     def stream(self, kind: str, *axes: str | int) -> Stream:
-        """The private stream of a kind, or with further axes another one of the same kind."""
+        """Create the private stream of a kind; further axes give it another one."""
         return Stream(self.seed, "noise", self.dataset, self.split_name, self.shots, kind, *axes)
 
     def sample(self, labels: Labels | None = None) -> tuple[Labels, dict[int, int]]:
-        """Few shots balanced by `labels` [n] (the split's own where None), drawn by `bench.fewshot`."""
+        """Draw few shots balanced by `labels` [n], the split's own where None."""
         by = self.split.labels if labels is None else labels
         return sample(by, self.shots, self.seed, self.dataset, self.split_name)
-
-
-AnyOptions: TypeAlias = Options  # inside `Noise` the name `Options` is the class of that kind's own options
 
 
 class Noise(ABC):
@@ -240,14 +236,14 @@ class Noise(ABC):
     takes_rate: ClassVar[bool] = True
     on_true: ClassVar[bool] = True
     reads_texts: ClassVar[bool] = False
-    Options: ClassVar[type[Options]] = Options
+    Options: ClassVar[type[NoiseOptions]] = NoiseOptions
 
-    def __init__(self, options: AnyOptions | None = None) -> None:
+    def __init__(self, options: NoiseOptions | None = None) -> None:
         self.options = self.Options() if options is None else options
 
     @abstractmethod
     def draw(self, scene: Scene, rate: float) -> Sampled:
-        """The few shots of a split and their labels at a nominal rate in [0, 1).
+        """Draw the few shots of a split and their labels at a nominal rate in [0, 1).
 
         Raises:
             BenchError: the kind cannot be applied to this data set; says what to change.

@@ -4,9 +4,9 @@ A loss takes logits [..., C] and labels [...] first and returns one number per s
 is named like a scalar of the learner in `LOSS_GIVEN` gets it; others need a default. It runs under `torch.func.vmap`,
 so it does not branch on values.
 
-A split takes what it names of `SPLIT_GIVEN`, for N training samples and C classes, and returns a `Split`. It is asked
-at the start of every epoch, without gradient. Naming is declaring: logits, losses and pseudo-labels cost a plain pass
-over the training set, and `share` makes an oracle of the method.
+A split takes what it names of `SPLIT_GIVEN`, for N training samples and C classes, and returns a `CleanSplit`. It is
+called at the start of every epoch, without gradient. Naming is declaring: logits, losses and pseudo-labels cost a plain
+pass over the training set, and `share` makes an oracle of the method.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ FULL_PASS: Final = frozenset({"logits", "losses", "pseudo"})
 
 
 @dataclass(frozen=True)
-class Split:
-    """A split of the training set.
+class CleanSplit:
+    """Split of the training set into samples with right and with wrong labels.
 
     Attributes:
         clean: [N] bool, the samples taken for correctly labelled.
@@ -60,7 +60,7 @@ class Split:
 
 
 def loss_asks(name: str) -> tuple[str, ...]:
-    """What a loss is given beside logits and labels.
+    """List what a loss is given beside logits and labels.
 
     Raises:
         BenchError: the name is unknown, or the function asks for something else.
@@ -69,7 +69,7 @@ def loss_asks(name: str) -> tuple[str, ...]:
 
 
 def split_asks(name: str) -> tuple[str, ...]:
-    """What a split is given; nothing for "none".
+    """List what a split is given; nothing for "none".
 
     Raises:
         BenchError: the name is unknown, or the function asks for something else.
@@ -84,7 +84,7 @@ def _asks(registry: Registry[Callable[..., Any]], name: str, given: Mapping[str,
             found.append(parameter.name)
         elif parameter.default is parameter.empty:
             raise BenchError(
-                f'{registry.kind} "{name}" ({row.origin}) asks for "{parameter.name}", which none is given; '
+                f'{registry.kind} "{name}" ({row.origin}) asks for "{parameter.name}", which is not available; '
                 f"{did_you_mean(parameter.name, given)}"
             )
     return tuple(found)

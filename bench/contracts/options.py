@@ -21,7 +21,7 @@ ENTROPY: Mapping[str, Any] = {"ge": 1e-6, "le": 1e6}  # of the entropy's weight 
 
 
 def structural(default: Any, description: str, when: str = "", unseen: str = "", **limits: Any) -> Any:
-    """An option that is equal within a pack: it changes shapes or code paths.
+    """Create an option that is equal within a pack: it changes shapes or code paths.
 
     Args:
         default: its value where none is given.
@@ -35,7 +35,7 @@ def structural(default: Any, description: str, when: str = "", unseen: str = "",
 
 
 def scalar(default: float, description: str, when: str = "", unseen: str = "", **limits: Any) -> Any:
-    """An option that the members of a pack may differ in; the method keeps it as a 0-dimensional buffer.
+    """Create an option in which members of a pack may differ; it becomes a 0-dimensional buffer.
 
     Arguments as for `structural`.
     """
@@ -48,13 +48,13 @@ def _option(role: str, default: Any, description: str, notes: Mapping[str, str],
 
 
 class Options(BaseModel):
-    """The options of a method, validated and frozen; an unknown option is an error, and so is an infinite number."""
+    """Options of a plugin, validated and frozen; an unknown option is an error, and so is an infinite number."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def scalar_options(options: type[Options]) -> tuple[str, ...]:
-    """Names of the options that the members of a pack may differ in."""
+    """List the options in which members of a pack may differ."""
     extras = {name: field.json_schema_extra for name, field in options.model_fields.items()}
     return tuple(name for name, extra in extras.items() if isinstance(extra, dict) and extra.get("role") == "scalar")
 
@@ -77,11 +77,7 @@ class Registered:
         return (*self.others, *self.registry)
 
     def chosen(self, name: str) -> str:
-        """The registered name.
-
-        Raises:
-            ValueError: it is unknown.
-        """
+        """Find the registered name. Raises ValueError where it is unknown."""
         if name in self.others:
             return name
         row = self.registry.find(name)
@@ -91,10 +87,10 @@ class Registered:
         return row.name
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """A text that `chosen` checks."""
+        """Return pydantic's schema of a text that `chosen` checks."""
         return core_schema.no_info_after_validator_function(self.chosen, core_schema.str_schema())
 
 
 def registered(field: FieldInfo) -> Registered | None:
-    """The registry that an option names a row of, if it does."""
+    """Find the registry of which an option names a row; None where it names none."""
     return next((one for one in field.metadata if isinstance(one, Registered)), None)

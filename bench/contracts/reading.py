@@ -1,4 +1,4 @@
-"""What kinds with a file of the user's share: its text, and classes by name. Every mistake is one line."""
+"""Reads files that options of noise name, and finds classes by name; a mistake is one line."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bench.errors import BenchError, did_you_mean
 
 
 def read_text(kind: str, file: str, content: str) -> str:
-    """The text of the file that the option `file` of a kind names.
+    """Read the file that the option `file` of a kind names.
 
     Args:
         kind: the kind's name, for messages.
@@ -32,7 +32,7 @@ def read_text(kind: str, file: str, content: str) -> str:
 
 
 def plain(name: str) -> str:
-    """A class name as names are compared: lower case, `_` for a space, without space at the ends.
+    """Normalise a class name for comparison: lower case, a space for `_`, none at the ends.
 
     >>> plain("Sea_or_Lake ")
     'sea or lake'
@@ -41,7 +41,7 @@ def plain(name: str) -> str:
 
 
 def class_number(name: str, class_names: Sequence[str]) -> int:
-    """The number of a class by its name; case and `_` for a space do not matter where one class alone is meant.
+    """Find the number of a class by name; case and `_` do not matter where one class alone fits.
 
     Raises:
         BenchError: no class has the name; says which is near. The text is for the end of a longer line.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from bench.data.library import Library
 from bench.dataset_name import embedded, shown
 from bench.errors import BenchError
 from bench.execution import preflight
+from bench.execution.observer import Observer
 from bench.execution.plan import Plan
 from bench.execution.progress import Listener, Progress
 from bench.grid.keys import origin_of
@@ -113,6 +115,36 @@ def left_out(plan: Plan, config: Config) -> list[str]:
             found = library.open(name).left_out
             lines += [f"{shown(name)}: {' '.join(found)}"] if found else []
     return lines
+
+
+def train(plan: Plan, store: Store, config: Config, request: Request, observer: Observer) -> Progress:
+    """Set up, encode images and train the cells of a plan.
+
+    Args:
+        plan: with at least one cell to run.
+        store: where records go; a file there that is no record is renamed.
+        config: the settings that the plan was made with.
+        request: the user's.
+        observer: receives the events.
+
+    Raises:
+        BenchError: as `set_up`, `make_ready` and `execute_plan`.
+        KeyboardInterrupt: after workers are gone; what was published stays.
+    """
+    setup = set_up(plan, config, request)
+    observer.begin(plan, setup.workers, f"{setup.name}, {setup.device}")
+    for text in left_out(plan, config):
+        observer.note(text)
+    began = time.monotonic()
+    with observer.encoding() as report:
+        images = make_ready(plan, config, setup, request, report)
+    observer.encoded(images, time.monotonic() - began)
+    for key in [planned.key for planned in plan.todo if planned.key in store.problems]:
+        observer.note(f"{key}.json in the store is no record of this version and is kept as {store.set_aside(key)}.")
+    with observer.training(plan) as listen:
+        progress = execute_plan(plan, store, config, setup, request, listen)
+    observer.end(progress)
+    return progress
 
 
 def execute_plan(

@@ -12,7 +12,7 @@ from bench import dataset_name
 from bench.data.library import Library
 from bench.errors import BenchError, did_you_mean
 from bench.grid.expansion import Grid, PlannedCell
-from bench.grid.freshness import stale_parts
+from bench.grid.freshness import stale_lines, stale_parts
 from bench.plugins import METHODS
 from bench.records.cell import Cell
 from bench.records.record import UNFINISHED, Record, Status
@@ -131,6 +131,11 @@ def make_plan(
     known = list(store.records()) if todo else []
     statuses = {key: record.status for key, record in records.items()}
     return Plan(grid, statuses, left, todo, _estimate(todo, known), problems, stale)
+
+
+def remarks(plan: Plan, rerun: bool = False) -> list[str]:
+    """List notes of the grid, store files that are no records, and cells of other code or data."""
+    return [*plan.grid.notes, *plan.problems, *stale_lines(plan.stale, rerun)]
 
 
 def _estimate(todo: Iterable[PlannedCell], records: Iterable[Record]) -> Estimate:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.data.library import Library
 from bench.errors import BenchError
-from bench.grid.expansion import expand
+from bench.grid.expansion import PlannedCell, expand
 from bench.grid.freshness import stale_lines, stale_parts
 from bench.records.naming import newest
 from bench.records.record import Record
@@ -32,17 +32,25 @@ class Written:
 
 
 def compare_store(
-    store: Store, config: Config, baseline: Path, grid: str | None = None, rules: GateRules = DEFAULT_RULES
+    store: Store,
+    config: Config,
+    baseline: Path,
+    rules: GateRules = DEFAULT_RULES,
+    planned: Sequence[PlannedCell] | None = None,
 ) -> tuple[Comparison, list[str]]:
     """Compare the records of a store with a baseline, and note what is not as one would expect.
 
-    `grid` limits the records to its cells; the whole baseline counts.
+    Args:
+        store: is only read.
+        config: settings of the data sets that records are compared with.
+        baseline: the file.
+        rules: of the gate.
+        planned: cells whose records alone count; None for all records. The whole baseline counts.
 
     Raises:
-        BenchError: the grid is unknown or the baseline cannot be read.
+        BenchError: the baseline cannot be read.
         NothingCompared: baseline and store have no cell in common.
     """
-    planned = expand(config, grid).cells if grid else None
     # by key: a record of other plugin versions or weights is none of today's grid
     records = list(store.records(None if planned is None else [one.key for one in planned]))
     cells = None if planned is None else [one.cell for one in planned]

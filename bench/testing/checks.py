@@ -1,4 +1,4 @@
-"""The clauses of the contract, each a function of a method class and its options that raises AssertionError.
+"""Clauses of the contract, each a function of a method class and its options that raises AssertionError.
 
 Authors of methods outside this repository call them from their own tests
 (`for check in CHECKS: check(MyMethod, MyMethod.Options())`) or run `bench test PLUGIN`.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -41,7 +42,7 @@ FIELDS = ("index", "valid", "group", "weight", "observed", "target")
 
 
 def is_documented(method: type[Method], options: Options) -> None:
-    """A docstring with the paper; every option with a description and a role."""
+    """Check that the class has a docstring with the paper, and every option a description and a role."""
     text = method.__doc__ or ""
     assert len(text.splitlines()) > 3, "the class docstring must state idea, paper, equations and decisions"
     for name, spec in type(options).model_fields.items():
@@ -53,13 +54,13 @@ def is_documented(method: type[Method], options: Options) -> None:
 
 
 def does_what_options_say(method: type[Method], options: Options) -> None:
-    """Every option changes a short run exactly where it is declared to count (`bench.contracts.method.structural`)."""
+    """Check that every option changes a short run exactly where it is declared to count (`structural`)."""
     found = list(differences(method, options))
     assert not found, "; ".join(found)
 
 
 def has_finite_gradients(method: type[Method], options: Options) -> None:
-    """Every trainable parameter gets a finite gradient, not all zero; the backbone gets none."""
+    """Check that every trainable parameter gets a finite gradient, not all zero, and the backbone none."""
     built = build(method, options)
     frozen = {id(value) for value in backbone().parameters()}
     assert not any(id(p) in frozen for p in built.parameters()), "the backbone is a parameter"
@@ -69,7 +70,7 @@ def has_finite_gradients(method: type[Method], options: Options) -> None:
     ]
     declared = method.needs(options).trains_backbone
     assert declared or not copied, f"trains a copy of the backbone ({copied[:1]}): declare trains_backbone"
-    assert copied or not declared, "declares trains_backbone and trains no copy of it"
+    assert copied or not declared, "declares trains_backbone and does not train a copy of it"
     seen: dict[str, bool] = {}
     for epoch, number, phase in phases(built):
         names = list(trainable) if phase.train is None else list(phase.train)
@@ -89,7 +90,7 @@ def _equal(first: Tensor, second: Tensor) -> bool:
 
 
 def is_reproducible(method: type[Method], options: Options) -> None:
-    """The same seed gives the same bits after training; another seed other parameters (where there are any)."""
+    """Check that one seed gives the same bits after training, and another seed another start."""
     starts_from_the_seed(method, options)
     first, second = build(method, options), build(method, options)
     for built in (first, second):
@@ -100,7 +101,7 @@ def is_reproducible(method: type[Method], options: Options) -> None:
 
 
 def starts_from_the_seed(method: type[Method], options: Options) -> None:
-    """Two seeds start from different parameters, where there are any: the part of `is_reproducible` before training."""
+    """Check that two seeds start from different parameters, where there are any."""
     fresh, started = (dict(build(method, options, seed).named_parameters()) for seed in (1, 2))
     trained = [name for name, p in fresh.items() if p.requires_grad]
     if trained and not getattr(options, "init", "") and method.random_start:
@@ -113,9 +114,9 @@ def _same_state(first: Method, second: Method, what: str) -> None:
 
 
 def leaks_nothing(method: type[Method], options: Options) -> None:
-    """Other true labels in the audit, the same observed ones: bit-identical state and predictions.
+    """Check that other true labels in the audit change no bit of state and predictions.
 
-    Where a method says that it reads no labels, other observed ones give the same predictions too.
+    Where a method says that it reads no labels, other observed ones change no prediction either.
     """
     first, second = build(method, options), build(method, options)
     one, other = train(first, true=labels(1)), train(second, true=labels(2))
@@ -125,11 +126,13 @@ def leaks_nothing(method: type[Method], options: Options) -> None:
         blind = build(method, options, observed=labels(3))
         train(blind)
         inputs = inputs_for(method.needs(options), 6, 9)
-        assert torch.equal(predictions(first, inputs), predictions(blind, inputs)), "says it reads no labels, and does"
+        assert torch.equal(predictions(first, inputs), predictions(blind, inputs)), (
+            "reads_labels is False, and predictions depend on labels"
+        )
 
 
 def is_pure(method: type[Method], options: Options) -> None:
-    """No global generator is drawn from; `forward`, `predict` and `diagnostics` change no parameter and no buffer."""
+    """Check that no global generator is drawn from, and that `forward`, `predict` and `diagnostics` change no state."""
     with _no_global_draws():
         built = build(method, options)
         for epoch, number, phase in phases(built):
@@ -144,7 +147,6 @@ def is_pure(method: type[Method], options: Options) -> None:
 
 @contextmanager
 def _no_global_draws() -> Iterator[None]:
-    """Numpy's position counts beside its key, which changes once in 624 draws."""
     before = _generators()
     yield
     for name, state in _generators().items():
@@ -152,7 +154,7 @@ def _no_global_draws() -> Iterator[None]:
 
 
 def _generators() -> dict[str, Any]:
-    """The states of the global generators, comparable."""
+    """Read the states of the global generators; numpy's key alone changes only once in 624 draws."""
     numpy = np.random.get_state(legacy=False)["state"]
     return {
         "random": random.getstate(),
@@ -162,7 +164,7 @@ def _generators() -> dict[str, Any]:
 
 
 def predicts_one_by_one(method: type[Method], options: Options) -> None:
-    """Predictions do not depend on the batch's size or order."""
+    """Check that predictions do not depend on the batch's size or order."""
     built = build(method, options)
     train(built)
     inputs = inputs_for(method.needs(options), 7, 9)
@@ -176,9 +178,9 @@ def predicts_one_by_one(method: type[Method], options: Options) -> None:
 
 
 def tells_of_samples_one_by_one(method: type[Method], options: Options) -> None:
-    """Numbers of single samples, where there are any: finite, independent of the batch, without text, changing nothing.
+    """Check numbers of single samples: finite, independent of the batch, without text, changing no state.
 
-    Their names are none of the diagnostics', also with the endings that the audit gives them.
+    No diagnostic has one of their names, also with the endings that the audit gives them.
     """
     if method.per_sample is Method.per_sample:
         return
@@ -200,14 +202,16 @@ def tells_of_samples_one_by_one(method: type[Method], options: Options) -> None:
         assert values.shape == (7,), f"{name} has shape {tuple(values.shape)}, not one number for each of 7 samples"
         assert torch.isfinite(values).all(), f"{name} is not finite"
         tolerance = 1e-5 * float(values.abs().max())
-        assert (torch.cat([part[name] for part in single]) - values).abs().max() <= tolerance, f"{name}: batch size"
+        assert (torch.cat([part[name] for part in single]) - values).abs().max() <= tolerance, (
+            f"{name} depends on the batch's size"
+        )
         assert (moved[name] - values[order]).abs().max() <= tolerance, f"{name} depends on the order"
     taken = {f"{name}{ending}" for name in whole for ending in ("", "_clean", "_mislabeled", "_auroc")}
     assert not taken & built.diagnostics().keys(), "a name of per_sample is one of diagnostics"
 
 
 def ignores_padding(method: type[Method], options: Options) -> None:
-    """What stands in the padding of a batch changes no loss; a batch of padding alone has loss 0 and gradient 0."""
+    """Check that padding of a batch changes no loss, and that padding alone has loss 0 and gradient 0."""
     built = build(method, options)
     trained = [p for p in built.parameters() if p.requires_grad]
     for epoch, number, phase in phases(built):
@@ -215,19 +219,18 @@ def ignores_padding(method: type[Method], options: Options) -> None:
         moved = batch.index.clone()
         moved[~batch.valid] = len(phase.group) - 1
         inputs, given = phase.own or (inputs_for(method.needs(options), SAMPLES, 5), labels())
-        other = Batch(
-            moved, batch.valid, phase.group[moved], phase.weight[moved], given[moved],
-            None if phase.target is None else phase.target[moved], inputs.take(moved), batch.draws, number,
-        )  # fmt: skip
+        target = None if phase.target is None else phase.target[moved]
+        other = replace(batch, index=moved, group=phase.group[moved], weight=phase.weight[moved], observed=given[moved],
+                        target=target, inputs=inputs.take(moved))  # fmt: skip
         assert torch.allclose(total(built, batch), total(built, other), rtol=1e-5, atol=1e-6), "padding is read"
-        loss = total(built, Batch(**{**vars(batch), "valid": torch.zeros_like(batch.valid)}))
+        loss = total(built, replace(batch, valid=torch.zeros_like(batch.valid)))
         assert loss.item() == 0, "a batch without a valid sample has a loss"
         for gradient in torch.autograd.grad(loss, trained, allow_unused=True):
             assert gradient is None or not gradient.any(), "a batch without a valid sample has a gradient"
 
 
 def uses_what_it_declares(method: type[Method], options: Options) -> None:
-    """Every declared need is made use of; what was not declared is not there to be used."""
+    """Check that every declared need is used; what was not declared is not there to be used."""
     needs, used = method.needs(options), Used()
     tower = _Watching(used)
     built = method(options)
@@ -244,12 +247,12 @@ def uses_what_it_declares(method: type[Method], options: Options) -> None:
         used.add("per_image_text")
     for name in ("tokens", "pixels", "full_pass", "pool", "views", "validation", "per_image_text"):
         if getattr(needs, name):
-            assert name in used, f"declares {name} and makes no use of it"
+            assert name in used, f"declares {name} and does not use it"
     assert needs.per_image_text or "per_image_text" not in used, "encodes texts in predict: declare per_image_text"
     for fact in needs.oracle:
-        assert fact in used, f"declares the oracle {fact} and makes no use of it"
+        assert fact in used, f"declares the oracle {fact} and does not use it"
     overridden = method.combine is not Method.combine
-    assert needs.separate_gradients == overridden, "separate_gradients goes with a combine of its own"
+    assert needs.separate_gradients == overridden, "declare separate_gradients if, and only if, combine is overridden"
 
 
 class _Watching:
@@ -265,7 +268,7 @@ class _Watching:
 
 
 def runs_as_a_pack(method: type[Method], options: Options) -> None:
-    """Gradients, and rows for buffers, of three members under vmap equal each member's alone.
+    """Check that gradients and rows for buffers of three members under vmap equal each member's alone.
 
     The members differ in seed, observed labels, oracle facts and scalar options; a Python number read in `forward`
     shows here. A method that declares `packable=False` is let off.
@@ -328,8 +331,6 @@ class _Combine(nn.Module):
 
 
 def _combined(method: Method, parameters: dict[str, Tensor], buffers: dict[str, Tensor], batch: Batch) -> Any:
-    """What the method makes of the gradients of its terms."""
-
     def term(p: dict[str, Tensor], name: str) -> Tensor:
         return functional_call(method, (p, buffers), (batch,)).terms[name]  # type: ignore[no-any-return] # untyped
 

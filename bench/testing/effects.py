@@ -1,8 +1,8 @@
-"""Options held against their declarations: each changes a short run exactly where it is declared to count.
+"""Compares the effects of options with their declarations: each changes a short run exactly where it should.
 
-A run is the contract's own: 20 random samples, three epochs. Looked at are the loss terms of every step, the rows of
-the curve and the losses of single samples. What a method reports of itself may repeat an option, so it is looked at
-only where nothing may change.
+A run is the contract's own: 20 random samples, three epochs. Compared are the loss terms of every step, the rows of
+the curve and the losses of single samples. What a method reports of itself may repeat an option, so it is compared only
+where nothing may change.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias, get_args, get_origin
+from typing import Any, TypeAlias, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from bench.contracts.conditions import OptionComparison, conditions, idle, listed_values
+from bench.contracts.conditions import OptionComparison, conditions_of, idle, listed_values
 from bench.contracts.method import Losses, Method, Options
 from bench.errors import BenchError
 from bench.limits import Value
@@ -29,13 +29,13 @@ TEXTS = ("a picture of the", "a picture of the {}.", "a picture, of the", "a {},
 
 @dataclass(frozen=True)
 class Trace:
-    """What a run left behind: numbers that an option may change, and what the method reports of itself."""
+    """Numbers of a run that an option may change, and what the method reports of itself."""
 
     effect: tuple[Numbers, ...]
     reports: tuple[Numbers, ...]
 
     def differs(self, other: Trace, reports: bool) -> bool:
-        """Whether a number, or also a report, differs by more than rounding."""
+        """Check whether a number, or also a report, differs by more than rounding."""
         mine, theirs = (one.effect + (one.reports if reports else ()) for one in (self, other))
         return len(mine) != len(theirs) or not all(map(_close, mine, theirs))
 
@@ -52,7 +52,7 @@ class Runs:
     known: dict[str, Trace | None] = field(default_factory=dict)
 
     def trace(self, options: Options) -> Trace | None:
-        """What a run with these options leaves behind; None where the method refuses them or its numbers diverge.
+        """Run with these options; None where the method refuses them or its numbers diverge.
 
         Raises:
             AssertionError: the run ends in any other error.
@@ -68,10 +68,9 @@ class Runs:
         return self.known[name]
 
     def differ(self, options: Options, others: Iterable[Options], reports: bool = False) -> bool:
-        """Whether some of the others leaves behind something else; `reports` as in `Trace.differs`."""
+        """Check whether some of the others give another run; `reports` as in `Trace.differs`."""
         before = self.trace(options)
-        traces = () if before is None else map(self.trace, others)
-        return any(trace is not None and before is not None and before.differs(trace, reports) for trace in traces)
+        return before is not None and any(trace and before.differs(trace, reports) for trace in map(self.trace, others))
 
     def _trace(self, options: Options) -> Trace:
         steps: list[list[float]] = []
@@ -89,9 +88,10 @@ class Runs:
 
 
 def differences(method: type[Method], options: Options, names: Iterable[str] | None = None) -> Iterator[str]:
-    """Options that do not what is declared, a line each: beside these options, and where the declaration turns.
+    """Find options whose effect is not as declared, a line each.
 
-    An option that says why a short run does not show it (`unseen`) is let off.
+    Each is tried beside these options, and beside those that switch it on or off. One that says why a short run does
+    not show it (`unseen`) is left out.
 
     Args:
         method: of the contract.
@@ -118,34 +118,31 @@ def _difference(runs: Runs, options: Options, name: str) -> Iterator[str]:
 
 
 def _given(options: Options, but: str = "") -> str:
-    """The options that are not at their defaults."""
+    """Describe the options that are not at their defaults."""
     fields = type(options).model_fields
     return ", ".join(f"{n}={v}" for n, v in options if n != but and v != fields[n].default) or "the defaults"
 
 
 def _around(options: Options, name: str) -> Iterator[Options]:
-    """These options, and those with one amount or text changed beside which `name` counts too and may show sooner.
+    """Replace one other amount or text at a time, beside which `name` counts too and may show sooner.
 
     What chooses a code path, a word of a list, a truth value or 0, stays: beside another one a condition is due.
     """
     yield options
     still = {name, *idle(options)}
     for other, own in options:
-        if other not in still and own and not isinstance(own, bool) and not _listed(options, other):
+        amount = own and not isinstance(own, bool) and not listed_values(type(options).model_fields[other])
+        if other not in still and amount:
             near = variants(options, other)
             yield from (changed for changed in near if getattr(changed, other) and name not in idle(changed))
 
 
-def _listed(options: Options, name: str) -> bool:
-    return bool(listed_values(type(options).model_fields[name]))
-
-
 def turned(options: Options, name: str) -> Iterator[Options]:
-    """Options beside which an option counts although it does nothing beside these, or the other way round."""
+    """Find options that switch an option on that is off beside these, or off where it is on."""
     if name in idle(options):
         yield from _fulfilled(options, name)
         return
-    for one in {one.name: one for both in conditions(type(options)).get(name, ()) for one in both}.values():
+    for one in {one.name: one for both in conditions_of(type(options)).get(name, ()) for one in both}.values():
         edges = [one.value] if not isinstance(one.value, str) or one.sign == "!=" else []
         for other in (*_valid(options, one.name, edges), *variants(options, one.name)):
             if name in idle(other):
@@ -154,8 +151,8 @@ def turned(options: Options, name: str) -> Iterator[Options]:
 
 
 def _fulfilled(options: Options, name: str) -> Iterator[Options]:
-    """Options beside which an option counts, one for each alternative of its condition that can be had."""
-    for both in conditions(type(options)).get(name, ()):
+    """Find options beside which an option counts, one for each alternative of its condition if possible."""
+    for both in conditions_of(type(options)).get(name, ()):
         changed = options
         for one in both:
             changed = _with(changed, one)
@@ -166,7 +163,7 @@ def _fulfilled(options: Options, name: str) -> Iterator[Options]:
 
 
 def _with(options: Options, comparison: OptionComparison) -> Options:
-    """The options with one changed so that a comparison holds, where it does not and can."""
+    """Replace one option so that a comparison holds, where it does not and can."""
     values, name = dict(options), comparison.name
     if comparison.holds(values[name], values):
         return options
@@ -178,7 +175,7 @@ def _with(options: Options, comparison: OptionComparison) -> Options:
 
 
 def variants(options: Options, name: str) -> Iterator[Options]:
-    """The options with another valid value of one of them, the likeliest to show first."""
+    """Replace the value of one option by every other valid one, the likeliest to show first."""
     own = getattr(options, name)
     field = type(options).model_fields[name]
     wanted = (one for one in listed_values(field) or _values(field.annotation, own) if one != own)
@@ -186,10 +183,8 @@ def variants(options: Options, name: str) -> Iterator[Options]:
 
 
 def _values(annotation: Any, own: Value) -> Iterator[Value]:
-    """Values of a type: those listed, or numbers around the present one."""
-    if get_origin(annotation) is Literal:
-        yield from get_args(annotation)
-    elif annotation is bool:
+    """List values of a type; numbers lie around the present one."""
+    if annotation is bool:
         yield not own
     elif annotation is str:
         yield from TEXTS

@@ -5,8 +5,10 @@ N samples, C classes, D embedding width. Whatever a method does not declare in i
 
 from __future__ import annotations
 
+from collections import UserDict
 from collections.abc import Callable, Iterator, Mapping
-from functools import lru_cache
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import torch
@@ -26,9 +28,9 @@ POOL, HELD_OUT, VIEWS = 40, 10, 2
 NOISE_RATE = 0.3
 
 
-@lru_cache(maxsize=1)
+@cache
 def backbone() -> Backbone:
-    """A random CLIP: text width 64 with 2 heads and 2 layers, vision width 32, embedding width 32, 4 patch tokens."""
+    """Create a random CLIP: 2 layers, text width 64 with 2 heads, vision and embedding width 32, 4 tokens."""
     import open_clip
 
     with torch.random.fork_rng(devices=[]):
@@ -42,13 +44,14 @@ def backbone() -> Backbone:
 
 
 class Used(set[str]):
-    """Names of what a method has looked at."""
+    """Names of what a method has read."""
 
 
+@dataclass(frozen=True)
 class Watched(Inputs):
-    """Inputs that note in `used` when patch tokens or images are looked at."""
+    """Inputs that note in `used` when patch tokens or images are read."""
 
-    used: Used
+    used: Used = field(default_factory=Used)
 
     def __getattribute__(self, name: str) -> Any:
         value = object.__getattribute__(self, name)
@@ -64,16 +67,15 @@ class Watched(Inputs):
 
 
 def watched(inputs: Inputs, used: Used) -> Inputs:
-    """The same inputs, noting in `used` what is looked at."""
-    copy = Watched(inputs.pooled, inputs.tokens, inputs.pixels)
-    object.__setattr__(copy, "used", used)
-    return copy
+    """Wrap inputs so that they note in `used` what is read."""
+    return Watched(inputs.pooled, inputs.tokens, inputs.pixels, used)
 
 
+@dataclass(frozen=True)
 class WatchedContext(Context):
-    """A context that notes in `used` when the pool or the augmented views are looked at."""
+    """Context that notes in `used` when the pool or the augmented views are read."""
 
-    used: Used
+    used: Used = field(default_factory=Used)
 
     def __getattribute__(self, name: str) -> Any:
         if name in ("pool", "views"):
@@ -81,22 +83,16 @@ class WatchedContext(Context):
         return object.__getattribute__(self, name)
 
 
-class WatchedFacts(Mapping[str, float]):
+class WatchedFacts(UserDict[str, float]):
     """Oracle facts that note in `used` which of them were read."""
 
     def __init__(self, facts: Mapping[str, float], used: Used) -> None:
-        self.facts, self.used = facts, used
+        super().__init__(facts)
+        self.used = used
 
     def __getitem__(self, name: str) -> float:
-        value = self.facts[name]
         self.used.add(name)
-        return value
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.facts)
-
-    def __len__(self) -> int:
-        return len(self.facts)
+        return super().__getitem__(name)
 
 
 class WatchedPair(tuple[Inputs, Tensor]):
@@ -114,7 +110,7 @@ class WatchedPair(tuple[Inputs, Tensor]):
 
 
 def watch_finalize(method: Method, used: Used) -> None:
-    """Have `used` note when `method.finalize` opens the validation twin."""
+    """Note in `used` when `method.finalize` opens the validation twin."""
     finalize = method.finalize
 
     def noting(validation: tuple[Inputs, Tensor] | None) -> None:
@@ -127,7 +123,7 @@ def watch_finalize(method: Method, used: Used) -> None:
 
 
 def watch_full_pass(method: Method, used: Used) -> None:
-    """Have `used` note when `method.begin_epoch` asks for a full pass."""
+    """Note in `used` when `method.begin_epoch` asks for a full pass."""
     begin_epoch = method.begin_epoch
 
     def noting(epoch: int, ask: FullPass) -> tuple[Phase, ...]:
@@ -141,7 +137,7 @@ def watch_full_pass(method: Method, used: Used) -> None:
 
 
 def features(count: int, seed: int, tokens: bool = True, pixels: bool = False) -> Inputs:
-    """Random inputs: pooled [count, D], tokens [count, T, D], images [count, 3, 32, 32] (pooled is then theirs)."""
+    """Draw inputs: pooled [count, D], tokens [count, T, D], images [count, 3, 32, 32] (pooled is then theirs)."""
     generator = torch.Generator().manual_seed(seed)
     pooled = torch.randn(count, DIMENSIONS, generator=generator)
     grid = torch.randn(count, TOKENS, DIMENSIONS, generator=generator) if tokens else None
@@ -152,22 +148,22 @@ def features(count: int, seed: int, tokens: bool = True, pixels: bool = False) -
 
 
 def inputs_for(needs: Needs, count: int, seed: int) -> Inputs:
-    """Random inputs with what was declared."""
+    """Draw inputs with what was declared."""
     return features(count, seed, needs.tokens, needs.pixels)
 
 
 def labels(seed: int = 0, count: int = SAMPLES) -> Tensor:
-    """Random labels, [count]."""
+    """Draw labels, [count]."""
     return torch.randint(0, len(CLASSES), (count,), generator=torch.Generator().manual_seed(100 + seed))
 
 
 def context(
     needs: Needs, seed: int, observed: Tensor, used: Used | None = None, tower: Backbone | None = None
 ) -> Context:
-    """What `setup` is given under these needs."""
+    """Create what `setup` is given under these needs."""
     used = Used() if used is None else used
     facts = {"noise_rate": NOISE_RATE + 0.1 * (seed - 1)} if "noise_rate" in needs.oracle else {}
-    made = WatchedContext(
+    return WatchedContext(
         class_names=CLASSES,
         templates=TEMPLATES,
         observed=observed,
@@ -180,22 +176,21 @@ def context(
         oracle=WatchedFacts(facts, used),
         pool=inputs_for(needs, POOL, 6) if needs.pool else None,
         views=tuple(inputs_for(needs, len(observed), 9 + number) for number in range(VIEWS)) if needs.views else (),
+        used=used,
     )
-    object.__setattr__(made, "used", used)
-    return made
 
 
 def build(
     method: type[Method], options: Options, seed: int = 1, observed: Tensor | None = None, used: Used | None = None
 ) -> Method:
-    """A method after `setup`, given exactly what it declares."""
+    """Create a method and set it up with exactly what it declares."""
     built = method(options)
     built.setup(context(method.needs(options), seed, labels() if observed is None else observed, used))
     return built
 
 
 def full_pass(method: Method) -> Callable[..., Tensor]:
-    """The full pass over the training set of `build`, refused where it was not declared."""
+    """Create the full pass over the training set of `build`; it fails where it was not declared."""
     needs = method.needs(method.options)
 
     def scores(view: str = "plain") -> Tensor:  # noqa: ARG001 - the contract names it
@@ -209,7 +204,7 @@ def full_pass(method: Method) -> Callable[..., Tensor]:
 def as_batch(
     method: Method, phase: Phase, observed: Tensor, seed: int = 1, step: int = 0, number: int = 0, epoch: int = 1
 ) -> Batch:
-    """All samples of a phase in one step, padded; a paired cycle puts group 0 first."""
+    """Put all samples of a phase into one padded batch; a paired cycle puts group 0 first."""
     chosen = (phase.group >= 0).nonzero().squeeze(1)
     chosen = chosen[phase.group[chosen].argsort(stable=True)]
     size = len(phase.group) + PADDING
@@ -229,7 +224,7 @@ def as_batch(
 
 
 def phases(method: Method) -> list[tuple[int, int, Phase]]:
-    """Epoch, number and phase of all epochs, without training in between."""
+    """List epoch, number and phase of all epochs, without training in between."""
     return [
         (epoch, number, phase)
         for epoch in range(1, EPOCHS + 1)
@@ -238,7 +233,7 @@ def phases(method: Method) -> list[tuple[int, int, Phase]]:
 
 
 def total(method: Method, batch: Batch) -> Tensor:
-    """The sum of the loss terms, 0-dimensional."""
+    """Add up the loss terms, 0-dimensional."""
     return torch.stack(list(method(batch).terms.values())).sum()
 
 
@@ -265,7 +260,7 @@ def train(
 
 
 def cell(seed: int, rate: float) -> Cell:
-    """A cell of plain gradient descent over `EPOCHS` epochs."""
+    """Create a cell of plain gradient descent over `EPOCHS` epochs."""
     return Cell(
         dataset="contract", shots=4, noise="none", rate=0.0, method="contract", backbone="random", seed=seed,
         epochs=EPOCHS, batch_size=BATCH, learning_rate=rate, momentum=0.0, weight_decay=0.0, warmup_epochs=0,
@@ -274,6 +269,6 @@ def cell(seed: int, rate: float) -> Cell:
 
 
 def predictions(method: Method, inputs: Inputs) -> Tensor:
-    """Logits [B, C] without gradient."""
+    """Compute logits [B, C] without gradient."""
     with torch.no_grad():
         return method.predict(inputs, method.prepare())

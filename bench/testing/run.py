@@ -19,17 +19,17 @@ TESTED: Mapping[Registry[Any], str] = {METHODS: "{}", LOSSES: "coop[loss={}]", S
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What one check said of one method: `reason` is empty where it passed."""
+class CheckResult:
+    """Result of one check of one method; `reason` is empty where it passed."""
 
     method: str
     check: str
     reason: str = ""
 
 
-def run(method: type[Method], chosen: Options, name: str = "") -> list[Outcome]:
+def run_checks(method: type[Method], chosen: Options, name: str = "") -> list[CheckResult]:
     """Run every check on a method with these options."""
-    return [Outcome(name or method.__name__, check.__name__, _reason(check, method, chosen)) for check in CHECKS]
+    return [CheckResult(name or method.__name__, check.__name__, _reason(check, method, chosen)) for check in CHECKS]
 
 
 def _reason(check: Check, method: type[Method], chosen: Options) -> str:
@@ -43,22 +43,22 @@ def _reason(check: Check, method: type[Method], chosen: Options) -> str:
     return ""
 
 
-def check_plugin(plugin: str) -> list[Outcome]:
+def check_plugin(plugin: str) -> list[CheckResult]:
     """Run every check on a method, a variant of one, or all methods that a file registers.
 
     Args:
         plugin: a method's name, a variant such as "gce-coop[q=0.5]", or a Python file that registers methods, losses or
-            splits; the latter two are held against the contract as options of CoOp.
+            splits; the latter two are checked as options of CoOp.
 
     Raises:
         BenchError: there is no such method, or the file registers nothing that is tested.
     """
-    outcomes: list[Outcome] = []
+    results: list[CheckResult] = []
     for text in _named(plugin):
         variant = parse_variant(text)
         method = METHODS.get(variant.name)
-        outcomes += run(method, method.Options.model_validate(method_options(variant.name, variant.options)), text)
-    return outcomes
+        results += run_checks(method, method.Options.model_validate(method_options(variant.name, variant.options)), text)
+    return results
 
 
 def _named(plugin: str) -> list[str]:

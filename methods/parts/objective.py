@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from bench.contracts import method
-from bench.contracts.objective import FULL_PASS, Split, loss_asks, split_asks
+from bench.contracts.objective import FULL_PASS, loss_asks, split_asks
+from bench.contracts.objective import CleanSplit as Split
 from bench.contracts.options import Registered
 from bench.errors import BenchError
 from bench.methods.parts import (
@@ -112,8 +113,8 @@ class Objective(method.Method):
         split = SPLITS.get(self.options.split)(**self._given(epoch, full_pass))
         if not isinstance(split, Split) or split.clean.shape != self.observed.shape or split.clean.dtype != torch.bool:
             raise BenchError(
-                f'split "{self.options.split}" returned no split; return bench.contracts.objective.Split with clean, '
-                "[N] bool, and pseudo, [N] long."
+                f'split "{self.options.split}" returned no split; return bench.contracts.objective.CleanSplit with '
+                "clean, [N] bool, and pseudo, [N] long."
             )
         return split
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.contracts.objective import Split
+from bench.contracts.objective import CleanSplit as Split
 from bench.methods.parts.transport import sinkhorn_log, sweep
 
 ROUNDING = 1e-9  # (1 - .9) · 10 is 1, not 0.9999999999999998

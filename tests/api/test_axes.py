@@ -76,5 +76,5 @@ def test_what_cannot_be_is_one_line(options: Any, message: str, tmp_path: Path) 
 def test_axes_of_a_cell_are_told_from_settings_of_a_run(tmp_path: Path) -> None:
     cells = bench.plan(store=tmp_path, method="coop", seed=1).todo[:1]
     for axis in {*Cell.model_fields, "reference"} & {*Protocol.model_fields}:
-        with pytest.raises(bench.BenchError, match=rf"{axis}= is no setting of cells that are made already"):
+        with pytest.raises(bench.BenchError, match=rf"{axis}= cannot change cells that are given"):
             bench.run(cells, store=tmp_path, **{axis: 1})  # type: ignore[misc]

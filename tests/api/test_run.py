@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 import bench
-from bench.api import training as module
 from bench.api.plugins import check_reach
+from bench.cli.main import invoke
+from bench.execution import execute
 from bench.execution.execute import Request, Setup
 from bench.execution.plan import Plan
 from bench.plugins import METHODS, REGISTRIES
@@ -55,7 +56,7 @@ class Here:
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> Here:
     scheduler = Here()
-    monkeypatch.setattr(module, "set_up", scheduler.set_up)
+    monkeypatch.setattr(execute, "set_up", scheduler.set_up)
     return scheduler
 
 
@@ -121,13 +122,31 @@ def test_progress_is_shown_on_request_alone(here: Here, tmp_path: Path, capfd: p
     assert "2 of 2 cells" in shown.out
 
 
-def test_a_plugin_that_workers_cannot_import_is_refused_before_anything_is_written(
-    here: Here, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("progress", [True, False])
+def test_a_file_that_is_no_record_is_kept_under_another_name(
+    progress: bool, here: Here, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    for registry in REGISTRIES:
-        for part, value in vars(registry).items():
-            if isinstance(value, dict):
-                monkeypatch.setattr(registry, part, dict(value))
+    only = {"method": "coop", "noise": "none", "seed": 1}
+    (planned,) = bench.plan(store=tmp_path, **only).grid.cells  # type: ignore[arg-type]
+    (tmp_path / f"{planned.key}.json").write_text("{", encoding="utf-8")
+    results = bench.run(store=tmp_path, progress=progress, **only)  # type: ignore[arg-type]
+    assert [*results.frame()["status"]] == ["done"]
+    assert (tmp_path / f"{planned.key}.json.1.aside").read_text(encoding="utf-8") == "{"
+    told = f"note: {planned.key}.json in the store is no record of this version and is kept as {planned.key}.json.1"
+    assert (told in capfd.readouterr().err) == progress
+
+
+@pytest.mark.usefixtures("here")
+def test_the_command_says_each_step_of_a_run_in_words(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    words = ["--set", "method=coop", "--set", "noise=none", "--set", "seed=1", "--store", str(tmp_path)]
+    assert invoke(["run", *words]) == 0
+    first, *lines = capfd.readouterr().out.splitlines()
+    assert first.startswith("grid quick: 1 of 1 cells to run, 1 worker (local, cpu), about ")
+    assert any(line.startswith("ran 1 cell in ") for line in lines)
+
+
+@pytest.mark.usefixtures("registries", "here")
+def test_a_plugin_that_workers_cannot_import_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     bench.register("session-coop", bench.CoOp, aliases=["session"])
     with pytest.raises(bench.BenchError, match='method "session-coop" was registered by this program itself'):
         bench.run(store=tmp_path / "store", method="session", seed=1, noise="none")

@@ -145,7 +145,9 @@ def test_a_plugin_is_told_what_it_changed_for_everybody(capsys: pytest.CaptureFi
         for notes in (1, 0):
             assert invoke(["list", "methods", "--json", "--plugin", "changing.py"]) == 0
             error = capsys.readouterr().err
-            assert error.count("note: file changing.py changed numpy's error mode (over) when it was imported") == notes
+            assert (
+                error.count("note: file changing.py changed numpy's error mode (over) while it was imported") == notes
+            )
             assert error.count("\n") == notes
     finally:
         sys.modules.pop("bench_plugin_changing", None)

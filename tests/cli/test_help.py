@@ -78,7 +78,7 @@ def test_the_version_is_that_of_the_project(capsys: Output) -> None:
 
 def completed(**environment: str) -> subprocess.CompletedProcess[str]:
     variables = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
-    program = "from bench.cli.main import main; main()"
+    program = "from bench.cli.main import console_script; console_script()"
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=variables, check=False)
 
 

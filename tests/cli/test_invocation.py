@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bench.cli.invocation import invocation
+from bench.cli.invocation import invocation_of
 from bench.grid.expansion import cells, expand
 from bench.grid.overrides import override
 from bench.records.cell import Cell
@@ -42,7 +42,7 @@ def test_a_cell_of_any_grid_is_asked_for_under_the_settings_of_quick(grid: str) 
     config = load_config()
     found = [cell for cell, _ in cells(config, grid)]
     for cell in random.Random(grid).sample(found, 10):
-        made = invocation(cell, config, "quick")
+        made = invocation_of(cell, config, "quick")
         assert made.doubt == ""
         assert asked_for(made.command(), config)[1] == [cell]
 
@@ -50,7 +50,7 @@ def test_a_cell_of_any_grid_is_asked_for_under_the_settings_of_quick(grid: str) 
 def test_the_key_is_that_of_the_grid() -> None:
     config = load_config()
     for planned in expand(config, "ci").cells[::7]:
-        changed, _ = asked_for(invocation(planned.cell, config, "quick").command(), config)
+        changed, _ = asked_for(invocation_of(planned.cell, config, "quick").command(), config)
         assert [one.key for one in expand(changed, "quick").cells] == [planned.key]
 
 
@@ -63,9 +63,9 @@ def changed_settings(text: str) -> Config:
 def test_options_of_the_settings_are_named_where_the_cell_has_others() -> None:
     plain = load_config()
     ((cell, _),) = cells(override(plain, "quick", ["method=gce-coop", "noise=none", "seed=1"]), "quick")
-    assert "--set method=gce-coop " in invocation(cell, plain, "quick").command() + " "
+    assert "--set method=gce-coop " in invocation_of(cell, plain, "quick").command() + " "
     other = changed_settings("[method.gce-coop]\nq = 0.3\n[grid.quick]\nweight_decay = 0.1\n")
-    command = invocation(cell, other, "quick").command()
+    command = invocation_of(cell, other, "quick").command()
     assert "--set 'method=gce-coop[q=0.7]'" in command
     assert "--set weight_decay=0.0005" in command
     assert asked_for(command, other)[1] == [cell]
@@ -78,21 +78,21 @@ def of(cell: Cell, **changes: Any) -> Cell:
 def test_what_cannot_be_asked_for_here_is_said() -> None:
     config = load_config()
     cell = next(cell for cell, _ in cells(config, "quick"))
-    assert 'unknown method "gone"' in invocation(of(cell, method="gone"), config, "quick").doubt
-    assert 'has no option "old"' in invocation(of(cell, options={"old": 1}), config, "quick").doubt
+    assert 'unknown method "gone"' in invocation_of(of(cell, method="gone"), config, "quick").doubt
+    assert 'has no option "old"' in invocation_of(of(cell, options={"old": 1}), config, "quick").doubt
     assert (
-        invocation(of(cell, options={}), config, "quick").doubt
-        == "by the settings or the version here it has other options"
+        invocation_of(of(cell, options={}), config, "quick").doubt
+        == "the settings or the version here give it other options"
     )
-    assert "cannot be read" in invocation(of(cell, backbone="gone.pt"), config, "quick").doubt
+    assert "cannot be read" in invocation_of(of(cell, backbone="gone.pt"), config, "quick").doubt
     strict = changed_settings('[grid.quick]\nexclude = [{ dataset = "digits", noise = "none" }]\n')
-    assert "has 0 cells with these values" in invocation(cell, strict, "quick").doubt
+    assert "has 0 cells with these values" in invocation_of(cell, strict, "quick").doubt
 
 
 def test_a_path_with_commas_and_blanks_can_be_pasted() -> None:
     config = load_config()
     cell = next(cell for cell, _ in cells(config, "quick"))
     moved = of(cell, dataset="folder:my photos, 2024")
-    command = invocation(moved, config, "quick").command()
+    command = invocation_of(moved, config, "quick").command()
     assert """--set 'dataset="folder:my photos, 2024"'""" in command
     assert asked_for(command, config)[1] == [moved]

@@ -185,7 +185,7 @@ def test_a_folder_without_truth_is_shown_without_rates(capsys: Output) -> None:
                 Image.new("L", (4, 4), index + len(name)).save(Path("own", split, name, f"{index}.png"))
     given = ["--set", "dataset=folder:own", "--set", "seed=1", "--set", "shots=3"]
     text = _text(capsys, *given, "--set", "noise=given")
-    assert "the truth is unknown, so nothing can be measured by it" in text
+    assert "the true labels are unknown, so nothing can be compared with them" in text
     assert [line.split() for line in text.splitlines()[7:10]] == [[name, "3"] for name in NAMES]
     assert invoke(["noise", "export", "--out", "m.csv", *given, "--set", "noise=given"]) == 0
     assert "train/ant/" in Path("m.csv").read_text()
@@ -309,7 +309,7 @@ def test_showing_labels_needs_no_torch() -> None:
         (["show", "--set", "noise=mask[file=file]"], "has no rows"),
         (["export"], "--out"),
         (["export", "--out", "m.csv"],
-         "holds one combination, these are 10; narrow them: --set noise=asymmetric --set rate=0.5 --set seed=2."),
+         "one labelling, these options give 10; narrow them: --set noise=asymmetric --set rate=0.5 --set seed=2."),
         (["export", "--out", ".", *ONE], '--out "." is a folder; give the name of a file, for example ./mask.csv.'),
         (["export", "--out", "file/m.csv", *ONE], 'mask "file/m.csv" cannot be written'),
         (["sho"], "No such command 'sho'"),

@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import load, load_file, save_file
 
 from bench.cli.main import invoke
-from bench.cli.predict import predict
+from bench.cli.predict import predict_labels
 from bench.clip.identity import TINY_WEIGHTS
 from bench.contracts.method import Context, Inputs, Method
 from bench.data.library import Library
@@ -103,7 +103,7 @@ def test_what_cannot_be_kept_says_why_and_writes_nothing(method: str, tmp_path: 
 
 
 def told(store: Store, key: str, *paths: str) -> None:
-    predict(key, [*paths], store=store.root)
+    predict_labels(key, [*paths], store=store.root)
 
 
 class Greedy(CoOp):

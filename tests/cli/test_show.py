@@ -98,8 +98,8 @@ def test_old_records_and_those_of_what_is_not_here_are_shown(capsys: Output) -> 
     bare: dict[str, Any] = {"schema": 1, "key": "0" * 16, "status": "done", "cell": cell("gone").model_dump()}
     published(Record.model_validate(bare))
     lines = shown(capsys, "000")
-    assert [line.split()[0] for line in lines if line] == ["record", "cell", "training", "status", "in", "which", "to"]
-    assert lines[-2].startswith('  which may not be this cell here: unknown method "gone"')
+    assert [line.split()[0] for line in lines if line] == ["record", "cell", "training", "status", "in", "this", "to"]
+    assert lines[-2].startswith('  this may be another cell here: unknown method "gone"')
     odd = bare | {
         "key": "1" * 16, "cell": cell("gone", options={"of": "it"}).model_dump(), "attempts": [{}],
         "noise": {"realised_rate": None, "per_class_rate": "?", "validation": None, "mislabeled": []},
@@ -122,7 +122,7 @@ def test_a_command_that_makes_another_record_by_now_says_so(capsys: Output) -> N
     (planned,) = expand(override(load_config(), "quick", sets), "quick").cells
     one = record(planned.cell).model_copy(update={"key": planned.key})
     published(one)
-    told = "  which makes another record here: files or versions behind its names are others now"
+    told = "  this makes another record here: files or versions behind its names have changed"
     assert told not in shown(capsys, one.key)
     Path("mask.csv").write_text("path,label\n1,one\n")
     assert told in shown(capsys, one.key)

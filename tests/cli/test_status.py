@@ -103,7 +103,7 @@ def test_a_large_store_is_told_by_each_name_alone_and_read_once(
     per_set = len(records) // 4
     assert ["digits", str(3 * per_set), str(3 * per_set), "3"] in [line.split() for line in lines]
     assert ["coop@clean", str(4 * 4), str(4 * 4), "3"] in [line.split() for line in lines]
-    assert lines[-1] == "each data set, noise and method together: bench table"
+    assert lines[-1] == "by data set, noise and method together: bench table"
 
 
 def test_an_empty_store_and_files_that_are_no_records(capsys: Output) -> None:

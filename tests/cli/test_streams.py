@@ -16,13 +16,13 @@ from tests import ROOT
 from tests.reports.factory import cell, record
 from tests.terminal import on_terminal
 
-BENCH = [sys.executable, "-c", "from bench.cli.main import main; main()"]
+BENCH = [sys.executable, "-c", "from bench.cli.main import console_script; console_script()"]
 FAKE = (  # a run whose trials are replaced
     "import sys; from bench.execution import execute; from bench.schedulers.work import Work\n"
-    "from bench.cli.main import main\n"
+    "from bench.cli.main import console_script\n"
     "execute._work = lambda plan, store, *_: Work("
     "store.root, {'mishaps': {'2': 'fail'}}, 'tests.schedulers.fakes:run_pack', 'builtins:dict')\n"
-    "main()"
+    "console_script()"
 )
 RUN = [
     "run",
@@ -77,7 +77,9 @@ def test_a_full_disk_behind_the_output_is_one_line() -> None:
 
 def test_closed_descriptors_are_never_those_of_our_files() -> None:
     one = "noise export --set noise=symmetric --set rate=0.5 --set seed=1 --set shots=2 --out mask.csv"
-    program = f"exec '{sys.executable}' -c 'from bench.cli.main import main; main()' {one} <&- >&- 2>&-"
+    program = (
+        f"exec '{sys.executable}' -c 'from bench.cli.main import console_script; console_script()' {one} <&- >&- 2>&-"
+    )
     assert subprocess.run(["sh", "-c", program], check=False).returncode == 0
     assert Path("mask.csv").read_text().startswith("# ")
     assert "labels in" not in Path("mask.csv").read_text()
@@ -132,16 +134,16 @@ def test_drawing_asks_for_no_window_and_no_notebook(monkeypatch: pytest.MonkeyPa
     one = ["--set", "noise=symmetric", "--set", "rate=0.5", "--set", "seed=1", "--set", "shots=2"]
     verbs = [["noise", "show", *one, "--out", "f"], ["report", "--markdown", "--figures", "1"], ["suspects"]]
     program = (
-        "import sys; from bench.cli.main import main\n"
+        "import sys; from bench.cli.main import console_script\n"
         f"for verb in {verbs!r}:\n"
         "    sys.argv[1:] = verb\n"
-        "    try: main()\n"
+        "    try: console_script()\n"
         "    except SystemExit as end: sys.stderr.write(f'{end.code}\\n')"
     )
     monkeypatch.setenv("MPLBACKEND", "nosuch")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     lines = done.stderr.splitlines()
     assert [lines[0], lines[1], lines[-1]] == ["0", "0", "2"], done.stderr
-    assert lines[2].startswith("error: none of the 2 records chosen can be asked about labels")
+    assert lines[2].startswith("error: none of the 2 records chosen can judge labels")
     assert list(Path("f").glob("*.png"))
     assert list(Path("results/report/figures").glob("*.png"))

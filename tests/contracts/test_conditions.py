@@ -7,7 +7,7 @@ from typing import Any, Literal
 import pytest
 from pydantic import BaseModel, Field
 
-from bench.contracts.conditions import conditions, deciding, idle, parsed, settled
+from bench.contracts.conditions import conditions_of, deciding, idle, parsed, settled
 
 
 def when(default: Any, condition: str) -> Any:
@@ -95,6 +95,6 @@ def test_malformed_declarations() -> None:
         one: int = when(1, "thre>0")
 
     with pytest.raises(ValueError, match="whether option one counts depends on itself"):
-        conditions(Circular)
+        conditions_of(Circular)
     with pytest.raises(ValueError, match='option one counts beside "thre", which is no option'):
-        conditions(Lost)
+        conditions_of(Lost)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from bench.cli.main import invoke
-from bench.contracts.objective import Split, loss_asks, split_asks
+from bench.contracts.objective import CleanSplit, loss_asks, split_asks
 from bench.data.library import Library
 from bench.errors import BenchError
 from bench.grid import code
@@ -21,7 +21,7 @@ from bench.grid.keys import Versions
 from bench.grid.options import method_options
 from bench.methods.coop import CoOp
 from bench.methods.maple import MaPLe
-from bench.plugins import LOSSES, REGISTRIES, SPLITS
+from bench.plugins import LOSSES, SPLITS
 from bench.records.cell import Cell
 from bench.records.naming import marks
 from bench.records.parts import Provenance
@@ -33,13 +33,6 @@ from tests.reports.factory import record
 
 PAGE = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
 EXAMPLE = next(block.partition("```")[0] for block in PAGE.split("```python\n")[1:] if "LOSSES" in block)
-
-
-@pytest.fixture
-def registries(monkeypatch: pytest.MonkeyPatch) -> None:
-    for known in REGISTRIES:
-        for kept in ("_rows", "_objects", "_aliases"):
-            monkeypatch.setattr(known, kept, dict(getattr(known, kept)))
 
 
 @pytest.fixture
@@ -70,9 +63,9 @@ def test_a_split_of_a_user_is_what_it_returns_and_declares_what_it_names() -> No
     assert torch.equal(rest.group >= 0, clean.group < 0)
 
 
-def by_chance(observed: Tensor, seed: int, share: float) -> Split:
+def by_chance(observed: Tensor, seed: int, share: float) -> CleanSplit:
     generator = torch.Generator().manual_seed(seed)
-    return Split(torch.rand(len(observed), generator=generator) < share, observed)
+    return CleanSplit(torch.rand(len(observed), generator=generator) < share, observed)
 
 
 @pytest.mark.usefixtures("registries")
@@ -107,12 +100,12 @@ def test_an_unknown_loss_or_split_is_one_line(given: dict[str, Any], message: st
 @pytest.mark.usefixtures("registries")
 def test_what_a_function_may_not_ask_or_return_is_one_line() -> None:
     LOSSES.register("asks", lambda logits, labels, temprature: logits)
-    with pytest.raises(BenchError, match=r'loss "asks" \(file .*\) asks for "temprature", which none is given'):
+    with pytest.raises(BenchError, match=r'loss "asks" \(file .*\) asks for "temprature", which is not available'):
         loss_asks("asks")
     SPLITS.register("loss", lambda loss: loss)
-    with pytest.raises(BenchError, match='asks for "loss", which none is given; did you mean "losses"'):
+    with pytest.raises(BenchError, match='asks for "loss", which is not available; did you mean "losses"'):
         CoOp.needs(CoOp.Options(split="loss"))
-    with pytest.raises(BenchError, match="is no function"):
+    with pytest.raises(BenchError, match="is not a function"):
         LOSSES.register("number", 3)  # type: ignore[arg-type]
     LOSSES.register("mean", lambda logits, labels: LOSSES.get("ce")(logits, labels).mean())
     method = fixtures.build(CoOp, CoOp.Options(loss="mean"))

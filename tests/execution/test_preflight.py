@@ -154,7 +154,7 @@ def problems(*sets: str, here: bool = True) -> list[str]:
     library.open_dataset.cache_clear()
     noise = () if any("noise=" in text for text in sets) else ("noise=given",)
     common = (*noise, "shots=2", "seed=1", "epochs=1")
-    config = Selection("quick", [*common, *sets], None, None, ()).load()
+    config = Selection("quick", [*common, *sets], None, None, ()).configuration
     plan = make_plan(expand(config, "quick"), Store("store"))
     try:
         preflight.check(plan, execute.trial_settings(config, "quick", "cpu"), here)
@@ -230,7 +230,7 @@ def test_embedded_data_under_tiny_are_known_to_fit_without_torch() -> None:
         "import sys; from bench.execution import execute, preflight; from bench.cli.selection import Selection\n"
         "from bench.grid.expansion import expand; from bench.execution.plan import make_plan\n"
         "from bench.records.store import Store\n"
-        "config = Selection('quick', [], None, None, ()).load()\n"
+        "config = Selection('quick', [], None, None, ()).configuration\n"
         "plan = make_plan(expand(config, 'quick'), Store('store'))\n"
         "sys.modules['open_clip'] = None\n"
         "preflight.check(plan, execute.trial_settings(config, 'quick', 'cpu'))\n"

@@ -230,7 +230,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_an_image_that_no_text_can_name_is_told(tmp_path: Path) -> None:
-    with pytest.raises(BenchError, match=r'mask row "train,caf\\udce9.jpg,ant,bee" names an image in no valid'):
+    with pytest.raises(BenchError, match=r'mask row "train,caf\\udce9.jpg,ant,bee": the name of the image'):
         mask_file.write(tmp_path / "m.csv", {}, [["train", "caf\udce9.jpg", "ant", "bee"]])
     assert not list(tmp_path.iterdir())
 

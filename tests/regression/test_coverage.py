@@ -112,10 +112,8 @@ class Project:
 
 
 @pytest.fixture
-def project(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Project:
+def project(registries: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Project:
     """A project with a baseline of two seeds; what it registers is forgotten afterwards."""
-    for name in ("_rows", "_objects", "_aliases"):
-        monkeypatch.setattr(METHODS, name, dict(getattr(METHODS, name)))
     made = Project(tmp_path, capsys)
     made.run(store="before")
     assert made.compare("--write") == 0

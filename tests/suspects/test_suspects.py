@@ -540,7 +540,7 @@ def test_mistakes_are_one_line(store: str, folder: Path, capsys: pytest.CaptureF
 
     assert 'store "results" does not exist' in refused()
     Path("empty").mkdir()
-    assert "none of the 0 records chosen can be asked about labels" in refused("--store", "empty")
+    assert "none of the 0 records chosen can judge labels" in refused("--store", "empty")
     Path("file").write_text("")
     assert '--out "file" is a file' in refused("--store", store, "--out", "file")
     assert 'unknown grid "nowhere"' in refused("--store", store, "--grid", "nowhere")

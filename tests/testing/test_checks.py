@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from bench.cli.main import invoke
 from bench.contracts import method
 from bench.engine.loop import Diverged, Loop
-from bench.plugins import METHODS
 from bench.testing import checks
 from tests.testing.test_effects import Ignores
 from tests.testing.test_method_contract import ON_VARIANTS
@@ -362,7 +361,7 @@ def test_the_sound_method_passes(method: type[method.Method], check: checks.Chec
 @pytest.mark.parametrize(
     ("method", "message"),
     [
-        (TellsOfBatches, "size: batch size"),
+        (TellsOfBatches, "size depends on the batch's size"),
         (TellsNothingFinite, "size is not finite"),
         (TellsOfTexts, "encodes texts"),
         (TellsAtRandom, "global generator"),
@@ -380,11 +379,8 @@ def test_a_leak_is_said() -> None:
         checks.leaks_nothing(Leaky, Leaky.Options())
 
 
-def test_bench_test_reports_and_exits(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for part in ("_rows", "_aliases", "_objects"):  # what the file registers is gone after this test
-        monkeypatch.setattr(METHODS, part, dict(getattr(METHODS, part)))
+@pytest.mark.usefixtures("registries")
+def test_bench_test_reports_and_exits(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert invoke(["test", "coop-split[split=none]"]) == 0
     assert "11 of 11 checks passed" in capsys.readouterr().out
     file = tmp_path / "planted.py"
