@@ -46,13 +46,13 @@ class ELR(CoOp):
     lambda_elr: Tensor
 
     def setup(self, context: method.Context) -> None:
-        """CoOp's parameters, and the empty memory [N, C]."""
+        """Create CoOp's parameters, and the empty memory [N, C]."""
         super().setup(context)
         shape = (len(context.observed), len(context.class_names))
         self.register_buffer("memory", torch.zeros(shape, device=context.observed.device))
 
     def forward(self, batch: method.Batch) -> method.Losses:
-        """The objective's terms and `early_learning`; the batch's new rows of the memory."""
+        """Compute the objective's terms, `early_learning`, and the batch's new rows of the memory."""
         logits, half = self.batch_logits(batch), self.options.faithful
         rows = early_learning_target(self.memory[batch.index], logits, self.beta, half)
         pull = masked_mean(early_learning_regularisation(logits, rows, half), batch.valid, batch.weight)

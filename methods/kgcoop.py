@@ -52,13 +52,12 @@ class KgCoOp(CoOp):
     w: Tensor
 
     @classmethod
-    def texts(cls, options: method.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
-        """CoOp's prompts, and the texts that they are kept near."""
-        assert isinstance(options, KgCoOp.Options)  # noqa: S101 - narrows the type
+    def texts(cls, options: KgCoOp.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
+        """List CoOp's prompts, and the texts that they are kept near."""
         return (*super().texts(options, names, templates), *zero_shot_texts(names, templates, options.template))
 
     def setup(self, context: method.Context) -> None:
-        """CoOp's set-up; registers `anchor` [C, D], normalised.
+        """Set up as CoOp, and register `anchor` [C, D], normalised.
 
         Raises:
             BenchError: the template has no `{}`.
@@ -67,11 +66,11 @@ class KgCoOp(CoOp):
         self.register_buffer("anchor", zero_shot_text(context, self.options.template))
 
     def distance(self, text: Tensor) -> Tensor:
-        """1 - mean cosine of class features [C, D] to their anchors, 0-dimensional."""
+        """Compute 1 - mean cosine of class features [C, D] to their anchors, 0-dimensional."""
         return 1 - (F.normalize(text, dim=-1) * self.anchor).sum(-1).mean()
 
     def forward(self, batch: method.Batch) -> method.Losses:
-        """The objective's terms and anchor, w · `distance`, 0 where the batch has no sample."""
+        """Compute the objective's terms and anchor, w · `distance`, 0 where the batch has no sample."""
         text = self.text_features()
         logits = method.cosine_logits(self.backbone.scale, batch.inputs.pooled, text)
         pull = torch.where(batch.valid.any(), self.w * self.distance(text), 0)

@@ -23,7 +23,7 @@ ABSENT = -1e4  # intercept of a class without a sample: the maximum-likelihood o
 
 
 def fit(features: Array, labels: Array, classes: int, strength: float) -> tuple[Array, Array, bool]:
-    """Multinomial logistic regression by L-BFGS with an L2 penalty on the weights, not on the intercept.
+    """Fit a multinomial logistic regression by L-BFGS, with an L2 penalty on the weights, not on the intercept.
 
     Args:
         features: [N, D] float64.
@@ -55,7 +55,7 @@ def fit(features: Array, labels: Array, classes: int, strength: float) -> tuple[
 
 
 def search_exponent(hits: Callable[[float], int], weakest_of_equals: bool) -> float:
-    """The log10 of C that lpclip's search ends at: the best of seven decades, then eight bisections around it.
+    """Find log10 of C as lpclip does: the best of seven decades, then eight bisections around it.
 
     Args:
         hits: correct predictions on the validation set at a log10 of C.
@@ -110,9 +110,8 @@ class LinearProbe(method.Method):
     intercept: nn.Parameter
 
     @classmethod
-    def needs(cls, options: method.Options) -> method.Needs:
-        """The validation twin for the search."""
-        assert isinstance(options, LinearProbe.Options)  # noqa: S101 - narrows the type
+    def needs(cls, options: LinearProbe.Options) -> method.Needs:
+        """Require the validation twin for the search."""
         return method.Needs(validation=options.search)
 
     def setup(self, context: method.Context) -> None:
@@ -126,15 +125,15 @@ class LinearProbe(method.Method):
         self._set(float(np.log10(self.options.strength)))
 
     def begin_epoch(self, epoch: int, full_pass: method.FullPass) -> tuple[method.Phase, ...]:
-        """No phases: the loop trains nothing."""
+        """Return no phase: the loop trains nothing."""
         return ()
 
     def features(self, inputs: method.Inputs) -> Tensor:
-        """What the regression sees of inputs, [B, D]."""
+        """Return what the regression sees of inputs, [B, D]."""
         return inputs.pooled if self.options.faithful else F.normalize(inputs.pooled, dim=-1)
 
     def finalize(self, validation: tuple[method.Inputs, Tensor] | None) -> None:
-        """Search C on the validation twin and fit anew; nothing without one."""
+        """Choose C on the validation twin and fit anew; nothing without one."""
         if validation is None or not self.options.search:
             return
         inputs, labels = validation
@@ -159,11 +158,11 @@ class LinearProbe(method.Method):
         self.numbers = {"log10_c": exponent, "converged": float(converged)}
 
     def predict(self, inputs: method.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
-        """Logits [B, C]."""
+        """Compute logits [B, C]."""
         return F.linear(self.features(inputs), self.coefficient, self.intercept)
 
     def diagnostics(self) -> dict[str, float]:
-        """The log10 of C in use, and whether its fit converged (1) within 1,000 iterations."""
+        """Return the log10 of C in use, and whether its fit converged (1) within 1,000 iterations."""
         return dict(self.numbers)
 
 

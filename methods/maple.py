@@ -44,11 +44,11 @@ class MaPLe(DeepPromptLearner):
     bias: nn.Parameter
 
     def text_depth(self, context: method.Context) -> int:
-        """Layers of the smaller tower: prompts are coupled."""
+        """Count the layers of the smaller tower: prompts are coupled."""
         return min(context.backbone.text_layers, context.backbone.vision_layers)
 
     def build(self, context: method.Context, generator: torch.Generator) -> None:
-        """Deep prompts; then the projections `weight` [J, Wv, W] and `bias` [J, Wv]."""
+        """Draw deep prompts, then the projections `weight` [J, Wv, W] and `bias` [J, Wv]."""
         super().build(context, generator)
         depth, width = len(self.all_text_prompts()), context.backbone.width
         drawn = min(depth, 2) if self.options.faithful else depth
@@ -60,5 +60,5 @@ class MaPLe(DeepPromptLearner):
         self.bias = nn.Parameter(bias[own].to(context.observed.device))
 
     def visual(self) -> Tensor:
-        """The projected text prompts, [J, M, Wv]."""
+        """Return the projected text prompts, [J, M, Wv]."""
         return self.all_text_prompts() @ self.weight.mT + self.bias.unsqueeze(1)

@@ -13,15 +13,10 @@ from bench.methods.parts.splits import nlprompt_reference_split, nlprompt_split
 
 
 def curriculum_budget(epoch: int, length: int, start: float, shape: Literal["linear", "exp"] = "linear") -> float:
-    """Share of the samples that may be confident, as NLPrompt's code grows it; the linear one passes 1 behind `length`.
+    """Compute the share of samples that may be confident, as NLPrompt's code grows it.
 
-    linear: start + (1 - start) e / length; exp: start + (1 - start) (1 - exp(-4 e / length)).
-
-    Args:
-        epoch: e, counted from 0.
-        length: epochs of the curriculum.
-        start: the share in epoch 0.
-        shape: of the growth.
+    linear: start + (1 - start) e / length, which passes 1 behind `length`; exp: start + (1 - start) (1 - exp(-4 e /
+    length)). Epochs e count from 0; `start` is the share in epoch 0.
     """
     progress = epoch / length
     return start + (1 - start) * (progress if shape == "linear" else 1 - math.exp(-4 * progress))
@@ -64,7 +59,7 @@ class NLPrompt(CoOp):
     options: NLPrompt.Options
 
     def partition(self, epoch: int, full_pass: method.FullPass) -> Split:
-        """The transport's split with this epoch's budget, or arg-max."""
+        """Split by the transport with this epoch's budget, or by arg-max."""
         options = self.options
         if options.split != "ot":
             return super().partition(epoch, full_pass)

@@ -33,10 +33,10 @@ class PromptMAE(CoOp):
     factor: Tensor
 
     def sample_loss(self, name: str, logits: Tensor, labels: Tensor) -> Tensor:
-        """factor · (1 - p_y), [B]; any other loss, of what a split rejects, as it is."""
+        """Compute factor · (1 - p_y), [B]; any other loss, of what a split rejects, as it is."""
         loss = super().sample_loss(name, logits, labels)
         return self.factor * loss if name == "mae" else loss
 
     def diagnostics(self) -> dict[str, float]:
-        """The split's numbers, and the factor before 1 - p_y."""
+        """Return the split's numbers, and the factor before 1 - p_y."""
         return {**super().diagnostics(), "loss_factor": float(self.factor)}

@@ -32,7 +32,7 @@ class SCE(CoOp):
     options: SCE.Options
 
     def setup(self, context: method.Context) -> None:
-        """CoOp's, and the constant for the zeros of the label."""
+        """Set up as CoOp, and choose the constant for the zeros of the label."""
         super().setup(context)
         if self.options.faithful:
             self.off_class = 1e-6 / len(context.class_names)

@@ -34,27 +34,28 @@ class ZeroShot(method.Method):
     options: ZeroShot.Options
     reads_labels: ClassVar[bool] = False
     text: Tensor
+    scale: Tensor
 
     @classmethod
-    def texts(cls, options: method.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
-        """Every template with every class name."""
-        assert isinstance(options, ZeroShot.Options)  # noqa: S101 - narrows the type
+    def texts(
+        cls, options: ZeroShot.Options, names: Sequence[str], templates: Sequence[str]
+    ) -> tuple[method.Text, ...]:
+        """List every template with every class name."""
         return zero_shot_texts(names, templates, options.template)
 
     def setup(self, context: method.Context) -> None:
-        """Encode every template and average; registers `text` [C, D].
+        """Register `text` [C, D], the mean of the encoded templates.
 
         Raises:
             BenchError: the template has no `{}`.
         """
-        text = zero_shot_text(context, self.options.template)
-        self.register_buffer("text", text)
+        self.register_buffer("text", zero_shot_text(context, self.options.template))
         self.register_buffer("scale", torch.as_tensor(context.backbone.scale).detach().clone())
 
     def begin_epoch(self, epoch: int, full_pass: method.FullPass) -> tuple[method.Phase, ...]:
-        """No phases: nothing is trained."""
+        """Return no phase: nothing is trained."""
         return ()
 
     def predict(self, inputs: method.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
-        """Logits [B, C]."""
-        return method.cosine_logits(self.get_buffer("scale"), inputs.pooled, self.text)
+        """Compute logits [B, C]."""
+        return method.cosine_logits(self.scale, inputs.pooled, self.text)

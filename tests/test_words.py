@@ -18,20 +18,21 @@ NO_NOUNS = {"across", "beside", "told", "keep", "warm", "resolved", "named"}
 # A verb that is new to the project is added here, once it is seen to be one.
 VERBS = """
 Add Annotate Append Apply Average Build Centre Check Choose Classify Collect Compare Compute Convert Count Create
-Decode Describe Digest Display Draw Drop Embed Encode End Escape Estimate Expand Explain Find Fit Flatten Flush
-Format Free Group Handle Hold Import Infer Insert Join Judge Keep Kill Lay Limit List Load Locate Log Match Move
-Normalise Note Open Pair Parse Pass Prepare Print Publish Put Raise Rank Read Record Reduce Reject Remove Rename
-Repeat Replace Report Resolve Restore Return Run Save Scale See Select Send Serve Set Solve Sort Split Spread Start
-Stop Strip Summarise Test Tokenise Train Unpickle Unwrap Update Validate Wait Wrap Write Yield
+Decode Describe Digest Display Draw Drop Embed Encode End Escape Estimate Expand Explain Find Fit Flatten Flush Format
+Free Group Handle Hold Import Infer Insert Join Judge Keep Kill Lay Limit List Load Locate Log Match Mix Move
+Normalise Note Open Pair Parse Pass Permute Prepare Print Publish Put Raise Rank Read Record Reduce Register Reject
+Remove Rename Repeat Replace Report Require Resolve Restore Return Run Save Scale See Select Send Serve Set Sharpen
+Shift Solve Sort Split Spread Start Stop Strip Summarise Test Tokenise Train Unpickle Unwrap Update Validate Wait Wrap
+Write Yield
 """
 # Parts whose sentences and names are still to be worked over; a part leaves this list with its last long sentence.
-LONG_SENTENCES = ("bench/cli", "bench/contracts", "bench/data/download", "bench/records", "bench/testing", "methods",
-                  "reports")  # fmt: skip
+LONG_SENTENCES = ("bench/cli", "bench/contracts", "bench/data/download", "bench/records", "bench/testing",
+                  "methods/tecoprompt.py", "reports")  # fmt: skip
 NO_VERB_YET = (*LONG_SENTENCES, "bench/data/catalogue", "bench/plugins.py", "bench/registry.py")
 SAME_NAME_YET = ("bench/cli", "bench/contracts", "bench/data/download", "bench/grid", "bench/records", "bench/testing",
-                 "methods", "reports")  # fmt: skip
+                 "reports")  # fmt: skip
 TWICE_YET = {
-    "Asked", "Entry", "Method", "Number", "Options", "Origin", "Outcome", "Part", "Row", "Split",
+    "Asked", "Entry", "Number", "Options", "Origin", "Outcome", "Part", "Row", "Split",
 }  # fmt: skip
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
