@@ -18,9 +18,7 @@ CLASSES = len(fixtures.CLASSES)
 
 
 def built(observed: torch.Tensor | None = None, **options: Any) -> LinearProbe:
-    method = fixtures.build(LinearProbe, LinearProbe.Options.model_validate(options), observed=observed)
-    assert isinstance(method, LinearProbe)
-    return method
+    return fixtures.build(LinearProbe, LinearProbe.Options.model_validate(options), observed=observed)
 
 
 def validation() -> tuple[Inputs, torch.Tensor]:

@@ -121,7 +121,6 @@ def test_a_prediction_in_pieces_is_the_whole(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_one_prompt_is_the_mean_cosine_of_the_tokens() -> None:
     method = checks.build(PLOT, PLOT.Options(prompts=1))
-    assert isinstance(method, PLOT)
     inputs = inputs_for(PLOT.needs(method.options), 3, 9)
     expected = method.backbone.scale * method.similarity(inputs.tokens, method.prepare()["text"]).mean((-2, -1))
     assert torch.allclose(checks.predictions(method, inputs), expected, atol=1e-4)

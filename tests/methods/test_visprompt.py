@@ -17,9 +17,7 @@ from bench.testing import fixtures
 
 
 def built(**options: Any) -> VisPrompt:
-    method = fixtures.build(VisPrompt, VisPrompt.Options.model_validate(options))
-    assert isinstance(method, VisPrompt)
-    return method
+    return fixtures.build(VisPrompt, VisPrompt.Options.model_validate(options))
 
 
 def test_attention_is_torchs() -> None:
