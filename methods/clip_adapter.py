@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.contracts import method
+from bench.contracts.method import scalar, structural
 from bench.methods.parts.objective import Objective
 from bench.methods.parts.templates import zero_shot_text, zero_shot_texts
 
@@ -36,10 +37,10 @@ class CLIPAdapter(Objective):
     class Options(Objective.Options):
         """The adapter, and the objective."""
 
-        reduction: int = method.structural(
+        reduction: int = structural(
             4, "width of the features over that of the bottleneck; the authors' 4", "ratio>0", ge=1, le=10_000
         )
-        ratio: float = method.scalar(0.2, "share of the adapted in the new feature; the authors' code 0.2", ge=0, le=1)
+        ratio: float = scalar(0.2, "share of the adapted in the new feature; the authors' code 0.2", ge=0, le=1)
 
     options: CLIPAdapter.Options
     ratio: Tensor

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench.contracts import method
+from bench.contracts.method import EPOCHS, structural
 from bench.methods.coop import CoOp
 from bench.methods.parts.losses import masked_mean
 from bench.methods.parts.splits import ROUNDING, forget_rate, small_loss_selection
@@ -43,12 +44,10 @@ class CoTeaching(CoOp):
     class Options(CoOp.Options):
         """CoOp's options and co-teaching's."""
 
-        init: Literal[""] = method.structural("", "always random: two networks of one start would stay one network")
-        split: Literal["none"] = method.structural("none", "always none: the selection is made in every step")
-        gradual: int = method.structural(
-            10, "epochs until R is the whole noise rate; the authors' 10", ge=1, **method.EPOCHS
-        )
-        faithful: bool = method.structural(False, "the reference's second division and its rounding")
+        init: Literal[""] = structural("", "always random: two networks of one start would stay one network")
+        split: Literal["none"] = structural("none", "always none: the selection is made in every step")
+        gradual: int = structural(10, "epochs until R is the whole noise rate; the authors' 10", ge=1, **EPOCHS)
+        faithful: bool = structural(False, "the reference's second division and its rounding")
 
     options: CoTeaching.Options
 

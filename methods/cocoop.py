@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.contracts import method
+from bench.contracts.method import structural
 from bench.methods.coop import CoOp
 from bench.methods.parts.linear import linear_layer
 
@@ -38,10 +39,8 @@ class CoCoOp(CoOp):
     class Options(CoOp.Options):
         """CoOp's options; the context starts from a phrase."""
 
-        context: int = method.structural(
-            4, "context vectors M where no phrase starts them; CoCoOp's 4", "init=", ge=1, le=64
-        )
-        init: str = method.structural("a photo of a", "words that start the context, CoCoOp's; empty: random")
+        context: int = structural(4, "context vectors M where no phrase starts them; CoCoOp's 4", "init=", ge=1, le=64)
+        init: str = structural("a photo of a", "words that start the context, CoCoOp's; empty: random")
 
     meta_net: nn.Sequential
 

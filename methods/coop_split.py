@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor
 
 from bench.contracts import method
+from bench.contracts.method import ENTROPY, Q, scalar, structural
 from bench.contracts.objective import Split
 from bench.methods.parts.losses import cross_entropy, generalised_cross_entropy, masked_mean
 from bench.methods.parts.prompt_learner import PromptLearner
@@ -38,25 +39,23 @@ class CoOpSplit(PromptLearner):
     class Options(PromptLearner.Options):
         """CoOp's options; the split and the loss."""
 
-        split: Literal["ot", "argmax", "none"] = method.structural(
+        split: Literal["ot", "argmax", "none"] = structural(
             "ot", "who is certain: transport, arg-max, or everyone", "loss=split"
         )
-        ot_scope: Literal["set", "batch"] = method.structural(
+        ot_scope: Literal["set", "batch"] = structural(
             "set", "transport over the whole set, or batch by batch (V3)", TRANSPORT
         )
-        ot_reg: float = method.scalar(
-            0.1, "entropy weight of the transport (authors .01, plain domain)", TRANSPORT, **method.ENTROPY
+        ot_reg: float = scalar(0.1, "entropy weight of the transport (authors .01, plain domain)", TRANSPORT, **ENTROPY)
+        delta: float = scalar(0.5, "confidence threshold; the authors' config value .5", TRANSPORT, ge=0, le=1)
+        q: float = scalar(
+            0.7, "exponent of GCE; authors' .7", "loss=gce or loss=split and split!=none and alpha!=1", **Q
         )
-        delta: float = method.scalar(0.5, "confidence threshold; the authors' config value .5", TRANSPORT, ge=0, le=1)
-        q: float = method.scalar(
-            0.7, "exponent of GCE; authors' .7", "loss=gce or loss=split and split!=none and alpha!=1", **method.Q
-        )
-        alpha: Literal["certain"] | Annotated[float, Field(ge=0, le=1)] = method.structural(
+        alpha: Literal["certain"] | Annotated[float, Field(ge=0, le=1)] = structural(
             "certain",
             "weight of CE: the certain fraction, or a constant in [0, 1] (the authors' is not stated)",
             "loss=split",
         )
-        loss: Literal["split", "ce", "gce"] = method.structural("split", "both losses, or one of them on every sample")
+        loss: Literal["split", "ce", "gce"] = structural("split", "both losses, or one of them on every sample")
 
     options: CoOpSplit.Options
     ot_reg: Tensor

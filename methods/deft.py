@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.contracts import method
+from bench.contracts.method import EPOCHS, WEIGHT, scalar, structural
 from bench.methods.parts.image_prompts import ImagePromptLearner
 from bench.methods.parts.losses import cross_entropy, masked_mean
 from bench.methods.parts.objective import Loss
@@ -61,22 +62,18 @@ class DeFT(ImagePromptLearner):
     class Options(ImagePromptLearner.Options):
         """Context, loss of the selected, visual prompts, warm-up and second phase."""
 
-        init: Literal[""] = method.structural("", "always random: two equal contexts would never disagree")
-        split: Literal["none"] = method.structural("none", "always none: the selection is made in every step")
-        loss: Loss = method.structural(
-            "ce", "loss of the selected, and in warm-up unless real", "real=false or warmup!=10"
+        init: Literal[""] = structural("", "always random: two equal contexts would never disagree")
+        split: Literal["none"] = structural("none", "always none: the selection is made in every step")
+        loss: Loss = structural("ce", "loss of the selected, and in warm-up unless real", "real=false or warmup!=10")
+        a: float = scalar(1.0, "weight of CE in sce; the authors' 1", SCE, **WEIGHT)
+        b: float = scalar(1.0, "weight of reverse CE in sce; the authors' 1", SCE, **WEIGHT)
+        visual_context: int = structural(20, "visual prompts P of each layer; the authors' 20", ge=1, le=256)
+        warmup: int = structural(1, "warm-up epochs in every ten; the authors' 1, for real noise 5", ge=0, le=10)
+        real: bool = structural(False, "the authors' script for real noise")
+        fine_tune: int = structural(
+            0, "epochs at the end that train a copy of the image tower; authors' 10", ge=0, **EPOCHS
         )
-        a: float = method.scalar(1.0, "weight of CE in sce; the authors' 1", SCE, **method.WEIGHT)
-        b: float = method.scalar(1.0, "weight of reverse CE in sce; the authors' 1", SCE, **method.WEIGHT)
-        visual_context: int = method.structural(20, "visual prompts P of each layer; the authors' 20", ge=1, le=256)
-        warmup: int = method.structural(1, "warm-up epochs in every ten; the authors' 1, for real noise 5", ge=0, le=10)
-        real: bool = method.structural(False, "the authors' script for real noise")
-        fine_tune: int = method.structural(
-            0, "epochs at the end that train a copy of the image tower; authors' 10", ge=0, **method.EPOCHS
-        )
-        fine_tune_rate: float = method.structural(
-            1 / 60, "factor of the learning rate in them", "fine_tune>0", gt=0, le=1e6
-        )
+        fine_tune_rate: float = structural(1 / 60, "factor of the learning rate in them", "fine_tune>0", gt=0, le=1e6)
 
     norm = False
     options: DeFT.Options

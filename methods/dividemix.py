@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.contracts import method
+from bench.contracts.method import EPOCHS, WEIGHT, scalar, structural
 from bench.methods.parts.losses import (
     cross_entropy,
     divergence_from_uniform,
@@ -98,21 +99,17 @@ class DivideMix(PromptLearner):
     class Options(PromptLearner.Options):
         """CoOp's options and DivideMix's; defaults of its code."""
 
-        init: Literal[""] = method.structural("", "always random: the two networks must differ")
-        warmup: int = method.structural(10, "warm-up epochs, capped at a fifth of all epochs", ge=0, **method.EPOCHS)
-        penalty: float = method.scalar(
-            0.0, "weight of -entropy in warm-up; authors: 1 for asymmetric noise", "warmup>0", **method.WEIGHT
+        init: Literal[""] = structural("", "always random: the two networks must differ")
+        warmup: int = structural(10, "warm-up epochs, capped at a fifth of all epochs", ge=0, **EPOCHS)
+        penalty: float = scalar(
+            0.0, "weight of -entropy in warm-up; authors: 1 for asymmetric noise", "warmup>0", **WEIGHT
         )
-        window: int = method.structural(
-            1, "epochs whose losses are averaged; authors: 5 at a rate of 90 %", ge=1, **method.EPOCHS
-        )
-        threshold: float = method.structural(0.5, "membership above which a sample is clean", ge=0, le=1)
-        temperature: float = method.scalar(0.5, "T of the sharpening", ge=0.1, le=1)
-        beta: float = method.structural(
-            4.0, "parameter of the mix-up's Beta distribution; 0 for no mix-up", ge=0, le=1e6
-        )
-        lambda_u: float = method.scalar(25.0, "weight of the noisy half's loss", **method.WEIGHT)
-        rampup: int = method.structural(16, "epochs over which that weight rises", "lambda_u>0", ge=1, **method.EPOCHS)
+        window: int = structural(1, "epochs whose losses are averaged; authors: 5 at a rate of 90 %", ge=1, **EPOCHS)
+        threshold: float = structural(0.5, "membership above which a sample is clean", ge=0, le=1)
+        temperature: float = scalar(0.5, "T of the sharpening", ge=0.1, le=1)
+        beta: float = structural(4.0, "parameter of the mix-up's Beta distribution; 0 for no mix-up", ge=0, le=1e6)
+        lambda_u: float = scalar(25.0, "weight of the noisy half's loss", **WEIGHT)
+        rampup: int = structural(16, "epochs over which that weight rises", "lambda_u>0", ge=1, **EPOCHS)
 
     options: DivideMix.Options
     context_b: nn.Parameter

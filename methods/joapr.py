@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from bench.contracts import method
+from bench.contracts.method import EPOCHS, WEIGHT, scalar, structural
 from bench.methods.parts.losses import cross_entropy, divergence_from_uniform, entropy, masked_mean, soft_cross_entropy
 from bench.methods.parts.mixup import mix, mixing_share, partners, refine, sharpen
 from bench.methods.parts.prompt_learner import PromptLearner
@@ -113,23 +114,17 @@ class JoAPR(PromptLearner):
     class Options(PromptLearner.Options):
         """CoOp's options and JoAPR's."""
 
-        warmup: int = method.structural(
-            10, "warm-up epochs; the authors' for EuroSAT, theirs run from 1 to 150", ge=0, **method.EPOCHS
+        warmup: int = structural(
+            10, "warm-up epochs; the authors' for EuroSAT, theirs run from 1 to 150", ge=0, **EPOCHS
         )
-        warmup_cap: float = method.structural(
-            0.2, "largest share of the epochs that is warm-up", "warmup>0", ge=0, le=1
+        warmup_cap: float = structural(0.2, "largest share of the epochs that is warm-up", "warmup>0", ge=0, le=1)
+        alpha1: float = scalar(
+            0.5, "weight of the negative entropy in warm-up; authors: .1 to .5", "warmup>0", **WEIGHT
         )
-        alpha1: float = method.scalar(
-            0.5, "weight of the negative entropy in warm-up; authors: .1 to .5", "warmup>0", **method.WEIGHT
-        )
-        alpha2: float = method.scalar(1.0, "weight of KL(uniform || mean p); authors: .5 or 1", **method.WEIGHT)
-        beta: float = method.structural(
-            0.001, "parameter of the mix-up's Beta distribution; 0 for no mix-up", ge=0, le=1e6
-        )
-        targets: Literal["step", "epoch"] = method.structural(
-            "step", "soft targets from each step or the epoch's start"
-        )
-        faithful: bool = method.structural(False, "the reference's defects J1 and J3")
+        alpha2: float = scalar(1.0, "weight of KL(uniform || mean p); authors: .5 or 1", **WEIGHT)
+        beta: float = structural(0.001, "parameter of the mix-up's Beta distribution; 0 for no mix-up", ge=0, le=1e6)
+        targets: Literal["step", "epoch"] = structural("step", "soft targets from each step or the epoch's start")
+        faithful: bool = structural(False, "the reference's defects J1 and J3")
 
     options: JoAPR.Options
     alpha1: Tensor

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench.contracts import method
+from bench.contracts.method import WEIGHT, scalar, structural
 from bench.methods.coop import CoOp
 from bench.methods.parts.templates import zero_shot_text, zero_shot_texts
 
@@ -36,14 +37,10 @@ class KgCoOp(CoOp):
     class Options(CoOp.Options):
         """CoOp's options, the weight of the pull, and where it pulls to."""
 
-        context: int = method.structural(
-            4, "context vectors M where no phrase starts them; KgCoOp's 4", "init=", ge=1, le=64
-        )
-        init: str = method.structural("a photo of a", "words that start the context, KgCoOp's; empty: random")
-        w: float = method.scalar(
-            8.0, "weight of the pull; 8 in the paper and the scripts, 1 in the configuration", **method.WEIGHT
-        )
-        template: str = method.structural(
+        context: int = structural(4, "context vectors M where no phrase starts them; KgCoOp's 4", "init=", ge=1, le=64)
+        init: str = structural("a photo of a", "words that start the context, KgCoOp's; empty: random")
+        w: float = scalar(8.0, "weight of the pull; 8 in the paper and the scripts, 1 in the configuration", **WEIGHT)
+        template: str = structural(
             "dataset", 'a text with {} for the class name, or "dataset" for the set\'s own', "w>0"
         )
 

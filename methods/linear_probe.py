@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.contracts import method
+from bench.contracts.method import structural
 
 Array: TypeAlias = NDArray[Any]
 EXPONENTS = (6.0, 4.0, 2.0, 0.0, -2.0, -4.0, -6.0)  # of C, in the reference's order
@@ -99,11 +100,11 @@ class LinearProbe(method.Method):
     class Options(method.Options):
         """Penalty and its search."""
 
-        search: bool = method.structural(True, "whether C is chosen on the noisy validation twin")
-        strength: float = method.structural(
+        search: bool = structural(True, "whether C is chosen on the noisy validation twin")
+        strength: float = structural(
             1.0, "C where it is not searched for; scikit-learn's default 1", "search=false", ge=1e-6, le=1e6
         )
-        faithful: bool = method.structural(False, "the reference's features, not normalised, and its choice of equals")
+        faithful: bool = structural(False, "the reference's features, not normalised, and its choice of equals")
 
     options: LinearProbe.Options
     coefficient: nn.Parameter

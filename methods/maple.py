@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.contracts import method
+from bench.contracts.method import structural
 from bench.methods.parts.image_prompts import DeepPromptLearner
 
 
@@ -31,8 +32,8 @@ class MaPLe(DeepPromptLearner):
     class Options(DeepPromptLearner.Options):
         """Context, objective, depth and start."""
 
-        context: int = method.structural(2, "prompts M of each layer; the authors' 2", ge=1, le=64)
-        faithful: bool = method.structural(
+        context: int = structural(2, "prompts M of each layer; the authors' 2", ge=1, le=64)
+        faithful: bool = structural(
             False,
             "start all deep projections as copies of one draw",
             "depth>2",

@@ -6,6 +6,7 @@ import math
 from typing import Literal
 
 from bench.contracts import method
+from bench.contracts.method import EPOCHS, structural
 from bench.contracts.objective import Split
 from bench.methods.coop import CoOp
 from bench.methods.parts.objective import Rest
@@ -43,18 +44,14 @@ class NLPrompt(CoOp):
     class Options(CoOp.Options):
         """CoOp's options; split and rest have NLPrompt's defaults."""
 
-        split: Literal["ot", "argmax"] = method.structural("ot", "transport, or the arg-max of the prediction (N9)")
-        rest: Rest = method.structural("mae", "loss of what the split rejects; drop: left out")
-        curriculum: int = method.structural(
-            0, "epochs T of the curriculum; the authors' 0 for none", "split=ot", ge=0, **method.EPOCHS
+        split: Literal["ot", "argmax"] = structural("ot", "transport, or the arg-max of the prediction (N9)")
+        rest: Rest = structural("mae", "loss of what the split rejects; drop: left out")
+        curriculum: int = structural(
+            0, "epochs T of the curriculum; the authors' 0 for none", "split=ot", ge=0, **EPOCHS
         )
-        begin: float = method.structural(
-            0.3, "confident share at its start; the authors' .3", "curriculum>0", gt=0, le=1
-        )
-        growth: Literal["linear", "exp"] = method.structural(
-            "linear", "shape of the curriculum", "curriculum>0 and begin!=1"
-        )
-        faithful: bool = method.structural(False, "the reference's defects N1, N2 and N4", "split=ot")
+        begin: float = structural(0.3, "confident share at its start; the authors' .3", "curriculum>0", gt=0, le=1)
+        growth: Literal["linear", "exp"] = structural("linear", "shape of the curriculum", "curriculum>0 and begin!=1")
+        faithful: bool = structural(False, "the reference's defects N1, N2 and N4", "split=ot")
 
     options: NLPrompt.Options
 

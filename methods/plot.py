@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench.contracts import method
+from bench.contracts.method import scalar, structural
 from bench.methods.coop import CoOp
 from bench.methods.parts.prompt_learner import CONTEXT_STD
 
@@ -86,12 +87,12 @@ class PLOT(CoOp):
     class Options(CoOp.Options):
         """CoOp's options and the transport's."""
 
-        init: Literal[""] = method.structural("", "always empty: equal prompts would stay equal")
-        prompts: int = method.structural(4, "prompts N per class; PLOT's 4", ge=1, le=64)
-        epsilon: float = method.scalar(0.1, "weight of the entropy; PLOT's 0.1", "prompts>1", ge=0.025, le=1e6)
-        iterations: int = method.structural(100, "Sinkhorn's iterations; PLOT's cap", "prompts>1", ge=1, le=10_000)
-        pooled: bool = method.structural(False, "whether the pooled feature's logit is added, as PLOT does on ImageNet")
-        faithful: bool = method.structural(
+        init: Literal[""] = structural("", "always empty: equal prompts would stay equal")
+        prompts: int = structural(4, "prompts N per class; PLOT's 4", ge=1, le=64)
+        epsilon: float = scalar(0.1, "weight of the entropy; PLOT's 0.1", "prompts>1", ge=0.025, le=1e6)
+        iterations: int = structural(100, "Sinkhorn's iterations; PLOT's cap", "prompts>1", ge=1, le=10_000)
+        pooled: bool = structural(False, "whether the pooled feature's logit is added, as PLOT does on ImageNet")
+        faithful: bool = structural(
             False, "stop the transport by the mean over the batch", "prompts>1 and iterations>1"
         )
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from bench.contracts import method
+from bench.contracts.method import WEIGHT, scalar, structural
 from bench.errors import BenchError
 from bench.methods.coop import CoOp
 from bench.methods.parts.losses import masked_mean, soft_cross_entropy
@@ -71,19 +72,15 @@ class ProGrad(CoOp):
     class Options(CoOp.Options):
         """CoOp's options, the share of the conflict that is removed, and the start."""
 
-        init: str = method.structural(
-            "template", 'words at the end of the context; "template": the text\'s; "": random'
-        )
-        context: int = method.structural(16, "context vectors M; CoOp's default 16", ge=1, le=64)
-        template: str = method.structural(
+        init: str = structural("template", 'words at the end of the context; "template": the text\'s; "": random')
+        context: int = structural(16, "context vectors M; CoOp's default 16", ge=1, le=64)
+        template: str = structural(
             "dataset",
             'a text with {} for the class name; "dataset": the set\'s first',
             "init=template or projection>0",
         )
-        projection: float = method.scalar(
-            1.0, "lambda, the share of the conflicting part that is removed; 1", **method.WEIGHT
-        )
-        faithful: bool = method.structural(False, "as many tokens of the start as it has words", "init!=")
+        projection: float = scalar(1.0, "lambda, the share of the conflicting part that is removed; 1", **WEIGHT)
+        faithful: bool = structural(False, "as many tokens of the start as it has words", "init!=")
 
     options: ProGrad.Options
     projection: Tensor

@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from bench.contracts import method
+from bench.contracts.method import scalar, structural
 from bench.methods.coop import CoOp
 
 
@@ -27,8 +27,8 @@ class PromptMAE(CoOp):
     class Options(CoOp.Options):
         """CoOp's options and the factor."""
 
-        loss: Literal["mae"] = method.structural("mae", "always mae")
-        factor: float = method.scalar(1.0, "1 as NLPrompt computes it, 2 for the textbook's L1 distance", gt=0, le=1e6)
+        loss: Literal["mae"] = structural("mae", "always mae")
+        factor: float = scalar(1.0, "1 as NLPrompt computes it, 2 for the textbook's L1 distance", gt=0, le=1e6)
 
     factor: Tensor
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.contracts import method
-from bench.contracts.method import Backbone
+from bench.contracts.method import WEIGHT, Backbone, scalar, structural
 from bench.methods.parts.image_prompts import DeepPromptLearner, normalised
 from bench.methods.parts.losses import masked_mean
 from bench.methods.parts.prompt_learner import CONTEXT_STD
@@ -85,19 +85,13 @@ class PromptSRC(DeepPromptLearner):
     class Options(DeepPromptLearner.Options):
         """Context, objective, depth, regularisation and average; the authors' few-shot values."""
 
-        context: int = method.structural(4, "text prompts M of each layer; the authors' 4", ge=1, le=64)
-        visual_context: int = method.structural(4, "visual prompts P of each layer; the authors' 4", ge=1, le=256)
-        text_weight: float = method.scalar(
-            25.0, "weight of the text features' distance; the authors' 25", **method.WEIGHT
-        )
-        image_weight: float = method.scalar(
-            10.0, "weight of the image features' distance; the authors' 10", **method.WEIGHT
-        )
-        mean: float = method.scalar(
-            30.0, "centre of the average in epochs; the authors' 30 or 45 of 50", ge=-1e6, le=1e6
-        )
-        deviation: float = method.scalar(30.0, "width of the average in epochs; the authors' 30 or 5", ge=0.01, le=1e6)
-        faithful: bool = method.structural(False, "average CLIP's own weights too, in half precision")
+        context: int = structural(4, "text prompts M of each layer; the authors' 4", ge=1, le=64)
+        visual_context: int = structural(4, "visual prompts P of each layer; the authors' 4", ge=1, le=256)
+        text_weight: float = scalar(25.0, "weight of the text features' distance; the authors' 25", **WEIGHT)
+        image_weight: float = scalar(10.0, "weight of the image features' distance; the authors' 10", **WEIGHT)
+        mean: float = scalar(30.0, "centre of the average in epochs; the authors' 30 or 45 of 50", ge=-1e6, le=1e6)
+        deviation: float = scalar(30.0, "width of the average in epochs; the authors' 30 or 5", ge=0.01, le=1e6)
+        faithful: bool = structural(False, "average CLIP's own weights too, in half precision")
 
     options: PromptSRC.Options
     visual_prompts: nn.Parameter

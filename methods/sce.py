@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from bench.contracts import method
+from bench.contracts.method import structural
 from bench.methods.coop import CoOp
 
 
@@ -26,8 +27,8 @@ class SCE(CoOp):
     class Options(CoOp.Options):
         """CoOp's options; the loss is fixed."""
 
-        loss: Literal["sce"] = method.structural("sce", "always sce")
-        faithful: bool = method.structural(False, "VisPrompt's 1e-6 / C for the zeros of the label", "b>0")
+        loss: Literal["sce"] = structural("sce", "always sce")
+        faithful: bool = structural(False, "VisPrompt's 1e-6 / C for the zeros of the label", "b>0")
 
     options: SCE.Options
 

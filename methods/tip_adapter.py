@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench.contracts import method
+from bench.contracts.method import WEIGHT, scalar, structural
 from bench.errors import BenchError
 from bench.methods.parts.templates import zero_shot_text, zero_shot_texts
 
@@ -55,26 +56,16 @@ class TipCache(method.Method):
     class Options(method.Options):
         """Strength of the cache, and the search for it."""
 
-        alpha: float = method.scalar(
-            1.17, "weight of the cache before the search; the authors' for ImageNet", **method.WEIGHT
-        )
-        beta: float = method.scalar(
-            1.0, "sharpness of the cache before the search; the authors' 1", "alpha>0", **method.WEIGHT
-        )
-        search: bool = method.structural(True, "whether alpha and beta are chosen on the noisy validation twin")
-        search_beta: float = method.structural(
+        alpha: float = scalar(1.17, "weight of the cache before the search; the authors' for ImageNet", **WEIGHT)
+        beta: float = scalar(1.0, "sharpness of the cache before the search; the authors' 1", "alpha>0", **WEIGHT)
+        search: bool = structural(True, "whether alpha and beta are chosen on the noisy validation twin")
+        search_beta: float = structural(
             7.0, "end of the grid of beta; the authors' for ImageNet and Pets", SEARCH, FINE, gt=0.1, le=1e6
         )
-        search_alpha: float = method.structural(
-            3.0, "end of the grid of alpha; the authors' as above", SEARCH, gt=0.1, le=1e6
-        )
-        steps_beta: int = method.structural(
-            200, "values of beta tried; the authors' 200", SEARCH, FINE, ge=1, le=10_000
-        )
-        steps_alpha: int = method.structural(
-            20, "values of alpha tried; the authors' 20", SEARCH, FINE, ge=1, le=10_000
-        )
-        faithful: bool = method.structural(
+        search_alpha: float = structural(3.0, "end of the grid of alpha; the authors' as above", SEARCH, gt=0.1, le=1e6)
+        steps_beta: int = structural(200, "values of beta tried; the authors' 200", SEARCH, FINE, ge=1, le=10_000)
+        steps_alpha: int = structural(20, "values of alpha tried; the authors' 20", SEARCH, FINE, ge=1, le=10_000)
+        faithful: bool = structural(
             False,
             "the reference's one-hot without class count, its search without a hit",
             unseen="shows where the last class has no sample, or the search no hit",
@@ -178,12 +169,8 @@ class TipAdapter(TipCache):
     class Options(TipCache.Options):
         """Strength of the cache, or the search for it."""
 
-        alpha: float = method.scalar(
-            1.17, "weight of the cache; the authors' for ImageNet", "search=false", **method.WEIGHT
-        )
-        beta: float = method.scalar(
-            1.0, "sharpness of the cache; the authors' 1", "search=false and alpha>0", **method.WEIGHT
-        )
+        alpha: float = scalar(1.17, "weight of the cache; the authors' for ImageNet", "search=false", **WEIGHT)
+        beta: float = scalar(1.0, "sharpness of the cache; the authors' 1", "search=false and alpha>0", **WEIGHT)
 
     options: TipAdapter.Options
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench.contracts import method
+from bench.contracts.method import structural
 from bench.errors import BenchError
 from bench.methods.coop import CoOp
 from bench.methods.parts.losses import masked_mean
@@ -60,10 +61,10 @@ class UPL(CoOp):
     class Options(CoOp.Options):
         """CoOp's options, the pseudo-labels and the ensemble."""
 
-        split: Literal["none"] = method.structural("none", "always none: there is no given label to trust or not")
-        per_class: int = method.structural(16, "images K of each predicted class; the authors' 16", ge=1, le=1_000_000)
-        members: int = method.structural(1, "contexts E whose predictions are averaged; the paper's 16", ge=1, le=64)
-        average: Literal["logits", "probabilities"] = method.structural(
+        split: Literal["none"] = structural("none", "always none: there is no given label to trust or not")
+        per_class: int = structural(16, "images K of each predicted class; the authors' 16", ge=1, le=1_000_000)
+        members: int = structural(1, "contexts E whose predictions are averaged; the paper's 16", ge=1, le=64)
+        average: Literal["logits", "probabilities"] = structural(
             "logits", "what the members' mean is taken of; the authors' script averages logits", "members>1"
         )
 

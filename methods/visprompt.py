@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench.contracts import method
+from bench.contracts.method import structural
 from bench.errors import BenchError
 from bench.methods.coop_split import CoOpSplit
 from bench.methods.parts.visprompt_head import HeadShape, VisualPromptHead
@@ -71,26 +72,20 @@ class VisPrompt(CoOpSplit):
     class Options(CoOpSplit.Options):
         """The split's options and the visual path's."""
 
-        class_specific: Literal[False] = method.structural(False, "always shared, as in the released configuration")
-        form: Literal["literal", "identity"] = method.structural(
+        class_specific: Literal[False] = structural(False, "always shared, as in the released configuration")
+        form: Literal["literal", "identity"] = structural(
             "literal", "FiLM on LN(C), or on C starting as identity", "control!=coop"
         )
-        evidence: Literal["tokens", "pooled"] = method.structural(
-            "tokens", "patch tokens, or the one pooled feature", SEEN
-        )
-        control: Literal["none", "image-free", "shuffled", "constant-gate", "no-film", "coop"] = method.structural(
+        evidence: Literal["tokens", "pooled"] = structural("tokens", "patch tokens, or the one pooled feature", SEEN)
+        control: Literal["none", "image-free", "shuffled", "constant-gate", "no-film", "coop"] = structural(
             "none", "which part is taken away"
         )
-        heads: int = method.structural(
-            8, "attention heads; must divide the text width", "evidence=tokens", ge=1, le=1024
-        )
-        ffn: int = method.structural(
-            0, "width of the FFN; 0 is the text tower's width", "form=literal", ge=0, le=65_536
-        )
-        gate_bias: Literal["form"] | Annotated[float, Field(ge=-100, le=100)] = method.structural(
+        heads: int = structural(8, "attention heads; must divide the text width", "evidence=tokens", ge=1, le=1024)
+        ffn: int = structural(0, "width of the FFN; 0 is the text tower's width", "form=literal", ge=0, le=65_536)
+        gate_bias: Literal["form"] | Annotated[float, Field(ge=-100, le=100)] = structural(
             "form", "start of the gate before the sigmoid; form: 0 (literal), -2 (identity)", GATED
         )
-        prompt_dropout: float = method.structural(0.0, "dropout on C^; the authors' config names .1", ge=0, lt=1)
+        prompt_dropout: float = structural(0.0, "dropout on C^; the authors' config names .1", ge=0, lt=1)
 
     options: VisPrompt.Options
     head: VisualPromptHead | None

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from bench.contracts import method
+from bench.contracts.method import structural
 from bench.methods.parts.templates import zero_shot_text, zero_shot_texts
 
 
@@ -29,7 +30,7 @@ class ZeroShot(method.Method):
     class Options(method.Options):
         """`template` is a text with `{}` for the class name, or "dataset" for all templates of the data set."""
 
-        template: str = method.structural("dataset", 'a text with {} for the class name, or "dataset"')
+        template: str = structural("dataset", 'a text with {} for the class name, or "dataset"')
 
     options: ZeroShot.Options
     reads_labels: ClassVar[bool] = False

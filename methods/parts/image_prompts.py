@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.contracts import method
+from bench.contracts.method import structural
 from bench.errors import BenchError
 from bench.methods.parts.prompt_learner import CONTEXT_STD, ObjectivePromptLearner
 
@@ -61,10 +62,10 @@ class DeepPromptLearner(ImagePromptLearner):
     class Options(ObjectivePromptLearner.Options):
         """A shared context before the name, started from a phrase."""
 
-        init: str = method.structural("a photo of a", "phrase whose first M words start the context; empty: random")
-        class_specific: Literal[False] = method.structural(False, "always false: deep prompts are shared")
-        position: Literal["end"] = method.structural("end", "always end: deep prompts replace the first positions")
-        depth: int = method.structural(
+        init: str = structural("a photo of a", "phrase whose first M words start the context; empty: random")
+        class_specific: Literal[False] = structural(False, "always false: deep prompts are shared")
+        position: Literal["end"] = structural("end", "always end: deep prompts replace the first positions")
+        depth: int = structural(
             9, "layers J of each tower with prompts, at most as many as it has; the authors' 9", ge=1, le=1000
         )
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from bench.contracts import method
+from bench.contracts.method import ENTROPY, WEIGHT, Q, scalar, structural
 from bench.contracts.objective import FULL_PASS, Split, loss_asks, split_asks
 from bench.contracts.options import Registered
 from bench.errors import BenchError
@@ -45,17 +46,13 @@ class Objective(method.Method):
     class Options(method.Options):
         """The loss, and the split."""
 
-        loss: Loss = method.structural("ce", "loss of every sample, or of those that the split takes for clean")
-        split: SplitBy = method.structural("none", "who is clean; none: everyone")
-        rest: Rest = method.structural("mae", "loss of what the split rejects; drop: left out", "split!=none")
-        q: float = method.scalar(
-            0.7, "exponent of gce; 0.7 in the loss's paper, 0.5 in PTNL's trainer", _uses("gce"), **method.Q
-        )
-        a: float = method.scalar(1.0, "weight of CE in sce; DeFT's 1", _uses("sce"), **method.WEIGHT)
-        b: float = method.scalar(1.0, "weight of reverse CE in sce; DeFT's 1", _uses("sce"), **method.WEIGHT)
-        ot_reg: float = method.structural(
-            0.01, "entropy weight of the transport; NLPrompt's 0.01", "split=ot", **method.ENTROPY
-        )
+        loss: Loss = structural("ce", "loss of every sample, or of those that the split takes for clean")
+        split: SplitBy = structural("none", "who is clean; none: everyone")
+        rest: Rest = structural("mae", "loss of what the split rejects; drop: left out", "split!=none")
+        q: float = scalar(0.7, "exponent of gce; 0.7 in the loss's paper, 0.5 in PTNL's trainer", _uses("gce"), **Q)
+        a: float = scalar(1.0, "weight of CE in sce; DeFT's 1", _uses("sce"), **WEIGHT)
+        b: float = scalar(1.0, "weight of reverse CE in sce; DeFT's 1", _uses("sce"), **WEIGHT)
+        ot_reg: float = structural(0.01, "entropy weight of the transport; NLPrompt's 0.01", "split=ot", **ENTROPY)
 
     options: Objective.Options
     observed: Tensor

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.contracts import method
-from bench.contracts.method import Backbone, ClassTokens
+from bench.contracts.method import Backbone, ClassTokens, structural
 from bench.methods.parts.objective import Objective
 
 CONTEXT_STD = 0.02
@@ -26,10 +26,10 @@ class PromptLearner(method.Method):
     class Options(method.Options):
         """Shape and start of the context; CoOp's defaults."""
 
-        context: int = method.structural(16, "context vectors M; CoOp's default 16", "init=", ge=1, le=64)
-        class_specific: bool = method.structural(False, "one context per class instead of a shared one")
-        init: str = method.structural("", "words whose embeddings start the context (M is then their count)")
-        position: Literal["end", "middle", "front"] = method.structural("end", "where the class name stands")
+        context: int = structural(16, "context vectors M; CoOp's default 16", "init=", ge=1, le=64)
+        class_specific: bool = structural(False, "one context per class instead of a shared one")
+        init: str = structural("", "words whose embeddings start the context (M is then their count)")
+        position: Literal["end", "middle", "front"] = structural("end", "where the class name stands")
 
     options: PromptLearner.Options
     context: nn.Parameter
