@@ -74,15 +74,12 @@ def joapr_weight(low: Tensor, probability: Tensor, order: Tensor | None = None) 
     return low * (probability if order is None else probability[order])
 
 
-def joapr_targets(
-    probability: Tensor, observed: Tensor, weight: Tensor, clean: Tensor, temperature: float = 2.0
-) -> Tensor:
+def joapr_targets(probability: Tensor, observed: Tensor, weight: Tensor, clean: Tensor) -> Tensor:
     """Compute soft targets [B, C]: sharpen(w e_y + (1 - w) p) where clean, sharpen(p) elsewhere.
 
-    sharpen(p) = p^T / sum p^T at temperature T. Probability p [B, C], observed label y [B] long, weight w [B], clean
-    [B] bool.
+    sharpen(p) = p² / sum p². Probability p [B, C], observed label y [B] long, weight w [B], clean [B] bool.
     """
-    return sharpen(refine(probability, observed, torch.where(clean, weight, 0)), temperature)
+    return sharpen(refine(probability, observed, torch.where(clean, weight, 0)), 2.0)
 
 
 class JoAPR(PromptLearner):

@@ -19,11 +19,12 @@ from bench.contracts.method import structural
 Array: TypeAlias = NDArray[Any]
 EXPONENTS = (6.0, 4.0, 2.0, 0.0, -2.0, -4.0, -6.0)  # of C, in the reference's order
 BISECTIONS = 8
-MAX_ITERATIONS = 1000
 ABSENT = -1e4  # intercept of a class without a sample: the maximum-likelihood one is -inf, records hold finite numbers
 
 
-def fit(features: Array, labels: Array, classes: int, strength: float) -> tuple[Array, Array, bool]:
+def fit(
+    features: Array, labels: Array, classes: int, strength: float, iterations: int = 1000
+) -> tuple[Array, Array, bool]:
     """Fit a multinomial logistic regression by L-BFGS, with an L2 penalty on the weights, not on the intercept.
 
     Args:
@@ -31,9 +32,10 @@ def fit(features: Array, labels: Array, classes: int, strength: float) -> tuple[
         labels: [N], any subset of the classes; a class without a sample gets weights 0 and intercept -10,000.
         classes: C.
         strength: scikit-learn's C, the weight of the losses against the penalty.
+        iterations: at most so many.
 
     Returns:
-        weights [C, D], intercepts [C], and whether the optimizer converged within 1,000 iterations.
+        weights [C, D], intercepts [C], and whether the optimizer converged.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
@@ -44,7 +46,7 @@ def fit(features: Array, labels: Array, classes: int, strength: float) -> tuple[
     if len(present) == 1:
         intercept[present] = 0
         return coefficient, intercept, True
-    model = LogisticRegression(C=strength, max_iter=MAX_ITERATIONS)
+    model = LogisticRegression(C=strength, max_iter=iterations)
     with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(features, labels)
@@ -52,7 +54,7 @@ def fit(features: Array, labels: Array, classes: int, strength: float) -> tuple[
     if len(present) == 2:  # scikit-learn then keeps the difference of the two alone
         weights, biases = np.vstack([-weights, weights]) / 2, np.concatenate([-biases, biases]) / 2
     coefficient[present], intercept[present] = weights, biases
-    return coefficient, intercept, bool(model.n_iter_.max() < MAX_ITERATIONS)
+    return coefficient, intercept, bool(model.n_iter_.max() < iterations)
 
 
 def search_exponent(hits: Callable[[float], int], weakest_of_equals: bool) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -15,7 +15,6 @@ from bench.contracts.method import scalar, structural
 from bench.methods.coop import CoOp
 from bench.methods.parts.prompt_learner import CONTEXT_STD
 
-ENTRIES = 2**23  # of similarities, and of tokens' features, that a prediction holds at a time: 32 MiB a copy
 THRESHOLD = 1e-2  # the authors' stopping rule
 
 
@@ -29,16 +28,9 @@ def _sweep(kernel: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
 def transport_plan(similarity: Tensor, epsilon: Tensor | float, iterations: int) -> Tensor:
     """Compute Sinkhorn's plan at cost 1 - similarity, marginals uniform, in a fixed number of iterations.
 
-    Without gradient. In the plain domain: cosines keep the kernel above exp(-2 / epsilon), which is why `epsilon` must
-    be at least 0.025 in float32.
-
-    Args:
-        similarity: cosines [..., N, T] of N prompts and T tokens.
-        epsilon: weight of the entropy.
-        iterations: at least 1.
-
-    Returns:
-        [..., N, T]; sums to 1, to 1/N exactly over the tokens of each prompt.
+    Without gradient. In the plain domain: cosines keep the kernel above exp(-2 / epsilon), which is why `epsilon`, the
+    weight of the entropy, must be at least 0.025 in float32. Cosines [..., N, T] of N prompts and T tokens; the plan is
+    of the same shape and sums to 1, to 1/N exactly over the tokens of each prompt.
     """
     kernel = ((similarity.detach() - 1) / epsilon).exp()
     row = column = torch.ones_like(kernel[..., :1])
@@ -97,6 +89,7 @@ class PLOT(CoOp):
         )
 
     options: PLOT.Options
+    entries: ClassVar[int] = 2**23  # similarities, or features of tokens, in a prediction at a time: 32 MiB a copy
     epsilon: Tensor
 
     @classmethod
@@ -140,7 +133,7 @@ class PLOT(CoOp):
         """Compute logits [B, C] of as many images at a time as memory allows."""
         tokens = 1 if inputs.tokens is None else inputs.tokens.shape[1]
         prompts, width = prepared["text"].shape[:2].numel(), prepared["text"].shape[2]
-        size = max(ENTRIES // (tokens * max(prompts, width)), 1)
+        size = max(self.entries // (tokens * max(prompts, width)), 1)
         everyone = torch.ones(size, dtype=torch.bool, device=inputs.pooled.device)
         logits = []
         for start in range(0, len(inputs), size):

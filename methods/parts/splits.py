@@ -22,24 +22,17 @@ from bench.methods.parts.transport import sinkhorn_log, sweep
 ROUNDING = 1e-9  # (1 - .9) · 10 is 1, not 0.9999999999999998
 
 
-def _plan(
-    logits: Tensor, reg: float, tolerance: float = 1e-4, max_iterations: int = 1000
-) -> tuple[Tensor, dict[str, float]]:
+def _plan(logits: Tensor, reg: float, tolerance: float = 1e-4) -> tuple[Tensor, dict[str, float]]:
     """Solve for the coupling [N, C] at cost -log p, marginals uniform; numbers: ot_residual, ot_iterations."""
     cost = -F.log_softmax(logits.detach().double(), dim=1)
     samples, classes = cost.shape
     marginals = torch.full_like(cost[:, 0], 1 / samples), torch.full_like(cost[0], 1 / classes)
-    coupling, residual, iterations = sinkhorn_log(cost, reg, *marginals, tolerance, max_iterations)
+    coupling, residual, iterations = sinkhorn_log(cost, reg, *marginals, tolerance)
     return coupling, {"ot_residual": residual, "ot_iterations": float(iterations)}
 
 
 def optimal_transport_split(
-    logits: Tensor,
-    observed: Tensor,
-    reg: float = 0.1,
-    delta: float = 0.5,
-    tolerance: float = 1e-4,
-    max_iterations: int = 1000,
+    logits: Tensor, observed: Tensor, reg: float = 0.1, delta: float = 0.5, tolerance: float = 1e-4
 ) -> Split:
     """Split by transport of samples to classes at cost -log p, marginals uniform: clean where it confirms the label.
 
@@ -52,12 +45,11 @@ def optimal_transport_split(
         reg: weight of the entropy. Rows are sharpened to about p^(1/reg), so `delta` means nothing without it.
         delta: confidence in [0, 1] below which a sample is rejected; 0 rejects none.
         tolerance: as in `sinkhorn_log`.
-        max_iterations: as in `sinkhorn_log`.
 
     Returns:
         The split; numbers: ot_residual, ot_iterations, ot_rejected (share of all samples below `delta`).
     """
-    coupling, numbers = _plan(logits, reg, tolerance, max_iterations)
+    coupling, numbers = _plan(logits, reg, tolerance)
     largest, pseudo = coupling.max(1)
     confident = len(logits) * largest >= delta
     numbers["ot_rejected"] = float((~confident).double().mean())
@@ -134,18 +126,8 @@ def batch_transport_certain(
     """Split one batch by `optimal_transport_split`, as VisPrompt's released code does: pure, runs under vmap.
 
     The number of iterations is fixed, because stopping on a residual would be a branch on a value. Ill-posed
-    where the batch has fewer samples than there are classes: each class must receive 1/C of the mass.
-
-    Args:
-        logits: [B, C].
-        observed: [B] long.
-        valid: [B] bool; padding carries no mass.
-        reg: 0-dimensional.
-        delta: 0-dimensional.
-        iterations: sweeps.
-
-    Returns:
-        [B] bool: certain samples.
+    where the batch has fewer samples than there are classes: each class must receive 1/C of the mass. Padding, where
+    `valid` [B] is False, carries none; reg and delta are 0-dimensional. Returns the certain samples, [B] bool.
     """
     kernel = F.log_softmax(logits.double(), dim=1) / reg
     mass = valid.double() / valid.double().sum().clamp_min(1)
@@ -188,11 +170,7 @@ def forget_rate(epoch: Tensor | int, rate: Tensor | float, gradual: int) -> Tens
 def small_loss_selection(first: Tensor, second: Tensor, keep: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
     """Select what each of two networks finds easy, the `keep` smallest of its losses, [B] bool. Runs under vmap.
 
-    Args:
-        first: losses of the first network, [B].
-        second: losses of the second network, [B].
-        keep: how many, 0-dimensional; of equal losses the first in the batch.
-        valid: [B] bool; padding is never chosen.
+    Of equal losses [B] the first in the batch; padding, where `valid` [B] is False, is never chosen.
     """
 
     def smallest(losses: Tensor) -> Tensor:
@@ -238,15 +216,8 @@ class Mixture:
 def fit_two_gaussians(values: NDArray[np.floating], seed: int) -> Mixture:
     """Fit a mixture as DivideMix (arXiv 2002.07394) and JoAPR do: at most 10 iterations, tolerance 1e-2, floor 5e-4.
 
-    One thread throughout, so that the bits do not depend on the machine's number of cores. The precision of
-    the fit is that of `values`.
-
-    Args:
-        values: [N], usually losses scaled to [0, 1].
-        seed: of the k-means start.
-
-    Returns:
-        The mixture; where all values are equal there is nothing to tell apart and `low` is 1 throughout.
+    One thread throughout, so that the bits do not depend on the machine's number of cores. The precision of the fit is
+    that of the values [N]; where all are equal there is nothing to tell apart, and `low` is 1 throughout.
 
     Raises:
         FloatingPointError: a value is not finite.
