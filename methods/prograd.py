@@ -75,9 +75,7 @@ class ProGrad(CoOp):
         init: str = structural("template", 'words at the end of the context; "template": the text\'s; "": random')
         context: int = structural(16, "context vectors M; CoOp's default 16", ge=1, le=64)
         template: str = structural(
-            "dataset",
-            'a text with {} for the class name; "dataset": the set\'s first',
-            "init=template or projection>0",
+            "dataset", 'a text with {} for the class name; "dataset": the set\'s first', "init=template or projection>0"
         )
         projection: float = scalar(1.0, "lambda, the share of the conflicting part that is removed; 1", **WEIGHT)
         faithful: bool = structural(False, "as many tokens of the start as it has words", "init!=")
