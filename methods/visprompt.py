@@ -199,11 +199,8 @@ class VisPrompt(CoOpSplit):
     def predict_foreign(self, inputs: method.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
         """Compute logits [B, C] where each image brings the evidence of another one.
 
-        Of the one before it, the first that of the last. The pooled feature that is classified stays the image's own;
-        without an image this is `predict`.
+        Of the one before it, the first that of the last. The pooled feature that is classified stays the image's own.
         """
-        if not self.image:
-            return self.predict(inputs, prepared)
         visual = self._visual(inputs)
         assert visual is not None  # noqa: S101 - narrows the type
         others, size = visual.roll(1, 0), method.images_at_a_time(len(self.classes))
