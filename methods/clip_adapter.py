@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.contracts import method
+from bench.contracts.method import scalar, structural
 from bench.methods.parts.objective import Objective
 from bench.methods.parts.templates import zero_shot_text, zero_shot_texts
 
@@ -35,10 +37,10 @@ class CLIPAdapter(Objective):
     class Options(Objective.Options):
         """The adapter, and the objective."""
 
-        reduction: int = method.structural(
+        reduction: int = structural(
             4, "width of the features over that of the bottleneck; the authors' 4", "ratio>0", ge=1, le=10_000
         )
-        ratio: float = method.scalar(0.2, "share of the adapted in the new feature; the authors' code 0.2", ge=0, le=1)
+        ratio: float = scalar(0.2, "share of the adapted in the new feature; the authors' code 0.2", ge=0, le=1)
 
     options: CLIPAdapter.Options
     ratio: Tensor
@@ -46,12 +48,12 @@ class CLIPAdapter(Objective):
     scale: Tensor
 
     @classmethod
-    def texts(cls, options: method.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
-        """The data set's templates with every class name."""
+    def texts(cls, options: Any, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
+        """List the data set's templates with every class name."""
         return (*super().texts(options, names, templates), *zero_shot_texts(names, templates))
 
     def setup(self, context: method.Context) -> None:
-        """Register `down` [D/4, D] and `up` [D, D/4], from the stream `init`, and the class texts `text` [C, D]."""
+        """Register `down` [D/4, D] and `up` [D, D/4], drawn from the stream `init`, and `text` [C, D]."""
         width = context.train.pooled.shape[-1]
         hidden = max(width // self.options.reduction, 1)
         generator, device = context.init.torch(), context.observed.device
@@ -63,20 +65,16 @@ class CLIPAdapter(Objective):
         self.prepare_split(context)
 
     def adapted(self, pooled: Tensor) -> Tensor:
-        """f' of features [B, D], not normalised."""
+        """Compute f' of features [B, D], not normalised."""
         change = F.linear(F.linear(pooled, self.down).relu(), self.up).relu()
         return self.ratio * change + (1 - self.ratio) * pooled
 
-    def batch_logits(self, batch: method.Batch) -> Tensor:
-        """Training logits of a batch, [B, C]."""
-        return self.predict(batch.inputs, {})
-
     def predict(self, inputs: method.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
-        """Logits [B, C]."""
+        """Compute logits [B, C]."""
         return method.cosine_logits(self.scale, self.adapted(inputs.pooled), self.text)
 
 
 def _uniform(rows: int, columns: int, generator: torch.Generator) -> Tensor:
-    """U(±1/sqrt(columns)), [rows, columns]."""
+    """Draw from U(±1/sqrt(columns)), [rows, columns]."""
     bound = 1 / math.sqrt(columns)
     return torch.empty(rows, columns).uniform_(-bound, bound, generator=generator)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from bench.contracts import method
+from bench.contracts.method import EPOCHS, structural
 from bench.methods.coop import CoOp
 from bench.methods.parts.losses import masked_mean
 from bench.methods.parts.splits import ROUNDING, forget_rate, small_loss_selection
@@ -43,48 +44,46 @@ class CoTeaching(CoOp):
     class Options(CoOp.Options):
         """CoOp's options and co-teaching's."""
 
-        init: Literal[""] = method.structural("", "always random: two networks of one start would stay one network")
-        split: Literal["none"] = method.structural("none", "always none: the selection is made in every step")
-        gradual: int = method.structural(
-            10, "epochs until R is the whole noise rate; the authors' 10", ge=1, **method.EPOCHS
-        )
-        faithful: bool = method.structural(False, "the reference's second division and its rounding")
+        init: Literal[""] = structural("", "always random: two networks of one start would stay one network")
+        split: Literal["none"] = structural("none", "always none: the selection is made in every step")
+        gradual: int = structural(10, "epochs until R is the whole noise rate; the authors' 10", ge=1, **EPOCHS)
+        faithful: bool = structural(False, "the reference's second division and its rounding")
 
     options: CoTeaching.Options
 
     @classmethod
-    def needs(cls, options: method.Options) -> method.Needs:  # noqa: ARG003
-        """The noise rate."""
+    def needs(cls, options: Any) -> method.Needs:  # noqa: ARG003
+        """Require the noise rate."""
         return method.Needs(oracle=("noise_rate",))
 
     def _initial_context(self, context: method.Context, generator: torch.Generator) -> Tensor:
-        """[2, M, W] or [2, C, M, W]."""
+        """Draw the starts of both networks, [2, M, W] or [2, C, M, W]."""
         return torch.stack([super(CoTeaching, self)._initial_context(context, generator) for _ in range(2)])
 
     def prepare_split(self, context: method.Context) -> None:
-        """The noise rate r."""
+        """Keep the noise rate r."""
         super().prepare_split(context)
         self.noise_rate = context.oracle["noise_rate"]
 
     def forget_rate(self, epoch: int) -> Tensor:
-        """R(e), 0-dimensional, in float64 for the count of samples kept."""
+        """Compute R(e), 0-dimensional, in float64 for the count of samples kept."""
         return forget_rate(torch.tensor(epoch, dtype=torch.float64), self.noise_rate, self.options.gradual)
 
     def begin_epoch(self, epoch: int, full_pass: method.FullPass) -> tuple[method.Phase, ...]:
-        """One phase of all samples."""
+        """Return one phase of all samples."""
         self.numbers = {"forget_rate": float(self.forget_rate(epoch))}
         return super().begin_epoch(epoch, full_pass)
 
     def draw(self, epoch: int, step: int, size: int, stream: Stream) -> dict[str, Tensor]:
-        """`forget`, R(e): it differs between the cells of a pack. Nothing is random."""
+        """Return R(e) as `forget`: it differs between the cells of a pack. Nothing is random."""
         return {"forget": self.forget_rate(epoch)}
 
     def batch_logits(self, batch: method.Batch) -> Tensor:
-        """Training logits of both networks, [2, B, C]."""
+        """Compute training logits of both networks, [2, B, C]."""
         return self.scores(batch.inputs, self.prepare())
 
     def objective(self, logits: Tensor, batch: method.Batch) -> dict[str, Tensor]:
-        """Terms LOSS_a and LOSS_b: each network's mean loss on what the other keeps. Logits [2, B, C]."""
+        """Compute LOSS_a and LOSS_b, each network's mean loss on what the other keeps. Logits [2, B, C]."""
         name: str = self.options.loss
         first, second = self.sample_loss(name, logits, batch.observed.expand(2, -1))
         keep = (1 - batch.draws["forget"]) * batch.valid.sum()
@@ -97,10 +96,9 @@ class CoTeaching(CoOp):
         }
 
     def scores(self, inputs: method.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
-        """Logits of both networks, [2, B, C]."""
+        """Compute logits of both networks, [2, B, C]."""
         return self.backbone.scale * F.normalize(inputs.pooled, dim=-1) @ prepared["text"].mT
 
     def predict(self, inputs: method.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
-        """Log of the mean probability, [B, C]; finite."""
-        both = self.scores(inputs, prepared).log_softmax(-1)
-        return both.logsumexp(0) - math.log(2)
+        """Compute the log of the mean probability, [B, C]; finite."""
+        return self.scores(inputs, prepared).log_softmax(-1).logsumexp(0) - math.log(2)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.contracts import method
+from bench.contracts.method import structural
 from bench.methods.coop import CoOp
-from bench.methods.parts.linear import linear
+from bench.methods.parts.linear import linear_layer
 
 REDUCTION = 16
 
@@ -37,43 +39,41 @@ class CoCoOp(CoOp):
     class Options(CoOp.Options):
         """CoOp's options; the context starts from a phrase."""
 
-        context: int = method.structural(
-            4, "context vectors M where no phrase starts them; CoCoOp's 4", "init=", ge=1, le=64
-        )
-        init: str = method.structural("a photo of a", "words that start the context, CoCoOp's; empty: random")
+        context: int = structural(4, "context vectors M where no phrase starts them; CoCoOp's 4", "init=", ge=1, le=64)
+        init: str = structural("a photo of a", "words that start the context, CoCoOp's; empty: random")
 
     meta_net: nn.Sequential
 
     @classmethod
-    def needs(cls, options: method.Options) -> method.Needs:
-        """Texts per image, and what the split needs."""
+    def needs(cls, options: Any) -> method.Needs:
+        """Require texts per image, and what the split needs."""
         return replace(super().needs(options), per_image_text=True)
 
     def build(self, context: method.Context, generator: torch.Generator) -> None:
-        """The network D -> D // 16 -> W, drawn after the context with torch's default initialisation."""
+        """Create the network D -> D // 16 -> W, drawn after the context with torch's default initialisation."""
         visual, width = context.train.pooled.shape[-1], context.backbone.width
         hidden = max(visual // REDUCTION, 1)
         layers = [
-            ("linear1", linear(visual, hidden, generator)),
+            ("linear1", linear_layer(visual, hidden, generator)),
             ("relu", nn.ReLU()),
-            ("linear2", linear(hidden, width, generator)),
+            ("linear2", linear_layer(hidden, width, generator)),
         ]
         self.meta_net = nn.Sequential(OrderedDict(layers)).to(self.observed.device)
 
     def shifted(self, pooled: Tensor) -> Tensor:
-        """The contexts of images [B, D], [B, M, W], or [B, C, M, W] where class-specific."""
+        """Shift the context by images [B, D]: [B, M, W], or [B, C, M, W] where class-specific."""
         shift: Tensor = self.meta_net(F.normalize(pooled, dim=-1))
         return self.context + shift.view(len(shift), *[1] * (self.context.ndim - 1), -1)
 
     def logits(self, inputs: method.Inputs) -> Tensor:
-        """Logits [B, C], every image with its own class features."""
+        """Compute logits [B, C], every image with its own class features."""
         text = self.encode(self.shifted(inputs.pooled))
         return method.cosine_logits(self.backbone.scale, inputs.pooled, text)
 
     def prepare(self) -> dict[str, Tensor]:
-        """Nothing: no prediction shares its texts with another."""
+        """Return nothing: no prediction shares its texts with another."""
         return {}
 
     def predict(self, inputs: method.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
-        """Logits [B, C]."""
+        """Compute logits [B, C]."""
         return self.logits(inputs)

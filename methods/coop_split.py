@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from bench.contracts import method
-from bench.contracts.objective import CleanSplit as Split
+from bench.contracts.method import ENTROPY, Q, scalar, structural
+from bench.contracts.objective import CleanSplit
 from bench.methods.parts.losses import cross_entropy, generalised_cross_entropy, masked_mean
 from bench.methods.parts.prompt_learner import PromptLearner
 from bench.methods.parts.splits import argmax_split, batch_transport_certain, optimal_transport_split
@@ -38,25 +39,23 @@ class CoOpSplit(PromptLearner):
     class Options(PromptLearner.Options):
         """CoOp's options; the split and the loss."""
 
-        split: Literal["ot", "argmax", "none"] = method.structural(
+        split: Literal["ot", "argmax", "none"] = structural(
             "ot", "who is certain: transport, arg-max, or everyone", "loss=split"
         )
-        ot_scope: Literal["set", "batch"] = method.structural(
+        ot_scope: Literal["set", "batch"] = structural(
             "set", "transport over the whole set, or batch by batch (V3)", TRANSPORT
         )
-        ot_reg: float = method.scalar(
-            0.1, "entropy weight of the transport (authors .01, plain domain)", TRANSPORT, **method.ENTROPY
+        ot_reg: float = scalar(0.1, "entropy weight of the transport (authors .01, plain domain)", TRANSPORT, **ENTROPY)
+        delta: float = scalar(0.5, "confidence threshold; the authors' config value .5", TRANSPORT, ge=0, le=1)
+        q: float = scalar(
+            0.7, "exponent of GCE; authors' .7", "loss=gce or loss=split and split!=none and alpha!=1", **Q
         )
-        delta: float = method.scalar(0.5, "confidence threshold; the authors' config value .5", TRANSPORT, ge=0, le=1)
-        q: float = method.scalar(
-            0.7, "exponent of GCE; authors' .7", "loss=gce or loss=split and split!=none and alpha!=1", **method.Q
-        )
-        alpha: Literal["certain"] | Annotated[float, Field(ge=0, le=1)] = method.structural(
+        alpha: Literal["certain"] | Annotated[float, Field(ge=0, le=1)] = structural(
             "certain",
             "weight of CE: the certain fraction, or a constant in [0, 1] (the authors' is not stated)",
             "loss=split",
         )
-        loss: Literal["split", "ce", "gce"] = method.structural("split", "both losses, or one of them on every sample")
+        loss: Literal["split", "ce", "gce"] = structural("split", "both losses, or one of them on every sample")
 
     options: CoOpSplit.Options
     ot_reg: Tensor
@@ -64,24 +63,18 @@ class CoOpSplit(PromptLearner):
     q: Tensor
 
     @classmethod
-    def splits_set(cls, options: method.Options) -> bool:
-        """Whether the split is made at the start of the epoch over the whole set."""
-        assert isinstance(options, CoOpSplit.Options)  # noqa: S101 - narrows the type
+    def splits_set(cls, options: CoOpSplit.Options) -> bool:
+        """Return whether the whole set is split at the start of the epoch."""
         whole = options.split == "argmax" or (options.split == "ot" and options.ot_scope == "set")
         return options.loss == "split" and whole
 
     @classmethod
-    def needs(cls, options: method.Options) -> method.Needs:
-        """A plain pass where the split is over the whole set."""
+    def needs(cls, options: Any) -> method.Needs:
+        """Require a plain pass where the whole set is split."""
         return method.Needs(full_pass=cls.splits_set(options))
 
-    def setup(self, context: method.Context) -> None:
-        """CoOp's parameters."""
-        super().setup(context)
-        self.numbers: dict[str, float] = {}
-
     def begin_epoch(self, epoch: int, full_pass: method.FullPass) -> tuple[method.Phase, ...]:
-        """One phase: group 0 certain, group 1 uncertain."""
+        """Return one phase: group 0 certain, group 1 uncertain."""
         if not self.splits_set(self.options):
             return super().begin_epoch(epoch, full_pass)
         split = self._split(full_pass())
@@ -90,17 +83,13 @@ class CoOpSplit(PromptLearner):
         weight = torch.ones(len(group), device=group.device)
         return (method.Phase(group, weight, clean=split.clean, pseudo=split.pseudo),)
 
-    def _split(self, logits: Tensor) -> Split:
+    def _split(self, logits: Tensor) -> CleanSplit:
         if self.options.split == "argmax":
             return argmax_split(logits, self.observed)
         return optimal_transport_split(logits, self.observed, float(self.ot_reg), float(self.delta))
 
-    def batch_logits(self, batch: method.Batch) -> Tensor:
-        """Training logits of a batch, [B, C]."""
-        return self.logits(batch.inputs)
-
     def forward(self, batch: method.Batch) -> method.Losses:
-        """Terms ce and gce; with loss=ce or loss=gce that one alone."""
+        """Compute the terms ce and gce; with loss=ce or loss=gce that one alone."""
         logits = self.batch_logits(batch)
         ce = cross_entropy(logits, batch.observed)
         gce = generalised_cross_entropy(logits, batch.observed, self.q)
@@ -110,8 +99,8 @@ class CoOpSplit(PromptLearner):
         certain = self._certain(logits, batch)
         if self.options.alpha == "certain":
             ce, gce = torch.where(certain, ce, 0), torch.where(certain, 0, gce)
-            terms = {name: masked_mean(part, batch.valid, batch.weight) for name, part in (("ce", ce), ("gce", gce))}
-            return method.Losses(terms)
+            parts = {"ce": ce, "gce": gce}
+            return method.Losses({name: masked_mean(part, batch.valid, batch.weight) for name, part in parts.items()})
         alpha = self.options.alpha
         return method.Losses(
             {
@@ -126,8 +115,7 @@ class CoOpSplit(PromptLearner):
         return batch.group == CERTAIN
 
     def diagnostics(self) -> dict[str, float]:
-        """Share of certain samples, alpha, and the transport's residual, iterations and share rejected by delta."""
+        """Return the share of certain samples, alpha, and what the transport says of itself."""
         alpha = self.numbers.get("certain_share") if self.options.alpha == "certain" else self.options.alpha
-        if alpha is None or self.options.loss != "split":
-            return dict(self.numbers)
-        return {**self.numbers, "alpha": float(alpha)}
+        numbers = super().diagnostics()
+        return numbers if alpha is None or self.options.loss != "split" else numbers | {"alpha": float(alpha)}

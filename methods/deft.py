@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.contracts import method
+from bench.contracts.method import EPOCHS, WEIGHT, scalar, structural
 from bench.methods.parts.image_prompts import ImagePromptLearner
 from bench.methods.parts.losses import cross_entropy, masked_mean
 from bench.methods.parts.objective import Loss
@@ -23,12 +24,12 @@ SCE = "loss=sce or real=true and warmup>0"
 
 
 def yes_probability(positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:
-    """Probability that each class is the right one, and that it is not: softmax over the two logits, all [..., C]."""
+    """Compute the probability that each class is right, and that it is not, from its two logits; all [..., C]."""
     return (positive - negative).sigmoid(), (negative - positive).sigmoid()
 
 
 def negative_log(probability: Tensor, labels: Tensor) -> Tensor:
-    """-log of the label's entry, clamped to [1e-5, 1]: [B, C] and [B] to [B]; no gradient below the clamp."""
+    """Compute -log of the label's entry, clamped to [1e-5, 1], without gradient below. [B, C] and [B] to [B]."""
     return -probability.clamp(LEAST, 1).log().gather(-1, labels.unsqueeze(-1)).squeeze(-1)
 
 
@@ -61,22 +62,18 @@ class DeFT(ImagePromptLearner):
     class Options(ImagePromptLearner.Options):
         """Context, loss of the selected, visual prompts, warm-up and second phase."""
 
-        init: Literal[""] = method.structural("", "always random: two equal contexts would never disagree")
-        split: Literal["none"] = method.structural("none", "always none: the selection is made in every step")
-        loss: Loss = method.structural(
-            "ce", "loss of the selected, and in warm-up unless real", "real=false or warmup!=10"
+        init: Literal[""] = structural("", "always random: two equal contexts would never disagree")
+        split: Literal["none"] = structural("none", "always none: the selection is made in every step")
+        loss: Loss = structural("ce", "loss of the selected, and in warm-up unless real", "real=false or warmup!=10")
+        a: float = scalar(1.0, "weight of CE in sce; the authors' 1", SCE, **WEIGHT)
+        b: float = scalar(1.0, "weight of reverse CE in sce; the authors' 1", SCE, **WEIGHT)
+        visual_context: int = structural(20, "visual prompts P of each layer; the authors' 20", ge=1, le=256)
+        warmup: int = structural(1, "warm-up epochs in every ten; the authors' 1, for real noise 5", ge=0, le=10)
+        real: bool = structural(False, "the authors' script for real noise")
+        fine_tune: int = structural(
+            0, "epochs at the end that train a copy of the image tower; authors' 10", ge=0, **EPOCHS
         )
-        a: float = method.scalar(1.0, "weight of CE in sce; the authors' 1", SCE, **method.WEIGHT)
-        b: float = method.scalar(1.0, "weight of reverse CE in sce; the authors' 1", SCE, **method.WEIGHT)
-        visual_context: int = method.structural(20, "visual prompts P of each layer; the authors' 20", ge=1, le=256)
-        warmup: int = method.structural(1, "warm-up epochs in every ten; the authors' 1, for real noise 5", ge=0, le=10)
-        real: bool = method.structural(False, "the authors' script for real noise")
-        fine_tune: int = method.structural(
-            0, "epochs at the end that train a copy of the image tower; authors' 10", ge=0, **method.EPOCHS
-        )
-        fine_tune_rate: float = method.structural(
-            1 / 60, "factor of the learning rate in them", "fine_tune>0", gt=0, le=1e6
-        )
+        fine_tune_rate: float = structural(1 / 60, "factor of the learning rate in them", "fine_tune>0", gt=0, le=1e6)
 
     norm = False
     options: DeFT.Options
@@ -85,18 +82,17 @@ class DeFT(ImagePromptLearner):
     tuned: Tensor
 
     @classmethod
-    def needs(cls, options: method.Options) -> method.Needs:
-        """The images; with a second phase, weights of the backbone, too many to train as a pack."""
-        assert isinstance(options, DeFT.Options)  # noqa: S101 - narrows the type
+    def needs(cls, options: DeFT.Options) -> method.Needs:
+        """Require the images; with a second phase, weights of the backbone, too many to train as a pack."""
         tuning = options.fine_tune > 0
         return replace(super().needs(options), trains_backbone=tuning, packable=not tuning)
 
     def _initial_context(self, context: method.Context, generator: torch.Generator) -> Tensor:
-        """Positive, then negative: [2, M, W] or [2, C, M, W]."""
+        """Draw the positive context, then the negative: [2, M, W] or [2, C, M, W]."""
         return torch.stack([super(DeFT, self)._initial_context(context, generator) for _ in range(2)])
 
     def build(self, context: method.Context, generator: torch.Generator) -> None:
-        """`visual_prompts` [L, P, Wv]; `selected` [N] bool; with a second phase, `layers`, `head` and `head_bias`."""
+        """Create `visual_prompts` [L, P, Wv], `selected` [N] bool, for a second phase the tower's layers and a head."""
         tower, device = context.backbone, context.observed.device
         self.num_classes = len(context.class_names)
         self.tuning_after = max(context.epochs - self.options.fine_tune, 1)
@@ -109,14 +105,13 @@ class DeFT(ImagePromptLearner):
             return
         self.layers = tower.image_layers()
         bound = tower.vision_width**-0.5
-        weight, bias = torch.empty(self.num_classes, tower.vision_width), torch.empty(self.num_classes)
-        for values in (weight, bias):
-            values.uniform_(-bound, bound, generator=generator)
+        weight = torch.empty(self.num_classes, tower.vision_width).uniform_(-bound, bound, generator=generator)
+        bias = torch.empty(self.num_classes).uniform_(-bound, bound, generator=generator)
         self.head, self.head_bias = nn.Parameter(weight.to(device)), nn.Parameter(bias.to(device))
         self.register_buffer("tuned", torch.tensor(False, device=device))
 
     def begin_epoch(self, epoch: int, full_pass: method.FullPass) -> tuple[method.Phase, ...]:
-        """Every sample once; in the second phase weighted 1 where selected, 0 elsewhere.
+        """Return every sample once, in the second phase weighted 1 where selected, 0 elsewhere.
 
         In the first phase the audit is given the buffer itself, which by the epoch's end holds the epoch's flags.
         """
@@ -130,7 +125,7 @@ class DeFT(ImagePromptLearner):
         return (replace(phase, weight=weight, train=train, rate=self.options.fine_tune_rate, clean=clean),)
 
     def draw(self, epoch: int, step: int, size: int, stream: Stream) -> dict[str, Tensor]:
-        """`other` [size], 1 … C - 1, from the label to a complementary one; whether warm-up holds, and given labels."""
+        """Draw `other` [size], steps of 1 … C - 1 from a label to a complementary one; see `losses_of`."""
         if epoch > self.tuning_after:
             return {}
         return {
@@ -140,7 +135,7 @@ class DeFT(ImagePromptLearner):
         }
 
     def forward(self, batch: method.Batch) -> method.Losses:
-        """Terms warm_up, the loss of the selected, no and yes, and the flags; in the second phase the term tuning."""
+        """Compute warm_up, the loss of the selected, no, yes, and the flags; in the second phase tuning."""
         if "other" not in batch.draws:
             loss = cross_entropy(self.tuned_logits(batch.inputs), batch.observed)
             return method.Losses({"tuning": masked_mean(loss, batch.valid, batch.weight)})
@@ -150,18 +145,17 @@ class DeFT(ImagePromptLearner):
         against = self.backbone.scale * image.detach() @ negative.mT
         yes, no = yes_probability(logits.detach(), against)
         selected = self.select(yes, batch.observed)
-        terms = self.losses_of(logits, yes, no, selected, batch)
-        return method.Losses(terms, {"selected": selected})
+        return method.Losses(self.losses_of(logits, yes, no, selected, batch), {"selected": selected})
 
     def select(self, yes: Tensor, observed: Tensor) -> Tensor:
-        """Which samples count as clean: probabilities [B, C] and labels [B] to [B] bool."""
+        """Select the samples that count as clean: probabilities [B, C] and labels [B] to [B] bool."""
         chosen = yes.gather(-1, observed.unsqueeze(-1)).squeeze(-1) > 0.5
         return chosen & (yes.argmax(-1) == observed) if self.options.real else chosen
 
     def losses_of(
         self, logits: Tensor, yes: Tensor, no: Tensor, selected: Tensor, batch: method.Batch
     ) -> dict[str, Tensor]:
-        """The terms of the first phase: logits and probabilities [B, C], selected [B]."""
+        """Compute the terms of the first phase: logits and probabilities [B, C], selected [B]."""
         observed, valid, name = batch.observed, batch.valid, self.options.loss
         warm, given = batch.draws["warm"], batch.draws["given"]
         first = self.sample_loss("sce" if self.options.real else name, logits, observed)
@@ -176,11 +170,11 @@ class DeFT(ImagePromptLearner):
         }
 
     def visual(self) -> Tensor:
-        """The visual prompts, [L, P, Wv]."""
+        """Return the visual prompts, [L, P, Wv]."""
         return self.visual_prompts
 
     def tuned_logits(self, inputs: method.Inputs) -> Tensor:
-        """Logits of the linear head on the private layers, [B, C]."""
+        """Compute logits of the linear head on the private layers, [B, C]."""
         return F.linear(self.backbone.hidden(inputs.images(), self.layers), self.head, self.head_bias)
 
     def end_epoch(self, epoch: int) -> None:
@@ -190,12 +184,12 @@ class DeFT(ImagePromptLearner):
             self.tuned.fill_(True)
 
     def prepare(self) -> dict[str, Tensor]:
-        """The positive class features and the visual prompts; once the second phase has begun, nothing but a mark."""
+        """Return positive class features and visual prompts; once the second phase has begun, nothing but a mark."""
         if self.options.fine_tune and bool(self.tuned):
             return {"tuned": self.tuned}
         prepared = super().prepare()
         return prepared | {"text": prepared["text"][0]}
 
     def predict(self, inputs: method.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
-        """Logits [B, C]."""
+        """Compute logits [B, C]."""
         return self.tuned_logits(inputs) if "tuned" in prepared else super().predict(inputs, prepared)

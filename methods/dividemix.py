@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.contracts import method
+from bench.contracts.method import EPOCHS, WEIGHT, scalar, structural
 from bench.methods.parts.losses import (
     cross_entropy,
     divergence_from_uniform,
@@ -30,14 +31,14 @@ NETWORKS = ("context", "context_b")
 
 
 def ramp_up(epoch: float, warmup: int, length: int = 16) -> float:
-    """Share of lambda_u in use: from 0 at the end of warm-up to 1 after `length` epochs. Epochs count from 0."""
+    """Return the share of lambda_u in use: from 0 after warm-up to 1, `length` epochs on. Epochs count from 0."""
     return min(max((epoch - warmup) / length, 0.0), 1.0)
 
 
 def dividemix_targets(
     own: Tensor, guess: Tensor, observed: Tensor, weight: Tensor, clean: Tensor, temperature: Tensor | float = 0.5
 ) -> Tensor:
-    """Soft targets [B, C]: sharpen(w e_y + (1 - w) own) where clean, sharpen(guess) elsewhere; p^(1/T) / sum p^(1/T).
+    """Compute soft targets [B, C]: sharpen(w e_y + (1 - w) own) where clean, sharpen(guess) elsewhere.
 
     Args:
         own: probabilities of the network in training, over views, [B, C].
@@ -45,7 +46,7 @@ def dividemix_targets(
         observed: [B] long.
         weight: w, the other network's membership of the clean Gaussian, [B].
         clean: [B] bool.
-        temperature: T.
+        temperature: T of sharpen(p) = p^(1/T) / sum p^(1/T).
     """
     prediction = torch.where(clean.unsqueeze(1), own, guess)
     return sharpen(refine(prediction, observed, torch.where(clean, weight, 0)), 1 / temperature)
@@ -54,9 +55,10 @@ def dividemix_targets(
 def dividemix_losses(
     logits: Tensor, target: Tensor, clean: Tensor, noisy: Tensor, lambda_u: Tensor | float
 ) -> dict[str, Tensor]:
-    """soft_ce over the clean, squared_error over the noisy times `lambda_u`, balance: KL(uniform || mean p) over both.
+    """Compute soft_ce of the clean, squared_error of the noisy times `lambda_u`, and balance of both.
 
-    Logits and target of the mixed samples, [B, C]; clean and noisy, [B] bool. A term is 0 where it has no sample.
+    Balance is KL(uniform || mean p). Logits and target of the mixed samples are [B, C], clean and noisy [B] bool.
+    A term is 0 where it has no sample.
     """
     both = clean | noisy
     balance = divergence_from_uniform(masked_mean(logits.softmax(1), both))
@@ -97,21 +99,17 @@ class DivideMix(PromptLearner):
     class Options(PromptLearner.Options):
         """CoOp's options and DivideMix's; defaults of its code."""
 
-        init: Literal[""] = method.structural("", "always random: the two networks must differ")
-        warmup: int = method.structural(10, "warm-up epochs, capped at a fifth of all epochs", ge=0, **method.EPOCHS)
-        penalty: float = method.scalar(
-            0.0, "weight of -entropy in warm-up; authors: 1 for asymmetric noise", "warmup>0", **method.WEIGHT
+        init: Literal[""] = structural("", "always random: the two networks must differ")
+        warmup: int = structural(10, "warm-up epochs, capped at a fifth of all epochs", ge=0, **EPOCHS)
+        penalty: float = scalar(
+            0.0, "weight of -entropy in warm-up; authors: 1 for asymmetric noise", "warmup>0", **WEIGHT
         )
-        window: int = method.structural(
-            1, "epochs whose losses are averaged; authors: 5 at a rate of 90 %", ge=1, **method.EPOCHS
-        )
-        threshold: float = method.structural(0.5, "membership above which a sample is clean", ge=0, le=1)
-        temperature: float = method.scalar(0.5, "T of the sharpening", ge=0.1, le=1)
-        beta: float = method.structural(
-            4.0, "parameter of the mix-up's Beta distribution; 0 for no mix-up", ge=0, le=1e6
-        )
-        lambda_u: float = method.scalar(25.0, "weight of the noisy half's loss", **method.WEIGHT)
-        rampup: int = method.structural(16, "epochs over which that weight rises", "lambda_u>0", ge=1, **method.EPOCHS)
+        window: int = structural(1, "epochs whose losses are averaged; authors: 5 at a rate of 90 %", ge=1, **EPOCHS)
+        threshold: float = structural(0.5, "membership above which a sample is clean", ge=0, le=1)
+        temperature: float = scalar(0.5, "T of the sharpening", ge=0.1, le=1)
+        beta: float = structural(4.0, "parameter of the mix-up's Beta distribution; 0 for no mix-up", ge=0, le=1e6)
+        lambda_u: float = scalar(25.0, "weight of the noisy half's loss", **WEIGHT)
+        rampup: int = structural(16, "epochs over which that weight rises", "lambda_u>0", ge=1, **EPOCHS)
 
     options: DivideMix.Options
     context_b: nn.Parameter
@@ -120,12 +118,12 @@ class DivideMix(PromptLearner):
     lambda_u: Tensor
 
     @classmethod
-    def needs(cls, options: method.Options) -> method.Needs:  # noqa: ARG003
-        """A plain pass at the start of each epoch."""
+    def needs(cls, options: Any) -> method.Needs:  # noqa: ARG003
+        """Require a plain pass at the start of each epoch."""
         return method.Needs(full_pass=True)
 
     def build(self, context: method.Context, generator: torch.Generator) -> None:
-        """The second network's context; the seeds of the mixtures from the stream `method`."""
+        """Create the second network's context; draw the seeds of the mixtures from the stream `method`."""
         self.context_b = nn.Parameter(self._initial_context(context, generator))
         self.warmup = min(self.options.warmup, max(1, context.epochs // 5))
         self.seeds = context.method.integers(2**31, 2 * context.epochs).reshape(-1, 2)
@@ -134,7 +132,7 @@ class DivideMix(PromptLearner):
         self.numbers = {"warmup_epochs": float(self.warmup)}
 
     def begin_epoch(self, epoch: int, full_pass: method.FullPass) -> tuple[method.Phase, ...]:
-        """First the phase of A, then that of B: all samples in warm-up, afterwards pairs of clean and noisy."""
+        """Return the phases of A and of B: all samples in warm-up, afterwards pairs of clean and noisy."""
         if epoch <= self.warmup:
             everyone = torch.full_like(self.observed, WARM_UP)
             weight = torch.ones(len(everyone), device=everyone.device)
@@ -142,18 +140,18 @@ class DivideMix(PromptLearner):
         logits = full_pass()
         first, second = self._memberships(epoch, logits)
         phases = self._phase(0, logits, second), self._phase(1, logits, first)
-        self.steps = [self._step_count(phase) for phase in phases]
+        self.steps = [math.ceil(int(phase.group.bincount(minlength=2).max()) / self.batch_size) for phase in phases]
         return phases
 
     def _memberships(self, epoch: int, logits: Tensor) -> list[Tensor]:
-        """w by each network's losses, twice [N]. Logits [2, N, C]."""
+        """Compute w by each network's losses, twice [N]. Logits [2, N, C]."""
         self.history.append(torch.stack([scaled(cross_entropy(own, self.observed)) for own in logits]))
         values = torch.stack(self.history[-self.options.window :]).mean(0).cpu().numpy().astype(np.float64)
         fits = [fit_two_gaussians(own, int(seed)) for own, seed in zip(values, self.seeds[epoch - 1], strict=True)]
         return [torch.from_numpy(fit.low).to(logits) for fit in fits]
 
     def _phase(self, number: int, logits: Tensor, weight: Tensor) -> method.Phase:
-        """The phase of one network, split by the other's memberships [N]."""
+        """Return the phase of one network, split by the other's memberships [N]."""
         probability = logits.softmax(-1)
         clean = weight > self.options.threshold
         self.numbers[f"clean_share_{'ab'[number]}"] = float(clean.double().mean())
@@ -161,18 +159,15 @@ class DivideMix(PromptLearner):
         group = torch.where(clean, CLEAN, NOISY)
         return method.Phase(group, weight, policy="paired_cycle", train=(NETWORKS[number],), clean=clean, pseudo=pseudo)
 
-    def _step_count(self, phase: method.Phase) -> int:
-        return math.ceil(int(phase.group.bincount(minlength=2).max()) / self.batch_size)
-
     def draw(self, epoch: int, step: int, size: int, stream: Stream) -> dict[str, Tensor]:
-        """`share` (lambda, 0-dimensional), `keys` [size] that order the partners, `ramp` [2], one for each phase."""
+        """Draw `share` (lambda, 0-dimensional) and `keys` [size] that order the partners; add both phases' `ramp`."""
         share = mixing_share(self.options.beta, float(stream.uniform(1)[0]))
         ramp = [ramp_up(epoch - 1 + step / steps, self.warmup, self.options.rampup) for steps in self.steps]
         keys = torch.from_numpy(stream.uniform(size))
         return {"share": torch.tensor(share), "keys": keys, "ramp": torch.tensor(ramp)}
 
     def forward(self, batch: method.Batch) -> method.Losses:
-        """Terms of one network: ce, negative_entropy (warm-up), `dividemix_losses` (afterwards); the others are 0."""
+        """Compute ce, negative_entropy (warm-up), `dividemix_losses` (afterwards) of one network; the others are 0."""
         scale, pooled = self.backbone.scale, batch.inputs.pooled
         networks = (self.context, self.context_b)
         text, other = self.encode(networks[batch.phase]), self.encode(networks[1 - batch.phase].detach())
@@ -190,17 +185,13 @@ class DivideMix(PromptLearner):
         return method.Losses(terms | dividemix_losses(mixed, mix(target, share, partner), clean, noisy, lambda_u))
 
     def text_features(self) -> Tensor:
-        """Class features of both networks, not normalised, [2, C, D]."""
+        """Encode both contexts into class features [2, C, D], not normalised."""
         return self.encode(torch.stack([self.context, self.context_b]))
 
     def scores(self, inputs: method.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
-        """Logits of both networks, [2, B, C]."""
+        """Compute logits of both networks, [2, B, C]."""
         return self.backbone.scale * F.normalize(inputs.pooled, dim=-1) @ prepared["text"].mT
 
     def predict(self, inputs: method.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
-        """The mean of both networks' logits, [B, C]."""
+        """Average both networks' logits, [B, C]."""
         return self.scores(inputs, prepared).mean(0)
-
-    def diagnostics(self) -> dict[str, float]:
-        """Warm-up epochs; afterwards the share of clean samples for A and for B."""
-        return dict(self.numbers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from bench.contracts import method
+from bench.contracts.method import structural
 from bench.methods.coop import CoOp
 
 
@@ -24,4 +24,4 @@ class DoubleSoftmax(CoOp):
     class Options(CoOp.Options):
         """CoOp's options; the loss is fixed."""
 
-        loss: Literal["double-softmax"] = method.structural("double-softmax", "always double-softmax")
+        loss: Literal["double-softmax"] = structural("double-softmax", "always double-softmax")

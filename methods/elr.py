@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from bench.contracts import method
+from bench.contracts.method import WEIGHT, scalar, structural
 from bench.methods.coop import CoOp
 from bench.methods.parts.losses import early_learning_regularisation, early_learning_target, masked_mean
 
@@ -32,13 +33,11 @@ class ELR(CoOp):
     class Options(CoOp.Options):
         """CoOp's options and ELR's."""
 
-        beta: float = method.scalar(
+        beta: float = scalar(
             0.3, "momentum of the memory; DeFT's .3, the authors' .7 (CIFAR-10)", "lambda_elr>0", ge=0, lt=1
         )
-        lambda_elr: float = method.scalar(
-            5.0, "weight of the pull; DeFT's 5, the authors' 3 (CIFAR-10)", **method.WEIGHT
-        )
-        faithful: bool = method.structural(False, "probabilities in half precision, as DeFT takes them", "lambda_elr>0")
+        lambda_elr: float = scalar(5.0, "weight of the pull; DeFT's 5, the authors' 3 (CIFAR-10)", **WEIGHT)
+        faithful: bool = structural(False, "probabilities in half precision, as DeFT takes them", "lambda_elr>0")
 
     options: ELR.Options
     memory: Tensor
@@ -46,13 +45,13 @@ class ELR(CoOp):
     lambda_elr: Tensor
 
     def setup(self, context: method.Context) -> None:
-        """CoOp's parameters, and the empty memory [N, C]."""
+        """Create CoOp's parameters, and the empty memory [N, C]."""
         super().setup(context)
         shape = (len(context.observed), len(context.class_names))
         self.register_buffer("memory", torch.zeros(shape, device=context.observed.device))
 
     def forward(self, batch: method.Batch) -> method.Losses:
-        """The objective's terms and `early_learning`; the batch's new rows of the memory."""
+        """Compute the objective's terms, `early_learning`, and the batch's new rows of the memory."""
         logits, half = self.batch_logits(batch), self.options.faithful
         rows = early_learning_target(self.memory[batch.index], logits, self.beta, half)
         pull = masked_mean(early_learning_regularisation(logits, rows, half), batch.valid, batch.weight)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from bench.contracts import method
+from bench.contracts.method import structural
 from bench.methods.coop import CoOp
 
 
@@ -26,4 +26,4 @@ class GCECoOp(CoOp):
     class Options(CoOp.Options):
         """CoOp's options; the loss is fixed."""
 
-        loss: Literal["gce"] = method.structural("gce", "always gce")
+        loss: Literal["gce"] = structural("gce", "always gce")

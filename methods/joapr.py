@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from bench.contracts import method
+from bench.contracts.method import EPOCHS, WEIGHT, scalar, structural
 from bench.methods.parts.losses import cross_entropy, divergence_from_uniform, entropy, masked_mean, soft_cross_entropy
 from bench.methods.parts.mixup import mix, mixing_share, partners, refine, sharpen
 from bench.methods.parts.prompt_learner import PromptLearner
@@ -38,14 +39,14 @@ class Partition:
 
 
 def joapr_losses(logits: Tensor, observed: Tensor) -> Tensor:
-    """Cross-entropy plus entropy of each sample, scaled to [0, 1] over the set, or 0 where all are equal. [N, C]."""
+    """Add up cross-entropy and entropy, scaled to [0, 1] over the set, 0 where all are equal. [N, C] to [N]."""
     return scaled(cross_entropy(logits, observed) + entropy(logits))
 
 
 def joapr_partition(
     history: Tensor, rho: float, seed: int, nominal: int | None = None, window: int = 5, faithful: bool = False
 ) -> Partition:
-    """Split by the mean of the last scaled losses: clean where it lies below tau, or where w exceeds the new rho.
+    """Split by the mean of the last scaled losses: clean where below tau, or where w exceeds the new rho.
 
     Args:
         history: [E, N], the scaled losses of the epochs so far, the last one last.
@@ -65,30 +66,20 @@ def joapr_partition(
 
 
 def joapr_weight(low: Tensor, probability: Tensor, order: Tensor | None = None) -> Tensor:
-    """The refurbishing weight w_i · p_i(observed label) of the second split epoch and later, [N].
+    """Compute the refurbishing weight w_i · p_i(observed label) of the second split epoch and later; all [N].
 
-    Args:
-        low: w, [N].
-        probability: p_i of sample i's observed label, [N].
-        order: None, or the reference's defect J1: the order in which a shuffling loader met the samples, [N]. It
-            appended the probabilities in that order and multiplied them with w in index order.
+    `order` is the reference's defect J1: the order in which a shuffling loader met the samples. It appended the
+    probabilities in that order and multiplied them with w in index order.
     """
     return low * (probability if order is None else probability[order])
 
 
-def joapr_targets(
-    probability: Tensor, observed: Tensor, weight: Tensor, clean: Tensor, temperature: float = 2.0
-) -> Tensor:
-    """Soft targets [B, C]: sharpen(w e_y + (1 - w) p) where clean, sharpen(p) elsewhere; sharpen(p) = p^T / sum p^T.
+def joapr_targets(probability: Tensor, observed: Tensor, weight: Tensor, clean: Tensor) -> Tensor:
+    """Compute soft targets [B, C]: sharpen(w e_y + (1 - w) p) where clean, sharpen(p) elsewhere.
 
-    Args:
-        probability: [B, C].
-        observed: [B] long.
-        weight: w, [B].
-        clean: [B] bool.
-        temperature: T.
+    sharpen(p) = p² / sum p². Probability p [B, C], observed label y [B] long, weight w [B], clean [B] bool.
     """
-    return sharpen(refine(probability, observed, torch.where(clean, weight, 0)), temperature)
+    return sharpen(refine(probability, observed, torch.where(clean, weight, 0)), 2.0)
 
 
 class JoAPR(PromptLearner):
@@ -120,35 +111,29 @@ class JoAPR(PromptLearner):
     class Options(PromptLearner.Options):
         """CoOp's options and JoAPR's."""
 
-        warmup: int = method.structural(
-            10, "warm-up epochs; the authors' for EuroSAT, theirs run from 1 to 150", ge=0, **method.EPOCHS
+        warmup: int = structural(
+            10, "warm-up epochs; the authors' for EuroSAT, theirs run from 1 to 150", ge=0, **EPOCHS
         )
-        warmup_cap: float = method.structural(
-            0.2, "largest share of the epochs that is warm-up", "warmup>0", ge=0, le=1
+        warmup_cap: float = structural(0.2, "largest share of the epochs that is warm-up", "warmup>0", ge=0, le=1)
+        alpha1: float = scalar(
+            0.5, "weight of the negative entropy in warm-up; authors: .1 to .5", "warmup>0", **WEIGHT
         )
-        alpha1: float = method.scalar(
-            0.5, "weight of the negative entropy in warm-up; authors: .1 to .5", "warmup>0", **method.WEIGHT
-        )
-        alpha2: float = method.scalar(1.0, "weight of KL(uniform || mean p); authors: .5 or 1", **method.WEIGHT)
-        beta: float = method.structural(
-            0.001, "parameter of the mix-up's Beta distribution; 0 for no mix-up", ge=0, le=1e6
-        )
-        targets: Literal["step", "epoch"] = method.structural(
-            "step", "soft targets from each step or the epoch's start"
-        )
-        faithful: bool = method.structural(False, "the reference's defects J1 and J3")
+        alpha2: float = scalar(1.0, "weight of KL(uniform || mean p); authors: .5 or 1", **WEIGHT)
+        beta: float = structural(0.001, "parameter of the mix-up's Beta distribution; 0 for no mix-up", ge=0, le=1e6)
+        targets: Literal["step", "epoch"] = structural("step", "soft targets from each step or the epoch's start")
+        faithful: bool = structural(False, "the reference's defects J1 and J3")
 
     options: JoAPR.Options
     alpha1: Tensor
     alpha2: Tensor
 
     @classmethod
-    def needs(cls, options: method.Options) -> method.Needs:  # noqa: ARG003
-        """A plain pass at the start of each epoch."""
+    def needs(cls, options: Any) -> method.Needs:  # noqa: ARG003
+        """Require a plain pass at the start of each epoch."""
         return method.Needs(full_pass=True)
 
     def setup(self, context: method.Context) -> None:
-        """CoOp's parameters; the seeds of the mixtures and the orders of J1 from the stream `method`."""
+        """Create CoOp's parameters; draw mixtures' seeds and orders of J1 from the stream `method`."""
         super().setup(context)
         self.warmup = min(self.options.warmup, max(1, int(self.options.warmup_cap * context.epochs + ROUNDING)))
         self.seeds = context.method.integers(2**31, context.epochs)
@@ -157,15 +142,14 @@ class JoAPR(PromptLearner):
         self.rho, self.numbers = 0.5, {"warmup_epochs": float(self.warmup)}
 
     def begin_epoch(self, epoch: int, full_pass: method.FullPass) -> tuple[method.Phase, ...]:
-        """All samples during warm-up; afterwards pairs of clean and noisy, `weight` being the refurbishing weight."""
+        """Return all samples in warm-up; afterwards pairs of clean and noisy with the refurbishing weight."""
         if epoch <= self.warmup:
             everyone = torch.full_like(self.observed, WARM_UP)
             return (method.Phase(everyone, torch.ones(len(everyone), device=everyone.device)),)
         logits = full_pass()
         self.history.append(joapr_losses(logits, self.observed))
-        split = joapr_partition(
-            torch.stack(self.history[-5:]), self.rho, int(self.seeds[epoch - 1]), faithful=self.options.faithful
-        )
+        history, seed = torch.stack(self.history[-5:]), int(self.seeds[epoch - 1])
+        split = joapr_partition(history, self.rho, seed, faithful=self.options.faithful)
         self.rho = split.rho
         self._note(split)
         clean = split.clean.to(self.observed.device)
@@ -193,12 +177,12 @@ class JoAPR(PromptLearner):
         return joapr_weight(low, probability.gather(1, self.observed.unsqueeze(1)).squeeze(1), order)
 
     def draw(self, epoch: int, step: int, size: int, stream: Stream) -> dict[str, Tensor]:
-        """`share` (lambda, 0-dimensional, at least one half) and `keys` [size] that order the partners."""
+        """Draw `share` (lambda, 0-dimensional, at least one half) and `keys` [size] that order the partners."""
         share = mixing_share(self.options.beta, float(stream.uniform(1)[0]))
         return {"share": torch.tensor(share), "keys": torch.from_numpy(stream.uniform(size))}
 
     def forward(self, batch: method.Batch) -> method.Losses:
-        """Terms ce and negative_entropy (warm-up), soft_ce and balance (afterwards); the others are 0."""
+        """Compute ce and negative_entropy (warm-up), soft_ce and balance (afterwards); the others are 0."""
         scale, pooled, text = self.backbone.scale, batch.inputs.pooled, self.text_features()
         logits = method.cosine_logits(scale, pooled, text)
         target = batch.target
@@ -220,6 +204,7 @@ class JoAPR(PromptLearner):
         )
 
     def _note(self, split: Partition) -> None:
+        """Keep rho, tau (if finite), the means, the share of clean samples, and whether the fit converged."""
         low, high = split.mixture.mean
         self.numbers |= {"rho": split.rho, "mean_low": low, "mean_high": high}
         self.numbers.pop("tau", None)
@@ -227,7 +212,3 @@ class JoAPR(PromptLearner):
             self.numbers["tau"] = split.tau
         self.numbers["clean_share"] = float(split.clean.double().mean())
         self.numbers["mixture_converged"] = float(split.mixture.converged)
-
-    def diagnostics(self) -> dict[str, float]:
-        """Warm-up epochs; afterwards rho, tau (if finite), the means, the share of clean, whether the fit converged."""
-        return dict(self.numbers)

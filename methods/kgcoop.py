@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench.contracts import method
+from bench.contracts.method import WEIGHT, scalar, structural
 from bench.methods.coop import CoOp
 from bench.methods.parts.templates import zero_shot_text, zero_shot_texts
 
@@ -36,14 +37,10 @@ class KgCoOp(CoOp):
     class Options(CoOp.Options):
         """CoOp's options, the weight of the pull, and where it pulls to."""
 
-        context: int = method.structural(
-            4, "context vectors M where no phrase starts them; KgCoOp's 4", "init=", ge=1, le=64
-        )
-        init: str = method.structural("a photo of a", "words that start the context, KgCoOp's; empty: random")
-        w: float = method.scalar(
-            8.0, "weight of the pull; 8 in the paper and the scripts, 1 in the configuration", **method.WEIGHT
-        )
-        template: str = method.structural(
+        context: int = structural(4, "context vectors M where no phrase starts them; KgCoOp's 4", "init=", ge=1, le=64)
+        init: str = structural("a photo of a", "words that start the context, KgCoOp's; empty: random")
+        w: float = scalar(8.0, "weight of the pull; 8 in the paper and the scripts, 1 in the configuration", **WEIGHT)
+        template: str = structural(
             "dataset", 'a text with {} for the class name, or "dataset" for the set\'s own', "w>0"
         )
 
@@ -52,13 +49,12 @@ class KgCoOp(CoOp):
     w: Tensor
 
     @classmethod
-    def texts(cls, options: method.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
-        """CoOp's prompts, and the texts that they are kept near."""
-        assert isinstance(options, KgCoOp.Options)  # noqa: S101 - narrows the type
+    def texts(cls, options: KgCoOp.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
+        """List CoOp's prompts, and the texts that they are kept near."""
         return (*super().texts(options, names, templates), *zero_shot_texts(names, templates, options.template))
 
     def setup(self, context: method.Context) -> None:
-        """CoOp's set-up; registers `anchor` [C, D], normalised.
+        """Set up as CoOp, and register `anchor` [C, D], normalised.
 
         Raises:
             BenchError: the template has no `{}`.
@@ -67,11 +63,11 @@ class KgCoOp(CoOp):
         self.register_buffer("anchor", zero_shot_text(context, self.options.template))
 
     def distance(self, text: Tensor) -> Tensor:
-        """1 - mean cosine of class features [C, D] to their anchors, 0-dimensional."""
+        """Compute 1 - mean cosine of class features [C, D] to their anchors, 0-dimensional."""
         return 1 - (F.normalize(text, dim=-1) * self.anchor).sum(-1).mean()
 
     def forward(self, batch: method.Batch) -> method.Losses:
-        """The objective's terms and anchor, w · `distance`, 0 where the batch has no sample."""
+        """Compute the objective's terms and anchor, w · `distance`, 0 where the batch has no sample."""
         text = self.text_features()
         logits = method.cosine_logits(self.backbone.scale, batch.inputs.pooled, text)
         pull = torch.where(batch.valid.any(), self.w * self.distance(text), 0)

@@ -14,25 +14,28 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.contracts import method
+from bench.contracts.method import structural
 
 Array: TypeAlias = NDArray[Any]
 EXPONENTS = (6.0, 4.0, 2.0, 0.0, -2.0, -4.0, -6.0)  # of C, in the reference's order
 BISECTIONS = 8
-MAX_ITERATIONS = 1000
 ABSENT = -1e4  # intercept of a class without a sample: the maximum-likelihood one is -inf, records hold finite numbers
 
 
-def fit(features: Array, labels: Array, classes: int, strength: float) -> tuple[Array, Array, bool]:
-    """Multinomial logistic regression by L-BFGS with an L2 penalty on the weights, not on the intercept.
+def fit(
+    features: Array, labels: Array, classes: int, strength: float, iterations: int = 1000
+) -> tuple[Array, Array, bool]:
+    """Fit a multinomial logistic regression by L-BFGS, with an L2 penalty on the weights, not on the intercept.
 
     Args:
         features: [N, D] float64.
         labels: [N], any subset of the classes; a class without a sample gets weights 0 and intercept -10,000.
         classes: C.
         strength: scikit-learn's C, the weight of the losses against the penalty.
+        iterations: at most so many.
 
     Returns:
-        weights [C, D], intercepts [C], and whether the optimizer converged within 1,000 iterations.
+        weights [C, D], intercepts [C], and whether the optimizer converged.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
@@ -43,7 +46,7 @@ def fit(features: Array, labels: Array, classes: int, strength: float) -> tuple[
     if len(present) == 1:
         intercept[present] = 0
         return coefficient, intercept, True
-    model = LogisticRegression(C=strength, max_iter=MAX_ITERATIONS)
+    model = LogisticRegression(C=strength, max_iter=iterations)
     with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore", ConvergenceWarning)
         model.fit(features, labels)
@@ -51,11 +54,11 @@ def fit(features: Array, labels: Array, classes: int, strength: float) -> tuple[
     if len(present) == 2:  # scikit-learn then keeps the difference of the two alone
         weights, biases = np.vstack([-weights, weights]) / 2, np.concatenate([-biases, biases]) / 2
     coefficient[present], intercept[present] = weights, biases
-    return coefficient, intercept, bool(model.n_iter_.max() < MAX_ITERATIONS)
+    return coefficient, intercept, bool(model.n_iter_.max() < iterations)
 
 
 def search_exponent(hits: Callable[[float], int], weakest_of_equals: bool) -> float:
-    """The log10 of C that lpclip's search ends at: the best of seven decades, then eight bisections around it.
+    """Find log10 of C as lpclip does: the best of seven decades, then eight bisections around it.
 
     Args:
         hits: correct predictions on the validation set at a log10 of C.
@@ -99,20 +102,19 @@ class LinearProbe(method.Method):
     class Options(method.Options):
         """Penalty and its search."""
 
-        search: bool = method.structural(True, "whether C is chosen on the noisy validation twin")
-        strength: float = method.structural(
+        search: bool = structural(True, "whether C is chosen on the noisy validation twin")
+        strength: float = structural(
             1.0, "C where it is not searched for; scikit-learn's default 1", "search=false", ge=1e-6, le=1e6
         )
-        faithful: bool = method.structural(False, "the reference's features, not normalised, and its choice of equals")
+        faithful: bool = structural(False, "the reference's features, not normalised, and its choice of equals")
 
     options: LinearProbe.Options
     coefficient: nn.Parameter
     intercept: nn.Parameter
 
     @classmethod
-    def needs(cls, options: method.Options) -> method.Needs:
-        """The validation twin for the search."""
-        assert isinstance(options, LinearProbe.Options)  # noqa: S101 - narrows the type
+    def needs(cls, options: LinearProbe.Options) -> method.Needs:
+        """Require the validation twin for the search."""
         return method.Needs(validation=options.search)
 
     def setup(self, context: method.Context) -> None:
@@ -126,15 +128,15 @@ class LinearProbe(method.Method):
         self._set(float(np.log10(self.options.strength)))
 
     def begin_epoch(self, epoch: int, full_pass: method.FullPass) -> tuple[method.Phase, ...]:
-        """No phases: the loop trains nothing."""
+        """Return no phase: the loop trains nothing."""
         return ()
 
     def features(self, inputs: method.Inputs) -> Tensor:
-        """What the regression sees of inputs, [B, D]."""
+        """Return what the regression sees of inputs, [B, D]."""
         return inputs.pooled if self.options.faithful else F.normalize(inputs.pooled, dim=-1)
 
     def finalize(self, validation: tuple[method.Inputs, Tensor] | None) -> None:
-        """Search C on the validation twin and fit anew; nothing without one."""
+        """Choose C on the validation twin and fit anew; nothing without one."""
         if validation is None or not self.options.search:
             return
         inputs, labels = validation
@@ -159,11 +161,11 @@ class LinearProbe(method.Method):
         self.numbers = {"log10_c": exponent, "converged": float(converged)}
 
     def predict(self, inputs: method.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
-        """Logits [B, C]."""
+        """Compute logits [B, C]."""
         return F.linear(self.features(inputs), self.coefficient, self.intercept)
 
     def diagnostics(self) -> dict[str, float]:
-        """The log10 of C in use, and whether its fit converged (1) within 1,000 iterations."""
+        """Return the log10 of C in use, and whether its fit converged (1) within 1,000 iterations."""
         return dict(self.numbers)
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.contracts import method
+from bench.contracts.method import structural
 from bench.methods.parts.image_prompts import DeepPromptLearner
 
 
@@ -31,8 +32,8 @@ class MaPLe(DeepPromptLearner):
     class Options(DeepPromptLearner.Options):
         """Context, objective, depth and start."""
 
-        context: int = method.structural(2, "prompts M of each layer; the authors' 2", ge=1, le=64)
-        faithful: bool = method.structural(
+        context: int = structural(2, "prompts M of each layer; the authors' 2", ge=1, le=64)
+        faithful: bool = structural(
             False,
             "start all deep projections as copies of one draw",
             "depth>2",
@@ -44,11 +45,11 @@ class MaPLe(DeepPromptLearner):
     bias: nn.Parameter
 
     def text_depth(self, context: method.Context) -> int:
-        """Layers of the smaller tower: prompts are coupled."""
+        """Count the layers of the smaller tower: prompts are coupled."""
         return min(context.backbone.text_layers, context.backbone.vision_layers)
 
     def build(self, context: method.Context, generator: torch.Generator) -> None:
-        """Deep prompts; then the projections `weight` [J, Wv, W] and `bias` [J, Wv]."""
+        """Draw deep prompts, then the projections `weight` [J, Wv, W] and `bias` [J, Wv]."""
         super().build(context, generator)
         depth, width = len(self.all_text_prompts()), context.backbone.width
         drawn = min(depth, 2) if self.options.faithful else depth
@@ -60,5 +61,5 @@ class MaPLe(DeepPromptLearner):
         self.bias = nn.Parameter(bias[own].to(context.observed.device))
 
     def visual(self) -> Tensor:
-        """The projected text prompts, [J, M, Wv]."""
+        """Return the projected text prompts, [J, M, Wv]."""
         return self.all_text_prompts() @ self.weight.mT + self.bias.unsqueeze(1)

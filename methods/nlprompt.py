@@ -6,22 +6,18 @@ import math
 from typing import Literal
 
 from bench.contracts import method
-from bench.contracts.objective import CleanSplit as Split
+from bench.contracts.method import EPOCHS, structural
+from bench.contracts.objective import CleanSplit
 from bench.methods.coop import CoOp
 from bench.methods.parts.objective import Rest
 from bench.methods.parts.splits import nlprompt_reference_split, nlprompt_split
 
 
 def curriculum_budget(epoch: int, length: int, start: float, shape: Literal["linear", "exp"] = "linear") -> float:
-    """Share of the samples that may be confident, as NLPrompt's code grows it; the linear one passes 1 behind `length`.
+    """Compute the share of samples that may be confident, as NLPrompt's code grows it.
 
-    linear: start + (1 - start) e / length; exp: start + (1 - start) (1 - exp(-4 e / length)).
-
-    Args:
-        epoch: e, counted from 0.
-        length: epochs of the curriculum.
-        start: the share in epoch 0.
-        shape: of the growth.
+    linear: start + (1 - start) e / length, which passes 1 behind `length`; exp: start + (1 - start) (1 - exp(-4 e /
+    length)). Epochs e count from 0; `start` is the share in epoch 0.
     """
     progress = epoch / length
     return start + (1 - start) * (progress if shape == "linear" else 1 - math.exp(-4 * progress))
@@ -48,23 +44,19 @@ class NLPrompt(CoOp):
     class Options(CoOp.Options):
         """CoOp's options; split and rest have NLPrompt's defaults."""
 
-        split: Literal["ot", "argmax"] = method.structural("ot", "transport, or the arg-max of the prediction (N9)")
-        rest: Rest = method.structural("mae", "loss of what the split rejects; drop: left out")
-        curriculum: int = method.structural(
-            0, "epochs T of the curriculum; the authors' 0 for none", "split=ot", ge=0, **method.EPOCHS
+        split: Literal["ot", "argmax"] = structural("ot", "transport, or the arg-max of the prediction (N9)")
+        rest: Rest = structural("mae", "loss of what the split rejects; drop: left out")
+        curriculum: int = structural(
+            0, "epochs T of the curriculum; the authors' 0 for none", "split=ot", ge=0, **EPOCHS
         )
-        begin: float = method.structural(
-            0.3, "confident share at its start; the authors' .3", "curriculum>0", gt=0, le=1
-        )
-        growth: Literal["linear", "exp"] = method.structural(
-            "linear", "shape of the curriculum", "curriculum>0 and begin!=1"
-        )
-        faithful: bool = method.structural(False, "the reference's defects N1, N2 and N4", "split=ot")
+        begin: float = structural(0.3, "confident share at its start; the authors' .3", "curriculum>0", gt=0, le=1)
+        growth: Literal["linear", "exp"] = structural("linear", "shape of the curriculum", "curriculum>0 and begin!=1")
+        faithful: bool = structural(False, "the reference's defects N1, N2 and N4", "split=ot")
 
     options: NLPrompt.Options
 
-    def partition(self, epoch: int, full_pass: method.FullPass) -> Split:
-        """The transport's split with this epoch's budget, or arg-max."""
+    def partition(self, epoch: int, full_pass: method.FullPass) -> CleanSplit:
+        """Split by the transport with this epoch's budget, or by arg-max."""
         options = self.options
         if options.split != "ot":
             return super().partition(epoch, full_pass)

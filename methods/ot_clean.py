@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from bench.contracts import method
+from bench.contracts.method import structural
 from bench.methods.nlprompt import NLPrompt
 
 
@@ -24,4 +24,4 @@ class OTClean(NLPrompt):
     class Options(NLPrompt.Options):
         """NLPrompt's options; the rest is dropped."""
 
-        rest: Literal["drop"] = method.structural("drop", "always drop")
+        rest: Literal["drop"] = structural("drop", "always drop")

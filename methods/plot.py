@@ -4,40 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from bench.contracts import method
+from bench.contracts.method import scalar, structural
 from bench.methods.coop import CoOp
 from bench.methods.parts.prompt_learner import CONTEXT_STD
 
-ENTRIES = 2**23  # of similarities, and of tokens' features, that a prediction holds at a time: 32 MiB a copy
 THRESHOLD = 1e-2  # the authors' stopping rule
 
 
 def _sweep(kernel: Tensor, column: Tensor) -> tuple[Tensor, Tensor]:
-    """One update of the tokens' scaling [..., 1, T] and then of the prompts' [..., N, 1]; uniform marginals."""
+    """Update the tokens' scaling [..., 1, T] and then the prompts' [..., N, 1]; uniform marginals."""
     prompts, tokens = kernel.shape[-2:]
     row = 1 / tokens / (kernel * column).sum(-2, keepdim=True)
     return row, 1 / prompts / (kernel * row).sum(-1, keepdim=True)
 
 
 def transport_plan(similarity: Tensor, epsilon: Tensor | float, iterations: int) -> Tensor:
-    """Sinkhorn's plan at cost 1 - similarity with uniform marginals, after a fixed number of iterations.
+    """Compute Sinkhorn's plan at cost 1 - similarity, marginals uniform, in a fixed number of iterations.
 
-    Without gradient. In the plain domain: cosines keep the kernel above exp(-2 / epsilon), which is why `epsilon` must
-    be at least 0.025 in float32.
-
-    Args:
-        similarity: cosines [..., N, T] of N prompts and T tokens.
-        epsilon: weight of the entropy.
-        iterations: at least 1.
-
-    Returns:
-        [..., N, T]; sums to 1, to 1/N exactly over the tokens of each prompt.
+    Without gradient. In the plain domain: cosines keep the kernel above exp(-2 / epsilon), which is why `epsilon`, the
+    weight of the entropy, must be at least 0.025 in float32. Cosines [..., N, T] of N prompts and T tokens; the plan is
+    of the same shape and sums to 1, to 1/N exactly over the tokens of each prompt.
     """
     kernel = ((similarity.detach() - 1) / epsilon).exp()
     row = column = torch.ones_like(kernel[..., :1])
@@ -47,16 +40,10 @@ def transport_plan(similarity: Tensor, epsilon: Tensor | float, iterations: int)
 
 
 def reference_plan(similarity: Tensor, epsilon: Tensor | float, iterations: int, valid: Tensor) -> tuple[Tensor, int]:
-    """The same as the authors stop it: when the tokens' scaling changes by less than 0.01 on average over the batch.
+    """Compute the same plan [B, C, N, T] as the authors stop it, and the iterations used.
 
-    Args:
-        similarity: [B, C, N, T].
-        epsilon: weight of the entropy.
-        iterations: at most so many, at least 1.
-        valid: [B] bool; padding has no say.
-
-    Returns:
-        The plan [B, C, N, T] and the iterations used.
+    They stop, at the latest after `iterations`, when the tokens' scaling changes by less than 0.01 on average over the
+    batch; padding, where `valid` [B] is False, has no say. Similarity [B, C, N, T].
     """
     kernel = ((similarity.detach() - 1) / epsilon).exp()
     row, column, used = torch.ones_like(kernel[..., :1, :]), torch.ones_like(kernel[..., :1]), 0
@@ -92,43 +79,43 @@ class PLOT(CoOp):
     class Options(CoOp.Options):
         """CoOp's options and the transport's."""
 
-        init: Literal[""] = method.structural("", "always empty: equal prompts would stay equal")
-        prompts: int = method.structural(4, "prompts N per class; PLOT's 4", ge=1, le=64)
-        epsilon: float = method.scalar(0.1, "weight of the entropy; PLOT's 0.1", "prompts>1", ge=0.025, le=1e6)
-        iterations: int = method.structural(100, "Sinkhorn's iterations; PLOT's cap", "prompts>1", ge=1, le=10_000)
-        pooled: bool = method.structural(False, "whether the pooled feature's logit is added, as PLOT does on ImageNet")
-        faithful: bool = method.structural(
+        init: Literal[""] = structural("", "always empty: equal prompts would stay equal")
+        prompts: int = structural(4, "prompts N per class; PLOT's 4", ge=1, le=64)
+        epsilon: float = scalar(0.1, "weight of the entropy; PLOT's 0.1", "prompts>1", ge=0.025, le=1e6)
+        iterations: int = structural(100, "Sinkhorn's iterations; PLOT's cap", "prompts>1", ge=1, le=10_000)
+        pooled: bool = structural(False, "whether the pooled feature's logit is added, as PLOT does on ImageNet")
+        faithful: bool = structural(
             False, "stop the transport by the mean over the batch", "prompts>1 and iterations>1"
         )
 
     options: PLOT.Options
+    entries: ClassVar[int] = 2**23  # similarities, or features of tokens, in a prediction at a time: 32 MiB a copy
     epsilon: Tensor
 
     @classmethod
-    def needs(cls, options: method.Options) -> method.Needs:
-        """Patch tokens, and what the split needs."""
-        assert isinstance(options, PLOT.Options)  # noqa: S101 - narrows the type
+    def needs(cls, options: PLOT.Options) -> method.Needs:
+        """Require patch tokens, and what the split needs."""
         return replace(super().needs(options), tokens=True, packable=not options.faithful)
 
     def _initial_context(self, context: method.Context, generator: torch.Generator) -> Tensor:
-        """[N, M, W], or [N, C, M, W] where class-specific, N(0, 0.02²)."""
+        """Draw [N, M, W], or [N, C, M, W] where class-specific, N(0, 0.02²)."""
         classes = [len(context.class_names)] if self.options.class_specific else []
         start = torch.empty(self.options.prompts, *classes, self.options.context, context.backbone.width)
         return start.normal_(0, CONTEXT_STD, generator=generator).to(context.observed.device)
 
     def prepare(self) -> dict[str, Tensor]:
-        """The normalised class features of the prompts, "text" [N, C, D], and of their mean, "mean_text" [C, D]."""
+        """Return normalised class features of the prompts, "text" [N, C, D], and of their mean, "mean_text" [C, D]."""
         text = self.text_features()
         return {"text": F.normalize(text, dim=-1), "mean_text": F.normalize(text.mean(0), dim=-1)}
 
     def similarity(self, tokens: Tensor | None, text: Tensor) -> Tensor:
-        """Cosines [B, C, N, T] of tokens [B, T, D] and normalised text [N, C, D]."""
+        """Compute cosines [B, C, N, T] of tokens [B, T, D] and normalised text [N, C, D]."""
         if tokens is None:
             raise TypeError("plot was handed features without patch tokens")
         return torch.einsum("btd,ncd->bcnt", F.normalize(tokens, dim=-1), text).contiguous()
 
     def matched(self, inputs: method.Inputs, prepared: Mapping[str, Tensor], valid: Tensor) -> Tensor:
-        """Logits [B, C]; `valid` [B] says whom the authors' stopping rule heeds."""
+        """Compute logits [B, C]; `valid` [B] says whom the authors' stopping rule heeds."""
         options, scale = self.options, self.backbone.scale
         similarity = self.similarity(inputs.tokens, prepared["text"])
         if options.faithful:
@@ -139,14 +126,14 @@ class PLOT(CoOp):
         return logits + method.cosine_logits(scale, inputs.pooled, prepared["mean_text"]) if options.pooled else logits
 
     def batch_logits(self, batch: method.Batch) -> Tensor:
-        """Training logits [B, C]."""
+        """Compute training logits [B, C]."""
         return self.matched(batch.inputs, self.prepare(), batch.valid)
 
     def predict(self, inputs: method.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
-        """Logits [B, C], computed for as many images at a time as memory allows."""
+        """Compute logits [B, C] of as many images at a time as memory allows."""
         tokens = 1 if inputs.tokens is None else inputs.tokens.shape[1]
         prompts, width = prepared["text"].shape[:2].numel(), prepared["text"].shape[2]
-        size = max(ENTRIES // (tokens * max(prompts, width)), 1)
+        size = max(self.entries // (tokens * max(prompts, width)), 1)
         everyone = torch.ones(size, dtype=torch.bool, device=inputs.pooled.device)
         logits = []
         for start in range(0, len(inputs), size):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from bench.contracts import method
+from bench.contracts.method import WEIGHT, scalar, structural
 from bench.errors import BenchError
 from bench.methods.coop import CoOp
 from bench.methods.parts.losses import masked_mean, soft_cross_entropy
@@ -18,8 +20,9 @@ GUIDE = "kl"
 
 
 def class_last(template: str) -> str:
-    """The words in front of the class name once it stands last: "a photo of a {}, a type of pet." gives
-    "a type of pet, a photo of a", the form of most of ProGrad's own templates.
+    """Return the words in front of the class name once it stands last, as in most of ProGrad's own templates.
+
+    "a photo of a {}, a type of pet." gives "a type of pet, a photo of a".
 
     Raises:
         BenchError: there is no `{}`, or no word beside it.
@@ -34,12 +37,10 @@ def class_last(template: str) -> str:
 
 
 def without_conflict(gradient: Tensor, guide: Tensor, share: Tensor | float = 1.0) -> Tensor:
-    """g - share <g, d> d with d = guide / |guide|, where <g, guide> < 0; g itself elsewhere, and where guide is 0.
+    """Remove from a gradient g what contradicts a guide of the same shape.
 
-    Args:
-        gradient: g, of any shape.
-        guide: of the same shape.
-        share: lambda, a number or a 0-dimensional tensor.
+    g - share <g, d> d with d = guide / |guide|, where <g, guide> < 0; g itself elsewhere, and where guide is 0. `share`
+    is lambda, a number or a 0-dimensional tensor.
     """
     norm = torch.linalg.vector_norm(guide)
     direction = guide / torch.where(norm > 0, norm, 1)
@@ -71,40 +72,33 @@ class ProGrad(CoOp):
     class Options(CoOp.Options):
         """CoOp's options, the share of the conflict that is removed, and the start."""
 
-        init: str = method.structural(
-            "template", 'words at the end of the context; "template": the text\'s; "": random'
+        init: str = structural("template", 'words at the end of the context; "template": the text\'s; "": random')
+        context: int = structural(16, "context vectors M; CoOp's default 16", ge=1, le=64)
+        template: str = structural(
+            "dataset", 'a text with {} for the class name; "dataset": the set\'s first', "init=template or projection>0"
         )
-        context: int = method.structural(16, "context vectors M; CoOp's default 16", ge=1, le=64)
-        template: str = method.structural(
-            "dataset",
-            'a text with {} for the class name; "dataset": the set\'s first',
-            "init=template or projection>0",
-        )
-        projection: float = method.scalar(
-            1.0, "lambda, the share of the conflicting part that is removed; 1", **method.WEIGHT
-        )
-        faithful: bool = method.structural(False, "as many tokens of the start as it has words", "init!=")
+        projection: float = scalar(1.0, "lambda, the share of the conflicting part that is removed; 1", **WEIGHT)
+        faithful: bool = structural(False, "as many tokens of the start as it has words", "init!=")
 
     options: ProGrad.Options
     projection: Tensor
     teacher: Tensor
 
     @classmethod
-    def needs(cls, options: method.Options) -> method.Needs:
-        """The gradient of each term, and what the split needs."""
+    def needs(cls, options: Any) -> method.Needs:
+        """Require the gradient of each term, and what the split needs."""
         return replace(super().needs(options), separate_gradients=True)
 
     @classmethod
-    def texts(cls, options: method.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
-        """CoOp's prompts, the words that start their context, and the teacher's texts."""
-        assert isinstance(options, ProGrad.Options)  # noqa: S101 - narrows the type
+    def texts(cls, options: ProGrad.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
+        """List CoOp's prompts, the words that start their context, and the teacher's texts."""
         words = class_last(templates[0] if options.template == "dataset" else options.template)
         start = words if options.init == "template" else options.init
         plain = super().texts(options.model_copy(update={"init": ""}), names, templates)
         return (*plain, *([method.Text(start)] if start else []), *zero_shot_texts(names, (f"{words} {{}}.",)))
 
     def setup(self, context: method.Context) -> None:
-        """CoOp's set-up from the words; registers `teacher`, the normalised zero-shot class features [C, D].
+        """Set up as CoOp from the words, and register `teacher`, normalised zero-shot class features [C, D].
 
         Raises:
             BenchError: the template has no `{}`, or its words are more than the context.
@@ -132,21 +126,21 @@ class ProGrad(CoOp):
         return start.repeat(len(context.class_names), 1, 1) if options.class_specific else start
 
     def _cut(self, words: list[str], vectors: Tensor, context: method.Context) -> Tensor:
-        """As many vectors as words; the last words, one for each token beyond, go before the class names."""
+        """Keep as many vectors as words; the last words, one per token beyond, go before the class names."""
         beyond = len(vectors) - len(words)
         if beyond > 0:
             self.freeze_words(context, words[-beyond:])
         return vectors[: len(words)]
 
     def forward(self, batch: method.Batch) -> method.Losses:
-        """The objective's terms, and kl, the cross-entropy to zero-shot CLIP that only guides; see `combine`."""
+        """Compute the objective's terms and kl, the cross-entropy to zero-shot CLIP, which guides `combine`."""
         logits = self.batch_logits(batch)
         zero_shot = method.cosine_logits(self.backbone.scale, batch.inputs.pooled, self.teacher).softmax(-1)
         guide = masked_mean(soft_cross_entropy(logits, zero_shot), batch.valid, batch.weight)
         return method.Losses(self.objective(logits, batch) | {GUIDE: guide})
 
     def combine(self, gradients: Mapping[str, Mapping[str, Tensor]]) -> Mapping[str, Tensor]:
-        """The objective's gradient without what contradicts that of kl, for each parameter by itself."""
+        """Remove from the objective's gradient what contradicts that of kl, for each parameter by itself."""
         own = super().combine({term: gradient for term, gradient in gradients.items() if term != GUIDE})
         guide = gradients[GUIDE]
         return {name: without_conflict(own[name], guide[name], self.projection) for name in own}

@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from bench.contracts import method
+from bench.contracts.method import scalar, structural
 from bench.methods.coop import CoOp
 
 
@@ -27,16 +27,16 @@ class PromptMAE(CoOp):
     class Options(CoOp.Options):
         """CoOp's options and the factor."""
 
-        loss: Literal["mae"] = method.structural("mae", "always mae")
-        factor: float = method.scalar(1.0, "1 as NLPrompt computes it, 2 for the textbook's L1 distance", gt=0, le=1e6)
+        loss: Literal["mae"] = structural("mae", "always mae")
+        factor: float = scalar(1.0, "1 as NLPrompt computes it, 2 for the textbook's L1 distance", gt=0, le=1e6)
 
     factor: Tensor
 
     def sample_loss(self, name: str, logits: Tensor, labels: Tensor) -> Tensor:
-        """factor · (1 - p_y), [B]; any other loss, of what a split rejects, as it is."""
+        """Compute factor · (1 - p_y), [B]; any other loss, of what a split rejects, as it is."""
         loss = super().sample_loss(name, logits, labels)
         return self.factor * loss if name == "mae" else loss
 
     def diagnostics(self) -> dict[str, float]:
-        """The split's numbers, and the factor before 1 - p_y."""
+        """Return the split's numbers, and the factor before 1 - p_y."""
         return {**super().diagnostics(), "loss_factor": float(self.factor)}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.contracts import method
-from bench.contracts.method import Backbone
+from bench.contracts.method import WEIGHT, Backbone, scalar, structural
 from bench.methods.parts.image_prompts import DeepPromptLearner, normalised
 from bench.methods.parts.losses import masked_mean
 from bench.methods.parts.prompt_learner import CONTEXT_STD
@@ -19,14 +20,14 @@ WIDE = ("positional_embedding", "class_embedding", "ln_", "logit_scale")  # what
 
 
 def teacher_texts(names: Sequence[str], count: int = TEMPLATES) -> tuple[method.Text, ...]:
-    """The first of CLIP's templates for ImageNet with every class name."""
+    """List the first of CLIP's templates for ImageNet with every class name."""
     from open_clip import OPENAI_IMAGENET_TEMPLATES
 
     return method.filled([template("{}") for template in OPENAI_IMAGENET_TEMPLATES[:count]], names)
 
 
 def teacher_text(context: method.Context, count: int = TEMPLATES) -> Tensor:
-    """Frozen class features [C, D]: the mean encoding over templates, normalised after the mean and not before.
+    """Encode frozen class features [C, D]: the mean over templates, normalised after the mean and not before.
 
     The reference's 60 templates are the first 60 of CLIP's 80 for ImageNet, in another order.
     """
@@ -36,13 +37,13 @@ def teacher_text(context: method.Context, count: int = TEMPLATES) -> Tensor:
 
 
 def gaussian_weights(epochs: int, mean: Tensor | float, deviation: Tensor | float) -> Tensor:
-    """Weights of the epochs 1 … E, [E], float64: a Gaussian, scaled to sum 1; never 0/0, however far the mean."""
+    """Compute weights of the epochs 1 … E, [E], float64: a Gaussian that sums to 1, however far its mean."""
     distance = (torch.arange(1, epochs + 1, dtype=torch.float64) - mean) / deviation
     return (-0.5 * distance**2).softmax(0)
 
 
 def re_summed(weight: Tensor, shares: Sequence[float], dtype: torch.dtype) -> Tensor:
-    """The sum over epochs of share · weight for a weight that never changed, rounded to `dtype` at every step."""
+    """Add up share · weight over the epochs for a weight that never changed, rounded to `dtype` at every step."""
     narrow = weight.to(dtype)
     total = narrow * shares[0]
     for share in shares[1:]:
@@ -51,7 +52,7 @@ def re_summed(weight: Tensor, shares: Sequence[float], dtype: torch.dtype) -> Te
 
 
 def re_summed_backbone(backbone: Backbone, shares: Sequence[float]) -> Backbone:
-    """A private copy of CLIP as the reference's average leaves it: matrices and embeddings re-summed in half."""
+    """Create a private copy of CLIP as the reference's average leaves it: matrices and embeddings re-summed in half."""
 
     def change(name: str, weight: Tensor) -> Tensor:
         wide = any(part in name for part in WIDE)
@@ -84,19 +85,13 @@ class PromptSRC(DeepPromptLearner):
     class Options(DeepPromptLearner.Options):
         """Context, objective, depth, regularisation and average; the authors' few-shot values."""
 
-        context: int = method.structural(4, "text prompts M of each layer; the authors' 4", ge=1, le=64)
-        visual_context: int = method.structural(4, "visual prompts P of each layer; the authors' 4", ge=1, le=256)
-        text_weight: float = method.scalar(
-            25.0, "weight of the text features' distance; the authors' 25", **method.WEIGHT
-        )
-        image_weight: float = method.scalar(
-            10.0, "weight of the image features' distance; the authors' 10", **method.WEIGHT
-        )
-        mean: float = method.scalar(
-            30.0, "centre of the average in epochs; the authors' 30 or 45 of 50", ge=-1e6, le=1e6
-        )
-        deviation: float = method.scalar(30.0, "width of the average in epochs; the authors' 30 or 5", ge=0.01, le=1e6)
-        faithful: bool = method.structural(False, "average CLIP's own weights too, in half precision")
+        context: int = structural(4, "text prompts M of each layer; the authors' 4", ge=1, le=64)
+        visual_context: int = structural(4, "visual prompts P of each layer; the authors' 4", ge=1, le=256)
+        text_weight: float = scalar(25.0, "weight of the text features' distance; the authors' 25", **WEIGHT)
+        image_weight: float = scalar(10.0, "weight of the image features' distance; the authors' 10", **WEIGHT)
+        mean: float = scalar(30.0, "centre of the average in epochs; the authors' 30 or 45 of 50", ge=-1e6, le=1e6)
+        deviation: float = scalar(30.0, "width of the average in epochs; the authors' 30 or 5", ge=0.01, le=1e6)
+        faithful: bool = structural(False, "average CLIP's own weights too, in half precision")
 
     options: PromptSRC.Options
     visual_prompts: nn.Parameter
@@ -108,12 +103,12 @@ class PromptSRC(DeepPromptLearner):
     deviation: Tensor
 
     @classmethod
-    def texts(cls, options: method.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
-        """CoOp's prompts, and the teacher's texts."""
+    def texts(cls, options: Any, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
+        """List CoOp's prompts, and the teacher's texts."""
         return (*super().texts(options, names, templates), *teacher_texts(names))
 
     def build(self, context: method.Context, generator: torch.Generator) -> None:
-        """Deep text prompts; `visual_prompts` [J, P, Wv]; the teacher's class features and the epochs' weights."""
+        """Create deep text prompts, `visual_prompts` [J, P, Wv], the teacher's class features, the epochs' weights."""
         super().build(context, generator)
         depth = min(self.options.depth, context.backbone.vision_layers)
         visual = torch.empty(depth, self.options.visual_context, context.backbone.vision_width)
@@ -126,11 +121,11 @@ class PromptSRC(DeepPromptLearner):
             self.register_buffer(f"average_{name}", torch.zeros_like(parameter, dtype=torch.half if half else None))
 
     def visual(self) -> Tensor:
-        """The visual prompts, [J, P, Wv]."""
+        """Return the visual prompts, [J, P, Wv]."""
         return self.visual_prompts
 
     def forward(self, batch: method.Batch) -> method.Losses:
-        """The objective's terms, and text, image and kl."""
+        """Compute the objective's terms, and text, image and kl."""
         valid, scale = batch.valid, self.backbone.scale
         image, text = normalised(self.image_features(batch.inputs, self.visual()), self.text_features())
         logits = scale * image @ text.mT

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from bench.contracts import method
+from bench.contracts.method import structural
 from bench.methods.coop import CoOp
 
 
@@ -26,13 +27,13 @@ class SCE(CoOp):
     class Options(CoOp.Options):
         """CoOp's options; the loss is fixed."""
 
-        loss: Literal["sce"] = method.structural("sce", "always sce")
-        faithful: bool = method.structural(False, "VisPrompt's 1e-6 / C for the zeros of the label", "b>0")
+        loss: Literal["sce"] = structural("sce", "always sce")
+        faithful: bool = structural(False, "VisPrompt's 1e-6 / C for the zeros of the label", "b>0")
 
     options: SCE.Options
 
     def setup(self, context: method.Context) -> None:
-        """CoOp's, and the constant for the zeros of the label."""
+        """Set up as CoOp, and choose the constant for the zeros of the label."""
         super().setup(context)
         if self.options.faithful:
             self.off_class = 1e-6 / len(context.class_names)

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench.contracts import method
-from bench.contracts.objective import CleanSplit as Split
+from bench.contracts.objective import CleanSplit
 from bench.methods.nlprompt import NLPrompt
 from bench.methods.parts import losses
 
@@ -95,7 +95,7 @@ class TecoPrompt(NLPrompt):
         patience = options.patience if options.rewrite else context.epochs + 1
         self.memory = Memory(self.observed, options.smoothing, patience, options.threshold)
 
-    def split_phases(self, split: Split) -> tuple[method.Phase, ...]:
+    def split_phases(self, split: CleanSplit) -> tuple[method.Phase, ...]:
         """Three phases, whose targets are the labels in force."""
         memory = self.memory
         sure = torch.ones_like(split.clean, dtype=torch.double) if split.confidence is None else split.confidence

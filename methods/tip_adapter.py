@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from bench.contracts import method
+from bench.contracts.method import WEIGHT, scalar, structural
 from bench.errors import BenchError
 from bench.methods.parts.templates import zero_shot_text, zero_shot_texts
 
@@ -21,12 +23,12 @@ FINE = "shows where another step of the grid has more hits on the validation twi
 
 
 def cache_keys(views: Tensor) -> Tensor:
-    """Keys [N, D] of features [V, N, D], not normalised, under V views: their mean over the views, normalised."""
+    """Average features [V, N, D], not normalised, over V views into normalised keys [N, D]."""
     return F.normalize(views.mean(0), dim=-1)
 
 
 def cache_values(observed: Tensor, classes: int, faithful: bool = False) -> Tensor:
-    """One-hot observed labels, [N, C].
+    """Return one-hot observed labels, [N, C].
 
     `faithful` takes the width from the labels, as the reference does: the largest of them and one more.
 
@@ -44,36 +46,26 @@ def cache_values(observed: Tensor, classes: int, faithful: bool = False) -> Tens
 
 
 def search_grid(highest: float, steps: int) -> list[float]:
-    """The reference's grid of `steps` values from 0.1 up, evenly spaced, `highest` itself left out."""
+    """Return the reference's grid of `steps` values from 0.1 up, evenly spaced, `highest` itself left out."""
     return [step * (highest - LOWEST) / steps + LOWEST for step in range(steps)]
 
 
 class TipCache(method.Method):
-    """What both Tip-Adapters share: the cache, the logits, and the search for alpha and beta on the validation twin."""
+    """Cache and logits of both Tip-Adapters, and their search for alpha and beta on the validation twin."""
 
     class Options(method.Options):
         """Strength of the cache, and the search for it."""
 
-        alpha: float = method.scalar(
-            1.17, "weight of the cache before the search; the authors' for ImageNet", **method.WEIGHT
-        )
-        beta: float = method.scalar(
-            1.0, "sharpness of the cache before the search; the authors' 1", "alpha>0", **method.WEIGHT
-        )
-        search: bool = method.structural(True, "whether alpha and beta are chosen on the noisy validation twin")
-        search_beta: float = method.structural(
+        alpha: float = scalar(1.17, "weight of the cache before the search; the authors' for ImageNet", **WEIGHT)
+        beta: float = scalar(1.0, "sharpness of the cache before the search; the authors' 1", "alpha>0", **WEIGHT)
+        search: bool = structural(True, "whether alpha and beta are chosen on the noisy validation twin")
+        search_beta: float = structural(
             7.0, "end of the grid of beta; the authors' for ImageNet and Pets", SEARCH, FINE, gt=0.1, le=1e6
         )
-        search_alpha: float = method.structural(
-            3.0, "end of the grid of alpha; the authors' as above", SEARCH, gt=0.1, le=1e6
-        )
-        steps_beta: int = method.structural(
-            200, "values of beta tried; the authors' 200", SEARCH, FINE, ge=1, le=10_000
-        )
-        steps_alpha: int = method.structural(
-            20, "values of alpha tried; the authors' 20", SEARCH, FINE, ge=1, le=10_000
-        )
-        faithful: bool = method.structural(
+        search_alpha: float = structural(3.0, "end of the grid of alpha; the authors' as above", SEARCH, gt=0.1, le=1e6)
+        steps_beta: int = structural(200, "values of beta tried; the authors' 200", SEARCH, FINE, ge=1, le=10_000)
+        steps_alpha: int = structural(20, "values of alpha tried; the authors' 20", SEARCH, FINE, ge=1, le=10_000)
+        faithful: bool = structural(
             False,
             "the reference's one-hot without class count, its search without a hit",
             unseen="shows where the last class has no sample, or the search no hit",
@@ -87,18 +79,17 @@ class TipCache(method.Method):
     text: Tensor
 
     @classmethod
-    def needs(cls, options: method.Options) -> method.Needs:
-        """The validation twin for the search, and views of at least half an image, beside what stands behind this."""
-        assert isinstance(options, TipCache.Options)  # noqa: S101 - narrows the type
+    def needs(cls, options: Any) -> method.Needs:
+        """Require the validation twin for the search, views of at least half an image, and what a split needs."""
         return replace(super().needs(options), validation=options.search, views=True, crop=CROP)
 
     @classmethod
-    def texts(cls, options: method.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
-        """The data set's templates with every class name."""
+    def texts(cls, options: Any, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
+        """List the data set's templates with every class name, and the texts that a split encodes."""
         return (*super().texts(options, names, templates), *zero_shot_texts(names, templates))
 
     def setup(self, context: method.Context) -> None:
-        """Register `values` [N, C], the class texts `text` [C, D], and the keys [N, D] by `keep`.
+        """Register `values` [N, C], class features `text` [C, D], and the keys [N, D] by `keep`.
 
         Raises:
             BenchError: under `faithful`, the last class has no sample.
@@ -114,11 +105,11 @@ class TipCache(method.Method):
         self.register_buffer("keys", keys)
 
     def cache_logits(self, image: Tensor, beta: Tensor | float) -> Tensor:
-        """exp(-beta (1 - f Kᵀ)) V of normalised features [B, D]; [B, C]."""
+        """Compute exp(-beta (1 - f Kᵀ)) V of normalised features [B, D]; [B, C]."""
         return (-(beta - beta * (image @ self.keys.mT))).exp() @ self.values
 
     def predict(self, inputs: method.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
-        """Logits [B, C]."""
+        """Compute logits [B, C]."""
         image = F.normalize(inputs.pooled, dim=-1)
         return SCALE * image @ self.text.mT + self.alpha * self.cache_logits(image, self.beta)
 
@@ -132,7 +123,7 @@ class TipCache(method.Method):
             self.alpha.fill_(alpha)
 
     def best(self, inputs: method.Inputs, labels: Tensor) -> tuple[float, float]:
-        """Beta and alpha of the most hits; of equals the first, beta running slowest, as in the reference.
+        """Find beta and alpha of the most hits; of equals the first, beta running slowest, as in the reference.
 
         Where no setting has a hit, the present ones; under `faithful` 0 and 0, which switches the cache off.
         """
@@ -149,7 +140,7 @@ class TipCache(method.Method):
         return best
 
     def diagnostics(self) -> dict[str, float]:
-        """The alpha and beta in use, beside the numbers of the class behind this one."""
+        """Return the alpha and beta in use, and the numbers of a split."""
         return super().diagnostics() | {"alpha": float(self.alpha), "beta": float(self.beta)}
 
 
@@ -178,15 +169,11 @@ class TipAdapter(TipCache):
     class Options(TipCache.Options):
         """Strength of the cache, or the search for it."""
 
-        alpha: float = method.scalar(
-            1.17, "weight of the cache; the authors' for ImageNet", "search=false", **method.WEIGHT
-        )
-        beta: float = method.scalar(
-            1.0, "sharpness of the cache; the authors' 1", "search=false and alpha>0", **method.WEIGHT
-        )
+        alpha: float = scalar(1.17, "weight of the cache; the authors' for ImageNet", "search=false", **WEIGHT)
+        beta: float = scalar(1.0, "sharpness of the cache; the authors' 1", "search=false and alpha>0", **WEIGHT)
 
     options: TipAdapter.Options
 
     def begin_epoch(self, epoch: int, full_pass: method.FullPass) -> tuple[method.Phase, ...]:
-        """No phases: nothing is trained."""
+        """Return no phase: nothing is trained."""
         return ()

@@ -41,14 +41,10 @@ class TipAdapterF(TipCache, Objective):
     random_start: ClassVar[bool] = False  # the training features are the start
 
     def setup(self, context: method.Context) -> None:
-        """The cache with `keys` [N, D] as parameter, and what the split needs."""
+        """Create the cache with `keys` [N, D] as parameter, and what the split needs."""
         super().setup(context)
         self.prepare_split(context)
 
     def keep(self, keys: Tensor) -> None:
-        """Make `keys` [N, D] the parameter."""
+        """Register `keys` [N, D] as parameter."""
         self.keys = nn.Parameter(keys)
-
-    def batch_logits(self, batch: method.Batch) -> Tensor:
-        """Training logits of a batch, [B, C]."""
-        return self.predict(batch.inputs, {})

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import ClassVar, Literal
+from dataclasses import replace
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from bench.contracts import method
+from bench.contracts.method import structural
 from bench.errors import BenchError
 from bench.methods.coop import CoOp
 from bench.methods.parts.losses import masked_mean
@@ -18,7 +20,7 @@ from bench.methods.parts.templates import zero_shot_text, zero_shot_texts
 
 
 def pseudo_labels(logits: Tensor, per_class: int) -> tuple[Tensor, Tensor]:
-    """The most confident samples of each *predicted* class: logits [N, C] to positions [P] and labels [P].
+    """Select the most confident samples of each *predicted* class: logits [N, C] to positions [P] and labels [P].
 
     Confidence is the probability of the predicted class, compared by its log-odds, which do not round; equals stand in
     the order of the samples. A class predicted fewer than `per_class` times keeps what it has.
@@ -59,10 +61,10 @@ class UPL(CoOp):
     class Options(CoOp.Options):
         """CoOp's options, the pseudo-labels and the ensemble."""
 
-        split: Literal["none"] = method.structural("none", "always none: there is no given label to trust or not")
-        per_class: int = method.structural(16, "images K of each predicted class; the authors' 16", ge=1, le=1_000_000)
-        members: int = method.structural(1, "contexts E whose predictions are averaged; the paper's 16", ge=1, le=64)
-        average: Literal["logits", "probabilities"] = method.structural(
+        split: Literal["none"] = structural("none", "always none: there is no given label to trust or not")
+        per_class: int = structural(16, "images K of each predicted class; the authors' 16", ge=1, le=1_000_000)
+        members: int = structural(1, "contexts E whose predictions are averaged; the paper's 16", ge=1, le=64)
+        average: Literal["logits", "probabilities"] = structural(
             "logits", "what the members' mean is taken of; the authors' script averages logits", "members>1"
         )
 
@@ -71,17 +73,17 @@ class UPL(CoOp):
     chosen: tuple[method.Inputs, Tensor]
 
     @classmethod
-    def needs(cls, options: method.Options) -> method.Needs:  # noqa: ARG003
-        """The unlabelled training split."""
+    def needs(cls, options: Any) -> method.Needs:  # noqa: ARG003
+        """Require the unlabelled training split."""
         return method.Needs(pool=True)
 
     @classmethod
-    def texts(cls, options: method.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
-        """CoOp's prompts, and the data set's templates with every class name."""
+    def texts(cls, options: Any, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
+        """List CoOp's prompts, and the data set's templates with every class name."""
         return (*super().texts(options, names, templates), *zero_shot_texts(names, templates))
 
     def setup(self, context: method.Context) -> None:
-        """The contexts, [E, M, W] or [E, C, M, W], and the pseudo-labels of the pool.
+        """Create the contexts, [E, M, W] or [E, C, M, W], and choose the pseudo-labels of the pool.
 
         Raises:
             BenchError: several members would start from one phrase, and stay one.
@@ -104,32 +106,31 @@ class UPL(CoOp):
         }
 
     def _initial_context(self, context: method.Context, generator: torch.Generator) -> Tensor:
-        """[E, M, W] or [E, C, M, W]."""
+        """Draw the members' starts, [E, M, W] or [E, C, M, W]."""
         members = range(self.options.members)
         return torch.stack([super(UPL, self)._initial_context(context, generator) for _ in members])
 
     def begin_epoch(self, epoch: int, full_pass: method.FullPass) -> tuple[method.Phase, ...]:
-        """One phase of the pseudo-labelled images."""
-        inputs, labels = self.chosen
-        whole = method.everything(len(labels), labels.device)
-        return (method.Phase(whole.group, whole.weight, own=(inputs, labels)),)
+        """Return one phase of the pseudo-labelled images."""
+        labels = self.chosen[1]
+        return (replace(method.everything(len(labels), labels.device), own=self.chosen),)
 
     def batch_logits(self, batch: method.Batch) -> Tensor:
-        """Training logits of every member, [E, B, C]."""
+        """Compute training logits of every member, [E, B, C]."""
         return self.member_logits(batch.inputs, F.normalize(self.text_features(), dim=-1))
 
     def member_logits(self, inputs: method.Inputs, text: Tensor) -> Tensor:
-        """Logits [E, B, C] against normalised class features [E, C, D]."""
+        """Compute logits [E, B, C] against normalised class features [E, C, D]."""
         return self.backbone.scale * F.normalize(inputs.pooled, dim=-1) @ text.mT
 
     def objective(self, logits: Tensor, batch: method.Batch) -> dict[str, Tensor]:
-        """The sum of the members' mean losses, so that each gets its own gradient. Logits [E, B, C]."""
+        """Add up the members' mean losses, so that each gets its own gradient. Logits [E, B, C]."""
         name: str = self.options.loss
         values = self.sample_loss(name, logits, batch.observed.expand(self.options.members, -1))
         return {name: masked_mean(values.mT, batch.valid, batch.weight).sum()}
 
     def predict(self, inputs: method.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
-        """Mean of the members' logits, or logarithm of their mean probability; [B, C]."""
+        """Average the members' logits, or take the log of their mean probability; [B, C]."""
         logits = self.member_logits(inputs, prepared["text"])
         if self.options.average == "logits":
             return logits.mean(0)

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench.contracts import method
+from bench.contracts.method import structural
 from bench.errors import BenchError
 from bench.methods.coop_split import CoOpSplit
 from bench.methods.parts.visprompt_head import HeadShape, VisualPromptHead
@@ -71,46 +72,38 @@ class VisPrompt(CoOpSplit):
     class Options(CoOpSplit.Options):
         """The split's options and the visual path's."""
 
-        class_specific: Literal[False] = method.structural(False, "always shared, as in the released configuration")
-        form: Literal["literal", "identity"] = method.structural(
+        class_specific: Literal[False] = structural(False, "always shared, as in the released configuration")
+        form: Literal["literal", "identity"] = structural(
             "literal", "FiLM on LN(C), or on C starting as identity", "control!=coop"
         )
-        evidence: Literal["tokens", "pooled"] = method.structural(
-            "tokens", "patch tokens, or the one pooled feature", SEEN
-        )
-        control: Literal["none", "image-free", "shuffled", "constant-gate", "no-film", "coop"] = method.structural(
+        evidence: Literal["tokens", "pooled"] = structural("tokens", "patch tokens, or the one pooled feature", SEEN)
+        control: Literal["none", "image-free", "shuffled", "constant-gate", "no-film", "coop"] = structural(
             "none", "which part is taken away"
         )
-        heads: int = method.structural(
-            8, "attention heads; must divide the text width", "evidence=tokens", ge=1, le=1024
-        )
-        ffn: int = method.structural(
-            0, "width of the FFN; 0 is the text tower's width", "form=literal", ge=0, le=65_536
-        )
-        gate_bias: Literal["form"] | Annotated[float, Field(ge=-100, le=100)] = method.structural(
+        heads: int = structural(8, "attention heads; must divide the text width", "evidence=tokens", ge=1, le=1024)
+        ffn: int = structural(0, "width of the FFN; 0 is the text tower's width", "form=literal", ge=0, le=65_536)
+        gate_bias: Literal["form"] | Annotated[float, Field(ge=-100, le=100)] = structural(
             "form", "start of the gate before the sigmoid; form: 0 (literal), -2 (identity)", GATED
         )
-        prompt_dropout: float = method.structural(0.0, "dropout on C^; the authors' config names .1", ge=0, lt=1)
+        prompt_dropout: float = structural(0.0, "dropout on C^; the authors' config names .1", ge=0, lt=1)
 
     options: VisPrompt.Options
     head: VisualPromptHead | None
 
     @classmethod
-    def uses_image(cls, options: method.Options) -> bool:
-        """Whether the text features depend on the image."""
-        assert isinstance(options, VisPrompt.Options)  # noqa: S101 - narrows the type
+    def uses_image(cls, options: VisPrompt.Options) -> bool:
+        """Return whether the text features depend on the image."""
         return options.control not in WITHOUT_IMAGE
 
     @classmethod
-    def needs(cls, options: method.Options) -> method.Needs:
-        """Patch tokens and per-image text unless a control takes the image away; a plain pass for a whole-set split."""
-        assert isinstance(options, VisPrompt.Options)  # noqa: S101 - narrows the type
+    def needs(cls, options: VisPrompt.Options) -> method.Needs:
+        """Require tokens and per-image text where a control leaves the image, and what the split needs."""
         image = cls.uses_image(options)
         tokens = image and options.evidence == "tokens"
         return method.Needs(tokens=tokens, full_pass=cls.splits_set(options), per_image_text=image)
 
     def build(self, context: method.Context, generator: torch.Generator) -> None:
-        """The head, drawn after the context; the donors of control=shuffled from the stream `method`.
+        """Draw the head after the context, and the donors of control=shuffled from the stream `method`.
 
         Raises:
             BenchError: `heads` does not divide the text width.
@@ -148,7 +141,7 @@ class VisPrompt(CoOpSplit):
         )
 
     def _visual(self, inputs: method.Inputs) -> Tensor | None:
-        """Keys and values [B, T, D]: the patch tokens, or the normalised pooled feature as the only one."""
+        """Return keys and values [B, T, D]: the patch tokens, or the normalised pooled feature as the only one."""
         if not self.image:
             return None
         if self.options.evidence == "pooled":
@@ -158,7 +151,7 @@ class VisPrompt(CoOpSplit):
         return inputs.tokens
 
     def _donated(self, inputs: method.Inputs) -> method.Inputs:
-        """Features of the training images that stand in for these, found by the bits of the pooled features."""
+        """Find the features that stand in for these by the bits of the pooled features."""
         hashed = pooled_hash(inputs.pooled)
         place = torch.searchsorted(self.known, hashed).clamp_max(len(self.known) - 1)
         known = self.known[place] == hashed
@@ -166,14 +159,14 @@ class VisPrompt(CoOpSplit):
         return self.train_inputs.take(index)
 
     def conditioned(self, visual: Tensor | None) -> tuple[Tensor, Tensor]:
-        """C^ and the gate, [B, M, W], or C^ [M, W] and a 0-dimensional gate without an image."""
+        """Compute C^ and the gate, [B, M, W], or C^ [M, W] and a 0-dimensional gate without an image."""
         if self.head is None:
             return self.context, torch.zeros((), device=self.context.device)
         result: tuple[Tensor, Tensor] = self.head(self.context, visual)
         return result
 
     def draw(self, epoch: int, step: int, size: int, stream: Stream) -> dict[str, Tensor]:
-        """`keep` [B, M, W] (or [M, W] without an image): the inverted dropout mask, where dropout is asked for."""
+        """Draw `keep` [B, M, W], or [M, W] without an image: the inverted dropout mask, where there is dropout."""
         rate = self.options.prompt_dropout
         if not rate:
             return {}
@@ -182,7 +175,7 @@ class VisPrompt(CoOpSplit):
         return {"keep": (uniform >= rate).float() / (1 - rate)}
 
     def batch_logits(self, batch: method.Batch) -> Tensor:
-        """Training logits [B, C], every image with its own class features."""
+        """Compute training logits [B, C], every image with its own class features."""
         inputs = batch.inputs
         if self.options.control == "shuffled":
             inputs = self.train_inputs.take(self.get_buffer("donor")[batch.index])
@@ -192,11 +185,11 @@ class VisPrompt(CoOpSplit):
         return method.cosine_logits(self.backbone.scale, batch.inputs.pooled, self.encode(context))
 
     def prepare(self) -> dict[str, Tensor]:
-        """Without an image the class features [C, D], as CoOp; otherwise nothing is shared."""
+        """Return the class features [C, D] as CoOp does without an image; otherwise nothing is shared."""
         return {} if self.image else {"text": F.normalize(self.encode(self.conditioned(None)[0]), dim=-1)}
 
     def predict(self, inputs: method.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
-        """Logits [B, C]."""
+        """Compute logits [B, C]."""
         if not self.image:
             return super().predict(inputs, prepared)
         evidence = self._donated(inputs) if self.options.control == "shuffled" else inputs
@@ -204,12 +197,10 @@ class VisPrompt(CoOpSplit):
         return method.cosine_logits(self.backbone.scale, inputs.pooled, self.encode(context))
 
     def predict_foreign(self, inputs: method.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
-        """Logits [B, C] where each image brings the evidence of the one before it (the first that of the last).
+        """Compute logits [B, C] where each image brings the evidence of another one.
 
-        The pooled feature that is classified stays the image's own; without an image this is `predict`.
+        Of the one before it, the first that of the last. The pooled feature that is classified stays the image's own.
         """
-        if not self.image:
-            return self.predict(inputs, prepared)
         visual = self._visual(inputs)
         assert visual is not None  # noqa: S101 - narrows the type
         others, size = visual.roll(1, 0), method.images_at_a_time(len(self.classes))
@@ -222,12 +213,12 @@ class VisPrompt(CoOpSplit):
         return torch.cat(logits)
 
     def probes(self) -> Mapping[str, Predict]:
-        """`foreign_image`: `predict_foreign`, where the image has a part in the prompt."""
+        """Return `predict_foreign` as `foreign_image`, where the image has a part in the prompt."""
         return {"foreign_image": self.predict_foreign} if self.image else {}
 
     @torch.no_grad()
     def diagnostics(self) -> dict[str, float]:
-        """The split's numbers, and how much of the first eight training images reaches the context.
+        """Return the split's numbers, and how much of the first eight training images reaches the context.
 
         gate_mean, gate_sd_images, gate_sd_tokens; context_rms of C^; image_share = rms over images of C^
         minus its mean, over the rms of C^; shift_rms of the part of C^ - C common to all images and tokens;
@@ -253,7 +244,7 @@ class VisPrompt(CoOpSplit):
         return {**super().diagnostics(), **{name: float(value) for name, value in numbers.items()}}
 
     def per_sample(self, inputs: method.Inputs) -> dict[str, Tensor]:
-        """Of each image whose evidence enters the prompt, [B]; nothing where none does.
+        """Compute gate and context_shift of each image whose evidence enters the prompt, [B]; nothing where none does.
 
         gate: mean over tokens and channels, absent where it is constant; context_shift: rms of C^ - C over the rms of
         C, which in the literal form counts what layer norm and FFN do without an image too. With control=shuffled the
@@ -273,7 +264,7 @@ def _rms(values: Tensor) -> Tensor:
 
 
 def single_cycle(stream: Stream, size: int) -> Tensor:
-    """A random permutation [size] that is one cycle: nobody is his own donor where there are two or more."""
+    """Draw a permutation [size] that is one cycle: no image is its own donor where there are two or more."""
     order = torch.from_numpy(stream.permutation(size))
     donor = torch.empty_like(order)
     donor[order] = order.roll(1)
@@ -281,7 +272,7 @@ def single_cycle(stream: Stream, size: int) -> Tensor:
 
 
 def pooled_hash(pooled: Tensor) -> Tensor:
-    """A non-negative 62-bit integer of each row's float32 bits, [B], exact in any batch. Pooled features [B, D]."""
+    """Digest each row's float32 bits to a 62-bit integer, [B], exact in any batch. Pooled features [B, D]."""
     bits = pooled.detach().float().contiguous().view(torch.int32).long()
     odd = torch.arange(bits.shape[1], device=bits.device) * 0x5851F42D4C957F2D + 0x14057B7EF767814F
     mixed = (bits * odd).sum(1)  # wraps modulo 2**64, in any order of summation

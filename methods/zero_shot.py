@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from bench.contracts import method
+from bench.contracts.method import structural
 from bench.methods.parts.templates import zero_shot_text, zero_shot_texts
 
 
@@ -29,32 +30,33 @@ class ZeroShot(method.Method):
     class Options(method.Options):
         """`template` is a text with `{}` for the class name, or "dataset" for all templates of the data set."""
 
-        template: str = method.structural("dataset", 'a text with {} for the class name, or "dataset"')
+        template: str = structural("dataset", 'a text with {} for the class name, or "dataset"')
 
     options: ZeroShot.Options
     reads_labels: ClassVar[bool] = False
     text: Tensor
+    scale: Tensor
 
     @classmethod
-    def texts(cls, options: method.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
-        """Every template with every class name."""
-        assert isinstance(options, ZeroShot.Options)  # noqa: S101 - narrows the type
+    def texts(
+        cls, options: ZeroShot.Options, names: Sequence[str], templates: Sequence[str]
+    ) -> tuple[method.Text, ...]:
+        """List every template with every class name."""
         return zero_shot_texts(names, templates, options.template)
 
     def setup(self, context: method.Context) -> None:
-        """Encode every template and average; registers `text` [C, D].
+        """Register `text` [C, D], the mean of the encoded templates.
 
         Raises:
             BenchError: the template has no `{}`.
         """
-        text = zero_shot_text(context, self.options.template)
-        self.register_buffer("text", text)
+        self.register_buffer("text", zero_shot_text(context, self.options.template))
         self.register_buffer("scale", torch.as_tensor(context.backbone.scale).detach().clone())
 
     def begin_epoch(self, epoch: int, full_pass: method.FullPass) -> tuple[method.Phase, ...]:
-        """No phases: nothing is trained."""
+        """Return no phase: nothing is trained."""
         return ()
 
     def predict(self, inputs: method.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
-        """Logits [B, C]."""
-        return method.cosine_logits(self.get_buffer("scale"), inputs.pooled, self.text)
+        """Compute logits [B, C]."""
+        return method.cosine_logits(self.scale, inputs.pooled, self.text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from bench.contracts import method
+from bench.contracts.method import structural
 from bench.methods.coop import CoOp
 from bench.methods.parts.objective import Rest
 
@@ -24,5 +24,5 @@ class ZeroShotFilter(CoOp):
     class Options(CoOp.Options):
         """CoOp's options; the split is fixed, what it rejects may be trained on with another loss."""
 
-        split: Literal["zero-shot"] = method.structural("zero-shot", "always zero-shot")
-        rest: Rest = method.structural("drop", "loss of what the filter rejects; drop: left out")
+        split: Literal["zero-shot"] = structural("zero-shot", "always zero-shot")
+        rest: Rest = structural("drop", "loss of what the filter rejects; drop: left out")

@@ -8,14 +8,7 @@ from decimal import Decimal
 import numpy as np
 from pydantic import Field
 
-from bench.contracts.noise import (
-    Labels,
-    Noise,
-    NoiseOptions,
-    NoisyLabels,
-    Sampled,
-    Scene,
-)
+from bench.contracts.noise import Labels, Noise, NoiseOptions, NoisyLabels, Sampled, Scene
 from bench.errors import BenchError
 from bench.seeds import Stream
 

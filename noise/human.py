@@ -47,7 +47,7 @@ class Human(Noise):
         split, labels = scene.split, self.annotation(scene)
         if self.options.balance == "true" and not split.truth:
             raise BenchError(
-                f"noise {self.kind}: balance=true needs true labels, which {scene.dataset} has not; "
+                f"noise {self.kind}: balance=true needs true labels, which {scene.dataset} does not have; "
                 "use balance=observed."
             )
         positions, short = scene.sample(labels if self.options.balance == "observed" else None)

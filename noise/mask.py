@@ -154,7 +154,7 @@ class _Replay:
             line, names = self.rows[texts.index(unknown)].line, self.scene.class_names
             near = f"expected 0 to {len(names) - 1}." if unknown.isdecimal() else did_you_mean(unknown, names)
             raise BenchError(
-                f'{self.name}, line {line}: {what} "{unknown}" is no class of {self.scene.dataset}; {near}'
+                f'{self.name}, line {line}: {what} "{unknown}" is not a class of {self.scene.dataset}; {near}'
             )
         return np.array([self.classes[text] if text else OUTSIDE for text in texts], dtype=np.int64)
 
@@ -182,5 +182,5 @@ class _Replay:
         counts: Any = mask_file.value(self.mask.header.get(key, "{}"))
         names = self.scene.class_names
         if not isinstance(counts, dict) or not all(name in names and isinstance(n, int) for name, n in counts.items()):
-            raise BenchError(f'{self.name}: its line "{key}" is no JSON table of classes and counts; remove it.')
+            raise BenchError(f'{self.name}: its line "{key}" is not a JSON table of classes and counts; remove it.')
         return {names.index(name): count for name, count in counts.items()}

@@ -79,6 +79,6 @@ class OpenSet(Noise):
             split = "" if not taken else f" and {taken} for training"
             raise BenchError(
                 f"noise {self.kind}: rate {rate:g} needs {count} foreign images{split}, and "
-                f"{dataset_name.shown(source)} has {found} of classes that {scene.dataset} has not; "
+                f"{dataset_name.shown(source)} has {found} of classes that {scene.dataset} lacks; "
                 "use a larger source or a lower rate."
             )

@@ -26,7 +26,7 @@ class Superclass(Mapped):
         """Return the next class of the group, for every class that is not alone."""
         if scene.superclasses is None:
             raise BenchError(
-                f"noise {self.kind} needs a data set with superclasses, which {scene.dataset} has not; "
+                f"noise {self.kind} needs a data set with superclasses, which {scene.dataset} does not have; "
                 "use class-map[file=PATH] with pairs of similar classes."
             )
         groups = np.asarray(scene.superclasses)

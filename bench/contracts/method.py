@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, NamedTuple, Protocol, TypeAlias
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -202,6 +202,8 @@ AnyOptions: TypeAlias = Options  # inside `Method` the name `Options` is the cla
 class Method(nn.Module):
     """Base class of all methods; see the module's docstring for the division of labour.
 
+    Class methods take `options: Any`, so that an override names the class of its own options there.
+
     Attributes:
         options: the method's own.
         check_time: raises where the cell's time is used up. The loop asks it between its own parts; a method asks it
@@ -221,12 +223,12 @@ class Method(nn.Module):
             self.register_buffer(name, torch.tensor(float(getattr(options, name))))
 
     @classmethod
-    def needs(cls, options: AnyOptions) -> Needs:  # noqa: ARG003 - overridden by methods whose needs depend on options
+    def needs(cls, options: Any) -> Needs:  # noqa: ARG003 - overridden by methods whose needs depend on options
         """Return what the method must be given under these options."""
         return Needs()
 
     @classmethod
-    def texts(cls, options: AnyOptions, names: Sequence[str], templates: Sequence[str]) -> tuple[Text, ...]:  # noqa: ARG003
+    def texts(cls, options: Any, names: Sequence[str], templates: Sequence[str]) -> tuple[Text, ...]:  # noqa: ARG003
         """List texts that will be encoded, so that a run is refused early where one cannot be.
 
         Args:

@@ -9,7 +9,7 @@ from collections import UserDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -26,6 +26,7 @@ TEMPLATES = ("a photo of a {}.", "a drawing of a {}.")
 SAMPLES, TOKENS, DIMENSIONS, PADDING, EPOCHS, BATCH, IMAGE = 20, 4, 32, 3, 3, 8, 32
 POOL, HELD_OUT, VIEWS = 40, 10, 2
 NOISE_RATE = 0.3
+Built = TypeVar("Built", bound=Method)
 
 
 @cache
@@ -181,8 +182,8 @@ def context(
 
 
 def build(
-    method: type[Method], options: Options, seed: int = 1, observed: Tensor | None = None, used: Used | None = None
-) -> Method:
+    method: type[Built], options: Options, seed: int = 1, observed: Tensor | None = None, used: Used | None = None
+) -> Built:
     """Create a method and set it up with exactly what it declares."""
     built = method(options)
     built.setup(context(method.needs(options), seed, labels() if observed is None else observed, used))

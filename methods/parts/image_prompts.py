@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.contracts import method
+from bench.contracts.method import structural
 from bench.errors import BenchError
 from bench.methods.parts.prompt_learner import CONTEXT_STD, ObjectivePromptLearner
 
@@ -24,30 +25,30 @@ class ImagePromptLearner(ObjectivePromptLearner):
     norm: ClassVar[bool] = True  # whether the first visual prompts pass the normalisation before the first layer
 
     @classmethod
-    def needs(cls, options: method.Options) -> method.Needs:
-        """The images, and what the split asks for."""
+    def needs(cls, options: Any) -> method.Needs:
+        """Require the images, and what the split asks for."""
         return replace(super().needs(options), pixels=True)
 
     def visual(self) -> Tensor:
-        """Visual prompts of the first layers, [J, P, Wv]."""
+        """Return visual prompts of the first layers, [J, P, Wv]."""
         raise NotImplementedError
 
     def image_features(self, inputs: method.Inputs, visual: Tensor) -> Tensor:
-        """Image features under visual prompts [J, P, Wv], not normalised, [B, D]."""
+        """Encode images under visual prompts [J, P, Wv] into features [B, D], not normalised."""
         first, *deep = visual.unbind(0)
         return self.backbone.image(inputs.images(), first, deep, self.norm).pooled
 
     def logits(self, inputs: method.Inputs) -> Tensor:
-        """Training logits [B, C]."""
+        """Compute training logits [B, C]."""
         image = self.image_features(inputs, self.visual())
         return method.cosine_logits(self.backbone.scale, image, self.text_features())
 
     def prepare(self) -> dict[str, Tensor]:
-        """The normalised class features "text" [C, D], and "visual" [J, P, Wv]."""
+        """Return the normalised class features "text" [C, D], and "visual" [J, P, Wv]."""
         return super().prepare() | {"visual": self.visual()}
 
     def predict(self, inputs: method.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
-        """Logits [B, C]."""
+        """Compute logits [B, C]."""
         image = self.image_features(inputs, prepared["visual"])
         return method.cosine_logits(self.backbone.scale, image, prepared["text"])
 
@@ -61,10 +62,10 @@ class DeepPromptLearner(ImagePromptLearner):
     class Options(ObjectivePromptLearner.Options):
         """A shared context before the name, started from a phrase."""
 
-        init: str = method.structural("a photo of a", "phrase whose first M words start the context; empty: random")
-        class_specific: Literal[False] = method.structural(False, "always false: deep prompts are shared")
-        position: Literal["end"] = method.structural("end", "always end: deep prompts replace the first positions")
-        depth: int = method.structural(
+        init: str = structural("a photo of a", "phrase whose first M words start the context; empty: random")
+        class_specific: Literal[False] = structural(False, "always false: deep prompts are shared")
+        position: Literal["end"] = structural("end", "always end: deep prompts replace the first positions")
+        depth: int = structural(
             9, "layers J of each tower with prompts, at most as many as it has; the authors' 9", ge=1, le=1000
         )
 
@@ -72,14 +73,13 @@ class DeepPromptLearner(ImagePromptLearner):
     deep: nn.Parameter | None
 
     def setup(self, context: method.Context) -> None:
-        """CoOp's, with the words of the phrase that are left over in front of the class names.
+        """Set up as CoOp, with the words of the phrase that are left over in front of the class names.
 
         Raises:
             BenchError: the phrase's first M words are not M tokens, or the image tower takes no prompts.
         """
         super().setup(context)
-        frozen = self.options.init.replace("_", " ").split()[self.options.context :]
-        self.freeze_words(context, frozen)
+        self.freeze_words(context, self.options.init.replace("_", " ").split()[self.options.context :])
 
     def _initial_context(self, context: method.Context, generator: torch.Generator) -> Tensor:
         options, device = self.options, context.observed.device
@@ -95,27 +95,27 @@ class DeepPromptLearner(ImagePromptLearner):
         return start
 
     def build(self, context: method.Context, generator: torch.Generator) -> None:
-        """`deep` [J - 1, M, W], N(0, 0.02²), where J exceeds 1."""
+        """Draw `deep` [J - 1, M, W], N(0, 0.02²), where J exceeds 1."""
         depth = min(self.options.depth, self.text_depth(context))
         shape = depth - 1, self.options.context, context.backbone.width
         deep = torch.empty(shape).normal_(0, CONTEXT_STD, generator=generator).to(context.observed.device)
         self.register_parameter("deep", nn.Parameter(deep) if depth > 1 else None)
 
     def text_depth(self, context: method.Context) -> int:
-        """Layers that take prompts on the side of the text."""
+        """Count the layers of the text tower that take prompts."""
         return context.backbone.text_layers
 
     def text_features(self) -> Tensor:
-        """Class features of the current prompts, not normalised, [C, D]."""
+        """Encode the current prompts into class features [C, D], not normalised."""
         deep = () if self.deep is None else self.deep.unbind(0)
         return self.backbone.text(self.context, self.classes, deep=deep)
 
     def all_text_prompts(self) -> Tensor:
-        """Context and deep prompts, [J, M, W]."""
+        """Return context and deep prompts, [J, M, W]."""
         first = self.context.unsqueeze(0)
         return first if self.deep is None else torch.cat([first, self.deep])
 
 
 def normalised(image: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
-    """Both with rows of length 1."""
+    """Scale the rows of both to length 1."""
     return F.normalize(image, dim=-1), F.normalize(text, dim=-1)

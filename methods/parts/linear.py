@@ -8,15 +8,14 @@ import torch
 from torch import nn
 
 
-def empty_linear(inputs: int, outputs: int) -> nn.Linear:
-    """A linear layer whose weights are not drawn: torch would draw them from its global generator."""
+def empty_layer(inputs: int, outputs: int) -> nn.Linear:
+    """Create a linear layer without drawing its weights, which torch would do from its global generator."""
     return nn.Linear(inputs, outputs, device="meta").to_empty(device="cpu")
 
 
-def linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
-    """A linear layer on the CPU with torch's default initialisation, U(±1 / sqrt(inputs)), drawn from `generator`."""
-    layer = empty_linear(inputs, outputs)
-    bound = 1 / math.sqrt(inputs)
-    nn.init.uniform_(layer.weight, -bound, bound, generator)
-    nn.init.uniform_(layer.bias, -bound, bound, generator)
+def linear_layer(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
+    """Create a linear layer on the CPU with torch's default initialisation, U(±1 / sqrt(inputs))."""
+    layer, bound = empty_layer(inputs, outputs), 1 / math.sqrt(inputs)
+    for values in (layer.weight, layer.bias):
+        nn.init.uniform_(values, -bound, bound, generator)
     return layer

@@ -30,27 +30,22 @@ def _of_label(values: Tensor, labels: Tensor) -> Tensor:
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """-log p_y. Logits [..., C], labels [...] long; returns [...]."""
+    """Compute -log p_y. Logits [..., C], labels [...] long; returns [...]."""
     return -_of_label(_log_softmax(logits), labels)
 
 
 def generalised_cross_entropy(logits: Tensor, labels: Tensor, q: Tensor | float) -> Tensor:
-    """(1 - (p_y + 1e-6)^q) / q, Zhang and Sabuncu, NeurIPS 2018, as PTNL and VisPrompt compute it.
+    """Compute (1 - (p_y + 1e-6)^q) / q, Zhang and Sabuncu, NeurIPS 2018, as PTNL and VisPrompt do.
 
-    q -> 0 is cross-entropy, q = 1 the mean absolute error. The 1e-6 is part of the graph: it bounds the
-    gradient at p = 0.
-
-    Args:
-        logits: [..., C].
-        labels: [...] long.
-        q: in (0, 1], a number or a 0-dimensional tensor.
+    q in (0, 1], a number or a 0-dimensional tensor: q -> 0 is cross-entropy, q = 1 the mean absolute error. The 1e-6 is
+    part of the graph: it bounds the gradient at p = 0. Logits [..., C], labels [...] long; returns [...].
     """
     probability = _of_label(_log_softmax(logits), labels).exp()
     return (1 - (probability + EPSILON) ** q) / q
 
 
 def mean_absolute_error(logits: Tensor, labels: Tensor) -> Tensor:
-    """1 - p_y, realised as NLPrompt does (arXiv 2412.01256): generalised cross-entropy at q = 1, so lower by 1e-6.
+    """Compute 1 - p_y as NLPrompt does (arXiv 2412.01256): generalised cross-entropy at q = 1, so lower by 1e-6.
 
     Half of the textbook's |p - e_y|_1 = 2 (1 - p_y). Logits [..., C], labels [...] long; returns [...].
     """
@@ -60,17 +55,11 @@ def mean_absolute_error(logits: Tensor, labels: Tensor) -> Tensor:
 def symmetric_cross_entropy(
     logits: Tensor, labels: Tensor, a: Tensor | float, b: Tensor | float, off_class: Tensor | float = OFF_CLASS
 ) -> Tensor:
-    """a CE + b RCE, Wang et al., ICCV 2019 (arXiv 1908.06112).
+    """Compute a CE + b RCE, Wang et al., ICCV 2019 (arXiv 1908.06112).
 
     RCE = -sum_k p_k log y_k with y the label, its zeros replaced by `off_class`: 9.21 times the probability of the
-    other classes, a scaled mean absolute error.
-
-    Args:
-        logits: [..., C].
-        labels: [...] long.
-        a: weight of CE.
-        b: weight of RCE.
-        off_class: 1e-4 in the paper's code, DeFT's and PTNL's; VisPrompt's has 1e-6 / C, twice the weight (defect V5).
+    other classes, a scaled mean absolute error. `off_class` is 1e-4 in the paper's code, DeFT's and PTNL's; VisPrompt's
+    has 1e-6 / C, twice the weight (defect V5). Logits [..., C], labels [...] long; returns [...].
     """
     log_probability = _log_softmax(logits)
     probability = log_probability.exp().clamp(FLOOR, 1)
@@ -80,7 +69,7 @@ def symmetric_cross_entropy(
 
 
 def double_softmax_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """-log softmax(softmax(z))_y: cross-entropy that takes probabilities for logits (DSPT, arXiv 2605.00591).
+    """Compute -log softmax(softmax(z))_y: cross-entropy that takes probabilities for logits (DSPT, arXiv 2605.00591).
 
     Between log(1 + (C - 1)/e) and log(C - 1 + e); the gradient in z is bounded and vanishes where the prediction is
     confident, right or wrong. Logits [..., C], labels [...] long; returns [...].
@@ -89,36 +78,32 @@ def double_softmax_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def soft_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """-sum_k t_k log p_k. Logits and target [..., C]; returns [...]."""
+    """Compute -sum_k t_k log p_k. Logits and target [..., C]; returns [...]."""
     return -(target * _log_softmax(logits)).sum(-1)
 
 
 def entropy(logits: Tensor) -> Tensor:
-    """-sum_k p_k log p_k, in nats. Logits [..., C]; returns [...], between 0 and log C."""
+    """Compute -sum_k p_k log p_k, in nats. Logits [..., C]; returns [...], between 0 and log C."""
     log_probability = _log_softmax(logits)
     return -(log_probability.exp() * log_probability).sum(-1)
 
 
 def divergence_from_uniform(mean_probability: Tensor) -> Tensor:
-    """KL(uniform || mean p) = sum_k (1/C) log((1/C) / mean p_k), the collapse penalty of DivideMix and JoAPR.
+    """Compute KL(uniform || mean p) = sum_k (1/C) log((1/C) / mean p_k), the collapse penalty of DivideMix and JoAPR.
 
-    Args:
-        mean_probability: [..., C], averaged over a batch; entries below 1e-30 count as 1e-30.
+    The mean of a batch's probabilities is [..., C]; entries below 1e-30 count as 1e-30.
     """
     count = mean_probability.shape[-1]
     return -(mean_probability.clamp_min(1e-30) * count).log().mean(-1)
 
 
 def masked_mean(values: Tensor, mask: Tensor, weight: Tensor | None = None) -> Tensor:
-    """Mean over the samples of a mask, weighted; exactly 0, with zero gradient, where the mask is empty.
+    """Average over the samples of a mask, weighted; exactly 0, with zero gradient, where the mask is empty.
 
     Args:
-        values: [B, ...]; what stands outside the mask is never read, not even a NaN.
+        values: [B, ...], averaged over B; what stands outside the mask is never read, not even a NaN.
         mask: [B] bool.
         weight: [B], not negative, or None for equal weights. The mean is divided by the sum of the weights.
-
-    Returns:
-        values' trailing shape.
     """
     weight = mask.to(values.dtype) if weight is None else torch.where(mask, weight, 0).to(values.dtype)
     shape = (-1, *([1] * (values.ndim - 1)))
@@ -133,20 +118,17 @@ def _clamped_probability(logits: Tensor, half: bool) -> Tensor:
 
 
 def early_learning_target(memory: Tensor, logits: Tensor, beta: Tensor | float, half: bool = False) -> Tensor:
-    """beta t + (1 - beta) p / sum p, p clamped to [1e-4, 1 - 1e-4]: the target of ELR (arXiv 2007.00151); no gradient.
+    """Compute ELR's target (arXiv 2007.00151), beta t + (1 - beta) p / sum p, without gradient.
 
-    Args:
-        memory: t so far, [..., C]; zeros at the start.
-        logits: [..., C].
-        beta: momentum, a number or a 0-dimensional tensor.
-        half: take p in half precision, where 1 - 1e-4 is 1 and the upper clamp is none.
+    p is clamped to [1e-4, 1 - 1e-4]; with `half` it is taken in half precision, where 1 - 1e-4 is 1 and the upper clamp
+    is none. Memory t, zeros at the start, and logits are [..., C]; beta is a number or a 0-dimensional tensor.
     """
     probability = _clamped_probability(logits.detach(), half)
     return beta * memory + (1 - beta) * (probability / probability.sum(-1, keepdim=True)).to(memory.dtype)
 
 
 def early_learning_regularisation(logits: Tensor, target: Tensor, half: bool = False) -> Tensor:
-    """log(1 - <t, p>), p clamped as above and not renormalised: low where p agrees with the target t.
+    """Compute log(1 - <t, p>), p clamped as above and not renormalised: low where p agrees with the target t.
 
     Logits and target [..., C], the target without gradient; `half` as above. Returns [...].
     """
@@ -154,5 +136,5 @@ def early_learning_regularisation(logits: Tensor, target: Tensor, half: bool = F
 
 
 def squared_error(logits: Tensor, target: Tensor) -> Tensor:
-    """Mean over the classes of (p_k - t_k)^2, the unlabelled loss of DivideMix. Logits and target [..., C]."""
+    """Average (p_k - t_k)^2 over the classes, the unlabelled loss of DivideMix. Logits and target [..., C]."""
     return (_wide(logits).softmax(-1) - target).square().mean(-1)

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from bench.contracts import method
-from bench.contracts.objective import FULL_PASS, loss_asks, split_asks
-from bench.contracts.objective import CleanSplit as Split
+from bench.contracts.method import ENTROPY, WEIGHT, Q, scalar, structural
+from bench.contracts.objective import FULL_PASS, CleanSplit, loss_asks, split_asks
 from bench.contracts.options import Registered
 from bench.errors import BenchError
 from bench.methods.parts import (
@@ -31,7 +31,7 @@ CLEAN, REST = 0, 1
 
 
 def _uses(loss: str) -> str:
-    """The condition under which some sample gets a loss."""
+    """Return the condition under which some sample gets a loss."""
     return f"loss={loss} or rest={loss} and split!=none"
 
 
@@ -46,17 +46,13 @@ class Objective(method.Method):
     class Options(method.Options):
         """The loss, and the split."""
 
-        loss: Loss = method.structural("ce", "loss of every sample, or of those that the split takes for clean")
-        split: SplitBy = method.structural("none", "who is clean; none: everyone")
-        rest: Rest = method.structural("mae", "loss of what the split rejects; drop: left out", "split!=none")
-        q: float = method.scalar(
-            0.7, "exponent of gce; 0.7 in the loss's paper, 0.5 in PTNL's trainer", _uses("gce"), **method.Q
-        )
-        a: float = method.scalar(1.0, "weight of CE in sce; DeFT's 1", _uses("sce"), **method.WEIGHT)
-        b: float = method.scalar(1.0, "weight of reverse CE in sce; DeFT's 1", _uses("sce"), **method.WEIGHT)
-        ot_reg: float = method.structural(
-            0.01, "entropy weight of the transport; NLPrompt's 0.01", "split=ot", **method.ENTROPY
-        )
+        loss: Loss = structural("ce", "loss of every sample, or of those that the split takes for clean")
+        split: SplitBy = structural("none", "who is clean; none: everyone")
+        rest: Rest = structural("mae", "loss of what the split rejects; drop: left out", "split!=none")
+        q: float = scalar(0.7, "exponent of gce; 0.7 in the loss's paper, 0.5 in PTNL's trainer", _uses("gce"), **Q)
+        a: float = scalar(1.0, "weight of CE in sce; DeFT's 1", _uses("sce"), **WEIGHT)
+        b: float = scalar(1.0, "weight of reverse CE in sce; DeFT's 1", _uses("sce"), **WEIGHT)
+        ot_reg: float = structural(0.01, "entropy weight of the transport; NLPrompt's 0.01", "split=ot", **ENTROPY)
 
     options: Objective.Options
     observed: Tensor
@@ -66,22 +62,20 @@ class Objective(method.Method):
     off_class = losses.OFF_CLASS
 
     @classmethod
-    def needs(cls, options: method.Options) -> method.Needs:
-        """A plain pass for splits by the model's own scores; the noise rate for small-loss."""
-        assert isinstance(options, Objective.Options)  # noqa: S101 - narrows the type
+    def needs(cls, options: Any) -> method.Needs:
+        """Require a plain pass for splits by the model's own scores; the noise rate for small-loss."""
         asked = split_asks(options.split)
         oracle = ("noise_rate",) if "share" in asked else ()
         return method.Needs(full_pass=not FULL_PASS.isdisjoint(asked), oracle=oracle)
 
     @classmethod
-    def texts(cls, options: method.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
-        """The data set's templates, where zero-shot CLIP splits."""
-        assert isinstance(options, Objective.Options)  # noqa: S101 - narrows the type
+    def texts(cls, options: Any, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
+        """List the data set's templates with every class name, where zero-shot CLIP splits."""
         own = zero_shot_texts(names, templates) if "zero_shot" in split_asks(options.split) else ()
         return (*super().texts(options, names, templates), *own)
 
     def prepare_split(self, context: method.Context) -> None:
-        """What the split needs from the set-up; learners call it at the end of theirs."""
+        """Keep what the split needs; learners call this at the end of their `setup`."""
         self.numbers: dict[str, float] = {}
         self.asked = split_asks(self.options.split)
         self.noise_rate = context.oracle["noise_rate"] if "share" in self.asked else 0.0
@@ -89,29 +83,29 @@ class Objective(method.Method):
         self.zero_shot = zero_shot_logits(context) if "zero_shot" in self.asked else None
 
     def begin_epoch(self, epoch: int, full_pass: method.FullPass) -> tuple[method.Phase, ...]:
-        """One phase of all samples; with a split, the clean and then the rest."""
+        """Return one phase of all samples; with a split, the clean and then the rest."""
         if self.options.split == "none":
             return super().begin_epoch(epoch, full_pass)
         split = self.partition(epoch, full_pass)
         self.numbers = {"clean_share": float(split.clean.double().mean()), **split.numbers}
         return self.split_phases(split)
 
-    def split_phases(self, split: Split) -> tuple[method.Phase, ...]:
-        """The phases of a split: all batches of its clean part, then all of the rest unless that is dropped."""
+    def split_phases(self, split: CleanSplit) -> tuple[method.Phase, ...]:
+        """Return all batches of the clean part, then all of the rest unless that is dropped."""
         weight = torch.ones(len(split.clean), device=split.clean.device)
         groups = [torch.where(split.clean, CLEAN, -1)]
         if self.options.rest != "drop":
             groups.append(torch.where(split.clean, -1, REST))
         return tuple(method.Phase(group, weight, clean=split.clean, pseudo=split.pseudo) for group in groups)
 
-    def partition(self, epoch: int, full_pass: method.FullPass) -> Split:
-        """The split of an epoch.
+    def partition(self, epoch: int, full_pass: method.FullPass) -> CleanSplit:
+        """Split the training set for an epoch.
 
         Raises:
             BenchError: the registered function returns something else.
         """
         split = SPLITS.get(self.options.split)(**self._given(epoch, full_pass))
-        if not isinstance(split, Split) or split.clean.shape != self.observed.shape or split.clean.dtype != torch.bool:
+        if not isinstance(split, CleanSplit) or split.clean.shape != self.observed.shape or split.clean.dtype != torch.bool:
             raise BenchError(
                 f'split "{self.options.split}" returned no split; return bench.contracts.objective.CleanSplit with '
                 "clean, [N] bool, and pseudo, [N] long."
@@ -119,17 +113,17 @@ class Objective(method.Method):
         return split
 
     def _given(self, epoch: int, full_pass: method.FullPass) -> dict[str, Any]:
-        """What the split asks for, by name."""
+        """Return what the split asks for, by name."""
         known = {"observed": self.observed, "zero_shot": self.zero_shot, "epoch": epoch, "share": 1 - self.noise_rate}
         known |= {"ot_reg": self.options.ot_reg, "seed": None if self.seeds is None else int(self.seeds[epoch - 1])}
         if not FULL_PASS.isdisjoint(self.asked):
             logits = full_pass()
-            known |= {"logits": logits, "losses": losses.cross_entropy(logits, self.observed)}
-            known |= {"pseudo": logits.argmax(1)}
+            known |= {"logits": logits, "pseudo": logits.argmax(1)}
+            known["losses"] = losses.cross_entropy(logits, self.observed)
         return {name: known[name] for name in self.asked}
 
     def sample_loss(self, name: str, logits: Tensor, labels: Tensor) -> Tensor:
-        """The loss of that name of each sample: logits [..., C], labels [...]; returns [...].
+        """Compute the registered loss of each sample: logits [..., C], labels [...]; returns [...].
 
         Raises:
             BenchError: the registered function returns something else.
@@ -143,7 +137,7 @@ class Objective(method.Method):
         return found
 
     def objective(self, logits: Tensor, batch: method.Batch) -> dict[str, Tensor]:
-        """The terms, named after their losses; one of the rest is called rest_… . Logits [B, C]."""
+        """Compute the terms, named after their losses, of the rest with `rest_` in front. Logits [B, C]."""
         options, observed = self.options, batch.observed
         name: str = options.loss
         chosen = self.sample_loss(name, logits, observed)
@@ -152,18 +146,17 @@ class Objective(method.Method):
         terms = {name: losses.masked_mean(chosen, batch.valid & (batch.group == CLEAN), batch.weight)}
         if options.rest != "drop":
             rest = self.sample_loss(options.rest, logits, observed)
-            rest_mask = batch.valid & (batch.group == REST)
-            terms[f"rest_{options.rest}"] = losses.masked_mean(rest, rest_mask, batch.weight)
+            terms[f"rest_{options.rest}"] = losses.masked_mean(rest, batch.valid & (batch.group == REST), batch.weight)
         return terms
 
     def batch_logits(self, batch: method.Batch) -> Tensor:
-        """Training logits of a batch, [B, C]; a learner's to write."""
-        raise NotImplementedError
+        """Compute training logits of a batch, [B, C]: by default those of `predict`."""
+        return self.predict(batch.inputs, self.prepare())
 
     def forward(self, batch: method.Batch) -> method.Losses:
-        """The objective's terms. Learners with further terms call `objective` and add theirs."""
+        """Compute the objective's terms. Learners with further terms call `objective` and add theirs."""
         return method.Losses(self.objective(self.batch_logits(batch), batch))
 
     def diagnostics(self) -> dict[str, float]:
-        """Share of samples taken for clean, and the split's own numbers."""
+        """Return the share of samples taken for clean, and the split's own numbers."""
         return dict(self.numbers)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.contracts import method
-from bench.contracts.method import Backbone, ClassTokens
+from bench.contracts.method import Backbone, ClassTokens, structural
 from bench.methods.parts.objective import Objective
 
 CONTEXT_STD = 0.02
@@ -26,10 +26,10 @@ class PromptLearner(method.Method):
     class Options(method.Options):
         """Shape and start of the context; CoOp's defaults."""
 
-        context: int = method.structural(16, "context vectors M; CoOp's default 16", "init=", ge=1, le=64)
-        class_specific: bool = method.structural(False, "one context per class instead of a shared one")
-        init: str = method.structural("", "words whose embeddings start the context (M is then their count)")
-        position: Literal["end", "middle", "front"] = method.structural("end", "where the class name stands")
+        context: int = structural(16, "context vectors M; CoOp's default 16", "init=", ge=1, le=64)
+        class_specific: bool = structural(False, "one context per class instead of a shared one")
+        init: str = structural("", "words whose embeddings start the context (M is then their count)")
+        position: Literal["end", "middle", "front"] = structural("end", "where the class name stands")
 
     options: PromptLearner.Options
     context: nn.Parameter
@@ -38,9 +38,8 @@ class PromptLearner(method.Method):
     classes: ClassTokens
 
     @classmethod
-    def texts(cls, options: method.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
-        """The class names behind the context, or behind the phrase that starts it; and what the split needs."""
-        assert isinstance(options, PromptLearner.Options)  # noqa: S101 - narrows the type
+    def texts(cls, options: Any, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
+        """List the class names behind the context, or behind the phrase that starts it; and what the split needs."""
         phrase = options.init.replace("_", " ")
         context = 0 if phrase else options.context
         prompts = [method.Text(f"{phrase} {name}.".replace("_", " ").strip(), context) for name in names]
@@ -48,6 +47,7 @@ class PromptLearner(method.Method):
 
     def setup(self, context: method.Context) -> None:
         """Register `context` [M, W] or [C, M, W], N(0, 0.02²) from the stream `init`, and `observed` [N]."""
+        self.numbers: dict[str, float] = {}
         object.__setattr__(self, "backbone", context.backbone)
         object.__setattr__(self, "classes", context.backbone.class_tokens(context.class_names))
         self.register_buffer("observed", context.observed.clone())
@@ -56,7 +56,7 @@ class PromptLearner(method.Method):
         self.build(context, generator)
 
     def build(self, context: method.Context, generator: torch.Generator) -> None:
-        """Hook for further parameters, drawn from `generator` after the context, which so starts alike everywhere."""
+        """Create further parameters, drawn from `generator` after the context, which so starts alike everywhere."""
 
     def _initial_context(self, context: method.Context, generator: torch.Generator) -> Tensor:
         device = context.observed.device
@@ -76,29 +76,33 @@ class PromptLearner(method.Method):
         object.__setattr__(self, "classes", context.backbone.class_tokens(names))
 
     def encode(self, context: Tensor) -> Tensor:
-        """Class features of contexts [..., M, W] or [..., C, M, W], not normalised, [..., C, D]."""
+        """Encode contexts [..., M, W] or [..., C, M, W] into class features [..., C, D], not normalised."""
         position, class_specific = self.options.position, self.options.class_specific
         return self.backbone.text(context, self.classes, position=position, class_specific=class_specific)
 
     def text_features(self) -> Tensor:
-        """Class features of the current context, not normalised, [C, D]."""
+        """Encode the current context into class features [C, D], not normalised."""
         return self.encode(self.context)
 
     def logits(self, inputs: method.Inputs) -> Tensor:
-        """Training logits [B, C]."""
+        """Compute training logits [B, C]."""
         return method.cosine_logits(self.backbone.scale, inputs.pooled, self.text_features())
 
     def batch_logits(self, batch: method.Batch) -> Tensor:
-        """Training logits of a batch, [B, C]."""
+        """Compute training logits of a batch, [B, C]."""
         return self.logits(batch.inputs)
 
     def prepare(self) -> dict[str, Tensor]:
-        """The normalised class features, "text" [C, D]."""
+        """Return the normalised class features, "text" [C, D]."""
         return {"text": F.normalize(self.text_features(), dim=-1)}
 
     def predict(self, inputs: method.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
-        """Logits [B, C]."""
+        """Compute logits [B, C]."""
         return method.cosine_logits(self.backbone.scale, inputs.pooled, prepared["text"])
+
+    def diagnostics(self) -> dict[str, float]:
+        """Return what the method keeps in `numbers`."""
+        return dict(self.numbers)
 
 
 class ObjectivePromptLearner(PromptLearner, Objective):
@@ -110,6 +114,6 @@ class ObjectivePromptLearner(PromptLearner, Objective):
     options: ObjectivePromptLearner.Options
 
     def setup(self, context: method.Context) -> None:
-        """The context, and what the split needs."""
+        """Create the context, and what the split needs."""
         super().setup(context)
         self.prepare_split(context)

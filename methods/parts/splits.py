@@ -16,32 +16,25 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from bench.contracts.objective import CleanSplit as Split
+from bench.contracts.objective import CleanSplit
 from bench.methods.parts.transport import sinkhorn_log, sweep
 
 ROUNDING = 1e-9  # (1 - .9) · 10 is 1, not 0.9999999999999998
 
 
-def _plan(
-    logits: Tensor, reg: float, tolerance: float = 1e-4, max_iterations: int = 1000
-) -> tuple[Tensor, dict[str, float]]:
-    """Coupling [N, C] at cost -log p of logits [N, C], both marginals uniform; numbers: ot_residual, ot_iterations."""
+def _plan(logits: Tensor, reg: float, tolerance: float = 1e-4) -> tuple[Tensor, dict[str, float]]:
+    """Solve for the coupling [N, C] at cost -log p, marginals uniform; numbers: ot_residual, ot_iterations."""
     cost = -F.log_softmax(logits.detach().double(), dim=1)
     samples, classes = cost.shape
     marginals = torch.full_like(cost[:, 0], 1 / samples), torch.full_like(cost[0], 1 / classes)
-    coupling, residual, iterations = sinkhorn_log(cost, reg, *marginals, tolerance, max_iterations)
+    coupling, residual, iterations = sinkhorn_log(cost, reg, *marginals, tolerance)
     return coupling, {"ot_residual": residual, "ot_iterations": float(iterations)}
 
 
 def optimal_transport_split(
-    logits: Tensor,
-    observed: Tensor,
-    reg: float = 0.1,
-    delta: float = 0.5,
-    tolerance: float = 1e-4,
-    max_iterations: int = 1000,
-) -> Split:
-    """Transport samples to classes at cost -log p, both marginals uniform; clean where the plan confirms the label.
+    logits: Tensor, observed: Tensor, reg: float = 0.1, delta: float = 0.5, tolerance: float = 1e-4
+) -> CleanSplit:
+    """Split by transport of samples to classes at cost -log p, marginals uniform: clean where it confirms the label.
 
     The form of NLPrompt (arXiv 2412.01256) with the cost it states: a sample is clean where the arg-max of
     its row is its observed label and N times the row's maximum is at least `delta`.
@@ -52,20 +45,19 @@ def optimal_transport_split(
         reg: weight of the entropy. Rows are sharpened to about p^(1/reg), so `delta` means nothing without it.
         delta: confidence in [0, 1] below which a sample is rejected; 0 rejects none.
         tolerance: as in `sinkhorn_log`.
-        max_iterations: as in `sinkhorn_log`.
 
     Returns:
         The split; numbers: ot_residual, ot_iterations, ot_rejected (share of all samples below `delta`).
     """
-    coupling, numbers = _plan(logits, reg, tolerance, max_iterations)
+    coupling, numbers = _plan(logits, reg, tolerance)
     largest, pseudo = coupling.max(1)
     confident = len(logits) * largest >= delta
     numbers["ot_rejected"] = float((~confident).double().mean())
-    return Split((pseudo == observed) & confident, pseudo, numbers)
+    return CleanSplit((pseudo == observed) & confident, pseudo, numbers)
 
 
-def nlprompt_split(logits: Tensor, observed: Tensor, ot_reg: float = 0.01, budget: float = 1.0) -> Split:
-    """NLPrompt's split with the cost it states: transport at cost -log p, both marginals uniform (arXiv 2412.01256).
+def nlprompt_split(logits: Tensor, observed: Tensor, ot_reg: float = 0.01, budget: float = 1.0) -> CleanSplit:
+    """Split as NLPrompt states (arXiv 2412.01256): by transport at cost -log p, both marginals uniform.
 
     A sample is clean where the arg-max of its row is its observed label and its row's maximum is among the
     floor(budget · N) largest. Computed in the log domain over all samples: defects N1 to N4 of the reference do not
@@ -84,13 +76,13 @@ def nlprompt_split(logits: Tensor, observed: Tensor, ot_reg: float = 0.01, budge
     samples, (largest, pseudo) = len(logits), coupling.max(1)
     confident = _largest(largest, math.floor(budget * samples + ROUNDING))
     numbers["ot_confident"] = float(confident.double().mean())
-    return Split((pseudo == observed) & confident, pseudo, numbers, samples * largest)
+    return CleanSplit((pseudo == observed) & confident, pseudo, numbers, samples * largest)
 
 
 def nlprompt_reference_split(
     probability: Tensor, observed: Tensor, reg: float = 0.01, budget: float = 1.0
-) -> tuple[Split, NDArray[np.float64]]:
-    """NLPrompt's split as its code computes it, and the coupling [N, C].
+) -> tuple[CleanSplit, NDArray[np.float64]]:
+    """Split as NLPrompt's code does; also returns the coupling [N, C].
 
     Kept to reproduce it, by POT's plain-domain Sinkhorn (at most 1000 iterations, tolerance 1e-6). Defects: N1 the
     cost is minus the log-softmax of probabilities, in effect minus the probabilities themselves; N2 every entry of the
@@ -117,11 +109,11 @@ def nlprompt_reference_split(
     largest, pseudo = plan.max(1)
     confident = _largest(largest, int(samples * min(float(np.sum(row)), budget)))
     numbers = {"ot_confident": float(confident.double().mean())}
-    return Split((pseudo == observed) & confident, pseudo, numbers, samples * largest), coupling
+    return CleanSplit((pseudo == observed) & confident, pseudo, numbers, samples * largest), coupling
 
 
 def _largest(values: Tensor, count: int) -> Tensor:
-    """Mask of the `count` largest values, [N]; of equal ones the first."""
+    """Select the `count` largest values, [N] bool; of equal ones the first."""
     mask = torch.zeros_like(values, dtype=torch.bool)
     mask[values.argsort(descending=True, stable=True)[:count]] = True
     return mask
@@ -131,21 +123,11 @@ def _largest(values: Tensor, count: int) -> Tensor:
 def batch_transport_certain(
     logits: Tensor, observed: Tensor, valid: Tensor, reg: Tensor, delta: Tensor, iterations: int = 100
 ) -> Tensor:
-    """`optimal_transport_split` over one batch, as VisPrompt's released code has it: pure, runs under vmap.
+    """Split one batch by `optimal_transport_split`, as VisPrompt's released code does: pure, runs under vmap.
 
     The number of iterations is fixed, because stopping on a residual would be a branch on a value. Ill-posed
-    where the batch has fewer samples than there are classes: each class must receive 1/C of the mass.
-
-    Args:
-        logits: [B, C].
-        observed: [B] long.
-        valid: [B] bool; padding carries no mass.
-        reg: 0-dimensional.
-        delta: 0-dimensional.
-        iterations: sweeps.
-
-    Returns:
-        [B] bool: certain samples.
+    where the batch has fewer samples than there are classes: each class must receive 1/C of the mass. Padding, where
+    `valid` [B] is False, carries none; reg and delta are 0-dimensional. Returns the certain samples, [B] bool.
     """
     kernel = F.log_softmax(logits.double(), dim=1) / reg
     mass = valid.double() / valid.double().sum().clamp_min(1)
@@ -157,45 +139,38 @@ def batch_transport_certain(
     return valid & (pseudo == observed) & (share >= delta)
 
 
-def argmax_split(logits: Tensor, observed: Tensor) -> Split:
-    """Clean where the prediction is the observed label: the ablation of optimal transport. Logits [N, C]."""
+def argmax_split(logits: Tensor, observed: Tensor) -> CleanSplit:
+    """Split by arg-max: clean where the prediction is the observed label. Logits [N, C]."""
     if not bool(logits.isfinite().all()):
         raise FloatingPointError("the scores are not finite")
     pseudo = logits.argmax(1)
-    return Split(pseudo == observed, pseudo)
+    return CleanSplit(pseudo == observed, pseudo)
 
 
-def zero_shot_split(zero_shot: Tensor, observed: Tensor) -> Split:
-    """Clean where the prediction of zero-shot CLIP, logits [N, C], is the observed label [N]."""
+def zero_shot_split(zero_shot: Tensor, observed: Tensor) -> CleanSplit:
+    """Split by zero-shot CLIP: clean where its prediction, logits [N, C], is the observed label [N]."""
     return argmax_split(zero_shot, observed)
 
 
-def small_loss_split(losses: Tensor, share: float, pseudo: Tensor) -> Split:
-    """Clean where the loss is among the floor(share · N) smallest; of equal losses the first. DeFT's "small loss".
+def small_loss_split(losses: Tensor, share: float, pseudo: Tensor) -> CleanSplit:
+    """Split by loss: clean where it is among the floor(share · N) smallest; of equal losses the first.
 
-    Args:
-        losses: [N].
-        share: of samples kept: one minus a known noise rate, an oracle.
-        pseudo: predicted labels, [N].
+    DeFT's "small loss". `share` is one minus a known noise rate, an oracle. Losses and predicted labels [N].
     """
     if not bool(losses.isfinite().all()):
         raise FloatingPointError("the losses to be split are not finite")
-    return Split(_largest(-losses, math.floor(share * len(losses) + ROUNDING)), pseudo)
+    return CleanSplit(_largest(-losses, math.floor(share * len(losses) + ROUNDING)), pseudo)
 
 
 def forget_rate(epoch: Tensor | int, rate: Tensor | float, gradual: int) -> Tensor:
-    """R(e) = min(e / gradual, 1) · rate in epoch e = 1, 2, …, of co-teaching (arXiv 1804.06872); 0-dimensional."""
+    """Compute co-teaching's R(e) = min(e / gradual, 1) · rate, e = 1, 2, … (arXiv 1804.06872); 0-dimensional."""
     return (torch.as_tensor(epoch, dtype=torch.float64) / gradual).clamp(max=1) * rate
 
 
 def small_loss_selection(first: Tensor, second: Tensor, keep: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-    """What each of two networks finds easy: masks [B] of the `keep` smallest of its losses. Runs under vmap.
+    """Select what each of two networks finds easy, the `keep` smallest of its losses, [B] bool. Runs under vmap.
 
-    Args:
-        first: losses of the first network, [B].
-        second: losses of the second network, [B].
-        keep: how many, 0-dimensional; of equal losses the first in the batch.
-        valid: [B] bool; padding is never chosen.
+    Of equal losses [B] the first in the batch; padding, where `valid` [B] is False, is never chosen.
     """
 
     def smallest(losses: Tensor) -> Tensor:
@@ -206,23 +181,19 @@ def small_loss_selection(first: Tensor, second: Tensor, keep: Tensor, valid: Ten
 
 
 def scaled(losses: Tensor) -> Tensor:
-    """Losses scaled to [0, 1] over the set, 0 where all are equal. [N]."""
+    """Scale losses to [0, 1] over the set, 0 where all are equal. [N]."""
     low, high = losses.min(), losses.max()
     return (losses - low) / torch.where(high > low, high - low, 1)
 
 
-def mixture_split(losses: Tensor, seed: int, pseudo: Tensor, threshold: float = 0.5) -> Split:
-    """Clean where a sample belongs to the lower of two Gaussians, fitted to its scaled loss (arXiv 2002.07394).
+def mixture_split(losses: Tensor, seed: int, pseudo: Tensor, threshold: float = 0.5) -> CleanSplit:
+    """Split by two Gaussians on the scaled losses: clean where in the lower one (arXiv 2002.07394).
 
-    Args:
-        losses: [N].
-        seed: of the mixture's start.
-        pseudo: predicted labels, [N].
-        threshold: of the membership, exclusive; 0.5 in DivideMix.
+    Losses and predicted labels [N]; seed of the mixture's start; threshold of the membership, exclusive.
     """
     mixture = fit_two_gaussians(scaled(losses).double().cpu().numpy(), seed)
     clean = torch.from_numpy(mixture.low > threshold).to(pseudo.device)
-    return Split(clean, pseudo, {"mean_low": mixture.mean[0], "mean_high": mixture.mean[1]})
+    return CleanSplit(clean, pseudo, {"mean_low": mixture.mean[0], "mean_high": mixture.mean[1]})
 
 
 @dataclass(frozen=True)
@@ -245,15 +216,8 @@ class Mixture:
 def fit_two_gaussians(values: NDArray[np.floating], seed: int) -> Mixture:
     """Fit a mixture as DivideMix (arXiv 2002.07394) and JoAPR do: at most 10 iterations, tolerance 1e-2, floor 5e-4.
 
-    One thread throughout, so that the bits do not depend on the machine's number of cores. The precision of
-    the fit is that of `values`.
-
-    Args:
-        values: [N], usually losses scaled to [0, 1].
-        seed: of the k-means start.
-
-    Returns:
-        The mixture; where all values are equal there is nothing to tell apart and `low` is 1 throughout.
+    One thread throughout, so that the bits do not depend on the machine's number of cores. The precision of the fit is
+    that of the values [N]; where all are equal there is nothing to tell apart, and `low` is 1 throughout.
 
     Raises:
         FloatingPointError: a value is not finite.
@@ -284,7 +248,7 @@ def fit_two_gaussians(values: NDArray[np.floating], seed: int) -> Mixture:
 
 
 def gaussian_crossing(mean: tuple[float, float], variance: tuple[float, float]) -> float:
-    """Where the density of the first Gaussian, coming from its mean, falls to that of the second; lower mean first.
+    """Find where the first Gaussian's density, coming from its mean, falls to the second's; lower mean first.
 
     With a = s2² - s1², b = 2 (m2 s1² - m1 s2²), c = m1² s2² - m2² s1² + 2 s1² s2² ln(s1 / s2), the densities
     are equal at the roots of a x² + b x + c; the upper end of the region around m1 is (-b + sqrt(b² - 4 a c))
@@ -307,10 +271,9 @@ def gaussian_crossing(mean: tuple[float, float], variance: tuple[float, float]) 
 
 
 def reference_crossing(mean: tuple[float, float], variance: tuple[float, float]) -> float:
-    """JoAPR's own threshold: variances where deviations belong, and a factor 2 inside the logarithm.
+    """Find JoAPR's own threshold: variances where deviations belong, and a factor 2 inside the logarithm.
 
-    Equal variances give about 0; a negative discriminant gives NaN, below which nothing lies. Kept to
-    reproduce it.
+    Equal variances give about 0; a negative discriminant gives NaN, below which nothing lies. Kept to reproduce it.
     """
     (m1, m2), (v1, v2) = mean, variance
     a = v2**2 - v1**2

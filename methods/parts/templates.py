@@ -13,7 +13,7 @@ from bench.errors import BenchError
 
 
 def zero_shot_text(context: method.Context, template: str = "dataset") -> Tensor:
-    """Normalised class features [C, D] from a text with `{}`, or the mean over the data set's templates.
+    """Encode a text with `{}`, or the data set's templates and average, into normalised class features [C, D].
 
     Raises:
         BenchError: the template has no `{}`.
@@ -31,10 +31,10 @@ def zero_shot_text(context: method.Context, template: str = "dataset") -> Tensor
 def zero_shot_texts(
     names: Sequence[str], templates: Sequence[str], template: str = "dataset"
 ) -> tuple[method.Text, ...]:
-    """The texts that `zero_shot_text` encodes."""
+    """List the texts that `zero_shot_text` encodes."""
     return method.filled(templates if template == "dataset" else (template,), names)
 
 
 def zero_shot_logits(context: method.Context) -> Tensor:
-    """Zero-shot logits of the training set under the data set's templates, [N, C]."""
+    """Compute zero-shot logits of the training set under the data set's templates, [N, C]."""
     return method.cosine_logits(context.backbone.scale, context.train.pooled, zero_shot_text(context))

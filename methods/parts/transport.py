@@ -16,13 +16,13 @@ COARSE = 8  # the entropy's weight starts at about this part of the range of the
 
 
 def sweep(kernel: Tensor, log_row: Tensor, log_column: Tensor, row: Tensor) -> tuple[Tensor, Tensor]:
-    """One update of the columns' scaling, then of the rows', logarithms all: kernel [N, C], row [N], column [C]."""
+    """Update the columns' scaling, then the rows', logarithms all: kernel [N, C], row [N], column [C]."""
     column = log_column - torch.logsumexp(kernel + row.unsqueeze(1), 0)
     return log_row - torch.logsumexp(kernel + column, 1), column
 
 
 def _block(kernel: Tensor, log_row: Tensor, log_column: Tensor, row: Tensor, sweeps: int) -> tuple[Tensor, Tensor]:
-    """`sweeps` updates: one in the log domain, the rest as products with the coupling that it gives.
+    """Update `sweeps` times: once in the log domain, then by products with the coupling that it gives.
 
     Relative to that coupling the scalings stay near 1, so nothing is lost, at a tenth of the time; where one leaves
     the range of float64 all the same, the block is done in the log domain throughout.
@@ -51,7 +51,7 @@ def sinkhorn_log(
     tolerance: float = 1e-4,
     max_iterations: int = 1000,
 ) -> tuple[Tensor, float, int]:
-    """Entropic optimal transport in the log domain (Cuturi, NeurIPS 2013), in float64: nothing underflows.
+    """Solve entropic optimal transport (Cuturi, NeurIPS 2013) in the log domain and float64: nothing underflows.
 
     Epsilon scaling (Kosowsky and Yuille, 1994): the weight of the entropy comes down to `reg` by halves, each solution
     starting the next, because from a cold start a small weight needs far more iterations than anybody waits for.

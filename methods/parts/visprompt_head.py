@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.methods.parts.linear import empty_linear, linear
+from bench.methods.parts.linear import empty_layer, linear_layer
 
 
 @dataclass(frozen=True)
 class HeadShape:
-    """What the head is built from; widths in channels, `gate_bias` the gate's start before the sigmoid.
+    """Shape of the head; widths in channels, `gate_bias` the gate's start before the sigmoid.
 
     `gate`, `film` and `image` switch parts off for the controls; without `image` there is neither of the
     other two.
@@ -50,17 +50,17 @@ class CrossAttention(nn.Module):
         super().__init__()
         self.heads = heads
         for name, inputs in (("query", width), ("key", visual), ("value", visual)):
-            layer = empty_linear(inputs, width)
+            layer = empty_layer(inputs, width)
             # nn.MultiheadAttention draws one stacked [3W, W] matrix where the widths agree, three where they do not
             bound = math.sqrt(6 / (4 * width if visual == width else inputs + width))
             nn.init.uniform_(layer.weight, -bound, bound, generator)
             nn.init.zeros_(layer.bias)
             setattr(self, name, layer)
-        self.out = linear(width, width, generator)
+        self.out = linear_layer(width, width, generator)
         nn.init.zeros_(self.out.bias)
 
     def forward(self, queries: Tensor, visual: Tensor) -> Tensor:
-        """Queries [M, W] shared by all images, visual [B, T, D]; returns [B, M, W]."""
+        """Compute [B, M, W] from queries [M, W] shared by all images and visual [B, T, D]."""
         query = self.query(queries).unflatten(-1, (self.heads, -1))
         key = self.key(visual).unflatten(-1, (self.heads, -1))
         value = self.value(visual).unflatten(-1, (self.heads, -1))
@@ -75,8 +75,7 @@ class VisualPromptHead(nn.Module):
 
     N_C = LN(C); Q = Linear(N_C); K, V = LN(visual); H = MHA(Q, K, V); g = sigmoid(Linear H); gamma, beta =
     Linear H.
-    literal: C~ = (1 + gamma) * N_C + beta; Z = C + g * (C~ - C); C^ = Z + FFN(LN Z), FFN = Linear, GELU,
-    Linear.
+    literal: C~ = (1 + gamma) * N_C + beta; Z = C + g * (C~ - C); C^ = Z + FFN(LN Z), FFN = Linear, GELU, Linear.
     identity: C~ = (1 + gamma) * C + beta with gamma = beta = 0 at the start; C^ = Z, without FFN, so C^ = C
     exactly then.
     """
@@ -86,13 +85,13 @@ class VisualPromptHead(nn.Module):
         self.shape, width = shape, shape.width
         if shape.image:
             self.norm_visual = nn.LayerNorm(shape.visual)
-            self.query = linear(width, width, generator)
+            self.query = linear_layer(width, width, generator)
             self.attention = CrossAttention(width, shape.visual, shape.heads, generator)
         if shape.gate and shape.image:
-            self.gate = linear(width, width, generator)
+            self.gate = linear_layer(width, width, generator)
             nn.init.constant_(self.gate.bias, shape.gate_bias)
         if shape.film and shape.image:
-            self.gamma, self.beta = linear(width, width, generator), linear(width, width, generator)
+            self.gamma, self.beta = (linear_layer(width, width, generator) for _ in range(2))
             if shape.form == "identity":
                 for parameter in (*self.gamma.parameters(), *self.beta.parameters()):
                     nn.init.zeros_(parameter)
@@ -100,10 +99,11 @@ class VisualPromptHead(nn.Module):
             self.norm_context = nn.LayerNorm(width)
         if shape.form == "literal":
             self.norm_ffn = nn.LayerNorm(width)
-            self.ffn_in, self.ffn_out = linear(width, shape.ffn, generator), linear(shape.ffn, width, generator)
+            self.ffn_in = linear_layer(width, shape.ffn, generator)
+            self.ffn_out = linear_layer(shape.ffn, width, generator)
 
     def forward(self, context: Tensor, visual: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Context [M, W] and visual [B, T, D]; returns C^ and the gate, both [B, M, W].
+        """Compute C^ and the gate, both [B, M, W], from context [M, W] and visual [B, T, D].
 
         Without an image (`visual` None) C^ is [M, W] and the gate the constant, 0-dimensional.
         """

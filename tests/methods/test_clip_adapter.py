@@ -18,9 +18,7 @@ from tests.methods.test_tip_adapter import golden_context
 
 
 def built(seed: int = 1, **options: object) -> CLIPAdapter:
-    method = fixtures.build(CLIPAdapter, CLIPAdapter.Options.model_validate(options), seed)
-    assert isinstance(method, CLIPAdapter)
-    return method
+    return fixtures.build(CLIPAdapter, CLIPAdapter.Options.model_validate(options), seed)
 
 
 def plain(method: CLIPAdapter, ratio: float) -> nn.Module:

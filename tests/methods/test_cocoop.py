@@ -37,9 +37,7 @@ def test_the_originals_numbers() -> None:
 
 
 def built(**options: object) -> CoCoOp:
-    method = checks.build(CoCoOp, CoCoOp.Options.model_validate(options))
-    assert isinstance(method, CoCoOp)
-    return method
+    return checks.build(CoCoOp, CoCoOp.Options.model_validate(options))
 
 
 @pytest.mark.parametrize("options", [{}, {"class_specific": True}, {"position": "middle"}])

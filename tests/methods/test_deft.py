@@ -24,7 +24,6 @@ LOGITS = st.lists(st.floats(-60, 60), min_size=6, max_size=6)
 
 def built(**options: Any) -> DeFT:
     method = build(DeFT, DeFT.Options.model_validate(options))
-    assert isinstance(method, DeFT)
     with torch.no_grad():  # contexts far enough apart for a contest
         method.context.add_(0.3 * torch.randn(method.context.shape, generator=torch.Generator().manual_seed(6)))
     return method
@@ -139,7 +138,6 @@ def test_warm_up_is_a_share_of_the_epochs(options: dict[str, int], expected: int
 
 def test_flags_are_kept_and_shown_to_the_audit() -> None:
     method = build(DeFT, DeFT.Options())
-    assert isinstance(method, DeFT)
     (phase,) = method.begin_epoch(1, lambda view="plain": torch.zeros(0))
     assert phase.clean is method.selected
     train(method)
@@ -153,7 +151,6 @@ def test_the_second_phase_trains_a_private_copy_under_a_head() -> None:
     assert not needs.packable
     assert not DeFT.needs(DeFT.Options()).trains_backbone
     method, digest = build(DeFT, options), backbone().digest
-    assert isinstance(method, DeFT)
     phases = [method.begin_epoch(epoch, lambda view="plain": torch.zeros(0))[0] for epoch in (1, 2, 3)]
     assert set(phases[1].train or ()) == {"context", "visual_prompts"}
     assert {"context", "visual_prompts"} | set(phases[2].train or ()) == {name for name, _ in method.named_parameters()}

@@ -100,9 +100,7 @@ def test_losses_against_a_slow_version(seed: int, clean: int, noisy: int) -> Non
 
 
 def built(**options: Any) -> DivideMix:
-    method = fixtures.build(DivideMix, DivideMix.Options.model_validate(options))
-    assert isinstance(method, DivideMix)
-    return method
+    return fixtures.build(DivideMix, DivideMix.Options.model_validate(options))
 
 
 def phases_of(method: DivideMix, epoch: int) -> tuple[Phase, ...]:

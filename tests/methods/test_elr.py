@@ -73,9 +73,7 @@ def test_half_precision_loses_the_upper_clamp() -> None:
 
 
 def built(**options: float) -> ELR:
-    method = fixtures.build(ELR, ELR.Options.model_validate(options))
-    assert isinstance(method, ELR)
-    return method
+    return fixtures.build(ELR, ELR.Options.model_validate(options))
 
 
 def test_half_precision_changes_the_memory() -> None:

@@ -117,7 +117,6 @@ def test_partners_permute_the_valid_samples(flags: list[bool], seed: int) -> Non
 
 def split_batch(**options: Any) -> tuple[JoAPR, Any]:
     method = fixtures.build(JoAPR, JoAPR.Options(**options))
-    assert isinstance(method, JoAPR)
     _, _, phase = fixtures.phases(method)[-1]
     return method, fixtures.as_batch(method, phase, fixtures.labels())
 
@@ -171,7 +170,6 @@ def test_warm_up_takes_at_most_a_fifth_of_the_epochs() -> None:
 
 def test_first_split_epoch_weighs_by_w_and_later_ones_by_w_times_p() -> None:
     method = fixtures.build(JoAPR, JoAPR.Options())
-    assert isinstance(method, JoAPR)
     scores = fixtures.full_pass(method)
     weights = [phase.weight for _, _, phase in fixtures.phases(method)]
     own = scores().softmax(1)[torch.arange(20), fixtures.labels()]

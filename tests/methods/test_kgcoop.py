@@ -46,9 +46,7 @@ def test_the_originals_start() -> None:
 
 
 def built(**options: object) -> KgCoOp:
-    method = checks.build(KgCoOp, KgCoOp.Options.model_validate(options))
-    assert isinstance(method, KgCoOp)
-    return method
+    return checks.build(KgCoOp, KgCoOp.Options.model_validate(options))
 
 
 def test_the_anchor_is_the_mean_of_the_sets_templates_or_the_one_given() -> None:

@@ -18,9 +18,7 @@ CLASSES = len(fixtures.CLASSES)
 
 
 def built(observed: torch.Tensor | None = None, **options: Any) -> LinearProbe:
-    method = fixtures.build(LinearProbe, LinearProbe.Options.model_validate(options), observed=observed)
-    assert isinstance(method, LinearProbe)
-    return method
+    return fixtures.build(LinearProbe, LinearProbe.Options.model_validate(options), observed=observed)
 
 
 def validation() -> tuple[Inputs, torch.Tensor]:
@@ -131,9 +129,9 @@ def test_two_classes_are_scikit_learns_binary_regression() -> None:
     assert logits[:, 3] - logits[:, 0] == pytest.approx(model.decision_function(features))
 
 
-def test_a_fit_out_of_iterations_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bench.methods.linear_probe.MAX_ITERATIONS", 1)
-    assert built(strength=1e6).diagnostics()["converged"] == 0
+def test_a_fit_out_of_iterations_says_so() -> None:
+    features, labels = training().pooled.double().numpy(), fixtures.labels().numpy()
+    assert [fit(features, labels, CLASSES, 1e6, most)[2] for most in (1, 1000)] == [False, True]
 
 
 def test_parameters_are_fitted_and_not_trained() -> None:

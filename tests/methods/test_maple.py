@@ -83,7 +83,6 @@ def test_words_left_over_stay_frozen_before_the_name() -> None:
         assert row[: len(tokens)] == tokens
         assert tokens[-1] == END
     plain = build(MaPLe, MaPLe.Options(init="a photo"))
-    assert isinstance(plain, MaPLe)
     assert plain.classes.names[0] == "dog"
 
 
@@ -105,7 +104,6 @@ def test_copies_of_one_projection_on_request() -> None:
 
 def test_no_prompt_is_idle_in_a_small_tower() -> None:
     method = build(MaPLe, MaPLe.Options())
-    assert isinstance(method, MaPLe)
     assert len(method.weight) == 2
     assert method.deep is not None
     assert len(method.deep) == 1

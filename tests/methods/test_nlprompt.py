@@ -81,7 +81,6 @@ def test_faithful_is_the_reference_and_the_default_is_not() -> None:
     splits = []
     for faithful in (False, True):
         method = fixtures.build(NLPrompt, NLPrompt.Options(faithful=faithful, ot_reg=1e-3))
-        assert isinstance(method, NLPrompt)
         splits.append(method.partition(1, fixtures.full_pass(method)))
     assert not splits[1].pseudo.any()
     assert splits[0].pseudo.any()
@@ -109,7 +108,6 @@ def test_all_of_the_clean_part_comes_before_the_rest() -> None:
 
 def test_zero_shot_filter_never_changes_its_mind() -> None:
     method = fixtures.build(ZeroShotFilter, ZeroShotFilter.Options())
-    assert isinstance(method, ZeroShotFilter)
     (first,) = method.begin_epoch(1, fixtures.full_pass(method))
     fixtures.train(method)
     (later,) = method.begin_epoch(4, fixtures.full_pass(method))

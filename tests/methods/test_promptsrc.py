@@ -18,9 +18,7 @@ from bench.testing.fixtures import CLASSES, EPOCHS, as_batch, backbone, build, c
 
 
 def built(**options: object) -> PromptSRC:
-    method = build(PromptSRC, PromptSRC.Options.model_validate(options))
-    assert isinstance(method, PromptSRC)
-    return method
+    return build(PromptSRC, PromptSRC.Options.model_validate(options))
 
 
 def whole(method: PromptSRC) -> Batch:

@@ -133,7 +133,6 @@ def slow_logits(method: TipCache, image: Tensor) -> list[float]:
 @settings(max_examples=15, deadline=None)
 def test_logits_against_loops(alpha: float, beta: float) -> None:
     method = fixtures.build(TipAdapter, TipAdapter.Options(alpha=alpha, beta=beta))
-    assert isinstance(method, TipAdapter)
     inputs = Inputs(torch.randn(3, fixtures.DIMENSIONS, generator=torch.Generator().manual_seed(1)))
     expected = torch.tensor([slow_logits(method, image) for image in inputs.pooled])
     assert torch.allclose(method.predict(inputs, {}), expected, rtol=1e-4, atol=1e-4)

@@ -20,9 +20,7 @@ from bench.testing import fixtures
 
 
 def built(seed: int = 1, observed: Tensor | None = None, **options: Any) -> UPL:
-    method = fixtures.build(UPL, UPL.Options.model_validate(options), seed, observed)
-    assert isinstance(method, UPL)
-    return method
+    return fixtures.build(UPL, UPL.Options.model_validate(options), seed, observed)
 
 
 def slow_pseudo_labels(logits: Tensor, per_class: int) -> set[tuple[int, int]]:

@@ -17,9 +17,7 @@ from bench.testing import fixtures
 
 
 def built(**options: Any) -> VisPrompt:
-    method = fixtures.build(VisPrompt, VisPrompt.Options.model_validate(options))
-    assert isinstance(method, VisPrompt)
-    return method
+    return fixtures.build(VisPrompt, VisPrompt.Options.model_validate(options))
 
 
 def test_attention_is_torchs() -> None:
@@ -70,13 +68,15 @@ def test_the_image_matters_and_in_the_controls_it_does_not() -> None:
     inputs = fixtures.features(4, 2)
     other = Inputs(inputs.pooled, fixtures.features(4, 3).tokens)
     assert not torch.allclose(fixtures.predictions(built(), inputs), fixtures.predictions(built(), other), atol=1e-3)
-    for control in ("image-free", "coop"):
-        method = built(control=control)
+    for options in ({"control": "image-free"}, {"control": "image-free", "form": "identity"}, {"control": "coop"}):
+        method = built(**options)
         assert not method.needs(method.options).tokens
         assert not method.needs(method.options).per_image_text
         fixtures.train(method)
         assert torch.equal(fixtures.predictions(method, inputs), fixtures.predictions(method, other))
         assert method.probes() == {}
+    with pytest.raises(TypeError, match="without patch tokens"):
+        fixtures.predictions(built(), Inputs(inputs.pooled))
 
 
 def test_control_coop_is_coop_split() -> None:

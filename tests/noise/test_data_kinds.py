@@ -67,7 +67,7 @@ def test_too_few_foreign_images_or_the_own_data_set_are_one_line() -> None:
     with pytest.raises(BenchError) as caught:
         drawn("open-set", train, 0.55)
     assert str(caught.value) == (
-        "noise open-set: rate 0.55 needs 44 foreign images, and letters has 40 of classes that digits has not; "
+        "noise open-set: rate 0.55 needs 44 foreign images, and letters has 40 of classes that digits lacks; "
         "use a larger source or a lower rate."
     )
     twin = scene(balanced(4, 4), 4, split_name="validation", training=train)
@@ -148,7 +148,9 @@ def test_human_labels_without_a_truth_are_only_observed() -> None:
     found = drawn("human", place, 0.0)
     assert not found.noisy.truth
     assert (found.noisy.true == found.noisy.observed).all()
-    with pytest.raises(BenchError, match="balance=true needs true labels, which digits has not; use balance=observed"):
+    with pytest.raises(
+        BenchError, match="balance=true needs true labels, which digits does not have; use balance=observed"
+    ):
         drawn("human", place, 0.0, balance="true")
 
 

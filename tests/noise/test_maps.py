@@ -129,7 +129,7 @@ def test_superclass_takes_the_next_of_the_group_and_leaves_a_lone_class_clean() 
 @pytest.mark.parametrize(
     ("groups", "message"),
     [
-        (None, "noise superclass needs a data set with superclasses, which digits has not; use class-map"),
+        (None, "noise superclass needs a data set with superclasses, which digits does not have; use class-map"),
         ((0, 1, 2), "noise superclass finds no superclass with two classes in digits; use another kind."),
     ],
 )

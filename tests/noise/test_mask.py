@@ -193,9 +193,9 @@ def test_foreign_images_have_no_true_label(tmp_path: Path) -> None:
         ("index,label\n1,bee,3\n", "line 2: 3 values, expected 2"),
         ('index,label\n1,"bee\n', "is no CSV: unexpected end of data"),
         ("index,label\n1,\n", "line 2: the observed label is empty; write a class."),
-        ("index,label\n1,beee\n", 'line 2: observed label "beee" is no class of digits; did you mean "bee"?'),
-        ("index,label\n1,1\n2,7\n", 'line 3: observed label "7" is no class of digits; expected 0 to 2.'),
-        ("index,true_label,label\n1,bat,bee\n", 'line 2: true label "bat" is no class of digits; did you mean "ant"?'),
+        ("index,label\n1,beee\n", 'line 2: observed label "beee" is not a class of digits; did you mean "bee"?'),
+        ("index,label\n1,1\n2,7\n", 'line 3: observed label "7" is not a class of digits; expected 0 to 2.'),
+        ("index,true_label,label\n1,bat,bee\n", 'true label "bat" is not a class of digits; did you mean "ant"?'),
         ("index,label\n1,bee\n12,bee\n-1,bee\n", '2 of 3 images are not in the train split of digits, the first is '
          '"12" (line 3); expected 0 to 11.'),
         ("path,label\nx.jpg,bee\n", '1 of 1 images are not in the train split of digits, the first is "x.jpg" '
@@ -208,7 +208,7 @@ def test_foreign_images_have_no_true_label(tmp_path: Path) -> None:
         ("# shots: 4\nindex,label\n1,bee\n", "is of 4 shots, the cell has 1; set shots = 4."),
         ("# labels train: 00\nindex,label\n1,bee\n", 'take the file as it was, or remove the line "labels train"'),
         ("# repeated train: 2\nindex,label\n1,bee\n1,bee\n", "1 rows name an image a second time"),
-        ('# short train: {"bat": 1}\nindex,label\n1,bee\n', 'its line "short train" is no JSON table of classes'),
+        ('# short train: {"bat": 1}\nindex,label\n1,bee\n', 'its line "short train" is not a JSON table of classes'),
         ("# foreign: digits\nindex,label\ndigits:9999,bee\n", "1 of 1 images are not in the train split"),
         ("# foreign: digit\nindex,label\ndigit:1,bee\n", 'unknown dataset "digit"; did you mean "digits"?'),
     ],

@@ -19,9 +19,7 @@ SPLITS = ("ot", "argmax", "mixture", "small-loss", "zero-shot")
 
 
 def built(seed: int = 1, **options: Any) -> CoOp:
-    method = fixtures.build(CoOp, CoOp.Options.model_validate(options), seed)
-    assert isinstance(method, CoOp)
-    return method
+    return fixtures.build(CoOp, CoOp.Options.model_validate(options), seed)
 
 
 def first_phases(method: CoOp) -> tuple[Phase, ...]:
