@@ -57,7 +57,9 @@ def check_plugin(plugin: str) -> list[CheckResult]:
     for text in _named(plugin):
         variant = parse_variant(text)
         method = METHODS.get(variant.name)
-        results += run_checks(method, method.Options.model_validate(method_options(variant.name, variant.options)), text)
+        results += run_checks(
+            method, method.Options.model_validate(method_options(variant.name, variant.options)), text
+        )
     return results
 
 

@@ -105,7 +105,11 @@ class Objective(method.Method):
             BenchError: the registered function returns something else.
         """
         split = SPLITS.get(self.options.split)(**self._given(epoch, full_pass))
-        if not isinstance(split, CleanSplit) or split.clean.shape != self.observed.shape or split.clean.dtype != torch.bool:
+        if (
+            not isinstance(split, CleanSplit)
+            or split.clean.shape != self.observed.shape
+            or split.clean.dtype != torch.bool
+        ):
             raise BenchError(
                 f'split "{self.options.split}" returned no split; return bench.contracts.objective.CleanSplit with '
                 "clean, [N] bool, and pseudo, [N] long."
