@@ -13,14 +13,15 @@ import torch
 from torch import Tensor
 
 from bench.contracts import method
-from bench.contracts.objective import FULL_PASS, Split, loss_asks, split_asks
+from bench.contracts.objective import CHANGING, FULL_PASS, Split, loss_asks, split_asks
 from bench.contracts.options import Registered
 from bench.errors import BenchError
 from bench.methods.parts import (
+    clipcleaner,  # noqa: F401 - what the registry loads counts among the code of a method
     losses,
-    splits,  # noqa: F401 - what the registry loads counts among the code of a method
+    splits,  # noqa: F401 - likewise
 )
-from bench.methods.parts.templates import zero_shot_logits, zero_shot_texts
+from bench.methods.parts.templates import template_features, zero_shot_logits, zero_shot_texts
 from bench.plugins import LOSSES, SPLITS
 
 Loss: TypeAlias = Annotated[str, Registered(LOSSES)]
@@ -38,8 +39,8 @@ class Objective(method.Method):
     """A loss per sample, and who gets it: a base for learners, beside the class that makes their logits.
 
     Losses and splits are those of the registries (`bench list losses`, `bench list splits`), a user's among them. A
-    split is made anew at the start of every epoch. What it takes for clean is trained with `loss`, in batches of its
-    own, and then the rest with `rest`.
+    split is made anew at the start of every epoch, or once where nothing that it asks for changes. What it takes for
+    clean is trained with `loss`, in batches of its own, and then the rest with `rest`.
     """
 
     class Options(method.Options):
@@ -76,7 +77,8 @@ class Objective(method.Method):
     def texts(cls, options: method.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
         """The data set's templates, where zero-shot CLIP splits."""
         assert isinstance(options, Objective.Options)  # noqa: S101 - narrows the type
-        own = zero_shot_texts(names, templates) if "zero_shot" in split_asks(options.split) else ()
+        asked = {"zero_shot", "class_texts"} & set(split_asks(options.split))
+        own = zero_shot_texts(names, templates) if asked else ()
         return (*super().texts(options, names, templates), *own)
 
     def prepare_split(self, context: method.Context) -> None:
@@ -86,6 +88,9 @@ class Objective(method.Method):
         self.noise_rate = context.oracle["noise_rate"] if "share" in self.asked else 0.0
         self.seeds = context.method.integers(2**31, context.epochs) if "seed" in self.asked else None
         self.zero_shot = zero_shot_logits(context) if "zero_shot" in self.asked else None
+        self.image = context.train.pooled if "image" in self.asked else None
+        self.class_texts = template_features(context) if "class_texts" in self.asked else None
+        self.lasting: Split | None = None
 
     def begin_epoch(self, epoch: int, full_pass: method.FullPass) -> tuple[method.Phase, ...]:
         """One phase of all samples; with a split, the clean and then the rest."""
@@ -109,17 +114,21 @@ class Objective(method.Method):
         Raises:
             BenchError: the registered function returns something else.
         """
+        if self.lasting is not None:
+            return self.lasting
         split = SPLITS.get(self.options.split)(**self._given(epoch, full_pass))
         if not isinstance(split, Split) or split.clean.shape != self.observed.shape or split.clean.dtype != torch.bool:
             raise BenchError(
                 f'split "{self.options.split}" returned no split; return bench.contracts.objective.Split with clean, '
                 "[N] bool, and pseudo, [N] long."
             )
+        self.lasting = split if CHANGING.isdisjoint(self.asked) else None
         return split
 
     def _given(self, epoch: int, full_pass: method.FullPass) -> dict[str, Any]:
         """What the split asks for, by name."""
         known = {"observed": self.observed, "zero_shot": self.zero_shot, "epoch": epoch, "share": 1 - self.noise_rate}
+        known |= {"image": self.image, "class_texts": self.class_texts}
         known |= {"ot_reg": self.options.ot_reg, "seed": None if self.seeds is None else int(self.seeds[epoch - 1])}
         if not FULL_PASS.isdisjoint(self.asked):
             logits = full_pass()
