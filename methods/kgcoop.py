@@ -26,7 +26,7 @@ class KgCoOp(CoOp):
 
     The hand-written texts are those of the data set, as for zero-shot CLIP; several are averaged. The authors keep a
     table of their own, which differs from the usual one in DTD alone ("a photo of a {}, a type of texture."): the
-    option `template` takes it.
+    option `template` takes it, and under `budget = "paper"` has it.
 
     Defects of the reference decided on: its mixed-precision branch takes the cross-entropy of a pair and fails, so
     here the pull is always there; it drops the last partial batch of 128, so that a small set has one step in an

@@ -59,7 +59,8 @@ class ProGrad(CoOp):
 
     Start: the words before the class name, at the right end of M vectors, zero vectors before them. One text gives the
     start and the teacher: the data set's first template with the class name moved to its end. So arise the authors'
-    own templates, except for DTD's "a texture of {}.", which the option `template` takes.
+    own templates, except for DTD's "a texture of {}.", which the option `template` takes and `budget =
+    "paper"` has.
 
     Defects of the reference decided on. Reproduced if `faithful`: it takes as many tokens of the start as there are
     words, so that a comma pushes the last word out of the context and leaves it, frozen, before each class name.

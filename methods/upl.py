@@ -27,9 +27,19 @@ def pseudo_labels(logits: Tensor, per_class: int) -> tuple[Tensor, Tensor]:
     """
     highest, predicted = logits.double().max(1)
     others = logits.double().scatter(1, predicted.unsqueeze(1), -math.inf).logsumexp(1)
-    order = (highest - others).argsort(descending=True, stable=True)
+    return first_of_each((highest - others).argsort(descending=True, stable=True), predicted, per_class)
+
+
+def first_of_each(order: Tensor, predicted: Tensor, per_class: int) -> tuple[Tensor, Tensor]:
+    """The first `per_class` samples of each predicted class: positions [N] in some order, to positions and labels [P].
+
+    Args:
+        order: [N], the samples' positions.
+        predicted: [N], their predicted classes.
+        per_class: K.
+    """
     ranked = predicted[order]
-    positions = torch.cat([order[ranked == label][:per_class] for label in range(logits.shape[1])])
+    positions = torch.cat([order[ranked == label][:per_class] for label in range(int(predicted.max()) + 1)])
     return positions, predicted[positions]
 
 
@@ -48,7 +58,7 @@ class UPL(CoOp):
     its up to K·C images.
 
     Decided: E = 1, where the paper has 16 (16 seeds, its own order and crops each): every step costs E times the
-    text tower, and the budget is to be equal; `members=16` is the paper's. The paper's UPL* averages the
+    text tower, and the budget is to be equal; `budget = "paper"` has 16. The paper's UPL* averages the
     probabilities of eight backbones: one backbone here.
 
     Defects of the reference decided on: a class that is never predicted gets no data and one with fewer than K
@@ -90,13 +100,13 @@ class UPL(CoOp):
         """
         if self.options.init and self.options.members > 1:
             raise BenchError(
-                f"upl[init={self.options.init},members={self.options.members}]: members that start alike stay alike; "
+                f"init={self.options.init} beside members={self.options.members}: members that start alike stay alike; "
                 "leave out init, or members."
             )
         super().setup(context)
         assert context.pool is not None  # noqa: S101 - declared
         logits = method.cosine_logits(context.backbone.scale, context.pool.pooled, zero_shot_text(context))
-        positions, labels = pseudo_labels(logits, self.options.per_class)
+        positions, labels = self.pick(logits, context)
         self.chosen = context.pool.take(positions), labels
         counts = labels.bincount(minlength=len(context.class_names))
         self.numbers = {
@@ -104,6 +114,10 @@ class UPL(CoOp):
             "classes_without_data": float((counts == 0).sum()),
             "classes_short_of_data": float((counts < self.options.per_class).sum()),
         }
+
+    def pick(self, logits: Tensor, context: method.Context) -> tuple[Tensor, Tensor]:
+        """Positions in the pool [P] and pseudo-labels [P] from its zero-shot logits, [N, C]."""
+        return pseudo_labels(logits, self.options.per_class)
 
     def _initial_context(self, context: method.Context, generator: torch.Generator) -> Tensor:
         """Draw the members' starts, [E, M, W] or [E, C, M, W]."""

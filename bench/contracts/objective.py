@@ -5,8 +5,9 @@ is named like a scalar of the learner in `LOSS_GIVEN` gets it; others need a def
 so it does not branch on values.
 
 A split takes what it names of `SPLIT_GIVEN`, for N training samples and C classes, and returns a `CleanSplit`. It is
-called at the start of every epoch, without gradient. Naming is declaring: logits, losses and pseudo-labels cost a plain
-pass over the training set, and `share` makes an oracle of the method.
+called at the start of every epoch, without gradient, or once where it names nothing that changes between epochs. Naming
+is declaring: logits, losses and pseudo-labels cost a plain pass over the training set, and `share` makes an oracle of
+the method.
 """
 
 from __future__ import annotations
@@ -34,12 +35,15 @@ SPLIT_GIVEN: Final = {
     "losses": "their cross-entropy, [N]",
     "pseudo": "their arg-max, [N] long",
     "zero_shot": "logits of zero-shot CLIP under the data set's templates, [N, C]",
+    "image": "image features of the frozen tower, [N, D]",
+    "class_texts": "normalised features of the data set's P templates with each class name, [C, P, D]",
     "share": "of samples with the right label, a fraction; an oracle",
     "epoch": "from 1",
     "seed": "a number of the epoch's own, below 2^31",
     "ot_reg": "entropy weight of a transport",
 }
 FULL_PASS: Final = frozenset({"logits", "losses", "pseudo"})
+CHANGING: Final = FULL_PASS | {"epoch", "seed"}  # from epoch to epoch
 
 
 @dataclass(frozen=True)

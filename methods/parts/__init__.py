@@ -23,4 +23,7 @@ SPLITS = (
     Row("small-loss", "bench.methods.parts.splits:small_loss_split",
         "the smallest losses, as many as are clean (oracle)"),
     Row("zero-shot", "bench.methods.parts.splits:zero_shot_split", "zero-shot CLIP agrees with the label, once"),
+    Row("clipcleaner", "bench.methods.parts.clipcleaner:clipcleaner_split",
+        "zero-shot CLIP and a regression on the features agree with the label, once",
+        paper="Feng et al., ACM MM 2024, arXiv 2408.10012"),
 )  # fmt: skip

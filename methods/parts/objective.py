@@ -14,14 +14,15 @@ from torch import Tensor
 
 from bench.contracts import method
 from bench.contracts.method import ENTROPY, WEIGHT, Q, scalar, structural
-from bench.contracts.objective import FULL_PASS, CleanSplit, loss_asks, split_asks
+from bench.contracts.objective import CHANGING, FULL_PASS, CleanSplit, loss_asks, split_asks
 from bench.contracts.options import Registered
 from bench.errors import BenchError
 from bench.methods.parts import (
+    clipcleaner,  # noqa: F401 - what the registry loads counts among the code of a method
     losses,
-    splits,  # noqa: F401 - what the registry loads counts among the code of a method
+    splits,  # noqa: F401 - likewise
 )
-from bench.methods.parts.templates import zero_shot_logits, zero_shot_texts
+from bench.methods.parts.templates import template_features, zero_shot_logits, zero_shot_texts
 from bench.plugins import LOSSES, SPLITS
 
 Loss: TypeAlias = Annotated[str, Registered(LOSSES)]
@@ -39,8 +40,8 @@ class Objective(method.Method):
     """A loss per sample, and who gets it: a base for learners, beside the class that makes their logits.
 
     Losses and splits are those of the registries (`bench list losses`, `bench list splits`), a user's among them. A
-    split is made anew at the start of every epoch. What it takes for clean is trained with `loss`, in batches of its
-    own, and then the rest with `rest`.
+    split is made anew at the start of every epoch, or once where nothing that it asks for changes. What it takes for
+    clean is trained with `loss`, in batches of its own, and then the rest with `rest`.
     """
 
     class Options(method.Options):
@@ -70,8 +71,9 @@ class Objective(method.Method):
 
     @classmethod
     def texts(cls, options: Any, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
-        """List the data set's templates with every class name, where zero-shot CLIP splits."""
-        own = zero_shot_texts(names, templates) if "zero_shot" in split_asks(options.split) else ()
+        """List the data set's templates with every class name, where the split asks for their features."""
+        asked = {"zero_shot", "class_texts"} & set(split_asks(options.split))
+        own = zero_shot_texts(names, templates) if asked else ()
         return (*super().texts(options, names, templates), *own)
 
     def prepare_split(self, context: method.Context) -> None:
@@ -81,6 +83,9 @@ class Objective(method.Method):
         self.noise_rate = context.oracle["noise_rate"] if "share" in self.asked else 0.0
         self.seeds = context.method.integers(2**31, context.epochs) if "seed" in self.asked else None
         self.zero_shot = zero_shot_logits(context) if "zero_shot" in self.asked else None
+        self.image = context.train.pooled if "image" in self.asked else None
+        self.class_texts = template_features(context) if "class_texts" in self.asked else None
+        self.lasting: CleanSplit | None = None
 
     def begin_epoch(self, epoch: int, full_pass: method.FullPass) -> tuple[method.Phase, ...]:
         """Return one phase of all samples; with a split, the clean and then the rest."""
@@ -104,6 +109,8 @@ class Objective(method.Method):
         Raises:
             BenchError: the registered function returns something else.
         """
+        if self.lasting is not None:
+            return self.lasting
         split = SPLITS.get(self.options.split)(**self._given(epoch, full_pass))
         if (
             not isinstance(split, CleanSplit)
@@ -114,11 +121,13 @@ class Objective(method.Method):
                 f'split "{self.options.split}" returned no split; return bench.contracts.objective.CleanSplit with '
                 "clean, [N] bool, and pseudo, [N] long."
             )
+        self.lasting = split if CHANGING.isdisjoint(self.asked) else None
         return split
 
     def _given(self, epoch: int, full_pass: method.FullPass) -> dict[str, Any]:
         """Return what the split asks for, by name."""
         known = {"observed": self.observed, "zero_shot": self.zero_shot, "epoch": epoch, "share": 1 - self.noise_rate}
+        known |= {"image": self.image, "class_texts": self.class_texts}
         known |= {"ot_reg": self.options.ot_reg, "seed": None if self.seeds is None else int(self.seeds[epoch - 1])}
         if not FULL_PASS.isdisjoint(self.asked):
             logits = full_pass()

@@ -12,8 +12,8 @@ from bench.contracts import method
 from bench.errors import BenchError
 
 
-def zero_shot_text(context: method.Context, template: str = "dataset") -> Tensor:
-    """Encode a text with `{}`, or the data set's templates and average, into normalised class features [C, D].
+def template_features(context: method.Context, template: str = "dataset") -> Tensor:
+    """Encode every class name in a text with `{}`, or in each of the data set's P templates: normalised [C, P, D].
 
     Raises:
         BenchError: the template has no `{}`.
@@ -24,8 +24,16 @@ def zero_shot_text(context: method.Context, template: str = "dataset") -> Tensor
     texts = [text for text, _ in method.filled(templates, context.class_names)]
     with torch.no_grad():
         encoded = F.normalize(context.backbone.text_templates(texts), dim=-1)
-        mean = encoded.view(len(templates), len(context.class_names), -1).mean(0)
-    return F.normalize(mean, dim=-1)
+    return encoded.view(len(templates), len(context.class_names), -1).transpose(0, 1)
+
+
+def zero_shot_text(context: method.Context, template: str = "dataset") -> Tensor:
+    """Encode normalised class features [C, D] from a text with `{}`, or average over the data set's templates.
+
+    Raises:
+        BenchError: the template has no `{}`.
+    """
+    return F.normalize(template_features(context, template).transpose(0, 1).mean(0), dim=-1)
 
 
 def zero_shot_texts(

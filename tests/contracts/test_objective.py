@@ -19,6 +19,7 @@ from bench.grid import code
 from bench.grid.freshness import other_code
 from bench.grid.keys import Versions
 from bench.grid.options import method_options
+from bench.methods.clipcleaner import CLIPCleaner
 from bench.methods.coop import CoOp
 from bench.methods.maple import MaPLe
 from bench.plugins import LOSSES, SPLITS
@@ -33,6 +34,7 @@ from tests.reports.factory import record
 
 PAGE = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
 EXAMPLE = next(block.partition("```")[0] for block in PAGE.split("```python\n")[1:] if "LOSSES" in block)
+STRICT = next(block.partition("```")[0] for block in PAGE.split("```python\n")[1:] if "strict" in block)
 
 
 @pytest.fixture
@@ -61,6 +63,22 @@ def test_a_split_of_a_user_is_what_it_returns_and_declares_what_it_names() -> No
     clean, rest = method.begin_epoch(1, fixtures.full_pass(method))
     assert int((clean.group >= 0).sum()) >= len(clean.group) // 2
     assert torch.equal(rest.group >= 0, clean.group < 0)
+
+
+@pytest.mark.usefixtures("registries")
+def test_the_page_s_own_numbers_of_a_split_of_ours(tmp_path: Path) -> None:
+    file = tmp_path / f"strict_{tmp_path.name}.py"
+    file.write_text(STRICT)
+    load_plugin_file(str(file))
+    own = CLIPCleaner.Options(theta_cons=1.0, mixture="class")
+    learners = (CoOp, CoOp.Options(split="strict")), (CLIPCleaner, own), (CoOp, CoOp.Options(split="clipcleaner"))
+    told = set()
+    for seed in range(5):
+        made = [fixtures.build(*learner, observed=fixtures.labels(seed)) for learner in learners]
+        strict, same, usual = (method.begin_epoch(1, fixtures.full_pass(method))[0].group for method in made)
+        assert torch.equal(strict, same)
+        told.add(torch.equal(strict, usual))
+    assert False in told
 
 
 def by_chance(observed: Tensor, seed: int, share: float) -> CleanSplit:

@@ -223,6 +223,27 @@ def test_tip_adapter_s_table() -> None:
             assert own["views"] == 10
 
 
+@pytest.mark.parametrize("budget", ["paper", "equal"])
+def test_what_papers_do_on_one_data_set_alone(budget: str) -> None:
+    """Against the authors' scripts and tables of templates: ensembles, templates, the pooled logit."""
+    asked = ["dataset=dtd,imagenet", "method=upl,robust-upl,kgcoop,prograd,plot", "shots=4,16", f"budget={budget}"]
+    found = {(p.cell.dataset, p.cell.method, p.cell.shots): p.cell for p in cells(SMALL, *asked).cells}
+    assert len(found) == 20
+    for (dataset, method, shots), cell in found.items():
+        paper, dtd = budget == "paper", budget == "paper" and dataset == "dtd"
+        expected: dict[str, object] = {
+            "upl": {"members": 16 if paper else 1},
+            "robust-upl": {"members": 4 if paper else 1},
+            "kgcoop": {"template": "a photo of a {}, a type of texture." if dtd else "dataset"},
+            "prograd": {
+                "template": "a texture of {}." if dtd else "dataset",
+                "projection": 0.8 if dtd and shots == 16 else 1.0,
+            },
+            "plot": {"pooled": paper and dataset == "imagenet"},
+        }[method]
+        assert {name: cell.options[name] for name in expected} == expected, (dataset, method, shots)
+
+
 @pytest.mark.parametrize("name", list(METHODS))
 def test_every_method_says_what_its_paper_does(name: str) -> None:
     table = settings().settings.method.get(name)

@@ -1,4 +1,4 @@
-"""UPL: whose pseudo-labels are taken, that no given label is read, and the ensemble."""
+"""UPL and Robust UPL: whose pseudo-labels are taken, that no given label is read, and the ensemble."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from bench.contracts.method import Phase
 from bench.errors import BenchError
 from bench.methods.coop import CoOp
 from bench.methods.parts.templates import zero_shot_text
+from bench.methods.robust_upl import RobustUPL, random_pseudo_labels
 from bench.methods.upl import UPL, pseudo_labels
+from bench.seeds import Stream
 from bench.testing import fixtures
 
 
@@ -125,3 +127,42 @@ def test_a_mean_of_probabilities_is_another_vote() -> None:
 def test_members_of_one_phrase_are_refused() -> None:
     with pytest.raises(BenchError, match="stay alike"):
         built(members=2, init="a photo of a")
+
+
+@given(seed=st.integers(0, 99), samples=st.integers(1, 30), classes=st.integers(1, 6), per_class=st.integers(1, 5))
+@settings(max_examples=40, deadline=None)
+def test_random_pseudo_labels_are_predictions_and_none_twice(
+    seed: int, samples: int, classes: int, per_class: int
+) -> None:
+    logits = torch.randn(samples, classes, generator=torch.Generator().manual_seed(seed))
+    positions, labels = random_pseudo_labels(logits, per_class, Stream(seed, "method"))
+    assert len(positions.unique()) == len(positions)
+    assert torch.equal(labels, logits.argmax(1)[positions])
+    predicted = logits.argmax(1).bincount(minlength=classes)
+    assert torch.equal(labels.bincount(minlength=classes), predicted.clamp(max=per_class))
+
+
+def test_every_prediction_is_drawn_as_often_as_another() -> None:
+    logits = torch.cat([torch.linspace(1, 9, 8).unsqueeze(1), torch.zeros(8, 1)], 1)  # confidence grows with position
+    drawn = torch.cat([random_pseudo_labels(logits, 2, Stream(seed, "method"))[0] for seed in range(400)])
+    assert drawn.bincount(minlength=8).tolist() == pytest.approx([100] * 8, abs=35)  # four standard deviations
+
+
+def test_robust_upl_draws_by_seed_and_is_otherwise_upl_with_gce() -> None:
+    def chosen(kind: type[UPL], seed: int, **options: Any) -> UPL:
+        method = fixtures.build(kind, kind.Options.model_validate({"per_class": 2} | options), seed)
+        assert isinstance(method, kind)
+        return method
+
+    one, again, other = (only_phase(chosen(RobustUPL, seed)).own for seed in (1, 1, 2))
+    assert one is not None
+    assert again is not None
+    assert other is not None
+    assert torch.equal(one[0].pooled, again[0].pooled)
+    assert not torch.equal(one[0].pooled, other[0].pooled)
+    assert torch.equal(one[1], other[1])
+    same, upl = chosen(RobustUPL, 1, pick="surest"), chosen(UPL, 1, loss="gce", q=0.5)
+    assert RobustUPL.Options().q == 0.5
+    for method in (same, upl):
+        fixtures.train(method)
+    assert torch.equal(same.context, upl.context)

@@ -11,11 +11,13 @@ from bench.contracts.method import Phase
 from bench.methods.coop import CoOp
 from bench.methods.gce_coop import GCECoOp
 from bench.methods.parts import losses, splits
+from bench.methods.parts.clipcleaner import clipcleaner_split
+from bench.methods.parts.templates import template_features
 from bench.methods.promptmae import PromptMAE
 from bench.plugins import METHODS
 from bench.testing import fixtures
 
-SPLITS = ("ot", "argmax", "mixture", "small-loss", "zero-shot")
+SPLITS = ("ot", "argmax", "mixture", "small-loss", "zero-shot", "clipcleaner")
 
 
 def built(seed: int = 1, **options: Any) -> CoOp:
@@ -71,6 +73,10 @@ def test_a_split_is_the_partition_of_that_name(split: str) -> None:
     elif split == "zero-shot":
         assert method.zero_shot is not None
         expected = method.zero_shot.argmax(1) == method.observed
+    elif split == "clipcleaner":
+        context = fixtures.context(CoOp.needs(method.options), 1, method.observed)
+        pooled = context.train.pooled
+        expected = clipcleaner_split(method.observed, pooled, template_features(context)).clean
     else:
         assert method.seeds is not None
         expected = splits.mixture_split(sample_losses, int(method.seeds[0]), scores.argmax(1)).clean
