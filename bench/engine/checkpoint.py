@@ -85,9 +85,7 @@ def keep(method: Method, cell: Cell, given: SetupInputs, backbone: Backbone, inp
 
     Args:
         method: after its last evaluation.
-        cell: its cell.
         given: what it was set up with.
-        backbone: what it was set up on.
         inputs: n images with what the method needs.
         logits: what it predicted for these, [n, C]; the twin must give the same bits.
 

@@ -36,7 +36,6 @@ class StoreRequest:
     """Parts that the store must hold, and the rows of the samples in them.
 
     Attributes:
-        key: of the entry.
         images: all images of the entry.
         parts: "pooled", perhaps with "tokens", or "pixels" alone.
         rows: of the entry, one for each sample, [n]; None for all in their order.
@@ -57,8 +56,6 @@ class SampleOrigin:
     """Samples of one split, a whole set or a part of one.
 
     Attributes:
-        dataset: opened.
-        split: which part of it.
         positions: of the samples in the split, [n]; None is the whole split in its order.
         few: samples of the whole set, from all its origins.
         name: what random streams know the data set by, where it is not the cell's own.

@@ -40,9 +40,7 @@ def scene_of(
     """Collect what a kind of noise may see when it labels a split for a cell.
 
     Args:
-        dataset: the cell's.
         cell: its data set, shots and seed enter.
-        split: of the data set.
         features: normalised image features of some positions by an encoder's name.
         texts: normalised class features by an encoder's name.
         opened: opens another data set by name.

@@ -48,8 +48,6 @@ class TrainingData:
         observed: observed labels, [N].
         visible: positions that the method is given, [M]; fewer than N for the oracle row.
         validation: features and observed labels of the validation twin.
-        test: features of the test set.
-        classes: C.
         views: features of the same training samples under augmented views; epoch e trains on number e - 1, counted
             round, or on `train` where there are none.
     """
@@ -127,9 +125,6 @@ class Loop:
     """Run of one cell.
 
     Args:
-        method: set up, on the device of the data.
-        cell: the cell; its budget rules the optimizer.
-        data: features and observed labels.
         audit: receives the predictions of every evaluated epoch.
         deadline: time of the clock at which the run is given up, or None.
         clock: in seconds.

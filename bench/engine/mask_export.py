@@ -22,8 +22,6 @@ def mask_of(
 
     Args:
         cell: whose labels they are; a clean validation twin is no part of its noise and left out.
-        dataset: the cell's.
-        few: training and validation samples.
         opened: opens the data set of foreign images by name.
     """
     few = {name: few[name] for name in SPLITS if name == "train" or cell.validation == "noisy"}

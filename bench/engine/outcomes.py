@@ -24,8 +24,6 @@ def sample_outcomes(
     """Collect the per-sample outcomes of a finished run.
 
     Args:
-        audit: of the run.
-        train: the few shots.
         visible: positions among the N that the method was given, [M].
         unseen: samples whose labels the method never saw, [N].
         many: probabilities from which half precision is enough.

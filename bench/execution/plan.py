@@ -54,11 +54,9 @@ class Plan:
     """Cells of a grid, compared with a store.
 
     Attributes:
-        grid: the expanded grid.
         statuses: of its cells that have a record.
         unfinished: records of its cells that did not finish and will not be retried now.
         todo: cells to run, in the order of the grid.
-        estimate: of their cost.
         problems: one line per file of the store that is no record.
         stale: what done cells were made by or from that is not as it is now, by key; asked for on request.
     """
@@ -110,7 +108,6 @@ def make_plan(
     """Compare a grid with a store.
 
     Args:
-        grid: expanded.
         store: read only; need not exist.
         retry: a status of unfinished cells, or "all", to run again; None for none.
         library: opens the data sets that done cells are held against, as is the code; None: neither is looked at.

@@ -43,7 +43,6 @@ class Grid:
     """Expanded grid.
 
     Attributes:
-        name: of the grid.
         cells: unique cells in a stable order: by data set, backbone, shots and seed, then noise, then method.
         notes: lines for the user, on values that were inherited where that may surprise, or that do nothing.
     """

@@ -46,9 +46,6 @@ def compare(
     A group of the baseline of which a seed failed now has failed; one without a record is missing.
 
     Args:
-        records: any; of several of one cell the newest counts.
-        baseline: path of the file.
-        rules: by which the comparison fails.
         planned: the cells of today's grid, where the records are of one; they tell why a group is missing.
         stale: lines on records that were not made by the code and data that are here.
 

@@ -32,7 +32,6 @@ class Finding:
         tolerance: the smallest drop that would have counted, alike in all seeds.
         scattered: likewise, of a drop that differs from seed to seed as the accuracies do; NaN where nothing is known.
         seeds: number of shared seeds, or of seeds on the smaller side where none is shared.
-        test: what the verdict rests on.
         memorized: final memorized share in percent, baseline and now, as information.
         note: one line: failures, other plugin versions, what differs from the baseline's cell.
         key: of a record of the group, for `bench reproduce`; empty where there is none.
@@ -86,7 +85,6 @@ class Comparison:
     Attributes:
         findings: of every group on either side, and of methods.
         environment: a line per package or processor that is not the baseline's.
-        rules: of the comparison.
         alpha: probability of a false "worse" in the whole comparison.
         counts: cells by verdict.
         changes: cells of verdict "same" by what has changed.

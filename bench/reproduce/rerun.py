@@ -32,8 +32,6 @@ class Reproduction:
     """Record, its rerun, and how the two compare.
 
     Attributes:
-        record: as the store has it.
-        now: the rerun's.
         parts: what was compared, in the order in which one leads to the next.
         changes: what is not as it was when the record was made.
         notes: lines on what could not be compared.
@@ -86,9 +84,6 @@ def reproduce(
     """Run a record's cell again in a temporary folder and compare. The store is only read.
 
     Args:
-        store: of the record.
-        record: of a cell that has ended.
-        config: says where data and caches are.
         data: where a user's own images are now, `folder:PATH`, or None for where they were.
         backbone: where the weights are now, or None for the record's own name of them.
         cached: whether image features come from the cache instead of the images.

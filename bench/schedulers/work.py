@@ -37,7 +37,6 @@ class Work:
     """Work of a worker on a pack. It has plain values only, so that it travels between processes.
 
     Attributes:
-        store: root of the store.
         settings: keyword arguments of `settings_type`.
         run_pack: "module:object", called as run_pack(pack, publish, settings).
         settings_type: "module:object".

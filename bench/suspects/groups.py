@@ -62,7 +62,6 @@ class LabelSet:
         images: [n], position in the training split, or -1 - position for an image of another data set.
         given: [n].
         true: [n], None where unknown.
-        members: the records.
         mark: what tells its data set and its noise from those of other sets that are called alike; mostly nothing.
     """
 

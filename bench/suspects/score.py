@@ -44,7 +44,6 @@ class SuspectRanking:
     """Samples of a label set, most suspicious first.
 
     Attributes:
-        labels: the set.
         table: one row per ranked sample, by falling score: image, given, proposed (the label that the predictions agree
             on, which may be the given one), score, loss, contradicted, left_out; out of sample also probability of the
             given label and by how much it exceeds the largest other one, margin; methods, predictions and splits
