@@ -151,7 +151,7 @@ def likelihood_scores(log_probability: Tensor, observed: Tensor, scope: Scope) -
 
 
 def consistency(log_probability: Tensor, observed: Tensor) -> Tensor:
-    """Compute the ratio of the label's probability to the largest: log-probabilities [N, C], labels [N]; returns [N]."""
+    """Divide the label's probability by the largest one: log-probabilities [N, C] and labels [N] to ratios [N]."""
     return (log_probability.gather(1, observed.unsqueeze(1)).squeeze(1) - log_probability.amax(1)).exp()
 
 
