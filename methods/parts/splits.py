@@ -22,17 +22,24 @@ from bench.methods.parts.transport import sinkhorn_log, sweep
 ROUNDING = 1e-9  # (1 - .9) · 10 is 1, not 0.9999999999999998
 
 
-def _plan(logits: Tensor, reg: float, tolerance: float = 1e-4) -> tuple[Tensor, dict[str, float]]:
+def _plan(
+    logits: Tensor, reg: float, tolerance: float = 1e-4, max_iterations: int = 1000
+) -> tuple[Tensor, dict[str, float]]:
     """Solve for the coupling [N, C] at cost -log p, marginals uniform; numbers: ot_residual, ot_iterations."""
     cost = -F.log_softmax(logits.detach().double(), dim=1)
     samples, classes = cost.shape
     marginals = torch.full_like(cost[:, 0], 1 / samples), torch.full_like(cost[0], 1 / classes)
-    coupling, residual, iterations = sinkhorn_log(cost, reg, *marginals, tolerance)
+    coupling, residual, iterations = sinkhorn_log(cost, reg, *marginals, tolerance, max_iterations)
     return coupling, {"ot_residual": residual, "ot_iterations": float(iterations)}
 
 
 def optimal_transport_split(
-    logits: Tensor, observed: Tensor, reg: float = 0.1, delta: float = 0.5, tolerance: float = 1e-4
+    logits: Tensor,
+    observed: Tensor,
+    reg: float = 0.1,
+    delta: float = 0.5,
+    tolerance: float = 1e-4,
+    max_iterations: int = 1000,
 ) -> CleanSplit:
     """Split by transport of samples to classes at cost -log p, marginals uniform: clean where it confirms the label.
 
@@ -45,11 +52,12 @@ def optimal_transport_split(
         reg: weight of the entropy. Rows are sharpened to about p^(1/reg), so `delta` means nothing without it.
         delta: confidence in [0, 1] below which a sample is rejected; 0 rejects none.
         tolerance: as in `sinkhorn_log`.
+        max_iterations: as in `sinkhorn_log`.
 
     Returns:
         The split; numbers: ot_residual, ot_iterations, ot_rejected (share of all samples below `delta`).
     """
-    coupling, numbers = _plan(logits, reg, tolerance)
+    coupling, numbers = _plan(logits, reg, tolerance, max_iterations)
     largest, pseudo = coupling.max(1)
     confident = len(logits) * largest >= delta
     numbers["ot_rejected"] = float((~confident).double().mean())
