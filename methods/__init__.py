@@ -28,6 +28,9 @@ ROWS = (
     Row("elr", "bench.methods.elr:ELR", "CoOp pulled towards its own early predictions",
         title="ELR", family="losses", color="purple", marker="d",
         paper="Liu et al., NeurIPS 2020, arXiv 2007.00151"),
+    Row("label-smoothing", "bench.methods.label_smoothing:LabelSmoothing", "control: CoOp with smoothed labels",
+        title="Label smoothing", family="losses", color="black", marker="v",
+        paper="Lukasik et al., ICML 2020, arXiv 2003.02819"),
     # A split of the training set.
     Row("nlprompt", "bench.methods.nlprompt:NLPrompt", "OT split, cross-entropy on the clean, MAE on the rest",
         title="NLPrompt", family="splits", color="blue", marker="h",
