@@ -219,7 +219,7 @@ class Loop:
             for name, parameter in self.method.named_parameters():
                 parameter.requires_grad_(name in phase.train)
         order = Stream(self.cell.seed, "order", stream_name(self.cell.dataset), self.cell.shots, epoch, number)
-        batches = list(_batches(phase, self.cell.batch_size, order))
+        batches = list(_batches(phase, self.cell.batch_size, order, self.cell.drop_last))
         for step, positions in enumerate(batches):
             stream = Stream(self.cell.seed, "method", self.cell.method, "step", epoch, number, step)
             draws = self.method.draw(epoch, step, len(positions), stream)
@@ -291,32 +291,41 @@ def check_time(deadline: float | None, when: str) -> None:
         raise TimedOut(f"used up its time {when}")
 
 
-def _batches(phase: Phase, size: int, order: Stream) -> Iterator[NDArray[np.int64]]:
+def _batches(phase: Phase, size: int, order: Stream, drop_last: bool) -> Iterator[NDArray[np.int64]]:
     """Yield positions of each step, -1 on padding.
 
-    Shape [size], or [2·size] for a paired cycle (group 0 first, then group 1).
+    Shape [size], or [2·size] for a paired cycle (group 0 first, then group 1). With `drop_last` the last batch of a
+    pass is left out where it is not full, unless it is the only one: as the loader of Dassl does, which CoOp builds on.
     """
     group = phase.group.cpu().numpy()
     if phase.policy == "single":
         permutation = order.permutation(len(group))
-        yield from _chunks(permutation[group[permutation] >= 0], size)
+        yield from _chunks(permutation[group[permutation] >= 0], size, drop_last)
         return
-    members = [np.flatnonzero(group == number) for number in (0, 1)]
-    steps = max(math.ceil(len(member) / size) for member in members)
-    halves = [_cycle(member, size, steps, order) for member in members]
+    halves = _cycles([np.flatnonzero(group == number) for number in (0, 1)], size, order, drop_last)
     for first, second in zip(*halves, strict=True):
         yield np.concatenate([first, second])
 
 
-def _chunks(positions: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:
-    for start in range(0, len(positions), size):
+def _chunks(positions: NDArray[np.int64], size: int, drop_last: bool) -> Iterator[NDArray[np.int64]]:
+    end = len(positions) - (len(positions) % size if drop_last and len(positions) >= size else 0)
+    for start in range(0, end, size):
         chunk = positions[start : start + size]
         yield np.pad(chunk, (0, size - len(chunk)), constant_values=-1)
 
 
-def _cycle(members: NDArray[np.int64], size: int, steps: int, order: Stream) -> list[NDArray[np.int64]]:
-    """Return `steps` padded chunks of the members, reshuffled at every pass. Padding alone where there is no member."""
-    chunks: list[NDArray[np.int64]] = []
-    while len(chunks) < steps and len(members):
-        chunks.extend(_chunks(members[order.permutation(len(members))], size))
-    return (chunks + [np.full(size, -1, dtype=np.int64)] * steps)[:steps]
+def _cycles(
+    groups: Sequence[NDArray[np.int64]], size: int, order: Stream, drop_last: bool
+) -> list[list[NDArray[np.int64]]]:
+    """Return as many padded chunks of each group as the largest has, reshuffled at every pass.
+
+    Padding alone where a group has no member.
+    """
+    steps = max(len(list(_chunks(members, size, drop_last))) for members in groups)
+    found = []
+    for members in groups:
+        chunks: list[NDArray[np.int64]] = []
+        while len(chunks) < steps and len(members):
+            chunks.extend(_chunks(members[order.permutation(len(members))], size, drop_last))
+        found.append((chunks + [np.full(size, -1, dtype=np.int64)] * steps)[:steps])
+    return found

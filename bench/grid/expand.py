@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -14,7 +15,7 @@ from bench.contracts import conditions
 from bench.data.library import Library
 from bench.errors import BenchError, Several
 from bench.grid.keys import Versions
-from bench.grid.options import Layer, layered, noise_kind, noise_variant, takes_rate
+from bench.grid.options import Layer, layered, noise_kind, noise_options, noise_variant, takes_rate
 from bench.grid.overrides import grid_table, inherited_rates
 from bench.limits import Value
 from bench.plugins import DATASETS, METHODS, NOISE
@@ -133,12 +134,20 @@ def _product(config: Config, name: str, table: GridTable, methods: list[Resolved
     for dataset, backbone, shots, seed, (kind, rate) in settings:
         axes: dict[str, Any] = {"dataset": dataset, "noise": kind, "rate": rate, "shots": shots}
         for method in methods:
-            for budget in _budgets(config, name, table, method, axes):
+            own = axes | _shots(config, name, table, method)
+            for budget in _budgets(config, name, table, method, own):
                 yield Cell(
-                    **axes, method=method.method,
+                    **own, method=method.method,
                     subset="all" if kind == NO_NOISE and method.subset == "clean" else method.subset,
                     backbone=backbone, seed=seed, **budget,
                 ), method.reference  # fmt: skip
+
+
+def _shots(config: Config, name: str, table: GridTable, method: ResolvedMethod) -> dict[str, int]:
+    """Return the shots of a method's paper, where the paper has its own and the grid names none."""
+    paper = _table(config, method.method)[1].paper
+    asked = table.budget == "paper" and "shots" in paper.model_fields_set and "shots" not in config.named(name)
+    return {"shots": paper.shots} if asked else {}
 
 
 def _noises(table: GridTable) -> list[tuple[str, float]]:
@@ -170,21 +179,34 @@ def _budgets(
         if "epochs" in own and "epochs" not in named:
             epochs = [own["epochs"]]
     given = method.under(paper) if paper else method.options
-    return [{**values, "options": dict(given), "epochs": count} for count in epochs]
+    views = values.pop("views")
+    return [
+        {**values, "options": dict(given), "epochs": count, "views": count if views == "epochs" else views}
+        for count in epochs
+    ]
 
 
 def _paper(paper: Paper, axes: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, Value]]]:
-    """Collect a paper's settings at these axes.
+    """Collect a paper's settings at these axes: of the training, and options of the method.
 
-    They are its optimizer, and options of the method, a later part over an earlier one.
+    A later part counts more than an earlier one.
     """
-    dataset, kind = DATASETS.row(dataset_name.base(axes["dataset"])), NOISE.row(noise_kind(axes["noise"]))
-    names: dict[str, Collection[Any]] = {axis: (value,) for axis, value in axes.items()}
-    for axis, row in (("dataset", dataset), ("noise", kind)):
-        names[axis] = axes[axis], row.name, *row.aliases
-    parts: list[PaperPart] = [paper, *(when for when in paper.when if when.matches(**names))]
+    dataset = DATASETS.row(dataset_name.base(axes["dataset"]))
+    meant: dict[str, Callable[[Any], bool]] = {axis: partial(operator.eq, value) for axis, value in axes.items()}
+    meant["dataset"] = {axes["dataset"], dataset.name, *dataset.aliases}.__contains__
+    meant["noise"] = partial(_is_noise, axes["noise"])
+    parts: list[PaperPart] = [paper, *(when for when in paper.when if when.matches(meant))]
     own = {key: value for part in parts for key, value in part.model_dump(exclude_unset=True).items()}
     return own, [part.options for part in parts]
+
+
+def _is_noise(noise: str, text: str) -> bool:
+    """Return whether a paper means a cell's noise by a text: its kind, and the options that the text names."""
+    kind, asked = NOISE.row(noise_kind(noise)), parse_variant(text, "noise")
+    if asked.name not in (kind.name, *kind.aliases):
+        return False
+    known = noise_options(noise) if asked.options else {}
+    return all(known.get(name) == value for name, value in asked.options.items())
 
 
 def _table(config: Config, method: str) -> tuple[str, MethodTable]:

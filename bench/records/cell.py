@@ -49,7 +49,7 @@ class Cell(BaseModel):
     "clean" for the oracle row of the truly clean ones, "fold2of4" for all but the second of four folds. `options` holds
     every option of the method. `validation` is which twin of the validation set is used: "noisy" as a user's would be,
     or "clean", an oracle. `views` counts the recorded augmented views of each training image, 0 for the plain image
-    alone.
+    alone. `drop_last` leaves out the last batch of an epoch where it is not full, as most reference code does.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -77,8 +77,9 @@ class Cell(BaseModel):
     warmup_epochs: Annotated[WarmupEpochs, Role.TRAINING]
     warmup_learning_rate: Annotated[WarmupRate, Role.TRAINING]
     precision: Annotated[Literal["float32"], Role.PROTOCOL] = "float32"
-    validation: Annotated[Literal["noisy", "clean"], Role.PROTOCOL | Role.LABELS] = "noisy"
-    views: Annotated[Views, Role.PROTOCOL]
+    drop_last: Annotated[bool, Role.TRAINING] = False
+    validation: Annotated[Literal["noisy", "clean"], Role.TRAINING | Role.LABELS] = "noisy"
+    views: Annotated[Views, Role.TRAINING]
     eval_every: Annotated[EvalEvery, Role.PROTOCOL | Role.REPEAT]
 
     @classmethod
@@ -108,7 +109,8 @@ class Cell(BaseModel):
             versions: version of the method; under "noise", "dataset" and "backbone" what stands for their names, which
                 may hold a path: kind, version, every option and digests of files and weights.
         """
-        named = self.model_dump(exclude={"backbone", "noise", "dataset"})
+        later = {"drop_last"} if not self.drop_last else set()  # a field that records of before do not have
+        named = self.model_dump(exclude={"backbone", "noise", "dataset", *later})
         text = json.dumps({"cell": named, "versions": dict(versions)}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -7,7 +7,7 @@ value ever stands for "unset".
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
@@ -58,6 +58,7 @@ Seconds: TypeAlias = Annotated[float, Field(gt=0, strict=True), AfterValidator(_
 Name: TypeAlias = Annotated[str, Field(min_length=1)]
 Axis: TypeAlias = Annotated[list[T], BeforeValidator(_listed), Field(min_length=1)]
 Numbers: TypeAlias = Annotated[list[T], BeforeValidator(spread), BeforeValidator(_listed), Field(min_length=1)]
+Seen: TypeAlias = Views | Literal["epochs"]  # "epochs": a new view in every epoch
 Rows: TypeAlias = Annotated[list[Name], BeforeValidator(_listed)]
 
 
@@ -83,7 +84,7 @@ Entry: TypeAlias = Annotated[NoiseEntry, BeforeValidator(_entry)]
 
 
 class Optimizer(SettingsTable):
-    """Optimizer of a paper. Each key counts only where it is given, and only under `budget = "paper"`."""
+    """Training of a paper. Each key counts only where it is given, and only under `budget = "paper"`."""
 
     epochs: Epochs = 50
     batch_size: BatchSize = 32
@@ -95,6 +96,9 @@ class Optimizer(SettingsTable):
     weight_decay: Decay = 5e-4
     warmup_epochs: WarmupEpochs = 1
     warmup_learning_rate: WarmupRate = 1e-5
+    drop_last: bool = False
+    validation: Literal["noisy", "clean"] = "noisy"
+    views: Seen = 0
 
 
 class PaperPart(Optimizer):
@@ -114,16 +118,16 @@ class When(PaperPart):
     rate: Axis[Rate] = Field(default_factory=list)
     shots: Numbers[Shots] = Field(default_factory=list)
 
-    def matches(self, **axes: Collection[Any]) -> bool:
-        """Return whether every axis has one of the given names or values."""
-        given = self.model_fields_set & set(axes)
-        return all(any(name in getattr(self, axis) for name in axes[axis]) for axis in given)
+    def matches(self, meant: Mapping[str, Callable[[Any], bool]]) -> bool:
+        """Return whether every axis given here has a value that is meant, as the predicate of the axis tells."""
+        return all(any(map(meant[axis], getattr(self, axis))) for axis in self.model_fields_set & set(meant))
 
 
 class Paper(PaperPart):
     """Settings of a paper and, in order, its changes for some cells."""
 
     when: list[When] = Field(default_factory=list)
+    shots: Shots = 16
 
 
 class Protocol(SettingsTable):
@@ -149,8 +153,9 @@ class Protocol(SettingsTable):
     warmup_epochs: WarmupEpochs
     warmup_learning_rate: WarmupRate
     precision: Literal["float32"]
+    drop_last: bool
     validation: Literal["noisy", "clean"]
-    views: Views
+    views: Seen
     eval_every: EvalEvery
     timeout: Seconds
     keep_prompts: bool

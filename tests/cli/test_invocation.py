@@ -17,7 +17,10 @@ from bench.records.cell import Cell
 from bench.settings.layers import read_layers
 from bench.settings.schema import Config, load_config, validated
 
-GRIDS = ("quick", "ci", "embedded", "noise", "defects", "suspects", "paper", "full")
+GRIDS = (
+    "quick", "ci", "embedded", "noise", "defects", "suspects", "paper", "full", "nlprompt", "tecoprompt", "joapr",
+    "visprompt",
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)

@@ -125,6 +125,20 @@ def test_paired_cycle_lasts_as_long_as_the_larger_group_and_starts_the_smaller_a
         assert sorted(batch.index[3:][batch.valid[3:]].tolist()) == [7, 8]
 
 
+@pytest.mark.parametrize(("size", "steps"), [(3, 3), (5, 2), (10, 1), (16, 1)])
+def test_drop_last_leaves_out_what_fills_no_batch_unless_it_is_all(size: int, steps: int) -> None:
+    method = Toy(10, (Phase(torch.zeros(10, dtype=torch.long), torch.ones(10)),))
+    make_loop(method, make_cell(epochs=1, batch_size=size, drop_last=True)).run()
+    assert [int(batch.valid.sum()) for batch in method.batches] == [min(size, 10)] * steps
+
+
+def test_drop_last_counts_for_each_group_of_a_paired_cycle() -> None:
+    group = torch.tensor([0, 0, 0, 0, 0, 0, 0, 1, 1, -1])
+    method = Toy(10, (Phase(group, torch.ones(10), policy="paired_cycle"),))
+    make_loop(method, make_cell(epochs=1, batch_size=3, drop_last=True)).run()
+    assert [(int(b.valid[:3].sum()), int(b.valid[3:].sum())) for b in method.batches] == [(3, 2), (3, 2)]
+
+
 @pytest.mark.parametrize("group", [[0] * 10, [1] * 10])
 def test_paired_cycle_with_an_empty_group(group: list[int]) -> None:
     method = Toy(10, (Phase(torch.tensor(group), torch.ones(10), policy="paired_cycle"),))

@@ -172,20 +172,55 @@ def joapr(dataset: str, noise: str, rate: float) -> tuple[object, ...]:
     return chosen["warmup"], chosen["alpha1"], chosen["alpha2"], own["epochs"]
 
 
-def test_joapr_s_table() -> None:
+SYMFLIP, PAIRFLIP = "replacement", "replacement[pattern=pair]"
+
+
+@pytest.mark.parametrize("noises", [(SYMFLIP, PAIRFLIP), ("symmetric", "asymmetric")])
+def test_joapr_s_table(noises: tuple[str, str]) -> None:
     """Spot checks against the read-me of its repository."""
-    assert joapr("caltech101", "symmetric", 0.5) == (1, 0.5, 0.5, 200)
-    assert joapr("flowers102", "symmetric", 0.625) == (20, 0.5, 1.0, 200)
-    assert joapr("flowers102", "symmetric", 0.75) == (1, 0.5, 1.0, 200)
-    assert joapr("flowers102", "asymmetric", 0.375) == (20, 0.5, 1.0, 200)
-    assert joapr("ucf101", "asymmetric", 0.375) == (1, 0.5, 1.0, 200)
-    assert joapr("eurosat", "symmetric", 0.5) == (1, 0.2, 1.0, 200)
-    assert joapr("eurosat", "asymmetric", 0.5) == (10, 0.2, 1.0, 200)
-    assert joapr("eurosat", "asymmetric", 0.75) == (1, 0.1, 1.0, 200)
-    assert joapr("dtd", "asymmetric", 0.75) == (1, 0.1, 1.0, 200)
-    assert joapr("dtd", "symmetric", 0.75) == (1, 0.2, 1.0, 200)
-    assert joapr("fgvcaircraft", "symmetric", 0.25) == (150, 0.1, 1.0, 200)
-    assert joapr("imagenet", "symmetric", 0.25) == (1, 0.5, 1.0, 50)
+    symmetric, pair = noises
+    assert joapr("caltech101", symmetric, 0.5) == (1, 0.5, 0.5, 200)
+    assert joapr("flowers102", symmetric, 0.625) == (20, 0.5, 1.0, 200)
+    assert joapr("flowers102", symmetric, 0.75) == (1, 0.5, 1.0, 200)
+    assert joapr("flowers102", pair, 0.375) == (20, 0.5, 1.0, 200)
+    assert joapr("ucf101", pair, 0.375) == (1, 0.5, 1.0, 200)
+    assert joapr("eurosat", symmetric, 0.5) == (1, 0.2, 1.0, 200)
+    assert joapr("eurosat", pair, 0.5) == (10, 0.2, 1.0, 200)
+    assert joapr("eurosat", pair, 0.75) == (1, 0.1, 1.0, 200)
+    assert joapr("dtd", pair, 0.75) == (1, 0.1, 1.0, 200)
+    assert joapr("dtd", symmetric, 0.75) == (1, 0.2, 1.0, 200)
+    assert joapr("fgvcaircraft", symmetric, 0.25) == (150, 0.1, 1.0, 200)
+    assert joapr("imagenet", symmetric, 0.25) == (1, 0.5, 1.0, 50)
+
+
+def test_a_paper_sets_views_shots_and_validation_and_the_grid_counts_more() -> None:
+    paper = "[method.coop.paper]\nepochs = 4\nviews = 'epochs'\nshots = 32\nvalidation = 'clean'\ndrop_last = true\n"
+    grid = paper + SMALL + "budget = 'paper'\n"
+    one = cells(grid).cells[0].cell
+    assert (one.views, one.shots, one.validation, one.drop_last) == (4, 32, "clean", True)
+    other = cells(grid, "views=2", "shots=1", "validation=noisy", "epochs=3", "drop_last=false").cells[0].cell
+    assert (other.views, other.shots, other.validation, other.drop_last) == (2, 1, "noisy", False)
+    assert cells(grid, "epochs=3").cells[0].cell.views == 3
+    assert cells(SMALL + "views = 'epochs'\nepochs = [2, 5]").cells[1].cell.views == 5
+    equal = cells(paper + SMALL).cells[0].cell
+    assert (equal.views, equal.shots, equal.validation, equal.drop_last) == (0, 16, "noisy", False)
+
+
+def test_tip_adapter_s_table() -> None:
+    """Every data set's search and start of alpha in its authors' configurations (Tip-Adapter d0e2d6f)."""
+    table = {
+        "imagenet": (7, 3, 1.17), "caltech101": (12, 5, 3), "flowers102": (50, 50, 10), "stanfordcars": (20, 10, 3),
+        "food101": (10, 10, 1.17), "sun397": (12, 10, 1.17), "ucf101": (7, 3, 3), "dtd": (13, 13, 2),
+        "eurosat": (12, 10, 2), "fgvcaircraft": (30, 30, 5), "oxfordpets": (7, 3, 1.17),
+    }  # fmt: skip
+    for dataset, expected in table.items():
+        axes = {"dataset": dataset, "noise": "none", "rate": 0.0, "shots": 16}
+        for name in ("tip-adapter", "tip-adapter-f"):
+            own, parts = _paper(settings().settings.method[name].paper, axes)
+            chosen = {name: value for part in parts for name, value in part.items()}
+            asked = ("search_beta", "search_alpha", *(["alpha"] if name == "tip-adapter-f" else []))
+            assert tuple(chosen[option] for option in asked) == expected[: len(asked)], (name, dataset)
+            assert own["views"] == 10
 
 
 @pytest.mark.parametrize("name", list(METHODS))

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contracts.dataset import SplitName
+from bench.contracts.dataset import SPLITS, SplitName
 from bench.data import catalogue
 from bench.data.files.indexed import Index, Indexed, IndexedSplit
 from bench.data.files.lines import lines_of
@@ -18,6 +18,7 @@ from bench.data.splits import stratified
 from bench.errors import BenchError
 
 LIST, FOOD101 = "meta/imagelist.tsv", "food-101"
+ALL = "nlprompt"  # mode whose shots come from all images
 VERIFIED = ("meta/verified_train.tsv", "meta/verified_val.tsv")
 
 
@@ -25,19 +26,21 @@ class Food101N(Indexed):
     """310,009 web images of Food-101's classes, about a fifth mislabelled. The true labels are unknown.
 
     Training and validation images (90/10 per class of what is labelled so) are Food-101N's own, with the labels as they
-    stand; the test images are Food-101's in the same mode: CoOp's split (`coop`, as NLPrompt has it) or the official
-    one (`tv`, as JoAPR has it). Food-101 lies under `food-101` beside this data set's folder or in the default place,
-    and nothing of one is ever stored under the other.
+    stand; the test images are Food-101's in the same mode: CoOp's split (`coop`) or the official one (`tv`, JoAPR's).
+    In mode `nlprompt` shots for training and for validation are drawn from all images, because that paper's code draws
+    from all and has no validation set; the test images are CoOp's. Food-101 lies under `food-101` beside this data
+    set's folder or in the default place, and nothing of one is ever stored under the other.
     """
 
     name = "food101n"
-    modes: ClassVar[tuple[str, ...]] = ("coop", "tv")
+    modes: ClassVar[tuple[str, ...]] = ("coop", "tv", ALL)
 
     @cached_property
     def food101(self) -> Food101:
         """Data set that provides the test images."""
         beside = self.folder.parent / FOOD101
-        return Food101(beside if beside.is_dir() else catalogue.default_root() / FOOD101, self.mode)
+        mode = Food101.modes[0] if self.mode == ALL else self.mode
+        return Food101(beside if beside.is_dir() else catalogue.default_root() / FOOD101, mode)
 
     def missing(self) -> list[str]:
         """List what is missing of both data sets."""
@@ -50,6 +53,8 @@ class Food101N(Indexed):
         base = self.base(LIST) or self.folder
         whole = self._own(base, food.class_names)
         index = stratified(whole.labels, self.name, (0.9, 0.1))
+        if self.mode == ALL:
+            index = dict.fromkeys(SPLITS, np.arange(len(whole.names)))
         parts: dict[SplitName, IndexedSplit] = {
             "train": whole.take(index["train"].tolist()),
             "validation": whole.take(index["validation"].tolist()),

@@ -37,7 +37,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (meta / "verified_val.tsv").write_text(heading + "class_0/02.jpg\t1\n")
     patched, own = catalogue.entry, catalogue.entry("food101n")
     small = catalogue.Sizes(classes=3, train=54, validation=6, test=9)
-    fits = own.model_copy(update={"sizes": {"coop": small}})
+    whole = catalogue.Sizes(classes=3, train=60, validation=60, test=9)
+    fits = own.model_copy(update={"sizes": {"coop": small, "nlprompt": whole}})
     monkeypatch.setattr(catalogue, "entry", lambda name: fits if name == "food101n" else patched(name))
     return tmp_path
 
@@ -62,6 +63,14 @@ def test_training_labels_are_the_webs_and_test_images_food101s(root: Path) -> No
         assert [f"class_{label}" for label in part.labels] == [name.split("/")[1] for name in part.names]
     assert set(dataset.splits["train"].names).isdisjoint(dataset.splits["validation"].names)
     assert len({dataset.digest, food.digest}) == 2
+
+
+def test_mode_nlprompt_draws_from_all_images(root: Path) -> None:
+    dataset, ours = Food101N(root / "food-101n", "nlprompt"), opened(root)
+    assert [len(dataset.splits[split]) for split in SPLITS] == [60, 60, 9]
+    assert set(dataset.splits["train"].names) == {*ours.splits["train"].names, *ours.splits["validation"].names}
+    assert list(dataset.splits["test"].names) == list(ours.splits["test"].names)
+    assert dataset.digest != ours.digest
 
 
 def test_what_people_said_of_the_labels(root: Path) -> None:
