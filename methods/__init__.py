@@ -99,6 +99,6 @@ ROWS = (
         title="Tip-Adapter-F", family="features", color="purple", marker="^",
         paper="Zhang et al., ECCV 2022, arXiv 2207.09519"),
     Row("clap", "bench.methods.clap:CLAP", "linear probe from zero-shot CLIP on, held near it class by class",
-        title="CLAP", family="features", color="sky", marker="o",
+        title="CLAP", family="features", color="sky", marker="o", cost=0.2,
         paper="Silva-Rodríguez et al., CVPR 2024, arXiv 2312.12730"),
 )  # fmt: skip
