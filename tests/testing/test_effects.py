@@ -14,6 +14,7 @@ from tests.testing.toys import Toy
 
 # What a run of 20 samples on a tower of two layers cannot show, and the test that does.
 UNSEEN = {
+    ("clap", "adaptive"): "test_clap: test_the_trajectory_of_the_weights[l2adaptative]",
     ("maple", "faithful"): "test_maple: test_copies_of_one_projection_on_request",
     **{
         (method, option): "test_tip_adapter: test_the_grid_and_its_steps_decide_what_is_found"
