@@ -31,8 +31,11 @@ def test_the_originals_coupling_and_masks(plan: str) -> None:
     assert torch.equal(split.pseudo, item[f"{plan}/pseudo_labels"])
     count = int(item[f"{plan}/topk_num"])
     assert split.numbers["ot_confident"] == pytest.approx(count / len(probability))
+    assert split.selected is not None
+    assert int(split.selected.sum()) == count
     if float(item[f"{plan}/topk_boundary_relative_gap"]) > 1e-6:  # else rounding decides who is confident
         assert torch.equal(split.clean, item[f"{plan}/clean_mask"])
+        assert torch.equal(split.selected, item[f"{plan}/selected_mask"])
 
 
 def test_the_originals_full_pass() -> None:
@@ -44,6 +47,8 @@ def test_the_originals_full_pass() -> None:
     split, _ = nlprompt_reference_split(probability, item["labels_observed"])
     assert torch.equal(split.pseudo, item["pseudo_labels"])
     assert torch.equal(split.clean, item["clean_mask"])
+    assert split.selected is not None
+    assert torch.equal(split.selected, item["selected_mask"])
 
 
 def test_n1_the_reference_transports_at_minus_p_and_the_repair_at_minus_log_p() -> None:
@@ -71,10 +76,15 @@ def test_n2_at_the_scripts_reg_the_reference_calls_class_0_clean() -> None:
     assert nlprompt_split(probability.log(), observed, 1e-3).pseudo.unique().numel() == 5
 
 
-def test_n4_one_sample_of_160_is_lost() -> None:
-    logits, observed = torch.zeros(160, 2), torch.zeros(160, dtype=torch.long)
-    assert nlprompt_reference_split(logits.softmax(1), observed)[0].numbers["ot_confident"] == 159 / 160
-    assert nlprompt_split(logits, observed).numbers["ot_confident"] == 1
+@pytest.mark.parametrize(("samples", "kept"), [(24, 23), (80, 80), (160, 159), (752, 751), (1600, 1600)])
+def test_n4_a_sample_is_lost_where_torchs_sum_rounds_below_1(samples: int, kept: int) -> None:
+    """numpy's sum keeps all of 24 and 752, and loses one of 80 and 1,600."""
+    logits, observed = torch.zeros(samples, 2), torch.zeros(samples, dtype=torch.long)
+    reference, repaired = nlprompt_reference_split(logits.softmax(1), observed)[0], nlprompt_split(logits, observed)
+    assert reference.selected is not None
+    assert repaired.selected is not None
+    assert int(reference.selected.sum()) == kept
+    assert int(repaired.selected.sum()) == samples
 
 
 def test_faithful_is_the_reference_and_the_default_is_not() -> None:
