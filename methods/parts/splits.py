@@ -95,7 +95,7 @@ def nlprompt_reference_split(
     Kept to reproduce it, by POT's plain-domain Sinkhorn (at most 1000 iterations, tolerance 1e-6). Defects: N1 the
     cost is minus the log-softmax of probabilities, in effect minus the probabilities themselves; N2 every entry of the
     kernel underflows at reg 1e-3, the coupling is 0 and every pseudo-label is class 0; N4 torch's sum of N times 1/N
-    may round below 1 and one sample is lost. With a budget below 1 the marginals have unequal mass and nothing converges.
+    may round below 1 and one sample is lost. With a budget below 1 the marginals' masses differ and nothing converges.
 
     Args:
         probability: [N, C], the model's softmax.

@@ -10,7 +10,6 @@ from torch.nn import functional as F
 from bench.methods.nlprompt import NLPrompt, curriculum_budget
 from bench.methods.ot_clean import OTClean
 from bench.methods.parts.splits import nlprompt_reference_split, nlprompt_split
-from bench.methods.tecoprompt import CLEAN, NOISY, UNCERTAIN, Memory, TecoPrompt
 from bench.methods.zero_shot_filter import ZeroShotFilter
 from bench.testing import fixtures
 from tests.golden_data import TOLERANCE, Item, backbone, error, golden, note
@@ -127,34 +126,3 @@ def test_zero_shot_filter_never_changes_its_mind() -> None:
     assert method.zero_shot is not None
     assert torch.equal(first.group, later.group)
     assert torch.equal(first.clean, method.zero_shot.argmax(1) == method.observed)
-
-
-def test_memory_smooths_waits_and_rewrites() -> None:
-    observed = torch.tensor([0, 0, 0])
-    memory = Memory(observed, 0.5, patience=3, threshold=0.6)
-    steady, wavering, unsure = (torch.tensor([1, 1, 1]), torch.tensor([1, 2, 1]), torch.tensor([1.0, 1.0, 0.2]))
-    memory.update(steady, unsure)
-    memory.update(wavering, unsure)
-    assert torch.equal(memory.labels, observed)
-    memory.update(steady, unsure)
-    assert memory.labels.tolist() == [1, 0, 0]  # the second has wavered, the third is never sure
-    memory.update(steady, torch.tensor([0.0, 1.0, 1.0]))
-    assert memory.confidence is not None
-    assert memory.confidence.tolist() == pytest.approx([0.5, 1.0, 0.6])
-
-
-def test_tecoprompt_groups_and_terms() -> None:
-    method = fixtures.build(TecoPrompt, TecoPrompt.Options(patience=1, threshold=0.0))
-    assert isinstance(method, TecoPrompt)
-    method.begin_epoch(1, fixtures.full_pass(method))
-    assert method.diagnostics()["rewritten_share"] > 0  # at patience 1 and threshold 0 everything is rewritten
-    kept = fixtures.build(TecoPrompt, TecoPrompt.Options(rewrite=False))
-    phases = kept.begin_epoch(1, fixtures.full_pass(kept))
-    assert kept.diagnostics()["rewritten_share"] == 0
-    terms = ("ce", "uncertain_gce", "rest_mae")
-    assert torch.stack([phase.group >= 0 for phase in phases]).sum(0).eq(1).all()
-    for number, (group, term) in enumerate(zip((CLEAN, UNCERTAIN, NOISY), terms, strict=True)):
-        losses = kept(fixtures.as_batch(kept, phases[number], fixtures.labels())).terms
-        assert set(losses) == set(terms)
-        if (phases[number].group == group).any():
-            assert {name for name, value in losses.items() if value != 0} == {term}
