@@ -75,12 +75,13 @@ class Memory:
         self.pseudo, self.run = torch.full_like(observed, -1), torch.zeros_like(observed)
 
     def update(self, split: Split) -> Groups:
-        """Take in the split of an epoch, in single precision as the reference does: ties at a threshold count."""
+        """Take in the split of an epoch. Roundings are the reference's, for ties at a threshold count (T4)."""
         options = self.options
-        raw = (torch.ones_like(split.pseudo) if split.confidence is None else split.confidence.clamp(max=1)).float()
-        old = raw if self.smoothed is None else self.smoothed
-        self.smoothed = smoothed = options.smoothing * old + (1 - options.smoothing) * raw
-        self.run = torch.where(raw >= options.steady, torch.where(split.pseudo == self.pseudo, self.run + 1, 1), 0)
+        raw = (torch.ones_like(split.pseudo) if split.confidence is None else split.confidence.clamp(max=1)).double()
+        old, share = self.smoothed, options.smoothing
+        self.smoothed = smoothed = (raw if old is None else share * old + (1 - share) * raw).float()
+        sure = raw.float() >= options.steady
+        self.run = torch.where(sure, torch.where(split.pseudo == self.pseudo, self.run + 1, 1), 0)
         self.pseudo = split.pseudo
         agrees = split.pseudo == self.labels
         if split.scored is not None:

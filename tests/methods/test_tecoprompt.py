@@ -99,7 +99,7 @@ def test_the_originals_groups_and_rewritten_labels(name: str) -> None:
         same_groups(groups, item, epoch)
         assert memory.smoothed is not None
         assert memory.smoothed.dtype == torch.float32
-        assert entry_error(memory.smoothed, item["smoothed"][epoch]) < 1e-6
+        assert entry_error(memory.smoothed, item["smoothed"][epoch]) == 0
         assert torch.equal(trained_labels(method.split_phases(item.split(epoch))), item.labels_by_part(epoch))
 
 
