@@ -35,7 +35,7 @@ ROWS = (
     Row("nlprompt", "bench.methods.nlprompt:NLPrompt", "OT split, cross-entropy on the clean, MAE on the rest",
         title="NLPrompt", family="splits", color="blue", marker="h",
         paper="Pan et al., CVPR 2025, arXiv 2412.01256"),
-    Row("tecoprompt", "bench.methods.tecoprompt:TecoPrompt", "NLPrompt with a memory that rewrites labels",
+    Row("tecoprompt", "bench.methods.tecoprompt:TecoPrompt", "NLPrompt with a memory that rewrites labels", 2,
         title="TecoPrompt", family="splits", color="sky", marker="p",
         paper="TecoPrompt, ECCV 2026, arXiv 2609.16858"),
     Row("ot-clean", "bench.methods.ot_clean:OTClean", "cross-entropy on NLPrompt's clean part alone",

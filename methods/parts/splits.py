@@ -84,7 +84,7 @@ def nlprompt_split(logits: Tensor, observed: Tensor, ot_reg: float = 0.01, budge
     samples, (largest, pseudo) = len(logits), coupling.max(1)
     confident = _largest(largest, math.floor(budget * samples + ROUNDING))
     numbers["ot_confident"] = float(confident.double().mean())
-    return CleanSplit((pseudo == observed) & confident, pseudo, numbers, samples * largest)
+    return CleanSplit((pseudo == observed) & confident, pseudo, numbers, samples * largest, confident)
 
 
 def nlprompt_reference_split(
@@ -94,8 +94,8 @@ def nlprompt_reference_split(
 
     Kept to reproduce it, by POT's plain-domain Sinkhorn (at most 1000 iterations, tolerance 1e-6). Defects: N1 the
     cost is minus the log-softmax of probabilities, in effect minus the probabilities themselves; N2 every entry of the
-    kernel underflows at reg 1e-3, the coupling is 0 and every pseudo-label is class 0; N4 the sum of N times 1/N may
-    round below 1 and one sample is lost. With a budget below 1 the marginals have unequal mass and nothing converges.
+    kernel underflows at reg 1e-3, the coupling is 0 and every pseudo-label is class 0; N4 torch's sum of N times 1/N
+    may round below 1 and one sample is lost. With a budget below 1 the marginals' masses differ and nothing converges.
 
     Args:
         probability: [N, C], the model's softmax.
@@ -115,9 +115,10 @@ def nlprompt_reference_split(
         coupling = np.asarray(sinkhorn(row[:, 0], column[:, 0], cost, reg, numItermax=1000, stopThr=1e-6))
     plan = torch.from_numpy(coupling).to(observed.device)
     largest, pseudo = plan.max(1)
-    confident = _largest(largest, int(samples * min(float(np.sum(row)), budget)))
+    total = float(torch.from_numpy(row).sum())  # torch and numpy add in another order, and one may round below 1
+    confident = _largest(largest, int(samples * min(total, budget)))
     numbers = {"ot_confident": float(confident.double().mean())}
-    return CleanSplit((pseudo == observed) & confident, pseudo, numbers, samples * largest), coupling
+    return CleanSplit((pseudo == observed) & confident, pseudo, numbers, samples * largest, confident), coupling
 
 
 def _largest(values: Tensor, count: int) -> Tensor:
