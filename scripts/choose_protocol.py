@@ -1,57 +1,115 @@
-"""Choose the embedded protocol once, for all methods, from clean data and plain CoOp alone.
+"""Choose learning rates once, from clean data and validation labels alone.
 
-The rule, stated before any result: of the learning rates and numbers of epochs below, the pair with the highest
-accuracy of CoOp (cross-entropy, 16 shots, 16 context vectors) on the whole clean validation split at the last epoch,
-averaged over `digits` and `letters` and over three seeds that no grid reports; ties go to fewer epochs, then to the
-smaller rate. No noise is drawn, no test label read, no other method run.
+Two rules, stated before any result. No noise is drawn and no test label read, and the seeds are of no grid.
 
-Usage: python scripts/choose_protocol.py
+The embedded protocol, for all methods (no argument): of the learning rates and numbers of epochs below, the pair with
+the highest accuracy of plain CoOp (cross-entropy, 16 shots, 16 context vectors) on the whole clean validation split
+after the last epoch, averaged over `digits` and `letters` and over the seeds; ties go to fewer epochs, then to the
+smaller rate.
+
+`budget = "tuned"`, for each method by itself (--tuned DATASET/BACKBONE): of the learning rates of its ladder, the one
+with the highest accuracy of the method's default variant on the clean validation images of its cells (16 of each class)
+after the last epoch, averaged over two seeds; ties go to the smaller rate. It is the same under every kind and rate of noise.
+Prints the table for `bench.toml`; methods without parameters are left out.
+
+Usage: python scripts/choose_protocol.py [--tuned digits/tiny] [--methods coop,maple] [--epochs 50]
 """
 
 from __future__ import annotations
 
+import argparse
 import itertools
+from functools import cache
 
 import numpy as np
 
-from bench.engine.loop import collect
-from bench.engine.trial import Run, Settings, one_thread, open_backbone, open_dataset, split_features
+from bench.engine.loop import Diverged, collect
+from bench.engine.resources import TrialSettings, open_backbone, opened, split_features
+from bench.engine.trial import Run, one_thread
 from bench.plugins import METHODS
 from bench.records.cell import Cell
 
 RATES = (0.002, 0.005, 0.01, 0.02, 0.05)
+LADDER = (0.0002, 0.0005, 0.002, 0.005, 0.02, 0.05, 0.2)  # of --tuned
 EPOCHS = (50, 100)
 SEEDS = (101, 102, 103)
 NAMES = ("digits", "letters")
 
 
-def accuracy(dataset: str, rate: float, epochs: int, seed: int) -> float:
-    """Accuracy of CoOp on the whole clean validation split after the last epoch, in percent."""
+@cache
+def trains(method: str) -> bool:
+    """Whether a method has parameters at all."""
+    return accuracy(method, "digits", "tiny", 0.002, 1, SEEDS[0])[1] > 0
+
+
+def accuracy(
+    method: str, dataset: str, backbone: str, rate: float, epochs: int, seed: int, whole: bool = False
+) -> tuple[float, int]:
+    """Accuracy on clean validation images after the last epoch, in percent, and the number of parameters.
+
+    It is 0 where the loss diverged. The images are the 16 of each class that a cell has, or the `whole` split.
+    """
     cell = Cell(
-        dataset=dataset, shots=16, noise="none", rate=0.0, method="coop", backbone="tiny", seed=seed, epochs=epochs,
-        options=METHODS.get("coop").Options().model_dump(), batch_size=32, learning_rate=rate, momentum=0.9,
+        dataset=dataset, shots=16, noise="none", rate=0.0, method=method, backbone=backbone, seed=seed, epochs=epochs,
+        options=METHODS.get(method).Options().model_dump(), batch_size=32, learning_rate=rate, momentum=0.9,
         weight_decay=5e-4, warmup_epochs=1, warmup_learning_rate=1e-5, views=0, eval_every=epochs,
     )  # fmt: skip
-    settings = Settings()
+    settings = TrialSettings()
     with one_thread():
         loop = Run(cell, settings).prepare()
-        loop.run()
-        stored = open_dataset(dataset, None)
-        inputs = split_features(stored, "validation", open_backbone("tiny", "cpu"), False, settings)
-        guess = collect(loop.method.predict, inputs, loop.method.prepare(), len(inputs)).argmax(1)
-    return 100 * float((guess.numpy() == stored.splits["validation"].labels).mean())
+        parameters = sum(p.numel() for p in loop.method.parameters())
+        try:
+            loop.run()
+        except Diverged:
+            return 0.0, parameters
+        inputs, labels = loop.data.validation[0], loop.data.validation[1].numpy()
+        if whole:
+            data = opened(dataset, settings)
+            inputs = split_features(data, "validation", open_backbone(backbone, "cpu"), loop.needs.tokens, settings)
+            labels = data.splits["validation"].labels
+        guess = collect(loop.method.predict, inputs, loop.method.prepare(), loop.chunk).argmax(1)
+    return 100 * float((guess.numpy() == labels).mean()), parameters
 
 
-def main() -> None:
-    """Print the table and the choice."""
+def choose_protocol() -> None:
+    """Print CoOp's table and the choice for all methods."""
     found: dict[tuple[float, int], float] = {}
     for epochs, rate in itertools.product(EPOCHS, RATES):
-        table = [[accuracy(dataset, rate, epochs, seed) for seed in SEEDS] for dataset in NAMES]
+        table = [[accuracy("coop", name, "tiny", rate, epochs, seed, True)[0] for seed in SEEDS] for name in NAMES]
         found[rate, epochs] = float(np.mean(table))
         parts = ", ".join(f"{name} {np.mean(row):.2f}" for name, row in zip(NAMES, table, strict=True))
         print(f"epochs {epochs:3d}, learning rate {rate:<5g}: {found[rate, epochs]:.2f} ({parts})", flush=True)
     rate, epochs = max(found, key=lambda pair: (found[pair], -pair[1], -pair[0]))
     print(f"chosen: {epochs} epochs, learning rate {rate:g}")
+
+
+def choose_rates(place: str, methods: list[str], epochs: int) -> None:
+    """Print a learning rate for each method that has parameters, as a table of `bench.toml`."""
+    dataset, _, backbone = place.partition("/")
+    print(f'[tuned."{place}"]', flush=True)
+    for method in methods:
+        if not trains(method):
+            continue
+        found = {
+            rate: np.mean([accuracy(method, dataset, backbone, rate, epochs, seed)[0] for seed in SEEDS[:2]])
+            for rate in LADDER
+        }
+        best = max(found, key=lambda rate: (found[rate], -rate))
+        seen = ", ".join(f"{rate:g} {value:.1f}" for rate, value in found.items())
+        print(f"{method} = {best:g}".ljust(32) + f" # {seen}", flush=True)
+
+
+def main() -> None:
+    """Choose by the rule that is asked for."""
+    parser = argparse.ArgumentParser(description="Choose learning rates from clean data and validation labels.")
+    parser.add_argument("--tuned", metavar="DATASET/BACKBONE", help="choose one for each method")
+    parser.add_argument("--methods", default=",".join(METHODS), help="names, with commas")
+    parser.add_argument("--epochs", type=int, default=50)
+    given = parser.parse_args()
+    if given.tuned:
+        choose_rates(given.tuned, given.methods.split(","), given.epochs)
+    else:
+        choose_protocol()
 
 
 if __name__ == "__main__":
