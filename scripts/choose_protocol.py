@@ -9,8 +9,8 @@ smaller rate.
 
 `budget = "tuned"`, for each method by itself (--tuned DATASET/BACKBONE): of the learning rates of its ladder, the one
 with the highest accuracy of the method's default variant on the clean validation images of its cells (16 of each class)
-after the last epoch, averaged over two seeds; ties go to the smaller rate. It is the same under every kind and rate of noise.
-Prints the table for `bench.toml`; methods without parameters are left out.
+after the last epoch, averaged over two seeds; ties go to the smaller rate. It is the same under every kind and rate of
+noise. Prints the table for `bench.toml`; methods without parameters are left out.
 
 Usage: python scripts/choose_protocol.py [--tuned digits/tiny] [--methods coop,maple] [--epochs 50]
 """
