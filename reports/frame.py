@@ -35,7 +35,6 @@ from bench.variants import variant_text
 
 Defaults: TypeAlias = Mapping[str, Mapping[str, Value]]
 SPANNED = frozenset(Cell.fields_of(Role.TABLE))
-OPTIMIZER = Cell.fields_of(Role.TRAINING)
 NAMED = ("dataset", "shots", "backbone", "budget", "epochs")
 ENDS = (
     "memorized", "recovered", "neither", "train_clean_accuracy", "train_given_accuracy", "test_calibration_error",
@@ -174,7 +173,7 @@ def written(value: Any) -> str:
 
 
 def _own(cell: Cell) -> tuple[str, ...]:
-    return ("views", *OPTIMIZER) if cell.budget == "paper" else ("views",)
+    return tuple(dict.fromkeys(("views", *Cell.own_fields(cell.budget))))
 
 
 def _settings(records: Sequence[Record], datasets: Sequence[str], backbones: Sequence[str]) -> list[str]:

@@ -24,7 +24,7 @@ from functools import cache
 import numpy as np
 
 from bench.engine.loop import Diverged, collect
-from bench.engine.resources import TrialSettings, open_backbone, opened, split_features
+from bench.engine.resources import TrialSettings, open_backbone, split_features
 from bench.engine.trial import Run, one_thread
 from bench.plugins import METHODS
 from bench.records.cell import Cell
@@ -64,7 +64,7 @@ def accuracy(
             return 0.0, parameters
         inputs, labels = loop.data.validation[0], loop.data.validation[1].numpy()
         if whole:
-            data = opened(dataset, settings)
+            data = settings.library.open(dataset)
             inputs = split_features(data, "validation", open_backbone(backbone, "cpu"), loop.needs.tokens, settings)
             labels = data.splits["validation"].labels
         guess = collect(loop.method.predict, inputs, loop.method.prepare(), loop.chunk).argmax(1)

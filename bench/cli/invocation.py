@@ -64,7 +64,7 @@ def _cell(config: Config, grid: str, sets: tuple[str, ...]) -> Cell:
 
 def _sets(cell: Cell, config: Config, grid: str, options: Mapping[str, Value]) -> tuple[str, ...]:
     table = config.settings.grid[grid]
-    own = BUDGET if cell.budget == "paper" else ()  # what is not named is the paper's, whatever the cell has
+    own = Cell.own_fields(cell.budget)  # what is not named is the method's own, whatever the cell has
     rest = [name for name in (*FIXED, *BUDGET) if name in own or getattr(table, name) != getattr(cell, name)]
     texts = {name: axis_text(getattr(cell, name)) for name in AXES}
     texts["noise"] = axis_text(cell.noise)

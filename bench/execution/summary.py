@@ -17,7 +17,6 @@ from bench.records.record import Record
 MEMORIZED, AGREES, SKIPPED = "memorized %", "agrees with given %", "skipped"
 HEADINGS = ["dataset", "noise", "method", "seeds", "accuracy %", MEMORIZED, AGREES, "seconds", "unfinished", SKIPPED]
 SHOWN_FIELDS = {"dataset", *Cell.fields_of(Role.TABLE)}  # with a column, or options of one
-TRAINING = Cell.fields_of(Role.TRAINING)
 TableRow = tuple[str, ...]
 
 
@@ -68,13 +67,14 @@ def row_names(records: Sequence[Record]) -> list[TableRow]:
 def _varying(records: Sequence[Record], fixed: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return the fields in which records differ.
 
-    Those of a paper's budget, which is each method's own, count where a method's differ.
+    Those that a budget leaves to each method count where a method's differ.
     """
     seen: dict[tuple[str, ...], set[Any]] = defaultdict(set)
     for record, values in zip(records, fixed, strict=True):
-        own = (record.cell.method, str(record.cell.options)) if record.cell.budget == "paper" else ()
+        own = Cell.own_fields(record.cell.budget)
         for name, value in values.items():
-            seen[(name, *(own if name in TRAINING else ()))].add(value)
+            method = (record.cell.method, str(record.cell.options)) if name in own else ()
+            seen[(name, *method)].add(value)
     differing = {place[0] for place, found in seen.items() if len(found) > 1}
     return [name for name in (fixed or [{}])[0] if name in differing]
 

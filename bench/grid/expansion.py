@@ -21,7 +21,7 @@ from bench.limits import Value
 from bench.plugins import DATASETS, METHODS, NOISE
 from bench.records.cell import Cell, Role
 from bench.settings.layers import PACKAGED
-from bench.settings.schema import SET, Config, Exclude, GridTable, MethodTable, Paper, PaperPart
+from bench.settings.schema import EVERY_EPOCH, SET, Config, Exclude, GridTable, MethodTable, Paper, PaperPart
 from bench.variants import parse_variant, shown
 
 NO_NOISE = "none"
@@ -131,14 +131,16 @@ def _product(config: Config, name: str, table: GridTable, methods: list[Resolved
     backbones = [identity.canonical(text) for text in table.backbone]
     settings = itertools.product(datasets, backbones, table.shots, table.seed, _noises(table))
     for dataset, backbone, shots, seed, (kind, rate) in settings:
-        axes: dict[str, Any] = {"dataset": dataset, "noise": kind, "rate": rate, "shots": shots}
+        axes: dict[str, Any] = {
+            "dataset": dataset, "noise": kind, "rate": rate, "shots": shots, "backbone": backbone,
+        }  # fmt: skip
         for method in methods:
             own = axes | _shots(config, name, table, method)
             for budget in _budgets(config, name, table, method, own):
                 yield Cell(
                     **own, method=method.method,
                     subset="all" if kind == NO_NOISE and method.subset == "clean" else method.subset,
-                    backbone=backbone, seed=seed, **budget,
+                    seed=seed, **budget,
                 ), method.reference  # fmt: skip
 
 
@@ -171,8 +173,10 @@ def _budgets(
     values: dict[str, Any] = table.model_dump(include={*BUDGET, *FIXED})
     epochs = table.epochs
     paper: list[dict[str, Value]] = []
+    named = config.named(name)
+    if table.budget == "tuned" and "learning_rate" not in named:
+        values["learning_rate"] = _tuned(config, axes).get(method.method, table.learning_rate)
     if table.budget == "paper":
-        named = config.named(name)
         own, paper = _paper(_table(config, method.method)[1].paper, axes)
         values |= {key: value for key, value in own.items() if key in BUDGET and key not in named}
         if "epochs" in own and "epochs" not in named:
@@ -180,9 +184,24 @@ def _budgets(
     given = method.under(paper) if paper else method.options
     views = values.pop("views")
     return [
-        {**values, "options": dict(given), "epochs": count, "views": count if views == "epochs" else views}
+        {**values, "options": dict(given), "epochs": count, "views": count if views == EVERY_EPOCH else views}
         for count in epochs
     ]
+
+
+def _tuned(config: Config, axes: Mapping[str, Any]) -> Mapping[str, float]:
+    """Return the learning rates chosen on a data set and backbone, by method.
+
+    Raises:
+        BenchError: there are none.
+    """
+    place = f"{dataset_name.base(axes['dataset'])}/{axes['backbone']}"
+    if place not in config.settings.tuned:
+        raise BenchError(
+            f'budget "tuned" has no learning rates for {place}; run: python scripts/choose_protocol.py --tuned {place}'
+            ", and put its table into bench.toml."
+        )
+    return config.settings.tuned[place]
 
 
 def _paper(paper: Paper, axes: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, Value]]]:
@@ -224,8 +243,10 @@ def _resolved(config: Config, text: str, reference: bool) -> list[ResolvedMethod
 
 
 def _check_methods(config: Config) -> None:
-    """Check that no method has two tables, of which one would be ignored."""
+    """Check that methods with a learning rate of their own are known, and that no method has two tables."""
     found: dict[str, str] = {}
+    for name in (name for rates in config.settings.tuned.values() for name in rates):
+        METHODS.row(name)
     for name in config.settings.method:
         registered = METHODS.row(name).name
         if other := found.get(registered):

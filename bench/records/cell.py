@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bench.limits import (
     BatchSize,
+    BudgetName,
     Decay,
     Epochs,
     Epsilon,
@@ -34,7 +35,7 @@ class Role(Flag):
     """Role of a field of a cell, declared with the field."""
 
     AXIS = auto()  # a grid may name several values
-    TRAINING = auto()  # a paper's own under `budget = "paper"`
+    TRAINING = auto()  # how it is trained; a paper's own under `budget = "paper"`
     PROTOCOL = auto()  # one value for all cells of a grid
     LABELS = auto()  # decides which labels are drawn
     TABLE = auto()  # varies within one table: its rows, columns and repetitions
@@ -66,7 +67,7 @@ class Cell(BaseModel):
     backbone: Annotated[str, Role.AXIS]
     seed: Annotated[Seed, Role.AXIS | Role.LABELS | Role.TABLE | Role.REPEAT]
     epochs: Annotated[Epochs, Role.AXIS | Role.TRAINING]
-    budget: Annotated[Literal["equal", "paper"], Role.PROTOCOL] = "equal"
+    budget: Annotated[BudgetName, Role.PROTOCOL] = "equal"
     batch_size: Annotated[BatchSize, Role.TRAINING]
     optimizer: Annotated[OptimizerName, Role.TRAINING] = "sgd"
     learning_rate: Annotated[LearningRate, Role.TRAINING]
@@ -90,6 +91,11 @@ class Cell(BaseModel):
             for name, field in cls.model_fields.items()
         }
         return tuple(name for name, own in roles.items() if own & role)
+
+    @classmethod
+    def own_fields(cls, budget: str) -> tuple[str, ...]:
+        """Return the names of the fields that a budget leaves to each method."""
+        return {"paper": cls.fields_of(Role.TRAINING), "tuned": ("learning_rate",)}.get(budget, ())
 
     @property
     def fold(self) -> tuple[int, int] | None:

@@ -11,12 +11,23 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from bench.console import YEAR
 from bench.errors import BenchError
 from bench.limits import (
     BatchSize,
+    BudgetName,
     Decay,
     Epochs,
     Epsilon,
@@ -38,6 +49,7 @@ from bench.validation import complaint, first_problem
 
 T = TypeVar("T")
 SET = "--set"
+EVERY_EPOCH = "epochs"  # in place of a number of views: as many as there are epochs
 
 
 def _listed(value: Any) -> Any:
@@ -54,11 +66,17 @@ def _entry(value: Any) -> Any:
     return {"kind": value} if isinstance(value, str) else value
 
 
+def _views(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    if isinstance(value, str) and value != EVERY_EPOCH:
+        raise ValueError(f'a whole number, or "{EVERY_EPOCH}" for a new view in every epoch')
+    return value if value == EVERY_EPOCH else check(value)
+
+
 Seconds: TypeAlias = Annotated[float, Field(gt=0, strict=True), AfterValidator(_within_a_year)]
 Name: TypeAlias = Annotated[str, Field(min_length=1)]
 Axis: TypeAlias = Annotated[list[T], BeforeValidator(_listed), Field(min_length=1)]
 Numbers: TypeAlias = Annotated[list[T], BeforeValidator(spread), BeforeValidator(_listed), Field(min_length=1)]
-Seen: TypeAlias = Views | Literal["epochs"]  # "epochs": a new view in every epoch
+ViewCount: TypeAlias = Annotated[Views, WrapValidator(_views), PlainSerializer(lambda value: value)]
 Rows: TypeAlias = Annotated[list[Name], BeforeValidator(_listed)]
 
 
@@ -98,7 +116,7 @@ class Optimizer(SettingsTable):
     warmup_learning_rate: WarmupRate = 1e-5
     drop_last: bool = False
     validation: Literal["noisy", "clean"] = "noisy"
-    views: Seen = 0
+    views: ViewCount = 0
 
 
 class PaperPart(Optimizer):
@@ -142,7 +160,7 @@ class Protocol(SettingsTable):
     shots: Numbers[Shots]
     seed: Numbers[Seed]
     epochs: Numbers[Epochs]
-    budget: Literal["equal", "paper"]
+    budget: BudgetName
     batch_size: BatchSize
     optimizer: OptimizerName
     learning_rate: LearningRate
@@ -155,7 +173,7 @@ class Protocol(SettingsTable):
     precision: Literal["float32"]
     drop_last: bool
     validation: Literal["noisy", "clean"]
-    views: Seen
+    views: ViewCount
     eval_every: EvalEvery
     timeout: Seconds
     keep_prompts: bool
@@ -216,11 +234,16 @@ class Paths(SettingsTable):
 
 
 class Settings(SettingsTable):
-    """All tables of the settings file."""
+    """All tables of the settings file.
+
+    Attributes:
+        tuned: learning rates by method, of `budget = "tuned"`, under "DATASET/BACKBONE".
+    """
 
     protocol: Protocol
     grid: dict[str, GridTable] = Field(default_factory=dict)
     method: dict[str, MethodTable] = Field(default_factory=dict)
+    tuned: dict[str, dict[str, LearningRate]] = Field(default_factory=dict)
     dataset: dict[str, DatasetTable] = Field(default_factory=dict)
     paths: Paths
 
@@ -293,6 +316,8 @@ def _keys(place: Place) -> Iterable[str]:
             return Paper.model_fields
         case ("method", _, "paper", "when"):
             return When.model_fields
+        case ("tuned", _):
+            return ()
         case ("dataset", _):
             return DatasetTable.model_fields
         case _:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from bench.records.cell import Cell
 from bench.reports.document import Section, Table, TableEntry
-from bench.reports.frame import OPTIMIZER, SPANNED, anchored
+from bench.reports.frame import SPANNED, anchored
 from bench.reports.names import column_name, file_part, identifiable
 from bench.reports.tables.accuracy import ranked_sections, ranking_text
 from bench.reports.tables.columns import Column, column_sets, columns_of, head, only, rows_of
@@ -115,7 +115,7 @@ def dataset_groups(frame: pd.DataFrame) -> Iterator[DatasetGroup]:
     """
     alike: dict[tuple[Any, ...], list[str]] = defaultdict(list)
     for setting, row in frame.drop_duplicates("setting").set_index("setting").sort_index().iterrows():
-        fields = [f for f in FIXED if f in row.index and not (row["budget"] == "paper" and f in OPTIMIZER)]
+        fields = [f for f in FIXED if f in row.index and f not in Cell.own_fields(row["budget"])]
         mode = str(row["dataset"]).partition("[")[2]
         alike[(mode, row["test_truth"], *(str(row[f]) for f in fields))].append(str(setting))
     taken: Counter[str] = Counter()

@@ -44,6 +44,8 @@ def describe(part: pd.DataFrame) -> str:
     fixed = f"{first['dataset']}, {_counted(first['shots'], 'shot')} per class, backbone {first['backbone']}"
     if first["budget"] == "paper":
         return f"{fixed}, each method's own optimizer and epochs (budget {first['budget']})"
+    if first["budget"] == "tuned":
+        return f"{fixed}, {_counted(first['epochs'], 'epoch')}, each method's own learning rate (budget tuned)"
     return (
         f"{fixed}, {_counted(first['epochs'], 'epoch')}, one budget for all "
         f"(batch {first['batch_size']}, learning rate {first['learning_rate']:g})"
