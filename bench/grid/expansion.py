@@ -175,7 +175,7 @@ def _budgets(
     paper: list[dict[str, Value]] = []
     named = config.named(name)
     if table.budget == "tuned" and "learning_rate" not in named:
-        values["learning_rate"] = _tuned(config, axes).get(method.method, table.learning_rate)
+        values["learning_rate"] = _tuned(config, axes["backbone"]).get(method.method, table.learning_rate)
     if table.budget == "paper":
         own, paper = _paper(_table(config, method.method)[1].paper, axes)
         values |= {key: value for key, value in own.items() if key in BUDGET and key not in named}
@@ -189,19 +189,18 @@ def _budgets(
     ]
 
 
-def _tuned(config: Config, axes: Mapping[str, Any]) -> Mapping[str, float]:
-    """Return the learning rates chosen on a data set and backbone, by method.
+def _tuned(config: Config, backbone: str) -> Mapping[str, float]:
+    """Return the learning rates chosen for a backbone, by method.
 
     Raises:
         BenchError: there are none.
     """
-    place = f"{dataset_name.base(axes['dataset'])}/{axes['backbone']}"
-    if place not in config.settings.tuned:
+    if backbone not in config.settings.tuned:
         raise BenchError(
-            f'budget "tuned" has no learning rates for {place}; run: python scripts/choose_protocol.py --tuned {place}'
-            ", and put its table into bench.toml."
+            f'budget "tuned" has no learning rates for backbone {backbone}; run: '
+            f"python scripts/choose_protocol.py --tuned {backbone}, and put its table into bench.toml."
         )
-    return config.settings.tuned[place]
+    return config.settings.tuned[backbone]
 
 
 def _paper(paper: Paper, axes: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, Value]]]:

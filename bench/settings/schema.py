@@ -237,7 +237,7 @@ class Settings(SettingsTable):
     """All tables of the settings file.
 
     Attributes:
-        tuned: learning rates by method, of `budget = "tuned"`, under "DATASET/BACKBONE".
+        tuned: learning rates by method, of `budget = "tuned"`, under the backbone.
     """
 
     protocol: Protocol

@@ -265,16 +265,18 @@ def test_what_a_paper_changes_is_found_under_every_name_of_an_axis(match: str) -
 
 
 def test_a_tuned_budget_has_a_learning_rate_for_each_method_whatever_the_noise() -> None:
-    rates = '[tuned."digits/tiny"]\ngce-coop = 0.07\n'
+    rates = "[tuned.tiny]\ngce-coop = 0.07\n"
     grid = "[grid.g]\nmethod=['coop', 'gce-coop[q=0.5]']\nreference=[]\nseed=1\nbudget='tuned'\nlearning_rate_of=1\n"
     grid = grid.replace("learning_rate_of=1\n", "noise=['none', {kind='symmetric', rate=0.5}]\n")
     found = {(p.cell.method, p.cell.rate): p.cell.learning_rate for p in cells(rates + grid).cells}
     assert found["gce-coop", 0.0] == found["gce-coop", 0.5] == 0.07
     assert {p.cell.learning_rate for p in cells(rates + grid, "learning_rate=0.01").cells} == {0.01}
-    with pytest.raises(BenchError, match=r"no learning rates for letters/tiny; run: python scripts/choose_protocol.py"):
-        cells(rates + grid, "dataset=letters")
+    with pytest.raises(
+        BenchError, match=r"no learning rates for backbone RN50/openai; run: python scripts/choose_protocol.py"
+    ):
+        cells(rates + grid, "backbone=RN50/openai")
     with pytest.raises(BenchError, match='unknown method "cop"'):
-        cells('[tuned."digits/tiny"]\ncop = 0.07\n' + grid)
+        cells("[tuned.tiny]\ncop = 0.07\n" + grid)
 
 
 def test_a_method_has_one_table() -> None:
