@@ -20,11 +20,13 @@ from bench.grid.overrides import grid_table, inherited_rates
 from bench.limits import Value
 from bench.plugins import DATASETS, METHODS, NOISE
 from bench.records.cell import Cell, Role
+from bench.rows import BUILT_IN
 from bench.settings.layers import PACKAGED
 from bench.settings.schema import EVERY_EPOCH, SET, Config, Exclude, GridTable, MethodTable, Paper, PaperPart
 from bench.variants import parse_variant, shown
 
 NO_NOISE = "none"
+EVERY = "*"  # among methods: every one of this package
 BUDGET = tuple(name for name in Cell.fields_of(Role.TRAINING) if name != "epochs")  # which is an axis
 FIXED = Cell.fields_of(Role.PROTOCOL)
 
@@ -233,7 +235,10 @@ def _table(config: Config, method: str) -> tuple[str, MethodTable]:
 
 
 def _resolved(config: Config, text: str, reference: bool) -> list[ResolvedMethod]:
-    """Resolve a variant once for each subset that it asks for."""
+    """Resolve a variant once for each subset that it asks for, or `EVERY` to all methods of this package."""
+    if text == EVERY:
+        ours = [row.name for row in METHODS.rows() if row.origin == BUILT_IN]
+        return [one for own in ours for one in _resolved(config, own, reference)]
     variant = parse_variant(text)
     method = METHODS.row(variant.name).name
     name, table = _table(config, method)

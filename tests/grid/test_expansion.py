@@ -271,12 +271,17 @@ def test_a_tuned_budget_has_a_learning_rate_for_each_method_whatever_the_noise()
     found = {(p.cell.method, p.cell.rate): p.cell.learning_rate for p in cells(rates + grid).cells}
     assert found["gce-coop", 0.0] == found["gce-coop", 0.5] == 0.07
     assert {p.cell.learning_rate for p in cells(rates + grid, "learning_rate=0.01").cells} == {0.01}
-    with pytest.raises(
-        BenchError, match="no learning rates for backbone RN50/openai; run: python"
-    ):
+    with pytest.raises(BenchError, match="no learning rates for backbone RN50/openai; run: python"):
         cells(rates + grid, "backbone=RN50/openai")
     with pytest.raises(BenchError, match='unknown method "cop"'):
         cells("[tuned.tiny]\ncop = 0.07\n" + grid)
+
+
+def test_a_star_is_every_method_of_this_package() -> None:
+    found = cells("[grid.g]\nmethod=['*', 'coop[loss=gce]']\nreference=[]\nseed=1\nnoise=['none']\n").cells
+    assert sorted({p.cell.method for p in found}) == sorted(METHODS)
+    assert len(found) == len(list(METHODS)) + 1
+    assert len(cells("[grid.g]\nreference=[]\nseed=1\nnoise=['none']\n", "method=*").cells) == len(found) - 1
 
 
 def test_a_method_has_one_table() -> None:
