@@ -30,7 +30,7 @@ from bench.reports.published.match import NEARLY, NONE, REPEATED, SAME, comparis
 from bench.reports.published.numbers import FILE, load, parse, published_numbers
 from bench.settings.schema import load_config
 from tests import ROOT
-from tests.reports.factory import cell, grid, record, write_store
+from tests.reports.factory import cell, changed, grid, record, write_store
 from tests.reports.latex import compile_tables
 
 sys.path.insert(0, str(ROOT / "scripts"))
@@ -79,8 +79,11 @@ backbone = "RN50"
 shots = 16
 selection = "last"
 augmented = true
+precision = "single"
+drop_last = false
+validation = "clean"
 deviation = "population"
-budget = { epochs = 50, batch_size = 32, learning_rate = 0.002, optimizer = "sgd" }
+budget = { epochs = 50, batch_size = 32, learning_rate = 0.002, optimizer = "sgd", schedule = "cosine", weight_decay = 5e-4 }
 
 [table.again]
 source = "paper"
@@ -118,6 +121,11 @@ def of(method: str, noise: str, rate: float, last: float, seed: int = 1, **chang
     """A record under the protocol of `SMALL`, with `changes`; accuracy in percent."""
     given = {"options": full(method, **({"q": 0.5} if method == "gce-coop" else {})), "views": 50, **PLACE}
     return record(cell(method, noise, rate, seed, **{**given, **changes}), last / 100)
+
+
+def thrice(method: str, noise: str, rate: float, last: float, **changes: Any) -> list[Record]:
+    """As `of`, of three seeds."""
+    return [of(method, noise, rate, last, seed, **changes) for seed in (1, 2, 3)]
 
 
 def held(records: list[Record], text: str = SMALL) -> list[dict[str, Any]]:
@@ -311,10 +319,11 @@ def test_the_same_protocol_is_compared():
         ({"views": 0}, "plain images here, new random crops and flips in every epoch there"),
         ({"views": 4}, "4 stored views of each image here, new random crops and flips in every epoch there"),
         ({"backbone": "RN50/openai@weights.pt"}, "weights of the backbone from a file here"),
+        ({"drop_last": True}, "incomplete batches kept there, dropped here"),
     ],
 )
 def test_what_differs_without_forbidding_the_comparison_is_told(changes: dict[str, Any], difference: str):
-    row = of_number(held([of("coop", "symmetric", 0.5, 71.0, **changes)]), "main", 70.25)
+    row = of_number(held(thrice("coop", "symmetric", 0.5, 71.0, **changes)), "main", 70.25)
     assert (row["grade"], row["differences"]) == (NEARLY, difference)
 
 
@@ -323,10 +332,25 @@ def test_what_differs_without_forbidding_the_comparison_is_told(changes: dict[st
     [
         ("epochs = 50, ", "", "epochs (50 here) not stated there"),
         (
-            "budget = { epochs = 50, batch_size = 32, learning_rate = 0.002",
-            "budget = { weight_decay = 5e-4",
+            "epochs = 50, batch_size = 32, learning_rate = 0.002, ",
+            "",
             "epochs (50 here), batch size (32 here) and learning rate (0.002 here) not stated there",
         ),
+        (
+            ', schedule = "cosine", weight_decay = 5e-4',
+            "",
+            "schedule (cosine here) and weight decay (0.0005 here) not stated there",
+        ),
+        ('precision = "single"\n', "", "precision not stated there (float32 here)"),
+        ('precision = "single"', 'precision = "half"', "half precision there, float32 here"),
+        ('precision = "single"', 'precision = { CoOp = "mixed" }', "mixed precision there, float32 here"),
+        ('precision = "single"', 'precision = { GCE = "single" }', "precision not stated there (float32 here)"),
+        ("drop_last = false\n", "", "whether incomplete batches are dropped not stated there (kept here)"),
+        ("drop_last = false", "drop_last = true", "incomplete batches dropped there, kept here"),
+        ("augmented = true", "augmented = false", "50 stored views of each image here, plain images there"),
+        ("seeds = 3, ", "seeds = 4, ", "4 seeds there, 3 here"),
+        ("seeds = 3, ", "seeds = 1, ", "1 seed there, 3 here"),
+        ("deviation =", "seeds = [4, 5, 6]\ndeviation =", "seeds 4, 5 and 6 there, 1, 2 and 3 here"),
         (
             '"CoOp" = { variant = "coop" }',
             '"CoOp" = { variant = "coop", unstated = ["context"] }',
@@ -342,24 +366,71 @@ def test_what_differs_without_forbidding_the_comparison_is_told(changes: dict[st
 def test_what_is_not_stated_is_told_and_never_taken_for_equal(before: str, after: str, difference: str):
     assert before in SMALL
     text = SMALL.replace(before, after, 1)
-    row = of_number(held([of("coop", "symmetric", 0.5, 71.0)], text), "main", 70.25)
+    row = of_number(held(thrice("coop", "symmetric", 0.5, 71.0), text), "main", 70.25)
     assert row["grade"] == NEARLY
     assert row["differences"].startswith(difference)
+    assert ";" not in row["differences"]
 
 
 def test_a_doubtful_number_is_never_the_same_protocol():
     text = SMALL.replace('doubt = ["odd"], rates', 'doubt = ["odd"], seeds = 3, rates')
-    row = of_number(held([of("coop", "symmetric", 0.75, 41.0)], text), "main", 40.0)
+    row = of_number(held(thrice("coop", "symmetric", 0.75, 41.0), text), "main", 40.0)
     assert (row["grade"], row["doubt"], row["differences"]) == (NEARLY, "odd", "")
 
 
 def test_a_repaired_defect_of_the_reference_is_told():
     text = SMALL.replace('variant = "coop" }', 'variant = "nlprompt" }')
     for faithful, grade in ((False, NEARLY), (True, SAME)):
-        made = of("nlprompt", "symmetric", 0.5, 71.0, options=full("nlprompt", faithful=faithful))
-        row = of_number(held([made], text), "main", 70.25)
+        made = thrice("nlprompt", "symmetric", 0.5, 71.0, options=full("nlprompt", faithful=faithful))
+        row = of_number(held(made, text), "main", 70.25)
         assert row["grade"] == grade
         assert ("defects of the reference" in row["differences"]) == (grade == NEARLY)
+
+
+def test_half_precision_is_a_difference_and_nothing_else_of_a_replayed_log():
+    """NLPrompt's code, run by others with seed 1: with its defects, views and batches only the precision differs."""
+    options = full("nlprompt", faithful=True)
+    given = {"epochs": 200, "views": 200, "drop_last": True, "budget": "paper", "options": options}
+    known = option_defaults({"nlprompt"})
+    for seeds, differences in (((1,), ""), ((2,), "; seed 1 there, 2 here"), ((1, 2), "; 1 seed there, 2 here")):
+        made = [of("nlprompt", "symmetric", 0.5, 88.0, seed, **given) for seed in seeds]
+        rows = comparisons(tidy(made, known), made, load(), known)
+        (row,) = rows[rows["sheet"] == "nlprompt-rerun"].query("grade == @NEARLY").to_dict("records")
+        assert row["published"] == 88.8
+        assert row["differences"] == f"half precision there, float32 here{differences}"
+
+
+def test_the_labels_of_the_validation_set_are_asked_where_a_method_chooses_by_them():
+    text = SMALL.replace('variant = "coop" }', 'variant = "linear-probe" }')
+    for validation, there, said in (
+        ("noisy", 'validation = "clean"\n', "labels of the validation set clean there, noisy here"),
+        ("noisy", "", "labels of the validation set not stated there (noisy here)"),
+        ("clean", 'validation = "clean"\n', ""),
+    ):
+        options = full("linear-probe", faithful=True)
+        made = thrice("linear-probe", "symmetric", 0.5, 71.0, options=options, validation=validation)
+        row = of_number(held(made, text.replace('validation = "clean"\n', there)), "main", 70.25)
+        assert row["differences"] == said
+    assert of_number(held(thrice("coop", "symmetric", 0.5, 71.0)), "main", 70.25)["differences"] == ""
+
+
+def test_images_that_are_left_out_are_a_difference():
+    made = thrice("coop", "symmetric", 0.5, 71.0)
+    short = [changed(one, data={"skipped_images": ["a.jpg"] if one.cell.seed == 2 else []}) for one in made]
+    row = of_number(held(short), "main", 70.25)
+    assert row["differences"] == "1 image that cannot be decoded left out here"
+
+
+def test_shots_from_other_images_are_a_difference_and_another_test_set_is_an_obstacle():
+    text = SMALL.replace('"Caltech101"', '"Food101N"').replace('"caltech101"', '"food101n"')
+    text = text.replace('selection = "last"', 'selection = "last"\npool = { Food101N = "nlprompt" }')
+    rows = {
+        mode: of_number(held(thrice("coop", "symmetric", 0.5, 71.0, dataset=f"food101n{mode}"), text), "main", 70.25)
+        for mode in ("", "[mode=nlprompt]", "[mode=tv]")
+    }
+    assert rows[""]["differences"] == "shots drawn from 310,009 images there, from others here (mode coop)"
+    assert (rows["[mode=nlprompt]"]["grade"], rows["[mode=nlprompt]"]["differences"]) == (SAME, "")
+    assert rows["[mode=tv]"]["reason"] == "other split of the data (nlprompt there, tv here)"
 
 
 @pytest.mark.parametrize(
@@ -470,6 +541,7 @@ def test_tables_of_the_papers_protocol(papers: Supplement):
     ]
     assert coop["difference"].item() == pytest.approx(sum(ours) / 3 - 70.9)
     text = said(part)
+    assert "### Published tables, cell by cell\n\nNLPrompt, main table: 16 of 319 numbers stand beside ours" in text
     assert "plain images here, new random crops and flips in every epoch there." in text
     assert (
         "NLPrompt, main table: CVPR 2025, arXiv 2412.01256; not seen itself, restated in Table 1 of TecoPrompt" in text
@@ -503,25 +575,28 @@ def test_an_empty_comparison_says_so_and_what_to_run():
     assert part.tables == () and part.files == {}  # noqa: PT018
     text = said(part)
     assert "No published number is on digits, so there is nothing to compare with." in text
-    assert "`bench run --grid paper --set dataset=caltech101 --set backbone=RN50/openai" in text
+    assert "`bench run --grid nlprompt --set dataset=caltech101`" in text
     other = part_of(paper_grid(("coop",), (1,), backbone="ViT-B-16/openai"))
     text = said(other)
     assert "other backbone (RN50/openai there, ViT-B-16/openai here)" in text
-    assert "--set backbone=RN50/openai" in text
+    assert "`bench run --grid nlprompt --set dataset=caltech101`" in text
     assert "There are some on" not in text
 
 
-@pytest.mark.parametrize("dataset", ["caltech101", "food101n", "fgvcaircraft"])
+@pytest.mark.parametrize(
+    ("dataset", "name"),
+    [("caltech101", "nlprompt"), ("food101n", "tecoprompt"), ("sun397", "tecoprompt"), ("fgvcaircraft", "paper")],
+)
 def test_the_command_that_is_named_gives_cells_that_compare(
-    dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dataset: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(tmp_path)
     text = said(part_of([of("coop", "symmetric", 0.5, 70.0, dataset=dataset, backbone="tiny")]))
     command, count = re.findall(r"`bench run (.*?)` gives cells that (\d+) of", text)[0]
     words = shlex.split(command)
-    assert words[:2] == ["--grid", "paper"]
+    assert words[:2] == ["--grid", name]
     sets = [word for word in words[2:] if word != "--set"]
-    planned = expand(override(load_config(None), "paper", [*sets, "seed=1"]), "paper").cells
+    planned = expand(override(load_config(None), name, [*sets, "seed=1"]), name).cells
     frame = part_of([record(one.cell, 0.7) for one in planned]).files["published"]
     compared = frame[frame["grade"].isin((SAME, NEARLY))]
     assert len(compared.drop_duplicates(["sheet", "published_as", "noise", "rate"])) >= int(count)
