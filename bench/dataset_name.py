@@ -30,7 +30,7 @@ def canonical(name: str) -> str:
         return name.strip()
     if name.strip().rstrip(":") == FOLDER:
         raise BenchError(f"dataset {FOLDER} needs the path of your images; write {FOLDER}:PATH.")
-    variant = _variant(name)
+    variant = registered_variant(name)
     return variant_text(variant.name, variant.options)
 
 
@@ -59,8 +59,12 @@ def shown(name: str) -> str:
 
 
 @lru_cache(maxsize=256)
-def _variant(name: str) -> Variant:
-    """Return the registered name and, unless it is the default, the mode."""
+def registered_variant(name: str) -> Variant:
+    """Parse a name into the registered one and, unless it is the default, the mode.
+
+    Raises:
+        BenchError: data set or mode is unknown.
+    """
     variant = parse_variant(name, "dataset")
     row = DATASETS.row(variant.name)
     unknown = [option for option in variant.options if option != "mode"]

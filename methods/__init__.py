@@ -28,11 +28,14 @@ ROWS = (
     Row("elr", "bench.methods.elr:ELR", "CoOp pulled towards its own early predictions",
         title="ELR", family="losses", color="purple", marker="d",
         paper="Liu et al., NeurIPS 2020, arXiv 2007.00151"),
+    Row("label-smoothing", "bench.methods.label_smoothing:LabelSmoothing", "control: CoOp with smoothed labels",
+        title="Label smoothing", family="losses", color="black", marker="v",
+        paper="Lukasik et al., ICML 2020, arXiv 2003.02819"),
     # A split of the training set.
     Row("nlprompt", "bench.methods.nlprompt:NLPrompt", "OT split, cross-entropy on the clean, MAE on the rest",
         title="NLPrompt", family="splits", color="blue", marker="h",
         paper="Pan et al., CVPR 2025, arXiv 2412.01256"),
-    Row("tecoprompt", "bench.methods.tecoprompt:TecoPrompt", "NLPrompt with a memory that rewrites labels",
+    Row("tecoprompt", "bench.methods.tecoprompt:TecoPrompt", "NLPrompt with a memory that rewrites labels", 2,
         title="TecoPrompt", family="splits", color="sky", marker="p",
         paper="TecoPrompt, ECCV 2026, arXiv 2609.16858"),
     Row("ot-clean", "bench.methods.ot_clean:OTClean", "cross-entropy on NLPrompt's clean part alone",
@@ -102,4 +105,7 @@ ROWS = (
     Row("tip-adapter-f", "bench.methods.tip_adapter_f:TipAdapterF", "Tip-Adapter with trained keys",
         title="Tip-Adapter-F", family="features", color="purple", marker="^",
         paper="Zhang et al., ECCV 2022, arXiv 2207.09519"),
+    Row("clap", "bench.methods.clap:CLAP", "linear probe from zero-shot CLIP on, held near it class by class",
+        title="CLAP", family="features", color="sky", marker="o", cost=0.2,
+        paper="Silva-Rodríguez et al., CVPR 2024, arXiv 2312.12730"),
 )  # fmt: skip

@@ -62,7 +62,10 @@ class NLPrompt(CoOp):
             return super().partition(epoch, full_pass)
         length = options.curriculum
         budget = min(curriculum_budget(epoch - 1, length, options.begin, options.growth), 1.0) if length else 1.0
-        logits = full_pass()
         if options.faithful:
-            return nlprompt_reference_split(logits.softmax(1), self.observed, options.ot_reg, budget)[0]
-        return nlprompt_split(logits, self.observed, options.ot_reg, budget)
+            return self.reference_split(epoch, full_pass, budget)
+        return nlprompt_split(full_pass(), self.observed, options.ot_reg, budget)
+
+    def reference_split(self, epoch: int, full_pass: method.FullPass, budget: float) -> CleanSplit:
+        """The split as the reference computes it."""
+        return nlprompt_reference_split(full_pass().softmax(1), self.observed, self.options.ot_reg, budget)[0]

@@ -55,12 +55,16 @@ class CleanSplit:
         pseudo: [N] long, the label the split believes.
         numbers: what the record keeps of it.
         confidence: [N], N times the largest entry of each row of a transport plan; None for other splits.
+        selected: [N] bool, the samples whose rows of a transport plan are among the most confident; None for all.
+        scored: [N] bool, the samples that the split has seen; None for all.
     """
 
     clean: Tensor
     pseudo: Tensor
     numbers: dict[str, float] = field(default_factory=dict)
     confidence: Tensor | None = None
+    selected: Tensor | None = None
+    scored: Tensor | None = None
 
 
 def loss_asks(name: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from bench import dataset_name
-from bench.dataset_name import FOLDER, _variant, folder_of
+from bench.dataset_name import FOLDER, folder_of, registered_variant
 from bench.errors import BenchError
 from bench.plugins import DATASETS
 from bench.variants import variant_text
@@ -95,7 +95,7 @@ def identity(name: str, skip_broken: bool = False) -> str:
         BenchError: the data set is unknown, or a user's folder cannot be read.
     """
     if folder_of(name) is None:
-        variant = _variant(name)
+        variant = registered_variant(name)
         skipping = " skip_broken" if skip_broken else ""
         return f"{variant_text(variant.name, variant.options)} {DATASETS.row(variant.name).version}{skipping}"
     return f"{FOLDER} {DATASETS.row(FOLDER).version} {open_dataset(name, None, skip_broken).digest}"
@@ -116,7 +116,7 @@ def open_dataset(name: str, root: str | None = None, skip_broken: bool = False) 
     path = folder_of(name)
     if path is not None:
         return DATASETS.get(FOLDER)(path, skip_broken=skip_broken)
-    variant = _variant(name)
+    variant = registered_variant(name)
     mode = variant.options.get("mode")
     more = (mode, skip_broken) if mode is not None or skip_broken else ()  # a plugin may take the root alone
     return DATASETS.get(variant.name)(Path(root) if root else None, *more)

@@ -13,6 +13,8 @@ LOSSES = (
         paper="Wang et al., ICCV 2019, arXiv 1908.06112"),
     Row("double-softmax", "bench.methods.parts.losses:double_softmax_cross_entropy",
         "cross-entropy of softmax(logits) taken as logits", paper="DSPT, ICML 2026, arXiv 2605.00591"),
+    Row("label-smoothing", "bench.methods.parts.losses:smoothed_cross_entropy",
+        "cross-entropy to labels with a uniform tenth", paper="Lukasik et al., ICML 2020, arXiv 2003.02819"),
 )  # fmt: skip
 SPLITS = (
     Row("ot", "bench.methods.parts.splits:nlprompt_split", "optimal transport to the classes confirms the label",

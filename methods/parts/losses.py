@@ -14,6 +14,7 @@ from torch.nn import functional as F
 EPSILON = 1e-6
 OFF_CLASS = 1e-4  # what SCE puts for the logarithm of 0; its probabilities are at least FLOOR
 FLOOR = 1e-7
+SMOOTHING = 0.1  # default of the authors' code in "To Smooth or Not?", ICML 2022
 CERTAINTY = 1e-4  # ELR's probabilities keep this distance from 0 and 1
 
 
@@ -75,6 +76,19 @@ def double_softmax_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
     confident, right or wrong. Logits [..., C], labels [...] long; returns [...].
     """
     return cross_entropy(_log_softmax(logits).exp(), labels)
+
+
+def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: Tensor | float = SMOOTHING) -> Tensor:
+    """(1 - r) (-log p_y) - (r / C) sum_k log p_k, label smoothing (Lukasik et al., ICML 2020, arXiv 2003.02819).
+
+    Args:
+        logits: [..., C].
+        labels: [...] long.
+        smoothing: r, a number or a 0-dimensional tensor; negative in Wei et al., ICML 2022 (arXiv 2106.04149), and then
+            without a lower bound.
+    """
+    log_probability = _log_softmax(logits)
+    return -(1 - smoothing) * _of_label(log_probability, labels) - smoothing * log_probability.mean(-1)
 
 
 def soft_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:

@@ -22,17 +22,24 @@ from bench.methods.parts.transport import sinkhorn_log, sweep
 ROUNDING = 1e-9  # (1 - .9) · 10 is 1, not 0.9999999999999998
 
 
-def _plan(logits: Tensor, reg: float, tolerance: float = 1e-4) -> tuple[Tensor, dict[str, float]]:
+def _plan(
+    logits: Tensor, reg: float, tolerance: float = 1e-4, max_iterations: int = 1000
+) -> tuple[Tensor, dict[str, float]]:
     """Solve for the coupling [N, C] at cost -log p, marginals uniform; numbers: ot_residual, ot_iterations."""
     cost = -F.log_softmax(logits.detach().double(), dim=1)
     samples, classes = cost.shape
     marginals = torch.full_like(cost[:, 0], 1 / samples), torch.full_like(cost[0], 1 / classes)
-    coupling, residual, iterations = sinkhorn_log(cost, reg, *marginals, tolerance)
+    coupling, residual, iterations = sinkhorn_log(cost, reg, *marginals, tolerance, max_iterations)
     return coupling, {"ot_residual": residual, "ot_iterations": float(iterations)}
 
 
 def optimal_transport_split(
-    logits: Tensor, observed: Tensor, reg: float = 0.1, delta: float = 0.5, tolerance: float = 1e-4
+    logits: Tensor,
+    observed: Tensor,
+    reg: float = 0.1,
+    delta: float = 0.5,
+    tolerance: float = 1e-4,
+    max_iterations: int = 1000,
 ) -> CleanSplit:
     """Split by transport of samples to classes at cost -log p, marginals uniform: clean where it confirms the label.
 
@@ -45,11 +52,12 @@ def optimal_transport_split(
         reg: weight of the entropy. Rows are sharpened to about p^(1/reg), so `delta` means nothing without it.
         delta: confidence in [0, 1] below which a sample is rejected; 0 rejects none.
         tolerance: as in `sinkhorn_log`.
+        max_iterations: as in `sinkhorn_log`.
 
     Returns:
         The split; numbers: ot_residual, ot_iterations, ot_rejected (share of all samples below `delta`).
     """
-    coupling, numbers = _plan(logits, reg, tolerance)
+    coupling, numbers = _plan(logits, reg, tolerance, max_iterations)
     largest, pseudo = coupling.max(1)
     confident = len(logits) * largest >= delta
     numbers["ot_rejected"] = float((~confident).double().mean())
@@ -76,7 +84,7 @@ def nlprompt_split(logits: Tensor, observed: Tensor, ot_reg: float = 0.01, budge
     samples, (largest, pseudo) = len(logits), coupling.max(1)
     confident = _largest(largest, math.floor(budget * samples + ROUNDING))
     numbers["ot_confident"] = float(confident.double().mean())
-    return CleanSplit((pseudo == observed) & confident, pseudo, numbers, samples * largest)
+    return CleanSplit((pseudo == observed) & confident, pseudo, numbers, samples * largest, confident)
 
 
 def nlprompt_reference_split(
@@ -86,8 +94,8 @@ def nlprompt_reference_split(
 
     Kept to reproduce it, by POT's plain-domain Sinkhorn (at most 1000 iterations, tolerance 1e-6). Defects: N1 the
     cost is minus the log-softmax of probabilities, in effect minus the probabilities themselves; N2 every entry of the
-    kernel underflows at reg 1e-3, the coupling is 0 and every pseudo-label is class 0; N4 the sum of N times 1/N may
-    round below 1 and one sample is lost. With a budget below 1 the marginals have unequal mass and nothing converges.
+    kernel underflows at reg 1e-3, the coupling is 0 and every pseudo-label is class 0; N4 torch's sum of N times 1/N
+    may round below 1 and one sample is lost. With a budget below 1 the marginals' masses differ and nothing converges.
 
     Args:
         probability: [N, C], the model's softmax.
@@ -107,9 +115,10 @@ def nlprompt_reference_split(
         coupling = np.asarray(sinkhorn(row[:, 0], column[:, 0], cost, reg, numItermax=1000, stopThr=1e-6))
     plan = torch.from_numpy(coupling).to(observed.device)
     largest, pseudo = plan.max(1)
-    confident = _largest(largest, int(samples * min(float(np.sum(row)), budget)))
+    total = float(torch.from_numpy(row).sum())  # torch and numpy add in another order, and one may round below 1
+    confident = _largest(largest, int(samples * min(total, budget)))
     numbers = {"ot_confident": float(confident.double().mean())}
-    return CleanSplit((pseudo == observed) & confident, pseudo, numbers, samples * largest), coupling
+    return CleanSplit((pseudo == observed) & confident, pseudo, numbers, samples * largest, confident), coupling
 
 
 def _largest(values: Tensor, count: int) -> Tensor:

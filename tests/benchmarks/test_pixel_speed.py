@@ -12,6 +12,7 @@ import itertools
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from bench.clip.backbone import Backbone
-from bench.clip.encode import _Decode
+from bench.clip.encode import _decode
 from bench.clip.features import FeatureKey, FeatureStore
 from bench.images.decode import FileImages
-from bench.images.loader import CHUNK_SIZE, in_order, processes
+from bench.images.loader import CHUNK_SIZE, DEFAULT_LIMITS, in_order
 from bench.images.pixels import Evaluation
 from tests.clip import naive
 
@@ -148,7 +149,7 @@ def test_decoding_alone(benchmark: Any, record_property: Any, images: FileImages
     evaluation = Evaluation(backbone.preprocess)
 
     def ours() -> Tensor:
-        chunks = in_order(_Decode(images, evaluation), len(images), processes(len(images), 224))
+        chunks = in_order(partial(_decode, images, evaluation), len(images), DEFAULT_LIMITS.processes(len(images), 224))
         return torch.cat([evaluation.scaled(chunk)[:, :, 0, 0] for chunk in chunks])
 
     compare(benchmark, record_property, ours, sides(images, backbone, encode=False), len(images))

@@ -22,7 +22,7 @@ def test_every_method_is_in_the_table_with_its_parameters(name: str) -> None:
 
 @pytest.mark.parametrize("name", list(METHODS))
 def test_what_is_reproduced_on_request_is_in_the_table_of_defects(name: str) -> None:
-    if "faithful" in METHODS.get(name).Options.model_fields and name not in ("tecoprompt", "ot-clean", "tip-adapter-f"):
+    if "faithful" in METHODS.get(name).Options.model_fields and name not in ("ot-clean", "tip-adapter-f"):
         assert f"`{name}[faithful=true]`" in METHODS_PAGE
 
 

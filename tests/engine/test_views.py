@@ -124,7 +124,7 @@ def test_the_audit_keeps_the_plain_view(settings: TrialSettings) -> None:
     assert watched(0, epochs=1)[1].audit.rows[0] == watched(2, epochs=1)[1].audit.rows[0]
 
 
-@pytest.mark.parametrize("method", ["coop", "visprompt", "joapr", "upl", "tip-adapter-f"])
+@pytest.mark.parametrize("method", ["coop", "visprompt", "joapr", "upl", "tip-adapter-f", "clap"])
 def test_views_change_what_is_learned_and_repeat_bit_for_bit(
     method: str, settings: TrialSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,8 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bench.methods.label_smoothing import LabelSmoothing
 from bench.methods.parts import losses
 from bench.methods.sce import SCE
+from bench.plugins import LOSSES
 from bench.testing import fixtures
 from tests.golden_data import Item, entry_error, error
 
@@ -70,6 +72,35 @@ def test_slow_versions(rows: list[list[float]], data: st.DataObject) -> None:
         assert losses.cross_entropy(logits, target)[i].item() == pytest.approx(logsum - row[label], abs=1e-3)
         slow = -sum(value * math.log(value) for value in p if value > 0)
         assert losses.entropy(logits)[i].item() == pytest.approx(slow, abs=1e-4)
+
+
+@settings(max_examples=40, deadline=None)
+@given(matrices, st.floats(-8, 0.99), st.data())
+def test_smoothed_cross_entropy_against_its_smoothed_label(
+    rows: list[list[float]], smoothing: float, data: st.DataObject
+) -> None:
+    """Cross-entropy to (1 - r) e_y + r/C, which for r >= 0 is torch's own label smoothing."""
+    logits, classes = torch.tensor(rows), len(rows[0])
+    labels = torch.tensor([data.draw(st.integers(0, classes - 1)) for _ in rows])
+    target = (1 - smoothing) * torch.nn.functional.one_hot(labels, classes) + smoothing / classes
+    found = losses.smoothed_cross_entropy(logits, labels, torch.tensor(smoothing))
+    assert torch.allclose(found, losses.soft_cross_entropy(logits, target), rtol=1e-4, atol=2e-3)
+    if smoothing >= 0:
+        built_in = torch.nn.functional.cross_entropy(logits, labels, reduction="none", label_smoothing=smoothing)
+        assert torch.allclose(found, built_in, rtol=1e-4, atol=2e-3)
+
+
+def test_the_method_smooths_by_its_own_share_and_every_other_learner_by_a_tenth() -> None:
+    logits, labels = ITEM["logits"], ITEM["labels"]
+    for smoothing in (0.1, 0.5, -1.0):
+        built = fixtures.build(LabelSmoothing, LabelSmoothing.Options(smoothing=smoothing))
+        assert isinstance(built, LabelSmoothing)
+        expected = losses.smoothed_cross_entropy(logits, labels, smoothing)
+        assert torch.allclose(built.sample_loss("label-smoothing", logits, labels), expected)
+        assert torch.equal(built.sample_loss("ce", logits, labels), losses.cross_entropy(logits, labels))
+    tenth = losses.smoothed_cross_entropy(logits, labels, 0.1)
+    assert torch.equal(LOSSES.get("label-smoothing")(logits, labels), tenth)
+    assert torch.allclose(losses.smoothed_cross_entropy(logits, labels, 0.0), losses.cross_entropy(logits, labels))
 
 
 @settings(max_examples=40, deadline=None)

@@ -114,7 +114,19 @@ def test_the_factor_of_promptmae_is_of_mae_alone() -> None:
         assert torch.equal(two["rest_ce"], one["rest_ce"])
 
 
-LEARNERS = ("coop", "elr", "kgcoop", "cocoop", "prograd", "plot", "maple", "promptsrc", "clip-adapter", "tip-adapter-f")
+LEARNERS = (
+    "coop",
+    "elr",
+    "kgcoop",
+    "cocoop",
+    "prograd",
+    "plot",
+    "maple",
+    "promptsrc",
+    "clip-adapter",
+    "tip-adapter-f",
+    "clap",
+)
 
 
 @pytest.mark.parametrize("split", SPLITS)
