@@ -3,57 +3,35 @@
 A published number is held against a row of ours where nothing that is known of its protocol contradicts ours: split,
 construction of the noise, backbone, shots, method, budget, options and rate, in this order; the first contradiction is
 the reason why it is not compared. The match is "same protocol" where everything is known and equal, "nearly" where
-something is not stated, doubtful, or differs in a way that the table names.
+something is not stated, doubtful, or differs in a way that the table names (`bench.reports.published.protocol`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
 import pandas as pd
 
 from bench import dataset_name
-from bench.limits import Value
-from bench.records.cell import Cell
 from bench.records.record import Record
 from bench.reports.frame import Defaults
 from bench.reports.published.numbers import Budget, Published, PublishedNumber, published_numbers
+from bench.reports.published.protocol import DEFAULT_MODE, Ours, differences, joined, mode, short
 from bench.reports.tables.columns import as_dicts
 from bench.reports.tables.summary import settings, summarize
-from bench.variants import parse_variant, variant_text
+from bench.variants import variant_text
 
 SAME, NEARLY, REPEATED, NONE = "same protocol", "nearly", "repeated", "not compared"
-STATED = {"epochs": "epochs", "batch_size": "batch size", "learning_rate": "learning rate"}
-DEFAULT_MODE = "coop"  # the default mode of every data set that has modes: the splits of CoOp's authors
 MATCH_COLUMNS = (
     "setting", "grade", "reason", "dataset", "noise", "rate", "label", "ours", "ours_sd", "ours_n", "published",
     "published_sd", "published_seeds", "difference", "reading", "differences", "doubt", "published_as", "source",
     "venue", "reference", "table", "sheet", "seen", "through", "published_noise", "published_shots",
     "published_backbone", "published_epochs",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Ours:
-    """A row and noise column of ours: mean and sample standard deviation in percent over n finished seeds.
-
-    Attributes:
-        kinds: the kinds of noise of its setting.
-        defaults: the method's default options.
-    """
-
-    setting: str
-    label: str
-    cell: Cell
-    mean: float
-    sd: float
-    n: int
-    kinds: tuple[str, ...]
-    defaults: dict[str, Value]
 
 
 def comparisons(
@@ -70,30 +48,36 @@ def comparisons(
         records: those that the frame was made of.
         defaults: the methods' default options.
     """
-    cells = {record.key: record.cell for record in records}
+    ran = {record.key: record for record in records}
     known = published_numbers(published)
     rows: list[dict[str, Any]] = []
     for setting, part in settings(frame):
-        ours = _ours(setting, part, cells, defaults)
-        base = dataset_name.base(cells[str(part["key"].iloc[0])].dataset)
+        ours = _ours(setting, part, ran, defaults)
+        base = dataset_name.base(ran[str(part["key"].iloc[0])].cell.dataset)
         for number in known:
             if number.dataset == base:
                 rows += _compared(number, ours, setting, published.replication.points)
     return pd.DataFrame(rows, columns=list(MATCH_COLUMNS))
 
 
-def _ours(setting: str, part: pd.DataFrame, cells: dict[str, Cell], defaults: Defaults) -> list[Ours]:
+def _ours(setting: str, part: pd.DataFrame, ran: Mapping[str, Record], defaults: Defaults) -> list[Ours]:
     whole = part[part["subset"] == "all"]
     if whole.empty:
         return []
-    kinds = tuple(dict.fromkeys(cells[str(key)].noise for key in whole["key"]))
-    columns = zip(whole["label"], whole["noise"], whole["rate"], whole["key"], strict=True)
-    first = {(label, noise, rate): cells[key] for label, noise, rate, key in columns}
-    rows = [(row, first[row["label"], row["noise"], row["rate"]]) for row in as_dicts(summarize(whole))]
-    return [
-        Ours(setting, row["label"], cell, row["mean"], row["sd"], row["n"], kinds, dict(defaults.get(cell.method, {})))
-        for row, cell in rows
-    ]
+    kinds = tuple(dict.fromkeys(ran[str(key)].cell.noise for key in whole["key"]))
+    places: dict[tuple[str, str, float], list[dict[str, Any]]] = defaultdict(list)
+    for row in as_dicts(whole):
+        places[row["label"], row["noise"], row["rate"]].append(row)
+    made = []
+    for row in as_dicts(summarize(whole)):
+        runs = places[row["label"], row["noise"], row["rate"]]
+        records = [ran[run["key"]] for run in runs]
+        seeds = tuple(sorted(run["seed"] for run in runs if run["status"] == "done"))
+        left_out = max(len(record.data.skipped_images) for record in records)
+        cell = records[0].cell
+        known = dict(defaults.get(cell.method, {}))
+        made.append(Ours(setting, row["label"], cell, row["mean"], row["sd"], seeds, kinds, left_out, known))
+    return made
 
 
 def _compared(number: PublishedNumber, ours: Sequence[Ours], setting: str, usual: float) -> list[dict[str, Any]]:
@@ -148,46 +132,11 @@ def obstacle(number: PublishedNumber, own: Ours) -> tuple[int, str] | None:
     return None
 
 
-def differences(number: PublishedNumber, own: Ours) -> tuple[str, ...]:
-    """List what is not stated or differs without forbidding the comparison; doubts about the number apart."""
-    cell, sheet, budget = own.cell, number.sheet, number.budget
-    found = list(number.caveats)
-    missing = [
-        f"{word} ({getattr(cell, name):g} here)" for name, word in STATED.items() if getattr(budget, name) is None
-    ]
-    if missing:
-        found.append(f"{_joined(missing)} not stated there")
-    if number.unstated:
-        found.append(f"{_joined(list(number.unstated))} of the method not stated there")
-    if cell.options.get("faithful") is False:
-        found.append("defects of the reference are repaired here (faithful = true keeps them)")
-    if "@" in cell.backbone:
-        found.append("weights of the backbone from a file here")
-    if sheet.augmented is None:
-        found.append(f"image augmentation not stated there ({_views(cell)} here)")
-    elif sheet.augmented and cell.views < cell.epochs:
-        found.append(f"{_views(cell)} here, new random crops and flips in every epoch there")
-    if number.row.seeds is None:
-        found.append("number of seeds not stated there")
-    if sheet.selection is None:
-        found.append("which epoch's accuracy not stated there (the last here)")
-    if sheet.split is None:
-        found.append("split of the data set not stated there")
-    return tuple(found)
-
-
-def _views(cell: Cell) -> str:
-    return f"{cell.views} stored views of each image" if cell.views else "plain images"
-
-
-def _joined(words: Sequence[str]) -> str:
-    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0]
-
-
 def _split(number: PublishedNumber, own: Ours) -> str:
-    mode = str(parse_variant(own.cell.dataset, "dataset").options.get("mode", DEFAULT_MODE))
-    there = number.sheet.split or "not stated"
-    return "" if mode == DEFAULT_MODE else f"other split of the data ({there} there, {mode} here)"
+    here = mode(own.cell)
+    there = number.pool or number.sheet.split or "not stated"
+    known = here in (DEFAULT_MODE, number.pool)
+    return "" if known else f"other split of the data ({there} there, {here} here)"
 
 
 def _noise(number: PublishedNumber, own: Ours) -> str:
@@ -195,7 +144,7 @@ def _noise(number: PublishedNumber, own: Ours) -> str:
         return "construction of the noise not stated there"
     if number.noise == own.cell.noise:
         return ""
-    return f"other construction of the noise ({number.noise} there; {_joined(own.kinds)} here)"
+    return f"other construction of the noise ({number.noise} there; {joined(own.kinds)} here)"
 
 
 def _backbone(number: PublishedNumber, own: Ours) -> str:
@@ -223,7 +172,7 @@ def _budget(number: PublishedNumber, own: Ours) -> str:
     for name in Budget.model_fields:
         there, here = getattr(number.budget, name), getattr(own.cell, name)
         if there is not None and there != here:
-            return f"other budget ({name.replace('_', ' ')} {_short(there)} there, {_short(here)} here)"
+            return f"other budget ({name.replace('_', ' ')} {short(there)} there, {short(here)} here)"
     return ""
 
 
@@ -246,10 +195,6 @@ def _rate(number: PublishedNumber, own: Ours) -> str:
 
 def _finished(_: PublishedNumber, own: Ours) -> str:
     return "" if own.n else "no seed has finished here"
-
-
-def _short(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _row(number: PublishedNumber, setting: str, grade: str, reason: str) -> dict[str, Any]:

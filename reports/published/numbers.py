@@ -8,7 +8,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -17,6 +17,7 @@ from bench.variants import parse_variant
 
 ONE = r"^[^;]+$"  # a text that reports join with others by semicolons
 FILE = Path(__file__).parent / "numbers.toml"
+Precision: TypeAlias = Literal["half", "mixed", "single"]
 
 
 class _Strict(BaseModel):
@@ -101,12 +102,17 @@ class Sheet(_Strict):
     seen: Literal["paper", "restated", "quoted", "listing", "log", "read-me", "thread"]
     through: str = ""
     noise: dict[str, str] = Field(default_factory=dict)
+    grid: str = ""
     split: Literal["coop", "official"] | None = None
+    pool: dict[str, str] = Field(default_factory=dict)
     backbone: str = ""
     shots: int | Literal["full"] | None = None
     selection: Literal["last", "best"] | None = None
     augmented: bool | None = None
-    precision: Literal["half", "mixed", "single"] | None = None
+    precision: Precision | dict[str, Precision] | None = None
+    drop_last: bool | None = None
+    validation: Literal["clean", "noisy"] | None = None
+    seeds: tuple[int, ...] = ()
     deviation: Literal["sample", "population"] | None = None
     budget: Budget = Budget()
     budget_of: tuple[str, ...] = ()
@@ -170,8 +176,11 @@ class Published(_Strict):
             _known(sheet.backbone, self.backbone, "backbone")
             for other in sheet.restates:
                 _known(other, list(self.table)[: list(self.table).index(name)], "earlier table")
-            for method in (*sheet.budget_of, *(m for caveat in sheet.caveats for m in caveat.methods)):
+            by_method = sheet.precision if isinstance(sheet.precision, dict) else ()
+            for method in (*sheet.budget_of, *by_method, *(m for caveat in sheet.caveats for m in caveat.methods)):
                 _known(method, self.method, "method")
+            for dataset in sheet.pool:
+                _known(dataset, self.dataset, "data set")
             for caveat in sheet.caveats:
                 for word in caveat.noise:
                     _known(word, sheet.noise, f"word for noise of {name}")
@@ -195,6 +204,8 @@ class PublishedNumber:
 
     Attributes:
         dataset: registered name, or the published one where there is none here.
+        pool: mode of the data set here whose images are those that the shots come from, where it is not the default.
+        precision: of the training, None where not stated.
         std: sample standard deviation over seeds, NaN where unknown.
         restated: the table that this number repeats, in words; empty if none.
     """
@@ -212,12 +223,19 @@ class PublishedNumber:
     shots: int | Literal["full"] | None
     backbone: str
     budget: Budget
+    pool: str
+    precision: Precision | None
     accuracy: float
     std: float
     doubts: tuple[str, ...]
     caveats: tuple[str, ...]
     unusable: bool
     restated: str
+
+    @property
+    def comparable(self) -> bool:
+        """Whether it is to be relied on, stands nowhere else, and is of a method that is here."""
+        return bool(self.method) and not self.unusable and not self.restated
 
 
 @lru_cache(maxsize=1)
@@ -260,6 +278,7 @@ def _number(
         noise=sheet.noise.get(row.noise, ""), rate=None if row.rates is None else row.rates[index],
         shots=row.shots or sheet.shots, backbone=published.backbone.get(row.backbone or sheet.backbone, ""),
         budget=given.model_copy(update={"epochs": row.epochs}) if row.epochs else given,
+        pool=sheet.pool.get(row.dataset, ""), precision=_precision(sheet, row),
         accuracy=row.accuracy[index], std=_sample(sheet, row, index),
         doubts=tuple(doubt.text for doubt in doubts), unusable=any(doubt.unusable for doubt in doubts),
         caveats=tuple(caveat.text for caveat in sheet.caveats if caveat.holds(row)), restated="",
@@ -272,6 +291,10 @@ def _place(number: PublishedNumber) -> object:
     """Return what two tables that print the same number agree in."""
     row = number.row
     return number.dataset, number.noise, number.rate, number.shots, number.backbone, number.method or row.method
+
+
+def _precision(sheet: Sheet, row: PublishedRow) -> Precision | None:
+    return sheet.precision.get(row.method) if isinstance(sheet.precision, dict) else sheet.precision
 
 
 def _sample(sheet: Sheet, row: PublishedRow, index: int) -> float:

@@ -132,7 +132,6 @@ def _legend(shown: pd.DataFrame, places: int, n: int, usual: Replication) -> lis
         "Difference: ours minus published, in points. s: at most twice the larger standard deviation over seeds; "
         f"r: more, but at most {usual.points:g} points, {error}; neither letter: more than that.",
         f"{NEARLY}: the letters behind the difference say what is not the same, or not known to be.",
-        "Precision is float32 here, and half there where it is known; this is not counted as a difference.",
     ]
     if any(count != n for count in shown["ours_n"]):
         notes.append(f"(n): number of finished seeds, where it is not {n}.")

@@ -10,7 +10,7 @@ import pandas as pd
 from bench.reports.document import Section, Table, TableEntry, TableRow
 from bench.reports.names import DAGGER, SECTIONS
 from bench.reports.tables.columns import Column, as_dicts
-from bench.reports.tables.summary import ORACLE, describe, settings, summarize
+from bench.reports.tables.summary import ORACLE, describe, equality, settings, summarize
 
 SHOWN_TERMS = 2
 
@@ -37,6 +37,7 @@ def cost_tables(frame: pd.DataFrame) -> list[Table]:
             f"{number} is the mean over {columns} that every row has.",
         )
         notes = (
+            equality(part),
             "Steps of the optimizer: all of them, and in brackets those of loss terms that are not in every one (two "
             "at most; the CSV has all).",
             "Passes are forward passes on one batch, parameters those that are fitted.",

@@ -14,6 +14,7 @@ from bench.reports.names import DAGGER, SIGNS
 from bench.reports.tables.columns import Maker
 
 GROUP = ["setting", "section", "method", "label", "noise", "rate"]
+TRAINING = {"epochs": "epochs", "optimizer": "optimizer", "learning_rate": "learning rate", "batch_size": "batch size"}
 ORACLE = "oracle, told what a user would not know (clean subset: trained on the truly clean samples alone)"
 
 
@@ -39,7 +40,7 @@ def settings(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 
 
 def describe(part: pd.DataFrame) -> str:
-    """Describe one setting: data set, shots, backbone, epochs and budget."""
+    """Describe one setting: data set, shots, backbone, and what of the training is the same for all."""
     first = part.iloc[0]
     fixed = f"{first['dataset']}, {_counted(first['shots'], 'shot')} per class, backbone {first['backbone']}"
     if first["budget"] == "paper":
@@ -47,8 +48,19 @@ def describe(part: pd.DataFrame) -> str:
     if first["budget"] == "tuned":
         return f"{fixed}, {_counted(first['epochs'], 'epoch')}, each method's own learning rate (budget tuned)"
     return (
-        f"{fixed}, {_counted(first['epochs'], 'epoch')}, one budget for all "
-        f"(batch {first['batch_size']}, learning rate {first['learning_rate']:g})"
+        f"{fixed}, {_counted(first['epochs'], 'epoch')}, the same optimizer for all "
+        f"({first['optimizer']}, batch {first['batch_size']}, learning rate {first['learning_rate']:g})"
+    )
+
+
+def equality(part: pd.DataFrame) -> str:
+    """List which parts of the training its rows have in common, and which are each method's own."""
+    trained = part[part["section"] != "reference"]
+    same = [word for name, word in TRAINING.items() if len(trained[name].drop_duplicates()) <= 1]
+    own = [word for word in TRAINING.values() if word not in same]
+    return (
+        f"The same for all: {', '.join([*same, 'the epoch that counts (the last)'])}. "
+        f"Each method's own: {', '.join([*own, 'steps, passes'])}."
     )
 
 

@@ -73,7 +73,7 @@ def test_published_numbers_and_their_reasons_are_in_the_page():
     assert "reports/published/numbers.toml" in code
     structure, chapters, _ = told(grid(methods=("coop",), epochs=2), published=True)
     assert_said(structure, chapters)
-    assert any(t.startswith("bench run --grid paper --set dataset=caltech101") for t in structure.texts.values())
+    assert any(t.startswith("bench run --grid nlprompt --set dataset=caltech101") for t in structure.texts.values())
 
 
 def test_a_users_text_in_a_chapter_stays_text():

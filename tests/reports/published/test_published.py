@@ -16,7 +16,7 @@ import pytest
 from bench.cli.main import invoke
 from bench.clip import identity
 from bench.grid.expansion import expand
-from bench.grid.options import method_options, noise_variant
+from bench.grid.options import noise_variant
 from bench.grid.overrides import override
 from bench.plugins import DATASETS, METHODS
 from bench.records.record import Record
@@ -26,109 +26,19 @@ from bench.reports.document import Supplement
 from bench.reports.frame import tidy
 from bench.reports.output.markdown import markdown_lines
 from bench.reports.published import match as rules
-from bench.reports.published.match import NEARLY, NONE, REPEATED, SAME, comparisons, reading
+from bench.reports.published.match import NEARLY, NONE, REPEATED, SAME, reading
 from bench.reports.published.numbers import FILE, load, parse, published_numbers
 from bench.settings.schema import load_config
 from tests import ROOT
 from tests.reports.factory import cell, grid, record, write_store
 from tests.reports.latex import compile_tables
+from tests.reports.published.small import PLACE, SMALL, full, held, of, of_number
 
 sys.path.insert(0, str(ROOT / "scripts"))
 from collect_published import MARK, collect
 
 RESEARCH = os.environ.get("NOISY_PROMPT_BENCH_RESEARCH", "")
 PAPER = {"coop": 200, "gce-coop": 50, "nlprompt": 200, "ot-clean": 200}
-SMALL = """
-dataset = { "Caltech101" = "caltech101", "Elsewhere" = "" }
-backbone = { "RN50" = "RN50/openai" }
-left_out = []
-
-[method]
-"CoOp" = { variant = "coop" }
-"GCE" = { variant = "gce-coop[q=0.5]" }
-"Theirs" = {}
-
-[doubt]
-odd = { text = "odd", note = "ODD" }
-void = { text = "never trained", note = "VOID", unusable = true }
-
-[replication]
-points = 2.0
-published = "main"
-rerun = "main"
-without = []
-cells = 1
-mean = 0.0
-mean_absolute = 1.8
-largest = 5.8
-
-[source.paper]
-name = "Paper"
-citation = "A. Author"
-venue = "CVPR 2030"
-arxiv = "3001.00001"
-
-[table.main]
-source = "paper"
-title = "Table 1"
-collected_as = ["paper", "one"]
-seen = "paper"
-noise = { sym = "symmetric", swap = "replacement" }
-split = "coop"
-backbone = "RN50"
-shots = 16
-selection = "last"
-augmented = true
-deviation = "population"
-budget = { epochs = 50, batch_size = 32, learning_rate = 0.002, optimizer = "sgd" }
-
-[table.again]
-source = "paper"
-title = "Table 2"
-collected_as = ["paper", "two"]
-seen = "paper"
-noise = { sym = "symmetric" }
-split = "coop"
-shots = 16
-backbone = "RN50"
-restates = ["main"]
-
-# ---- Rows, by scripts/collect_published.py; do not edit.
-[rows]
-main = [
-    { dataset = "Caltech101", method = "CoOp", noise = "sym", seeds = 3, rates = [0.25, 0.5], accuracy = [80.0, 70.25], std = [1.0, 0.5] },
-    { dataset = "Caltech101", method = "CoOp", noise = "sym", doubt = ["odd"], rates = [0.75], accuracy = [40.0] },
-    { dataset = "Caltech101", method = "GCE", noise = "swap", rates = [0.5], accuracy = [77.0] },
-    { dataset = "Caltech101", method = "GCE", noise = "sym", doubt = ["void"], rates = [0.5], accuracy = [16.0] },
-    { dataset = "Caltech101", method = "Theirs", noise = "sym", rates = [0.5], accuracy = [90.0] },
-    { dataset = "Elsewhere", method = "CoOp", noise = "sym", rates = [0.5], accuracy = [50.0] },
-]
-again = [
-    { dataset = "Caltech101", method = "CoOp", noise = "sym", rates = [0.25, 0.375], accuracy = [80.02, 75.0] },
-]
-"""  # noqa: E501
-PLACE = {"dataset": "caltech101", "backbone": "RN50/openai"}
-
-
-def full(method: str, **given: Any) -> dict[str, Any]:
-    return dict(method_options(method, given))
-
-
-def of(method: str, noise: str, rate: float, last: float, seed: int = 1, **changes: Any) -> Record:
-    """A record under the protocol of `SMALL`, with `changes`; accuracy in percent."""
-    given = {"options": full(method, **({"q": 0.5} if method == "gce-coop" else {})), "views": 50, **PLACE}
-    return record(cell(method, noise, rate, seed, **{**given, **changes}), last / 100)
-
-
-def held(records: list[Record], text: str = SMALL) -> list[dict[str, Any]]:
-    known = option_defaults({made.cell.method for made in records})
-    return comparisons(tidy(records, known), records, parse(text), known).to_dict("records")
-
-
-def of_number(rows: list[dict[str, Any]], table: str, accuracy: float) -> dict[str, Any]:
-    found = [row for row in rows if row["sheet"] == table and row["published"] == accuracy]
-    assert len(found) == 1
-    return found[0]
 
 
 def paper_grid(methods: Sequence[str] = tuple(PAPER), seeds: Sequence[int] = (1, 2, 3), **changes: Any) -> list[Record]:
@@ -306,63 +216,6 @@ def test_the_same_protocol_is_compared():
 
 
 @pytest.mark.parametrize(
-    ("changes", "difference"),
-    [
-        ({"views": 0}, "plain images here, new random crops and flips in every epoch there"),
-        ({"views": 4}, "4 stored views of each image here, new random crops and flips in every epoch there"),
-        ({"backbone": "RN50/openai@weights.pt"}, "weights of the backbone from a file here"),
-    ],
-)
-def test_what_differs_without_forbidding_the_comparison_is_told(changes: dict[str, Any], difference: str):
-    row = of_number(held([of("coop", "symmetric", 0.5, 71.0, **changes)]), "main", 70.25)
-    assert (row["grade"], row["differences"]) == (NEARLY, difference)
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "difference"),
-    [
-        ("epochs = 50, ", "", "epochs (50 here) not stated there"),
-        (
-            "budget = { epochs = 50, batch_size = 32, learning_rate = 0.002",
-            "budget = { weight_decay = 5e-4",
-            "epochs (50 here), batch size (32 here) and learning rate (0.002 here) not stated there",
-        ),
-        (
-            '"CoOp" = { variant = "coop" }',
-            '"CoOp" = { variant = "coop", unstated = ["context"] }',
-            "context of the method",
-        ),
-        ("seeds = 3, ", "", "number of seeds not stated there"),
-        ('selection = "last"\n', "", "which epoch's accuracy not stated there (the last here)"),
-        ("augmented = true\n", "", "image augmentation not stated there (50 stored views of each image here)"),
-        ('split = "coop"\nbackbone', "backbone", "split of the data set not stated there"),
-        ("augmented = true\n", 'augmented = true\ncaveats = [{ text = "by hand" }]\n', "by hand"),
-    ],
-)
-def test_what_is_not_stated_is_told_and_never_taken_for_equal(before: str, after: str, difference: str):
-    assert before in SMALL
-    text = SMALL.replace(before, after, 1)
-    row = of_number(held([of("coop", "symmetric", 0.5, 71.0)], text), "main", 70.25)
-    assert row["grade"] == NEARLY
-    assert row["differences"].startswith(difference)
-
-
-def test_a_doubtful_number_is_never_the_same_protocol():
-    text = SMALL.replace('doubt = ["odd"], rates', 'doubt = ["odd"], seeds = 3, rates')
-    row = of_number(held([of("coop", "symmetric", 0.75, 41.0)], text), "main", 40.0)
-    assert (row["grade"], row["doubt"], row["differences"]) == (NEARLY, "odd", "")
-
-
-def test_a_repaired_defect_of_the_reference_is_told():
-    text = SMALL.replace('variant = "coop" }', 'variant = "nlprompt" }')
-    for faithful, grade in ((False, NEARLY), (True, SAME)):
-        made = of("nlprompt", "symmetric", 0.5, 71.0, options=full("nlprompt", faithful=faithful))
-        row = of_number(held([made], text), "main", 70.25)
-        assert row["grade"] == grade
-        assert ("defects of the reference" in row["differences"]) == (grade == NEARLY)
-
-
-@pytest.mark.parametrize(
     ("changes", "reason"),
     [
         ({"dataset": "caltech101[mode=tv]"}, "other split of the data (coop there, tv here)"),
@@ -470,6 +323,7 @@ def test_tables_of_the_papers_protocol(papers: Supplement):
     ]
     assert coop["difference"].item() == pytest.approx(sum(ours) / 3 - 70.9)
     text = said(part)
+    assert "### Published tables, cell by cell\n\nNLPrompt, main table: 16 of 319 numbers stand beside ours" in text
     assert "plain images here, new random crops and flips in every epoch there." in text
     assert (
         "NLPrompt, main table: CVPR 2025, arXiv 2412.01256; not seen itself, restated in Table 1 of TecoPrompt" in text
@@ -503,25 +357,28 @@ def test_an_empty_comparison_says_so_and_what_to_run():
     assert part.tables == () and part.files == {}  # noqa: PT018
     text = said(part)
     assert "No published number is on digits, so there is nothing to compare with." in text
-    assert "`bench run --grid paper --set dataset=caltech101 --set backbone=RN50/openai" in text
+    assert "`bench run --grid nlprompt --set dataset=caltech101`" in text
     other = part_of(paper_grid(("coop",), (1,), backbone="ViT-B-16/openai"))
     text = said(other)
     assert "other backbone (RN50/openai there, ViT-B-16/openai here)" in text
-    assert "--set backbone=RN50/openai" in text
+    assert "`bench run --grid nlprompt --set dataset=caltech101`" in text
     assert "There are some on" not in text
 
 
-@pytest.mark.parametrize("dataset", ["caltech101", "food101n", "fgvcaircraft"])
+@pytest.mark.parametrize(
+    ("dataset", "name"),
+    [("caltech101", "nlprompt"), ("food101n", "tecoprompt"), ("sun397", "tecoprompt"), ("fgvcaircraft", "paper")],
+)
 def test_the_command_that_is_named_gives_cells_that_compare(
-    dataset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    dataset: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.chdir(tmp_path)
     text = said(part_of([of("coop", "symmetric", 0.5, 70.0, dataset=dataset, backbone="tiny")]))
     command, count = re.findall(r"`bench run (.*?)` gives cells that (\d+) of", text)[0]
     words = shlex.split(command)
-    assert words[:2] == ["--grid", "paper"]
+    assert words[:2] == ["--grid", name]
     sets = [word for word in words[2:] if word != "--set"]
-    planned = expand(override(load_config(None), "paper", [*sets, "seed=1"]), "paper").cells
+    planned = expand(override(load_config(None), name, [*sets, "seed=1"]), name).cells
     frame = part_of([record(one.cell, 0.7) for one in planned]).files["published"]
     compared = frame[frame["grade"].isin((SAME, NEARLY))]
     assert len(compared.drop_duplicates(["sheet", "published_as", "noise", "rate"])) >= int(count)

@@ -350,3 +350,22 @@ def test_kinds_of_one_rate_each_share_tables(rates: list[int], expected: dict[st
     assert all(found[0] == ("none", 0.0) and len(found) <= WIDEST for _, found in sets)
     shown = [column for _, found in sets for column in found[1:]]
     assert sorted(shown) == sorted(columns[1:])
+
+
+def test_what_of_the_training_is_equal_is_said_in_captions_and_beside_the_costs():
+    (equal,) = cost_tables(tidy(grid()))
+    assert "50 epochs, the same optimizer for all (sgd, batch 32, learning rate 0.002)." in equal.caption[0]
+    assert equal.notes[0] == (
+        "The same for all: epochs, optimizer, learning rate, batch size, the epoch that counts (the last). "
+        "Each method's own: steps, passes."
+    )
+    assert {"Steps", "Passes"} <= {name for _, name in equal.head}
+    own = [
+        record(cell(method, epochs=epochs, optimizer=optimizer, budget="paper"))
+        for method, epochs, optimizer in (("zero-shot", 9, "sgd"), ("coop", 200, "sgd"), ("gce-coop", 50, "adam"))
+    ]
+    (paper,) = cost_tables(tidy(own))
+    assert paper.notes[0] == (
+        "The same for all: learning rate, batch size, the epoch that counts (the last). "
+        "Each method's own: epochs, optimizer, steps, passes."
+    )
