@@ -75,10 +75,13 @@ class PromptLearner(method.Method):
         names = [" ".join([*words, name]) for name in context.class_names]
         object.__setattr__(self, "classes", context.backbone.class_tokens(names))
 
-    def encode(self, context: Tensor) -> Tensor:
-        """Encode contexts [..., M, W] or [..., C, M, W] into class features [..., C, D], not normalised."""
+    def encode(self, context: Tensor, classes: ClassTokens | None = None) -> Tensor:
+        """Encode contexts [..., M, W] or [..., C, M, W] into class features [..., C, D], not normalised.
+
+        The words beside the context are the class names, or those of `classes`.
+        """
         position, class_specific = self.options.position, self.options.class_specific
-        return self.backbone.text(context, self.classes, position=position, class_specific=class_specific)
+        return self.backbone.text(context, classes or self.classes, position=position, class_specific=class_specific)
 
     def text_features(self) -> Tensor:
         """Encode the current context into class features [C, D], not normalised."""

@@ -222,8 +222,10 @@ class Mixture:
     converged: bool
 
 
-def fit_two_gaussians(values: NDArray[np.floating], seed: int) -> Mixture:
-    """Fit a mixture as DivideMix (arXiv 2002.07394) and JoAPR do: at most 10 iterations, tolerance 1e-2, floor 5e-4.
+def fit_two_gaussians(
+    values: NDArray[np.floating], seed: int, iterations: int = 10, tolerance: float = 1e-2
+) -> Mixture:
+    """Fit a mixture, its variances at least 5e-4; DivideMix's (arXiv 2002.07394) and JoAPR's iterations and tolerance.
 
     One thread throughout, so that the bits do not depend on the machine's number of cores. The precision of the fit is
     that of the values [N]; where all are equal there is nothing to tell apart, and `low` is 1 throughout.
@@ -240,10 +242,10 @@ def fit_two_gaussians(values: NDArray[np.floating], seed: int) -> Mixture:
     if values.min() == values.max():
         center = float(values.min())
         return Mixture(np.ones(values.size), (center, center), (0.0, 0.0), True)
-    model = GaussianMixture(n_components=2, max_iter=10, tol=1e-2, reg_covar=5e-4, random_state=seed)
+    model = GaussianMixture(n_components=2, max_iter=iterations, tol=tolerance, reg_covar=5e-4, random_state=seed)
     column = values.reshape(-1, 1)
     with threadpool_limits(limits=1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # ten iterations are the method's; the outcome is reported
+        warnings.simplefilter("ignore", ConvergenceWarning)  # so many are the method's; the outcome is reported
         model.fit(column)
         membership = model.predict_proba(column)
     order = np.argsort(model.means_.ravel(), kind="stable")

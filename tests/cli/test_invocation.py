@@ -19,7 +19,7 @@ from bench.settings.schema import Config, load_config, validated
 
 GRIDS = (
     "quick", "ci", "embedded", "noise", "defects", "suspects", "paper", "full", "nlprompt", "tecoprompt", "joapr",
-    "visprompt",
+    "srrs", "visprompt",
 )  # fmt: skip
 
 
