@@ -2,8 +2,8 @@
 
 `golden/clip_tiny.safetensors` holds only the token rows that these texts use. The references: CoOp (commit ff61507),
 Dassl (c61a1b5), PLOT (728539f), TecoPrompt (5adeff4), CLIPCleaner (efff9cd), and for `losses` PTNL, NLPrompt, DeFT,
-ELR, Co-teaching, DivideMix, SCELoss-Reproduce; for `srrs_split` and `srrs_step` SRRS (0f07037), whose BLIP is a table of
-invented scores.
+ELR, Co-teaching, DivideMix, SCELoss-Reproduce; for `srrs_split` and `srrs_step` SRRS (0f07037), whose BLIP is a table
+of invented scores.
 """
 
 from __future__ import annotations
