@@ -44,8 +44,9 @@ class Axes(TypedDict, total=False):
     warmup_epochs: int
     warmup_learning_rate: float
     precision: str
+    drop_last: bool
     validation: str
-    views: int
+    views: int | str
     eval_every: int
     timeout: float
     keep_prompts: bool

@@ -155,6 +155,11 @@ class Baseline:
     environment: dict[str, list[str]]
 
 
+def _complete(cell: Mapping[str, Any]) -> dict[str, Any]:
+    """Add to a cell without its seed the fields that have come since, at their defaults."""
+    return Cell(**cell, seed=0).model_dump(exclude={"seed"})
+
+
 def read_baseline(path: Path) -> Baseline:
     """Read the baseline in a file.
 
@@ -165,7 +170,7 @@ def read_baseline(path: Path) -> Baseline:
     try:
         found = _File.model_validate_json(path.read_text(encoding="utf-8-sig"))
         groups = [
-            SeedGroup(row.cell, row.accuracy, row.memorized, row.keys, {}, row.label, Content(**row.content))
+            SeedGroup(_complete(row.cell), row.accuracy, row.memorized, row.keys, {}, row.label, Content(**row.content))
             for row in found.groups
         ]
         named = {identity(Cell(**group.cell, seed=0), group.content): group for group in groups}

@@ -134,7 +134,7 @@ def test_a_run_says_how_many_images_it_encoded(
     assert invoke(["run", "--scheduler", "local", "--workers", "1", "--set", f"dataset=folder:{folder}", *settled]) == 0
     out = capsys.readouterr().out
     assert f"encoded {IMAGES} images" in out
-    assert "ran 1 cells" in out
+    assert "ran 1 cell" in out
     again = ["--set", "learning_rate=0.02"]
     assert invoke(["run", "--scheduler", "local", "--set", f"dataset=folder:{folder}", *settled, *again]) == 0
     assert "encoded" not in capsys.readouterr().out

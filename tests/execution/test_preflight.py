@@ -121,7 +121,7 @@ def test_only_cells_that_are_to_be_run_count(monkeypatch: pytest.MonkeyPatch, lo
 def test_a_file_that_went_away_between_plan_and_run(tmp_path: Path) -> None:
     matrix = tmp_path / "matrix.csv"
     matrix.write_text("\n".join(",".join("1" if i == j else "0" for j in range(10)) for i in range(10)))
-    config = Selection("quick", ["method=coop", f"noise=matrix[file={matrix}]"], None, None, ()).load()
+    config = Selection("quick", ["method=coop", f"noise=matrix[file={matrix}]"], None, None, ()).configuration
     plan, request = make_plan(expand(config, "quick"), Store("results")), Request(workers=1)
     matrix.unlink()
     with pytest.raises(Several) as caught:
