@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench.contracts.method import Batch, Inputs, Phase
+from bench.contracts.objective import CleanSplit
 from bench.methods.parts.drop_last import DropLast
 from bench.methods.tecoprompt import CLEAN, MIDDLE, NOISY, Groups, Memory, TecoPrompt
 from bench.testing import fixtures

@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 
 from bench.contracts.method import Needs, Phase, everything
+from bench.contracts.objective import CleanSplit
 from bench.methods.parts.drop_last import DropLast
 from bench.methods.parts.splits import argmax_split
 from bench.testing import fixtures
