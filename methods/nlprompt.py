@@ -67,5 +67,5 @@ class NLPrompt(CoOp):
         return nlprompt_split(full_pass(), self.observed, options.ot_reg, budget)
 
     def reference_split(self, epoch: int, full_pass: method.FullPass, budget: float) -> CleanSplit:
-        """The split as the reference computes it."""
+        """Compute the split as the reference does."""
         return nlprompt_reference_split(full_pass().softmax(1), self.observed, self.options.ot_reg, budget)[0]
