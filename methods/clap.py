@@ -177,7 +177,7 @@ class CLAP(Objective):
         return tuple(self._drawn(phase, epoch) for phase in phases) if self.options.faithful else phases
 
     def _drawn(self, phase: method.Phase, epoch: int) -> method.Phase:
-        """Draw a phase of as many whole batches as one view fills, at least one, from the features of V views, [V N]."""
+        """Draw as many whole batches from all V views, [V N], as one view fills, at least one."""
         inputs, labels = self.stored
         group = phase.group.repeat(len(labels) // len(phase.group))
         order = torch.from_numpy(Stream(int(self.shuffles[epoch - 1]), "method").permutation(len(group)))

@@ -75,7 +75,7 @@ class Memory:
         self.pseudo, self.run = torch.full_like(observed, -1), torch.zeros_like(observed)
 
     def update(self, split: CleanSplit) -> Groups:
-        """Update the memory with the split of an epoch. Roundings are the reference's, for ties at a threshold count (T4)."""
+        """Update the memory with an epoch's split. Roundings are the reference's, for ties at a threshold count (T4)."""
         options = self.options
         raw = (torch.ones_like(split.pseudo) if split.confidence is None else split.confidence.clamp(max=1)).double()
         old, share = self.smoothed, options.smoothing
@@ -190,7 +190,7 @@ class TecoPrompt(NLPrompt):
         return phases if self.loader is None else self.loader.phases(epoch, phases)
 
     def reference_split(self, epoch: int, full_pass: method.FullPass, budget: float) -> CleanSplit:
-        """Compute NLPrompt's split as its code computes it, of the samples that its loader reaches, on augmented images."""
+        """Compute NLPrompt's split as its code does, of the samples that its loader reaches, on augmented images."""
         assert self.loader is not None  # noqa: S101 - asked where `faithful` alone
 
         def split(logits: Tensor, observed: Tensor) -> CleanSplit:

@@ -31,7 +31,7 @@ def pseudo_labels(logits: Tensor, per_class: int) -> tuple[Tensor, Tensor]:
 
 
 def first_of_each(order: Tensor, predicted: Tensor, per_class: int) -> tuple[Tensor, Tensor]:
-    """Select the first `per_class` samples of each predicted class: positions [N] in some order, to positions and labels [P].
+    """Select the first `per_class` samples of each predicted class, positions [P] and labels [P].
 
     Args:
         order: [N], the samples' positions.

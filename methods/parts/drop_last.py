@@ -34,7 +34,7 @@ class DropLast:
         self.seeds = context.method.integers(2**31, context.epochs)
 
     def scored(self, epoch: int) -> Tensor:
-        """Draw the positions that the scoring pass of an epoch reaches, [n] in its order; n = floor(N / B) B."""
+        """Draw the positions that an epoch's scoring pass reaches, [n] in its order; n = floor(N/B) B."""
         return self._whole_batches(self._order(epoch, "scored"))
 
     def split(self, epoch: int, logits: Tensor, observed: Tensor, split: SplitScored) -> CleanSplit:
