@@ -75,7 +75,7 @@ class Memory:
         self.pseudo, self.run = torch.full_like(observed, -1), torch.zeros_like(observed)
 
     def update(self, split: CleanSplit) -> Groups:
-        """Update the memory with an epoch's split. Roundings are the reference's, for ties at a threshold count (T4)."""
+        """Update the memory with a split. Roundings are the reference's, for ties at a threshold count (T4)."""
         options = self.options
         raw = (torch.ones_like(split.pseudo) if split.confidence is None else split.confidence.clamp(max=1)).double()
         old, share = self.smoothed, options.smoothing
