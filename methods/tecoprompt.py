@@ -13,8 +13,6 @@ from bench.contracts import method
 from bench.contracts.objective import CleanSplit
 from bench.methods.nlprompt import NLPrompt
 from bench.methods.parts import losses
-from bench.methods.parts.drop_last import DropLast
-from bench.methods.parts.splits import nlprompt_reference_split
 
 CLEAN, MIDDLE, NOISY = range(3)
 MINIMUM = 2  # the reference's least number of labels rewritten in an epoch (T3)
@@ -167,36 +165,13 @@ class TecoPrompt(NLPrompt):
         q: float = method.scalar(
             0.5, "exponent of gce; the authors' .5 in the middle", "loss=gce or rest=gce or middle=gce", **method.Q
         )
-        faithful: bool = method.structural(
-            False, "as the reference runs: all its defects together, but for half precision", "split=ot"
-        )
-
-        @property
-        def as_run(self) -> bool:
-            """Whether the reference's defects are in: they are those of a transport."""
-            return self.faithful and self.split == "ot"
 
     options: TecoPrompt.Options
 
     def setup(self, context: method.Context) -> None:
-        """Create what NLPrompt does, an empty memory, and the loader's draws where it drops samples."""
+        """Create what NLPrompt does, and an empty memory."""
         super().setup(context)
         self.memory = Memory(self.observed, self.options, context.batch_size)
-        self.loader = DropLast(context) if self.options.as_run else None
-
-    def begin_epoch(self, epoch: int, full_pass: method.FullPass) -> tuple[method.Phase, ...]:
-        """Return three phases: clean, middle, noisy; what `faithful` leaves over of each is dropped."""
-        phases = super().begin_epoch(epoch, full_pass)
-        return phases if self.loader is None else self.loader.phases(epoch, phases)
-
-    def reference_split(self, epoch: int, full_pass: method.FullPass, budget: float) -> CleanSplit:
-        """Compute NLPrompt's split as its code does, of the samples that its loader reaches, on augmented images."""
-        assert self.loader is not None  # noqa: S101 - asked where `faithful` alone
-
-        def split(logits: Tensor, observed: Tensor) -> CleanSplit:
-            return nlprompt_reference_split(logits.softmax(1), observed, self.options.ot_reg, budget)[0]
-
-        return self.loader.split(epoch, full_pass("augmented"), self.observed, split)
 
     def split_phases(self, split: CleanSplit) -> tuple[method.Phase, ...]:
         """Return three phases, whose targets are the labels in force."""

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench.contracts.method import Batch, Inputs, Phase
-from bench.contracts.objective import Split
+from bench.contracts.objective import CleanSplit
 from bench.methods.parts.drop_last import DropLast
 from bench.methods.tecoprompt import CLEAN, MIDDLE, NOISY, Groups, Memory, TecoPrompt
 from bench.testing import fixtures
@@ -52,12 +52,12 @@ class History(Item):
         built.setup(replace(given, batch_size=self.batch_size, epochs=self.epochs))
         return built
 
-    def split(self, epoch: int) -> Split:
+    def split(self, epoch: int) -> CleanSplit:
         """The plan of an epoch, counted from 0, as the original's solver left it."""
         scored = torch.zeros(self.samples, dtype=torch.bool)
         scored[self["loader_order"][epoch]] = True
         pseudo, confidence, selected = (self[key][epoch] for key in ("plan_label", "confidence", "selected"))
-        return Split(torch.zeros_like(scored), pseudo, {}, confidence, selected, scored)
+        return CleanSplit(torch.zeros_like(scored), pseudo, {}, confidence, selected, scored)
 
     def labels_by_part(self, epoch: int) -> Tensor:
         """The label of each sample in each part, -1 where it is not in it, [3, N]."""
@@ -243,7 +243,7 @@ def test_a_memory_smooths_waits_and_rewrites() -> None:
     memory = Memory(observed, TecoPrompt.Options(smoothing=0.5, patience=3, steady=0.6), batch_size=1)
 
     def update(pseudo: list[int], confidence: list[float]) -> Groups:
-        return memory.update(Split(observed > 0, torch.tensor(pseudo), {}, torch.tensor(confidence).double()))
+        return memory.update(CleanSplit(observed > 0, torch.tensor(pseudo), {}, torch.tensor(confidence).double()))
 
     update([1, 1, 1, 0], [1.0, 1.0, 0.2, 1.0])
     update([1, 2, 1, 0], [1.0, 1.0, 1.0, 0.2])
@@ -266,7 +266,7 @@ def test_without_rewriting_nothing_is_steady() -> None:
 
 
 def test_a_small_middle_part_joins_the_clean_one() -> None:
-    split = Split(torch.ones(3).bool(), torch.zeros(3).long(), {}, torch.tensor([1.0, 0.5, 0.1]))
+    split = CleanSplit(torch.ones(3).bool(), torch.zeros(3).long(), {}, torch.tensor([1.0, 0.5, 0.1]))
     for batch_size, expected in ((1, [CLEAN, MIDDLE, NOISY]), (2, [CLEAN, CLEAN, NOISY])):
         memory = Memory(torch.zeros(3).long(), TecoPrompt.Options(), batch_size)
         assert memory.update(split).number().tolist() == expected

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from bench.contracts.method import Needs, Phase, everything
-from bench.contracts.objective import Split
+from bench.contracts.objective import CleanSplit
 from bench.methods.parts.drop_last import DropLast
 from bench.methods.parts.splits import argmax_split
 from bench.testing import fixtures
@@ -34,7 +34,7 @@ def test_what_is_not_scored_is_label_0_and_not_selected() -> None:
     )
     seen: list[torch.Tensor] = []
 
-    def split(part: torch.Tensor, labels: torch.Tensor) -> Split:
+    def split(part: torch.Tensor, labels: torch.Tensor) -> CleanSplit:
         seen.append(labels)
         every = torch.ones(len(part))
         return replace(argmax_split(part, labels), confidence=every, selected=every > 0)
