@@ -39,7 +39,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
         {"patience": 1, "middle": "ce", "minimum": 2},
         {"rest": "gce", "ot_reg": 0.5},
     ),
-    "ot-clean": ({"split": "argmax"}, {"faithful": True}),
+    "ot-clean": ({"split": "argmax"},),
     "zero-shot-filter": ({"rest": "mae"},),
     "clipcleaner": ({"faithful": True}, {"rest": "mae"}, {"classifiers": "zero-shot"}, {"template": "a {}."}),
     "joapr": ({"faithful": True}, {"targets": "epoch"}, {"warmup": 0}, {"beta": 0.0}, {"beta": 1.0}),
