@@ -50,6 +50,7 @@ class Row:
             labels of a class are all of one other class. Above it nothing is ranked.
         beside: the option that this limit belongs to, such as "pattern=pair"; empty where it always holds.
         spelled: a default option that the title names all the same, such as "labels=worst".
+        faithful: of a method, raised in the place of `version` where results under its option `faithful` alone change.
 
     Raises:
         BenchError: a value is not one of these.
@@ -73,6 +74,7 @@ class Row:
     identifiable: float = 1.0
     beside: str = ""
     spelled: str = ""
+    faithful: int = 1
 
     def __post_init__(self) -> None:
         """Reject what tables, figures and plans could not use."""

@@ -20,7 +20,7 @@ HELD = "constraint!=none"
 
 
 def class_multipliers(confidence: Tensor, observed: Tensor, classes: int, kind: Multiplier) -> Tensor:
-    """Multipliers alpha [C], float64, of the zero-shot probabilities of the observed labels.
+    """Compute multipliers alpha [C], float64, from the zero-shot probabilities of the observed labels.
 
     Args:
         confidence: zero-shot probability of each sample's observed label, [N] float64.
@@ -41,7 +41,7 @@ def class_multipliers(confidence: Tensor, observed: Tensor, classes: int, kind: 
 
 
 def class_texts(options: CLAP.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
-    """Every template with every class name, template by template."""
+    """List every template with every class name, template by template."""
     from open_clip import SIMPLE_IMAGENET_TEMPLATES
 
     added = [template("{}") for template in SIMPLE_IMAGENET_TEMPLATES] if options.ensemble else []
@@ -51,7 +51,7 @@ def class_texts(options: CLAP.Options, names: Sequence[str], templates: Sequence
 
 
 class CLAP(Objective):
-    """Train a linear probe from zero-shot CLIP on, with a pull back to it that is stronger where CLIP knows a class.
+    """Train a linear probe from zero-shot CLIP on, pulled back to it where CLIP knows a class.
 
     Silva-Rodríguez et al., "A Closer Look at the Few-Shot Adaptation of Large Vision-Language Models", CVPR 2024
     (arXiv 2312.12730); code jusiro/CLAP at dbdf409.
@@ -115,14 +115,14 @@ class CLAP(Objective):
 
     @classmethod
     def needs(cls, options: method.Options) -> method.Needs:
-        """All views where they make alpha or the reference's epochs, beside what the split needs."""
+        """Require all views where they make alpha or the reference's epochs, beside what the split needs."""
         assert isinstance(options, CLAP.Options)  # noqa: S101 - narrows the type
         measured = options.constraint != "none" and options.multiplier != "unit"
         return replace(super().needs(options), views=measured or options.faithful)
 
     @classmethod
     def texts(cls, options: method.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
-        """Every template with every class name, template by template, beside what the split encodes."""
+        """List every template with every class name, template by template, beside what the split encodes."""
         assert isinstance(options, CLAP.Options)  # noqa: S101 - narrows the type
         return (*class_texts(options, names, templates), *super().texts(options, names, templates))
 
@@ -155,12 +155,12 @@ class CLAP(Objective):
         self.prepare_split(context)
 
     def _confidence(self, pooled: Tensor) -> Tensor:
-        """Zero-shot probability of the observed labels, [N] float64, of features [N, D]."""
+        """Compute the zero-shot probability of the observed labels, [N] float64, of features [N, D]."""
         probability = method.cosine_logits(self.scale, pooled, self.text).double().softmax(-1)
         return probability.gather(1, self.observed.unsqueeze(1)).squeeze(1)
 
     def _check_classes(self, names: Sequence[str]) -> None:
-        """Refuse what the reference divides by zero: a constant alpha survives empty classes behind the last label."""
+        """Reject what the reference divides by zero: a constant alpha survives empty classes behind the last label."""
         if not self.options.faithful or self.options.multiplier == "unit":
             return
         counts = self.observed.bincount(minlength=len(names))
@@ -172,12 +172,12 @@ class CLAP(Objective):
             )
 
     def begin_epoch(self, epoch: int, full_pass: method.FullPass) -> tuple[method.Phase, ...]:
-        """The objective's phases; under `faithful`, of whole batches drawn from all views."""
+        """Return the objective's phases; under `faithful`, of whole batches drawn from all views."""
         phases = super().begin_epoch(epoch, full_pass)
         return tuple(self._drawn(phase, epoch) for phase in phases) if self.options.faithful else phases
 
     def _drawn(self, phase: method.Phase, epoch: int) -> method.Phase:
-        """A phase of the features of V views, [V N], with as many whole batches as one view fills, at least one."""
+        """Draw as many whole batches from all V views, [V N], as one view fills, at least one."""
         inputs, labels = self.stored
         group = phase.group.repeat(len(labels) // len(phase.group))
         order = torch.from_numpy(Stream(int(self.shuffles[epoch - 1]), "method").permutation(len(group)))
@@ -190,40 +190,40 @@ class CLAP(Objective):
         )
 
     def drift(self) -> Tensor:
-        """|w_k - t_k|² of each class, [C]."""
+        """Compute |w_k - t_k|² of each class, [C]."""
         return (self.weight - self.text).square().sum(-1)
 
     def constraint(self) -> Tensor:
-        """Mean over the classes of alpha times their distance, 0-dimensional."""
+        """Compute the mean over the classes of alpha times their distance, 0-dimensional."""
         if self.options.constraint == "cosine":
             return (self.alpha * (1 - F.cosine_similarity(self.weight, self.text, dim=-1))).mean()
         return (self.alpha * self.drift()).mean()
 
     def forward(self, batch: method.Batch) -> method.Losses:
-        """The objective's terms and `constraint`, 0 where the batch has no sample."""
+        """Compute the objective's terms and `constraint`, 0 where the batch has no sample."""
         terms = self.objective(self.batch_logits(batch), batch)
         if self.options.constraint != "none":
             terms["constraint"] = torch.where(batch.valid.any(), self.constraint(), 0)
         return method.Losses(terms)
 
     def batch_logits(self, batch: method.Batch) -> Tensor:
-        """Training logits of a batch, [B, C]."""
+        """Compute training logits of a batch, [B, C]."""
         return self.predict(batch.inputs, {})
 
     @torch.no_grad()
     def end_epoch(self, epoch: int) -> None:
-        """Let alpha follow the distance, where it is adaptive."""
+        """Update alpha to follow the distance, where it is adaptive."""
         if self.options.adaptive and self.options.constraint != "none":
             drift = self.drift()
             self.alpha.copy_((self.alpha + self.rho * drift).clamp_min(0))
             self.rho.copy_(drift)
 
     def predict(self, inputs: method.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
-        """Logits [B, C]."""
+        """Compute logits [B, C]."""
         return method.cosine_logits(self.scale, inputs.pooled, self.weight)
 
     def diagnostics(self) -> dict[str, float]:
-        """Alpha over the classes, mean and extremes, beside the split's numbers."""
+        """Return alpha over the classes, mean and extremes, beside the split's numbers."""
         if self.options.constraint == "none":
             return super().diagnostics()
         found = {"mean": self.alpha.mean(), "lowest": self.alpha.min(), "highest": self.alpha.max()}

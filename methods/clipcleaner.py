@@ -37,6 +37,7 @@ class CLIPCleaner(CoOp):
     such a class has no one to doubt); Q5 a class with more texts is favoured (all have P here); Q6 the code selects
     with ViT-B/32 although the text says ViT-L/14@336 (here the evaluated CLIP); Q8 the epoch that is best on the test
     set. Kept: Q2 at few shots k is the smallest number, often 1; Q7 the regression judges the labels it was fitted on.
+    `faithful` is of the selection alone: the training that follows there is left out, its loader too.
     """
 
     class Options(CoOp.Options):

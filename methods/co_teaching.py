@@ -32,13 +32,14 @@ class CoTeaching(CoOp):
 
     r is the true noise rate: an oracle that a user would not have, declared, and marked in every table.
 
-    Defects of the reference decided on, repaired unless `faithful`: its mean loss is divided once more by the
-    number of samples kept, which shrinks the learning rate by that factor; it rounds (1 - R) B down as floating point
-    leaves it, so that of 10 samples at R = .9 none is kept. Repaired always: its noise is drawn with one fixed
-    state whatever the seed, and only torch is seeded (the engine's streams); a batch that keeps nothing divides 0 by
-    0 (here it contributes nothing). R follows the paper: the reference's linspace(0, r, 10), read at epochs 1, 2, …,
-    gives e r / 9. Networks reported separately there are one prediction here. The paper's Adam with its falling
-    momentum is the budget's business.
+    Defects of the reference decided on, repaired unless `faithful`, which is the reference as it runs: its mean loss is
+    divided once more by the number of samples kept, which shrinks the learning rate by that factor; it rounds (1 - R) B
+    down as floating point leaves it, so that of 10 samples at R = .9 none is kept; its linspace(0, r, 10), read at
+    epochs 1, 2, …, gives R = e r / 9, not the paper's e r / 10; its loader drops the last batch where it is not full
+    (here unless it is the only one). Out of it: a batch that keeps nothing divides 0 by 0 (here it contributes
+    nothing); its noise, drawn with one fixed state whatever the seed, and a test loader that drops samples too are the
+    engine's business, Adam with its falling momentum the budget's. Networks reported separately there are one
+    prediction here.
     """
 
     class Options(CoOp.Options):
@@ -47,9 +48,12 @@ class CoTeaching(CoOp):
         init: Literal[""] = structural("", "always random: two networks of one start would stay one network")
         split: Literal["none"] = structural("none", "always none: the selection is made in every step")
         gradual: int = structural(10, "epochs until R is the whole noise rate; the authors' 10", ge=1, **EPOCHS)
-        faithful: bool = structural(False, "the reference's second division and its rounding")
+        faithful: bool = structural(
+            False, "as the reference runs: second division, rounding, R a tenth early, incomplete batches dropped"
+        )
 
     options: CoTeaching.Options
+    faithful_drop_last = True
 
     @classmethod
     def needs(cls, options: Any) -> method.Needs:  # noqa: ARG003
@@ -67,7 +71,8 @@ class CoTeaching(CoOp):
 
     def forget_rate(self, epoch: int) -> Tensor:
         """Compute R(e), 0-dimensional, in float64 for the count of samples kept."""
-        return forget_rate(torch.tensor(epoch, dtype=torch.float64), self.noise_rate, self.options.gradual)
+        gradual = max(self.options.gradual - self.options.faithful, 1)
+        return forget_rate(torch.tensor(epoch, dtype=torch.float64), self.noise_rate, gradual)
 
     def begin_epoch(self, epoch: int, full_pass: method.FullPass) -> tuple[method.Phase, ...]:
         """Return one phase of all samples."""

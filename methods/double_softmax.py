@@ -11,8 +11,10 @@ from bench.methods.coop import CoOp
 class DoubleSoftmax(CoOp):
     """CoOp whose cross-entropy sees softmax(logits) where logits belong, which bounds every gradient.
 
-    "Intrinsic Gradient Suppression", DSPT, ICML 2026 (arXiv 2605.00591); no repository was found, its prompt learner
-    is taken to be CoOp's.
+    Li et al., "Intrinsic Gradient Suppression for Label-Noise Prompt Tuning in Vision-Language Models", DSPT, ICML 2026
+    (PMLR v306, arXiv 2605.00591). No repository was found, and its abstract and first page alone could be read here:
+    its prompt learner is taken to be CoOp's. "A near-optimal initialization", as the abstract says of CLIP, hints at a
+    context that starts from a phrase: `double-softmax[init="a photo of a"]`; the default is CoOp's random start.
 
     Equations: CoOp's logits z; loss = mean of -log softmax(softmax(z))_y. No hyper-parameter. The inner probabilities
     lie in [0, 1], so a sample that the model confidently rejects has almost no gradient. Parameters: as CoOp.

@@ -20,14 +20,17 @@ class ELR(CoOp):
     gradient and before it is used; loss = mean CE + lambda · mean log(1 - <t_i, p'_i>). CE may be any `loss` of the
     objective, and a split leaves samples out of both terms. Parameters: M·W (ViT-B/16: 8,192); memory N·C.
 
-    (beta, lambda) = (.3, 5) is what DeFT (arXiv 2409.19696) runs on CLIP, the one public use on prompts, so it is the
-    default; each sample is seen once per epoch, and a short memory suits tens of epochs. The authors, from scratch
-    over 150 epochs, have (.7, 3) for CIFAR-10 and (.9, 7) for CIFAR-100.
+    On prompts it is this project's: no code that was seen runs it there. (beta, lambda) = (.3, 5) is what DeFT (arXiv
+    2409.19696) runs on CLIP, with prompts frozen: its `main_baseline.py` trains image tower and linear head, by its
+    read-me all of the tower. It is the default, for each sample is seen once per epoch, and a short memory suits tens
+    of epochs. ELR's authors train networks from scratch over 150 epochs, with (.7, 3) for CIFAR-10 and (.9, 7) for
+    CIFAR-100. None of these constants was chosen for prompts.
 
-    Defects of the reference decided on: DeFT takes p in half precision, where 1 - 1e-4 rounds to 1: the upper clamp
-    is none and log(1 - <t, p>) may reach minus infinity, so that the cell diverges. Here p and t are float32;
-    `faithful` takes p in half. The authors choose the epoch on a noisy part of the training set; here nothing is
-    chosen. The ramps of ELR+, meant for 40,000 steps, are part of ELR+ alone, which this is not.
+    Defects of the reference decided on: DeFT takes p in half precision, where 1 - 1e-4 rounds to 1: the upper clamp is
+    none and log(1 - <t, p>) may reach minus infinity, so that the cell diverges. Here p and t are float32; `faithful`
+    takes p in half, as DeFT does; its loaders drop no batch. The authors choose the epoch on a noisy part of the
+    training set; here nothing is chosen. The ramps of ELR+, meant for 40,000 steps, are part of ELR+ alone, which this
+    is not.
     """
 
     class Options(CoOp.Options):

@@ -28,10 +28,11 @@ class KgCoOp(CoOp):
     table of their own, which differs from the usual one in DTD alone ("a photo of a {}, a type of texture."): the
     option `template` takes it, and under `budget = "paper"` has it.
 
-    Defects of the reference decided on: its mixed-precision branch takes the cross-entropy of a pair and fails, so
-    here the pull is always there; it drops the last partial batch of 128, so that a small set has one step in an
-    epoch, and here no batch is dropped; its unused network, adapter and bias are left out. The pull does not depend
-    on the batch and acts in every step that has a sample, whatever a split decides.
+    Defects of the reference decided on: its mixed-precision branch takes the cross-entropy of a pair and fails, so here
+    the pull is always there; it drops the last partial batch of 128, so that a small set has one step in an epoch (here
+    none is dropped but where the cell says so, `drop_last`, as its paper budget does); its unused network, adapter and
+    bias are left out. The pull does not depend on the batch and acts in every step that has a sample, whatever a split
+    decides.
     """
 
     class Options(CoOp.Options):

@@ -38,7 +38,7 @@ class LabelSmoothing(CoOp):
     smoothing: Tensor
 
     def sample_loss(self, name: str, logits: Tensor, labels: Tensor) -> Tensor:
-        """The loss of that name of each sample, label-smoothing at this method's share: [...]."""
+        """Compute the loss of that name of each sample, label-smoothing at this method's share: [...]."""
         if name == self.options.loss:
             return losses.smoothed_cross_entropy(logits, labels, self.smoothing)
         return super().sample_loss(name, logits, labels)

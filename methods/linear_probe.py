@@ -94,9 +94,10 @@ class LinearProbe(method.Method):
 
     Defects of the reference decided on: features are not normalised, so C has another meaning for every tower
     (normalised here, as everywhere else in this benchmark; not under `faithful`). Equals among the seven C pick the
-    weakest regularisation, which fits wrong labels best (the strongest here; the weakest under `faithful`).
-    It samples its own shots, fails where a class has fewer, prints the test accuracy at every step of its search, and
-    has clean validation labels: here the engine's shots and its noisy validation twin, and no test set.
+    weakest regularisation, which fits wrong labels best (the strongest here; the weakest under `faithful`). Out of
+    `faithful`, as they are of the data: it samples its own shots, fails where a class has fewer, prints the test
+    accuracy at every step of its search, and has clean validation labels: here the engine's shots and its noisy
+    validation twin, and no test set.
     """
 
     class Options(method.Options):

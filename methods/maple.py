@@ -23,10 +23,11 @@ class MaPLe(DeepPromptLearner):
 
     Defects of the reference decided on. Kept: M = 2 with the phrase "a photo of a" leaves "of a" frozen before the
     class name (their numbers contain it, and the start reads "a photo of a dog."); `init="a photo"` is without.
-    Repaired unless `faithful`: the deep projections start as copies of one draw (here each has its own). Repaired
-    always: widths of 512 and 768 written out, half-precision projections beside float32 prompts, checkpoints
-    that hold all of CLIP. J is capped at the layers of the smaller tower, so that no prompt is idle. A ResNet has no
-    place for visual prompts: an error.
+    Repaired unless `faithful`, which is the reference as it runs: the deep projections start as copies of one draw
+    (here each has its own); its loader drops the last batch where it is not full, unless it is the only one. Out of it,
+    as they change no float32 number: widths of 512 and 768 written out, half-precision projections beside float32
+    prompts, checkpoints that hold all of CLIP. J is capped at the layers of the smaller tower, so that no prompt is
+    idle. A ResNet has no place for visual prompts: an error.
     """
 
     class Options(DeepPromptLearner.Options):
@@ -34,13 +35,11 @@ class MaPLe(DeepPromptLearner):
 
         context: int = structural(2, "prompts M of each layer; the authors' 2", ge=1, le=64)
         faithful: bool = structural(
-            False,
-            "start all deep projections as copies of one draw",
-            "depth>2",
-            unseen="shows on towers of three layers",
+            False, "as the reference runs: deep projections start as copies of one draw, incomplete batches dropped"
         )
 
     options: MaPLe.Options
+    faithful_drop_last = True
     weight: nn.Parameter
     bias: nn.Parameter
 

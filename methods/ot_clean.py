@@ -18,7 +18,8 @@ class OTClean(NLPrompt):
     part is empty has no step. Parameters: as CoOp.
 
     Defects of the reference decided on: as NLPrompt. N5 weighs most here: with the reference's drop_last a clean part
-    below one batch trains nothing at all, and those runs ended with the untrained prompt; here every sample counts.
+    below one batch trains nothing at all, and those runs ended with the untrained prompt; here every sample counts,
+    unless `faithful`.
     """
 
     class Options(NLPrompt.Options):

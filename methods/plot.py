@@ -68,12 +68,13 @@ class PLOT(CoOp):
     s sum(P * t V'). `pooled`, the authors' form for ImageNet, adds s f·t_k with t_k the normalised mean of the text
     features of the N prompts. Parameters: N·M·W (ViT-B/16, N = 4, M = 16: 32,768).
 
-    Defects of the reference decided on. Repaired unless `faithful`: Sinkhorn stops, before its 100th iteration, when
-    its scaling changes little on average over the batch, so that a logit depends on its batch mates; here all
-    `iterations` are run. Under `faithful` evaluation depends on the batch as well, and members cannot be packed.
-    Repaired always: half-precision Sinkhorn, whose plan may be no number, and then nothing is returned; middle and
-    front positions and class-specific contexts, wrong or failing for N > 1. A phrase as start, which would make all
-    prompts equal for good, is refused. PLOT++, with prompts in the image tower too, is left out.
+    Defects of the reference decided on. Repaired unless `faithful`, which is the reference as it runs: Sinkhorn stops,
+    before its 100th iteration, when its scaling changes little on average over the batch, so that a logit depends on
+    its batch mates (here all `iterations` are run); its loader drops the last batch where it is not full, unless it is
+    the only one. Under `faithful` evaluation depends on the batch as well, and members cannot be packed. Out of it:
+    half-precision Sinkhorn, whose plan may be no number, and then nothing is returned; middle and front positions and
+    class-specific contexts, wrong or failing for N > 1. A phrase as start, which would make all prompts equal for good,
+    is refused. PLOT++, with prompts in the image tower too, is left out.
     """
 
     class Options(CoOp.Options):
@@ -85,10 +86,11 @@ class PLOT(CoOp):
         iterations: int = structural(100, "Sinkhorn's iterations; PLOT's cap", "prompts>1", ge=1, le=10_000)
         pooled: bool = structural(False, "whether the pooled feature's logit is added, as PLOT does on ImageNet")
         faithful: bool = structural(
-            False, "stop the transport by the mean over the batch", "prompts>1 and iterations>1"
+            False, "as the reference runs: transport stopped by the mean over the batch, incomplete batches dropped"
         )
 
     options: PLOT.Options
+    faithful_drop_last = True
     entries: ClassVar[int] = 2**23  # similarities, or features of tokens, in a prediction at a time: 32 MiB a copy
     epsilon: Tensor
 

@@ -62,12 +62,13 @@ class ProGrad(CoOp):
     own templates, except for DTD's "a texture of {}.", which the option `template` takes and `budget =
     "paper"` has.
 
-    Defects of the reference decided on. Reproduced if `faithful`: it takes as many tokens of the start as there are
-    words, so that a comma pushes the last word out of the context and leaves it, frozen, before each class name.
-    Repaired always: division by a norm of 0 (the comparison with NaN that follows happens to leave the same step);
-    mixed precision, which differentiates a pair and fails; position middle, which fails. Kept: the projection of each
-    tensor by itself; zero vectors, which differ by their positions alone. The authors set lambda to .8 for Flowers,
-    DTD and EuroSAT at 8 and 16 shots and to 1 elsewhere: here it is 1.
+    Defects of the reference decided on. Repaired unless `faithful`, which is the reference as it runs: it takes as many
+    tokens of the start as there are words, so that a comma pushes the last word out of the context and leaves it,
+    frozen, before each class name; its loader drops the last batch where it is not full, unless it is the only one. Out
+    of it: half precision; division by a norm of 0 (the comparison with NaN that follows happens to leave the same
+    step); mixed precision, which differentiates a pair and fails; position middle, which fails. Kept: the projection of
+    each tensor by itself; zero vectors, which differ by their positions alone. The authors set lambda to .8 for
+    Flowers, DTD and EuroSAT at 8 and 16 shots and to 1 elsewhere: here it is 1.
     """
 
     class Options(CoOp.Options):
@@ -79,9 +80,12 @@ class ProGrad(CoOp):
             "dataset", 'a text with {} for the class name; "dataset": the set\'s first', "init=template or projection>0"
         )
         projection: float = scalar(1.0, "lambda, the share of the conflicting part that is removed; 1", **WEIGHT)
-        faithful: bool = structural(False, "as many tokens of the start as it has words", "init!=")
+        faithful: bool = structural(
+            False, "as the reference runs: as many tokens of the start as it has words, incomplete batches dropped"
+        )
 
     options: ProGrad.Options
+    faithful_drop_last = True
     projection: Tensor
     teacher: Tensor
 

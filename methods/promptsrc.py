@@ -74,12 +74,13 @@ class PromptSRC(DeepPromptLearner):
     embeddings of "a photo of a", all others N(0, 0.02²). Parameters: J·M·W + J·P·Wv (ViT-B/16, J = 9,
     M = P = 4: 46,080).
 
-    Defects of the reference decided on. Kept: KL is divided by C too, so it weighs C times less than a mean over
-    the batch. Repaired unless `faithful`: the average runs over the whole half-precision state, so that CLIP's
-    frozen weights come back re-summed with rounding, and the context is summed in half; here only the
-    prompts are averaged, in float32. Repaired always: the mixed-precision branch, which takes no step. Mean and
-    deviation of g are chosen by data set in the paper (30, 30 or 45, 5 of 50 epochs); 30, 30 serve all here, in
-    epochs whatever E is. J is capped at the layers of each tower. A ResNet has no place for visual prompts: an error.
+    Defects of the reference decided on. Kept: KL is divided by C too, so it weighs C times less than a mean over the
+    batch. Repaired unless `faithful`, which is the reference as it runs but for half precision elsewhere: the average
+    runs over the whole half-precision state, so that CLIP's frozen weights come back re-summed with rounding, and the
+    context is summed in half (here only the prompts are averaged, in float32); its loader drops the last batch where it
+    is not full, unless it is the only one. Out of it: the mixed-precision branch, which takes no step. Mean and
+    deviation of g are chosen by data set in the paper (30, 30 or 45, 5 of 50 epochs); 30, 30 serve all here, in epochs
+    whatever E is. J is capped at the layers of each tower. A ResNet has no place for visual prompts: an error.
     """
 
     class Options(DeepPromptLearner.Options):
@@ -91,9 +92,12 @@ class PromptSRC(DeepPromptLearner):
         image_weight: float = scalar(10.0, "weight of the image features' distance; the authors' 10", **WEIGHT)
         mean: float = scalar(30.0, "centre of the average in epochs; the authors' 30 or 45 of 50", ge=-1e6, le=1e6)
         deviation: float = scalar(30.0, "width of the average in epochs; the authors' 30 or 5", ge=0.01, le=1e6)
-        faithful: bool = structural(False, "average CLIP's own weights too, in half precision")
+        faithful: bool = structural(
+            False, "as the reference runs: CLIP's own weights averaged too, in half, and incomplete batches dropped"
+        )
 
     options: PromptSRC.Options
+    faithful_drop_last = True
     visual_prompts: nn.Parameter
     teacher: Tensor
     shares: Tensor

@@ -13,8 +13,6 @@ from bench.contracts import method
 from bench.contracts.objective import CleanSplit
 from bench.methods.nlprompt import NLPrompt
 from bench.methods.parts import losses
-from bench.methods.parts.drop_last import DropLast
-from bench.methods.parts.splits import nlprompt_reference_split
 
 CLEAN, MIDDLE, NOISY = range(3)
 MINIMUM = 2  # the reference's least number of labels rewritten in an epoch (T3)
@@ -49,7 +47,7 @@ class Groups:
     merged: bool
 
     def number(self) -> Tensor:
-        """The part that each sample is trained in, [N]: CLEAN, MIDDLE or NOISY."""
+        """Return the part that each sample is trained in, [N]: CLEAN, MIDDLE or NOISY."""
         middle = torch.full_like(self.labels, CLEAN if self.merged else MIDDLE)
         return torch.where(self.noisy, NOISY, torch.where(self.middle, middle, CLEAN))
 
@@ -75,7 +73,7 @@ class Memory:
         self.pseudo, self.run = torch.full_like(observed, -1), torch.zeros_like(observed)
 
     def update(self, split: CleanSplit) -> Groups:
-        """Take in the split of an epoch. Roundings are the reference's, for ties at a threshold count (T4)."""
+        """Update the memory with a split. Roundings are the reference's, for ties at a threshold count (T4)."""
         options = self.options
         raw = (torch.ones_like(split.pseudo) if split.confidence is None else split.confidence.clamp(max=1)).double()
         old, share = self.smoothed, options.smoothing
@@ -93,7 +91,7 @@ class Memory:
         return self._rewritten(clean, middle, steady)
 
     def _rewritten(self, clean: Tensor, middle: Tensor, steady: Tensor) -> Groups:
-        """The groups, after the labels of what is due have been written in where there is enough of it."""
+        """Return the groups, with the labels of what is due written in where there is enough of it."""
         due, before = steady & ~clean, self.labels
         rewritten = int(due.sum()) >= (MINIMUM if self.options.as_run else self.options.minimum)
         if rewritten:
@@ -167,39 +165,16 @@ class TecoPrompt(NLPrompt):
         q: float = method.scalar(
             0.5, "exponent of gce; the authors' .5 in the middle", "loss=gce or rest=gce or middle=gce", **method.Q
         )
-        faithful: bool = method.structural(
-            False, "as the reference runs: all its defects together, but for half precision", "split=ot"
-        )
-
-        @property
-        def as_run(self) -> bool:
-            """Whether the reference's defects are in: they are those of a transport."""
-            return self.faithful and self.split == "ot"
 
     options: TecoPrompt.Options
 
     def setup(self, context: method.Context) -> None:
-        """NLPrompt's, an empty memory, and the loader's draws where it drops samples."""
+        """Create what NLPrompt does, and an empty memory."""
         super().setup(context)
         self.memory = Memory(self.observed, self.options, context.batch_size)
-        self.loader = DropLast(context) if self.options.as_run else None
-
-    def begin_epoch(self, epoch: int, full_pass: method.FullPass) -> tuple[method.Phase, ...]:
-        """Three phases: clean, middle, noisy; what `faithful` leaves over of each is dropped."""
-        phases = super().begin_epoch(epoch, full_pass)
-        return phases if self.loader is None else self.loader.phases(epoch, phases)
-
-    def reference_split(self, epoch: int, full_pass: method.FullPass, budget: float) -> CleanSplit:
-        """NLPrompt's split as its code computes it, of the samples that its loader reaches, on augmented images."""
-        assert self.loader is not None  # noqa: S101 - asked where `faithful` alone
-
-        def split(logits: Tensor, observed: Tensor) -> CleanSplit:
-            return nlprompt_reference_split(logits.softmax(1), observed, self.options.ot_reg, budget)[0]
-
-        return self.loader.split(epoch, full_pass("augmented"), self.observed, split)
 
     def split_phases(self, split: CleanSplit) -> tuple[method.Phase, ...]:
-        """Three phases, whose targets are the labels in force."""
+        """Return three phases, whose targets are the labels in force."""
         groups = self.memory.update(split)
         labels, number = groups.labels, groups.number()
         self.numbers |= {
@@ -219,7 +194,7 @@ class TecoPrompt(NLPrompt):
         )
 
     def objective(self, logits: Tensor, batch: method.Batch) -> dict[str, Tensor]:
-        """A term for each part: ce, middle_gce and rest_mae, named after their losses. Logits [B, C]."""
+        """Compute a term for each part: ce, middle_gce and rest_mae, named after their losses. Logits [B, C]."""
         assert batch.target is not None  # noqa: S101 - every phase has targets
         options, labels = self.options, batch.target.argmax(-1)
         middle = "ce" if options.as_run else options.middle  # T1

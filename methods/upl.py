@@ -31,7 +31,7 @@ def pseudo_labels(logits: Tensor, per_class: int) -> tuple[Tensor, Tensor]:
 
 
 def first_of_each(order: Tensor, predicted: Tensor, per_class: int) -> tuple[Tensor, Tensor]:
-    """The first `per_class` samples of each predicted class: positions [N] in some order, to positions and labels [P].
+    """Select the first `per_class` samples of each predicted class, positions [P] and labels [P].
 
     Args:
         order: [N], the samples' positions.
@@ -116,7 +116,7 @@ class UPL(CoOp):
         }
 
     def pick(self, logits: Tensor, context: method.Context) -> tuple[Tensor, Tensor]:
-        """Positions in the pool [P] and pseudo-labels [P] from its zero-shot logits, [N, C]."""
+        """Choose positions in the pool [P] and pseudo-labels [P] from its zero-shot logits, [N, C]."""
         return pseudo_labels(logits, self.options.per_class)
 
     def _initial_context(self, context: method.Context, generator: torch.Generator) -> Tensor:

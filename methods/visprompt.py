@@ -58,6 +58,10 @@ class VisPrompt(CoOpSplit):
     - our variant form=identity: FiLM on C, gamma and beta 0 and gate bias -2 at the start, so C^ = C then; no FFN:
       with one it did not train on a prototype.
 
+    The figure contradicts the released code in two places, and ours follows the code: the figure draws the context
+    behind the frozen text encoder and feeds the transport from the image; the code hands contexts to the text encoder
+    as input vectors, and its transport takes the logits of image and text.
+
     Controls: image-free (gate its constant, gamma = beta = 0), shuffled (every image gets another training
     image's evidence, for good), constant-gate, no-film (gamma = beta = 0), coop (no head at all:
     `coop-split`), loss=ce, loss=gce, split=argmax, split=none; `predict_foreign` asks a trained model with

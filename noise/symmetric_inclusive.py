@@ -12,9 +12,10 @@ from bench.seeds import Stream
 class SymmetricInclusive(Flip):
     """⌊r·N⌋ samples of the whole set get a uniformly drawn label, the true class included.
 
-    As DivideMix (arXiv 2002.07394), ELR (arXiv 2007.00151) and DeFT (arXiv 2409.19696) draw it. Pitfalls: the realised
-    rate is r·(1 - 1/C) in expectation and varies from seed to seed, so a column "50 %" of these papers is 45 % with
-    ten classes; compare it with `symmetric` only at the realised rate, which stands in the record.
+    As DivideMix (arXiv 2002.07394) and DeFT (arXiv 2409.19696) draw it, and ELR (arXiv 2007.00151) but for its ⌈r·N⌉
+    samples, one more where r·N is not whole. Pitfalls: the realised rate is r·(1 - 1/C) in expectation and varies from
+    seed to seed, so a column "50 %" of these papers is 45 % with ten classes; compare it with `symmetric` only at the
+    realised rate, which stands in the record.
     """
 
     kind: ClassVar[str] = "symmetric-inclusive"

@@ -100,6 +100,7 @@ class Context:
         pool: the features of the whole training split without labels, or None where the method did not declare it.
         views: the features of the training set under each augmented view; empty where the cell has none, or the method
             did not declare them.
+        shots: samples per class that were asked for, of which a small class may have fewer; 0 where unknown.
     """
 
     class_names: tuple[str, ...]
@@ -114,6 +115,7 @@ class Context:
     oracle: Mapping[str, float] = field(default_factory=dict)
     pool: Inputs | None = None
     views: tuple[Inputs, ...] = ()
+    shots: int = 0
 
 
 @dataclass(frozen=True)
@@ -213,6 +215,7 @@ class Method(nn.Module):
     Options: ClassVar[type[Options]] = Options
     random_start: ClassVar[bool] = True  # whether two seeds start from different parameters, where there are any
     reads_labels: ClassVar[bool] = True  # whether predictions depend on the observed labels
+    faithful_drop_last: ClassVar[bool] = False  # whether the option `faithful` includes a loader with drop_last
 
     def __init__(self, options: AnyOptions) -> None:
         """Keep the options, and every scalar one as a float32 buffer of its name."""
@@ -245,6 +248,11 @@ class Method(nn.Module):
     def begin_epoch(self, epoch: int, full_pass: FullPass) -> tuple[Phase, ...]:
         """Return the phases of an epoch (1-based), run in order. Default: every sample once, equally weighted."""
         return (everything(self.sample_count()),)
+
+    @property
+    def drop_last(self) -> bool:
+        """Whether the loop drops the last batch of a phase where it is not full, whatever the cell says."""
+        return self.faithful_drop_last and bool(getattr(self.options, "faithful", False))
 
     def sample_count(self) -> int:
         """Count N; methods that keep the default `begin_epoch` register the observed labels as buffer `observed`."""

@@ -71,6 +71,7 @@ def context_of(
         oracle={"noise_rate": given.noise_rate} if "noise_rate" in needs_of(cell).oracle else {},
         pool=pool,
         views=views,
+        shots=cell.shots,
     )
 
 

@@ -222,7 +222,8 @@ class Loop:
             for name, parameter in self.method.named_parameters():
                 parameter.requires_grad_(name in phase.train)
         order = Stream(self.cell.seed, "order", stream_name(self.cell.dataset), self.cell.shots, epoch, number)
-        batches = list(_batches(phase, self.cell.batch_size, order, self.cell.drop_last))
+        drop_last = self.cell.drop_last or self.method.drop_last
+        batches = list(_batches(phase, self.cell.batch_size, order, drop_last))
         for step, positions in enumerate(batches):
             stream = Stream(self.cell.seed, "method", self.cell.method, "step", epoch, number, step)
             draws = self.method.draw(epoch, step, len(positions), stream)

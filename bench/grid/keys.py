@@ -30,8 +30,10 @@ class Versions:
         Raises:
             BenchError: a plugin is unknown, or a file or folder cannot be read.
         """
+        row = METHODS.row(cell.method)
         return {
-            "method": METHODS.row(cell.method).version,
+            "method": row.version,
+            **({"faithful": row.faithful} if cell.options.get("faithful") and row.faithful != 1 else {}),
             "noise": self.noise(cell.noise),
             "dataset": self.dataset(dataset_name.canonical(cell.dataset)),
             "backbone": self.backbone(cell.backbone),

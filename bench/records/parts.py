@@ -130,7 +130,7 @@ class NoiseIdentity(RecordModel):
 
 
 class Resolved(RecordModel):
-    """Versions and digests that entered the key; further fields are losses and splits."""
+    """Versions and digests that entered the key; further fields are losses, splits and the version of `faithful`."""
 
     model_config = ConfigDict(extra="allow")
 

@@ -34,11 +34,11 @@ class DropLast:
         self.seeds = context.method.integers(2**31, context.epochs)
 
     def scored(self, epoch: int) -> Tensor:
-        """Positions of the samples that the scoring pass of an epoch reaches, in its order: [n], n = floor(N / B) B."""
+        """Draw the positions that an epoch's scoring pass reaches, [n] in its order; n = floor(N/B) B."""
         return self._whole_batches(self._order(epoch, "scored"))
 
     def split(self, epoch: int, logits: Tensor, observed: Tensor, split: SplitScored) -> CleanSplit:
-        """The split of the samples that are scored; the others have label 0, confidence 0, and are never selected.
+        """Split the samples that are scored; the others have label 0, confidence 0, and are never selected.
 
         Args:
             epoch: from 1.
@@ -64,7 +64,7 @@ class DropLast:
         )
 
     def phases(self, epoch: int, phases: Sequence[method.Phase]) -> tuple[method.Phase, ...]:
-        """The phases of an epoch without the remainder of each, a random one: below one batch nothing is left."""
+        """Drop the remainder of each phase of an epoch, a random one: below one batch nothing is left."""
         order = self._order(epoch, "trained")
         kept = [self._whole_batches(order[phase.group[order] >= 0]) for phase in phases]
         groups = [torch.full_like(phase.group, -1) for phase in phases]

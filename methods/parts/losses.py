@@ -79,7 +79,9 @@ def double_softmax_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: Tensor | float = SMOOTHING) -> Tensor:
-    """(1 - r) (-log p_y) - (r / C) sum_k log p_k, label smoothing (Lukasik et al., ICML 2020, arXiv 2003.02819).
+    """Compute label smoothing, (1 - r) (-log p_y) - (r / C) sum_k log p_k.
+
+    Lukasik et al., ICML 2020 (arXiv 2003.02819).
 
     Args:
         logits: [..., C].

@@ -13,7 +13,7 @@ from bench.errors import BenchError
 
 
 def template_features(context: method.Context, template: str = "dataset") -> Tensor:
-    """Encode class names in a text with `{}`, or in each of the data set's P templates: normalised [C, P, D].
+    """Encode class names in a template, or in each of the data set's P: normalised, [C, P, D].
 
     Raises:
         BenchError: the template has no `{}`.

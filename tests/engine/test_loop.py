@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.contracts.method import Batch, FullPass, Inputs, Losses, Method, Needs, Options, Phase
+from bench.contracts.method import Batch, FullPass, Inputs, Losses, Method, Needs, Options, Phase, structural
 from bench.engine.audit import Audit
 from bench.engine.loop import Diverged, Loop, TimedOut, TrainingData, chunk_of, collect_samples
 from bench.engine.optim import learning_rate
@@ -129,6 +129,20 @@ def test_drop_last_leaves_out_what_fills_no_batch_unless_it_is_all(size: int, st
     method = Toy(10, (Phase(torch.zeros(10, dtype=torch.long), torch.ones(10)),))
     make_loop(method, make_cell(epochs=1, batch_size=size, drop_last=True)).run()
     assert [int(batch.valid.sum()) for batch in method.batches] == [min(size, 10)] * steps
+
+
+class Faithful(Toy):
+    faithful_drop_last = True
+
+    class Options(Options):
+        faithful: bool = structural(False, "with the loader of its reference")
+
+
+@pytest.mark.parametrize(("faithful", "cell", "steps"), [(False, False, 4), (False, True, 3), (True, False, 3)])
+def test_faithful_drops_the_last_batch_whatever_the_cell_says(faithful: bool, cell: bool, steps: int) -> None:
+    method = Faithful(10, options=Faithful.Options(faithful=faithful))
+    make_loop(method, make_cell(epochs=1, batch_size=3, drop_last=cell)).run()
+    assert len(method.batches) == steps
 
 
 def test_drop_last_counts_for_each_group_of_a_paired_cycle() -> None:

@@ -16,6 +16,8 @@ from bench.methods.parts.splits import small_loss_selection
 from bench.testing import fixtures
 from tests.golden_data import Item, entry_error
 
+GIVEN: tuple[dict[str, Any], ...] = ({}, {"faithful": True}, {"faithful": True, "gradual": 1})
+
 
 def built(**options: Any) -> CoTeaching:
     return fixtures.build(CoTeaching, CoTeaching.Options.model_validate(options))
@@ -69,6 +71,14 @@ def test_the_second_division_shrinks_the_loss_by_the_number_kept() -> None:
     kept = 14  # of 20 at R = .3
     for term, value in faithful(batch).terms.items():
         assert value.item() == pytest.approx(plain(batch).terms[term].item() / kept, rel=1e-5)
+
+
+def test_the_reference_reaches_the_noise_rate_an_epoch_early() -> None:
+    """linspace(0, r, 10) is read at 1, 2, …: R = e r / 9; the paper has e r / 10."""
+    rates = [[built(**given).forget_rate(epoch).item() for epoch in (1, 3, 9, 10, 30)] for given in GIVEN]
+    assert rates[0] == pytest.approx([0.03, 0.09, 0.27, 0.3, 0.3])
+    assert rates[1] == pytest.approx([0.3 / 9, 0.1, 0.3, 0.3, 0.3])
+    assert rates[2] == pytest.approx([0.3] * 5)
 
 
 def test_the_rounding_of_the_count() -> None:

@@ -1,6 +1,7 @@
 """JoAPR's partition, targets and loss against slow versions written from the equations."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -187,6 +188,18 @@ def test_defect_of_shuffled_probabilities_on_request() -> None:
         for flag in (0, 1)
     )
     assert not torch.allclose(repaired, faithful)
+
+
+def test_j4_the_reference_counts_the_samples_that_were_asked_for() -> None:
+    """20 samples in the place of 5 classes of 8 shots: what is clean is divided by 40."""
+    rho = []
+    for faithful in (False, True):
+        method = JoAPR(JoAPR.Options(faithful=faithful, warmup=0))
+        method.setup(replace(fixtures.context(method.needs(method.options), 1, fixtures.labels()), shots=8))
+        method.begin_epoch(1, fixtures.full_pass(method))
+        rho.append(method.diagnostics()["rho"])
+    assert 0 < rho[0] < 1
+    assert 1 - rho[1] == pytest.approx((1 - rho[0]) / 2)
 
 
 def test_no_noisy_sample_is_no_crash() -> None:

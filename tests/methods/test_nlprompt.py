@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
+from bench.contracts.method import FullPass, Needs, Phase
+from bench.errors import BenchError
 from bench.methods.nlprompt import NLPrompt, curriculum_budget
 from bench.methods.ot_clean import OTClean
 from bench.methods.parts.splits import nlprompt_reference_split, nlprompt_split
@@ -93,6 +96,91 @@ def test_faithful_is_the_reference_and_the_default_is_not() -> None:
         splits.append(method.partition(1, fixtures.full_pass(method)))
     assert not splits[1].pseudo.any()
     assert splits[0].pseudo.any()
+
+
+def as_run(observed: Tensor | None = None, kind: type[NLPrompt] = NLPrompt, **options: float) -> NLPrompt:
+    return fixtures.build(kind, kind.Options.model_validate({"faithful": True} | options), observed=observed)
+
+
+def says(*rows: tuple[int, int]) -> FullPass:
+    """Logits that are sure of these classes, each for so many samples."""
+    classes = torch.tensor([number for number, count in rows for _ in range(count)])
+    return lambda view="plain": 10 * F.one_hot(classes, 5).float()
+
+
+def sizes(phases: tuple[Phase, ...]) -> list[int]:
+    return [int((phase.group >= 0).sum()) for phase in phases]
+
+
+def test_n3_what_the_loader_does_not_reach_is_unscored_and_rest() -> None:
+    """All 20 are right, in balance: 16 are scored, in batches of 8."""
+    observed = torch.arange(5).repeat_interleave(4)
+    everyone = says(*((label, 4) for label in range(5)))
+    repaired, faithful = fixtures.build(NLPrompt, NLPrompt.Options(), observed=observed), as_run(observed)
+    assert repaired.partition(1, everyone).clean.all()
+    splits = [faithful.partition(epoch, everyone) for epoch in (1, 2)]
+    for split in splits:
+        assert split.scored is not None
+        assert int(split.scored.sum()) == 16
+        assert not split.clean[~split.scored].any()
+    first, second = (split.scored for split in splits)
+    assert first is not None
+    assert second is not None
+    assert not torch.equal(first, second)
+
+
+def test_the_view_that_is_scored_is_the_trained_one() -> None:
+    asked: list[str] = []
+
+    def scores(view: str = "plain") -> Tensor:
+        asked.append(view)
+        return torch.randn(20, 5, generator=torch.Generator().manual_seed(0))
+
+    for method in (fixtures.build(NLPrompt, NLPrompt.Options()), as_run()):
+        method.partition(1, scores)
+    assert asked == ["plain", "augmented"]
+
+
+def test_n5_whole_batches_of_either_part() -> None:
+    wrong = torch.where(torch.arange(20) < 9, (fixtures.labels() + 1) % 5, fixtures.labels())
+    method = as_run(wrong)
+    sure = lambda view="plain": 10 * F.one_hot(fixtures.labels(), 5).float()  # noqa: E731
+    for epoch in (1, 2, 3):
+        split, phases = method.partition(epoch, sure), method.begin_epoch(epoch, sure)
+        clean = int(split.clean.sum())
+        assert sizes(phases) == [clean // 8 * 8, (20 - clean) // 8 * 8]
+        assert split.clean[phases[0].group >= 0].all()
+        assert not split.clean[phases[1].group >= 0].any()
+
+
+def test_n2_and_n5_at_the_scripts_reg_the_clean_part_is_not_trained_on() -> None:
+    """Class 0 alone is "clean", fewer samples than a batch: all that is left is the loss of the rest."""
+    method = as_run(torch.arange(5).repeat_interleave(4), ot_reg=1e-3)
+    (clean, rest) = method.begin_epoch(1, fixtures.full_pass(method))
+    assert 0 < int(method.partition(1, fixtures.full_pass(method)).clean.sum()) <= 4
+    assert sizes((clean, rest)) == [0, 16]
+
+
+@pytest.mark.parametrize(("kind", "parts"), [(NLPrompt, 2), (OTClean, 1)])
+def test_n6_without_a_clean_sample_everything_is_trained_with_either_loss(kind: type[NLPrompt], parts: int) -> None:
+    observed = torch.arange(5).repeat_interleave(4)
+    wrong = says(*((label, 4) for label in (1, 2, 3, 4, 0)))
+    method = as_run(observed, kind)
+    with pytest.raises(BenchError, match="no sample of the first epoch is clean"):
+        method.begin_epoch(1, wrong)
+    phases = method.begin_epoch(2, wrong)
+    assert sizes(phases) == [16] * parts
+    assert [int(phase.group.max()) for phase in phases] == list(range(parts))
+    repaired = fixtures.build(kind, kind.Options(), observed=observed).begin_epoch(1, wrong)
+    assert sizes(repaired) == [0, 20][:parts]
+
+
+def test_a_set_below_one_batch_loses_nothing() -> None:
+    given = fixtures.context(Needs(full_pass=True), 1, fixtures.labels(count=7))
+    method = NLPrompt(NLPrompt.Options(faithful=True))
+    method.setup(given)
+    phases = method.begin_epoch(1, lambda view="plain": 10 * F.one_hot(fixtures.labels(count=7), 5).float())
+    assert sum(sizes(phases)) == 7
 
 
 def test_curriculum() -> None:

@@ -15,7 +15,6 @@ from tests.testing.toys import Toy
 # What a run of 20 samples on a tower of two layers cannot show, and the test that does.
 UNSEEN = {
     ("clap", "adaptive"): "test_clap: test_the_trajectory_of_the_weights[l2adaptative]",
-    ("maple", "faithful"): "test_maple: test_copies_of_one_projection_on_request",
     ("tecoprompt", "minimum"): "test_tecoprompt: test_t3_a_label_that_alone_is_due_is_rewritten_at_once",
     ("tecoprompt", "smoothing"): "test_tecoprompt: test_a_memory_smooths_waits_and_rewrites",
     **{

@@ -64,7 +64,7 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     ),
     "cocoop": ({"class_specific": True}, {"init": ""}, {"loss": "gce", "split": "ot"}),
     "kgcoop": ({"init": ""}, {"loss": "gce", "split": "ot"}, {"template": "a {}."}),
-    "prograd": ({"init": ""}, {"class_specific": True}, {"loss": "gce", "split": "ot"}),
+    "prograd": ({"init": ""}, {"faithful": True}, {"class_specific": True}, {"loss": "gce", "split": "ot"}),
     "plot": ({"pooled": True}, {"class_specific": True}, {"prompts": 1}, {"loss": "gce", "split": "ot"}),
     "maple": ({"depth": 1}, {"split": "ot"}, {"init": "", "context": 3}, {"faithful": True}),
     "promptsrc": ({"depth": 1}, {"loss": "gce"}, {"split": "argmax"}, {"init": ""}, {"faithful": True}),
