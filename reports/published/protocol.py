@@ -67,10 +67,12 @@ def _training(number: PublishedNumber, cell: Cell) -> Iterator[str]:
     elif number.precision != here:
         yield f"{PRECISION[number.precision]} there, {PRECISION[here]} here"
     dropped = number.sheet.drop_last
+    faithful = METHODS.get(cell.method).faithful_drop_last and cell.options.get("faithful") is True
+    ours = cell.drop_last or faithful
     if dropped is None:
-        yield f"whether incomplete batches are dropped not stated there ({DROPPED[cell.drop_last]} here)"
-    elif dropped != cell.drop_last:
-        yield f"incomplete batches {DROPPED[dropped]} there, {DROPPED[cell.drop_last]} here"
+        yield f"whether incomplete batches are dropped not stated there ({DROPPED[ours]} here)"
+    elif dropped != ours:
+        yield f"incomplete batches {DROPPED[dropped]} there, {DROPPED[ours]} here"
 
 
 def _images(number: PublishedNumber, own: Ours) -> Iterator[str]:

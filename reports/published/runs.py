@@ -57,7 +57,7 @@ def coverage(compared: pd.DataFrame, published: Published) -> Iterator[Words]:
 
 
 def _places(absent: Sequence[PublishedNumber], numbers: Sequence[PublishedNumber]) -> Iterator[str]:
-    """List absent cells: data sets of which all is absent, then methods on a data set, with columns where some are."""
+    """List absent cells: data sets wholly absent, then methods on a data set, with their columns where some are."""
     whole = Counter((x.dataset, x.row.method) for x in numbers)
     found: dict[tuple[str, str], list[PublishedNumber]] = defaultdict(list)
     for number in absent:
