@@ -1,6 +1,6 @@
 """Render the data set `cued-letters` once: two letters over each other, of which a colour says which one is named.
 
-    python scripts/render_cued_letters.py --out bench/data/sets/cued_letters.npz
+    python scripts/render_cued_letters.py --out bench/data/sets/cued_letters.npz --sheet docs/cued_letters.png
 
 The rule, stated before any image was kept and any method run:
 
@@ -18,7 +18,7 @@ The rule, stated before any image was kept and any method run:
 - The colour stays the cue if `tiny` can see it: a logistic regression on its frozen patch tokens must be right at least
   five points more often than one on its pooled feature (seed 3, 3,000 images to fit, 1,000 to choose the penalty, 1,000
   to count), and the lead must go where the same images are made grey. Otherwise position, then size, then brightness
-  would have been tried in this order.
+  would have been tried in this order. (In grey 3.2 points of a lead of 9.7 stay; below five was taken for gone.)
 
 No method that is trained by the benchmark is consulted, nor the shipped images. The file holds `image` [800, 32, 32, 3]
 uint8, `label` [800] uint8, `other` [800] uint8 (the class of the cool letter) and `split` [800] uint8 (0 train,
@@ -36,6 +36,7 @@ from typing import Final
 import glyphs
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from render_letters import write
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -173,11 +174,19 @@ def look(backbone: Backbone, strength: float) -> dict[str, float]:
     return {key: round(value, 1) for key, value in found.items()}
 
 
+def sheet(image: Tensor, columns: int) -> Image.Image:
+    """Images [N, 32, 32, 3] side by side, three times as large, `columns` in a row."""
+    framed = F.pad(image.permute(0, 3, 1, 2), (1, 1, 1, 1)).unflatten(0, (-1, columns))
+    rows = framed.permute(0, 3, 1, 4, 2).flatten(2, 3).flatten(0, 1)
+    return Image.fromarray(rows.numpy()).resize((3 * rows.shape[1], 3 * rows.shape[0]), Image.Resampling.NEAREST)
+
+
 def main() -> None:
     """Fix the strength, ask whether the cue is seen, render, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--strength", type=float, help="skip the bisection")
+    parser.add_argument("--sheet", type=Path, help="write the first twelve test images of four classes as a PNG")
     options = parser.parse_args()
     torch.set_num_threads(1)
     backbone = open_backbone("tiny", "cpu")
@@ -192,6 +201,8 @@ def main() -> None:
         own = split == part
         shipped = Rendered(data.image[own], data.label[own], data.other[own])
         print(f"{name}: zero-shot %.1f %%, the other letter %.1f %%" % zero_shot(backbone, shipped))
+    if options.sheet:
+        sheet(data.image[split == 2].unflatten(0, (len(NAMES), -1))[::3, :12].flatten(0, 1), 12).save(options.sheet)
     arrays = {"image": data.image, "label": data.label, "other": data.other, "split": split}
     print("sha256", write(options.out, {name: value.to(torch.uint8).numpy() for name, value in arrays.items()}))
 

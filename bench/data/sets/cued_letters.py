@@ -16,9 +16,9 @@ from bench.data.splits import ArrayImages
 class CuedLetters(Dataset):
     """Two of ten letters on a coloured ground: the label names the warm one, in fonts held out of `tiny`'s pretraining.
 
-    Rendered once by `scripts/render_cued_letters.py` and stored: 32 training, 8 validation and 40 test images per class,
-    in colour. How bright the other letter may be was fixed on another seed, before any method ran, so that zero-shot
-    accuracy lies near 50 %. `docs/evidence.md` says what the data are for.
+    Rendered once by `scripts/render_cued_letters.py` and stored: 32 training, 8 validation and 40 test images per
+    class, in colour. How bright the other letter may be was fixed on another seed, before any method ran, so that
+    zero-shot accuracy lies near 50 %. `docs/evidence.md` says what the data are for.
     """
 
     class_names = tuple("abcdefghij")
@@ -29,8 +29,9 @@ class CuedLetters(Dataset):
 
     @cached_property
     def _arrays(self) -> dict[str, NDArray[np.uint8]]:
-        with as_file(files("bench.data.sets") / "cued_letters.npz") as path, np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
+        stored = files("bench.data.sets") / "cued_letters.npz"
+        with as_file(stored) as path, np.load(path, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
 
     def load(self, split: SplitName) -> Split:
         """Load one stored part."""
