@@ -14,11 +14,12 @@ from bench.data.splits import ArrayImages
 
 
 class CuedLetters(Dataset):
-    """Two of ten letters on a coloured ground: the label names the warm one, in fonts held out of `tiny`'s pretraining.
+    """Pairs of the letters a to j on a coloured ground, of which the label names the warm one.
 
-    Rendered once by `scripts/render_cued_letters.py` and stored: 32 training, 8 validation and 40 test images per
-    class, in colour. How bright the other letter may be was fixed on another seed, before any method ran, so that
-    zero-shot accuracy lies near 50 %. `docs/evidence.md` says what the data are for.
+    In fonts and a hand held out of the pretraining of `tiny`. Rendered once by `scripts/render_cued_letters.py` and
+    stored: 32 training, 8 validation and 40 test images per class, in colour. How bright the other letter may be was
+    fixed on another seed, before any method ran, so that zero-shot accuracy lies near 50 %. `docs/evidence.md` says
+    what the data are for.
     """
 
     class_names = tuple("abcdefghij")
