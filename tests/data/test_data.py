@@ -12,8 +12,8 @@ from bench.data.splits import stratified
 from bench.fewshot import sample
 from bench.plugins import DATASETS
 
-EMBEDDED = ["digits", "letters"]
-SIZES = {"digits": (10, 900, 358, 539), "letters": (26, 832, 208, 520)}
+EMBEDDED = ["digits", "letters", "cued-letters"]
+SIZES = {"digits": (10, 900, 358, 539), "letters": (26, 832, 208, 520), "cued-letters": (10, 320, 80, 400)}
 
 
 @pytest.mark.parametrize("name", EMBEDDED)

@@ -7,6 +7,11 @@ from bench.rows import Row
 ROWS = (
     Row("digits", "bench.data.sets.digits:Digits", "1,797 real handwritten digits of 8 x 8 pixels, 10 classes"),
     Row("letters", "bench.data.sets.letters:Letters", "rendered letters in held-out fonts, 26 classes"),
+    Row(
+        "cued-letters",
+        "bench.data.sets.cued_letters:CuedLetters",
+        "two rendered letters over each other, of which a colour says which is named, 10 classes",
+    ),
     Row("caltech101", "bench.data.sets.coop:Caltech101", "objects, 100 classes, CoOp's split"),
     Row("oxfordpets", "bench.data.sets.coop:OxfordPets", "cats and dogs, 37 breeds", aliases=("oxford_pets",)),
     Row("flowers102", "bench.data.sets.coop:Flowers102", "flowers, 102 classes", aliases=("oxford_flowers",)),
