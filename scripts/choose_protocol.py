@@ -11,8 +11,8 @@ smaller rate.
 highest accuracy of the method's default variant on the whole clean validation split of one data set after the last
 epoch, averaged over two seeds; ties go to the smaller rate. Methods that need the images themselves are judged by the
 16 of each class that a cell has. The data set is `letters`, because on the validation images of `digits` every rate
-ends within three points of every other. The rate is the same for every data set and every kind and rate of noise. Prints
-the table for `bench.toml`; methods without parameters are left out.
+ends within three points of every other. The rate is the same for every data set and every kind and rate of noise.
+Prints the table for `bench.toml`; methods without parameters are left out.
 
 Usage: python scripts/choose_protocol.py [--tuned tiny] [--dataset letters] [--methods coop,maple] [--epochs 50]
 """
