@@ -192,7 +192,7 @@ def _budgets(
 
 
 def _tuned(config: Config, backbone: str) -> Mapping[str, float]:
-    """Return the learning rates chosen for a backbone, by method.
+    """Return the learning rates chosen for a backbone, by registered name of the method.
 
     Raises:
         BenchError: there are none.
@@ -202,7 +202,7 @@ def _tuned(config: Config, backbone: str) -> Mapping[str, float]:
             f'budget "tuned" has no learning rates for backbone {backbone}; run: '
             f"python scripts/choose_protocol.py --tuned {backbone}, and put its table into bench.toml."
         )
-    return config.settings.tuned[backbone]
+    return {METHODS.row(name).name: rate for name, rate in config.settings.tuned[backbone].items()}
 
 
 def _paper(paper: Paper, axes: Mapping[str, Any]) -> tuple[dict[str, Any], list[dict[str, Value]]]:

@@ -271,6 +271,7 @@ def test_a_tuned_budget_has_a_learning_rate_for_each_method_whatever_the_noise()
     found = {(p.cell.method, p.cell.rate): p.cell.learning_rate for p in cells(rates + grid).cells}
     assert found["gce-coop", 0.0] == found["gce-coop", 0.5] == 0.07
     assert {p.cell.learning_rate for p in cells(rates + grid, "learning_rate=0.01").cells} == {0.01}
+    assert cells(rates.replace("gce-coop", "gce") + grid).cells == cells(rates + grid).cells
     with pytest.raises(BenchError, match="no learning rates for backbone RN50/openai; run: python"):
         cells(rates + grid, "backbone=RN50/openai")
     with pytest.raises(BenchError, match='unknown method "cop"'):
