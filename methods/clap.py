@@ -114,16 +114,14 @@ class CLAP(Objective):
     rho: Tensor
 
     @classmethod
-    def needs(cls, options: method.Options) -> method.Needs:
+    def needs(cls, options: CLAP.Options) -> method.Needs:
         """Require all views where they make alpha or the reference's epochs, beside what the split needs."""
-        assert isinstance(options, CLAP.Options)  # noqa: S101 - narrows the type
         measured = options.constraint != "none" and options.multiplier != "unit"
         return replace(super().needs(options), views=measured or options.faithful)
 
     @classmethod
-    def texts(cls, options: method.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
+    def texts(cls, options: CLAP.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
         """List every template with every class name, template by template, beside what the split encodes."""
-        assert isinstance(options, CLAP.Options)  # noqa: S101 - narrows the type
         return (*class_texts(options, names, templates), *super().texts(options, names, templates))
 
     @torch.no_grad()

@@ -65,9 +65,10 @@ class CLIPCleaner(CoOp):
     options: CLIPCleaner.Options
 
     @classmethod
-    def texts(cls, options: method.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
+    def texts(
+        cls, options: CLIPCleaner.Options, names: Sequence[str], templates: Sequence[str]
+    ) -> tuple[method.Text, ...]:
         """List CoOp's prompts, and the texts of zero-shot CLIP."""
-        assert isinstance(options, CLIPCleaner.Options)  # noqa: S101 - narrows the type
         return (*super().texts(options, names, templates), *zero_shot_texts(names, templates, options.template))
 
     def prepare_split(self, context: method.Context) -> None:

@@ -12,7 +12,7 @@ highest accuracy of the method's default variant on the whole clean validation s
 epoch, averaged over two seeds; ties go to the smaller rate. Methods that need the images themselves are judged by the
 16 of each class that a cell has. The data set is `letters`, because on the validation images of `digits` every rate
 ends within three points of every other. The rate is the same for every data set and every kind and rate of noise.
-Prints the table for `bench.toml`; methods without parameters are left out.
+Prints the table for `bench.toml`; methods that train no parameter are left out.
 
 Usage: python scripts/choose_protocol.py [--tuned tiny] [--dataset letters] [--methods coop,maple] [--epochs 50]
 """
@@ -21,11 +21,10 @@ from __future__ import annotations
 
 import argparse
 import itertools
-from functools import cache
 
 import numpy as np
 
-from bench.engine.loop import Diverged, collect
+from bench.engine.loop import Diverged, Loop, collect
 from bench.engine.resources import TrialSettings, open_backbone, split_features
 from bench.engine.trial import Run, one_thread
 from bench.plugins import METHODS
@@ -38,46 +37,44 @@ SEEDS = (101, 102, 103)
 NAMES = ("digits", "letters")
 
 
-@cache
-def trains(method: str) -> bool:
-    """Whether a method has parameters at all."""
-    return accuracy(method, "digits", "tiny", 0.002, 1, SEEDS[0])[1] > 0
+SETTINGS = TrialSettings()
 
 
-def accuracy(
-    method: str, dataset: str, backbone: str, rate: float, epochs: int, seed: int, whole: bool = False
-) -> tuple[float, int]:
-    """Accuracy on clean validation images after the last epoch, in percent, and the number of parameters.
-
-    It is 0 where the loss diverged. The images are the 16 of each class that a cell has, or the `whole` split.
-    """
+def prepared(method: str, dataset: str, backbone: str, rate: float, epochs: int, seed: int) -> Loop:
+    """A cell of the method's default variant without noise, ready to be trained."""
     cell = Cell(
         dataset=dataset, shots=16, noise="none", rate=0.0, method=method, backbone=backbone, seed=seed, epochs=epochs,
         options=METHODS.get(method).Options().model_dump(), batch_size=32, learning_rate=rate, momentum=0.9,
         weight_decay=5e-4, warmup_epochs=1, warmup_learning_rate=1e-5, views=0, eval_every=epochs,
     )  # fmt: skip
-    settings = TrialSettings()
+    return Run(cell, SETTINGS).prepare()
+
+
+def accuracy(method: str, dataset: str, backbone: str, rate: float, epochs: int, seed: int) -> float:
+    """Accuracy on clean validation images after the last epoch, in percent; 0 where the loss diverged.
+
+    The images are the whole split or, where a method needs them as they are, the 16 of each class that a cell has.
+    """
     with one_thread():
-        loop = Run(cell, settings).prepare()
-        parameters = sum(p.numel() for p in loop.method.parameters())
+        loop = prepared(method, dataset, backbone, rate, epochs, seed)
         try:
             loop.run()
         except Diverged:
-            return 0.0, parameters
+            return 0.0
         inputs, labels = loop.data.validation[0], loop.data.validation[1].numpy()
-        if whole and not loop.needs.pixels:
-            data = settings.library.open(dataset)
-            inputs = split_features(data, "validation", open_backbone(backbone, "cpu"), loop.needs.tokens, settings)
+        if not loop.needs.pixels:
+            data = SETTINGS.library.open(dataset)
+            inputs = split_features(data, "validation", open_backbone(backbone, "cpu"), loop.needs.tokens, SETTINGS)
             labels = data.splits["validation"].labels
         guess = collect(loop.method.predict, inputs, loop.method.prepare(), loop.chunk).argmax(1)
-    return 100 * float((guess.numpy() == labels).mean()), parameters
+    return 100 * float((guess.numpy() == labels).mean())
 
 
 def choose_protocol() -> None:
     """Print CoOp's table and the choice for all methods."""
     found: dict[tuple[float, int], float] = {}
     for epochs, rate in itertools.product(EPOCHS, RATES):
-        table = [[accuracy("coop", name, "tiny", rate, epochs, seed, True)[0] for seed in SEEDS] for name in NAMES]
+        table = [[accuracy("coop", name, "tiny", rate, epochs, seed) for seed in SEEDS] for name in NAMES]
         found[rate, epochs] = float(np.mean(table))
         parts = ", ".join(f"{name} {np.mean(row):.2f}" for name, row in zip(NAMES, table, strict=True))
         print(f"epochs {epochs:3d}, learning rate {rate:<5g}: {found[rate, epochs]:.2f} ({parts})", flush=True)
@@ -89,10 +86,10 @@ def choose_rates(backbone: str, dataset: str, methods: list[str], epochs: int) -
     """Print a learning rate for each method that has parameters, as a table of `bench.toml`."""
     print(f'[tuned."{backbone}"]', flush=True)
     for method in methods:
-        if not trains(method):
+        if not prepared(method, dataset, backbone, LADDER[0], epochs, SEEDS[0]).parameters:
             continue
         found = {
-            rate: np.mean([accuracy(method, dataset, backbone, rate, epochs, seed, True)[0] for seed in SEEDS[:2]])
+            rate: np.mean([accuracy(method, dataset, backbone, rate, epochs, seed) for seed in SEEDS[:2]])
             for rate in LADDER
         }
         best = max(found, key=lambda rate: (found[rate], -rate))

@@ -127,7 +127,7 @@ def _chosen(cells: str | Plan | Iterable[PlannedCell | Cell], options: Mapping[s
     versions, found = Versions(Library.of(config.settings.dataset)), {}
     for one in cells.grid.cells if isinstance(cells, Plan) else cells:
         cell = one.cell if isinstance(one, PlannedCell) else one
-        key = cell.key(versions.of(cell))
+        key = versions.key(cell)
         found[key] = PlannedCell(key, cell)
     return Grid(name, tuple(found.values())), config
 

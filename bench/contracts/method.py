@@ -249,10 +249,10 @@ class Method(nn.Module):
         """Return the phases of an epoch (1-based), run in order. Default: every sample once, equally weighted."""
         return (everything(self.sample_count()),)
 
-    @property
-    def drop_last(self) -> bool:
-        """Whether the loop drops the last batch of a phase where it is not full, whatever the cell says."""
-        return self.faithful_drop_last and bool(getattr(self.options, "faithful", False))
+    @classmethod
+    def drops_last(cls, options: Any) -> bool:
+        """Return whether the loop drops the last batch of a phase where it is not full, whatever the cell says."""
+        return cls.faithful_drop_last and bool(getattr(options, "faithful", False))
 
     def sample_count(self) -> int:
         """Count N; methods that keep the default `begin_epoch` register the observed labels as buffer `observed`."""

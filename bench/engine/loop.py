@@ -222,7 +222,7 @@ class Loop:
             for name, parameter in self.method.named_parameters():
                 parameter.requires_grad_(name in phase.train)
         order = Stream(self.cell.seed, "order", stream_name(self.cell.dataset), self.cell.shots, epoch, number)
-        drop_last = self.cell.drop_last or self.method.drop_last
+        drop_last = self.cell.drop_last or self.method.drops_last(self.method.options)
         batches = list(_batches(phase, self.cell.batch_size, order, drop_last))
         for step, positions in enumerate(batches):
             stream = Stream(self.cell.seed, "method", self.cell.method, "step", epoch, number, step)
@@ -311,9 +311,12 @@ def _batches(phase: Phase, size: int, order: Stream, drop_last: bool) -> Iterato
         yield np.concatenate([first, second])
 
 
+def _trained(count: int, size: int, drop_last: bool) -> int:
+    return count - count % size if drop_last and count >= size else count
+
+
 def _chunks(positions: NDArray[np.int64], size: int, drop_last: bool) -> Iterator[NDArray[np.int64]]:
-    end = len(positions) - (len(positions) % size if drop_last and len(positions) >= size else 0)
-    for start in range(0, end, size):
+    for start in range(0, _trained(len(positions), size, drop_last), size):
         chunk = positions[start : start + size]
         yield np.pad(chunk, (0, size - len(chunk)), constant_values=-1)
 
@@ -325,7 +328,7 @@ def _cycles(
 
     Padding alone where a group has no member.
     """
-    steps = max(len(list(_chunks(members, size, drop_last))) for members in groups)
+    steps = max(math.ceil(_trained(len(members), size, drop_last) / size) for members in groups)
     found = []
     for members in groups:
         chunks: list[NDArray[np.int64]] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -155,11 +155,6 @@ class Baseline:
     environment: dict[str, list[str]]
 
 
-def _complete(cell: Mapping[str, Any]) -> dict[str, Any]:
-    """Add to a cell without its seed the fields that have come since, at their defaults."""
-    return Cell(**cell, seed=0).model_dump(exclude={"seed"})
-
-
 def read_baseline(path: Path) -> Baseline:
     """Read the baseline in a file.
 
@@ -169,12 +164,14 @@ def read_baseline(path: Path) -> Baseline:
     advice = "restore it, or write a new one."
     try:
         found = _File.model_validate_json(path.read_text(encoding="utf-8-sig"))
-        groups = [
-            SeedGroup(_complete(row.cell), row.accuracy, row.memorized, row.keys, {}, row.label, Content(**row.content))
-            for row in found.groups
-        ]
-        named = {identity(Cell(**group.cell, seed=0), group.content): group for group in groups}
-        if len(named) < len(groups):
+        named = {}
+        for row in found.groups:
+            cell, content = Cell(**row.cell, seed=0), Content(**row.content)  # with the fields that have come since
+            whole = cell.model_dump(exclude={"seed"})
+            named[identity(cell, content)] = SeedGroup(
+                whole, row.accuracy, row.memorized, row.keys, {}, row.label, content
+            )
+        if len(named) < len(found.groups):
             raise ValueError("a group twice")
         return Baseline(named, found.environment)
     except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from bench.contracts.method import Method, Options
 from bench.data import catalogue
 from bench.limits import Value
 from bench.plugins import METHODS
@@ -67,8 +68,8 @@ def _training(number: PublishedNumber, cell: Cell) -> Iterator[str]:
     elif number.precision != here:
         yield f"{PRECISION[number.precision]} there, {PRECISION[here]} here"
     dropped = number.sheet.drop_last
-    faithful = METHODS.get(cell.method).faithful_drop_last and cell.options.get("faithful") is True
-    ours = cell.drop_last or faithful
+    method, options = _resolved(cell)
+    ours = cell.drop_last or method.drops_last(options)
     if dropped is None:
         yield f"whether incomplete batches are dropped not stated there ({DROPPED[ours]} here)"
     elif dropped != ours:
@@ -117,8 +118,13 @@ def _runs(number: PublishedNumber, own: Ours) -> Iterator[str]:
 
 def _validates(cell: Cell) -> bool:
     """Return whether a method chooses anything on the validation set."""
+    method, options = _resolved(cell)
+    return bool(method.needs(options).validation)
+
+
+def _resolved(cell: Cell) -> tuple[type[Method], Options]:
     method = METHODS.get(cell.method)
-    return bool(method.needs(method.Options.model_validate(cell.options)).validation)
+    return method, method.Options.model_validate(cell.options)
 
 
 def _views(cell: Cell) -> str:

@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from functools import cached_property
-from importlib.resources import as_file, files
-from typing import ClassVar
-
-import numpy as np
-from numpy.typing import NDArray
-
-from bench.contracts.dataset import SPLITS, Dataset, Split, SplitName
-from bench.data.splits import ArrayImages
+from bench.data.sets.rendered import Rendered
 
 
-class CuedLetters(Dataset):
+class CuedLetters(Rendered):
     """Pairs of the letters a to j on a coloured ground, of which the label names the warm one.
 
     In fonts and a hand held out of the pretraining of `tiny`. Rendered once by `scripts/render_cued_letters.py` and
@@ -22,20 +14,5 @@ class CuedLetters(Dataset):
     what the data are for.
     """
 
+    file = "cued_letters.npz"
     class_names = tuple("abcdefghij")
-    templates = ("a photo of a {}.",)
-    licence = "Apache-2.0"
-    embedded: ClassVar[bool] = True
-    source = "rendered by this project"
-
-    @cached_property
-    def _arrays(self) -> dict[str, NDArray[np.uint8]]:
-        stored = files("bench.data.sets") / "cued_letters.npz"
-        with as_file(stored) as path, np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-
-    def load(self, split: SplitName) -> Split:
-        """Load one stored part."""
-        arrays = self._arrays
-        index = np.flatnonzero(arrays["split"] == SPLITS.index(split))
-        return Split(ArrayImages(arrays["image"][index]), arrays["label"][index].astype(np.int64))

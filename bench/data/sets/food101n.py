@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contracts.dataset import SPLITS, SplitName
+from bench.contracts.dataset import SplitName
 from bench.data import catalogue
 from bench.data.files.indexed import Index, Indexed, IndexedSplit
 from bench.data.files.lines import lines_of
@@ -53,15 +53,12 @@ class Food101N(Indexed):
         food = self.food101.listed
         base = self.base(LIST) or self.folder
         whole = self._own(base, food.class_names)
-        index = stratified(whole.labels, self.name, (0.9, 0.1))
+        test = replace(food.parts["test"], prefix=f"{FOOD101}/")  # so that the names mark Food-101's images
         if self.mode == ALL:
-            index = dict.fromkeys(SPLITS, np.arange(len(whole.names)))
-        parts: dict[SplitName, IndexedSplit] = {
-            "train": whole.take(index["train"].tolist()),
-            "validation": whole.take(index["validation"].tolist()),
-            "test": replace(food.parts["test"], prefix=f"{FOOD101}/"),  # so that the names mark Food-101's images
-        }
-        return Index(food.class_names, parts)
+            return Index(food.class_names, {"train": whole, "validation": whole, "test": test})
+        index = stratified(whole.labels, self.name, (0.9, 0.1))
+        train, validation = whole.take(index["train"].tolist()), whole.take(index["validation"].tolist())
+        return Index(food.class_names, {"train": train, "validation": validation, "test": test})
 
     def verified(self, split: SplitName) -> NDArray[np.int8]:
         """Return human verdicts on the labels of a split, [N]: 1 right, 0 wrong, -1 unasked.
