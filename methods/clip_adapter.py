@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from bench.contracts import method
 from bench.contracts.method import scalar, structural
+from bench.lockstep import linear
 from bench.methods.parts.objective import Objective
 from bench.methods.parts.templates import zero_shot_text, zero_shot_texts
 
@@ -66,7 +66,7 @@ class CLIPAdapter(Objective):
 
     def adapted(self, pooled: Tensor) -> Tensor:
         """Compute f' of features [B, D], not normalised."""
-        change = F.linear(F.linear(pooled, self.down).relu(), self.up).relu()
+        change = linear(linear(pooled, self.down).relu(), self.up).relu()
         return self.ratio * change + (1 - self.ratio) * pooled
 
     def predict(self, inputs: method.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:

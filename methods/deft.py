@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from bench.contracts import method
 from bench.contracts.method import EPOCHS, WEIGHT, scalar, structural
+from bench.lockstep import inner_products, linear
 from bench.methods.parts.image_prompts import ImagePromptLearner
 from bench.methods.parts.losses import cross_entropy, masked_mean
 from bench.methods.parts.objective import Loss
@@ -141,8 +142,8 @@ class DeFT(ImagePromptLearner):
             return method.Losses({"tuning": masked_mean(loss, batch.valid, batch.weight)})
         image = F.normalize(self.image_features(batch.inputs, self.visual()), dim=-1)
         positive, negative = F.normalize(self.text_features(), dim=-1).unbind(0)
-        logits = self.backbone.scale * image @ positive.mT
-        against = self.backbone.scale * image.detach() @ negative.mT
+        logits = inner_products(self.backbone.scale * image, positive)
+        against = inner_products(self.backbone.scale * image.detach(), negative)
         yes, no = yes_probability(logits.detach(), against)
         selected = self.select(yes, batch.observed)
         return method.Losses(self.losses_of(logits, yes, no, selected, batch), {"selected": selected})
@@ -175,7 +176,7 @@ class DeFT(ImagePromptLearner):
 
     def tuned_logits(self, inputs: method.Inputs) -> Tensor:
         """Compute logits of the linear head on the private layers, [B, C]."""
-        return F.linear(self.backbone.hidden(inputs.images(), self.layers), self.head, self.head_bias)
+        return linear(self.backbone.hidden(inputs.images(), self.layers), self.head, self.head_bias)
 
     def end_epoch(self, epoch: int) -> None:
         """Note the share selected, and from when on the head predicts."""

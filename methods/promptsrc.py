@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from bench.contracts import method
 from bench.contracts.method import WEIGHT, Backbone, scalar, structural
+from bench.lockstep import inner_products
 from bench.methods.parts.image_prompts import DeepPromptLearner, normalised
 from bench.methods.parts.losses import masked_mean
 from bench.methods.parts.prompt_learner import CONTEXT_STD
@@ -132,9 +133,9 @@ class PromptSRC(DeepPromptLearner):
         """Compute the objective's terms, and text, image and kl."""
         valid, scale = batch.valid, self.backbone.scale
         image, text = normalised(self.image_features(batch.inputs, self.visual()), self.text_features())
-        logits = scale * image @ text.mT
+        logits = inner_products(scale * image, text)
         frozen = F.normalize(batch.inputs.pooled, dim=-1)
-        reference = (scale * frozen @ self.teacher.mT).log_softmax(-1)
+        reference = inner_products(scale * frozen, self.teacher).log_softmax(-1)
         divergence = (reference.exp() * (reference - logits.log_softmax(-1))).mean(-1)
         regularisers = {
             "text": torch.where(valid.any(), self.text_weight * (text - self.teacher).abs().mean(), 0),

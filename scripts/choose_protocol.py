@@ -24,7 +24,8 @@ import itertools
 
 import numpy as np
 
-from bench.engine.loop import Diverged, Loop, collect
+from bench.engine.loop import train
+from bench.engine.member import Diverged, Member, collect
 from bench.engine.resources import TrialSettings, open_backbone, split_features
 from bench.engine.trial import Run, one_thread
 from bench.plugins import METHODS
@@ -40,7 +41,7 @@ NAMES = ("digits", "letters")
 SETTINGS = TrialSettings()
 
 
-def prepared(method: str, dataset: str, backbone: str, rate: float, epochs: int, seed: int) -> Loop:
+def prepared(method: str, dataset: str, backbone: str, rate: float, epochs: int, seed: int) -> Member:
     """A cell of the method's default variant without noise, ready to be trained."""
     cell = Cell(
         dataset=dataset, shots=16, noise="none", rate=0.0, method=method, backbone=backbone, seed=seed, epochs=epochs,
@@ -56,17 +57,17 @@ def accuracy(method: str, dataset: str, backbone: str, rate: float, epochs: int,
     The images are the whole split or, where a method needs them as they are, the 16 of each class that a cell has.
     """
     with one_thread():
-        loop = prepared(method, dataset, backbone, rate, epochs, seed)
+        member = prepared(method, dataset, backbone, rate, epochs, seed)
         try:
-            loop.run()
+            train(member)
         except Diverged:
             return 0.0
-        inputs, labels = loop.data.validation[0], loop.data.validation[1].numpy()
-        if not loop.needs.pixels:
+        inputs, labels = member.data.validation[0], member.data.validation[1].numpy()
+        if not member.needs.pixels:
             data = SETTINGS.library.open(dataset)
-            inputs = split_features(data, "validation", open_backbone(backbone, "cpu"), loop.needs.tokens, SETTINGS)
+            inputs = split_features(data, "validation", open_backbone(backbone, "cpu"), member.needs.tokens, SETTINGS)
             labels = data.splits["validation"].labels
-        guess = collect(loop.method.predict, inputs, loop.method.prepare(), loop.chunk).argmax(1)
+        guess = collect(member.method.predict, inputs, member.method.prepare(), member.chunk).argmax(1)
     return 100 * float((guess.numpy() == labels).mean())
 
 

@@ -19,6 +19,7 @@ from bench.clip.image import image_tower
 from bench.clip.text import Position, TextTower
 from bench.clip.tokens import ClassTokens, Vocabulary, encode, tokenise
 from bench.errors import BenchError
+from bench.lockstep import LayerNorm, Linear, together
 
 __all__ = ["Backbone", "ClassTokens", "ImageFeatures", "Position"]
 
@@ -175,7 +176,12 @@ class Backbone:
             ValueError: the shape of the prompts is wrong, or there are more than layers.
         """
         if prompts is not None:
-            return ImageFeatures(*self._image.transformer().prompted(pixels, prompts, deep, norm))
+            tower = self._image.transformer()
+
+            def encode(pixels: Tensor, prompts: Tensor, *deep: Tensor) -> tuple[Tensor, Tensor]:
+                return tower.prompted(pixels, prompts, deep, norm)
+
+            return ImageFeatures(*together(encode)(pixels, prompts, *deep))
         if deep:
             raise ValueError("deep visual prompts stand in for the first, and none was given")
         return ImageFeatures(*self._image.encode(pixels))
@@ -186,7 +192,13 @@ class Backbone:
         Raises:
             BenchError: the image tower is no vision transformer.
         """
-        return copy.deepcopy(self._image.transformer().blocks).requires_grad_(True)
+        layers = copy.deepcopy(self._image.transformer().blocks).requires_grad_(True)
+        for module in layers.modules():  # the same computation, also with weights of each member's own
+            if isinstance(module, nn.LayerNorm):
+                module.__class__ = LayerNorm
+            elif type(module) is nn.Linear:
+                module.__class__ = Linear
+        return layers
 
     def hidden(self, pixels: Tensor, layers: nn.ModuleList) -> Tensor:
         """Compute pooled features before the projection, [B, Wv], through the trainable layers of `image_layers`."""
@@ -235,7 +247,12 @@ class Backbone:
             BenchError: a prompt is longer than the tower; names the class.
             ValueError: the context's shape or the position is wrong, or deep prompts do not go with them.
         """
-        return self._text.encode(context, classes, position, class_specific, deep)
+
+        def encode(context: Tensor, *deep: Tensor) -> Tensor:
+            return self._text.encode(context, classes, position, class_specific, deep)
+
+        features: Tensor = together(encode, align=True)(context, *deep)
+        return features
 
     @torch.no_grad()
     def text_templates(self, texts: Sequence[str]) -> Tensor:

@@ -74,15 +74,21 @@ class TransformerTower(ImageTower):
         return self._project(*self._pool(self.visual.transformer(self._patches(pixels))))
 
     def prompted(self, pixels: Tensor, prompts: Tensor, deep: Sequence[Tensor], norm: bool) -> tuple[Tensor, Tensor]:
-        """Encode with prompts [P, Wv] after the patches: see `Backbone.image`."""
+        """Encode with prompts [P, Wv] after the patches: see `Backbone.image`.
+
+        Pixels [K, B, 3, H, W] have prompts [K, P, Wv], deep ones too, for each of K models.
+        """
         self._check(prompts, deep)
-        x = self._patches(pixels)
+        lead, count = pixels.shape[:-3], pixels.shape[-4]
+        x = self._patches(pixels.flatten(0, -4))
         first = self.visual.ln_pre(prompts) if norm else prompts
         for block, vectors in zip_longest(self.blocks, (first, *deep)):
             if vectors is not None:
-                x = torch.cat([x[:, : 1 + self.num_tokens], vectors.expand(len(x), -1, -1)], dim=1)
+                own = vectors.unsqueeze(-3).expand(*vectors.shape[:-2], count, -1, -1).reshape(-1, *vectors.shape[-2:])
+                x = torch.cat([x[:, : 1 + self.num_tokens], own], dim=1)
             x = layer(block, x)
-        return self._project(*self._pool(x[:, : 1 + self.num_tokens]))
+        pooled, tokens = self._project(*self._pool(x[:, : 1 + self.num_tokens]))
+        return pooled.reshape(*lead, -1), tokens.reshape(*lead, *tokens.shape[1:])
 
     def hidden(self, pixels: Tensor, blocks: Iterable[Any]) -> Tensor:
         """Compute pooled features before the projection, [B, Wv], through layers that replace the tower's own."""
@@ -110,7 +116,7 @@ class TransformerTower(ImageTower):
         return (pooled, tokens) if projection is None else (pooled @ projection, tokens @ projection)
 
     def _check(self, prompts: Tensor, deep: Sequence[Tensor]) -> None:
-        if prompts.ndim != 2 or prompts.shape[1] != self.width:
+        if prompts.ndim not in (2, 3) or prompts.shape[-1] != self.width:
             raise ValueError(f"visual prompts have shape {tuple(prompts.shape)}, expected [P, {self.width}]")
         if any(vectors.shape != prompts.shape for vectors in deep):
             raise ValueError(f"deep visual prompts must have the shape {tuple(prompts.shape)} of the first")

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from bench.clip.backbone import Backbone, ClassTokens
 from bench.contracts.inputs import IMAGES, TEXTS, Inputs, Pixels, images_at_a_time
 from bench.contracts.options import ENTROPY, EPOCHS, WEIGHT, Options, Q, scalar, scalar_options, structural
+from bench.lockstep import inner_products
 from bench.seeds import Stream
 
 __all__ = [
@@ -319,5 +320,6 @@ def cosine_logits(scale: Tensor, image: Tensor, text: Tensor) -> Tensor:
     """Compute logits [B, C]: scale · cosine similarity of image [B, D] and text [C, D] or [B, C, D]."""
     image, text = F.normalize(image, dim=-1), F.normalize(text, dim=-1)
     if text.ndim == image.ndim:
-        return scale * image @ text.mT
+        logits: Tensor = inner_products(scale * image, text)
+        return logits
     return scale * torch.einsum("bd,bcd->bc", image, text)

@@ -1,13 +1,11 @@
 """Run one pack in a worker: data, noise, features, method, loop, audit, record.
 
-The members of a pack share data set, shots, backbone and method; at present they are trained one after the other.
-A failing cell is a record with its reason, never an exception.
+Members of a pack that share data set, shots, backbone, method and structural options are trained in lockstep. A failing
+cell is a record with its reason, never an exception.
 """
 
 from __future__ import annotations
 
-import gc
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -27,9 +25,11 @@ from bench.contracts.noise import NoisyLabels, Sampled
 from bench.engine.audit import Audit
 from bench.engine.checkpoint import NotKept, SetupInputs, context_of, keep
 from bench.engine.labelling import left_out
-from bench.engine.loop import Diverged, Loop, TimedOut, TrainingData, TrainingLog, check_time
+from bench.engine.loop import Loop
+from bench.engine.member import Diverged, Member, TrainingData, TrainingLog
 from bench.engine.outcomes import SampleOutcomes, sample_outcomes
 from bench.engine.resources import TrialSettings, inputs_of, labelled, open_backbone, split_features, views_of
+from bench.engine.stopwatch import Stopwatch, TimedOut
 from bench.errors import BenchError, described, text_of
 from bench.global_state import note, put_back
 from bench.grid.keys import origin_of
@@ -51,11 +51,32 @@ class Skipped(Exception):
 
 def run_pack(pack: Sequence[tuple[str, Cell]], publish: Publish, settings: TrialSettings) -> None:
     """Run the cells of a pack, by key, and publish each record with its per-sample outcomes."""
+    for run in _runs(pack, settings):
+        publish(*run.result())
+
+
+def run_cell(key: str, cell: Cell, settings: TrialSettings) -> tuple[Record, SampleOutcomes]:
+    """Run one cell to a record, whatever happens in it, and its per-sample outcomes, empty unless it is done."""
+    return next(_runs([(key, cell)], settings)).result()
+
+
+def _runs(pack: Sequence[tuple[str, Cell]], settings: TrialSettings) -> Iterator[Run]:
+    """Run cells, those of one structure in lockstep; each is yielded when it has ended."""
+    groups: dict[str, list[Run]] = {}
     for key, cell in pack:
-        publish(*run_cell(key, cell, settings))
-        gc.collect()
-        if settings.device == "cuda":
-            torch.cuda.empty_cache()
+        run = Run(cell, settings, key)
+        with one_thread(), run.own():
+            run.prepare()
+        if run.member is None or not run.member.parameters:
+            yield run.ended()
+        else:
+            groups.setdefault(run.member.structure(), []).append(run)
+    for runs in groups.values():
+        loop = Loop([run.member for run in runs if run.member is not None])
+        with one_thread():
+            loop.run()
+        for run in runs:
+            yield run.ended(loop)
 
 
 @contextmanager
@@ -72,33 +93,6 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def run_cell(key: str, cell: Cell, settings: TrialSettings) -> tuple[Record, SampleOutcomes]:
-    """Run one cell to a record, whatever happens in it, and its per-sample outcomes, empty unless it is done."""
-    clock, origin = Clock(), origin_of(cell, settings.library)
-    run = Run(cell, settings)
-    status: Status = "done"
-    reason: str | None = None
-    try:
-        with one_thread():
-            run.execute()
-    except Skipped as reason_:
-        status, reason = "skipped", str(reason_)
-    except (Diverged, FloatingPointError) as error:
-        status, reason = "diverged", text_of(error)
-    except TimedOut as error:
-        status, reason = "timeout", f"{error} ({settings.timeout:g} s allowed)"
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        status, reason = "out_of_memory", _one_line(error)
-    except Exception as error:  # noqa: BLE001 - a failing cell must never stop the grid; its reason is recorded
-        status, reason = "failed", _one_line(error)
-    run.check_weights()
-    record = Record(
-        schema=1, key=key, status=status, reason=reason, cell=cell,
-        provenance=provenance_of(clock, settings.device, **origin, **run.loaded), **run.entries(clock.seconds()),
-    )  # fmt: skip
-    return record, run.outcomes() if status == "done" else {}
-
-
 def _sums(backbone: Backbone) -> list[int]:
     """Return the sum over the bits of each weight, which reveals a weight that was written to."""
     whole = {2: torch.int16, 4: torch.int32}
@@ -107,8 +101,18 @@ def _sums(backbone: Backbone) -> list[int]:
     return [int(total) for total in torch.stack([values.sum(dtype=torch.int64) for values in bits])]
 
 
-def _one_line(error: Exception) -> str:
-    return text_of(error) if isinstance(error, BenchError) else described(error)
+def _ending(error: Exception | None, limit: float | None) -> tuple[Status, str | None]:
+    """Return the status and the reason of a cell that has ended with an error, or with none."""
+    if error is None:
+        return "done", None
+    if isinstance(error, Skipped):
+        return "skipped", str(error)
+    if isinstance(error, (Diverged, FloatingPointError)):
+        return "diverged", text_of(error)
+    if isinstance(error, TimedOut):
+        return "timeout", f"{error} ({limit:g} s allowed)"
+    reason = text_of(error) if isinstance(error, BenchError) else described(error)
+    return ("out_of_memory" if isinstance(error, (torch.OutOfMemoryError, MemoryError)) else "failed"), reason
 
 
 def _oracle(cell: Cell, needs: Needs) -> list[str]:
@@ -123,13 +127,16 @@ def _oracle(cell: Cell, needs: Needs) -> list[str]:
 class Run:
     """State of one cell while it runs. What is known when it fails goes into the record."""
 
-    def __init__(self, cell: Cell, settings: TrialSettings) -> None:
-        self.cell, self.settings = cell, settings
+    def __init__(self, cell: Cell, settings: TrialSettings, key: str = "") -> None:
+        self.key, self.cell, self.settings = key, cell, settings
+        self.clock, self.watch = Clock(), Stopwatch(settings.timeout)
         self.train: Sampled | None = None
         self.validation: Sampled | None = None
         self.audit: Audit | None = None
         self.log = TrainingLog()
         self.method: Method | None = None
+        self.member: Member | None = None
+        self.error: Exception | None = None
         self.data: dict[str, Any] = {}
         self.visible = np.empty(0, dtype=np.int64)
         self.oracle: list[str] = []
@@ -137,21 +144,50 @@ class Run:
         self.weights: list[int] = []
         self.kept = b""
         self.not_kept = ""
+        self.lockstep: dict[str, Any] = {}
 
-    def execute(self) -> None:
-        """Run the cell from the data set to the curve's last row, and save prompts where requested."""
-        loop = self.prepare()
-        loop.run()
-        if self.settings.keep_prompts:
-            self._keep(loop)
+    @contextmanager
+    def own(self) -> Iterator[None]:
+        """Count the time of what is done for this cell alone; a failure is kept as its error."""
+        try:
+            with self.watch.running():
+                yield
+        except Exception as error:  # noqa: BLE001 - a failing cell must never stop the grid; its reason is recorded
+            self.error = error
 
-    def _keep(self, loop: Loop) -> None:
-        assert self.audit is not None  # noqa: S101 - the loop has run
+    def ended(self, loop: Loop | None = None) -> Run:
+        """End the run: train what is trained alone, and save prompts where requested."""
+        member = self.member
+        if member is not None:
+            if loop is None:
+                with one_thread():
+                    Loop([member]).run()
+            elif len(loop.members) > 1:
+                self.lockstep = {"lockstep": loop.width} | ({"not_in_lockstep": loop.alone} if loop.alone else {})
+            self.error = member.error
+            if self.settings.keep_prompts and self.error is None:
+                with one_thread(), self.own():
+                    self._keep(member)
+        self.check_weights()
+        return self
+
+    def result(self) -> tuple[Record, SampleOutcomes]:
+        """Return the record of an ended run, and its per-sample outcomes, empty unless it is done."""
+        status, reason = _ending(self.error, self.settings.timeout)
+        origin = origin_of(self.cell, self.settings.library)
+        record = Record(
+            schema=1, key=self.key, status=status, reason=reason, cell=self.cell,
+            provenance=provenance_of(self.clock, self.settings.device, **origin, **self.loaded), **self.entries(),
+        )  # fmt: skip
+        return record, self.outcomes() if status == "done" else {}
+
+    def _keep(self, member: Member) -> None:
+        assert self.audit is not None  # noqa: S101 - it is trained
         assert self.audit.logits is not None  # noqa: S101
         backbone = open_backbone(self.cell.backbone, self.settings.device)
-        given = self._given(loop.data)
+        given = self._given(member.data)
         try:
-            self.kept = keep(loop.method, self.cell, given, backbone, loop.data.train, self.audit.logits)
+            self.kept = keep(member.method, self.cell, given, backbone, member.data.train, self.audit.logits)
         except NotKept as reason:
             self.not_kept = str(reason)
 
@@ -161,11 +197,10 @@ class Run:
         rate = self.cell.rate if takes_rate(self.cell.noise) else self.train.noisy.realised_rate or 0.0
         return SetupInputs(tuple(names), tuple(templates), data.observed[data.visible], rate)
 
-    def prepare(self) -> Loop:
+    def prepare(self) -> Member:
         """Prepare data, noise and features, and set up the method: everything before the first evaluation."""
         cell, settings = self.cell, self.settings
-        deadline = None if settings.timeout is None else time.monotonic() + settings.timeout
-        in_time = partial(check_time, deadline, "before the training")
+        in_time = partial(self.watch.check, "before the training")
         dataset = settings.library.open(cell.dataset)
         train, validation = self._label(dataset)
         method_class = METHODS.get(cell.method)
@@ -217,9 +252,9 @@ class Run:
         self.method.setup(context_of(cell, self._given(data), backbone, shown, pool, views))
         in_time()
         self.method.to(settings.device)
-        loop = Loop(self.method, cell, data, self.audit, deadline)
-        self.log = loop.log
-        return loop
+        self.member = Member(self.method, cell, data, self.audit, self.watch)
+        self.log = self.member.log
+        return self.member
 
     def check_weights(self) -> None:
         """Drop the shared backbone where a third party's method has written to its weights."""
@@ -280,7 +315,7 @@ class Run:
         }
         return train, validation
 
-    def entries(self, seconds: float) -> dict[str, Any]:
+    def entries(self) -> dict[str, Any]:
         """Return the record's entries that are known so far."""
         noise: dict[str, Any] = {}
         if self.train is not None and self.validation is not None:
@@ -297,13 +332,14 @@ class Run:
             "curve": audit.curve() if audit else {},
             "accuracy": audit.accuracy() if audit else {},
             "cost": {
-                "seconds": round(seconds, 3),
+                "seconds": round(self.watch.seconds(), 3),
                 "optimizer_steps": dict(sorted(self.log.steps.items())),
                 "forward_passes": self.log.forward_passes,
                 "trained_parameters": sum(p.numel() for p in self.method.parameters()) if self.method else None,
                 "peak_memory_bytes": peak,
                 **({"prompts_not_kept": self.not_kept} if self.not_kept else {}),
                 **({"prompts_bytes": len(self.kept)} if self.kept else {}),
+                **self.lockstep,
             },
             "diagnostics": {name: [row.get(name) for row in self.log.diagnostics] for name in names},
             "oracle": self.oracle,

@@ -110,7 +110,11 @@ class Accuracy(RecordModel):
 
 
 class Cost(RecordModel):
-    """Cost of a run, and of saved prompts: their bytes, or why there are none."""
+    """Cost of a run, and of saved prompts: their bytes, or why there are none.
+
+    `seconds` is the cell's share where it was trained beside others; `lockstep` says how many at a time, and
+    `not_in_lockstep` why they were trained one by one after all.
+    """
 
     seconds: Number | None = None
     optimizer_steps: dict[str, Number] = Field(default_factory=dict)
@@ -119,6 +123,8 @@ class Cost(RecordModel):
     peak_memory_bytes: int | None = None
     prompts_not_kept: str | None = None
     prompts_bytes: int | None = None
+    lockstep: int | None = None
+    not_in_lockstep: str | None = None
 
 
 class NoiseIdentity(RecordModel):

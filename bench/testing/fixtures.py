@@ -17,7 +17,8 @@ from torch import Tensor
 from bench.clip.backbone import Backbone
 from bench.contracts.method import Batch, Context, FullPass, Inputs, Method, Needs, Options, Phase
 from bench.engine.audit import Audit
-from bench.engine.loop import Loop, TrainingData, collect
+from bench.engine.loop import train as train_member
+from bench.engine.member import Member, TrainingData, collect
 from bench.records.cell import Cell
 from bench.seeds import Stream
 
@@ -256,7 +257,7 @@ def train(
         classes=len(CLASSES),
     )
     audit = Audit(observed if true is None else true, observed, answers, answers, material.visible)
-    Loop(method, cell(seed, rate), material, audit).run()
+    train_member(Member(method, cell(seed, rate), material, audit))
     return audit
 
 

@@ -7,10 +7,12 @@ import math
 import torch
 from torch import nn
 
+from bench.lockstep import Linear
+
 
 def empty_layer(inputs: int, outputs: int) -> nn.Linear:
     """Create a linear layer without drawing its weights, which torch would do from its global generator."""
-    return nn.Linear(inputs, outputs, device="meta").to_empty(device="cpu")
+    return Linear(inputs, outputs, device="meta").to_empty(device="cpu")
 
 
 def linear_layer(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bench.lockstep import LayerNorm, one_by_one
 from bench.methods.parts.linear import empty_layer, linear_layer
 
 
@@ -64,10 +65,15 @@ class CrossAttention(nn.Module):
         query = self.query(queries).unflatten(-1, (self.heads, -1))
         key = self.key(visual).unflatten(-1, (self.heads, -1))
         value = self.value(visual).unflatten(-1, (self.heads, -1))
-        scores = torch.einsum("mhd,bthd->bhmt", query, key) / math.sqrt(query.shape[-1])
+        scores = _scores(query, key) / math.sqrt(query.shape[-1])
         mixed: Tensor = torch.einsum("bhmt,bthd->bmhd", scores.softmax(-1), value).flatten(-2)
         result: Tensor = self.out(mixed)
         return result
+
+
+@one_by_one
+def _scores(query: Tensor, key: Tensor) -> Tensor:
+    return torch.einsum("mhd,bthd->bhmt", query, key)
 
 
 class VisualPromptHead(nn.Module):
@@ -84,7 +90,7 @@ class VisualPromptHead(nn.Module):
         super().__init__()
         self.shape, width = shape, shape.width
         if shape.image:
-            self.norm_visual = nn.LayerNorm(shape.visual)
+            self.norm_visual = LayerNorm(shape.visual)
             self.query = linear_layer(width, width, generator)
             self.attention = CrossAttention(width, shape.visual, shape.heads, generator)
         if shape.gate and shape.image:
@@ -96,9 +102,9 @@ class VisualPromptHead(nn.Module):
                 for parameter in (*self.gamma.parameters(), *self.beta.parameters()):
                     nn.init.zeros_(parameter)
         if shape.form == "literal" or shape.image:
-            self.norm_context = nn.LayerNorm(width)
+            self.norm_context = LayerNorm(width)
         if shape.form == "literal":
-            self.norm_ffn = nn.LayerNorm(width)
+            self.norm_ffn = LayerNorm(width)
             self.ffn_in = linear_layer(width, shape.ffn, generator)
             self.ffn_out = linear_layer(shape.ffn, width, generator)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -14,8 +13,10 @@ from torch.nn import functional as F
 
 from bench.contracts.method import Batch, FullPass, Inputs, Losses, Method, Needs, Options, Phase, structural
 from bench.engine.audit import Audit
-from bench.engine.loop import Diverged, Loop, TimedOut, TrainingData, chunk_of, collect_samples
+from bench.engine.loop import train
+from bench.engine.member import Diverged, Member, TrainingData, chunk_of, collect_samples
 from bench.engine.optim import learning_rate
+from bench.engine.stopwatch import Stopwatch, TimedOut
 from bench.records.cell import Cell
 from bench.seeds import Stream
 from tests.cells import make_cell
@@ -57,14 +58,14 @@ class Toy(Method):
         return inputs.pooled @ self.weight.T
 
 
-def make_loop(method: Toy, cell: Cell, visible: list[int] | None = None, **more: Any) -> Loop:
+def make_member(method: Toy, cell: Cell, visible: list[int] | None = None, **more: Any) -> Member:
     total = 10
     generator = torch.Generator().manual_seed(0)
     features = Inputs(torch.randn(total, 2, generator=generator))
     labels = torch.arange(total) % 3
     shown = torch.arange(total) if visible is None else torch.tensor(visible)
     data = TrainingData(features, labels, shown, (features, labels), features, classes=3)
-    return Loop(method, cell, data, Audit(labels, labels, labels, labels, shown), **more)
+    return Member(method, cell, data, Audit(labels, labels, labels, labels, shown), **more)
 
 
 @pytest.mark.parametrize("epochs", [50, 100, 200])
@@ -75,8 +76,8 @@ def test_schedule_equals_what_dassl_executes(epochs: int) -> None:
 
 def test_every_sample_is_trained_once_per_epoch_and_the_last_batch_is_padded() -> None:
     method = Toy(10)
-    loop = make_loop(method, make_cell())
-    work = loop.run()
+    member = make_member(method, make_cell())
+    work = train(member)
     assert work.steps == {"ce": 9, "all": 9}
     for epoch in range(3):
         batches = method.batches[3 * epoch : 3 * epoch + 3]
@@ -84,27 +85,27 @@ def test_every_sample_is_trained_once_per_epoch_and_the_last_batch_is_padded() -
         seen = torch.cat([batch.index[batch.valid] for batch in batches])
         assert sorted(seen.tolist()) == list(range(10))
     assert method.get_buffer("seen").sum() == 10
-    assert [row["epoch"] for row in loop.audit.rows] == [0, 1, 2, 3]
+    assert [row["epoch"] for row in member.audit.rows] == [0, 1, 2, 3]
 
 
 def test_the_oracle_subset_alone_is_trained_and_scored() -> None:
     method = Toy(4)
-    loop = make_loop(method, make_cell(batch_size=3), visible=[7, 1, 4, 8])
-    loop.run()
+    member = make_member(method, make_cell(batch_size=3), visible=[7, 1, 4, 8])
+    train(member)
     assert method.scores.shape == (4, 3)
     for batch in method.batches:
         expected = torch.tensor([7, 1, 4, 8])[batch.index]
-        assert torch.equal(batch.inputs.pooled, loop.data.train.pooled[expected])
+        assert torch.equal(batch.inputs.pooled, member.data.train.pooled[expected])
         assert torch.equal(batch.observed, expected % 3)
 
 
 def test_order_and_draws_are_private_and_repeat() -> None:
     torch.manual_seed(0)
     first, second = Toy(10), Toy(10)
-    make_loop(first, make_cell()).run()
+    train(make_member(first, make_cell()))
     torch.manual_seed(123)
     np.random.seed(5)
-    make_loop(second, make_cell()).run()
+    train(make_member(second, make_cell()))
     for one, two in zip(first.batches, second.batches, strict=True):
         assert torch.equal(one.index, two.index)
         assert torch.equal(one.draws["number"], two.draws["number"])
@@ -116,7 +117,7 @@ def test_order_and_draws_are_private_and_repeat() -> None:
 def test_paired_cycle_lasts_as_long_as_the_larger_group_and_starts_the_smaller_anew() -> None:
     group = torch.tensor([0, 0, 0, 0, 0, 0, 0, 1, 1, -1])
     method = Toy(10, (Phase(group, torch.ones(10), policy="paired_cycle"),))
-    make_loop(method, make_cell(epochs=1, batch_size=3)).run()
+    train(make_member(method, make_cell(epochs=1, batch_size=3)))
     assert len(method.batches) == 3
     left = torch.cat([batch.index[:3][batch.valid[:3]] for batch in method.batches])
     assert sorted(left.tolist()) == list(range(7))
@@ -127,7 +128,7 @@ def test_paired_cycle_lasts_as_long_as_the_larger_group_and_starts_the_smaller_a
 @pytest.mark.parametrize(("size", "steps"), [(3, 3), (5, 2), (10, 1), (16, 1)])
 def test_drop_last_leaves_out_what_fills_no_batch_unless_it_is_all(size: int, steps: int) -> None:
     method = Toy(10, (Phase(torch.zeros(10, dtype=torch.long), torch.ones(10)),))
-    make_loop(method, make_cell(epochs=1, batch_size=size, drop_last=True)).run()
+    train(make_member(method, make_cell(epochs=1, batch_size=size, drop_last=True)))
     assert [int(batch.valid.sum()) for batch in method.batches] == [min(size, 10)] * steps
 
 
@@ -141,55 +142,55 @@ class Faithful(Toy):
 @pytest.mark.parametrize(("faithful", "cell", "steps"), [(False, False, 4), (False, True, 3), (True, False, 3)])
 def test_faithful_drops_the_last_batch_whatever_the_cell_says(faithful: bool, cell: bool, steps: int) -> None:
     method = Faithful(10, options=Faithful.Options(faithful=faithful))
-    make_loop(method, make_cell(epochs=1, batch_size=3, drop_last=cell)).run()
+    train(make_member(method, make_cell(epochs=1, batch_size=3, drop_last=cell)))
     assert len(method.batches) == steps
 
 
 def test_drop_last_counts_for_each_group_of_a_paired_cycle() -> None:
     group = torch.tensor([0, 0, 0, 0, 0, 0, 0, 1, 1, -1])
     method = Toy(10, (Phase(group, torch.ones(10), policy="paired_cycle"),))
-    make_loop(method, make_cell(epochs=1, batch_size=3, drop_last=True)).run()
+    train(make_member(method, make_cell(epochs=1, batch_size=3, drop_last=True)))
     assert [(int(b.valid[:3].sum()), int(b.valid[3:].sum())) for b in method.batches] == [(3, 2), (3, 2)]
 
 
 @pytest.mark.parametrize("group", [[0] * 10, [1] * 10])
 def test_paired_cycle_with_an_empty_group(group: list[int]) -> None:
     method = Toy(10, (Phase(torch.tensor(group), torch.ones(10), policy="paired_cycle"),))
-    make_loop(method, make_cell(epochs=1, batch_size=5)).run()
+    train(make_member(method, make_cell(epochs=1, batch_size=5)))
     assert len(method.batches) == 2
     assert all(batch.valid.sum() == 5 for batch in method.batches)
 
 
 def test_a_phase_trains_only_what_it_names() -> None:
     method = Toy(10, (Phase(torch.zeros(10, dtype=torch.long), torch.ones(10), train=("weight",)),))
-    make_loop(method, make_cell()).run()
+    train(make_member(method, make_cell()))
     assert method.other.item() == 1.0, "not even weight decay"
     assert method.weight.abs().sum() > 0
     assert method.other.requires_grad
 
 
 def test_the_test_set_can_be_thinned_and_still_ends_with_the_last_epoch() -> None:
-    loop = make_loop(Toy(10), make_cell(epochs=5, eval_every=2))
-    loop.run()
-    assert [row["epoch"] for row in loop.audit.rows if row["test_accuracy"] is not None] == [0, 2, 4, 5]
-    assert [row["epoch"] for row in loop.audit.rows if row["train_clean_accuracy"] is not None] == list(range(6))
-    full = make_loop(Toy(10), make_cell(epochs=5))
-    full.run()
-    assert full.audit.rows[-1] == loop.audit.rows[-1]
+    member = make_member(Toy(10), make_cell(epochs=5, eval_every=2))
+    train(member)
+    assert [row["epoch"] for row in member.audit.rows if row["test_accuracy"] is not None] == [0, 2, 4, 5]
+    assert [row["epoch"] for row in member.audit.rows if row["train_clean_accuracy"] is not None] == list(range(6))
+    full = make_member(Toy(10), make_cell(epochs=5))
+    train(full)
+    assert full.audit.rows[-1] == member.audit.rows[-1]
 
 
 def test_a_loss_that_is_not_finite_is_divergence() -> None:
     method = Toy(10)
     method.factor = float("nan")
-    loop = make_loop(method, make_cell())
+    member = make_member(method, make_cell())
     with pytest.raises(Diverged, match="loss is nan after 0 steps"):
-        loop.run()
-    assert len(loop.audit.rows) == 1
+        train(member)
+    assert len(member.audit.rows) == 1
 
 
 def test_a_deadline_is_kept() -> None:
     with pytest.raises(TimedOut):
-        make_loop(Toy(10), make_cell(), deadline=time.monotonic() - 1).run()
+        train(make_member(Toy(10), make_cell(), watch=Stopwatch(0)))
 
 
 class Slow(Toy):
@@ -230,13 +231,13 @@ class Slow(Toy):
 def test_a_deadline_waits_for_one_part_of_the_work_and_no_more() -> None:
     def parts(deadline: float | None) -> int:
         method = Slow(10)
-        loop = make_loop(method, make_cell(epochs=2), deadline=deadline, clock=lambda: method.now)
-        loop.chunk = 4
+        member = make_member(method, make_cell(epochs=2), watch=Stopwatch(deadline, lambda: method.now))
+        member.chunk = 4
         if deadline is None:
-            loop.run()
+            train(member)
         else:
             with pytest.raises(TimedOut, match="used up its time after"):
-                loop.run()
+                train(member)
         return method.now
 
     whole = parts(None)
@@ -255,7 +256,7 @@ def test_a_chunk_of_class_texts_is_short_however_many_classes_there_are() -> Non
 def test_an_undeclared_full_pass_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Toy, "needs", classmethod(lambda cls, options: Needs()))
     with pytest.raises(LookupError, match="needs do not declare"):
-        make_loop(Toy(10), make_cell()).run()
+        train(make_member(Toy(10), make_cell()))
 
 
 class Telling(Toy):
@@ -271,14 +272,14 @@ class Telling(Toy):
 
 def test_numbers_of_all_samples_stand_in_every_row_split_by_truth_alone() -> None:
     method = Telling(4)
-    loop = make_loop(method, make_cell(epochs=2, batch_size=3, eval_every=2), visible=[7, 1, 4, 8])
-    loop.chunk = 4
+    member = make_member(method, make_cell(epochs=2, batch_size=3, eval_every=2), visible=[7, 1, 4, 8])
+    member.chunk = 4
     true = torch.arange(10) // 4
-    loop.audit.true = true
-    work = loop.run()
+    member.audit.true = true
+    work = train(member)
     assert method.asked == 3 * [4, 4, 2]
-    sums = loop.data.train.pooled.sum(1).double()
-    wrong = true != loop.data.observed
+    sums = member.data.train.pooled.sum(1).double()
+    wrong = true != member.data.observed
     pairs = [(w > c) + 0.5 * (w == c) for w in sums[wrong].tolist() for c in sums[~wrong].tolist()]
     for row in work.diagnostics:
         assert row == {
@@ -290,18 +291,18 @@ def test_numbers_of_all_samples_stand_in_every_row_split_by_truth_alone() -> Non
 
 def test_numbers_of_samples_change_no_bit_of_training() -> None:
     silent, telling = Toy(10), Telling(10)
-    loops = [make_loop(method, make_cell()) for method in (silent, telling)]
-    for loop in loops:
-        loop.run()
+    members = [make_member(method, make_cell()) for method in (silent, telling)]
+    for member in members:
+        train(member)
     assert torch.equal(silent.weight, telling.weight)
-    assert loops[0].audit.rows == loops[1].audit.rows
-    assert loops[0].log.forward_passes == loops[1].log.forward_passes
+    assert members[0].audit.rows == members[1].audit.rows
+    assert members[0].log.forward_passes == members[1].log.forward_passes
 
 
 def test_a_method_may_have_no_number_under_its_options_and_is_then_asked_once_a_row() -> None:
     method = Telling(10)
     method.answer = lambda inputs: {}
-    assert make_loop(method, make_cell()).run().diagnostics == 4 * [{}]
+    assert train(make_member(method, make_cell())).diagnostics == 4 * [{}]
     assert method.asked == 4 * [10]
     assert collect_samples(Toy(10), Inputs(torch.zeros(3, 2)), 2) == {}
 
@@ -310,4 +311,4 @@ def test_numbers_that_are_not_one_for_each_sample_are_refused() -> None:
     method = Telling(10)
     method.answer = lambda inputs: {"all": inputs.pooled.mean()}
     with pytest.raises(ValueError, match=r"Telling.per_sample: expected all of shape \[10\]"):
-        make_loop(method, make_cell()).run()
+        train(make_member(method, make_cell()))

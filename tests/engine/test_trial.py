@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from bench.contracts.method import Method
+from bench.engine.loop import train
 from bench.engine.trial import Run, TrialSettings, one_thread, run_cell, run_pack
 from bench.global_state import Guard
 from bench.plugins import METHODS
@@ -41,14 +42,14 @@ def test_no_true_label_reaches_a_method(method: str, settings: TrialSettings) ->
     results = []
     for lie in (False, True):
         run = Run(small(method), settings)
-        loop = run.prepare()
+        member = run.prepare()
         if lie:
-            loop.audit.true = (loop.audit.true + 3) % 10
-            loop.audit.test = (loop.audit.test + 3) % 10
+            member.audit.true = (member.audit.true + 3) % 10
+            member.audit.test = (member.audit.test + 3) % 10
         with one_thread():
-            loop.run()
+            train(member)
         assert run.method is not None
-        results.append((run.method.state_dict(), np.stack(loop.audit.predictions), np.stack(loop.audit.losses)))
+        results.append((run.method.state_dict(), np.stack(member.audit.predictions), np.stack(member.audit.losses)))
     (first, predictions, losses), (second, others, other_losses) = results
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
@@ -130,13 +131,13 @@ def test_methods_of_a_seed_see_the_same_data_and_noise(settings: TrialSettings) 
 
 def test_the_oracle_row_trains_on_the_clean_subset_and_never_sees_the_rest(settings: TrialSettings) -> None:
     run = Run(small("coop", subset="clean"), settings)
-    loop = run.prepare()
+    member = run.prepare()
     assert run.method is not None
-    assert torch.equal(run.method.get_buffer("observed"), loop.audit.true[loop.data.visible])
+    assert torch.equal(run.method.get_buffer("observed"), member.audit.true[member.data.visible])
     assert len(run.visible) == 20
-    loop.run()
-    assert run.entries(0.0)["oracle"] == ["clean_subset"]
-    assert loop.audit.rows[-1]["memorized"] is not None
+    train(member)
+    assert run.entries()["oracle"] == ["clean_subset"]
+    assert member.audit.rows[-1]["memorized"] is not None
 
 
 def test_divergence_and_failure_are_records(settings: TrialSettings) -> None:

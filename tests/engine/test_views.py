@@ -17,7 +17,8 @@ from bench.contracts.noise import Foreign, NoisyLabels, Sampled
 from bench.engine.audit import Audit
 from bench.engine.feature_rows import SampleOrigin, alone
 from bench.engine.inputs import features_of
-from bench.engine.loop import Loop, TrainingData
+from bench.engine.loop import train
+from bench.engine.member import Member, TrainingData
 from bench.engine.resources import (
     TrialSettings,
     inputs_of,
@@ -82,24 +83,24 @@ class Watching(Method):
         return inputs.pooled @ self.weight.T
 
 
-def watched(views: int, epochs: int = 3) -> tuple[Watching, Loop]:
+def watched(views: int, epochs: int = 3) -> tuple[Watching, Member]:
     generator = torch.Generator().manual_seed(0)
     plain, *others = (Inputs(torch.randn(10, 2, generator=generator)) for _ in range(1 + views))
     labels, shown = torch.arange(10) % 3, torch.tensor([7, 1, 4, 8, 0, 2, 3, 5, 6, 9])
     method = Watching()
     data = TrainingData(plain, labels, shown, (plain, labels), plain, 3, others)
     cell = make_cell(epochs=epochs, batch_size=10, views=views, learning_rate=1e-3)
-    loop = Loop(method, cell, data, Audit(labels, labels, labels, labels, shown))
-    loop.run()
-    return method, loop
+    member = Member(method, cell, data, Audit(labels, labels, labels, labels, shown))
+    train(member)
+    return method, member
 
 
 @pytest.mark.parametrize(("views", "expected"), [(0, [None, None, None]), (2, [0, 1, 0]), (3, [0, 1, 2])])
 def test_an_epoch_trains_on_its_view_and_as_many_as_epochs_on_a_new_one_each(
     views: int, expected: list[int | None]
 ) -> None:
-    method, loop = watched(views)
-    data = loop.data
+    method, member = watched(views)
+    data = member.data
     for batch, number in zip(method.batches, expected, strict=True):
         source = data.train if number is None else data.views[number]
         assert torch.equal(batch.inputs.pooled, source.pooled[data.visible[batch.index]])
@@ -107,8 +108,8 @@ def test_an_epoch_trains_on_its_view_and_as_many_as_epochs_on_a_new_one_each(
 
 @pytest.mark.parametrize("views", [0, 2])
 def test_a_full_pass_is_plain_unless_the_epochs_view_is_asked_for(views: int) -> None:
-    method, loop = watched(views)
-    data, weight = loop.data, torch.ones(3, 2)
+    method, member = watched(views)
+    data, weight = member.data, torch.ones(3, 2)
     for epoch, found in enumerate(method.passes):
         if epoch:
             assert torch.equal(found["plain"], found["default"])
@@ -147,8 +148,8 @@ def manual(cell: Cell, number: int, crop: float, settings: TrialSettings) -> Ten
 
 def test_features_and_pixels_are_those_of_the_view(settings: TrialSettings) -> None:
     cell = small("maple")
-    loop = Run(cell, settings).prepare()
-    backbone, views = open_backbone("tiny", "cpu"), loop.data.views
+    member = Run(cell, settings).prepare()
+    backbone, views = open_backbone("tiny", "cpu"), member.data.views
     assert len(views) == 2
     for number in range(2):
         expected = manual(cell, number, 0.08, settings)
@@ -158,7 +159,7 @@ def test_features_and_pixels_are_those_of_the_view(settings: TrialSettings) -> N
     assert not torch.equal(views[0].pooled, views[1].pooled)
     with pytest.raises(IndexError):
         views[2]
-    plain = loop.data.train.take(slice(0, 2)).images()
+    plain = member.data.train.take(slice(0, 2)).images()
     dataset = settings.library.open("digits")
     positions = labelled(dataset, cell, settings)["train"].positions[:2]
     images = [dataset.splits["train"].images[position] for position in positions.tolist()]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from bench.cli.main import invoke
 from bench.contracts import method
-from bench.engine.loop import Diverged, Loop
+from bench.engine.member import Diverged, Member
 from bench.testing import checks
 from tests.testing.test_effects import Ignores
 from tests.testing.test_method_contract import ON_VARIANTS
@@ -246,7 +246,7 @@ class Leaky(Toy):
 
     def forward(self, batch: method.Batch) -> method.Losses:
         frame = inspect.currentframe()
-        while frame is not None and not isinstance(frame.f_locals.get("self"), Loop):
+        while frame is not None and not isinstance(frame.f_locals.get("self"), Member):
             frame = frame.f_back
         if frame is not None:
             batch = replace(batch, observed=frame.f_locals["self"].audit.true[batch.index])
