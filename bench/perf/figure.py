@@ -8,6 +8,7 @@ from pathlib import Path
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from bench.errors import BenchError
 from bench.perf.result import PerfResult
@@ -68,5 +69,10 @@ def _line(axes: Axes, values: Sequence[float], spent: Sequence[float], method: s
 
 def _label(axes: Axes, label: str, unit: str) -> None:
     logarithmic(axes)
+    low, high = axes.dataLim.intervaly
     axes.set_yscale("log")
+    axes.set_ylim(low / 1.5, high * 1.5)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=8))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set(xlabel=label, ylabel=unit)

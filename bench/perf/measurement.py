@@ -11,6 +11,7 @@ from bench.engine.trial import one_thread
 from bench.errors import BenchError
 from bench.perf.growth import Growth, measure_growth
 from bench.perf.overhead import cell_overhead
+from bench.perf.parts import CellParts, cell_parts
 from bench.perf.result import PerfResult
 from bench.perf.speed import Effort, matrix_product, measure
 from bench.perf.timing import clock_of, interleaved
@@ -43,7 +44,7 @@ def run(request: PerfRequest, listen: Callable[[str], None]) -> PerfResult:
         BenchError: there is no such device, backbone or method, or a method trains nothing.
     """
     _check(request)
-    scale, speeds, grown = Scale(request.classes[0]), [], list[Growth]()
+    scale, speeds, grown, parts = Scale(request.classes[0]), [], list[Growth](), list[CellParts]()
     with one_thread():
         backbone = open_random(request.backbone, request.device)
         for method in request.methods:
@@ -52,12 +53,22 @@ def run(request: PerfRequest, listen: Callable[[str], None]) -> PerfResult:
             speeds.append(speed)
             if not request.effort.quick:
                 grown += measure_growth(speed, scale, backbone, request.classes)
+                parts += cell_parts(method, scale, backbone, [1, *list(speed.step.packs)[-1:]])
         product, operations = matrix_product(backbone.device)
         seconds = min(interleaved({"matrix": product}, OVERHEAD_REPEATS, clock_of(backbone.device))["matrix"])
     overhead = cell_overhead(OVERHEAD_REPEATS)
     name = processor() if request.device == "cpu" else torch.cuda.get_device_name()
     return PerfResult(
-        request.backbone, request.device, name, versions(), scale, operations / seconds, speeds, grown, overhead
+        request.backbone,
+        request.device,
+        name,
+        versions(),
+        scale,
+        operations / seconds,
+        speeds,
+        grown,
+        parts,
+        overhead,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from bench.perf.growth import Growth
+from bench.perf.parts import EPOCHS, PARTS, REST, CellParts
 from bench.perf.speed import Compared, MethodSpeed
 from bench.perf.timing import Ratio, median
 from bench.perf.workload import Scale
@@ -43,6 +44,7 @@ class PerfResult:
     matrix_rate: float
     speeds: Sequence[MethodSpeed]
     growth: Sequence[Growth]
+    parts: Sequence[CellParts]
     overhead: Sequence[float]
 
     def as_json(self) -> dict[str, Any]:
@@ -61,7 +63,7 @@ class PerfResult:
         )
 
     def tables(self) -> Iterator[SpeedTable]:
-        """Yield the tables: steps, work and memory, cells, growth."""
+        """Yield the tables: steps, work and memory, cells and their parts, growth."""
         counts = sorted({count for speed in self.speeds for count in speed.step.packs})
         packs = [f"pack of {count}" for count in counts]
         yield SpeedTable(
@@ -89,6 +91,14 @@ class PerfResult:
                 for s in self.speeds
             ],
         )
+        if self.parts:
+            yield SpeedTable(
+                f"Where the time of a cell of {EPOCHS} epochs goes, {EPOCHS + 1} evaluations of the training set and "
+                "two of the others: milliseconds per member",
+                ["method", "members", *PARTS, REST],
+                [[one.method, str(one.members), *(_figure(1000 * one.seconds[part]) for part in (*PARTS, REST))]
+                 for one in self.parts],
+            )  # fmt: skip
         for axis, of in (("classes", "a step"), ("tokens", "a step"), ("shots", "a cell of one epoch")):
             rows = [one for one in self.growth if one.axis == axis]
             values = list(dict.fromkeys(one.value for one in rows))

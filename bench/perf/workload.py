@@ -88,7 +88,7 @@ class Workload:
             dataset="digits", shots=scale.shots, noise="symmetric", rate=RATE, method=METHODS.row(variant.name).name,
             options=method_options(variant.name, variant.options), backbone="tiny", seed=1, epochs=epochs,
             batch_size=scale.batch_size, learning_rate=0.002, momentum=0.9, weight_decay=5e-4, warmup_epochs=0,
-            warmup_learning_rate=1e-5, views=0, eval_every=1,
+            warmup_learning_rate=1e-5, views=0, eval_every=5,
         )  # fmt: skip
         self.needs = self._kind.needs(self._kind.Options(**self._cell.options))
         self._names = class_names(scale.classes, scale.words)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench.perf.growth import Growth
+from bench.perf.parts import PARTS, REST, CellParts
 from bench.perf.result import PerfResult
 from bench.perf.speed import Compared, MethodSpeed
 from bench.perf.timing import Ratio
@@ -38,5 +39,6 @@ def made_result(*speeds: MethodSpeed) -> PerfResult:
         for value in (2.0, 4.0)
         if (speed.method, value) != ("deft", 4.0)
     ]
+    parts = [CellParts(own[0].method, count, dict.fromkeys((*PARTS, REST), 0.005)) for count in (1, 16)]
     versions = {"torch": "2.8"}
-    return PerfResult("tiny", "cpu", "A processor", versions, Scale(), 1.05e11, own, grown, (0.02, 0.03))
+    return PerfResult("tiny", "cpu", "A processor", versions, Scale(), 1.05e11, own, grown, parts, (0.02, 0.03))

@@ -7,8 +7,10 @@ import torch
 from torch import Tensor
 
 from bench.clip.load import load_backbone
+from bench.engine.member import Member
 from bench.errors import BenchError
 from bench.perf.growth import measure_growth
+from bench.perf.parts import EPOCHS, cell_parts
 from bench.perf.speed import Effort, matrix_product, measure, saved_bytes
 from bench.perf.workload import Scale, Workload, class_names, open_random
 
@@ -104,6 +106,18 @@ def test_growth_is_measured_along_each_axis_and_leaves_out_what_does_not_fit(mon
     assert [row.value for row in rows if row.axis == "tokens"] == [3, 4, 6, 10]  # words, the period and the end
     assert [row.value for row in rows if row.axis == "shots"] == [1, 4, 16]
     assert all(row.seconds > 0 for row in rows)
+
+
+def test_the_parts_of_a_cell_are_all_of_its_time() -> None:
+    clock, before = Clock(), vars(Member)["begin_epoch"]
+    alone, pack = cell_parts("coop", SMALL, load_backbone("tiny"), (1, 3), clock)
+    assert sum(alone.seconds.values()) + 3 * sum(pack.seconds.values()) == pytest.approx(clock.read - 2)
+    steps = EPOCHS * 2
+    assert alone.seconds["forward and backward"] == steps
+    assert pack.seconds["forward and backward"] == pytest.approx(steps / 3)
+    assert (alone.seconds["stacking"], alone.members, pack.members) == (0, 1, 3)
+    assert pack.seconds["stacking"] > 0
+    assert vars(Member)["begin_epoch"] is before
 
 
 def test_a_random_architecture_needs_a_name_of_open_clip() -> None:
