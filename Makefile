@@ -40,6 +40,7 @@ fast: $(READY)  ## the tests that take no time
 perf: $(READY)  ## the speed benchmarks, as ratios measured side by side
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/benchmarks --benchmark-only -o addopts="" -k "not pixel_speed"
 	@$(BIN)/python -m pytest tests/benchmarks/test_pixel_speed.py --benchmark-only -o addopts=""
+	@OMP_NUM_THREADS=1 $(BIN)/bench perf --quick --baseline tests/perf.json
 
 golden: $(READY)  ## the deviations from the original authors' code, item by item
 	@$(BIN)/python -m pytest tests/methods tests/clip -m "not slow" --golden-table
