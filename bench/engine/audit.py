@@ -52,7 +52,7 @@ class Predictions:
         return Predictions(self.confidence[number], self.predicted[number], self.correct[number])
 
     def calibration_gaps(self) -> Tensor:
-        """Sum correct less confidence in each of 15 equal bins, [..., 15]."""
+        """Compute the sums of correct less confidence in each of 15 equal bins, [..., 15]."""
         gaps = self.correct.double() - self.confidence.double()
         bins = (self.confidence * CALIBRATION_BINS).long().clamp(max=CALIBRATION_BINS - 1)
         members = gaps.shape[:-1].numel()
@@ -276,7 +276,7 @@ def _split_of(phases: Sequence[Phase]) -> dict[str, Tensor]:
 
 
 def _on_host(tensors: Mapping[str, Tensor]) -> dict[str, NDArray[np.float64]]:
-    """Copy tensors of numbers that double precision holds from their device at once."""
+    """Read tensors of numbers that double precision holds from their device at once."""
     flat = torch.cat([values.detach().double().flatten() for values in tensors.values()]).cpu().numpy()
     ends = np.cumsum([values.numel() for values in tensors.values()])[:-1]
     parts = zip(tensors.items(), np.split(flat, ends), strict=True)

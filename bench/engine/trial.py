@@ -6,12 +6,12 @@ A failing cell is a record with its reason, never an exception.
 
 from __future__ import annotations
 
-import gc
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
-from typing import Any, TypeAlias
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import open_clip  # noqa: F401 - its import changes the environment, which would be laid to the first cell
@@ -28,6 +28,7 @@ from bench.engine.audit import Audit
 from bench.engine.checkpoint import NotKept, SetupInputs, context_of, keep
 from bench.engine.labelling import left_out
 from bench.engine.loop import Diverged, Loop, TimedOut, TrainingData, TrainingLog, check_time
+from bench.engine.memory import memory_of
 from bench.engine.outcomes import SampleOutcomes, sample_outcomes
 from bench.engine.resources import TrialSettings, inputs_of, labelled, open_backbone, split_features, views_of
 from bench.errors import BenchError, described, text_of
@@ -42,6 +43,9 @@ from bench.records.store import PROMPTS
 from bench.registry import BUILT_IN
 from bench.seeds import Stream
 
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
+
 Publish: TypeAlias = Callable[[Record, Mapping[str, NDArray[Any]]], None]
 
 
@@ -53,23 +57,27 @@ def run_pack(pack: Sequence[tuple[str, Cell]], publish: Publish, settings: Trial
     """Run the cells of a pack, by key, and publish each record with its per-sample outcomes."""
     for key, cell in pack:
         publish(*run_cell(key, cell, settings))
-        gc.collect()
-        if settings.device == "cuda":
-            torch.cuda.empty_cache()
+        memory_of(settings.device).tidy()
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Limit torch, BLAS and OpenMP to one thread, so that the machine's size cannot change a bit."""
-    from threadpoolctl import threadpool_limits
-
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with threadpool_limits(1):
+        with _thread_pools(len(sys.modules)).limit(limits=1):
             yield
     finally:
         torch.set_num_threads(before)
+
+
+@lru_cache(maxsize=1)
+def _thread_pools(_modules: int) -> ThreadpoolController:
+    """Find the libraries that have threads, anew where more modules were imported, which may have loaded one."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def run_cell(key: str, cell: Cell, settings: TrialSettings) -> tuple[Record, SampleOutcomes]:
