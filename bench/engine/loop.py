@@ -15,8 +15,8 @@ from torch import Tensor
 
 from bench.contracts.method import Method
 from bench.engine.member import Member, TrainingLog
-from bench.engine.memory import fitting
 from bench.engine.pack import Pack, Unlike
+from bench.engine.width import fitting
 from bench.errors import described
 
 
