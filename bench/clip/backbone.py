@@ -24,6 +24,7 @@ from bench.lockstep import LayerNorm, Linear, together
 __all__ = ["Backbone", "ClassTokens", "ImageFeatures", "Position"]
 
 TEXT_CHUNK = 256
+LISTS_KEPT = 4  # of texts with their features, oldest first out
 
 
 class ImageFeatures(NamedTuple):
@@ -74,6 +75,7 @@ class Backbone:
         self._model = frozen
         self._text, self._image = TextTower(model, dense_limit), image_tower(frozen.visual)
         self._preprocess_cfg, self._rows = dict(preprocess_cfg), rows
+        self._encoded: dict[tuple[str, ...], Tensor] = {}
         self.name = name
         self.width, self.context_length = self._text.width, self._text.context_length
         self.text_layers = len(self._text.blocks)
@@ -87,6 +89,7 @@ class Backbone:
     def to(self, device: str | torch.device) -> Backbone:
         """Move the weights in place and return the backbone. Class tokens stay on the device they were made on."""
         self._model.to(device)
+        self._encoded.clear()
         return self
 
     def parameters(self) -> Iterator[nn.Parameter]:
@@ -155,7 +158,12 @@ class Backbone:
         return state.hexdigest()
 
     def image(
-        self, pixels: Tensor, prompts: Tensor | None = None, deep: Sequence[Tensor] = (), norm: bool = True
+        self,
+        pixels: Tensor,
+        prompts: Tensor | None = None,
+        deep: Sequence[Tensor] = (),
+        norm: bool = True,
+        tokens: bool = True,
     ) -> ImageFeatures:
         """Encode preprocessed pixels [B, 3, H, W] as pooled features and patch tokens, neither normalised.
 
@@ -170,6 +178,8 @@ class Backbone:
                 is given, what the layer before made of them goes on.
             norm: whether `prompts` pass the normalisation in front of the first layer, as the patches do (MaPLe,
                 PromptSRC), or enter behind it (visual prompt tuning, DeFT).
+            tokens: whether patch tokens are asked for, [B, 0, D] where not: with prompts, the last layer then computes
+                the pooled token alone.
 
         Raises:
             BenchError: prompts, and the image tower is no vision transformer.
@@ -179,7 +189,7 @@ class Backbone:
             tower = self._image.transformer()
 
             def encode(pixels: Tensor, prompts: Tensor, *deep: Tensor) -> tuple[Tensor, Tensor]:
-                return tower.prompted(pixels, prompts, deep, norm)
+                return tower.prompted(pixels, prompts, deep, norm, tokens)
 
             return ImageFeatures(*together(encode)(pixels, prompts, *deep))
         if deep:
@@ -261,10 +271,19 @@ class Backbone:
         Raises:
             BenchError: no text, a text longer than the tower (never cut short), or a word without an embedding.
         """
+        known = self._encoded.get(tuple(texts))
+        return (self._encode(texts) if known is None else known).clone()
+
+    def _encode(self, texts: Sequence[str]) -> Tensor:
+        """Encode whole texts, and keep the features for the cells that follow."""
         nothing = self.token_embedding.new_zeros(0, self.width)
         chunks = [texts[start : start + TEXT_CHUNK] for start in range(0, max(len(texts), 1), TEXT_CHUNK)]
         pieces = [tokenise(chunk, "", self.token_embedding, self._rows, underscores=False) for chunk in chunks]
-        return torch.cat([self.text(nothing, piece) for piece in pieces])
+        found = torch.cat([self.text(nothing, piece) for piece in pieces])
+        while len(self._encoded) >= LISTS_KEPT:
+            del self._encoded[next(iter(self._encoded))]
+        self._encoded[tuple(texts)] = found
+        return found
 
     def phrase(self, text: str) -> Tensor:
         """Embed the tokens of a phrase that starts a context, [M, W]. `_` becomes a space.

@@ -14,8 +14,10 @@ import torch
 from torch import Tensor
 
 from bench.contracts.method import Method
+from bench.engine.audit import measure
 from bench.engine.member import Member, TrainingLog
 from bench.engine.pack import Pack, Unlike
+from bench.engine.width import fitting
 from bench.errors import described
 
 
@@ -32,7 +34,7 @@ class Loop:
 
     Args:
         members: one, or more that are trained in lockstep.
-        width: how many at a time, at most.
+        width: how many at a time; None for as many as memory allows, measured at the first step.
 
     Attributes:
         alone: why they are trained one by one after all, or empty.
@@ -40,6 +42,7 @@ class Loop:
 
     def __init__(self, members: Sequence[Member], width: int | None = None) -> None:
         self.members, self.width = members, width or len(members)
+        self._measured = width is not None or len(members) == 1
         self.alone = ""
 
     def run(self) -> None:
@@ -60,7 +63,9 @@ class Loop:
 
     def _each(self, action: Callable[[Member], object], members: Sequence[Member] | None = None) -> None:
         """Run what concerns one member only; where it fails, that member leaves."""
-        for member in self._alive() if members is None else members:
+        for member in self.members if members is None else members:
+            if member.error is not None:
+                continue
             try:
                 with member.watch.running():
                     action(member)
@@ -75,7 +80,30 @@ class Loop:
         prepared: dict[int, dict[str, Tensor]] = {}
         for group in self._groups(self._alive()):
             prepared |= self._prepared(group)
-        self._each(lambda member: member.evaluate(epoch, prepared.get(id(member)) or member.prepare(), tested))
+        self._each(lambda member: member.predict(epoch, prepared.get(id(member)) or member.prepare(), tested))
+        shapes: dict[tuple[torch.Size, ...], list[Member]] = {}
+        for member in self._alive():
+            shapes.setdefault(tuple(values.shape for values in member.predictions), []).append(member)
+        for group in shapes.values():
+            self._audit(epoch, group)
+        self._each(Member.report)
+
+    def _audit(self, epoch: int, group: Sequence[Member]) -> None:
+        """Compare the predictions of members with the truth, all at once unless one of them is beyond that."""
+        audits, phases = [member.audit for member in group], [member.phases for member in group]
+        began, rows = monotonic(), len(audits[0].rows)
+        full, *held_out = (torch.stack(values) for values in zip(*(m.predictions for m in group), strict=True))
+        test, validation = held_out or (None, None)
+        try:
+            measure(audits, epoch, full, test, validation, phases)
+        except Exception as error:  # noqa: BLE001 - whose it is shows when each is measured by itself
+            if len(group) == 1:
+                group[0].leave(error)
+                return
+            for member in group:
+                del member.audit.rows[rows:], member.audit.losses[rows:], member.audit.predictions[rows:]
+                self._audit(epoch, [member])
+        _share(group, monotonic() - began)
 
     def _prepared(self, group: Sequence[Member]) -> dict[int, dict[str, Tensor]]:
         """Prepare the predictions of members together, by identity; nothing where each has to do so by itself."""
@@ -93,6 +121,8 @@ class Loop:
     def _train_phase(self, number: int) -> None:
         opened = [member for member in self._alive() if number < len(member.phases)]
         self._each(partial(Member.open_phase, number=number), opened)
+        if not self._measured:
+            self._each(self._measure, [member for member in opened if member.steps][:1])
         for group in self._groups(opened):
             self._train_group(group)
         self._each(Member.close_phase, opened)
@@ -101,12 +131,11 @@ class Loop:
         """Take the steps of an open phase from `first` on. A member that has no further step waits for the others."""
         pack: Pack | None = None
         for step in range(first, max(member.steps for member in group)):
+            self._each(partial(Member.gather, step=step), [member for member in group if step < member.steps])
             active = [member for member in group if member.error is None and step < member.steps]
-            if len(active) == 1 or self.width == 1:
-                self._each(partial(Member.step, step=step), active)
+            if len(active) < 2 or self.width == 1:
+                self._each(partial(Member.take, step=step), active)
                 continue
-            self._each(partial(Member.gather, step=step), active)
-            active = [member for member in active if member.error is None]
             began = monotonic()
             try:
                 pack = pack if pack is not None and pack.members == active else Pack(active)
@@ -119,6 +148,12 @@ class Loop:
             for place, outcome in enumerate(done):
                 pack.finish(place, step, outcome)
             _share(active, monotonic() - began)
+
+    def _measure(self, member: Member) -> None:
+        """Take as many members at a time as fit into memory beside each other."""
+        self._measured = True
+        member.gather(0)
+        self.width = fitting(member, self.width)
 
     def _separate(self, error: Exception) -> None:
         """Take fewer members at a time: half of them where memory was short, else one, and keep the reason."""
