@@ -47,12 +47,12 @@ class FullLengthText(Backbone):
         flat = context.reshape(math.prod(lead), *context.shape[-inner:])
         layers = [vectors.expand_as(context).reshape(flat.shape) for vectors in deep]
         found = [
-            self._encode(vectors, classes, position, [layer[number] for layer in layers])
+            self._encode_one(vectors, classes, position, [layer[number] for layer in layers])
             for number, vectors in enumerate(flat)
         ]
         return torch.stack(found).reshape(*lead, len(classes), found[0].shape[-1])
 
-    def _encode(self, context: Tensor, classes: ClassTokens, position: Position, deep: Sequence[Tensor]) -> Tensor:
+    def _encode_one(self, context: Tensor, classes: ClassTokens, position: Position, deep: Sequence[Tensor]) -> Tensor:
         """Encode for one context, [M, W] or [C, M, W]."""
         tower = getattr(self._model, "text", self._model)
         table, source, ends = self._prompts(classes, context.shape[-2], position)

@@ -9,6 +9,7 @@ from functools import wraps
 from typing import Any
 
 from bench.clip.backbone import Backbone
+from bench.engine import loop
 from bench.engine.audit import Audit
 from bench.engine.member import Member
 from bench.engine.pack import Pack
@@ -16,16 +17,16 @@ from bench.perf.timing import Clock, clock_of
 from bench.perf.workload import Scale, Workload
 
 EPOCHS = 5
-REST = "loop"
+REST = "rest"
 # The engine's functions by part; what one calls of another part counts there.
-PARTS: Mapping[str, Sequence[tuple[type, str]]] = {
+PARTS: Mapping[str, Sequence[tuple[Any, str]]] = {
     "set-up": ((Workload, "members"),),
     "batches": ((Member, "begin_epoch"), (Member, "open_phase"), (Member, "gather"), (Member, "close_phase")),
     "forward and backward": ((Member, "train_alone"), (Pack, "train")),
     "stacking": ((Pack, "__init__"),),
     "optimizer": ((Member, "finish"), (Pack, "finish"), (Member, "read_losses")),
-    "predictions": ((Member, "prepare"), (Pack, "prepare"), (Member, "evaluate"), (Member, "probe")),
-    "audit": ((Audit, "measure"), (Audit, "by_truth")),
+    "predictions": ((Member, "prepare"), (Pack, "prepare"), (Member, "predict"), (Member, "probe")),
+    "audit": ((loop, "measure"), (Audit, "append"), (Member, "report")),
 }
 
 

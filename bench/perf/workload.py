@@ -169,11 +169,11 @@ class Steps:
     def __call__(self) -> None:
         """Run the next step."""
         step, self._next = self._next % self._count, self._next + 1
+        for member in self.members:
+            member.gather(step)
         if self._pack is None:
-            self.members[0].step(step)
+            self.members[0].take(step)
         else:
-            for member in self.members:
-                member.gather(step)
             for place, done in enumerate(self._pack.train()):
                 self._pack.finish(place, step, done)
         if self._next % self._count == 0:

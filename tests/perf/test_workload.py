@@ -114,7 +114,7 @@ def test_the_parts_of_a_cell_are_all_of_its_time() -> None:
     assert sum(alone.seconds.values()) + 3 * sum(pack.seconds.values()) == pytest.approx(clock.read - 2)
     steps = EPOCHS * 2
     assert alone.seconds["forward and backward"] == steps
-    assert pack.seconds["forward and backward"] == pytest.approx(steps / 3)
+    assert pack.seconds["forward and backward"] == pytest.approx((steps + 1) / 3)  # one is taken to measure memory
     assert (alone.seconds["stacking"], alone.members, pack.members) == (0, 1, 3)
     assert pack.seconds["stacking"] > 0
     assert vars(Member)["begin_epoch"] is before
