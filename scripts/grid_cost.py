@@ -45,7 +45,7 @@ class Work:
 
 
 def counted(method: str, classes: int, backbone: Backbone) -> Work:
-    """Counts at one number of classes; a step is what one of `BATCHES` costs, carried on to 32."""
+    """At one number of classes; a step is what one of `BATCHES` costs, carried on to 32."""
     steps, samples, shared, images = [], [], 0, []
     for size in BATCHES:
         (member,) = Workload(method, Scale(classes, 1, WORDS, size), backbone).members(1)
@@ -54,8 +54,9 @@ def counted(method: str, classes: int, backbone: Backbone) -> Work:
         count = 0
         for number in range(len(member.phases)):
             member.open_phase(number)
+            member.gather(0)
             with FlopCounterMode(display=False) as counter:
-                member.step(0)
+                member.take(0)
             steps[-1] = max(steps[-1], counter.get_total_flops())
             count += member.steps * counter.get_total_flops()
             member.close_phase()

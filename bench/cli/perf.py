@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bench.perf.result import PerfResult
 
 METHODS = "coop,gce-coop,visprompt,maple"
-MOST_CLASSES, MOST_MEMBERS = 10_000, 1_000
+LEAST, MOST_CLASSES, MOST_MEMBERS = 2, 10_000, 1_000
 
 app = verbs()
 
@@ -56,7 +56,10 @@ def measure_speed(
     ] = None,
     save: Annotated[str | None, typer.Option(help="Write the ratios as a baseline to this file.")] = None,
     plot: Annotated[str | None, typer.Option(help="Draw how cost grows to this PNG, PDF or SVG file.")] = None,
-    markdown: Annotated[str | None, typer.Option(help="Also write the tables as Markdown to this file.")] = None,
+    markdown: Annotated[
+        str | None,
+        typer.Option(help="Also write the tables as Markdown to this file, or between the marks of a page of ours."),
+    ] = None,
     plugin: Plugins = None,
     json: AsJson = False,
 ) -> int:
@@ -65,35 +68,25 @@ def measure_speed(
         raise BenchError("--plot draws how cost grows, which --quick leaves out; leave out one of the two.")
     for file in plugin or ():
         load_plugin_file(file)
-    from bench.perf.baseline import SpeedBaseline, compare_speed, exit_code, write_speed
+    from bench.perf.baseline import SpeedBaseline, compare_speed, exit_code
     from bench.perf.measurement import PerfRequest, run
     from bench.perf.speed import Effort
 
-    sizes = _numbers("--packs", packs, MOST_MEMBERS, 2) if packs else (16,) if quick else (4, 8, 16)
+    sizes = _numbers("--packs", packs, MOST_MEMBERS) if packs else (16,) if quick else (4, 8, 16)
     request = PerfRequest(
-        tuple(split_list(methods)), backbone, device, _numbers("--classes", classes, MOST_CLASSES, 2),
+        tuple(split_list(methods)), backbone, device, _numbers("--classes", classes, MOST_CLASSES),
         Effort(sizes, repeats or (3 if quick else 5), quick),
     )  # fmt: skip
     before = SpeedBaseline.read(Path(baseline)) if baseline else None  # a mistake in it is told before minutes pass
     if plot is not None:
-        from bench.perf.figure import check_format, draw_growth
+        from bench.perf.figure import check_format
 
         check_format(Path(plot))
     result = run(request, console.detail)
     if json:
         console.as_json(result.as_json())
     _tell(result)
-    if markdown is not None:
-        from bench.perf.result import markdown as formatted
-
-        with writing("--markdown", markdown):
-            write_whole(Path(markdown), formatted(result))
-    if plot is not None:
-        with writing("--plot", plot):
-            draw_growth(result, Path(plot))
-    if save is not None:
-        with writing("--save", save):
-            write_speed(result.speeds, backbone, request.classes[0], Path(save))
+    _write(result, markdown, plot, save)
     if before is None:
         return 0
     found = compare_speed(result.speeds, before, backbone, request.classes[0], sizes)
@@ -101,11 +94,32 @@ def measure_speed(
     return exit_code(found)
 
 
-def _numbers(option: str, text: str, most: int, least: int) -> tuple[int, ...]:
+def _write(result: PerfResult, page: str | None, plot: str | None, baseline: str | None) -> None:
+    """Write the files that were asked for."""
+    if page is not None:
+        from bench.perf.result import inserted, markdown
+
+        with writing("--markdown", page):
+            file = Path(page)
+            text = file.read_text(encoding="utf-8") if file.is_file() else ""
+            write_whole(file, inserted(text, markdown(result)))
+    if plot is not None:
+        from bench.perf.figure import draw_growth
+
+        with writing("--plot", plot):
+            draw_growth(result, Path(plot))
+    if baseline is not None:
+        from bench.perf.baseline import write_speed
+
+        with writing("--save", baseline):
+            write_speed(result.speeds, result.backbone, result.scale.classes, Path(baseline))
+
+
+def _numbers(option: str, text: str, most: int) -> tuple[int, ...]:
     """Read whole numbers between commas, each once."""
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdecimal() and part.isascii() and least <= int(part) <= most for part in parts):
-        raise BenchError(f'{option} "{text}": expected whole numbers from {least} to {most:,} between commas.')
+    if not all(part.isdecimal() and part.isascii() and LEAST <= int(part) <= most for part in parts):
+        raise BenchError(f'{option} "{text}": expected whole numbers from {LEAST} to {most:,} between commas.')
     return tuple(dict.fromkeys(map(int, parts)))
 
 

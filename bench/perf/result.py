@@ -14,6 +14,7 @@ from bench.perf.timing import Ratio, median
 from bench.perf.workload import Scale
 
 NONE = "–"
+BEGIN, END = "<!-- bench perf -->", "<!-- end of bench perf -->"
 SCHEMA = 1
 
 
@@ -119,6 +120,13 @@ def markdown(result: PerfResult) -> str:
         lines = ["| " + " | ".join(row) + " |" for row in (columns, *rows)]
         parts.append("\n".join([f"{title}:", "", lines[0], rule, *lines[1:]]))
     return "\n\n".join([*parts, *result.reasons()]) + "\n"
+
+
+def inserted(page: str, tables: str) -> str:
+    """Replace what a page has between `BEGIN` and `END` by the tables; without these lines the tables are the page."""
+    before, found, rest = page.partition(f"{BEGIN}\n")
+    _, ends, after = rest.partition(END)
+    return f"{before}{BEGIN}\n{tables}{END}{after}" if found and ends else tables
 
 
 def _work(speed: MethodSpeed, counts: Sequence[int]) -> Iterator[str]:

@@ -10,7 +10,8 @@ import pytest
 from bench.cli.main import invoke
 from bench.perf import measurement
 from bench.perf.measurement import PerfRequest
-from bench.perf.result import PerfResult
+from bench.perf.result import BEGIN, END, PerfResult
+from tests import ROOT
 from tests.perf.made import made_result, made_speed
 
 Output = pytest.CaptureFixture[str]
@@ -63,6 +64,25 @@ def test_files_are_written(asked: list[PerfRequest]) -> None:
     assert "| coop | 2.00 | 5.00 (4.90-5.10) | 4.00 (3.90-4.10) |" in page
     assert "| deft | 2.00 | – |" in page  # the axis of a size that did not fit
     assert json.loads(Path("perf.json").read_text())["ratios"]["coop"]["alone against naive"]["median"] == 5.0
+
+
+def test_the_tables_of_a_page_are_replaced_and_all_around_them_stays(asked: list[PerfRequest]) -> None:
+    page = Path("page.md")
+    page.write_text(f"Before\n\n{BEGIN}\nold tables\n{END}\n\nAfter\n")
+    assert invoke(["perf", "--markdown", "page.md"]) == 0
+    text = page.read_text()
+    assert text.startswith(f"Before\n\n{BEGIN}\ntiny, 10 classes")
+    assert text.endswith(f"\n{END}\n\nAfter\n")
+    assert "old tables" not in text
+    assert invoke(["perf", "--markdown", "page.md"]) == 0
+    assert page.read_text() == text
+
+
+def test_the_page_of_speed_has_the_place_of_its_tables() -> None:
+    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    assert page.count(f"{BEGIN}\n") == page.count(f"{END}\n") == 1
+    tables = [table.title for table in made_result().tables()]
+    assert all(f"{title}:" in page for title in tables)
 
 
 def test_a_slowdown_fails_and_everything_else_does_not(
