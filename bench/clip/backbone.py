@@ -14,9 +14,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from bench.clip.architectures import check_square
-from bench.clip.attention import DENSE_LIMIT
 from bench.clip.image import image_tower
-from bench.clip.text import Position, TextTower
+from bench.clip.prompts import Form, Position
+from bench.clip.text import TextTower
 from bench.clip.tokens import ClassTokens, Vocabulary, encode, tokenise
 from bench.errors import BenchError
 
@@ -42,7 +42,7 @@ class Backbone:
         name: how records name it.
         preprocess_cfg: open_clip's preprocessing settings (size, mean, std, interpolation, resize_mode).
         rows: the token ids that have an embedding, or None for the whole vocabulary.
-        dense_limit: tokens up to which attention of texts is computed at once (`bench.clip.attention`).
+        form: how prompts are laid out (`bench.clip.prompts`); None is what costs least.
 
     Attributes:
         name: as given.
@@ -67,11 +67,11 @@ class Backbone:
         name: str,
         preprocess_cfg: Mapping[str, Any],
         rows: frozenset[int] | None = None,
-        dense_limit: int = DENSE_LIMIT,
+        form: Form | None = None,
     ) -> None:
         frozen: Any = model.float().eval().requires_grad_(False)
         self._model = frozen
-        self._text, self._image = TextTower(model, dense_limit), image_tower(frozen.visual)
+        self._text, self._image = TextTower(model, form), image_tower(frozen.visual)
         self._preprocess_cfg, self._rows = dict(preprocess_cfg), rows
         self.name = name
         self.width, self.context_length = self._text.width, self._text.context_length
@@ -198,7 +198,7 @@ class Backbone:
         model = copy.deepcopy(self._model)
         for name, weight in model.named_parameters():
             weight.copy_(change(name, weight))
-        return Backbone(model, self.name, self._preprocess_cfg, self._rows, self._text.dense_limit)
+        return Backbone(model, self.name, self._preprocess_cfg, self._rows, self._text.form)
 
     def class_tokens(self, class_names: Sequence[str], suffix: str = ".") -> ClassTokens:
         """Tokenise and embed C class names once, for any number of calls of `text`. `_` becomes a space.

@@ -128,7 +128,7 @@ def layer(block: Any, x: Tensor) -> Tensor:
     heads = torch.unflatten(projected, -1, (3, attention.num_heads, -1))
     queries, keys, values = (part.transpose(1, 2) for part in heads.unbind(2))
     weights = (queries * queries.shape[-1] ** -0.5 @ keys.mT).softmax(-1)
-    return finish(block, x, weights @ values)
+    return finish(block, x, (weights @ values).transpose(1, 2).flatten(2))
 
 
 class ResNetTower(ImageTower):
