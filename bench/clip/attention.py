@@ -15,7 +15,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from open_clip.transformer import QuickGELU
 from torch import Tensor
+from torch.nn import functional as F
+
+QUICK = 1.702  # factor of open_clip's QuickGELU
 
 
 def finish(block: Any, x: Tensor, attended: Tensor) -> Tensor:
@@ -27,8 +31,21 @@ def finish(block: Any, x: Tensor, attended: Tensor) -> Tensor:
         attended: [N, T, W].
     """
     x = x + block.ls_1(block.attn.out_proj(attended))
-    result: Tensor = x + block.ls_2(block.mlp(block.ln_2(x)))
+    normed, quick = block.ln_2(x), type(block.mlp.gelu) is QuickGELU
+    result: Tensor = x + block.ls_2(_quick_perceptron(block.mlp, normed) if quick else block.mlp(normed))
     return result
+
+
+def _quick_perceptron(mlp: Any, x: Tensor) -> Tensor:
+    """Apply a perceptron with x sigmoid(1.702 x) between its layers.
+
+    That is silu(1.702 x) / 1.702: the factor enters and leaves with the products, so that one pass over the hidden
+    units is left of three, and of five backward.
+    """
+    hidden, out = mlp.c_fc, mlp.c_proj
+    flat = x.flatten(0, -2)
+    activated = F.silu(torch.addmm(hidden.bias, flat, hidden.weight.mT, beta=QUICK, alpha=QUICK))
+    return torch.add(out.bias, F.linear(activated, out.weight), alpha=1 / QUICK).view(x.shape)
 
 
 class Layout(ABC):
@@ -49,17 +66,14 @@ class Layout(ABC):
         return x.index_select(1, self.ends)
 
     @abstractmethod
-    def attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """Compute attention of all tokens.
-
-        Takes three times [N, T, H, d], queries already scaled; returns [N, T, W].
-        """
+    def attend(self, projected: Tensor) -> Tensor:
+        """Compute attention of all tokens, [N, T, W], from queries, keys and values [N, T, 3, H, d]."""
 
     @abstractmethod
-    def attend_last(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """Compute attention of the classes' last tokens.
+    def attend_last(self, queries: Tensor, projected: Tensor) -> Tensor:
+        """Compute attention of the classes' last tokens, [N, C, W].
 
-        Queries are [N, C, H, d], the others as above; returns [N, C, W].
+        Takes their queries [N, C, H, d], and keys and values of all tokens [N, T, 2, H, d].
         """
 
 
@@ -87,13 +101,19 @@ class Dense(Layout):
         self.mask = torch.zeros(seen.shape, dtype=like.dtype, device=like.device).masked_fill(~seen, -torch.inf)
         self.last_mask = self.mask.index_select(0, self.ends)
 
-    def attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    def attend(self, projected: Tensor) -> Tensor:
         """See `Layout`."""
-        return _merged(attention(queries.transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2), self.mask))
+        queries, keys, values = projected.unbind(2)
+        return merged(
+            attention(scaled(queries).transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2), self.mask)
+        )
 
-    def attend_last(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    def attend_last(self, queries: Tensor, projected: Tensor) -> Tensor:
         """See `Layout`."""
-        return _merged(attention(queries.transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2), self.last_mask))
+        keys, values = projected.unbind(2)
+        return merged(
+            attention(scaled(queries).transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2), self.last_mask)
+        )
 
 
 @dataclass(frozen=True)
@@ -127,8 +147,10 @@ class Grouped(Layout):
             self.spans.append(Span(start, first, count, length, causal(length, like)))
             start, first = start + count * length, first + count
 
-    def attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    def attend(self, projected: Tensor) -> Tensor:
         """See `Layout`."""
+        queries, keys, values = projected.unbind(2)
+        queries = scaled(queries)
         shared_keys, shared_values = self._shared(keys), self._shared(values)
         scores = queries.transpose(1, 2) @ shared_keys.mT
         outputs = [(scores[:, :, : self.prefix] + self.mask).softmax(-1) @ shared_values]
@@ -136,19 +158,20 @@ class Grouped(Layout):
             asked = scores.narrow(2, span.start, span.classes * span.length)
             own = span.rows(queries) @ span.rows(keys).mT + span.mask
             outputs.append(_mixed(asked, shared_values, own, span.rows(values)))
-        return _merged(torch.cat(outputs, dim=2))
+        return merged(torch.cat(outputs, dim=2))
 
-    def attend_last(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    def attend_last(self, queries: Tensor, projected: Tensor) -> Tensor:
         """See `Layout`."""
+        keys, values = projected.unbind(2)
         shared_keys, shared_values = self._shared(keys), self._shared(values)
-        queries = queries.transpose(1, 2)
+        queries = scaled(queries).transpose(1, 2)
         scores = queries @ shared_keys.mT
         outputs = []
         for span in self.spans:
             own = queries.narrow(2, span.first, span.classes).unsqueeze(3) @ span.rows(keys).mT
             asked = scores.narrow(2, span.first, span.classes)
             outputs.append(_mixed(asked, shared_values, own, span.rows(values)))
-        return _merged(torch.cat(outputs, dim=2))
+        return merged(torch.cat(outputs, dim=2))
 
     def _shared(self, x: Tensor) -> Tensor:
         """Select the prefix of [N, T, H, d], as [N, H, P, d]."""
@@ -175,7 +198,12 @@ def attention(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Te
     return (queries @ keys.mT + mask).softmax(-1) @ values
 
 
-def _merged(attended: Tensor) -> Tensor:
+def scaled(queries: Tensor) -> Tensor:
+    """Divide queries [..., d] by the root of d."""
+    return queries * queries.shape[-1] ** -0.5
+
+
+def merged(attended: Tensor) -> Tensor:
     """Join the heads: [N, H, T, d] to [N, T, W]."""
     return attended.transpose(1, 2).flatten(2)
 

@@ -116,8 +116,7 @@ class TextTower:
 
     def _layer(self, block: Any, x: Tensor, projected: Tensor, axis: Layout) -> Tensor:
         """Apply one transformer layer to all tokens, [N, T, W], whose queries, keys and values are [N, T, 3W]."""
-        queries, keys, values = torch.unflatten(projected, -1, (3, self.heads, -1)).unbind(2)
-        return finish(block, x, axis.attend(queries * queries.shape[-1] ** -0.5, keys, values))
+        return finish(block, x, axis.attend(torch.unflatten(projected, -1, (3, self.heads, -1))))
 
     def _last_layer(self, block: Any, x: Tensor, axis: Layout) -> Tensor:
         """Apply the last layer to the [EOT] tokens alone. Maps x [N, T, W] to [N, C, W] in the order of the groups."""
@@ -126,8 +125,8 @@ class TextTower:
         asked = F.linear(axis.last(normed), weight[: self.width], bias[: self.width])
         queries = torch.unflatten(asked, -1, (self.heads, -1))
         projected = F.linear(normed, weight[self.width :], bias[self.width :])
-        keys, values = torch.unflatten(projected, -1, (2, self.heads, -1)).unbind(2)
-        return finish(block, axis.last(x), axis.attend_last(queries * queries.shape[-1] ** -0.5, keys, values))
+        attended = axis.attend_last(queries, torch.unflatten(projected, -1, (2, self.heads, -1)))
+        return finish(block, axis.last(x), attended)
 
     def _project(self, x: Tensor) -> Tensor:
         x = self.ln_final(x)

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.clip.attention import Layout, attention, causal
+from bench.clip.attention import Layout, attention, causal, scaled
 
 CHUNK_SIZES = range(24, 41)  # as fast as each other at width 512, within a tenth; the least padding decides
 
@@ -42,7 +42,7 @@ class Tree(Layout):
         number = {node: index for index, node in enumerate(nodes)}
         ends = [number[sequence] for sequence in sequences]
         super().__init__(prefix, [prefix + end for end in ends], like)
-        self.size = min((len(nodes), *CHUNK_SIZES), key=lambda size: (-len(nodes) % size, -size))
+        self.size = min(len(nodes), min(CHUNK_SIZES, key=lambda size: (-len(nodes) % size, size)))
         padded = nodes + nodes[-1:] * (-len(nodes) % self.size)
         self.symbols = [node[-1] for node in padded]
         self.depths = [len(node) - 1 for node in padded]
@@ -51,7 +51,7 @@ class Tree(Layout):
         most = max(len(node) for node in firsts) - 1
         outside = np.zeros((self.chunks, most), dtype=np.int64)
         for chunk, first in enumerate(firsts):
-            outside[chunk, : len(first) - 1] = [prefix + number[first[:length]] for length in range(1, len(first))]
+            outside[chunk, : len(first) - 1] = [number[first[:length]] for length in range(1, len(first))]
         self.outside = torch.from_numpy(outside.reshape(-1)).to(like.device)
         seen = self._seen(nodes, number, most)
         self.mask = _added(seen, like)
@@ -85,26 +85,34 @@ class Tree(Layout):
         self.answers = torch.from_numpy(answers).to(like.device)
         self.last_mask = _added(seen[np.arange(self.chunks)[:, None], row[asked]], like)
 
-    def attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    def attend(self, projected: Tensor) -> Tensor:
         """See `Layout`."""
-        first = (part[:, : self.prefix].transpose(1, 2) for part in (queries, keys, values))
-        prefix = attention(*first, self.causal).transpose(1, 2)
-        own = torch.unflatten(queries[:, self.prefix :], 1, (self.chunks, self.size)).transpose(2, 3)
-        others = attention(own, self._shared(keys), self._shared(values), self.mask)
-        return torch.cat([prefix, others.transpose(2, 3).flatten(1, 2)], dim=1).flatten(2)
+        prefix, rest = self._parts(projected)
+        queries, keys, values = (part.transpose(1, 2) for part in prefix.unbind(2))
+        first = attention(scaled(queries), keys, values, self.causal).transpose(1, 2)
+        own, others = rest.split([1, 2], dim=2)
+        asked = torch.unflatten(scaled(own.squeeze(2)), 1, (self.chunks, self.size)).transpose(2, 3)
+        found = attention(asked, *self._shared(prefix[:, :, 1:], others), self.mask)
+        return torch.cat([first, found.transpose(2, 3).flatten(1, 2)], dim=1).flatten(2)
 
-    def attend_last(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    def attend_last(self, queries: Tensor, projected: Tensor) -> Tensor:
         """See `Layout`."""
-        own = torch.unflatten(queries.index_select(1, self.asked), 1, (self.chunks, -1)).transpose(2, 3)
-        found = attention(own, self._shared(keys), self._shared(values), self.last_mask)
+        asked = torch.unflatten(scaled(queries).index_select(1, self.asked), 1, (self.chunks, -1)).transpose(2, 3)
+        found = attention(asked, *self._shared(*self._parts(projected)), self.last_mask)
         return found.transpose(2, 3).flatten(1, 2).index_select(1, self.answers).flatten(2)
 
-    def _shared(self, x: Tensor) -> Tensor:
-        """Lay out what each chunk sees of [N, T, H, d], as [N, K, H, P + A + B, d]."""
-        prefix = x[:, None, : self.prefix].expand(-1, self.chunks, -1, -1, -1)
-        outside = torch.unflatten(x.index_select(1, self.outside), 1, (self.chunks, -1))
-        own = torch.unflatten(x[:, self.prefix :], 1, (self.chunks, self.size))
-        return torch.cat([part.transpose(2, 3) for part in (prefix, outside, own)], dim=3)
+    def _parts(self, x: Tensor) -> list[Tensor]:
+        return list(x.split([self.prefix, self.chunks * self.size], dim=1))
+
+    def _shared(self, prefix: Tensor, rest: Tensor) -> tuple[Tensor, ...]:
+        """Lay out keys and values that each chunk sees, twice [N, K, H, P + A + B, d].
+
+        Takes those of the prefix, [N, P, 2, H, d], and of the tokens behind it, [N, K·B, 2, H, d].
+        """
+        shared = prefix[:, None].expand(-1, self.chunks, -1, -1, -1, -1)
+        outside = torch.unflatten(rest.index_select(1, self.outside), 1, (self.chunks, -1))
+        own = torch.unflatten(rest, 1, (self.chunks, self.size))
+        return torch.cat([part.permute(3, 0, 1, 4, 2, 5) for part in (shared, outside, own)], dim=4).unbind(0)
 
 
 def _added(seen: NDArray[np.bool_], like: Tensor) -> Tensor:
