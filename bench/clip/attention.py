@@ -45,7 +45,8 @@ def _quick_perceptron(mlp: Any, x: Tensor) -> Tensor:
     hidden, out = mlp.c_fc, mlp.c_proj
     flat = x.flatten(0, -2)
     activated = F.silu(torch.addmm(hidden.bias, flat, hidden.weight.mT, beta=QUICK, alpha=QUICK))
-    return torch.add(out.bias, F.linear(activated, out.weight), alpha=1 / QUICK).view(x.shape)
+    result: Tensor = torch.add(out.bias, F.linear(activated, out.weight), alpha=1 / QUICK)
+    return result.view_as(x)
 
 
 class Layout(ABC):
@@ -200,7 +201,8 @@ def attention(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Te
 
 def scaled(queries: Tensor) -> Tensor:
     """Divide queries [..., d] by the root of d."""
-    return queries * queries.shape[-1] ** -0.5
+    result: Tensor = queries * queries.shape[-1] ** -0.5
+    return result
 
 
 def merged(attended: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ Shapes: N batch, C classes, M context vectors, P tokens of the shared prefix, S 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
 
 import torch
 from torch import Tensor
@@ -19,9 +19,10 @@ from bench.clip.tree import Tree
 Position: TypeAlias = Literal["end", "middle", "front"]
 POSITIONS: tuple[Position, ...] = ("end", "middle", "front")
 Form: TypeAlias = Literal["dense", "grouped", "tree"]
-DENSE_LIMIT = 128
-TREE_WIDTH = 256
-FEW_ROWS = 16  # a product of fewer rows may be rounded otherwise than as a part of a larger one
+FORMS: tuple[Form, ...] = get_args(Form)
+DENSE_LIMIT: Final = 128  # tokens
+TREE_WIDTH: Final = 256
+FEW_ROWS: Final = 16  # a product of fewer rows may be rounded otherwise than as a part of a larger one
 
 
 class Shape(NamedTuple):
@@ -77,8 +78,8 @@ class Prompts(ABC):
             block: the first layer.
         """
         self.rest = self.behind(self.start.new_zeros(1, self.shape.vectors, self.start.shape[-1]))[0]
-        start, rest = project(block, torch.cat([self.start, self.rest])).split([1, len(self.rest)])
-        self._projected = start, rest
+        projected = project(block, torch.cat([self.start, self.rest]))
+        self._projected = projected[:1], projected[1:]
 
     def prefix(self, context: Tensor) -> Tensor:
         """Return the context vectors of the prefix with their positions, [N, P - 1, W].
@@ -160,7 +161,7 @@ class TreePrompts(Prompts):
 def prompts(shape: Shape, classes: ClassTokens, table: Tensor, positions: Tensor, form: Form | None) -> Prompts:
     """Lay out prompts in the form that costs least, or in the given one.
 
-    All attention is computed at once for up to `DENSE_LIMIT` tokens. Beyond it, a tower of `TREE_WIDTH` or more computes
+    Up to `DENSE_LIMIT` tokens all attention is computed at once. Beyond it a tower of `TREE_WIDTH` or more computes
     every distinct beginning once; in a narrower one that saves no time.
     """
     length = sum(classes.lengths) + len(classes) * (shape.vectors + 1 - shape.prefix)

@@ -88,21 +88,23 @@ class Tree(Layout):
     def attend(self, projected: Tensor) -> Tensor:
         """See `Layout`."""
         prefix, rest = self._parts(projected)
-        queries, keys, values = (part.transpose(1, 2) for part in prefix.unbind(2))
+        queries, keys, values = prefix.transpose(1, 3).unbind(2)
         first = attention(scaled(queries), keys, values, self.causal).transpose(1, 2)
-        own, others = rest.split([1, 2], dim=2)
+        own, others = torch.split(rest, [1, 2], dim=2)
         asked = torch.unflatten(scaled(own.squeeze(2)), 1, (self.chunks, self.size)).transpose(2, 3)
-        found = attention(asked, *self._shared(prefix[:, :, 1:], others), self.mask)
+        keys, values = self._shared(prefix[:, :, 1:], others)
+        found = attention(asked, keys, values, self.mask)
         return torch.cat([first, found.transpose(2, 3).flatten(1, 2)], dim=1).flatten(2)
 
     def attend_last(self, queries: Tensor, projected: Tensor) -> Tensor:
         """See `Layout`."""
         asked = torch.unflatten(scaled(queries).index_select(1, self.asked), 1, (self.chunks, -1)).transpose(2, 3)
-        found = attention(asked, *self._shared(*self._parts(projected)), self.last_mask)
+        keys, values = self._shared(*self._parts(projected))
+        found = attention(asked, keys, values, self.last_mask)
         return found.transpose(2, 3).flatten(1, 2).index_select(1, self.answers).flatten(2)
 
-    def _parts(self, x: Tensor) -> list[Tensor]:
-        return list(x.split([self.prefix, self.chunks * self.size], dim=1))
+    def _parts(self, x: Tensor) -> tuple[Tensor, ...]:
+        return torch.split(x, [self.prefix, self.chunks * self.size], dim=1)
 
     def _shared(self, prefix: Tensor, rest: Tensor) -> tuple[Tensor, ...]:
         """Lay out keys and values that each chunk sees, twice [N, K, H, P + A + B, d].
