@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from bench.clip.architectures import check_square
 from bench.clip.image import image_tower
+from bench.clip.precision import full, tower
 from bench.clip.prompts import Form, Position
 from bench.clip.text import TextTower
 from bench.clip.tokens import ClassTokens, Vocabulary, encode, tokenise
@@ -175,10 +176,13 @@ class Backbone:
             ValueError: the shape of the prompts is wrong, or there are more than layers.
         """
         if prompts is not None:
-            return ImageFeatures(*self._image.transformer().prompted(pixels, prompts, deep, norm))
+            with tower(self.device):
+                pooled, tokens = self._image.transformer().prompted(pixels, prompts, deep, norm)
+            return ImageFeatures(pooled.float(), tokens.float())
         if deep:
             raise ValueError("deep visual prompts stand in for the first, and none was given")
-        return ImageFeatures(*self._image.encode(pixels))
+        with full():
+            return ImageFeatures(*self._image.encode(pixels))
 
     def image_layers(self) -> nn.ModuleList:
         """Return a private, trainable copy of the image tower's layers, for `hidden`.
@@ -190,7 +194,8 @@ class Backbone:
 
     def hidden(self, pixels: Tensor, layers: nn.ModuleList) -> Tensor:
         """Compute pooled features before the projection, [B, Wv], through the trainable layers of `image_layers`."""
-        return self._image.transformer().hidden(pixels, layers)
+        with tower(self.device):
+            return self._image.transformer().hidden(pixels, layers).float()
 
     @torch.no_grad()
     def changed(self, change: Callable[[str, Tensor], Tensor]) -> Backbone:
@@ -235,7 +240,9 @@ class Backbone:
             BenchError: a prompt is longer than the tower; names the class.
             ValueError: the context's shape or the position is wrong, or deep prompts do not go with them.
         """
-        return self._text.encode(context, classes, position, class_specific, deep)
+        with tower(self.device):
+            features = self._text.encode(context, classes, position, class_specific, deep)
+        return features.float()
 
     @torch.no_grad()
     def text_templates(self, texts: Sequence[str]) -> Tensor:

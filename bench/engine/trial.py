@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from bench import dataset_name
 from bench.clip.backbone import Backbone
+from bench.clip.precision import precision_of
 from bench.contracts.dataset import SPLITS, Dataset, SplitName
 from bench.contracts.method import Inputs, Method, Needs
 from bench.contracts.noise import NoisyLabels, Sampled
@@ -79,7 +80,7 @@ def run_cell(key: str, cell: Cell, settings: TrialSettings) -> tuple[Record, Sam
     status: Status = "done"
     reason: str | None = None
     try:
-        with one_thread():
+        with one_thread(), precision_of(cell.precision, settings.device):
             run.execute()
     except Skipped as reason_:
         status, reason = "skipped", str(reason_)
