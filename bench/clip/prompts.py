@@ -22,6 +22,7 @@ Form: TypeAlias = Literal["dense", "grouped", "tree"]
 FORMS: tuple[Form, ...] = get_args(Form)
 DENSE_LIMIT: Final = 128  # tokens
 TREE_WIDTH: Final = 256
+WORTH_IT: Final = 0.9
 FEW_ROWS: Final = 16  # a product of fewer rows may be rounded otherwise than as a part of a larger one
 
 
@@ -139,6 +140,7 @@ class TreePrompts(Prompts):
 
     def __init__(self, shape: Shape, table: Tensor, positions: Tensor, classes: ClassTokens) -> None:
         sequences = [_symbols(shape, classes, number) for number in range(len(classes))]
+        self.axis: Tree
         axis = Tree(shape.prefix, sequences, positions)
         super().__init__(shape, table, positions, axis)
         symbols = torch.tensor(axis.symbols, device=table.device)
@@ -161,16 +163,17 @@ class TreePrompts(Prompts):
 def prompts(shape: Shape, classes: ClassTokens, table: Tensor, positions: Tensor, form: Form | None) -> Prompts:
     """Lay out prompts in the form that costs least, or in the given one.
 
-    Up to `DENSE_LIMIT` tokens all attention is computed at once. Beyond it a tower of `TREE_WIDTH` or more computes
-    every distinct beginning once; in a narrower one that saves no time.
+    Up to `DENSE_LIMIT` tokens all attention is computed at once. A tower of `TREE_WIDTH` or more computes every
+    distinct beginning once beyond it, and where that leaves out a tenth of the tokens.
     """
     length = sum(classes.lengths) + len(classes) * (shape.vectors + 1 - shape.prefix)
-    if form is None:
-        wide = positions.shape[-1] >= TREE_WIDTH
-        form = "dense" if shape.prefix + length <= DENSE_LIMIT else "tree" if wide else "grouped"
-    if form == "tree":
-        return TreePrompts(shape, table, positions, classes)
-    return GroupPrompts(shape, table, positions, classes, Dense if form == "dense" else Grouped)
+    few = shape.prefix + length <= DENSE_LIMIT
+    if form == "tree" or (form is None and positions.shape[-1] >= TREE_WIDTH):
+        tree = TreePrompts(shape, table, positions, classes)
+        if form == "tree" or not few or len(tree.axis.symbols) < WORTH_IT * length:
+            return tree
+    dense = few if form is None else form == "dense"
+    return GroupPrompts(shape, table, positions, classes, Dense if dense else Grouped)
 
 
 def project(block: Any, x: Tensor) -> Tensor:

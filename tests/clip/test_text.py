@@ -117,6 +117,8 @@ def test_the_cheaper_layout_is_taken() -> None:
     assert kind(512, letters) is Dense
     assert kind(64, letters, class_specific=True) is Grouped
     assert kind(512, letters, class_specific=True) is Tree
+    alike = [f"2012 Audi S{number} Coupe" for number in range(8)]
+    assert (kind(512, alike), kind(64, alike)) == (Tree, Dense)
 
 
 def test_what_names_have_in_common_is_computed_once() -> None:
