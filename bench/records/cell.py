@@ -20,6 +20,7 @@ from bench.limits import (
     LearningRate,
     Momentum,
     OptimizerName,
+    Precision,
     Rate,
     Schedule,
     Seed,
@@ -51,6 +52,7 @@ class Cell(BaseModel):
     every option of the method. `validation` is which twin of the validation set is used: "noisy" as a user's would be,
     or "clean", an oracle. `views` counts the recorded augmented views of each training image, 0 for the plain image
     alone. `drop_last` leaves out the last batch of an epoch where it is not full, as most reference code does.
+    `precision` is that of the text tower, and of the image tower under prompts (`bench.clip.precision`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -77,7 +79,7 @@ class Cell(BaseModel):
     weight_decay: Annotated[Decay, Role.TRAINING]
     warmup_epochs: Annotated[WarmupEpochs, Role.TRAINING]
     warmup_learning_rate: Annotated[WarmupRate, Role.TRAINING]
-    precision: Annotated[Literal["float32"], Role.PROTOCOL] = "float32"
+    precision: Annotated[Precision, Role.PROTOCOL] = "float32"
     drop_last: Annotated[bool, Role.TRAINING] = False
     validation: Annotated[Literal["noisy", "clean"], Role.TRAINING | Role.LABELS] = "noisy"
     views: Annotated[Views, Role.TRAINING]

@@ -35,6 +35,7 @@ from bench.limits import (
     LearningRate,
     Momentum,
     OptimizerName,
+    Precision,
     Rate,
     Schedule,
     Seed,
@@ -170,7 +171,7 @@ class Protocol(SettingsTable):
     weight_decay: Decay
     warmup_epochs: WarmupEpochs
     warmup_learning_rate: WarmupRate
-    precision: Literal["float32"]
+    precision: Precision
     drop_last: bool
     validation: Literal["noisy", "clean"]
     views: ViewCount
