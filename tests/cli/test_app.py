@@ -90,7 +90,7 @@ def test_a_record_published_before_its_worker_died_counts(
 
 def test_fail_fast_stops_at_the_first(mishaps: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     mishaps["1"] = "fail"
-    assert invoke(["run", *SMALL, "--fail-fast"]) == 4
+    assert invoke(["run", *SMALL, "--fail-fast", "--pack", "1"]) == 4
     assert len(Store("results").keys()) == 1
     out = capsys.readouterr().out
     assert out.count(": not run") == CELLS - 1

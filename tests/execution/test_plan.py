@@ -7,7 +7,8 @@ import pytest
 from bench.cli.plan import on_top
 from bench.console import duration
 from bench.errors import BenchError
-from bench.execution.plan import make_plan, relative_cost
+from bench.execution.estimate import relative_cost
+from bench.execution.plan import make_plan
 from bench.grid.expansion import Grid, PlannedCell
 from bench.machine import WORKER_BYTES, Machine, cpus, this_machine
 from bench.records.cell import Cell
@@ -69,7 +70,8 @@ def test_time_is_scaled_from_like_cells_and_shared_by_workers(store: Store) -> N
     plan = make_plan(grid(longer, other), store)
     assert plan.estimate.seconds[longer.key(VERSIONS)] == pytest.approx(6.0)  # 3 s for 2 epochs
     assert plan.estimate.seconds[other.key(VERSIONS)] == pytest.approx(3.0)  # no like method: data set and backbone
-    assert plan.counts(workers=2)["estimate_seconds"] == pytest.approx(4.5)
+    assert plan.counts(workers=1)["estimate_seconds"] == plan.counts(workers=2)["worker_seconds"] == pytest.approx(9.0)
+    assert plan.counts(workers=2)["estimate_seconds"] == pytest.approx(6.0)  # the longer of the two
     assert plan.estimate.measured == 2
 
 
