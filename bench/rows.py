@@ -42,7 +42,8 @@ class Row:
         title: the name in tables and figures; empty for the name as it is.
         paper: where it is from, for example "Zhou et al., IJCV 2022, arXiv 2109.01134".
         family: of a method, one of `FAMILIES`: where it stands in tables and figures.
-        cost: of a method, seconds per epoch relative to CoOp's, for estimates before a like cell has been run.
+        cost: seconds per epoch, for estimates before a like cell has been run: of a method relative to CoOp's, of a
+            data set relative to those on digits.
         alone: of a method, why its cells are never trained in lockstep, as the end of a sentence; empty where they are.
         alone_when: the options under which that holds, such as "faithful=true", written as the condition of an option
             (`bench.contracts.conditions`); empty where it always does.
@@ -92,6 +93,8 @@ class Row:
             text = getattr(self, field)
             if not isinstance(text, str) or not text.isprintable() or text != text.strip():
                 self._refuse(field, "expected one line of text.")
+        if self.alone_when and not self.alone:
+            self._refuse("alone_when", "expected `alone` beside it, which says why.")
         for field, most in (("cost", 1e6), ("identifiable", 1.0)):
             number = getattr(self, field)
             usable = isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number)

@@ -18,7 +18,10 @@ REGISTRIES: Mapping[str, Registry[Any]] = {
     "methods": METHODS, "noise": NOISE, "datasets": DATASETS, "backbones": BACKBONES, "losses": LOSSES,
     "splits": SPLITS,
 }  # fmt: skip
-MORE: Mapping[str, Sequence[str]] = {"methods": ("family", "cost"), "noise": ("identifiable", "beside")}
+MORE: Mapping[str, Sequence[str]] = {
+    "methods": ("family", "cost", "alone", "alone_when"),
+    "noise": ("identifiable", "beside"),
+}
 GRIDS = "grids"
 KINDS = (*REGISTRIES, GRIDS)
 
@@ -43,6 +46,10 @@ def list_names(
     else:
         shown = [[row["name"], row["summary"], ", ".join(row.get("aliases", [])), row["origin"]] for row in rows]
         console.table(["name", "summary", "also", "origin"], shown)
+        for row in rows:
+            if row.get("alone"):
+                when = f" with {row['alone_when']}" if row["alone_when"] else ""
+                console.line(f"{row['name']}{when} is trained cell by cell: {row['alone']}.")
     return 0
 
 

@@ -7,16 +7,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import fmean
 
+from bench import dataset_name
 from bench.grid.expansion import PlannedCell
-from bench.plugins import METHODS
+from bench.plugins import DATASETS, METHODS
 from bench.records.cell import Cell
 from bench.records.record import Record
 
-# Where no like cell has been run: seconds per epoch of CoOp, and once per cell. Measured with `tiny` on one core; a
-# ViT-B/16 without GPU takes about thirty times as long. What a method takes relative to CoOp stands in its row.
-SECONDS_PER_EPOCH = {"tiny": 0.06}
+# Where no like cell has been run: seconds per epoch of CoOp, and once per cell. Measured with `tiny` and digits on one
+# core; a ViT-B/16 without GPU takes more than a hundred times as long. What a method takes relative to CoOp, or a data
+# set relative to digits, stands in its row.
+SECONDS_PER_EPOCH = {"tiny": 0.02}
 OTHER_SECONDS_PER_EPOCH = 3.0
-CELL_SECONDS = 1.0
+CELL_SECONDS = 0.2
 RECORD_BYTES = 100_000
 
 
@@ -72,6 +74,8 @@ def estimated(todo: Iterable[PlannedCell], records: Iterable[Record]) -> Estimat
 
 def _default_seconds(cell: Cell) -> float:
     rate = SECONDS_PER_EPOCH.get(cell.backbone, OTHER_SECONDS_PER_EPOCH)
+    dataset = DATASETS.find(dataset_name.base(cell.dataset))
+    rate *= 1.0 if dataset is None else dataset.cost
     return rate * relative_cost(cell.method) * cell.epochs + CELL_SECONDS
 
 

@@ -19,7 +19,8 @@ MOST: Final = 16  # cells of a pack, unless the user says how many
 SHARED: Final = 0.75  # of CoOp's seconds on `tiny`, ten classes, what a pack pays once: 3.1 cells' time for 16
 # Packs are made so small that a group lasts so many times less than a worker has to do; 0 for as large as they may be.
 SHARES: Final = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
-SLACK: Final = 1.03  # estimates are no better than that, so smaller packs are taken where they cost no more
+SLACK: Final = 1.03  # estimates are no better than that
+PART: Final = 3  # no pack is to last more than this part of the whole run, where that costs nothing: estimates err
 MEMBER: Final = frozenset(Cell.fields_of(Role.MEMBER))
 
 
@@ -44,7 +45,8 @@ def pack_cells(
     found = [_shared_out(groups, seconds, workers, share * workers / whole if whole else share) for share in SHARES]
     ends = [makespan([pack_seconds(pack, seconds) for pack in packs], workers) for packs in found]
     near = [packs for packs, end in zip(found, ends, strict=True) if end <= SLACK * min(ends)]
-    return min(near, key=lambda packs: (pack_seconds(packs[0], seconds), len(packs)) if packs else (0.0, 0))
+    longest = [max(min(ends) / PART, *(pack_seconds(pack, seconds) for pack in packs[:1]), 0.0) for packs in near]
+    return min(zip(longest, near, strict=True), key=lambda pair: (pair[0], len(pair[1])))[1]
 
 
 def shared(method: str) -> float:

@@ -114,12 +114,13 @@ def alone(method: str, chosen: Mapping[str, Value]) -> str:
     if row is None or not row.alone:
         return ""
     try:
-        return row.alone if not row.alone_when or conditions.met(row.alone_when, chosen) else ""
+        met = not row.alone_when or conditions.met(row.alone_when, {**defaults(method), **chosen})
     except (ValueError, KeyError, TypeError) as error:
         raise BenchError(
             f'method "{row.name}" from {row.origin}: alone_when = "{row.alone_when}" is no condition on its options; '
             "correct it, for example faithful=true."
         ) from error
+    return row.alone if met else ""
 
 
 def takes_rate(noise: str) -> bool:
