@@ -46,10 +46,11 @@ def list_names(
     else:
         shown = [[row["name"], row["summary"], ", ".join(row.get("aliases", [])), row["origin"]] for row in rows]
         console.table(["name", "summary", "also", "origin"], shown)
-        for row in rows:
-            if row.get("alone"):
-                when = f" with {row['alone_when']}" if row["alone_when"] else ""
-                console.line(f"{row['name']}{when} is trained cell by cell: {row['alone']}.")
+        console.facts([
+            (f"{row['name']}[{row['alone_when']}]" if row["alone_when"] else row["name"],
+             f"trained cell by cell, never in lockstep: {row['alone']}")
+            for row in rows if row.get("alone")
+        ])  # fmt: skip
     return 0
 
 

@@ -238,7 +238,7 @@ class _Collector:
         self._add(outcome)
 
     def stop(self) -> bool:
-        """Return whether to end: at a failure, or a loss that is to be looked into, where the user wants that."""
+        """Return whether to end at a failure, or at a loss that may be one, as the user wants."""
         return self.request.fail_fast and bool(self.lost or self._failed())
 
     def again(self) -> tuple[Pack, ...]:

@@ -17,7 +17,7 @@ from bench.schedulers.contract import Pack
 
 MOST: Final = 16  # cells of a pack, unless the user says how many
 SHARED: Final = 0.75  # of CoOp's seconds on `tiny`, ten classes, what a pack pays once: 3.1 cells' time for 16
-# Packs are made so small that a group lasts so many times less than a worker has to do; 0 for as large as they may be.
+# Packs per worker that are tried, if no group was too large or too small for them; the one that ends first is taken.
 SHARES: Final = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
 SLACK: Final = 1.03  # estimates are no better than that
 PART: Final = 3  # no pack is to last more than this part of the whole run, where that costs nothing: estimates err
@@ -27,7 +27,7 @@ MEMBER: Final = frozenset(Cell.fields_of(Role.MEMBER))
 def pack_cells(
     todo: Sequence[PlannedCell], seconds: Mapping[str, float], workers: int, size: int | None = None
 ) -> tuple[Pack, ...]:
-    """Distribute cells to packs, the longest first, so that all workers are busy to the end.
+    """Spread cells over packs, the longest first, so that all workers are busy to the end.
 
     Cells share a pack where they differ in noise, rate, seed, fold and scalar options alone; one whose method is never
     trained in lockstep has a pack of its own.
@@ -41,8 +41,7 @@ def pack_cells(
     groups = _groups(todo)
     if size is not None:
         return _longest_first([part for group in groups for part in _parts(group, len(group) / size)], seconds)
-    whole = sum(seconds[planned.key] for planned in todo)
-    found = [_shared_out(groups, seconds, workers, share * workers / whole if whole else share) for share in SHARES]
+    found = [_shared_out(groups, seconds, workers, share * workers) for share in SHARES]
     ends = [makespan([pack_seconds(pack, seconds) for pack in packs], workers) for packs in found]
     near = [packs for packs, end in zip(found, ends, strict=True) if end <= SLACK * min(ends)]
     longest = [max(min(ends) / PART, *(pack_seconds(pack, seconds) for pack in packs[:1]), 0.0) for packs in near]
@@ -99,15 +98,12 @@ def _alike(cell: Cell) -> str:
     return json.dumps([own, structural, subset], sort_keys=True)
 
 
-def _shared_out(
-    groups: Sequence[Pack], seconds: Mapping[str, float], workers: int, per_second: float
-) -> tuple[Pack, ...]:
-    """Divide groups into packs, so many per second of theirs and as many as there are workers."""
-    found = [
-        part
-        for group in groups
-        for part in _parts(group, max(len(group) / MOST, per_second * sum(seconds[key] for key, _ in group)))
-    ]
+def _shared_out(groups: Sequence[Pack], seconds: Mapping[str, float], workers: int, count: float) -> tuple[Pack, ...]:
+    """Divide groups into packs, about so many by their seconds, and at least as many as there are workers."""
+    own = [sum(seconds[key] for key, _ in group) for group in groups]
+    whole = sum(own) or 1.0
+    least = [max(len(group) / MOST, count * (one / whole)) for group, one in zip(groups, own, strict=True)]
+    found = [part for group, parts in zip(groups, least, strict=True) for part in _parts(group, parts)]
     while len(found) < workers and any(len(pack) > 1 for pack in found):
         longest = max((pack for pack in found if len(pack) > 1), key=lambda pack: pack_seconds(pack, seconds))
         found.remove(longest)

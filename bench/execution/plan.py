@@ -55,7 +55,7 @@ class Plan:
         return "stale" if key in self.stale else self.statuses[key]
 
     def packs(self, workers: int = 1) -> tuple[Pack, ...]:
-        """Distribute the cells to run to packs, the longest first; see `bench.execution.packs`."""
+        """Spread the cells to run over packs, the longest first; see `bench.execution.packs`."""
         return pack_cells(self.todo, self.estimate.seconds, workers, self.pack)
 
     def expected(self, packs: Sequence[Pack]) -> dict[str, float]:

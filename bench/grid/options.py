@@ -96,7 +96,7 @@ def parts(method: str, chosen: Mapping[str, Value]) -> dict[str, Row]:
 
 
 def scalar_names(method: str) -> tuple[str, ...]:
-    """List the options of a method in which cells of a pack may differ; none where it is unknown or does not load."""
+    """List the options in which cells of a pack may differ; none of a method that does not load."""
     question = json.dumps(["scalars", method])
     try:
         return tuple(_remembered(METHODS, method, question, lambda: scalar_options(METHODS.get(method).Options)))
@@ -105,7 +105,9 @@ def scalar_names(method: str) -> tuple[str, ...]:
 
 
 def alone(method: str, chosen: Mapping[str, Value]) -> str:
-    """Return why cells of a method with these options are never trained in lockstep, as its row says; "" if they are.
+    """Return why such cells of a method are never trained in lockstep, as its row says.
+
+    Empty where they are. Options that are not chosen have their defaults.
 
     Raises:
         BenchError: the row names a condition that is malformed or of no option.

@@ -64,7 +64,7 @@ def test_counts_and_the_unfinished_that_stay(store: Store) -> None:
 
 
 def test_time_is_scaled_from_like_cells_and_shared_by_workers(store: Store) -> None:
-    longer, other, dear = cell(7, epochs=4), cell(7, method="joapr"), cell(7, method="deft")
+    longer, other, dear = cell(7, epochs=4), cell(7, method="sce"), cell(7, method="deft")
     dearer = make_plan(grid(dear), store).estimate.seconds[dear.key(VERSIONS)]
     assert dearer == pytest.approx(3.0 * relative_cost("deft"))
     plan = make_plan(grid(longer, other), store)
