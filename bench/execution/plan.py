@@ -10,7 +10,7 @@ from typing import Any
 from bench import dataset_name
 from bench.data.library import Library
 from bench.errors import BenchError, did_you_mean
-from bench.execution.estimate import Estimate, estimated
+from bench.execution.estimate import SECONDS_PER_EPOCH, Estimate, estimated
 from bench.execution.packs import gain, makespan, pack_cells
 from bench.grid.expansion import Grid, PlannedCell
 from bench.grid.freshness import stale_lines, stale_parts
@@ -59,9 +59,16 @@ class Plan:
         return pack_cells(self.todo, self.estimate.seconds, workers, self.pack)
 
     def expected(self, packs: Sequence[Pack]) -> dict[str, float]:
-        """Estimate the seconds of each cell in these packs, its own share of its pack's, by key."""
+        """Estimate the seconds of each cell in these packs, its own share of its pack's, by key.
+
+        Records hold such shares. Of defaults, a pack saves what was measured: with small towers, which mostly wait.
+        """
         seconds, learned = self.estimate.seconds, self.estimate.learned
-        return {key: seconds[key] * (1 if key in learned else gain(pack)) for pack in packs for key, _ in pack}
+        return {
+            key: seconds[key] * (gain(pack) if key not in learned and cell.backbone in SECONDS_PER_EPOCH else 1)
+            for pack in packs
+            for key, cell in pack
+        }
 
     def duration(self, packs: Sequence[Pack], workers: int) -> float:
         """Estimate the wall-clock seconds of these packs on `workers` workers."""

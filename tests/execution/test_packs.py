@@ -177,6 +177,13 @@ def test_a_plan_says_its_packs_and_what_they_take(tmp_path: Path) -> None:
     assert counts["packs"] == len(plan.packs(2)) >= 2
     assert counts["worker_seconds"] == pytest.approx(sum(plan.expected(plan.packs(2)).values()), abs=0.1)
     assert counts["worker_seconds"] < 0.6 * plan.estimate.total, "from a default, of cells alone"
+    large = make_plan(
+        Grid("g", planned(*(cell(seed, backbone="ViT-B-16/openai") for seed in range(32)))), Store(tmp_path)
+    )
+    assert large.counts(2)["worker_seconds"] == pytest.approx(large.estimate.total), (
+        "nothing is saved that was not seen"
+    )
+    assert max(sizes(large.packs(2))) > 1
     one = make_plan(Grid("g", cells), Store(tmp_path), pack=1).counts(2)
     assert (one["packs"], one["worker_seconds"]) == (32, pytest.approx(plan.estimate.total, abs=0.1))
     assert make_plan(Grid("g", cells), Store(tmp_path), pack=32).counts(8)["workers"] == 1

@@ -75,6 +75,23 @@ def test_time_is_scaled_from_like_cells_and_shared_by_workers(store: Store) -> N
     assert plan.estimate.measured == 2
 
 
+def test_records_say_a_cells_own_share_of_its_pack(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.publish(record(KEYS[0], CELLS[0], cost={"seconds": 3.0}), {})
+    plan = make_plan(grid(*(cell(seed) for seed in range(1, 9))), store)
+    assert max(len(pack) for pack in plan.packs(1)) > 1
+    assert plan.counts(1)["estimate_seconds"] == pytest.approx(7 * 3.0), "packs are in it already"
+
+
+def test_letters_cost_more_than_digits_and_what_trains_nothing_less(tmp_path: Path) -> None:
+    def seconds(**changes: object) -> float:
+        return make_plan(grid(cell(1, epochs=50, **changes)), Store(tmp_path)).estimate.total
+
+    assert seconds(dataset="letters") > 2 * seconds()
+    assert seconds(method="zero-shot") < 0.5 * seconds()
+    assert seconds(method="visprompt") > 5 * seconds()
+
+
 def test_without_like_cells_a_default_is_used_and_said_to_be_one(tmp_path: Path) -> None:
     plan = make_plan(grid(cell(1, epochs=10)), Store(tmp_path))
     assert plan.estimate.measured == 0
