@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from bench import console
 from bench.console import PARTS, duration, line, live
@@ -44,13 +45,17 @@ class Progress:
         Cells of a pack end together, so that the time between two outcomes tells nothing; their own seconds do. What is
         in hand counts as not begun.
         """
-        timed = [outcome for outcome in self.done if outcome.seconds > 0 and self.expected.get(outcome.key)]
-        taken, foreseen = (
-            sum(values) for values in ([o.seconds for o in timed], [self.expected[o.key] for o in timed])
-        )
         ended = {outcome.key for outcome in self.done}
         ahead = [sum(self.expected[key] for key in pack if key not in ended) for pack in self.packs]
-        return makespan(ahead, self.workers) * (taken / foreseen if timed else 1.0)
+        return makespan(ahead, self.workers) * self._pace()
+
+    def _pace(self) -> float:
+        """Compute the median of seconds over estimates, weighted by these; a worker's first cell waits for imports."""
+        timed = [(outcome.seconds, self.expected.get(outcome.key)) for outcome in self.done if outcome.seconds > 0]
+        ratios = sorted((seconds / expected, expected) for seconds, expected in timed if expected)
+        half = sum(weight for _, weight in ratios) / 2
+        passed = accumulate(weight for _, weight in ratios)
+        return next((ratio for (ratio, _), sofar in zip(ratios, passed, strict=True) if sofar >= half), 1.0)
 
     def add(self, outcome: CellOutcome) -> None:
         """Count an outcome."""

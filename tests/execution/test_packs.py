@@ -213,3 +213,12 @@ def test_what_is_left_is_told_by_the_seconds_of_cells_not_by_when_packs_end() ->
     for key in keys[3]:
         state.add(CellOutcome(key, "done", None, 3.0))
     assert state.left() == 0.0
+
+
+def test_a_first_cell_that_waits_for_imports_does_not_set_the_pace() -> None:
+    keys = [[f"{number}"] for number in range(10)]
+    state = Progress(10, {key: 2.0 for (key,) in keys}, 1, keys)
+    state.add(CellOutcome("0", "done", None, 30.0))
+    for number in (1, 2):
+        state.add(CellOutcome(f"{number}", "done", None, 1.0))
+    assert state.left() == 7.0
