@@ -41,6 +41,7 @@ class Role(Flag):
     LABELS = auto()  # decides which labels are drawn
     TABLE = auto()  # varies within one table: its rows, columns and repetitions
     REPEAT = auto()  # may differ between runs of one and the same method
+    MEMBER = auto()  # may differ between the cells of a pack, beside folds and scalar options
 
 
 class Cell(BaseModel):
@@ -59,15 +60,15 @@ class Cell(BaseModel):
 
     dataset: Annotated[str, Role.AXIS | Role.LABELS]
     shots: Annotated[Shots, Role.AXIS | Role.LABELS]
-    noise: Annotated[str, Role.AXIS | Role.LABELS | Role.TABLE]
-    rate: Annotated[Rate, Role.AXIS | Role.LABELS | Role.TABLE]
+    noise: Annotated[str, Role.AXIS | Role.LABELS | Role.TABLE | Role.MEMBER]
+    rate: Annotated[Rate, Role.AXIS | Role.LABELS | Role.TABLE | Role.MEMBER]
     method: Annotated[str, Role.AXIS | Role.TABLE]
     options: Annotated[dict[str, Value], Role.TABLE] = Field(default_factory=dict)
     subset: Annotated[str, Role.TABLE | Role.REPEAT] = Field(
         default="all", pattern=r"^(all|clean|fold[1-9]\d*of[1-9]\d*)$"
     )
     backbone: Annotated[str, Role.AXIS]
-    seed: Annotated[Seed, Role.AXIS | Role.LABELS | Role.TABLE | Role.REPEAT]
+    seed: Annotated[Seed, Role.AXIS | Role.LABELS | Role.TABLE | Role.REPEAT | Role.MEMBER]
     epochs: Annotated[Epochs, Role.AXIS | Role.TRAINING]
     budget: Annotated[BudgetName, Role.PROTOCOL] = "equal"
     batch_size: Annotated[BatchSize, Role.TRAINING]
