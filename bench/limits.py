@@ -10,6 +10,7 @@ from pydantic import Field
 Value: TypeAlias = bool | int | float | str
 OptimizerName: TypeAlias = Literal["sgd", "adam", "adamw"]
 BudgetName: TypeAlias = Literal["equal", "paper", "tuned"]
+Precision: TypeAlias = Literal["float32", "tf32", "bf16"]
 Schedule: TypeAlias = Literal["cosine", "cosine-step", "constant"]
 MOST_FOLDS = 1000
 MOST_EPOCHS = 100_000

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from bench.errors import BenchError
+from bench.limits import Precision
 
 WORKER_BYTES = 900 * 1024**2  # torch, open_clip and the features of a small data set, as measured with `tiny`
 GPU_TRIAL_BYTES = 4 * 1024**3  # where no like cell has been measured
@@ -42,6 +43,16 @@ class Machine:
     def fraction(self, workers: int) -> float:
         """Return the share of one GPU for each of `workers`, one over a whole number; 0 without GPUs."""
         return 1 / math.ceil(workers / self.gpus) if self.gpus else 0.0
+
+
+def precision_problem(precision: Precision, device: str) -> str | None:
+    """Return why a precision cannot be had on a device ("cpu", "cuda"), as a sentence, or None."""
+    if precision == "tf32" and device != "cuda":
+        return (
+            'precision = "tf32" is of the matrix units of a GPU, and this is a processor: set precision = "float32" '
+            'or "bf16", or run it where torch finds CUDA.'
+        )
+    return None
 
 
 def this_machine(device: str) -> Machine:

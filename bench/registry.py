@@ -134,6 +134,11 @@ class Registry(Generic[T]):
             self._objects[row.name] = self._checked(row, self._import(row))
         return self._objects[row.name]
 
+    def row_of(self, obj: T) -> Row | None:
+        """Find the row of a plugin at hand, or None."""
+        target = f"{getattr(obj, '__module__', '')}:{getattr(obj, '__qualname__', '')}"
+        return next((row for row in self.rows() if self._objects.get(row.name) is obj or row.target == target), None)
+
     def _import(self, row: Row) -> Any:
         what = f'{self.kind} "{row.name}" ({row.origin}) does not load from {row.target}'
         if row.origin != BUILT_IN:

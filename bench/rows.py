@@ -42,7 +42,11 @@ class Row:
         title: the name in tables and figures; empty for the name as it is.
         paper: where it is from, for example "Zhou et al., IJCV 2022, arXiv 2109.01134".
         family: of a method, one of `FAMILIES`: where it stands in tables and figures.
-        cost: of a method, seconds per epoch relative to CoOp's, for estimates before a like cell has been run.
+        cost: seconds per epoch, for estimates before a like cell has been run: of a method relative to CoOp's, of a
+            data set relative to those on digits.
+        alone: of a method, why its cells are never trained in lockstep, as the end of a sentence; empty where they are.
+        alone_when: the options under which that holds, such as "faithful=true", written as the condition of an option
+            (`bench.contracts.conditions`); empty where it always does.
         color: of a method in figures, one of `COLORS`; this and the next two follow from the name where empty.
         marker: one of `MARKERS`, as matplotlib writes them.
         dash: one of `DASHES`; solid where a colour is given.
@@ -68,6 +72,8 @@ class Row:
     paper: str = ""
     family: str = OTHERS
     cost: float = 1.0
+    alone: str = ""
+    alone_when: str = ""
     color: str = ""
     marker: str = ""
     dash: str = ""
@@ -83,10 +89,12 @@ class Row:
             value = getattr(self, field)
             if value not in known:
                 self._refuse(field, did_you_mean(str(value), filter(None, known)))
-        for field in ("title", "paper", "beside", "spelled"):
+        for field in ("title", "paper", "alone", "alone_when", "beside", "spelled"):
             text = getattr(self, field)
             if not isinstance(text, str) or not text.isprintable() or text != text.strip():
                 self._refuse(field, "expected one line of text.")
+        if self.alone_when and not self.alone:
+            self._refuse("alone_when", "expected `alone` beside it, which says why.")
         for field, most in (("cost", 1e6), ("identifiable", 1.0)):
             number = getattr(self, field)
             usable = isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number)

@@ -84,9 +84,8 @@ class DeFT(ImagePromptLearner):
 
     @classmethod
     def needs(cls, options: DeFT.Options) -> method.Needs:
-        """Require the images; with a second phase, weights of the backbone, too many to train as a pack."""
-        tuning = options.fine_tune > 0
-        return replace(super().needs(options), trains_backbone=tuning, packable=not tuning)
+        """Require the images; with a second phase, weights of the backbone."""
+        return replace(super().needs(options), trains_backbone=options.fine_tune > 0)
 
     def _initial_context(self, context: method.Context, generator: torch.Generator) -> Tensor:
         """Draw the positive context, then the negative: [2, M, W] or [2, C, M, W]."""

@@ -71,7 +71,7 @@ class PLOT(CoOp):
     Defects of the reference decided on. Repaired unless `faithful`, which is the reference as it runs: Sinkhorn stops,
     before its 100th iteration, when its scaling changes little on average over the batch, so that a logit depends on
     its batch mates (here all `iterations` are run); its loader drops the last batch where it is not full, unless it is
-    the only one. Under `faithful` evaluation depends on the batch as well, and members cannot be packed. Out of it:
+    the only one. Under `faithful` evaluation depends on the batch as well. Out of it:
     half-precision Sinkhorn, whose plan may be no number, and then nothing is returned; middle and front positions and
     class-specific contexts, wrong or failing for N > 1. A phrase as start, which would make all prompts equal for good,
     is refused. PLOT++, with prompts in the image tower too, is left out.
@@ -97,7 +97,7 @@ class PLOT(CoOp):
     @classmethod
     def needs(cls, options: PLOT.Options) -> method.Needs:
         """Require patch tokens, and what the split needs."""
-        return replace(super().needs(options), tokens=True, packable=not options.faithful)
+        return replace(super().needs(options), tokens=True)
 
     def _initial_context(self, context: method.Context, generator: torch.Generator) -> Tensor:
         """Draw [N, M, W], or [N, C, M, W] where class-specific, N(0, 0.02²)."""

@@ -20,6 +20,8 @@ from bench.rows import Row
         ({"dash": "dots"}, "did you mean"),
         ({"title": "two\nlines"}, "title = 'two\\nlines': expected one line of text."),
         ({"title": 3}, "title = 3: expected one line of text."),
+        ({"alone": "it\nbreaks"}, "alone = 'it\\nbreaks': expected one line of text."),
+        ({"alone_when": "faithful=true"}, "alone_when = 'faithful=true': expected `alone` beside it"),
         ({"cost": 0}, "cost = 0: expected a number above 0"),
         ({"cost": "high"}, "cost = 'high': expected a number above 0"),
         ({"identifiable": 50}, "identifiable = 50: expected a number above 0, at most 1."),

@@ -49,6 +49,7 @@ class Axes(TypedDict, total=False):
     views: int | str
     eval_every: int
     timeout: float
+    pack: int | str
     keep_prompts: bool
     device: str
 

@@ -76,7 +76,7 @@ def run(
             the script that calls this, has registered itself.
         progress: print how far it is, and what is worth knowing of the plan.
         options: axes laid over the grid, see `Axes`; and those of `RunOptions`. With cells: only axes that are no part
-            of a cell (timeout, keep_prompts, device).
+            of a cell (timeout, pack, keep_prompts, device).
 
     Returns:
         The store, whose tables hold the cells of this call. A cell that did not finish has a record with its reason:
@@ -134,4 +134,5 @@ def _chosen(cells: str | Plan | Iterable[PlannedCell | Cell], options: Mapping[s
 
 def _planned(grid: Grid, config: Config, store: Store, options: Mapping[str, Any]) -> Plan:
     library, rerun = Library.of(config.settings.dataset), options.get("rerun", False)
-    return make_plan(grid, store, options.get("retry"), library=library, rerun=rerun)
+    pack = config.settings.grid[grid.name].pack_size
+    return make_plan(grid, store, options.get("retry"), library=library, rerun=rerun, pack=pack)

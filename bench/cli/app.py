@@ -37,6 +37,9 @@ Retry = Annotated[
 ]
 Rerun = Annotated[bool, typer.Option("--rerun", help="Also run done cells again that other code or files have made.")]
 Workers = Annotated[int | None, typer.Option(min=1, max=10_000, help="Cells at a time.  [default: what fits]")]
+PackSize = Annotated[
+    int | None, typer.Option("--pack", min=1, max=1000, help="Cells at most in lockstep.  [default: what fits]")
+]
 Key = Annotated[str, typer.Argument(help="A record of the store, by the beginning of its key.")]
 Weights = Annotated[str | None, typer.Option(help="The record's weights, where they have moved.")]
 

@@ -18,7 +18,10 @@ REGISTRIES: Mapping[str, Registry[Any]] = {
     "methods": METHODS, "noise": NOISE, "datasets": DATASETS, "backbones": BACKBONES, "losses": LOSSES,
     "splits": SPLITS,
 }  # fmt: skip
-MORE: Mapping[str, Sequence[str]] = {"methods": ("family", "cost"), "noise": ("identifiable", "beside")}
+MORE: Mapping[str, Sequence[str]] = {
+    "methods": ("family", "cost", "alone", "alone_when"),
+    "noise": ("identifiable", "beside"),
+}
 GRIDS = "grids"
 KINDS = (*REGISTRIES, GRIDS)
 
@@ -43,6 +46,11 @@ def list_names(
     else:
         shown = [[row["name"], row["summary"], ", ".join(row.get("aliases", [])), row["origin"]] for row in rows]
         console.table(["name", "summary", "also", "origin"], shown)
+        console.facts([
+            (f"{row['name']}[{row['alone_when']}]" if row["alone_when"] else row["name"],
+             f"trained cell by cell, never in lockstep: {row['alone']}")
+            for row in rows if row.get("alone")
+        ])  # fmt: skip
     return 0
 
 

@@ -12,6 +12,7 @@ from bench.cli.app import (
     DEFAULT_GRID,
     AsJson,
     ConfigFile,
+    PackSize,
     Plugins,
     Rerun,
     Retry,
@@ -22,7 +23,7 @@ from bench.cli.app import (
     verbs,
 )
 from bench.cli.app import Grid as GridName
-from bench.cli.selection import Selection
+from bench.cli.selection import Selection, with_pack
 from bench.data.library import Library
 from bench.execution.plan import Plan, make_plan, remarks
 from bench.execution.summary import SHOWN_FIELDS
@@ -50,21 +51,23 @@ def plan_grid(
     retry: Retry = None,
     rerun: Rerun = False,
     workers: Workers = None,
+    pack: PackSize = None,
     cells: Annotated[bool, typer.Option("--cells", help="Also a line per cell: key, what it is, status.")] = False,
     plugin: Plugins = None,
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> int:
     """Count the cells of a grid that are done, failed and to do, and estimate time, memory and disk."""
-    selection = Selection(grid, sets, store, config, plugin)
+    selection = Selection(grid, with_pack(sets, pack), store, config, plugin)
     made = planned(selection, grid, selection.open(), retry, rerun)
     machine = this_machine(selection.configuration.settings.grid[grid].device)
     count = machine.workers(workers, max(1, len(made.todo)), made.estimate.gpu_memory)
-    counts = made.counts(count) | {"memory_bytes": count * WORKER_BYTES if made.todo else 0}
+    counts = made.counts(count)
+    counts["memory_bytes"] = counts["workers"] * WORKER_BYTES if made.todo else 0
     if json:
         console.as_json(counts | ({"planned": _rows(made)} if cells else {}))
         return 0
-    _tell(made, count, counts)
+    _tell(made, counts)
     if cells:
         console.line()
         console.table(["key", "cell", "status"], [[row["key"], row["label"], row["status"]] for row in _rows(made)])
@@ -75,21 +78,24 @@ def planned(selection: Selection, grid: str, store: Store, retry: str | None, re
     """Compare a grid with a store, and print what there is to note of the two."""
     settings = selection.configuration
     library = Library.of(settings.settings.dataset)
-    plan = make_plan(expand(settings, grid), store, retry, library=library, rerun=rerun)
+    pack = settings.settings.grid[grid].pack_size
+    plan = make_plan(expand(settings, grid), store, retry, library=library, rerun=rerun, pack=pack)
     for text in remarks(plan, rerun):
         console.warn(text)
     return plan
 
 
-def _tell(plan: Plan, workers: int, counts: Mapping[str, Any]) -> None:
+def _tell(plan: Plan, counts: Mapping[str, Any]) -> None:
     console.line(
         f"grid {plan.grid.name}: {counts['cells']} cells ({counts['reference']} of them reference rows), "
-        f"{counts['done']} done, {counts['failed']} failed{skipped(counts)}, {counts['todo']} to do."
+        f"{counts['done']} done, {counts['failed']} failed{skipped(counts)}, {counts['todo']} to do"
+        + (f" in {plural(counts['packs'], 'pack')}." if plan.todo else ".")
     )
     if plan.todo:
         basis = f"{plan.estimate.measured} of {len(plan.todo)} from records of like cells, the others from a default"
+        time = f"{console.duration(counts['estimate_seconds'])}{on_top(plan)} on {plural(counts['workers'])}"
         console.line(
-            f"about {console.duration(counts['estimate_seconds'])}{on_top(plan)} on {plural(workers)} ({basis}), "
+            f"about {time} ({basis}), "
             f"{counts['memory_bytes'] / 2**30:.1f} GiB of memory, {counts['disk_bytes'] / 2**20:.1f} MiB of disk."
         )
     for record in plan.unfinished:

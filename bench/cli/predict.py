@@ -20,7 +20,7 @@ from bench.errors import BenchError
 from bench.files import write_whole
 from bench.grid.freshness import NOT_NOTED, other_code
 from bench.grid.options import method_variant
-from bench.machine import this_machine
+from bench.machine import precision_problem, this_machine
 from bench.records.record import Record
 from bench.records.store import Store, find_record
 
@@ -73,12 +73,14 @@ def _predicted(
 ) -> tuple[list[tuple[str, ...]], int]:
     """Compute the rows of the CSV, and count images that cannot be decoded."""
     from bench.clip.load import load_backbone
+    from bench.clip.precision import precision_of
     from bench.engine.checkpoint import restore
     from bench.engine.classifier import Classifier
     from bench.images.loader import CHUNK_SIZE, one_intra_op_thread
 
     place = "cuda" if this_machine(device).gpus else "cpu"
-    with one_intra_op_thread():
+    precision = "float32" if precision_problem(record.cell.precision, place) else record.cell.precision
+    with one_intra_op_thread(), precision_of(precision, place):
         backbone = load_backbone(weights, place)
         classifier = Classifier(*restore(content, record.cell, backbone), backbone)
         rows: list[tuple[str, ...]] = []

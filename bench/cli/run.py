@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ from bench.cli.app import (
     EXIT_UNFINISHED,
     ConfigFile,
     Grid,
+    PackSize,
     Plugins,
     Rerun,
     Retry,
@@ -25,7 +27,7 @@ from bench.cli.app import (
     verbs,
 )
 from bench.cli.plan import labels, on_top, planned, plural, skipped
-from bench.cli.selection import Selection
+from bench.cli.selection import Selection, with_pack
 from bench.data.library import Library
 from bench.execution.execute import Request, train, unfinished
 from bench.execution.observer import Display
@@ -34,6 +36,7 @@ from bench.execution.progress import Progress
 from bench.execution.summary import summary_rows
 from bench.records.naming import made_with, mixture
 from bench.records.record import Record
+from bench.schedulers.contract import Pack
 
 app = verbs()
 
@@ -61,18 +64,19 @@ def run_grid(
     store: StoreRoot = None,
     scheduler: Annotated[SchedulerName, typer.Option(help="Who runs the workers.")] = SchedulerName.AUTO,
     workers: Workers = None,
+    pack: PackSize = None,
     address: Annotated[str | None, typer.Option(help="A running Ray cluster.")] = None,
     retry: Retry = None,
     rerun: Rerun = False,
     fail_fast: Annotated[
-        bool, typer.Option("--fail-fast", help="Stop at the first cell that does not finish.")
+        bool, typer.Option("--fail-fast", help="Stop after the pack of the first cell that does not finish.")
     ] = False,
     plugin: Plugins = None,
     config: ConfigFile = None,
     json: Annotated[bool, json_option("Print counts and outcomes as JSON.")] = False,
 ) -> int:
     """Train the cells of a grid that have no record yet."""
-    selection = Selection(grid, sets, store, config, plugin)
+    selection = Selection(grid, with_pack(sets, pack), store, config, plugin)
     request = Request(scheduler.value, workers, address, fail_fast, tuple(plugin or ()), rerun)
     opened = selection.open()
     plan = planned(selection, grid, opened, retry, rerun)
@@ -94,10 +98,11 @@ def run_grid(
 class _Narrator(Display):
     """Display that says in words what is done."""
 
-    def begin(self, plan: Plan, workers: int, where: str) -> None:
+    def begin(self, plan: Plan, packs: Sequence[Pack], workers: int, where: str) -> None:
         console.line(
             f"grid {plan.grid.name}: {len(plan.todo)} of {len(plan.grid.cells)} cells to run, {plural(workers)} "
-            f"({where}), about {console.duration(plan.estimate.total / workers)}{on_top(plan)}."
+            f"({where}), about {console.duration(plan.duration(packs, workers))}{on_top(plan)}, "
+            f"in {plural(len(packs), 'pack')}."
         )
 
     def encoded(self, images: int, seconds: float) -> None:

@@ -64,6 +64,11 @@ class Selection:
         return "".join(f" --{name} {shlex.quote(value)}" for name, value in given if value)
 
 
+def with_pack(sets: Sequence[str] | None, pack: int | None) -> Sequence[str] | None:
+    """Add the option `--pack` to those of `--set`, as which it is laid over the grid."""
+    return sets if pack is None else [*(sets or ()), f"pack={pack}"]
+
+
 @contextmanager
 def writing(option: str, path: str) -> Iterator[None]:
     """Convert an OSError into a BenchError that names the option whose file cannot be written."""

@@ -137,7 +137,7 @@ def _added(groups: Sequence[Group], name: str) -> list[Group]:
 
 def _total(plans: Sequence[Plan], records: Sequence[Record]) -> dict[str, Any]:
     """Count the records, and the distinct cells of the plans that are still to do."""
-    todo = {planned.key: plan.estimate.seconds[planned.key] for plan in plans for planned in plan.todo}
+    todo = {key: seconds for plan in plans for key, seconds in plan.expected(plan.packs()).items()}
     return {
         "records": len(records),
         "cells": len(records) + len(todo),

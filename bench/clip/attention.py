@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from open_clip.transformer import QuickGELU
 from torch import Tensor
+from torch.nn import functional as F
 
-DENSE_LIMIT = 128
+QUICK = 1.702  # factor of open_clip's QuickGELU
 
 
 def finish(block: Any, x: Tensor, attended: Tensor) -> Tensor:
@@ -26,11 +28,25 @@ def finish(block: Any, x: Tensor, attended: Tensor) -> Tensor:
     Args:
         block: `open_clip.transformer.ResidualAttentionBlock`.
         x: what entered the block, [N, T, W].
-        attended: [N, H, T, d].
+        attended: [N, T, W].
     """
-    x = x + block.ls_1(block.attn.out_proj(attended.transpose(1, 2).flatten(2)))
-    result: Tensor = x + block.ls_2(block.mlp(block.ln_2(x)))
+    x = x + block.ls_1(block.attn.out_proj(attended))
+    normed, quick = block.ln_2(x), type(block.mlp.gelu) is QuickGELU
+    result: Tensor = x + block.ls_2(_quick_perceptron(block.mlp, normed) if quick else block.mlp(normed))
     return result
+
+
+def _quick_perceptron(mlp: Any, x: Tensor) -> Tensor:
+    """Apply a perceptron with x sigmoid(1.702 x) between its layers.
+
+    That is silu(1.702 x) / 1.702: the factor enters and leaves with the products, so that one pass over the hidden
+    units is left of three, and of five backward.
+    """
+    hidden, out = mlp.c_fc, mlp.c_proj
+    flat = x.flatten(0, -2)
+    activated = F.silu(torch.addmm(hidden.bias, flat, hidden.weight.mT, beta=QUICK, alpha=QUICK))
+    result: Tensor = torch.add(out.bias, F.linear(activated, out.weight), alpha=1 / QUICK)
+    return result.view_as(x)
 
 
 class Layout(ABC):
@@ -38,17 +54,12 @@ class Layout(ABC):
 
     Args:
         prefix: P.
-        groups: G and L of each group.
-        like: gives device and type of the masks.
+        ends: position of each class's last token.
+        like: gives the device.
     """
 
-    def __init__(self, prefix: int, groups: Sequence[tuple[int, int]], like: Tensor) -> None:
+    def __init__(self, prefix: int, ends: Sequence[int], like: Tensor) -> None:
         self.prefix = prefix
-        ends: list[int] = []
-        start = prefix
-        for count, length in groups:
-            ends.extend(range(start + length - 1, start + count * length, length))
-            start += count * length
         self.ends = torch.tensor(ends, device=like.device)
 
     def last(self, x: Tensor) -> Tensor:
@@ -56,31 +67,32 @@ class Layout(ABC):
         return x.index_select(1, self.ends)
 
     @abstractmethod
-    def attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """Compute attention of all tokens.
-
-        Takes three times [N, T, H, d], queries already scaled; returns [N, H, T, d].
-        """
+    def attend(self, projected: Tensor) -> Tensor:
+        """Compute attention of all tokens, [N, T, W], from queries, keys and values [N, T, 3, H, d]."""
 
     @abstractmethod
-    def attend_last(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-        """Compute attention of the classes' last tokens.
+    def attend_last(self, queries: Tensor, projected: Tensor) -> Tensor:
+        """Compute attention of the classes' last tokens, [N, C, W].
 
-        Queries are [N, C, H, d], the others as above; returns [N, H, C, d].
+        Takes their queries [N, C, H, d], and keys and values of all tokens [N, T, 2, H, d].
         """
 
 
-def layout(prefix: int, groups: Sequence[tuple[int, int]], like: Tensor, dense_limit: int = DENSE_LIMIT) -> Layout:
-    """Choose the cheaper layout for this division of the axis, the dense one for up to `dense_limit` tokens."""
-    tokens = prefix + sum(count * length for count, length in groups)
-    return (Dense if tokens <= dense_limit else Grouped)(prefix, groups, like)
+def _ends(prefix: int, groups: Sequence[tuple[int, int]]) -> list[int]:
+    """Return the position of each class's last token, for G classes of L tokens in each group."""
+    ends: list[int] = []
+    start = prefix
+    for count, length in groups:
+        ends.extend(range(start + length - 1, start + count * length, length))
+        start += count * length
+    return ends
 
 
 class Dense(Layout):
     """Attention over all tokens at once, under a mask."""
 
     def __init__(self, prefix: int, groups: Sequence[tuple[int, int]], like: Tensor) -> None:
-        super().__init__(prefix, groups, like)
+        super().__init__(prefix, _ends(prefix, groups), like)
         owners = [-1] * prefix
         for count, length in groups:
             first = owners[-1] + 1
@@ -88,15 +100,21 @@ class Dense(Layout):
         owner = torch.tensor(owners, device=like.device)
         seen = ((owner[:, None] == owner) | (owner == -1)).tril()
         self.mask = torch.zeros(seen.shape, dtype=like.dtype, device=like.device).masked_fill(~seen, -torch.inf)
+        self.last_mask = self.mask.index_select(0, self.ends)
 
-    def attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    def attend(self, projected: Tensor) -> Tensor:
         """See `Layout`."""
-        return _attention(queries.transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2), self.mask)
+        queries, keys, values = projected.unbind(2)
+        return merged(
+            attention(scaled(queries).transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2), self.mask)
+        )
 
-    def attend_last(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    def attend_last(self, queries: Tensor, projected: Tensor) -> Tensor:
         """See `Layout`."""
-        mask = self.mask.index_select(0, self.ends)
-        return _attention(queries.transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2), mask)
+        keys, values = projected.unbind(2)
+        return merged(
+            attention(scaled(queries).transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2), self.last_mask)
+        )
 
 
 @dataclass(frozen=True)
@@ -122,16 +140,18 @@ class Grouped(Layout):
     """Attention with prefix scores for all tokens at once, and scores within the classes group by group."""
 
     def __init__(self, prefix: int, groups: Sequence[tuple[int, int]], like: Tensor) -> None:
-        super().__init__(prefix, groups, like)
-        self.mask = _causal(prefix, like)
+        super().__init__(prefix, _ends(prefix, groups), like)
+        self.mask = causal(prefix, like)
         self.spans: list[Span] = []
         start, first = prefix, 0
         for count, length in groups:
-            self.spans.append(Span(start, first, count, length, _causal(length, like)))
+            self.spans.append(Span(start, first, count, length, causal(length, like)))
             start, first = start + count * length, first + count
 
-    def attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    def attend(self, projected: Tensor) -> Tensor:
         """See `Layout`."""
+        queries, keys, values = projected.unbind(2)
+        queries = scaled(queries)
         shared_keys, shared_values = self._shared(keys), self._shared(values)
         scores = queries.transpose(1, 2) @ shared_keys.mT
         outputs = [(scores[:, :, : self.prefix] + self.mask).softmax(-1) @ shared_values]
@@ -139,19 +159,20 @@ class Grouped(Layout):
             asked = scores.narrow(2, span.start, span.classes * span.length)
             own = span.rows(queries) @ span.rows(keys).mT + span.mask
             outputs.append(_mixed(asked, shared_values, own, span.rows(values)))
-        return torch.cat(outputs, dim=2)
+        return merged(torch.cat(outputs, dim=2))
 
-    def attend_last(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    def attend_last(self, queries: Tensor, projected: Tensor) -> Tensor:
         """See `Layout`."""
+        keys, values = projected.unbind(2)
         shared_keys, shared_values = self._shared(keys), self._shared(values)
-        queries = queries.transpose(1, 2)
+        queries = scaled(queries).transpose(1, 2)
         scores = queries @ shared_keys.mT
         outputs = []
         for span in self.spans:
             own = queries.narrow(2, span.first, span.classes).unsqueeze(3) @ span.rows(keys).mT
             asked = scores.narrow(2, span.first, span.classes)
             outputs.append(_mixed(asked, shared_values, own, span.rows(values)))
-        return torch.cat(outputs, dim=2)
+        return merged(torch.cat(outputs, dim=2))
 
     def _shared(self, x: Tensor) -> Tensor:
         """Select the prefix of [N, T, H, d], as [N, H, P, d]."""
@@ -173,9 +194,22 @@ def _mixed(shared: Tensor, shared_values: Tensor, own: Tensor, values: Tensor) -
     return weights[..., :prefix] @ shared_values + within.flatten(2, 3)
 
 
-def _attention(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+def attention(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+    """Compute attention over the last two dimensions, queries already scaled, under a mask that is added."""
     return (queries @ keys.mT + mask).softmax(-1) @ values
 
 
-def _causal(length: int, like: Tensor) -> Tensor:
+def scaled(queries: Tensor) -> Tensor:
+    """Divide queries [..., d] by the root of d."""
+    result: Tensor = queries * queries.shape[-1] ** -0.5
+    return result
+
+
+def merged(attended: Tensor) -> Tensor:
+    """Join the heads: [N, H, T, d] to [N, T, W]."""
+    return attended.transpose(1, 2).flatten(2)
+
+
+def causal(length: int, like: Tensor) -> Tensor:
+    """Return the mask [L, L] under which a token sees itself and what precedes it."""
     return torch.full((length, length), -torch.inf, dtype=like.dtype, device=like.device).triu(1)

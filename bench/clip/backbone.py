@@ -14,9 +14,10 @@ from PIL import Image
 from torch import Tensor, nn
 
 from bench.clip.architectures import check_square
-from bench.clip.attention import DENSE_LIMIT
 from bench.clip.image import image_tower
-from bench.clip.text import Position, TextTower
+from bench.clip.precision import full, tower
+from bench.clip.prompts import Form, Position
+from bench.clip.text import TextTower
 from bench.clip.tokens import ClassTokens, Vocabulary, encode, tokenise
 from bench.errors import BenchError
 from bench.lockstep import LayerNorm, Linear, together
@@ -44,7 +45,7 @@ class Backbone:
         name: how records name it.
         preprocess_cfg: open_clip's preprocessing settings (size, mean, std, interpolation, resize_mode).
         rows: the token ids that have an embedding, or None for the whole vocabulary.
-        dense_limit: tokens up to which attention of texts is computed at once (`bench.clip.attention`).
+        form: how prompts are laid out (`bench.clip.prompts`); None is what costs least.
 
     Attributes:
         name: as given.
@@ -69,11 +70,11 @@ class Backbone:
         name: str,
         preprocess_cfg: Mapping[str, Any],
         rows: frozenset[int] | None = None,
-        dense_limit: int = DENSE_LIMIT,
+        form: Form | None = None,
     ) -> None:
         frozen: Any = model.float().eval().requires_grad_(False)
         self._model = frozen
-        self._text, self._image = TextTower(model, dense_limit), image_tower(frozen.visual)
+        self._text, self._image = TextTower(model, form), image_tower(frozen.visual)
         self._preprocess_cfg, self._rows = dict(preprocess_cfg), rows
         self._encoded: dict[tuple[str, ...], Tensor] = {}
         self.name = name
@@ -186,15 +187,18 @@ class Backbone:
             ValueError: the shape of the prompts is wrong, or there are more than layers.
         """
         if prompts is not None:
-            tower = self._image.transformer()
+            image = self._image.transformer()
 
             def encode(pixels: Tensor, prompts: Tensor, *deep: Tensor) -> tuple[Tensor, Tensor]:
-                return tower.prompted(pixels, prompts, deep, norm, tokens)
+                with tower(self.device):
+                    pooled, patches = image.prompted(pixels, prompts, deep, norm, tokens)
+                return pooled.float(), patches.float()
 
             return ImageFeatures(*together(encode)(pixels, prompts, *deep))
         if deep:
             raise ValueError("deep visual prompts stand in for the first, and none was given")
-        return ImageFeatures(*self._image.encode(pixels))
+        with full():
+            return ImageFeatures(*self._image.encode(pixels))
 
     def image_layers(self) -> nn.ModuleList:
         """Return a private, trainable copy of the image tower's layers, for `hidden`.
@@ -212,7 +216,8 @@ class Backbone:
 
     def hidden(self, pixels: Tensor, layers: nn.ModuleList) -> Tensor:
         """Compute pooled features before the projection, [B, Wv], through the trainable layers of `image_layers`."""
-        return self._image.transformer().hidden(pixels, layers)
+        with tower(self.device):
+            return self._image.transformer().hidden(pixels, layers).float()
 
     @torch.no_grad()
     def changed(self, change: Callable[[str, Tensor], Tensor]) -> Backbone:
@@ -220,7 +225,7 @@ class Backbone:
         model = copy.deepcopy(self._model)
         for name, weight in model.named_parameters():
             weight.copy_(change(name, weight))
-        return Backbone(model, self.name, self._preprocess_cfg, self._rows, self._text.dense_limit)
+        return Backbone(model, self.name, self._preprocess_cfg, self._rows, self._text.form)
 
     def class_tokens(self, class_names: Sequence[str], suffix: str = ".") -> ClassTokens:
         """Tokenise and embed C class names once, for any number of calls of `text`. `_` becomes a space.
@@ -259,7 +264,8 @@ class Backbone:
         """
 
         def encode(context: Tensor, *deep: Tensor) -> Tensor:
-            return self._text.encode(context, classes, position, class_specific, deep)
+            with tower(self.device):
+                return self._text.encode(context, classes, position, class_specific, deep).float()
 
         features: Tensor = together(encode, align=True)(context, *deep)
         return features

@@ -144,7 +144,7 @@ def layer(block: Any, x: Tensor, asking: int | None = None) -> Tensor:
     heads = (torch.unflatten(part, -1, (attention.num_heads, -1)).transpose(1, 2) for part in (queries, keys, values))
     queries, keys, values = heads
     weights = (queries * queries.shape[-1] ** -0.5 @ keys.mT).softmax(-1)
-    return finish(block, x[:, :asking], weights @ values)
+    return finish(block, x[:, :asking], (weights @ values).transpose(1, 2).flatten(2))
 
 
 class ResNetTower(ImageTower):

@@ -12,19 +12,18 @@ width.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, Literal, TypeAlias
+from collections.abc import Hashable, Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bench.clip.attention import DENSE_LIMIT, Layout, finish, layout
-from bench.clip.tokens import END, START, VOCABULARY, ClassTokens, TokenGroup
+from bench.clip.attention import Layout, finish
+from bench.clip.prompts import POSITIONS, Form, Position, Prompts, Shape, project, prompts
+from bench.clip.tokens import END, VOCABULARY, ClassTokens
 from bench.errors import BenchError
-
-Position: TypeAlias = Literal["end", "middle", "front"]
-POSITIONS: tuple[Position, ...] = ("end", "middle", "front")
 
 
 class TextTower:
@@ -32,16 +31,16 @@ class TextTower:
 
     Args:
         model: `open_clip.CLIP` or `open_clip.CustomTextCLIP`.
-        dense_limit: tokens up to which all attention is computed at once.
+        form: how prompts are laid out; None is what costs least.
 
     Raises:
         BenchError: the text half is not a causal CLIP transformer pooled at [EOT].
     """
 
-    def __init__(self, model: nn.Module, dense_limit: int = DENSE_LIMIT) -> None:
+    def __init__(self, model: nn.Module, form: Form | None = None) -> None:
         tower: Any = getattr(model, "text", model)
         _check(model, tower)
-        self.dense_limit = dense_limit
+        self.form = form
         self.blocks: list[Any] = list(tower.transformer.resblocks)
         self.token_embedding: nn.Embedding = tower.token_embedding
         self.positions: Tensor = tower.positional_embedding
@@ -50,6 +49,7 @@ class TextTower:
         self.heads: int = self.blocks[0].attn.num_heads
         self.width: int = self.token_embedding.embedding_dim
         self.context_length: int = self.positions.shape[0]
+        self._prompts: WeakKeyDictionary[ClassTokens, dict[Hashable, Prompts]] = WeakKeyDictionary()
 
     def encode(
         self,
@@ -77,13 +77,17 @@ class TextTower:
         lead = context.shape[:-inner]
         flat = context.reshape(math.prod(lead), *context.shape[-inner:])
         replacements = [vectors.expand_as(context).reshape(flat.shape) for vectors in deep]
-        x, axis = self._tokens(flat, classes, position, class_specific)
+        laid = self._laid(classes, Shape(context.shape[-2], position, class_specific))
+        prefix = laid.prefix(flat)
+        x = laid.tokens(flat, prefix)
         for number, block in enumerate(self.blocks[:-1]):
-            x = self._layer(block, _entered(x, number, replacements), axis)
+            x = _entered(x, number, replacements)
+            projected = project(block, x) if number else laid.first(block, x, prefix)
+            x = self._layer(block, x, projected, laid.axis)
         x = _entered(x, len(self.blocks) - 1, replacements)
-        features = self._project(self._last_layer(self.blocks[-1], x, axis))
-        if classes.inverse is not None:
-            features = features.index_select(1, classes.inverse)
+        features = self._project(self._last_layer(self.blocks[-1], x, laid.axis))
+        if laid.inverse is not None:
+            features = features.index_select(1, laid.inverse)
         return features.reshape(*lead, len(classes), features.shape[-1])
 
     def _check_deep(self, context: Tensor, deep: Sequence[Tensor], position: Position, class_specific: bool) -> None:
@@ -95,30 +99,24 @@ class TextTower:
             if vectors.ndim < 2 or vectors.shape[-2:] != context.shape[-2:]:
                 raise ValueError(f"a deep prompt has shape {tuple(vectors.shape)}, the context {tuple(context.shape)}")
 
-    def _tokens(
-        self, context: Tensor, classes: ClassTokens, position: Position, class_specific: bool
-    ) -> tuple[Tensor, Layout]:
-        """Embed tokens and add positions, [N, T, W], for a context [N, M, W] or [N, C, M, W]."""
-        vectors = context.shape[-2]
-        split = {"end": vectors, "middle": vectors // 2, "front": 0}[position]
-        before, after = context[..., :split, :], context[..., split:, :]
-        start = self.token_embedding.weight[START].expand(len(context), 1, -1)
-        prefix = start if class_specific else torch.cat([start, before], dim=1)
-        shared = prefix.shape[1]
-        parts, groups = [prefix + self.positions[:shared]], []
-        for group in classes.groups:
-            tokens = _suffix(group, before if class_specific else None, after, class_specific)
-            count, length = tokens.shape[1:3]
-            parts.append((tokens + self.positions[shared : shared + length]).flatten(1, 2))
-            groups.append((count, length))
-        return torch.cat(parts, dim=1), layout(shared, groups, context, self.dense_limit)
+    def _laid(self, classes: ClassTokens, shape: Shape) -> Prompts:
+        """Return the layout of prompts, kept as long as the class tokens are.
 
-    def _layer(self, block: Any, x: Tensor, axis: Layout) -> Tensor:
-        """Apply one transformer layer to all tokens, [N, T, W]."""
-        attention = block.attn
-        projected = F.linear(block.ln_1(x), attention.in_proj_weight, attention.in_proj_bias)
-        queries, keys, values = torch.unflatten(projected, -1, (3, self.heads, -1)).unbind(2)
-        return finish(block, x, axis.attend(queries * queries.shape[-1] ** -0.5, keys, values))
+        What is kept is computed outside of the caller's transformations, whose tensors would not outlive them.
+        """
+        device = self.positions.device
+        reduced = torch.is_autocast_enabled(device.type) and torch.get_autocast_dtype(device.type)
+        known, key = self._prompts.setdefault(classes, {}), (shape, device, reduced)
+        if key not in known:
+            with torch._C._DisableFuncTorch(), torch.inference_mode(False), torch.no_grad():  # noqa: SLF001
+                known[key] = prompts(shape, classes, self.token_embedding.weight, self.positions, self.form)
+                if shape.constant:
+                    known[key].keep(self.blocks[0])
+        return known[key]
+
+    def _layer(self, block: Any, x: Tensor, projected: Tensor, axis: Layout) -> Tensor:
+        """Apply one transformer layer to all tokens, [N, T, W], whose queries, keys and values are [N, T, 3W]."""
+        return finish(block, x, axis.attend(torch.unflatten(projected, -1, (3, self.heads, -1))))
 
     def _last_layer(self, block: Any, x: Tensor, axis: Layout) -> Tensor:
         """Apply the last layer to the [EOT] tokens alone. Maps x [N, T, W] to [N, C, W] in the order of the groups."""
@@ -127,8 +125,8 @@ class TextTower:
         asked = F.linear(axis.last(normed), weight[: self.width], bias[: self.width])
         queries = torch.unflatten(asked, -1, (self.heads, -1))
         projected = F.linear(normed, weight[self.width :], bias[self.width :])
-        keys, values = torch.unflatten(projected, -1, (2, self.heads, -1)).unbind(2)
-        return finish(block, axis.last(x), axis.attend_last(queries * queries.shape[-1] ** -0.5, keys, values))
+        attended = axis.attend_last(queries, torch.unflatten(projected, -1, (2, self.heads, -1)))
+        return finish(block, axis.last(x), attended)
 
     def _project(self, x: Tensor) -> Tensor:
         x = self.ln_final(x)
@@ -143,19 +141,6 @@ def _entered(x: Tensor, number: int, deep: Sequence[Tensor]) -> Tensor:
         return x
     vectors = deep[number - 1]
     return torch.cat([x[:, :1], vectors, x[:, 1 + vectors.shape[1] :]], dim=1)
-
-
-def _suffix(group: TokenGroup, before: Tensor | None, after: Tensor, class_specific: bool) -> Tensor:
-    """Return a group's tokens behind the shared prefix, [N, G, L, W]. Context parts are [N, m, W] or [N, C, m, W]."""
-    count = len(group.classes)
-    parts = []
-    if before is not None:
-        parts.append(before[:, group.classes])
-    parts.append(group.name.expand(len(after), -1, -1, -1))
-    if after.shape[-2]:
-        parts.append(after[:, group.classes] if class_specific else after.unsqueeze(1).expand(-1, count, -1, -1))
-    parts.append(group.tail.expand(len(after), -1, -1, -1))
-    return torch.cat(parts, dim=2)
 
 
 def _check(model: nn.Module, tower: Any) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -48,9 +48,11 @@ class TokenGroup:
         return self.name.shape[1] + self.tail.shape[1]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ClassTokens:
     """Tokenised and embedded class names, immutable and usable with any context and position.
+
+    Equal is only one and the same.
 
     Attributes:
         names: the C class names as given.
@@ -70,10 +72,15 @@ class ClassTokens:
     def __len__(self) -> int:
         return len(self.names)
 
-    @property
+    @cached_property
     def lengths(self) -> tuple[int, ...]:
         """Tokens of each class behind [SOS], without the context."""
         return tuple(len(name) + len(tail) for name, tail in zip(self.ids, self.tails, strict=True))
+
+    @cached_property
+    def longest(self) -> int:
+        """Tokens of the longest class behind [SOS], without the context."""
+        return max(self.lengths)
 
     def check_room(self, context: int, positions: int) -> None:
         """Raise where a prompt of `context` vectors does not fit into `positions`.
@@ -81,8 +88,11 @@ class ClassTokens:
         Raises:
             BenchError: names the longest class.
         """
-        longest = max(range(len(self)), key=lambda index: self.lengths[index])
-        problem = too_long(f'the prompt of class "{self.names[longest]}"', self.lengths[longest], context, positions)
+        length = self.longest
+        if 1 + context + length <= positions:
+            return
+        name = self.names[self.lengths.index(length)]
+        problem = too_long(f'the prompt of class "{name}"', length, context, positions)
         if problem:
             raise BenchError(problem)
 

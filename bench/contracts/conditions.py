@@ -75,6 +75,19 @@ def _comparison(text: str) -> OptionComparison:
     return OptionComparison(found["name"], found["sign"], parse_value(found["value"]))
 
 
+def met(text: str, values: Mapping[str, Any]) -> bool:
+    """Check whether a condition holds for these values of all options.
+
+    Raises:
+        ValueError: it is malformed.
+        KeyError: it names none of these options.
+
+    >>> met("fine_tune>0", {"fine_tune": 2}), met("faithful=true", {"faithful": False})
+    (True, False)
+    """
+    return any(all(one.holds(values[one.name], values) for one in both) for both in parsed(text))
+
+
 @cache
 def conditions_of(model: type[BaseModel]) -> Mapping[str, Alternatives]:
     """Collect the conditions of a model's options, by option; options that always count are left out.

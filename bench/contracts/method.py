@@ -49,7 +49,6 @@ class Needs:
         separate_gradients: the gradient of each loss term by itself, in `combine`.
         oracle: facts a user would not know, for example "noise_rate"; tables mark such methods.
         trains_backbone: weights of the backbone, in a private copy among the method's own parameters.
-        packable: whether members of a pack can be trained together under `torch.func.vmap`.
     """
 
     tokens: bool = False
@@ -63,7 +62,6 @@ class Needs:
     separate_gradients: bool = False
     oracle: tuple[str, ...] = ()
     trains_backbone: bool = False
-    packable: bool = True
 
 
 class Text(NamedTuple):

@@ -36,7 +36,7 @@ from bench.engine.audit import Audit, Number
 from bench.engine.batches import batches
 from bench.engine.optim import learning_rate, optimizer_of
 from bench.engine.stopwatch import Stopwatch
-from bench.records.cell import Cell
+from bench.records.cell import Cell, Role
 from bench.seeds import Stream
 
 Ask: TypeAlias = Callable[[Inputs, Mapping[str, Tensor]], Tensor]
@@ -198,7 +198,7 @@ class Member:
     def structure(self) -> str:
         """Return what members must agree in to be trained in lockstep."""
         scalars = scalar_options(type(self.method.options))
-        shared = self.cell.model_dump(exclude={"noise", "rate", "seed", "subset", "options"})
+        shared = self.cell.model_dump(exclude={*Cell.fields_of(Role.MEMBER), "subset", "options"})
         options = {name: value for name, value in self.cell.options.items() if name not in scalars}
         shapes = [(name, list(value.shape)) for name, value in self.method.named_parameters()]
         return json.dumps([shared, options, shapes], sort_keys=True)

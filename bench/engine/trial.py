@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from bench import dataset_name
 from bench.clip.backbone import Backbone
+from bench.clip.precision import precision_of
 from bench.contracts.dataset import SPLITS, Dataset, SplitName
 from bench.contracts.method import Inputs, Method, Needs
 from bench.contracts.noise import NoisyLabels, Sampled
@@ -71,7 +72,7 @@ def _runs(pack: Sequence[tuple[str, Cell]], settings: TrialSettings) -> Iterator
     groups: dict[str, list[Run]] = {}
     for key, cell in pack:
         run = Run(cell, settings, key)
-        with one_thread(), run.own():
+        with computing(cell, settings), run.own():
             run.prepare()
         if run.member is None or not run.member.parameters:
             yield run.ended()
@@ -79,10 +80,17 @@ def _runs(pack: Sequence[tuple[str, Cell]], settings: TrialSettings) -> Iterator
             groups.setdefault(run.member.structure(), []).append(run)
     for runs in groups.values():
         loop = Loop([run.member for run in runs if run.member is not None])
-        with one_thread():
+        with computing(runs[0].cell, settings):
             loop.run()
         for run in runs:
             yield run.ended(loop)
+
+
+@contextmanager
+def computing(cell: Cell, settings: TrialSettings) -> Iterator[None]:
+    """Compute with one thread and in the precision of a cell."""
+    with one_thread(), precision_of(cell.precision, settings.device):
+        yield
 
 
 @contextmanager
@@ -172,13 +180,13 @@ class Run:
         member = self.member
         if member is not None:
             if loop is None:
-                with one_thread():
+                with computing(self.cell, self.settings):
                     Loop([member]).run()
             elif len(loop.members) > 1:
                 self.lockstep = {"lockstep": loop.width} | ({"not_in_lockstep": loop.alone} if loop.alone else {})
             self.error = member.error
             if self.settings.keep_prompts and self.error is None:
-                with one_thread(), self.own():
+                with computing(self.cell, self.settings), self.own():
                     self._keep(member)
         self.check_weights()
         return self

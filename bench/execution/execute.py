@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -14,11 +15,13 @@ from bench.dataset_name import embedded, shown
 from bench.errors import BenchError
 from bench.execution import preflight
 from bench.execution.observer import Observer
+from bench.execution.packs import MOST
 from bench.execution.plan import Plan
 from bench.execution.progress import Listener, Progress
 from bench.grid.keys import origin_of
 from bench.machine import cpus, this_machine
 from bench.records.parts import Provenance
+from bench.records.record import Record
 from bench.records.store import Store
 from bench.schedulers.contract import CellOutcome, Pack, Scheduler
 from bench.schedulers.work import Work, lost_record, outcome_of
@@ -35,7 +38,7 @@ class Request:
         scheduler: "auto" is Ray where more than one worker fits, else local.
         workers: at a time; None for what fits.
         address: of a running Ray cluster.
-        fail_fast: stop at the first cell that does not finish.
+        fail_fast: stop after the pack of the first cell that does not finish.
         plugins: files that workers import too.
         rerun: whether done records of other code or data are replaced.
     """
@@ -50,16 +53,17 @@ class Request:
 
 @dataclass(frozen=True)
 class Setup:
-    """Scheduler, device and workers that a request resolves to on this machine."""
+    """Scheduler, device, workers and packs that a request resolves to on this machine."""
 
     scheduler: Scheduler
     name: Literal["ray", "local"]
     workers: int
     device: Literal["cpu", "cuda"]
+    packs: tuple[Pack, ...] = ()
 
 
 def set_up(plan: Plan, config: Config, request: Request) -> Setup:
-    """Choose scheduler, device and number of workers.
+    """Choose scheduler, device, number of workers and packs.
 
     Raises:
         BenchError: the request contradicts itself or the machine.
@@ -68,16 +72,20 @@ def set_up(plan: Plan, config: Config, request: Request) -> Setup:
         raise BenchError("--address names a Ray cluster and --scheduler is local; leave out one of the two.")
     table = config.settings.grid[plan.grid.name]
     machine = this_machine(table.device)
-    packs = len(plan.todo)
-    if request.address is not None:
-        workers = request.workers or packs
+    cells, unknown = len(plan.todo), request.address is not None and request.workers is None
+    if unknown:
+        fitting = math.ceil(cells / MOST)  # of a cluster: so many that a worker has a few packs of some cells
+    elif request.address is not None:
+        fitting = min(request.workers or 1, cells)
     else:
-        workers = machine.workers(request.workers, packs, plan.estimate.gpu_memory)
+        fitting = machine.workers(request.workers, cells, plan.estimate.gpu_memory)
+    packs = plan.packs(fitting)
+    workers = len(packs) if unknown else min(fitting, len(packs))
     name: Literal["ray", "local"] = "ray" if workers > 1 or request.address is not None else "local"
     if request.scheduler != "auto":
         name = request.scheduler
     return Setup(_scheduler(name, request, machine.gpus, machine.fraction(workers)), name, workers,
-                 "cuda" if machine.gpus else "cpu")  # fmt: skip
+                 "cuda" if machine.gpus else "cpu", packs)  # fmt: skip
 
 
 def make_ready(
@@ -132,7 +140,7 @@ def train(plan: Plan, store: Store, config: Config, request: Request, observer: 
         KeyboardInterrupt: after workers are gone; what was published stays.
     """
     setup = set_up(plan, config, request)
-    observer.begin(plan, setup.workers, f"{setup.name}, {setup.device}")
+    observer.begin(plan, setup.packs, setup.workers, f"{setup.name}, {setup.device}")
     for text in left_out(plan, config):
         observer.note(text)
     began = time.monotonic()
@@ -150,19 +158,21 @@ def train(plan: Plan, store: Store, config: Config, request: Request, observer: 
 def execute_plan(
     plan: Plan, store: Store, config: Config, setup: Setup, request: Request, listen: Listener
 ) -> Progress:
-    """Run the cells that are to be run and publish a record for every cell that ends.
+    """Run the packs of a plan and publish a record for every cell that ends.
 
-    `listen` is called once per ended cell.
+    Cells of a pack that its worker did not bring to a record are run once more, each in a pack of its own, so that one
+    cell that crashes or hangs takes no other with it. `listen` is called once per ended cell.
 
     Raises:
         BenchError: the store cannot be written, or workers cannot be started.
         KeyboardInterrupt: after workers are gone; what was published stays.
     """
     store.prepare()
-    driver = _Collector(plan, store, config, setup.workers, request, listen)
-    packs: list[Pack] = [((planned.key, planned.cell),) for planned in plan.todo]
-    work = _work(plan, store, config, setup, request)
-    setup.scheduler.run(packs, work, setup.workers, driver.take, driver.stop)
+    driver = _Collector(plan, store, config, setup, request, listen)
+    work, packs = _work(plan, store, config, setup, request), setup.packs
+    while packs:
+        setup.scheduler.run(packs, work, setup.workers, driver.take, driver.stop)
+        packs = driver.again()
     return driver.progress
 
 
@@ -198,32 +208,76 @@ def _scheduler(name: str, request: Request, gpus: int, fraction: float) -> Sched
 
 
 class _Collector:
-    """Receiver of outcomes that publishes the records a dead worker could not."""
+    """Receiver of outcomes that has lost cells run again, and publishes the records a dead worker could not.
+
+    Attributes:
+        progress: of the run.
+        single: cells that are, or were, in a pack of their own.
+        lost: cells to run again, in packs of their own.
+    """
 
     def __init__(
-        self, plan: Plan, store: Store, config: Config, workers: int, request: Request, listen: Listener
+        self, plan: Plan, store: Store, config: Config, setup: Setup, request: Request, listen: Listener
     ) -> None:
-        self.store, self.request, self.listen = store, request, listen
+        self.store, self.request, self.listen, self.packs = store, request, listen, setup.packs
         self.library = Library.of(config.settings.dataset)
         self.cells = {planned.key: planned.cell for planned in plan.todo}
         self.tries = {key: self._count(key) for key in self.cells}
-        self.progress = Progress(len(plan.todo), dict(plan.estimate.seconds), workers)
+        self.single = {pack[0][0] for pack in setup.packs if len(pack) == 1}
+        self.lost: list[str] = []
+        keys = [[key for key, _ in pack] for pack in setup.packs]
+        self.progress = Progress(len(plan.todo), plan.expected(setup.packs), setup.workers, keys)
 
     def take(self, outcome: CellOutcome) -> None:
         if outcome.lost:
-            outcome = self._recovered(outcome)
+            record = self._published(outcome.key)
+            if record is None and outcome.key not in self.single:
+                self.lost.append(outcome.key)
+                return
+            outcome = outcome_of(record or self._bury(outcome))
+        self._add(outcome)
+
+    def stop(self) -> bool:
+        """Return whether to end at a failure, or at a loss that may be one, as the user wants."""
+        return self.request.fail_fast and bool(self.lost or self._failed())
+
+    def again(self) -> tuple[Pack, ...]:
+        """Return the packs to run next: what was lost, cell by cell, and what a loss has kept from ending."""
+        stopped = self.stop()
+        if stopped:
+            self._take_abandoned()
+        if not self.lost or (stopped and self._failed()):
+            return ()
+        packs: list[Pack] = [((key, self.cells[key]),) for key in self.lost]
+        if stopped:
+            ended = {outcome.key for outcome in self.progress.done}.union(self.lost)
+            left = [tuple(member for member in pack if member[0] not in ended) for pack in self.packs]
+            packs += [pack for pack in left if pack]
+        self.single.update(pack[0][0] for pack in packs if len(pack) == 1)
+        self.lost.clear()
+        return tuple(packs)
+
+    def _take_abandoned(self) -> None:
+        """Count the cells whose records were published before their pack was abandoned."""
+        known = {outcome.key for outcome in self.progress.done}.union(self.lost)
+        for key in self.cells:
+            if key not in known and (record := self._published(key)):
+                self._add(outcome_of(record))
+
+    def _add(self, outcome: CellOutcome) -> None:
         self.progress.add(outcome)
         self.listen(outcome, self.progress)
 
-    def stop(self) -> bool:
-        return self.request.fail_fast and any(
-            outcome.status not in ("done", "skipped") for outcome in self.progress.done
-        )
+    def _failed(self) -> bool:
+        return any(outcome.status not in ("done", "skipped") for outcome in self.progress.done)
 
-    def _recovered(self, outcome: CellOutcome) -> CellOutcome:
-        record = self.store.read(outcome.key)
-        if record is not None and len(record.attempts) > self.tries[outcome.key]:
-            return outcome_of(record)  # it was published before the worker died
+    def _published(self, key: str) -> Record | None:
+        """Read the record that was published in this run, if any."""
+        record = self.store.read(key)
+        return record if record is not None and len(record.attempts) > self.tries[key] else None
+
+    def _bury(self, outcome: CellOutcome) -> Record:
+        """Publish the record of a cell whose worker could not."""
         cell = self.cells[outcome.key]
         record = lost_record(outcome.key, cell, outcome.status, outcome.reason or "")
         record.provenance = Provenance(**record.provenance.model_dump(), **origin_of(cell, self.library))
@@ -231,7 +285,7 @@ class _Collector:
             self.store.publish(record, {}, rerun=self.request.rerun)
         except OSError as error:
             raise BenchError(f'store "{self.store.root}" cannot be written any more: {error.strerror}.') from error
-        return outcome_of(record)
+        return record
 
     def _count(self, key: str) -> int:
         record = self.store.read(key)

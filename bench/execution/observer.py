@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from bench import console
 from bench.execution.plan import Plan
 from bench.execution.progress import Listener, Progress, shown
+from bench.schedulers.contract import Pack
 
 
 class Observer:
     """Receiver of the events of a run, in this order; it says nothing."""
 
-    def begin(self, plan: Plan, workers: int, where: str) -> None:
+    def begin(self, plan: Plan, packs: Sequence[Pack], workers: int, where: str) -> None:
         """Handle the start; `where` names scheduler and device."""
 
     def note(self, text: str) -> None:

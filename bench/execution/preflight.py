@@ -16,6 +16,7 @@ from bench.data.library import Library
 from bench.errors import BenchError, Several
 from bench.execution.plan import Plan
 from bench.grid.options import noise_kind, noise_options, noise_roles, non_default, takes_weights
+from bench.machine import precision_problem
 from bench.plugins import DATASETS, METHODS, NOISE
 from bench.records.cell import Cell
 from bench.registry import BUILT_IN
@@ -60,6 +61,8 @@ def check(plan: Plan, settings: Mapping[str, Any], here: bool = True, texts: boo
     there = [cell for cell in cells if not missing[cell.dataset]]
     lines += _unspeakable(there, loaded, library) if texts else []
     lines += _unkept(there, settings) if here else []
+    precisions = dict.fromkeys(cell.precision for cell in cells)
+    lines += [line for one in precisions if (line := precision_problem(one, settings["device"])) is not None]
     prepare = [name for name, found in missing.items() if found and dataset_name.folder_of(name) is None]
     if prepare:
         lines.append(f"nothing was run; for the data sets: bench data prepare {shlex.join(prepare)}")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from bench import console
 from bench.console import PARTS, duration, line, live
 from bench.errors import printable
+from bench.execution.packs import makespan
 from bench.schedulers.contract import CellOutcome
 
 
@@ -19,18 +21,18 @@ class Progress:
 
     Attributes:
         total: cells to run.
-        expected: estimated seconds of one worker, by key.
+        expected: estimated seconds of each cell, its own share of its pack's, by key.
         workers: at a time.
+        packs: keys of each pack.
         done: outcomes so far.
-        first: seconds until the first outcome, and the estimated seconds of its cell.
     """
 
     total: int
-    expected: dict[str, float]
+    expected: Mapping[str, float]
     workers: int
+    packs: Sequence[Sequence[str]] = ()
     done: list[CellOutcome] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
-    first: tuple[float, float] | None = None
 
     @property
     def elapsed(self) -> float:
@@ -38,21 +40,26 @@ class Progress:
         return time.monotonic() - self.began
 
     def left(self) -> float:
-        """Estimate the remaining seconds, corrected by the pace since the first outcome.
+        """Estimate the remaining seconds until the last worker ends, corrected by what cells have taken so far.
 
-        The time before that is mostly the start of the workers, which is paid once.
+        Cells of a pack end together, so that the time between two outcomes tells nothing; their own seconds do. What is
+        in hand counts as not begun.
         """
-        whole = sum(self.expected.values())
-        passed = sum(self.expected.get(outcome.key, 0.0) for outcome in self.done)
-        if self.first is None or passed <= self.first[1]:
-            return (whole - passed) / self.workers
-        return (self.elapsed - self.first[0]) * (whole - passed) / (passed - self.first[1])
+        ended = {outcome.key for outcome in self.done}
+        ahead = [sum(self.expected[key] for key in pack if key not in ended) for pack in self.packs]
+        return makespan(ahead, self.workers) * self._pace()
+
+    def _pace(self) -> float:
+        """Compute the median of seconds over estimates, weighted by these; a worker's first cell waits for imports."""
+        timed = [(outcome.seconds, self.expected.get(outcome.key)) for outcome in self.done if outcome.seconds > 0]
+        ratios = sorted((seconds / expected, expected) for seconds, expected in timed if expected)
+        half = sum(weight for _, weight in ratios) / 2
+        passed = accumulate(weight for _, weight in ratios)
+        return next((ratio for (ratio, _), sofar in zip(ratios, passed, strict=True) if sofar >= half), 1.0)
 
     def add(self, outcome: CellOutcome) -> None:
         """Count an outcome."""
         self.done.append(outcome)
-        if self.first is None:
-            self.first = self.elapsed, self.expected.get(outcome.key, 0.0)
 
 
 Listener = Callable[[CellOutcome, Progress], None]

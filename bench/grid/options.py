@@ -17,7 +17,7 @@ from pydantic import BaseModel, ValidationError
 from bench import dataset_name
 from bench.clip import identity
 from bench.contracts import conditions
-from bench.contracts.options import registered
+from bench.contracts.options import registered, scalar_options
 from bench.data.library import Library
 from bench.errors import BenchError, did_you_mean
 from bench.limits import Value
@@ -93,6 +93,36 @@ def parts(method: str, chosen: Mapping[str, Value]) -> dict[str, Row]:
             row = choice.registry.row(str(value))
             found[f"{choice.registry.kind} {row.name}"] = row
     return found
+
+
+def scalar_names(method: str) -> tuple[str, ...]:
+    """List the options in which cells of a pack may differ; none of a method that does not load."""
+    question = json.dumps(["scalars", method])
+    try:
+        return tuple(_remembered(METHODS, method, question, lambda: scalar_options(METHODS.get(method).Options)))
+    except BenchError:
+        return ()
+
+
+def alone(method: str, chosen: Mapping[str, Value]) -> str:
+    """Return why such cells of a method are never trained in lockstep, as its row says.
+
+    Empty where they are. Options that are not chosen have their defaults.
+
+    Raises:
+        BenchError: the row names a condition that is malformed or of no option.
+    """
+    row = METHODS.find(method)
+    if row is None or not row.alone:
+        return ""
+    try:
+        met = not row.alone_when or conditions.met(row.alone_when, {**defaults(method), **chosen})
+    except (ValueError, KeyError, TypeError) as error:
+        raise BenchError(
+            f'method "{row.name}" from {row.origin}: alone_when = "{row.alone_when}" is no condition on its options; '
+            "correct it, for example faithful=true."
+        ) from error
+    return row.alone if met else ""
 
 
 def takes_rate(noise: str) -> bool:

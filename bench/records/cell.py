@@ -20,6 +20,7 @@ from bench.limits import (
     LearningRate,
     Momentum,
     OptimizerName,
+    Precision,
     Rate,
     Schedule,
     Seed,
@@ -40,6 +41,7 @@ class Role(Flag):
     LABELS = auto()  # decides which labels are drawn
     TABLE = auto()  # varies within one table: its rows, columns and repetitions
     REPEAT = auto()  # may differ between runs of one and the same method
+    MEMBER = auto()  # may differ between the cells of a pack, beside folds and scalar options
 
 
 class Cell(BaseModel):
@@ -51,21 +53,22 @@ class Cell(BaseModel):
     every option of the method. `validation` is which twin of the validation set is used: "noisy" as a user's would be,
     or "clean", an oracle. `views` counts the recorded augmented views of each training image, 0 for the plain image
     alone. `drop_last` leaves out the last batch of an epoch where it is not full, as most reference code does.
+    `precision` is that of the text tower, and of the image tower under prompts (`bench.clip.precision`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     dataset: Annotated[str, Role.AXIS | Role.LABELS]
     shots: Annotated[Shots, Role.AXIS | Role.LABELS]
-    noise: Annotated[str, Role.AXIS | Role.LABELS | Role.TABLE]
-    rate: Annotated[Rate, Role.AXIS | Role.LABELS | Role.TABLE]
+    noise: Annotated[str, Role.AXIS | Role.LABELS | Role.TABLE | Role.MEMBER]
+    rate: Annotated[Rate, Role.AXIS | Role.LABELS | Role.TABLE | Role.MEMBER]
     method: Annotated[str, Role.AXIS | Role.TABLE]
     options: Annotated[dict[str, Value], Role.TABLE] = Field(default_factory=dict)
     subset: Annotated[str, Role.TABLE | Role.REPEAT] = Field(
         default="all", pattern=r"^(all|clean|fold[1-9]\d*of[1-9]\d*)$"
     )
     backbone: Annotated[str, Role.AXIS]
-    seed: Annotated[Seed, Role.AXIS | Role.LABELS | Role.TABLE | Role.REPEAT]
+    seed: Annotated[Seed, Role.AXIS | Role.LABELS | Role.TABLE | Role.REPEAT | Role.MEMBER]
     epochs: Annotated[Epochs, Role.AXIS | Role.TRAINING]
     budget: Annotated[BudgetName, Role.PROTOCOL] = "equal"
     batch_size: Annotated[BatchSize, Role.TRAINING]
@@ -77,7 +80,7 @@ class Cell(BaseModel):
     weight_decay: Annotated[Decay, Role.TRAINING]
     warmup_epochs: Annotated[WarmupEpochs, Role.TRAINING]
     warmup_learning_rate: Annotated[WarmupRate, Role.TRAINING]
-    precision: Annotated[Literal["float32"], Role.PROTOCOL] = "float32"
+    precision: Annotated[Precision, Role.PROTOCOL] = "float32"
     drop_last: Annotated[bool, Role.TRAINING] = False
     validation: Annotated[Literal["noisy", "clean"], Role.TRAINING | Role.LABELS] = "noisy"
     views: Annotated[Views, Role.TRAINING]

@@ -14,7 +14,8 @@ from bench.engine.resources import TrialSettings
 from bench.engine.trial import run_cell
 from bench.errors import BenchError
 from bench.execution import preflight
-from bench.execution.plan import Estimate, Plan
+from bench.execution.estimate import Estimate
+from bench.execution.plan import Plan
 from bench.grid.expansion import Grid, PlannedCell
 from bench.grid.keys import versions_of
 from bench.machine import this_machine
@@ -100,7 +101,7 @@ def reproduce(
     settings = _settings(config, record)
     stands_for = versions_of(cell, settings.library)
     planned = PlannedCell(record.key, cell)
-    plan = Plan(Grid("reproduce", (planned,)), {}, (), (planned,), Estimate({record.key: 0.0}, 0, 0))
+    plan = Plan(Grid("reproduce", (planned,)), {}, (), (planned,), Estimate({record.key: 0.0}, frozenset(), 0))
     preflight.check(plan, vars(settings), here=cached, texts=False)
     with tempfile.TemporaryDirectory(prefix="bench-reproduce-") as folder:
         now, outcomes = run_cell(record.key, cell, settings if cached else replace(settings, cache=folder))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CellOutcome:
-    """How one cell ended. `lost` where its worker could not publish a record, so that the driver has to."""
+    """How one cell ended. `lost` where its worker did not say so: the driver looks for a record, or has to make one."""
 
     key: str
     status: Status
@@ -40,7 +40,8 @@ class Scheduler(Protocol):
             work: called with each pack in a worker.
             workers: how many packs run at a time, at least 1.
             report: called in the driver, once per cell, as outcomes arrive.
-            stop: asked between packs; where it says yes, what runs is abandoned and nothing is started any more.
+            stop: asked between packs; where it says yes, what runs is abandoned and nothing is started any more. What
+                abandoned packs have published stays.
 
         Raises:
             BenchError: the workers cannot be started.

@@ -1,7 +1,8 @@
 """Worker process that runs pack after pack, watched from outside.
 
-What a cell does to its process, it does to a worker: one that dies costs its pack, one that hangs is killed when its
-time is over, one that a cell has left in another state is not used again. Both schedulers run packs in such processes,
+What a cell does to its process, it does to a worker: one that dies costs what its pack has not published, one that
+hangs is killed when the time of all cells of its pack is over, one that a cell has left in another state is not used
+again. Both schedulers run packs in such processes,
 so cells run neither in the driver nor in a process of Ray's.
 """
 

@@ -18,6 +18,7 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainSerializer,
+    PlainValidator,
     ValidationError,
     ValidatorFunctionWrapHandler,
     WrapValidator,
@@ -35,6 +36,7 @@ from bench.limits import (
     LearningRate,
     Momentum,
     OptimizerName,
+    Precision,
     Rate,
     Schedule,
     Seed,
@@ -49,6 +51,8 @@ from bench.validation import complaint, first_problem
 
 T = TypeVar("T")
 SET = "--set"
+MOST_CELLS = 1000  # of a pack
+AUTO = "auto"
 EVERY_EPOCH = "epochs"  # in place of a number of views: as many as there are epochs
 
 
@@ -72,11 +76,18 @@ def _views(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
     return value if value == EVERY_EPOCH else check(value)
 
 
+def _pack_size(value: Any) -> Any:
+    if value == AUTO or (type(value) is int and 1 <= value <= MOST_CELLS):
+        return value
+    raise ValueError(f'a whole number from 1 to {MOST_CELLS:,}, or "{AUTO}" for as many as keep all workers busy')
+
+
 Seconds: TypeAlias = Annotated[float, Field(gt=0, strict=True), AfterValidator(_within_a_year)]
 Name: TypeAlias = Annotated[str, Field(min_length=1)]
 Axis: TypeAlias = Annotated[list[T], BeforeValidator(_listed), Field(min_length=1)]
 Numbers: TypeAlias = Annotated[list[T], BeforeValidator(spread), BeforeValidator(_listed), Field(min_length=1)]
 ViewCount: TypeAlias = Annotated[Views, WrapValidator(_views), PlainSerializer(lambda value: value)]
+PackSize: TypeAlias = Annotated[int | Literal["auto"], PlainValidator(_pack_size)]
 Rows: TypeAlias = Annotated[list[Name], BeforeValidator(_listed)]
 
 
@@ -170,14 +181,20 @@ class Protocol(SettingsTable):
     weight_decay: Decay
     warmup_epochs: WarmupEpochs
     warmup_learning_rate: WarmupRate
-    precision: Literal["float32"]
+    precision: Precision
     drop_last: bool
     validation: Literal["noisy", "clean"]
     views: ViewCount
     eval_every: EvalEvery
     timeout: Seconds
+    pack: PackSize
     keep_prompts: bool
     device: Literal["auto", "cpu", "cuda"]
+
+    @property
+    def pack_size(self) -> int | None:
+        """Cells of a pack at most, None where that is left to the plan."""
+        return None if self.pack == "auto" else self.pack
 
 
 class Exclude(SettingsTable):

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, stack_module_state, vmap
 
 from bench.contracts.method import Batch, Inputs, Method, Options, Phase, scalar_options
+from bench.grid.options import alone
+from bench.plugins import METHODS
 from bench.testing.effects import differences
 from bench.testing.fixtures import (
     CLASSES,
@@ -271,9 +273,10 @@ def runs_as_a_pack(method: type[Method], options: Options) -> None:
     """Check that gradients and rows for buffers of three members under vmap equal each member's alone.
 
     The members differ in seed, observed labels, oracle facts and scalar options; a Python number read in `forward`
-    shows here. A method that declares `packable=False` is let off.
+    shows here. A method whose row says why its cells are trained alone is let off.
     """
-    if not method.needs(options).packable:
+    row = METHODS.row_of(method)
+    if row is not None and alone(row.name, options.model_dump()):
         return
     names = scalar_options(type(options))
     limited = [options.model_copy(update={n: getattr(options, n) * factor for n in names}) for factor in (1, 0.9, 0.8)]

@@ -28,7 +28,7 @@ CELLS = (
     "test_calibration_error", "split_share", "seconds",
 )  # fmt: skip
 LEFT_OUT = ("confusion",)
-SAID_OTHERWISE = ("noise", "rate", "method", "precision")  # the first three with options; the last has one value
+SAID_OTHERWISE = ("noise", "rate", "method")  # with options
 SET = [n for n in Cell.fields_of(Role.AXIS | Role.TRAINING | Role.PROTOCOL) if n not in SAID_OTHERWISE]
 
 

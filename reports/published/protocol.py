@@ -14,7 +14,13 @@ from bench.reports.published.numbers import Budget, PublishedNumber
 from bench.variants import parse_variant
 
 DEFAULT_MODE = "coop"  # the default mode of every data set that has modes: the splits of CoOp's authors
-PRECISION = {"half": "half precision", "mixed": "mixed precision", "single": "float32"}
+PRECISION = {
+    "half": "half precision",
+    "mixed": "mixed precision",
+    "single": "float32",
+    "tf32": "TF32",
+    "bf16": "bfloat16",
+}
 DROPPED = {True: "dropped", False: "kept"}
 
 

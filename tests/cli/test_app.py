@@ -90,10 +90,34 @@ def test_a_record_published_before_its_worker_died_counts(
 
 def test_fail_fast_stops_at_the_first(mishaps: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     mishaps["1"] = "fail"
-    assert invoke(["run", *SMALL, "--fail-fast"]) == 4
+    assert invoke(["run", *SMALL, "--fail-fast", "--pack", "1"]) == 4
     assert len(Store("results").keys()) == 1
     out = capsys.readouterr().out
     assert out.count(": not run") == CELLS - 1
+
+
+def test_fail_fast_stops_after_the_pack_of_the_first(
+    mishaps: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    mishaps["1"] = "fail"
+    assert invoke(["run", *SMALL, "--fail-fast", "--pack", "6"]) == 4
+    assert sorted(Store("results").statuses().values()) == ["done"] * 3 + ["failed"] * 3
+    assert "12 cells to run, 1 worker (local, cpu), about " in (out := capsys.readouterr().out)
+    assert out.splitlines()[0].endswith(", in 2 packs.")
+    assert out.count(": not run") == CELLS - 6
+    assert invoke(["run", *SMALL, "--pack", "6", "--set", "pack=6"]) == 2
+    assert "--set pack is given twice" in capsys.readouterr().err
+
+
+def test_a_cell_that_crashes_takes_no_other_with_it(
+    mishaps: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    mishaps["1"] = "die"
+    assert invoke(["run", *SMALL, "--pack", "6"]) == 4
+    records = list(Store("results").records())
+    assert {record.cell.seed: record.status for record in records} == {1: "failed", 2: "done"}
+    assert {record.reason for record in records} == {None, "the worker ended with exit code 7 before it left a record"}
+    assert {record.provenance.resolved is not None for record in records if record.status == "failed"} == {True}
 
 
 def test_auto_is_ray_where_more_than_one_worker_fits(
@@ -118,6 +142,8 @@ def test_plan_and_status_count_as_scripts_expect(mishaps: dict[str, str], capsys
     counts = asked("plan")
     assert (counts["grid"], counts["cells"], counts["todo"], counts["reference"]) == ("quick", 68, 68, 8)
     assert counts["estimate_seconds"] > 0
+    assert 0 < counts["packs"] < 68
+    assert (asked("plan", "--pack", "1")["packs"], asked("plan", "--set", "pack=1")["packs"]) == (68, 68)
     assert not Path("results").exists()
     mishaps["2"] = "fail"
     invoke(["run", "--set", "method=coop", "--workers", "1"])
@@ -130,7 +156,7 @@ def test_plan_and_status_count_as_scripts_expect(mishaps: dict[str, str], capsys
     assert [grid["grid"] for grid in total["grids"]] == ["quick"]
     assert asked("status", "--grid", "ci")["done"] == 0
     assert invoke(["plan"]) == 0
-    assert "68 cells (8 of them reference rows), 5 done, 5 failed, 58 to do" in capsys.readouterr().out
+    assert "68 cells (8 of them reference rows), 5 done, 5 failed, 58 to do in " in capsys.readouterr().out
     assert invoke(["status"]) == 0
     assert "as ordered" in capsys.readouterr().out
 
@@ -232,6 +258,15 @@ def test_list_gives_rows_of_every_kind(capsys: pytest.CaptureFixture[str]) -> No
         assert rows[name]["origin"] in ("built-in", "packaged")
         assert invoke(["list", what]) == 0
         assert name in capsys.readouterr().out
+
+
+def test_list_says_which_methods_are_never_trained_in_lockstep(capsys: pytest.CaptureFixture[str]) -> None:
+    assert invoke(["list", "methods", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert (rows["coop"]["alone"], rows["plot"]["alone_when"]) == ("", "faithful=true")
+    assert invoke(["list", "methods"]) == 0
+    said = f"trained cell by cell, never in lockstep: {rows['plot']['alone']}"
+    assert [said in line for line in capsys.readouterr().out.splitlines() if "plot[faithful=true]" in line] == [True]
 
 
 def test_list_imports_nothing_heavy() -> None:

@@ -12,25 +12,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bench.clip import attention
 from bench.clip.backbone import Backbone
+from bench.clip.prompts import FORMS, Form
 from bench.clip.tokens import START, ClassTokens
 from bench.errors import BenchError
 from tests.clip import naive
 
-WORDS = ["dog", "golden_retriever", "sea horse", "Boeing 737-200", "x", "U.S."]
+WORDS = ["dog", "golden_retriever", "sea horse", "Boeing 737-200", "Boeing 737-800", "x", "U.S."]
 LAYERS = 4
 CHANGES: tuple[dict[str, Any], ...] = ({}, {"pool_type": "avg"}, {"pool_type": "avg", "final_ln_after_pool": True})
 
 
 @lru_cache
-def small(change: int = 0, dense_limit: int = attention.DENSE_LIMIT) -> tuple[Any, Backbone]:
+def small(change: int = 0, form: Form | None = None) -> tuple[Any, Backbone]:
     config = copy.deepcopy(naive.SMALL)
     config["vision_cfg"] |= {"layers": LAYERS} | CHANGES[change]
     config["text_cfg"]["layers"] = LAYERS
     built = naive.model(config)
     built.visual.class_embedding.data.mul_(10)
-    return built, Backbone(built, "small", {"size": 16}, dense_limit=dense_limit)
+    return built, Backbone(built, "small", {"size": 16}, form=form)
 
 
 def vectors(seed: int, *shape: int) -> Tensor:
@@ -162,14 +162,14 @@ def naive_text(built: Any, context: Tensor, classes: ClassTokens, deep: tuple[Te
     count=st.integers(1, 5),
     depth=st.integers(1, LAYERS),
     lead=st.sampled_from([(), (1,), (2,), (2, 2)]),
-    limit=st.sampled_from([0, 10**6]),
+    form=st.sampled_from(FORMS),
     seed=st.integers(0, 2**16),
 )
 @settings(max_examples=30, deadline=None)
 def test_deep_text_prompts_equal_the_whole_forward(
-    names: list[str], count: int, depth: int, lead: tuple[int, ...], limit: int, seed: int
+    names: list[str], count: int, depth: int, lead: tuple[int, ...], form: Form, seed: int
 ) -> None:
-    built, backbone = small(dense_limit=limit)
+    built, backbone = small(form=form)
     classes = backbone.class_tokens(names)
     prompts = vectors(seed, depth, *lead, count, 32).requires_grad_()
     weight = vectors(seed + 1, *lead, len(names), 24)
@@ -183,9 +183,9 @@ def test_deep_text_prompts_equal_the_whole_forward(
     assert deviation(*gradients) < 1e-5
 
 
-@pytest.mark.parametrize("limit", [0, 10**6])
-def test_deep_text_prompts_under_vmap(limit: int) -> None:
-    _, backbone = small(dense_limit=limit)
+@pytest.mark.parametrize("form", FORMS)
+def test_deep_text_prompts_under_vmap(form: Form) -> None:
+    _, backbone = small(form=form)
     classes, stack = backbone.class_tokens(WORDS), vectors(6, 3, 3, 4, 32)
 
     def loss(prompts: Tensor) -> Tensor:

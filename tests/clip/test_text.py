@@ -6,6 +6,7 @@ import copy
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import open_clip
 import pytest
 import torch
@@ -13,10 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from bench.clip import attention
+from bench.clip.attention import Dense, Grouped
 from bench.clip.backbone import Backbone, Position
+from bench.clip.load import load_tiny
+from bench.clip.prompts import FORMS, Form, Prompts, Shape, prompts
 from bench.clip.text import TextTower
+from bench.clip.tokens import VOCABULARY, ClassTokens, tokenise
+from bench.clip.tree import Tree
 from bench.errors import BenchError
+from bench.plugins import DATASETS
 from tests.clip import naive
 
 WORDS = [
@@ -29,14 +35,20 @@ WORDS = [
     "x",
     "St. Bernard",
     "U.S.",
+    "Boeing 737-300",
+    "2012 Audi S5 Coupe",
+    "2012 Audi S5 Convertible",
+    "2012 Audi S4 Sedan",
+    "2012 BMW X5 SUV",
+    "2011 Audi S6 Sedan",
 ]
 POSITIONS: list[Position] = ["end", "middle", "front"]
 
 
 @lru_cache
-def small(dense_limit: int = attention.DENSE_LIMIT) -> tuple[Any, Backbone]:
+def small(form: Form | None = None) -> tuple[Any, Backbone]:
     built = naive.model(naive.SMALL)
-    return built, Backbone(built, "small", {"size": 16}, dense_limit=dense_limit)
+    return built, Backbone(built, "small", {"size": 16}, form=form)
 
 
 def vectors(seed: int, *shape: int) -> Tensor:
@@ -57,12 +69,12 @@ def graded(function: Any, context: Tensor, weight: Tensor) -> tuple[Tensor, Tens
 
 
 @given(
-    names=st.lists(st.sampled_from(WORDS), min_size=1, max_size=6),
+    names=st.lists(st.sampled_from(WORDS), min_size=1, max_size=14),
     length=st.integers(1, 7),
     position=st.sampled_from(POSITIONS),
     class_specific=st.booleans(),
     lead=st.sampled_from([(), (1,), (3,), (2, 2)]),
-    limit=st.sampled_from([0, 10**6]),
+    form=st.sampled_from(FORMS),
     seed=st.integers(0, 2**16),
 )
 @settings(max_examples=40, deadline=None)
@@ -72,10 +84,10 @@ def test_values_and_gradients_equal_the_whole_forward(
     position: Position,
     class_specific: bool,
     lead: tuple[int, ...],
-    limit: int,
+    form: Form,
     seed: int,
 ) -> None:
-    built, backbone = small(limit)
+    built, backbone = small(form)
     classes = backbone.class_tokens(names)
     inner = (len(names), length, backbone.width) if class_specific else (length, backbone.width)
     context = vectors(seed, *lead, *inner)
@@ -92,16 +104,104 @@ def test_values_and_gradients_equal_the_whole_forward(
 
 
 def test_the_cheaper_layout_is_taken() -> None:
-    like = torch.zeros(1)
-    assert isinstance(attention.layout(17, [(10, 3)], like), attention.Dense)
-    assert isinstance(attention.layout(17, [(60, 3), (40, 4)], like), attention.Grouped)
+    """The class names of the embedded data sets stay within what is computed at once."""
+
+    def kind(width: int, names: list[str], class_specific: bool = False) -> type:
+        table, positions = torch.zeros(VOCABULARY, width), torch.zeros(77, width)
+        classes = tokenise(names, ".", table)
+        return type(prompts(Shape(16, "end", class_specific), classes, table, positions, None).axis)
+
+    letters = list("abcdefghijklmnopqrstuvwxyz")
+    for name in ("digits", "letters"):
+        assert kind(64, list(DATASETS.get(name)(None).class_names)) is Dense
+    assert kind(512, letters) is Dense
+    assert kind(64, letters, class_specific=True) is Grouped
+    assert kind(512, letters, class_specific=True) is Tree
+    alike = [f"2012 Audi S{number} Coupe" for number in range(8)]
+    assert (kind(512, alike), kind(64, alike)) == (Tree, Dense)
 
 
-@pytest.mark.parametrize("limit", [0, 10**6])
+def test_what_names_have_in_common_is_computed_once() -> None:
+    tree = Tree(2, [(1, 2, 3), (4,), (1, 2, 5), (1,), (4,)], torch.zeros(1))
+    assert (tree.symbols, tree.depths) == ([1, 2, 3, 5, 4], [0, 1, 2, 2, 0])
+    assert tree.ends.tolist() == [4, 6, 5, 2, 6]
+    assert tree.mask[0, 0].isfinite().int().tolist() == [
+        [1, 1, 1, 0, 0, 0, 0],
+        [1, 1, 1, 1, 0, 0, 0],
+        [1, 1, 1, 1, 1, 0, 0],
+        [1, 1, 1, 1, 0, 1, 0],
+        [1, 1, 0, 0, 0, 0, 1],
+    ]
+
+
+@pytest.mark.parametrize("classes", [30, 90])
+def test_a_tree_of_several_chunks_and_padding(classes: int) -> None:
+    """Names of up to seven tokens over an alphabet of three, so that many begin alike across the chunks."""
+    built, backbone = small("tree")
+    draw = np.random.default_rng(classes)
+    names = [" ".join(draw.choice(["sea", "horse", "dog"], draw.integers(1, 7))) for _ in range(classes)]
+    tokens = backbone.class_tokens(names)
+    context, weight = vectors(11, 4, backbone.width), vectors(12, classes, backbone.embed_dim)
+    expected = graded(lambda given: naive.encode(built, given, tokens), context, weight)
+    found = graded(lambda given: backbone.text(given, tokens), context, weight)
+    assert deviation(found[0], expected[0]) < 1e-5
+    assert deviation(found[1], expected[1]) < 1e-5
+    axis = prompts(Shape(4, "end", False), tokens, backbone.token_embedding, torch.zeros(77, 32), "tree").axis
+    assert isinstance(axis, Tree)
+    assert axis.chunks > 1
+    assert len(axis.symbols) < sum(tokens.lengths)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_is_kept_between_calls_outlives_transformations_and_inference(form: Form) -> None:
+    _, backbone = small(form)
+    context = vectors(13, 16, backbone.width)
+
+    def loss(given: Tensor, classes: ClassTokens) -> Tensor:
+        return backbone.text(given, classes).square().sum()
+
+    def gradient(classes: ClassTokens) -> Tensor:
+        return graded(lambda given: backbone.text(given, classes), context, torch.ones(()))[1]
+
+    expected = gradient(backbone.class_tokens(WORDS))
+    for first in (
+        lambda classes: torch.func.grad(loss)(context, classes),
+        lambda classes: torch.func.vmap(torch.func.grad(loss), (0, None))(torch.stack([context] * 2), classes),
+        lambda classes: torch.inference_mode()(loss)(context, classes),
+        lambda classes: torch.no_grad()(loss)(context, classes),
+    ):
+        classes = backbone.class_tokens(WORDS)
+        first(classes)
+        assert torch.equal(gradient(classes), expected)
+
+
+@pytest.mark.parametrize("rows", [1, 8, 32])
+def test_what_is_constant_in_the_first_layer_changes_no_bit(rows: int) -> None:
+    backbone = load_tiny()
+    classes, context = backbone.class_tokens(list("0123456789")), vectors(14, rows, 4, backbone.width)
+    weight = vectors(15, rows, 10, backbone.embed_dim)
+    found = graded(lambda given: backbone.text(given, classes), context, weight)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Prompts, "keep", lambda *_: None)
+        again = backbone.class_tokens(list("0123456789"))
+        expected = graded(lambda given: backbone.text(given, again), context, weight)
+    assert torch.equal(found[0], expected[0])
+    assert torch.equal(found[1], expected[1])
+
+
+def test_a_context_shape_of_its_own_is_laid_out_for_each() -> None:
+    _, backbone = small()
+    classes = backbone.class_tokens(WORDS)
+    for shape in (4, 7, 4):
+        context = vectors(16, shape, backbone.width)
+        assert deviation(backbone.text(context, classes), backbone.text(context, backbone.class_tokens(WORDS))) == 0
+
+
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("position", POSITIONS)
 @pytest.mark.parametrize("class_specific", [False, True])
-def test_a_stack_under_vmap_equals_the_loop(position: Position, class_specific: bool, limit: int) -> None:
-    _, backbone = small(limit)
+def test_a_stack_under_vmap_equals_the_loop(position: Position, class_specific: bool, form: Form) -> None:
+    _, backbone = small(form)
     classes = backbone.class_tokens(WORDS)
     shape = (len(WORDS), 4, backbone.width) if class_specific else (4, backbone.width)
     stack = vectors(3, 3, *shape)
@@ -137,19 +237,19 @@ def test_separate_text_modules(change: dict[str, Any], quick_gelu: bool) -> None
 
 
 @lru_cache
-def full_size(dense_limit: int) -> tuple[Backbone, tuple[Tensor, Tensor]]:
+def full_size(form: Form) -> tuple[Backbone, tuple[Tensor, Tensor]]:
     """A facade over random weights of ViT-B/16's text tower, and what the whole forward gives."""
     config = open_clip.get_model_config("ViT-B-16")
     config["vision_cfg"]["layers"] = 1
     built = naive.model(config)
-    backbone = Backbone(built, "ViT-B-16", {"size": 224}, dense_limit=dense_limit)
+    backbone = Backbone(built, "ViT-B-16", {"size": 224}, form=form)
     classes, context, weight = backbone.class_tokens(WORDS[:4]), vectors(6, 16, 512), vectors(7, 4, 512)
     return backbone, graded(lambda given: naive.encode(built, given, classes), context, weight)
 
 
-@pytest.mark.parametrize("limit", [0, 10**6])
-def test_random_text_tower_of_vit_b_16(limit: int) -> None:
-    backbone, expected = full_size(limit)
+@pytest.mark.parametrize("form", FORMS)
+def test_random_text_tower_of_vit_b_16(form: Form) -> None:
+    backbone, expected = full_size(form)
     classes, context, weight = backbone.class_tokens(WORDS[:4]), vectors(6, 16, 512), vectors(7, 4, 512)
     found = graded(lambda given: backbone.text(given, classes), context, weight)
     assert deviation(found[0], expected[0]) < 1e-5

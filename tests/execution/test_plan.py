@@ -7,7 +7,8 @@ import pytest
 from bench.cli.plan import on_top
 from bench.console import duration
 from bench.errors import BenchError
-from bench.execution.plan import make_plan, relative_cost
+from bench.execution.estimate import relative_cost
+from bench.execution.plan import make_plan
 from bench.grid.expansion import Grid, PlannedCell
 from bench.machine import WORKER_BYTES, Machine, cpus, this_machine
 from bench.records.cell import Cell
@@ -63,14 +64,32 @@ def test_counts_and_the_unfinished_that_stay(store: Store) -> None:
 
 
 def test_time_is_scaled_from_like_cells_and_shared_by_workers(store: Store) -> None:
-    longer, other, dear = cell(7, epochs=4), cell(7, method="joapr"), cell(7, method="deft")
+    longer, other, dear = cell(7, epochs=4), cell(7, method="sce"), cell(7, method="deft")
     dearer = make_plan(grid(dear), store).estimate.seconds[dear.key(VERSIONS)]
     assert dearer == pytest.approx(3.0 * relative_cost("deft"))
     plan = make_plan(grid(longer, other), store)
     assert plan.estimate.seconds[longer.key(VERSIONS)] == pytest.approx(6.0)  # 3 s for 2 epochs
     assert plan.estimate.seconds[other.key(VERSIONS)] == pytest.approx(3.0)  # no like method: data set and backbone
-    assert plan.counts(workers=2)["estimate_seconds"] == pytest.approx(4.5)
+    assert plan.counts(workers=1)["estimate_seconds"] == plan.counts(workers=2)["worker_seconds"] == pytest.approx(9.0)
+    assert plan.counts(workers=2)["estimate_seconds"] == pytest.approx(6.0)  # the longer of the two
     assert plan.estimate.measured == 2
+
+
+def test_records_say_a_cells_own_share_of_its_pack(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.publish(record(KEYS[0], CELLS[0], cost={"seconds": 3.0}), {})
+    plan = make_plan(grid(*(cell(seed) for seed in range(1, 9))), store)
+    assert max(len(pack) for pack in plan.packs(1)) > 1
+    assert plan.counts(1)["estimate_seconds"] == pytest.approx(7 * 3.0), "packs are in it already"
+
+
+def test_letters_cost_more_than_digits_and_what_trains_nothing_less(tmp_path: Path) -> None:
+    def seconds(**changes: object) -> float:
+        return make_plan(grid(cell(1, epochs=50, **changes)), Store(tmp_path)).estimate.total
+
+    assert seconds(dataset="letters") > 2 * seconds()
+    assert seconds(method="zero-shot") < 0.5 * seconds()
+    assert seconds(method="visprompt") > 5 * seconds()
 
 
 def test_without_like_cells_a_default_is_used_and_said_to_be_one(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench.contracts.method import Batch, everything
+from bench.grid.options import alone
 from bench.methods.deft import DeFT, negative_log, yes_probability
 from bench.methods.parts import losses
 from bench.seeds import Stream
@@ -148,7 +149,8 @@ def test_the_second_phase_trains_a_private_copy_under_a_head() -> None:
     options = DeFT.Options(fine_tune=1)
     needs = DeFT.needs(options)
     assert needs.trains_backbone
-    assert not needs.packable
+    assert alone("deft", options.model_dump())
+    assert not alone("deft", DeFT.Options().model_dump())
     assert not DeFT.needs(DeFT.Options()).trains_backbone
     method, digest = build(DeFT, options), backbone().digest
     phases = [method.begin_epoch(epoch, lambda view="plain": torch.zeros(0))[0] for epoch in (1, 2, 3)]

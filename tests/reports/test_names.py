@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.execution.plan import relative_cost
+from bench.execution.estimate import relative_cost
 from bench.plugins import METHODS, NOISE
 from bench.registry import BUILT_IN, Registry
 from bench.reports.figures.kinds import _families

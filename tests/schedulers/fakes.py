@@ -19,6 +19,7 @@ import pytest
 
 from bench.records.cell import Cell
 from bench.records.record import Record
+from bench.records.store import Store
 from bench.schedulers.contract import CellOutcome, Pack, Report, Scheduler
 from bench.schedulers.local import Local
 from bench.schedulers.work import Work
@@ -37,10 +38,11 @@ def cell(seed: int = 1, **changes: Any) -> Cell:
     return Cell(**(values | changes))
 
 
-def packs(count: int) -> list[Pack]:
-    """Packs of one cell with seeds 1 … count."""
+def packs(count: int, size: int = 1) -> list[Pack]:
+    """Packs of so many cells, with seeds 1 … count in all."""
     cells = [cell(seed) for seed in range(1, count + 1)]
-    return [((one.key(VERSIONS), one),) for one in cells]
+    found = [(one.key(VERSIONS), one) for one in cells]
+    return [tuple(found[start : start + size]) for start in range(0, count, size)]
 
 
 def record(key: str, of: Cell, **changes: Any) -> Record:
@@ -87,12 +89,17 @@ def run_pack(pack: Pack, publish: Callable[[Record, Mapping[str, Any]], None], s
     """Publish a record per cell; settings["mishaps"] names by seed what goes wrong instead, or beside it."""
     for key, one in pack:
         mishap = settings.get("mishaps", {}).get(str(one.seed))
+        if mishap == "wait for a record":
+            while not Store(settings["store"]).keys():
+                time.sleep(0.05)
         if mishap in MISHAPS:
             MISHAPS[mishap]()
             continue
         threads = os.environ.get("OMP_NUM_THREADS", "")
         worker = {"pid": os.getpid(), "omp": threads, "cuda": os.environ.get("CUDA_VISIBLE_DEVICES")}
         match mishap:
+            case "die in company" if len(pack) > 1:
+                os._exit(7)
             case "fail":
                 publish(record(key, one, status="failed", reason="as ordered", accuracy={}, curve={}), {})
             case "publish and die":
@@ -108,7 +115,7 @@ def run_pack(pack: Pack, publish: Callable[[Record, Mapping[str, Any]], None], s
             case "leave the folder":
                 os.chdir("/")
                 publish(record(key, one, noise=worker), {})
-            case None:
+            case _:
                 publish(record(key, one, noise=worker), {"positions": np.arange(3)})
 
 
@@ -141,7 +148,7 @@ def fake_trials(monkeypatch: pytest.MonkeyPatch, mishaps: Mapping[str, str] | No
 
 
 def main(order: dict[str, Any]) -> None:
-    """Run `order`: scheduler, workers, store, count, mishaps, timeout, stop_after; print the outcomes as JSON lines."""
+    """Run `order`: scheduler, workers, store, count, size, mishaps, timeout, stop_after; print outcomes as JSON."""
     settings = {"mishaps": order.get("mishaps", {}), "timeout": order.get("timeout"), "device": "cpu"}
     grace = order.get("grace", 30.0)
     work = Work(order["store"], settings, "tests.schedulers.fakes:run_pack", "builtins:dict", grace=grace)
@@ -155,9 +162,8 @@ def main(order: dict[str, Any]) -> None:
     def stop() -> bool:
         return len(outcomes) >= order.get("stop_after", 10**9)
 
-    scheduler(order["scheduler"]).run(
-        packs(order["count"])[:: order.get("step", 1)], work, order["workers"], report, stop
-    )
+    chosen = packs(order["count"], order.get("size", 1))[:: order.get("step", 1)]
+    scheduler(order["scheduler"]).run(chosen, work, order["workers"], report, stop)
 
 
 if __name__ == "__main__":

@@ -176,6 +176,29 @@ def test_workers_stop_when_their_driver_is_killed(scheduler: str, workers: int, 
     assert stopped
 
 
+def test_a_worker_that_dies_or_hangs_keeps_what_its_pack_has_published(tmp_path: Path) -> None:
+    mishaps = {"2": "die", "4": "fail", "8": "hang"}
+    outcomes = drive("local", 2, tmp_path, count=9, size=3, mishaps=mishaps, timeout=1.0, grace=1.0)
+    reason = "the worker ended with exit code 7 before it left a record"
+    assert [outcomes[key] for key in KEYS[:3]] == [("failed", reason, True)] * 3
+    assert [outcomes[key][::2] for key in KEYS[3:6]] == [("failed", False), ("done", False), ("done", False)]
+    assert [outcomes[key] for key in KEYS[6:9]] == [("timeout", "no step ended within 1 s", True)] * 3
+    published = {KEYS[0], KEYS[3], KEYS[4], KEYS[5], KEYS[6]}
+    assert {*Store(tmp_path).statuses()} == published, "it is for the driver to look for them"
+
+
+def test_ctrl_c_within_packs_keeps_the_records(tmp_path: Path) -> None:
+    process = start("local", 2, tmp_path, count=6, size=3, mishaps={"2": "hold", "6": "hang"})
+    published, late = {KEYS[0], KEYS[3], KEYS[4]}, time.monotonic() + 120
+    while {*Store(tmp_path).statuses()} != published and time.monotonic() < late:
+        time.sleep(0.1)
+    children = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=120)
+    assert (out, gone(children)) == ("", True)
+    assert {*Store(tmp_path).statuses()} == published
+
+
 def busy(scheduler: str, workers: int, store: Path) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
     """A driver of which two packs are done and two hang, and the processes under it."""
     process = start(scheduler, workers, store, count=4, mishaps={"2": "hold", "4": "stop"})

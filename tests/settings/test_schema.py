@@ -130,6 +130,13 @@ def test_zero_is_a_value_and_not_unset() -> None:
         ("[grid.q]\nseed = -1", "seed = -1: expected greater than or equal to 0."),
         ("[grid.q]\nwarmup_epochs = 100001", "warmup_epochs = 100001: expected at most 100,000."),
         ("[grid.q]\neval_every = 1000001", "eval_every = 1000001: expected at most 1,000,000."),
+        *(
+            (
+                f"[grid.q]\npack = {text}",
+                f'grid.q.pack = {said}: expected a whole number from 1 to 1,000, or "auto" for',
+            )
+            for text, said in (("0", "0"), ("true", "True"), ("2.0", "2.0"), ("'all'", "'all'"), ("1001", "1001"))
+        ),
         (
             "[grid.q]\ntimeout = 1e300",
             "timeout = 1e+300: expected at most 31,536,000 seconds, a year, or inf for no limit.",
@@ -161,6 +168,12 @@ def test_the_limits_of_a_cell_are_those_of_the_settings() -> None:
         if own.annotation in (int, float) and settings.annotation in (int, float):
             limits = [part for part in own.metadata if not isinstance(part, Role)]
             assert limits == settings.metadata[: len(limits)], name
+
+
+def test_packs_are_as_large_as_is_good_or_as_is_said() -> None:
+    assert overlaid("").settings.grid["quick"].pack_size is None
+    assert overlaid("[protocol]\npack = 4\n[grid.ci]\npack = 'auto'\n").settings.grid["quick"].pack_size == 4
+    assert overlaid("[protocol]\npack = 4\n[grid.ci]\npack = 'auto'\n").settings.grid["ci"].pack_size is None
 
 
 @pytest.mark.parametrize("timeout", ["inf", "31536000.0"])

@@ -12,9 +12,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import bench
 from bench.cli.main import invoke
 from bench.contracts import method
 from bench.engine.member import Diverged, Member
+from bench.plugins import METHODS
 from bench.testing import checks
 from tests.testing.test_effects import Ignores
 from tests.testing.test_method_contract import ON_VARIANTS
@@ -290,6 +292,16 @@ def test_a_planted_defect_is_caught(method: type[method.Method], name: str) -> N
     check: Any = getattr(checks, name)
     with pytest.raises((AssertionError, LookupError, RuntimeError, ValueError)):
         check(method, method.Options())
+
+
+def test_a_method_whose_row_says_why_need_not_run_as_a_pack(monkeypatch: pytest.MonkeyPatch) -> None:
+    METHODS.rows()
+    for name in ("_rows", "_aliases", "_objects"):
+        monkeypatch.setattr(METHODS, name, dict(getattr(METHODS, name)))
+    bench.register("number", PythonNumber, "weighted", alone="it reads a number", alone_when="weight=2")
+    checks.runs_as_a_pack(PythonNumber, PythonNumber.Options())
+    with pytest.raises(AssertionError, match="differs in a pack"):
+        checks.runs_as_a_pack(PythonNumber, PythonNumber.Options(weight=3.0))
 
 
 def test_every_check_has_a_planted_defect() -> None:

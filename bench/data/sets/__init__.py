@@ -6,7 +6,7 @@ from bench.rows import Row
 
 ROWS = (
     Row("digits", "bench.data.sets.digits:Digits", "1,797 real handwritten digits of 8 x 8 pixels, 10 classes"),
-    Row("letters", "bench.data.sets.letters:Letters", "rendered letters in held-out fonts, 26 classes"),
+    Row("letters", "bench.data.sets.letters:Letters", "rendered letters in held-out fonts, 26 classes", cost=3.5),
     Row(
         "cued-letters",
         "bench.data.sets.cued_letters:CuedLetters",

@@ -1,0 +1,107 @@
+"""The driver of a run: members of a pack that their worker has lost are run again, each by itself, and once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.execution import execute
+from bench.execution.execute import Request, Setup, execute_plan, set_up
+from bench.execution.packs import MOST
+from bench.execution.plan import Plan, make_plan
+from bench.execution.progress import Progress
+from bench.grid.expansion import Grid, PlannedCell
+from bench.records.store import Store
+from bench.schedulers.contract import CellOutcome
+from bench.schedulers.work import Work
+from bench.settings.schema import load_config
+from tests.schedulers.fakes import VERSIONS, cell, packs, scheduler
+
+DEAD = "the worker ended with exit code 7 before it left a record"
+KEYS = [pack[0][0] for pack in packs(12)]
+
+
+def planned(count: int, store: Path) -> Plan:
+    cells = [cell(seed) for seed in range(1, count + 1)]
+    return make_plan(Grid("quick", tuple(PlannedCell(one.key(VERSIONS), one) for one in cells)), Store(store))
+
+
+def drive(
+    patch: pytest.MonkeyPatch, store: Path, mishaps: Mapping[str, str], count: int, size: int, name: str = "local",
+    fail_fast: bool = False, workers: int = 1,
+) -> tuple[Progress, dict[str, tuple[str, str | None]]]:  # fmt: skip
+    """Run so many cells in packs of this size; what became of each, as the listener was told."""
+    settings: dict[str, Any] = {"mishaps": dict(mishaps), "timeout": 1.0, "device": "cpu", "store": str(store)}
+    work = Work(str(store), settings, "tests.schedulers.fakes:run_pack", "builtins:dict", grace=1.0)
+    patch.setattr(execute, "_work", lambda *_: work)
+    told: list[CellOutcome] = []
+    setup = Setup(scheduler(name), "local", workers, "cpu", tuple(packs(count, size)))
+    progress = execute_plan(
+        planned(count, store), Store(store), load_config(), setup, Request(fail_fast=fail_fast),
+        lambda outcome, _: told.append(outcome),
+    )  # fmt: skip
+    assert [outcome.key for outcome in told] == [outcome.key for outcome in progress.done]
+    assert len({outcome.key for outcome in told}) == len(told), "a cell ends once"
+    return progress, {outcome.key: (outcome.status, outcome.reason) for outcome in told}
+
+
+def statuses(found: Mapping[str, tuple[str, str | None]], keys: Sequence[str]) -> list[str]:
+    return [found[key][0] if key in found else "not run" for key in keys]
+
+
+def test_only_the_guilty_of_a_pack_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mishaps = {"2": "die", "4": "fail", "8": "hang", "11": "raise"}
+    progress, found = drive(monkeypatch, tmp_path, mishaps, 12, 3, workers=2)
+    expected: list[tuple[str, str | None]] = [("done", None)] * 12
+    expected[1], expected[3] = ("failed", DEAD), ("failed", "as ordered")
+    expected[7], expected[10] = ("timeout", "no step ended within 1 s"), ("failed", "OSError: no space left")
+    assert [found[key] for key in KEYS] == expected
+    store = Store(tmp_path)
+    assert store.statuses() == {key: status for key, (status, _) in found.items()}
+    assert {len(record.attempts) for record in store.records()} == {0}, "no member was failed and then run again"
+    assert progress.left() == 0
+
+
+def test_ray_starts_again_for_what_was_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, found = drive(monkeypatch, tmp_path, {"2": "die", "6": "fail"}, 6, 3, "ray", workers=2)
+    assert statuses(found, KEYS[:6]) == ["done", "failed", "done", "done", "done", "failed"]
+    assert (found[KEYS[1]][1], found[KEYS[5]][1]) == (DEAD, "as ordered")
+
+
+def test_a_pack_that_only_dies_together_is_done_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, found = drive(monkeypatch, tmp_path, {"2": "die in company"}, 4, 4)
+    assert statuses(found, KEYS[:4]) == ["done"] * 4
+
+
+def test_fail_fast_finds_the_guilty_and_begins_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, found = drive(monkeypatch, tmp_path, {"2": "die"}, 9, 3, fail_fast=True)
+    assert statuses(found, KEYS[:3]) == ["done", "failed", "not run"]
+    assert statuses(found, KEYS[3:9]) == ["not run"] * 6
+
+
+def test_fail_fast_goes_on_where_nobody_is_guilty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, found = drive(monkeypatch, tmp_path, {"2": "die in company"}, 6, 3, fail_fast=True)
+    assert statuses(found, KEYS[:6]) == ["done"] * 6
+
+
+def test_what_an_abandoned_pack_has_published_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two workers one hangs within its pack when the other's has failed."""
+    _, found = drive(monkeypatch, tmp_path, {"1": "wait for a record", "2": "fail", "5": "hang"}, 6, 3, fail_fast=True,
+                     workers=2)  # fmt: skip
+    assert statuses(found, KEYS[:6]) == ["done", "failed", "done", "done", "not run", "not run"]
+
+
+def test_a_request_becomes_packs_and_no_more_workers_than_these(tmp_path: Path) -> None:
+    plan, config = planned(40, tmp_path), load_config()
+    setup = set_up(plan, config, Request(workers=2))
+    assert sorted(key for pack in setup.packs for key, _ in pack) == sorted(planned.key for planned in plan.todo)
+    assert (setup.workers, max(map(len, setup.packs)) <= MOST) == (2, True)
+    known = set_up(plan, config, Request(workers=2, address="auto"))
+    unknown = set_up(plan, config, Request(address="auto"))
+    assert (known.workers, known.packs) == (2, setup.packs)
+    assert unknown.workers == len(unknown.packs) > 2
+    fixed = set_up(make_plan(plan.grid, Store(tmp_path), pack=20), config, Request(workers=8))
+    assert (fixed.workers, [len(pack) for pack in fixed.packs]) == (2, [20, 20])
