@@ -114,7 +114,7 @@ def rows(grid: str, methods: list[str], speed: float) -> Iterator[list[str]]:
         hours, hundred = sum(spent) / speed / 3600, between(*works, 100)
         cost = operations(cells[method][0], hundred, *sizes("caltech101"))
         whole, count = whole + hours, count + len(spent)
-        yield [method, f"{hundred.step / 1e9:,.0f}", f"{hundred.image / 1e6:,.2f}", f"{cost / 1e12:,.0f}",
+        yield [method, f"{hundred.step / 1e9:,.0f}", f"{hundred.image / 1e6:,.1f}", f"{cost / 1e12:,.0f}",
                str(len(spent)), f"{hours:,.1f}"]  # fmt: skip
     yield ["all of these", "", "", "", str(count), f"{whole:,.1f}"]
 
