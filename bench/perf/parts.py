@@ -32,7 +32,7 @@ PARTS: Mapping[str, Sequence[tuple[Any, str]]] = {
 
 @dataclass(frozen=True)
 class CellParts:
-    """Seconds per member of a cell of `EPOCHS` epochs by part, and of what is none; `members` of 1 is alone."""
+    """Seconds per member of a cell of `EPOCHS` epochs by part; one member is alone."""
 
     method: str
     members: int
@@ -63,7 +63,7 @@ class _Shares:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Let the functions of `PARTS` note their time."""
+        """Note the time of the functions of `PARTS`."""
         before = [(kind, name, vars(kind)[name]) for functions in PARTS.values() for kind, name in functions]
         parts = [part for part, functions in PARTS.items() for _ in functions]
         for (kind, name, function), part in zip(before, parts, strict=True):
