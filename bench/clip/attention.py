@@ -132,7 +132,7 @@ class Grouped(Layout):
 
     def attend(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """See `Layout`."""
-        shared_keys, shared_values = self._shared(keys), self._shared(values)
+        shared_keys, shared_values = self._shared(keys).contiguous(), self._shared(values)  # bits of few keys: strides
         scores = queries.transpose(1, 2) @ shared_keys.mT
         outputs = [(scores[:, :, : self.prefix] + self.mask).softmax(-1) @ shared_values]
         for span in self.spans:
@@ -143,7 +143,7 @@ class Grouped(Layout):
 
     def attend_last(self, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """See `Layout`."""
-        shared_keys, shared_values = self._shared(keys), self._shared(values)
+        shared_keys, shared_values = self._shared(keys).contiguous(), self._shared(values)  # bits of few keys: strides
         queries = queries.transpose(1, 2)
         scores = queries @ shared_keys.mT
         outputs = []

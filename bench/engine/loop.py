@@ -41,6 +41,9 @@ class Loop:
     def __init__(self, members: Sequence[Member], width: int | None = None) -> None:
         self.members, self.width = members, width or len(members)
         self.alone = ""
+        self._prepares, self._by_shape = True, False
+        if len(members) > 1 and not members[0].needs.packable:
+            self.width, self.alone = 1, "its needs say so (packable)"
 
     def run(self) -> None:
         """Train and evaluate, and append the last row after `finalize`. What fails is kept as a member's `error`."""
@@ -68,8 +71,12 @@ class Loop:
                 member.leave(error)
 
     def _groups(self, members: Sequence[Member]) -> Iterator[Sequence[Member]]:
-        for start in range(0, len(members), self.width):
-            yield members[start : start + self.width]
+        alike: dict[object, list[Member]] = {}
+        for member in members:
+            alike.setdefault(self._by_shape and _shapes(member), []).append(member)
+        for part in alike.values():
+            for start in range(0, len(part), self.width):
+                yield part[start : start + self.width]
 
     def _evaluate(self, epoch: int, tested: bool = True) -> None:
         prepared: dict[int, dict[str, Tensor]] = {}
@@ -79,13 +86,13 @@ class Loop:
 
     def _prepared(self, group: Sequence[Member]) -> dict[int, dict[str, Tensor]]:
         """Prepare the predictions of members together, by identity; nothing where each has to do so by itself."""
-        if len(group) == 1 or type(group[0].method).prepare is Method.prepare:
+        if len(group) == 1 or not self._prepares or type(group[0].method).prepare is Method.prepare:
             return {}
         began = monotonic()
         try:
             return {id(member): found for member, found in zip(group, Pack(group).prepare(), strict=True)}
-        except Exception as error:  # noqa: BLE001 - whose it is shows when each does it
-            self._separate(error)
+        except Exception:  # noqa: BLE001 - whose it is shows when each does it
+            self._prepares = False
             return {}
         finally:
             _share(group, monotonic() - began)
@@ -112,21 +119,32 @@ class Loop:
                 pack = pack if pack is not None and pack.members == active else Pack(active)
                 done = pack.train()
             except Exception as error:  # noqa: BLE001 - whose it is shows when each steps by itself
-                self._separate(error)
+                self._separate(error, active)
                 for part in self._groups(active):
                     self._train_group(part, step)
                 return
-            for place, outcome in enumerate(done):
-                pack.finish(place, step, outcome)
             _share(active, monotonic() - began)
+            for place, outcome in enumerate(done):
+                self._each(lambda _, at=place, found=outcome: pack.finish(at, step, found), [active[place]])
 
-    def _separate(self, error: Exception) -> None:
-        """Take fewer members at a time: half of them where memory was short, else one, and keep the reason."""
+    def _separate(self, error: Exception, group: Sequence[Member]) -> None:
+        """Take fewer members at a time.
+
+        Half of them where memory was short, those with buffers of equal shapes where these differ, else one, and then
+        keep the reason.
+        """
         if isinstance(error, torch.OutOfMemoryError) and self.width > 1:
             self.width //= 2
             torch.cuda.empty_cache()
             return
+        if not self._by_shape and len({_shapes(member) for member in group}) > 1:
+            self._by_shape = True
+            return
         self.width, self.alone = 1, str(error) if isinstance(error, Unlike) else described(error)
+
+
+def _shapes(member: Member) -> tuple[torch.Size, ...]:
+    return tuple(buffer.shape for buffer in member.method.buffers())
 
 
 def _share(members: Sequence[Member], seconds: float) -> None:
