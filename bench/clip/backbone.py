@@ -155,7 +155,12 @@ class Backbone:
         return state.hexdigest()
 
     def image(
-        self, pixels: Tensor, prompts: Tensor | None = None, deep: Sequence[Tensor] = (), norm: bool = True
+        self,
+        pixels: Tensor,
+        prompts: Tensor | None = None,
+        deep: Sequence[Tensor] = (),
+        norm: bool = True,
+        tokens: bool = True,
     ) -> ImageFeatures:
         """Encode preprocessed pixels [B, 3, H, W] as pooled features and patch tokens, neither normalised.
 
@@ -170,6 +175,8 @@ class Backbone:
                 is given, what the layer before made of them goes on.
             norm: whether `prompts` pass the normalisation in front of the first layer, as the patches do (MaPLe,
                 PromptSRC), or enter behind it (visual prompt tuning, DeFT).
+            tokens: whether patch tokens are asked for, [B, 0, D] where not: with prompts, the last layer then computes
+                the pooled token alone.
 
         Raises:
             BenchError: prompts, and the image tower is no vision transformer.
@@ -179,7 +186,7 @@ class Backbone:
             tower = self._image.transformer()
 
             def encode(pixels: Tensor, prompts: Tensor, *deep: Tensor) -> tuple[Tensor, Tensor]:
-                return tower.prompted(pixels, prompts, deep, norm)
+                return tower.prompted(pixels, prompts, deep, norm, tokens)
 
             return ImageFeatures(*together(encode)(pixels, prompts, *deep))
         if deep:

@@ -73,7 +73,9 @@ class TransformerTower(ImageTower):
         """See `ImageTower`. This path is open_clip's own, so that stored features keep their bits."""
         return self._project(*self._pool(self.visual.transformer(self._patches(pixels))))
 
-    def prompted(self, pixels: Tensor, prompts: Tensor, deep: Sequence[Tensor], norm: bool) -> tuple[Tensor, Tensor]:
+    def prompted(
+        self, pixels: Tensor, prompts: Tensor, deep: Sequence[Tensor], norm: bool, patches: bool = True
+    ) -> tuple[Tensor, Tensor]:
         """Encode with prompts [P, Wv] after the patches: see `Backbone.image`.
 
         Pixels [K, B, 3, H, W] have prompts [K, P, Wv], deep ones too, for each of K models.
@@ -86,7 +88,10 @@ class TransformerTower(ImageTower):
             if vectors is not None:
                 own = vectors.unsqueeze(-3).expand(*vectors.shape[:-2], count, -1, -1).reshape(-1, *vectors.shape[-2:])
                 x = torch.cat([x[:, : 1 + self.num_tokens], own], dim=1)
-            x = layer(block, x)
+            if block is self.blocks[-1] and not patches and self.visual.pool_type == "tok":
+                x = layer(block, x, asking=1)
+            else:
+                x = layer(block, x)
         pooled, tokens = self._project(*self._pool(x[:, : 1 + self.num_tokens]))
         return pooled.reshape(*lead, -1), tokens.reshape(*lead, *tokens.shape[1:])
 
@@ -124,17 +129,22 @@ class TransformerTower(ImageTower):
             raise ValueError(f"{len(deep)} deep visual prompts, but only {self.layers - 1} layers follow the first")
 
 
-def layer(block: Any, x: Tensor) -> Tensor:
-    """Apply one layer to tokens [B, T, Wv].
+def layer(block: Any, x: Tensor, asking: int | None = None) -> Tensor:
+    """Apply one layer to tokens [B, T, Wv]; only the first `asking` ask, and are returned, where it is given.
 
     It is written out because torch's attention module does not run under `vmap`.
     """
-    attention = block.attn
-    projected = F.linear(block.ln_1(x), attention.in_proj_weight, attention.in_proj_bias)
-    heads = torch.unflatten(projected, -1, (3, attention.num_heads, -1))
-    queries, keys, values = (part.transpose(1, 2) for part in heads.unbind(2))
+    attention, width = block.attn, x.shape[-1]
+    normed, weight, bias = block.ln_1(x), attention.in_proj_weight, attention.in_proj_bias
+    if asking is None:
+        queries, keys, values = F.linear(normed, weight, bias).chunk(3, -1)
+    else:
+        queries = F.linear(normed[:, :asking], weight[:width], bias[:width])
+        keys, values = F.linear(normed, weight[width:], bias[width:]).chunk(2, -1)
+    heads = (torch.unflatten(part, -1, (attention.num_heads, -1)).transpose(1, 2) for part in (queries, keys, values))
+    queries, keys, values = heads
     weights = (queries * queries.shape[-1] ** -0.5 @ keys.mT).softmax(-1)
-    return finish(block, x, weights @ values)
+    return finish(block, x[:, :asking], weights @ values)
 
 
 class ResNetTower(ImageTower):

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from bench.contracts.method import Method
 from bench.engine.member import Member, TrainingLog
+from bench.engine.memory import fitting
 from bench.engine.pack import Pack, Unlike
 from bench.errors import described
 
@@ -32,7 +33,7 @@ class Loop:
 
     Args:
         members: one, or more that are trained in lockstep.
-        width: how many at a time, at most.
+        width: how many at a time; None for as many as memory allows, measured at the first step.
 
     Attributes:
         alone: why they are trained one by one after all, or empty.
@@ -40,6 +41,7 @@ class Loop:
 
     def __init__(self, members: Sequence[Member], width: int | None = None) -> None:
         self.members, self.width = members, width or len(members)
+        self._measured = width is not None or len(members) == 1
         self.alone = ""
         self._prepares, self._by_shape = True, False
         if len(members) > 1 and not members[0].needs.packable:
@@ -63,7 +65,9 @@ class Loop:
 
     def _each(self, action: Callable[[Member], object], members: Sequence[Member] | None = None) -> None:
         """Run what concerns one member only; where it fails, that member leaves."""
-        for member in self._alive() if members is None else members:
+        for member in self.members if members is None else members:
+            if member.error is not None:
+                continue
             try:
                 with member.watch.running():
                     action(member)
@@ -91,6 +95,9 @@ class Loop:
         began = monotonic()
         try:
             return {id(member): found for member, found in zip(group, Pack(group).prepare(), strict=True)}
+        except torch.OutOfMemoryError as error:
+            self._separate(error, group)
+            return {}
         except Exception:  # noqa: BLE001 - whose it is shows when each does it
             self._prepares = False
             return {}
@@ -100,6 +107,8 @@ class Loop:
     def _train_phase(self, number: int) -> None:
         opened = [member for member in self._alive() if number < len(member.phases)]
         self._each(partial(Member.open_phase, number=number), opened)
+        if not self._measured:
+            self._each(self._measure, [member for member in opened if member.steps][:1])
         for group in self._groups(opened):
             self._train_group(group)
         self._each(Member.close_phase, opened)
@@ -108,12 +117,11 @@ class Loop:
         """Take the steps of an open phase from `first` on. A member that has no further step waits for the others."""
         pack: Pack | None = None
         for step in range(first, max(member.steps for member in group)):
+            self._each(partial(Member.gather, step=step), [member for member in group if step < member.steps])
             active = [member for member in group if member.error is None and step < member.steps]
-            if len(active) == 1 or self.width == 1:
-                self._each(partial(Member.step, step=step), active)
+            if len(active) < 2 or self.width == 1:
+                self._each(partial(Member.take, step=step), active)
                 continue
-            self._each(partial(Member.gather, step=step), active)
-            active = [member for member in active if member.error is None]
             began = monotonic()
             try:
                 pack = pack if pack is not None and pack.members == active else Pack(active)
@@ -126,6 +134,12 @@ class Loop:
             _share(active, monotonic() - began)
             for place, outcome in enumerate(done):
                 self._each(lambda _, at=place, found=outcome: pack.finish(at, step, found), [active[place]])
+
+    def _measure(self, member: Member) -> None:
+        """Take as many members at a time as fit into memory beside each other."""
+        self._measured = True
+        member.gather(0)
+        self.width = fitting(member, self.width)
 
     def _separate(self, error: Exception, group: Sequence[Member]) -> None:
         """Take fewer members at a time.

@@ -311,9 +311,8 @@ class Member:
                 parameter.requires_grad_(True)
         self._opened = None
 
-    def step(self, step: int) -> None:
-        """Take one step of the open phase alone."""
-        self.gather(step)
+    def take(self, step: int) -> None:
+        """Take the step that was gathered, alone."""
         self.finish(step, self.train_alone())
 
     def gather(self, step: int) -> None:

@@ -36,7 +36,7 @@ class ImagePromptLearner(ObjectivePromptLearner):
     def image_features(self, inputs: method.Inputs, visual: Tensor) -> Tensor:
         """Encode images under visual prompts [J, P, Wv] into features [B, D], not normalised."""
         first, *deep = visual.unbind(0)
-        return self.backbone.image(inputs.images(), first, deep, self.norm).pooled
+        return self.backbone.image(inputs.images(), first, deep, self.norm, tokens=False).pooled
 
     def logits(self, inputs: method.Inputs) -> Tensor:
         """Compute training logits [B, C]."""
