@@ -3,7 +3,10 @@
 Under `torch.func.vmap` some operations are rewritten into others that round differently: a linear layer whose weight
 all members share, layer normalisation with weights of each member's own, a product of two matrices. Inside `lockstep`
 the functions marked here take the place of that rewriting; outside, and in a cell that runs alone, they are what they
-wrap.
+wrap. On a CPU a power, `sigmoid`, `softplus`, `silu` and `logaddexp` round the last elements of a tensor, less than 16,
+otherwise than the others, and which are the last depends on how many members there are: here are `power`, `sigmoid` and
+`logaddexp` without that. The sum over a gradient, such as a bias's, depends on its strides: what makes the gradient
+stands in one function with what takes the sum.
 """
 
 from __future__ import annotations
@@ -96,6 +99,15 @@ def inner_products(rows: Tensor, others: Tensor) -> Tensor:
 
 
 linear = one_by_one(F.linear)
+sigmoid = one_by_one(torch.sigmoid)
+logaddexp = one_by_one(torch.logaddexp)
+_power = one_by_one(torch.pow)
+
+
+def power(base: Tensor, exponent: Tensor | float) -> Tensor:
+    """Raise to a power, elementwise."""
+    raised: Tensor = _power(base, exponent) if isinstance(exponent, Tensor) else one_by_one(lambda b: b**exponent)(base)
+    return raised
 
 
 class Linear(torch.nn.Linear):

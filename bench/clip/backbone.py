@@ -19,10 +19,11 @@ from bench.clip.image import image_tower
 from bench.clip.text import Position, TextTower
 from bench.clip.tokens import ClassTokens, Vocabulary, encode, tokenise
 from bench.errors import BenchError
-from bench.lockstep import LayerNorm, Linear, together
+from bench.lockstep import LayerNorm, Linear, one_by_one, together
 
 __all__ = ["Backbone", "ClassTokens", "ImageFeatures", "Position"]
 
+FEW_CLASSES = 4  # up to which members of a pack encode their texts one by one
 TEXT_CHUNK = 256
 
 
@@ -258,7 +259,9 @@ class Backbone:
         def encode(context: Tensor, *deep: Tensor) -> Tensor:
             return self._text.encode(context, classes, position, class_specific, deep)
 
-        features: Tensor = together(encode, align=True)(context, *deep)
+        # on a CPU products of less than four rows, and attention to one key, round by how many contexts there are
+        few = len(classes) <= FEW_CLASSES or class_specific or position != "end"
+        features: Tensor = (one_by_one(encode) if few else together(encode, align=True))(context, *deep)
         return features
 
     @torch.no_grad()

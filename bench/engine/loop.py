@@ -132,8 +132,8 @@ class Loop:
                     self._train_group(part, step)
                 return
             _share(active, monotonic() - began)
-            for place, outcome in enumerate(done):
-                self._each(lambda _, at=place, found=outcome: pack.finish(at, step, found), [active[place]])
+            for member, outcome in zip(active, done, strict=True):
+                self._each(partial(pack.finish, step=step, done=outcome), [member])
 
     def _measure(self, member: Member) -> None:
         """Take as many members at a time as fit into memory beside each other."""

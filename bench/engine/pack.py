@@ -98,9 +98,9 @@ class Pack:
             for number in range(len(self.members))
         ]
 
-    def finish(self, number: int, step: int, done: Step) -> None:
+    def finish(self, member: Member, step: int, done: Step) -> None:
         """Move the parameters of a member, and write its state, here too."""
-        member = self.members[number]
+        number = self.members.index(member)
         member.finish(step, done)
         for name, rows in done.state.items():
             member.write(self._buffers[f"method.{name}"][number], step, rows)
@@ -120,7 +120,7 @@ class Pack:
     def _pure(self) -> Iterator[None]:
         """Run members together. Raises Unlike where their code does what a pure function does not."""
         attributes, state = dict(vars(self._shell)), self._state()
-        versions = {name: value._version for name, value in state.items()}
+        versions = {name: value._version for name, value in state.items()}  # noqa: SLF001 - torch has no other name for it
         try:
             with lockstep():
                 yield
@@ -132,7 +132,7 @@ class Pack:
             if reason := next((plain for text, plain in REFUSED.items() if text in str(error)), ""):
                 raise Unlike(reason) from error
             raise
-        if written := [name for name, value in state.items() if value._version != versions[name]]:
+        if written := [name for name, value in state.items() if value._version != versions[name]]:  # noqa: SLF001
             raise Unlike(f'its code writes to "{written[0].removeprefix("method.")}"')
         after = vars(self._shell)
         if changed := [name for name in after if after[name] is not attributes.get(name)]:

@@ -76,7 +76,7 @@ def _scores(query: Tensor, visual: Tensor, weight: Tensor, bias: Tensor) -> Tens
 
     Both in one function, since the sum over a gradient, the bias's, depends on its strides.
     """
-    key = F.linear(visual, weight, bias).unflatten(-1, query.shape[1:])
+    key = torch.unflatten(F.linear(visual, weight, bias), -1, query.shape[1:])
     return torch.einsum("mhd,bthd->bhmt", query, key)
 
 
