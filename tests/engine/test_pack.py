@@ -17,8 +17,8 @@ from bench.data.library import Library
 from bench.data.sets.letters import Letters
 from bench.data.splits import ArrayImages
 from bench.engine.trial import TrialSettings
-from bench.lockstep import logaddexp, power, sigmoid
 from bench.lockstep import lockstep as together
+from bench.lockstep import logaddexp, power, sigmoid
 from bench.plugins import METHODS
 from bench.testing import checks, fixtures
 from tests.engine.packs import alone, differences, members, packed, why
