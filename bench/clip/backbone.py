@@ -25,6 +25,7 @@ __all__ = ["Backbone", "ClassTokens", "ImageFeatures", "Position"]
 
 FEW_CLASSES = 4  # up to which members of a pack encode their texts one by one
 TEXT_CHUNK = 256
+LISTS_KEPT = 4  # of texts with their features, oldest first out
 
 
 class ImageFeatures(NamedTuple):
@@ -75,6 +76,7 @@ class Backbone:
         self._model = frozen
         self._text, self._image = TextTower(model, dense_limit), image_tower(frozen.visual)
         self._preprocess_cfg, self._rows = dict(preprocess_cfg), rows
+        self._encoded: dict[tuple[str, ...], Tensor] = {}
         self.name = name
         self.width, self.context_length = self._text.width, self._text.context_length
         self.text_layers = len(self._text.blocks)
@@ -88,6 +90,7 @@ class Backbone:
     def to(self, device: str | torch.device) -> Backbone:
         """Move the weights in place and return the backbone. Class tokens stay on the device they were made on."""
         self._model.to(device)
+        self._encoded.clear()
         return self
 
     def parameters(self) -> Iterator[nn.Parameter]:
@@ -271,10 +274,19 @@ class Backbone:
         Raises:
             BenchError: no text, a text longer than the tower (never cut short), or a word without an embedding.
         """
+        known = self._encoded.get(tuple(texts))
+        return (self._encode(texts) if known is None else known).clone()
+
+    def _encode(self, texts: Sequence[str]) -> Tensor:
+        """Encode whole texts, and keep the features for the cells that follow."""
         nothing = self.token_embedding.new_zeros(0, self.width)
         chunks = [texts[start : start + TEXT_CHUNK] for start in range(0, max(len(texts), 1), TEXT_CHUNK)]
         pieces = [tokenise(chunk, "", self.token_embedding, self._rows, underscores=False) for chunk in chunks]
-        return torch.cat([self.text(nothing, piece) for piece in pieces])
+        found = torch.cat([self.text(nothing, piece) for piece in pieces])
+        while len(self._encoded) >= LISTS_KEPT:
+            del self._encoded[next(iter(self._encoded))]
+        self._encoded[tuple(texts)] = found
+        return found
 
     def phrase(self, text: str) -> Tensor:
         """Embed the tokens of a phrase that starts a context, [M, W]. `_` becomes a space.

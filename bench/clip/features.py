@@ -135,7 +135,8 @@ class FeatureStore:
         Raises:
             BenchError: the folder cannot be written, or an image cannot be decoded.
         """
-        if any(self.lacks(key, part, len(images)) for part in wanted):
+        arrays = {part: self._open(key, part, len(images)) for part in wanted}
+        if any(array is None for array in arrays.values()):
             with self._locked(key):
                 missing = [part for part in wanted if self.lacks(key, part, len(images))]
                 try:
@@ -147,7 +148,7 @@ class FeatureStore:
                     raise BenchError(
                         f'features cannot be written to "{self.root}" ({error.strerror}); {ELSEWHERE}'
                     ) from error
-        arrays = {part: self._open(key, part, len(images)) for part in wanted}
+            arrays = {part: self._open(key, part, len(images)) for part in wanted}
         if any(array is None for array in arrays.values()):
             raise BenchError(f'features in "{self.root}" were removed while in use; run again, or {ELSEWHERE}')
         return {part: torch.from_numpy(array) for part, array in arrays.items() if array is not None}

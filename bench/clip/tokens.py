@@ -23,6 +23,7 @@ VOCABULARY = 49408
 START, END = 49406, 49407
 PROMPT_CHARACTERS = 100  # characters of a prompt in a message
 MOST_WORDS = 40  # in a message
+TEXTS_KEPT = 2**14  # tokenised, for the cells that follow
 OWN = "(own images: [names] in dataset.toml)"
 RENAME = f"; rename one {OWN}."
 
@@ -126,7 +127,18 @@ def encode(text: str, rows: frozenset[int] | None = None) -> tuple[int, ...]:
         BenchError: a token has no embedding; names the words.
     """
     check_words([text], rows)
+    return _ids(text)
+
+
+@lru_cache(maxsize=TEXTS_KEPT)
+def _ids(text: str) -> tuple[int, ...]:
     return tuple(int(token) for token in tokenizer().encode(text))
+
+
+@lru_cache(maxsize=TEXTS_KEPT)
+def _words(text: str) -> tuple[str, ...]:
+    """Divide a text as the tokenizer does."""
+    return tuple(tokenizer().pat.findall(tokenizer().clean_fn(text)))
 
 
 def unknown_words(texts: Iterable[str], rows: frozenset[int] | None) -> list[str]:
@@ -136,9 +148,8 @@ def unknown_words(texts: Iterable[str], rows: frozenset[int] | None) -> list[str
     """
     if rows is None:
         return []
-    split, clean = tokenizer().pat, tokenizer().clean_fn
-    words = dict.fromkeys(word for text in texts for word in split.findall(clean(text)))
-    return [word for word in words if not rows.issuperset(tokenizer().encode(word))]
+    words = dict.fromkeys(word for text in texts for word in _words(text))
+    return [word for word in words if not rows.issuperset(_ids(word))]
 
 
 def check_words(texts: Sequence[str], rows: frozenset[int] | None) -> None:

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from bench.contracts.method import Method
+from bench.engine.audit import measure
 from bench.engine.member import Member, TrainingLog
-from bench.engine.memory import fitting
 from bench.engine.pack import Pack, Unlike
+from bench.engine.width import fitting
 from bench.errors import described
 
 
@@ -86,7 +87,30 @@ class Loop:
         prepared: dict[int, dict[str, Tensor]] = {}
         for group in self._groups(self._alive()):
             prepared |= self._prepared(group)
-        self._each(lambda member: member.evaluate(epoch, prepared.get(id(member)) or member.prepare(), tested))
+        self._each(lambda member: member.predict(epoch, prepared.get(id(member)) or member.prepare(), tested))
+        shapes: dict[tuple[torch.Size, ...], list[Member]] = {}
+        for member in self._alive():
+            shapes.setdefault(tuple(values.shape for values in member.predictions), []).append(member)
+        for group in shapes.values():
+            self._audit(epoch, group)
+        self._each(Member.report)
+
+    def _audit(self, epoch: int, group: Sequence[Member]) -> None:
+        """Compare the predictions of members with the truth, all at once unless one of them is beyond that."""
+        audits, phases = [member.audit for member in group], [member.phases for member in group]
+        began, rows = monotonic(), len(audits[0].rows)
+        full, *held_out = (torch.stack(values) for values in zip(*(m.predictions for m in group), strict=True))
+        test, validation = held_out or (None, None)
+        try:
+            measure(audits, epoch, full, test, validation, phases)
+        except Exception as error:  # noqa: BLE001 - whose it is shows when each is measured by itself
+            if len(group) == 1:
+                group[0].leave(error)
+                return
+            for member in group:
+                del member.audit.rows[rows:], member.audit.losses[rows:], member.audit.predictions[rows:]
+                self._audit(epoch, [member])
+        _share(group, monotonic() - began)
 
     def _prepared(self, group: Sequence[Member]) -> dict[int, dict[str, Tensor]]:
         """Prepare the predictions of members together, by identity; nothing where each has to do so by itself."""

@@ -162,6 +162,7 @@ class Member:
         error: why it left; None while it is trained, and at its end.
         phases: of the epoch in training.
         batch: of the step in hand.
+        predictions: of the last evaluation: training set [N, C], and test and validation set where they were asked for.
         taken: optimizer steps so far.
 
     Args:
@@ -183,6 +184,7 @@ class Member:
         self.epoch = self.taken = 0
         self.phases: tuple[Phase, ...] = ()
         self.batch: Batch
+        self.predictions: tuple[Tensor, ...] = ()
         method.check_time = self.check_time
         self._draws = type(method).draw is not Method.draw
         self._evaluated: tuple[Tensor, dict[str, Tensor]] | None = None  # until the parameters move again
@@ -235,23 +237,24 @@ class Member:
         self.check_time()
         self.method.finalize(self.data.validation if self.needs.validation else None)
 
-    def evaluate(self, epoch: int, prepared: dict[str, Tensor], tested: bool) -> None:
-        """Predict all sets, and hand the predictions to the audit.
+    def predict(self, epoch: int, prepared: dict[str, Tensor], tested: bool) -> None:
+        """Predict the training set, and where `tested` those held out.
 
         Raises:
             Diverged: a prediction is not finite; the rows up to the last finished evaluation stand.
         """
         self.check_time()
         data = self.data
-        full = self._collect(self.method.predict, data.train, prepared)
-        self._evaluated = full, prepared
-        held_out = (data.test, data.validation[0]) if tested else ()
-        predicted = [self._collect(self.method.predict, part, prepared) for part in held_out]
-        test, validation = predicted or (None, None)
-        if not all(bool(values.isfinite().all()) for values in (full, validation, test) if values is not None):
+        sets = (data.train, data.test, data.validation[0]) if tested else (data.train,)
+        full, *held_out = [self._collect(self.method.predict, inputs, prepared) for inputs in sets]
+        if not bool(torch.stack([values.isfinite().all() for values in (full, *held_out)]).all()):
             raise Diverged(f"predictions after epoch {epoch} are not finite")
-        self.audit.measure(epoch, full, test, validation, self.phases)
-        told = self.audit.by_truth(collect_samples(self.method, data.train, self.chunk))
+        self.predictions = (full, *held_out)
+        self._evaluated = full, prepared
+
+    def report(self) -> None:
+        """Append the method's own numbers of the last evaluation."""
+        told = self.audit.by_truth(collect_samples(self.method, self.data.train, self.chunk))
         self.log.diagnostics.append({**self.method.diagnostics(), **told})
 
     @torch.no_grad()

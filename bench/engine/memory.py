@@ -1,39 +1,53 @@
-"""Memory that one training step of a member takes, and how many members fit at a time."""
+"""Free the memory that ended cells have left in cycles, once it is worth the time."""
 
 from __future__ import annotations
 
+import gc
+from functools import cache
+
 import psutil
 import torch
-from torch import Tensor
 
-from bench.engine.member import Member
-from bench.machine import cpus
-
-SHARE = 0.5  # of the free memory that one worker's pack may take for what it keeps for the backward pass
+SLACK_BYTES = 256 * 2**20
+SHORT = 0.2  # share of the device's memory that is free
 
 
-def step_bytes(member: Member) -> int:
-    """Measure what a step of the member's batch keeps for its backward pass, in bytes; the peak on a GPU."""
-    device = member.data.observed.device
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
-        member.train_alone()
-        return torch.cuda.max_memory_allocated(device) - before
-    kept: dict[int, int] = {}
+class MemoryCare:
+    """Care for the memory of this process, and of its device.
 
-    def note(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
+    A cell's method and loop refer to each other, so that only the collector frees them. It runs by itself when objects
+    have become many, and here when bytes have: a whole tower that was trained is few objects.
 
-    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        member.train_alone()
-    return sum(kept.values())
+    Args:
+        device: "cpu" or "cuda".
+        slack: bytes by which memory may grow before it is collected.
+    """
+
+    def __init__(self, device: str, slack: int = SLACK_BYTES) -> None:
+        self.device, self.slack = device, slack
+        self._process = psutil.Process()
+        self._least = self._used()
+
+    def tidy(self) -> None:
+        """Collect if memory has grown since the last collection, or if the device has little left."""
+        short = self._short()
+        used = self._used()
+        if short or used > self._least + self.slack:
+            gc.collect()
+            used = self._least = self._used()
+        self._least = min(self._least, used)
+        if short:
+            torch.cuda.empty_cache()
+
+    def _used(self) -> int:
+        on_device = torch.cuda.memory_allocated() if self.device == "cuda" else 0
+        return int(self._process.memory_info().rss) + on_device
+
+    def _short(self) -> bool:
+        if self.device != "cuda":
+            return False
+        free, total = torch.cuda.mem_get_info()
+        return free < SHORT * total
 
 
-def fitting(member: Member, most: int) -> int:
-    """Return how many members like this one are trained at a time, 1 … `most`, by the memory that is free now."""
-    device = member.data.observed.device
-    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available / cpus()
-    return max(1, min(most, int(SHARE * free / max(step_bytes(member), 1))))
+memory_of = cache(MemoryCare)

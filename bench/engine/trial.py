@@ -6,10 +6,11 @@ cell is a record with its reason, never an exception.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import partial
-from typing import Any, TypeAlias
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import open_clip  # noqa: F401 - its import changes the environment, which would be laid to the first cell
@@ -27,6 +28,7 @@ from bench.engine.checkpoint import NotKept, SetupInputs, context_of, keep
 from bench.engine.labelling import left_out
 from bench.engine.loop import Loop
 from bench.engine.member import Diverged, Member, TrainingData, TrainingLog
+from bench.engine.memory import memory_of
 from bench.engine.outcomes import SampleOutcomes, sample_outcomes
 from bench.engine.resources import TrialSettings, inputs_of, labelled, open_backbone, split_features, views_of
 from bench.engine.stopwatch import Stopwatch, TimedOut
@@ -42,6 +44,9 @@ from bench.records.store import PROMPTS
 from bench.registry import BUILT_IN
 from bench.seeds import Stream
 
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
+
 Publish: TypeAlias = Callable[[Record, Mapping[str, NDArray[Any]]], None]
 
 
@@ -53,6 +58,7 @@ def run_pack(pack: Sequence[tuple[str, Cell]], publish: Publish, settings: Trial
     """Run the cells of a pack, by key, and publish each record with its per-sample outcomes."""
     for run in _runs(pack, settings):
         publish(*run.result())
+        memory_of(settings.device).tidy()
 
 
 def run_cell(key: str, cell: Cell, settings: TrialSettings) -> tuple[Record, SampleOutcomes]:
@@ -82,15 +88,21 @@ def _runs(pack: Sequence[tuple[str, Cell]], settings: TrialSettings) -> Iterator
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Limit torch, BLAS and OpenMP to one thread, so that the machine's size cannot change a bit."""
-    from threadpoolctl import threadpool_limits
-
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with threadpool_limits(1):
+        with _thread_pools(len(sys.modules)).limit(limits=1):
             yield
     finally:
         torch.set_num_threads(before)
+
+
+@lru_cache(maxsize=1)
+def _thread_pools(_modules: int) -> ThreadpoolController:
+    """Find the libraries that have threads, anew where more modules were imported, which may have loaded one."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def _sums(backbone: Backbone) -> list[int]:

@@ -90,6 +90,8 @@ def _read(item: Item) -> Any:
 
 def _differing(item: Item, before: Any, now: Any) -> list[str]:
     """Return names of the entries that differ; the empty name where values have no entries."""
+    if before is now:
+        return []
     if not (isinstance(before, dict) and isinstance(now, dict)):
         return [] if _equal(before, now) else [""]
     names = {"all": dict.fromkeys((*before, *now)), "old": before, "new": now}[item.entries]

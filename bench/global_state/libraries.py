@@ -134,48 +134,81 @@ def _classes(modules: Mapping[str, Any]) -> dict[str, type]:
     return classes
 
 
-def _bound() -> dict[str, Any]:
-    """Return the functions, classes and numbers of these namespaces, by "namespace:name"."""
-    return {
-        f"{where}:{name}": _unhooked(value)
-        for where, namespace in _namespaces().items()
-        for name, value in vars(namespace).items()
-        if (callable(value) or isinstance(value, BINDINGS)) and name not in DERIVED
-    }
-
-
 def _unhooked(value: Any) -> Any:
     """Unwrap a function. torch wraps an optimizer's step for its profiler at the first use."""
     return value.__wrapped__ if getattr(value, "hooked", False) is True else value
 
 
-def _methods() -> dict[str, frozenset[str]]:
-    """Return names of the functions of every class of these namespaces."""
-    return {
-        where: frozenset(name for name, value in vars(one).items() if isinstance(value, FunctionType))
-        for where, one in _namespaces().items()
-        if isinstance(one, type)
-    }
+class Bindings:
+    """Reader of the names in these namespaces, which reads them anew only where one of them has changed."""
+
+    def __init__(self) -> None:
+        self._modules: dict[str, Any] = {}
+        self._contents: list[tuple[Any, dict[str, Any]]] = []
+        self._bound: dict[str, Any] = {}
+        self._methods: dict[str, frozenset[str]] = {}
+
+    def bound(self) -> dict[str, Any]:
+        """Return the functions, classes and numbers of these namespaces, by "namespace:name"."""
+        self._refresh()
+        return self._bound
+
+    def methods(self) -> dict[str, frozenset[str]]:
+        """Return names of the functions of every class when `bound` was last read, or since names were put back."""
+        if not self._contents:
+            self._refresh()
+        return self._methods
+
+    def put_back(self, before: Mapping[str, Any]) -> None:
+        """Restore the names that were bound otherwise."""
+        namespaces = _namespaces()
+        for place, value in before.items():
+            where, _, name = place.partition(":")
+            if where in namespaces and _unhooked(vars(namespaces[where]).get(name, self)) is not value:
+                setattr(namespaces[where], name, value)
+        self._contents = []
+
+    def _refresh(self) -> None:
+        known = self._contents and _same(sys.modules, self._modules)
+        if known and all(_same(vars(namespace), content) for namespace, content in self._contents):
+            return
+        namespaces = _namespaces()
+        listing = [sys.modules[name] for name in MODULES if name in sys.modules]  # whose classes are looked at
+        self._modules = dict(sys.modules)
+        self._contents = [(namespace, dict(vars(namespace))) for namespace in (*listing, *namespaces.values())]
+        self._bound = {
+            f"{where}:{name}": _unhooked(value)
+            for where, namespace in namespaces.items()
+            for name, value in vars(namespace).items()
+            if (callable(value) or isinstance(value, BINDINGS)) and name not in DERIVED
+        }
+        self._methods = {
+            where: frozenset(name for name, value in vars(one).items() if isinstance(value, FunctionType))
+            for where, one in namespaces.items()
+            if isinstance(one, type)
+        }
+
+
+BOUND: Final = Bindings()
+
+
+def _same(now: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+    try:
+        return bool(now == before)
+    except Exception:  # noqa: BLE001 - what cannot be compared is something else
+        return False
 
 
 def _remove_methods(before: Mapping[str, frozenset[str]]) -> None:
     namespaces = _namespaces()
-    for where, names in _methods().items():
+    for where, names in BOUND.methods().items():
         for name in names - before.get(where, names):
             delattr(namespaces[where], name)
 
 
-def _bind(before: Mapping[str, Any]) -> None:
-    namespaces = _namespaces()
-    for place, value in before.items():
-        where, _, name = place.partition(":")
-        if where in namespaces and _unhooked(vars(namespaces[where]).get(name, _bind)) is not value:
-            setattr(namespaces[where], name, value)
-
-
 LIBRARIES: Final[tuple[Item, ...]] = (
-    Item("rebound names", _bound, _bind, entries="old"),
-    Item("added methods", _methods, _remove_methods, entries="old"),
+    Item("rebound names", BOUND.bound, BOUND.put_back, entries="old"),
+    Item("added methods", BOUND.methods, _remove_methods, entries="old"),
     numpy_item("numpy's error mode", lambda n: n.geterr(), lambda n, b: n.seterr(**b)),
     numpy_item("numpy's error function", lambda n: n.geterrcall(), lambda n, b: n.seterrcall(b)),
     numpy_item("numpy's buffer size", lambda n: n.getbufsize(), lambda n, b: n.setbufsize(b)),

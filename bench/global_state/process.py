@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from functools import cache
 from typing import Any
 
 from bench.global_state.item import Item
@@ -36,9 +37,12 @@ def _set_environment(before: dict[str, str]) -> None:
 
 
 def _handlers() -> dict[str, Any]:
-    return {
-        number.name: signal.getsignal(number) for number in signal.valid_signals() if isinstance(number, signal.Signals)
-    }
+    return {number.name: signal.getsignal(number) for number in _signals()}
+
+
+@cache
+def _signals() -> tuple[signal.Signals, ...]:
+    return tuple(number for number in signal.valid_signals() if isinstance(number, signal.Signals))
 
 
 def _set_handlers(before: dict[str, Any]) -> None:

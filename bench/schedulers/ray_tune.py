@@ -16,12 +16,13 @@ import tempfile
 import threading
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from multiprocessing.connection import wait
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from bench.errors import BenchError
 from bench.records.cell import Cell
@@ -33,7 +34,9 @@ from bench.schedulers.worker import POLL_SECONDS, Worker
 if TYPE_CHECKING:
     from ray.tune.experiment import Trial
 
-PACKS_PER_RUN = 1000
+TRIALS_PER_RUN = 1000  # Tune's memory grows with them, and a new run starts new workers
+PACKS_PER_TRIAL = 16  # at most; a trial costs Tune 30 ms, another pack of it 3 ms
+SHARE = 4  # of what is left a worker's next trial is one in so many
 OBJECT_STORE_BYTES = 100 * 1024**2
 # Read when ray is imported. Tune's own handler would swallow Ctrl-C and end as if all were done; the pattern hides the
 # raylet's messages on dead workers, which come back as reasons instead.
@@ -50,6 +53,9 @@ QUIET = {
 }
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 ORPHANED = 75
+
+
+Bundle: TypeAlias = tuple[Pack, ...]  # of one trial
 
 
 @dataclass(frozen=True)
@@ -108,10 +114,10 @@ class RayTune:
         """Run every pack once; see the contract in `bench.schedulers.work`."""
         with self._started(workers), _scratch(work.store if self.address else None) as folder:
             self._check()
-            for start in range(0, len(packs), PACKS_PER_RUN):
-                if stop():
-                    return
-                self._fit(packs[start : start + PACKS_PER_RUN], work, workers, report, stop, f"{folder}")
+            waiting = bundled(packs, workers)
+            while waiting and not stop():
+                now, waiting = waiting[:TRIALS_PER_RUN], waiting[TRIALS_PER_RUN:]
+                waiting = self._fit(now, work, workers, report, stop, f"{folder}") + waiting
 
     @contextmanager
     def _started(self, workers: int) -> Iterator[None]:
@@ -156,16 +162,18 @@ class RayTune:
             )
 
     def _fit(
-        self, packs: Sequence[Pack], work: Work, workers: int, report: Report, stop: Callable[[], bool], folder: str
-    ) -> None:
+        self, bundles: Sequence[Bundle], work: Work, workers: int, report: Report, stop: Callable[[], bool], folder: str
+    ) -> list[Bundle]:
+        """Run a trial per bundle, and return the packs that were never begun because their trial had died."""
         from ray import tune
 
         request = {"cpu": 1.0} | ({"gpu": self.fraction} if self.fraction else {})
         trial = tune.with_parameters(_trial(), work=work, driver=Driver.here())
         trainable = tune.with_resources(trial, request)
+        unbegun: list[Bundle] = []
         tune.Tuner(
             trainable,
-            param_space={"pack": tune.grid_search([packed(pack) for pack in packs])},
+            param_space={"packs": tune.grid_search([packed(bundle) for bundle in bundles])},
             tune_config=tune.TuneConfig(
                 reuse_actors=True,
                 max_concurrent_trials=workers,
@@ -175,20 +183,21 @@ class RayTune:
             run_config=tune.RunConfig(
                 storage_path=folder,
                 verbose=0,
-                callbacks=[_reporter(report)],
+                callbacks=[_reporter(report, unbegun)],
                 stop=_stopper(stop),
                 failure_config=tune.FailureConfig(max_failures=0),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         ).fit()
+        return unbegun
 
 
 def _trial() -> Any:
-    """Run pack after pack in a process of Ray's, which hands them to a worker of its own."""
+    """Run pack after pack in a process of Ray's, which hands them to a worker of its own. A step is one pack."""
     from ray import tune
 
     class Trial(tune.Trainable):
-        """Never raises; returns the outcomes as text."""
+        """Never raises; a step returns the outcomes of its pack as text."""
 
         def setup(self, config: dict[str, Any], work: Work, driver: Driver) -> None:  # type: ignore[override]
             driver.watch()
@@ -196,17 +205,17 @@ def _trial() -> Any:
             self.reset_config(config)
 
         def reset_config(self, new_config: dict[str, Any]) -> bool:
-            self.pack = unpacked(new_config["pack"])
+            self.waiting = deque(unpacked(new_config["packs"]))
             return True
 
         def step(self) -> dict[str, Any]:
             if not self.worker.usable:
                 self.worker.end()
                 self.worker = Worker(self.work)
-            self.worker.give(self.pack)
+            self.worker.give(self.waiting.popleft())
             while (outcomes := self.worker.collected()) is None:
                 wait([self.worker.pipe], timeout=POLL_SECONDS)
-            return {"outcomes": json.dumps([asdict(outcome) for outcome in outcomes]), "done": True}
+            return {"outcomes": json.dumps([asdict(outcome) for outcome in outcomes]), "done": not self.waiting}
 
         def cleanup(self) -> None:
             self.worker.end()
@@ -214,40 +223,56 @@ def _trial() -> Any:
     return Trial
 
 
-def packed(pack: Pack) -> str:
-    """Encode a pack as text. Tune would search a nested dictionary for axes of its own."""
-    return json.dumps([[key, cell.model_dump()] for key, cell in pack])
+def bundled(packs: Sequence[Pack], workers: int) -> list[Bundle]:
+    """Divide packs among trials: many at first, and one at the end, so that no worker is left with many."""
+    found: list[Bundle] = []
+    begun = 0
+    while begun < len(packs):
+        size = min(PACKS_PER_TRIAL, max(1, (len(packs) - begun) // (SHARE * workers)))
+        found.append(tuple(packs[begun : begun + size]))
+        begun += size
+    return found
 
 
-def unpacked(text: str) -> Pack:
-    """Decode the pack of a text."""
-    return tuple((key, Cell.model_validate(cell)) for key, cell in json.loads(text))
+def packed(bundle: Bundle) -> str:
+    """Encode packs as text. Tune would search a nested dictionary for axes of its own."""
+    return json.dumps([[[key, cell.model_dump()] for key, cell in pack] for pack in bundle])
 
 
-def _reporter(report: Report) -> Any:
+def unpacked(text: str) -> Bundle:
+    """Decode the packs of a text."""
+    return tuple(tuple((key, Cell.model_validate(cell)) for key, cell in pack) for pack in json.loads(text))
+
+
+def _reporter(report: Report, unbegun: list[Bundle]) -> Any:
     from ray import tune
 
     class Reporter(tune.Callback):
-        """Hands outcomes to the driver as trials end; Tune calls with keywords alone."""
+        """Hands outcomes to the driver as packs end; Tune calls with keywords alone."""
 
-        def on_trial_complete(self, **info: Any) -> None:  # type: ignore[override] # Tune uses keywords
-            for outcome in json.loads((info["trial"].last_result or {}).get("outcomes", "[]")):
+        def on_trial_result(self, **info: Any) -> None:  # type: ignore[override] # Tune uses keywords
+            for outcome in json.loads(info["result"].get("outcomes", "[]")):
                 report(CellOutcome(**outcome))
 
         def on_trial_error(self, **info: Any) -> None:  # type: ignore[override] # Tune uses keywords
-            for outcome in _lost(info["trial"]):
+            outcomes, others = lost(info["trial"])
+            unbegun.extend(others)
+            for outcome in outcomes:
                 report(outcome)
 
     return Reporter()
 
 
-def _lost(trial: Trial) -> list[CellOutcome]:
+def lost(trial: Trial) -> tuple[list[CellOutcome], list[Bundle]]:
+    """Return the outcomes of the pack during which a trial died, and the packs after it, a bundle each."""
     error = " ".join(str(trial.get_error()).split())
     memory = "OutOfMemory" in error
     status: Status = "out_of_memory" if memory else "failed"
     how = "was ended because the machine ran out of memory" if memory else "died"
-    pack = unpacked(trial.config["pack"])
-    return [CellOutcome(key, status, f"the worker {how} before it left a record", lost=True) for key, _ in pack]
+    ended = int((trial.last_result or {}).get("training_iteration", 0))
+    during, *after = unpacked(trial.config["packs"])[ended:]
+    reason = f"the worker {how} before it left a record"
+    return [CellOutcome(key, status, reason, lost=True) for key, _ in during], [(pack,) for pack in after]
 
 
 def _stopper(stop: Callable[[], bool]) -> Any:

@@ -88,7 +88,8 @@ class Work:
                 if guard.changed:
                     record.provenance.changed_state = list(guard.changed)
                 store.publish(record, outcomes, rerun=self.rerun)
-                guard.renew()  # a file system may have started threads
+                if "://" in self.store:
+                    guard.renew()  # a file system may have started threads
                 ended[record.key] = outcome_of(record)
 
             try:

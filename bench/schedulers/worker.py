@@ -7,6 +7,7 @@ so cells run neither in the driver nor in a process of Ray's.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -133,11 +134,14 @@ def _serve(work: Work, pipe: Connection, parent: int) -> None:
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is the reason why no cell can run
         broken = escape(error)
     end_copy(own)
+    gc.collect()
+    gc.freeze()  # what was imported is never looked at again, which would cost more than a short cell
     pipe.send(READY)
     while True:
         try:
             pack = pipe.recv()
         except EOFError:
+            gc.unfreeze()  # libraries complain of objects that are left at the end
             return
         answer = ([CellOutcome(key, "failed", broken, lost=True) for key, _ in pack], False) if broken else work(pack)
         with suppress(Exception):  # a cell may have closed it

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
+from torch import Tensor
 from torch.nn import functional as F
 
 from bench.contracts.method import Phase
-from bench.engine.audit import Audit, Predictions
+from bench.engine.audit import Audit, Predictions, auroc, measure
 
 TRUE = torch.tensor([0, 0, 1, 1, 2, 2])
 OBSERVED = torch.tensor([0, 1, 1, 2, 2, 0])
@@ -139,3 +144,99 @@ def test_where_the_truth_is_unknown_agreement_and_the_size_of_a_split_are_all_th
     }  # fmt: skip
     assert row["train_given_accuracy"] == 0.5
     assert row["split_size"] == 2
+
+
+@pytest.mark.parametrize("decimals", [0, 1, 7], ids=["mostly ties", "some ties", "no ties"])
+def test_the_area_under_the_curve_has_the_bits_of_scikit_learn(decimals: int) -> None:
+    stream = np.random.default_rng(decimals)
+    for size in [2, 3, 7, 8, 9, *stream.integers(10, 300, 150)]:
+        scores = stream.standard_normal(size).astype(np.float32).round(decimals)
+        for positives in {1, size // 2, size - 1}:
+            positive = stream.permutation(size) < positives
+            assert auroc(scores.astype(np.float64), positive) == roc_auc_score(positive, scores)
+
+
+def test_the_area_under_the_curve_at_its_edges() -> None:
+    wrong = np.array([False, True, True, False])
+    assert auroc(np.array([1.0, 2.0, 3.0, 0.0]), wrong) == 1.0
+    assert auroc(np.array([1.0, 0.0, 0.5, 2.0]), wrong) == 0.0
+    assert auroc(np.full(4, 0.25), wrong) == 0.5
+    assert auroc(np.arange(4.0), ~wrong | wrong) is None
+    assert auroc(np.arange(4.0), wrong & ~wrong) is None
+    for value in (np.inf, -np.inf, np.nan):
+        with pytest.raises(ValueError, match="infinity or no number"):
+            auroc(np.array([1.0, value, 0.5, 2.0]), wrong)
+
+
+CLASSES, TRAIN, TEST, VALIDATION = 7, 53, 91, 13
+
+
+def member(seed: int) -> Audit:
+    """A run whose labels differ by seed, with the test set that all share."""
+    stream = torch.Generator().manual_seed(seed)
+    true, other, validation = (torch.randint(CLASSES, (n,), generator=stream) for n in (TRAIN, TRAIN, VALIDATION))
+    observed = torch.where(torch.rand(TRAIN, generator=stream) < 0.4, other, true)
+    test = torch.arange(TEST) % CLASSES
+    return Audit(true, true if seed == 2 else observed, test, validation, torch.arange(seed, TRAIN), truth=seed != 3)
+
+
+def split(seed: int) -> tuple[Phase, ...]:
+    """The phases of a run of that seed: none, a clean split, or one with pseudo-labels."""
+    stream = torch.Generator().manual_seed(100 + seed)
+    size = TRAIN - seed
+    clean = torch.rand(size, generator=stream) < 0.5
+    pseudo = torch.randint(CLASSES, (size,), generator=stream)
+    phase = Phase(
+        torch.zeros(size, dtype=torch.long), torch.ones(size), clean=clean, pseudo=pseudo if seed % 2 else None
+    )
+    return (phase,) if seed else ()
+
+
+@pytest.mark.parametrize("members", [1, 3, 8, 16])
+def test_a_pack_is_measured_to_the_bits_of_each_run_alone(members: int) -> None:
+    stream = torch.Generator().manual_seed(9)
+    alone, together = [[member(seed) for seed in range(members)] for _ in range(2)]
+    for epoch, tested in enumerate((True, False)):
+        sizes = (TRAIN, TEST, VALIDATION)
+        train, test, validation = (3 * torch.randn(members, n, CLASSES, generator=stream) for n in sizes)
+        held_out = (test, validation) if tested else (None, None)
+        measure(together, epoch, train, *held_out, [split(seed) for seed in range(members)])
+        for seed, one in enumerate(alone):
+            own = (test[seed], validation[seed]) if tested else (None, None)
+            one.measure(epoch, train[seed], *own, split(seed))
+    for one, other in zip(alone, together, strict=True):
+        assert one.rows == other.rows
+        for name in ("losses", "predictions"):
+            pairs = zip(getattr(one, name), getattr(other, name), strict=True)
+            assert all(np.array_equal(a, b) and a.dtype == b.dtype for a, b in pairs), name
+        assert one.tested is not None
+        assert other.tested is not None
+        assert (
+            one.tested.calibration_error() == other.tested.calibration_error() == one.rows[0]["test_calibration_error"]
+        )
+        assert all(torch.equal(getattr(one.tested, n), getattr(other.tested, n)) for n in vars(one.tested))
+        assert (one.clean is None and other.clean is None) or torch.equal(one.clean, other.clean)  # type: ignore[arg-type]
+        assert torch.equal(one.logits, other.logits)  # type: ignore[arg-type]
+
+
+def test_an_epoch_of_a_pack_is_read_from_its_device_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    members = [member(seed) for seed in range(4)]
+    logits = [torch.randn(4, n, CLASSES) for n in (TRAIN, TEST, VALIDATION)]
+    phases = [split(seed) for seed in range(4)]
+    measure(members, 0, *logits, phases)  # the labels are read now
+    real, copies = Tensor.cpu, list[Tensor]()
+    monkeypatch.setattr(Tensor, "cpu", lambda self: copies.append(self) or real(self))  # type: ignore[func-returns-value]
+    for name in ("item", "tolist", "__float__", "__int__", "__bool__"):  # what is left of these is on the host
+        monkeypatch.setattr(Tensor, name, read_on_host(getattr(Tensor, name)), raising=False)
+    measure(members, 1, *logits, phases)
+    assert len(copies) == 1
+
+
+def read_on_host(real: Callable[[Tensor], Any]) -> Callable[[Tensor], Any]:
+    """Allow a number to be read only of sums in double precision, which are made on the host."""
+
+    def read(values: Tensor) -> Any:
+        assert values.dtype == torch.double
+        return real(values)
+
+    return read

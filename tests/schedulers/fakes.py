@@ -78,6 +78,7 @@ MISHAPS: dict[str, Callable[[], object]] = {
     "hang": lambda: time.sleep(600),
     "hold": lambda: ctypes.PyDLL(None).sleep(600),  # with the interpreter lock: no other thread of the process runs
     "stop": lambda: os.kill(os.getpid(), signal.SIGSTOP),
+    "end the parent": lambda: (os.kill(os.getppid(), signal.SIGKILL), time.sleep(600)),
     "silent": lambda: None,
 }
 

@@ -113,6 +113,14 @@ def test_ray_runs_its_packs_in_workers_of_the_same_kind(tmp_path: Path) -> None:
     assert changed.noise.pid != after[0].noise.pid == after[1].noise.pid
 
 
+def test_a_process_of_rays_that_dies_costs_the_pack_in_hand_alone(tmp_path: Path) -> None:
+    """It has the first three packs; the third is begun by another."""
+    outcomes = drive("ray", 1, tmp_path, count=12, mishaps={"2": "end the parent"})
+    keys = [pack[0][0] for pack in packs(12)]
+    assert outcomes.pop(keys[1]) == ("failed", "the worker died before it left a record", True)
+    assert outcomes == dict.fromkeys([keys[0], *keys[2:]], ("done", None, False))
+
+
 @pytest.mark.parametrize(("scheduler", "workers"), MANY)
 def test_every_pack_once_quietly_and_a_mishap_costs_its_pack_alone(
     scheduler: str, workers: int, tmp_path: Path

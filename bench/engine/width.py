@@ -1,0 +1,39 @@
+"""Memory that one training step of a member takes, and how many members fit at a time."""
+
+from __future__ import annotations
+
+import psutil
+import torch
+from torch import Tensor
+
+from bench.engine.member import Member
+from bench.machine import cpus
+
+SHARE = 0.5  # of the free memory that one worker's pack may take for what it keeps for the backward pass
+
+
+def step_bytes(member: Member) -> int:
+    """Measure what a step of the member's batch keeps for its backward pass, in bytes; the peak on a GPU."""
+    device = member.data.observed.device
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        member.train_alone()
+        return torch.cuda.max_memory_allocated(device) - before
+    kept: dict[int, int] = {}
+
+    def note(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        member.train_alone()
+    return sum(kept.values())
+
+
+def fitting(member: Member, most: int) -> int:
+    """Return how many members like this one are trained at a time, 1 … `most`, by the memory that is free now."""
+    device = member.data.observed.device
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available / cpus()
+    return max(1, min(most, int(SHARE * free / max(step_bytes(member), 1))))
