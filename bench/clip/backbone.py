@@ -23,7 +23,7 @@ from bench.lockstep import LayerNorm, Linear, one_by_one, together
 
 __all__ = ["Backbone", "ClassTokens", "ImageFeatures", "Position"]
 
-FEW_CLASSES = 4  # up to which members of a pack encode their texts one by one
+FEW_ROWS = 4  # below which, on a CPU, the bits of a product with a matrix depend on how many rows it has
 TEXT_CHUNK = 256
 LISTS_KEPT = 4  # of texts with their features, oldest first out
 
@@ -192,7 +192,8 @@ class Backbone:
             def encode(pixels: Tensor, prompts: Tensor, *deep: Tensor) -> tuple[Tensor, Tensor]:
                 return tower.prompted(pixels, prompts, deep, norm, tokens)
 
-            return ImageFeatures(*together(encode)(pixels, prompts, *deep))
+            run = one_by_one if len(pixels) < FEW_ROWS else together
+            return ImageFeatures(*run(encode)(pixels, prompts, *deep))
         if deep:
             raise ValueError("deep visual prompts stand in for the first, and none was given")
         return ImageFeatures(*self._image.encode(pixels))
@@ -262,8 +263,8 @@ class Backbone:
         def encode(context: Tensor, *deep: Tensor) -> Tensor:
             return self._text.encode(context, classes, position, class_specific, deep)
 
-        # on a CPU products of less than four rows, and attention to one key, round by how many contexts there are
-        few = len(classes) <= FEW_CLASSES or class_specific or position != "end"
+        # a group of names of one length has less than all rows; attention to one key rounds by where it lies in memory
+        few = len(classes) <= FEW_ROWS or class_specific or position != "end"
         features: Tensor = (one_by_one(encode) if few else together(encode, align=True))(context, *deep)
         return features
 
