@@ -19,6 +19,7 @@ from bench.engine.member import Member, TrainingLog
 from bench.engine.pack import Pack, Unlike
 from bench.engine.width import fitting
 from bench.errors import described
+from bench.grid.options import alone
 
 
 def train(member: Member) -> TrainingLog:
@@ -44,6 +45,9 @@ class Loop:
         self.members, self.width = members, width or len(members)
         self._measured = width is not None or len(members) == 1
         self.alone = ""
+        self._prepares, self._by_shape = True, False
+        if len(members) > 1 and (reason := alone(members[0].cell.method, members[0].cell.options)):
+            self.width, self.alone = 1, reason
 
     def run(self) -> None:
         """Train and evaluate, and append the last row after `finalize`. What fails is kept as a member's `error`."""
@@ -73,8 +77,12 @@ class Loop:
                 member.leave(error)
 
     def _groups(self, members: Sequence[Member]) -> Iterator[Sequence[Member]]:
-        for start in range(0, len(members), self.width):
-            yield members[start : start + self.width]
+        alike: dict[object, list[Member]] = {}
+        for member in members:
+            alike.setdefault(self._by_shape and _shapes(member), []).append(member)
+        for part in alike.values():
+            for start in range(0, len(part), self.width):
+                yield part[start : start + self.width]
 
     def _evaluate(self, epoch: int, tested: bool = True) -> None:
         prepared: dict[int, dict[str, Tensor]] = {}
@@ -107,13 +115,16 @@ class Loop:
 
     def _prepared(self, group: Sequence[Member]) -> dict[int, dict[str, Tensor]]:
         """Prepare the predictions of members together, by identity; nothing where each has to do so by itself."""
-        if len(group) == 1 or type(group[0].method).prepare is Method.prepare:
+        if len(group) == 1 or not self._prepares or type(group[0].method).prepare is Method.prepare:
             return {}
         began = monotonic()
         try:
             return {id(member): found for member, found in zip(group, Pack(group).prepare(), strict=True)}
-        except Exception as error:  # noqa: BLE001 - whose it is shows when each does it
-            self._separate(error)
+        except torch.OutOfMemoryError as error:
+            self._separate(error, group)
+            return {}
+        except Exception:  # noqa: BLE001 - whose it is shows when each does it
+            self._prepares = False
             return {}
         finally:
             _share(group, monotonic() - began)
@@ -141,13 +152,13 @@ class Loop:
                 pack = pack if pack is not None and pack.members == active else Pack(active)
                 done = pack.train()
             except Exception as error:  # noqa: BLE001 - whose it is shows when each steps by itself
-                self._separate(error)
+                self._separate(error, active)
                 for part in self._groups(active):
                     self._train_group(part, step)
                 return
-            for place, outcome in enumerate(done):
-                pack.finish(place, step, outcome)
             _share(active, monotonic() - began)
+            for member, outcome in zip(active, done, strict=True):
+                self._each(partial(pack.finish, step=step, done=outcome), [member])
 
     def _measure(self, member: Member) -> None:
         """Take as many members at a time as fit into memory beside each other."""
@@ -155,13 +166,24 @@ class Loop:
         member.gather(0)
         self.width = fitting(member, self.width)
 
-    def _separate(self, error: Exception) -> None:
-        """Take fewer members at a time: half of them where memory was short, else one, and keep the reason."""
+    def _separate(self, error: Exception, group: Sequence[Member]) -> None:
+        """Take fewer members at a time.
+
+        Half of them where memory was short, those with buffers of equal shapes where these differ, else one, and then
+        keep the reason.
+        """
         if isinstance(error, torch.OutOfMemoryError) and self.width > 1:
             self.width //= 2
             torch.cuda.empty_cache()
             return
+        if not self._by_shape and len({_shapes(member) for member in group}) > 1:
+            self._by_shape = True
+            return
         self.width, self.alone = 1, str(error) if isinstance(error, Unlike) else described(error)
+
+
+def _shapes(member: Member) -> tuple[torch.Size, ...]:
+    return tuple(buffer.shape for buffer in member.method.buffers())
 
 
 def _share(members: Sequence[Member], seconds: float) -> None:
