@@ -19,6 +19,7 @@ from bench.engine.member import Member, TrainingLog
 from bench.engine.pack import Pack, Unlike
 from bench.engine.width import fitting
 from bench.errors import described
+from bench.global_state import put_back
 from bench.grid.options import alone
 
 
@@ -37,13 +38,15 @@ class Loop:
         members: one, or more that are trained in lockstep.
         width: how many at a time; None for as many as memory allows, measured at the first step.
 
+        guarded: whether global state that one member changes is put back before the next one's turn.
+
     Attributes:
         alone: why they are trained one by one after all, or empty.
     """
 
-    def __init__(self, members: Sequence[Member], width: int | None = None) -> None:
+    def __init__(self, members: Sequence[Member], width: int | None = None, guarded: bool = False) -> None:
         self.members, self.width = members, width or len(members)
-        self._measured = width is not None or len(members) == 1
+        self._measured, self._guarded = width is not None or len(members) == 1, guarded and len(members) > 1
         self.alone = ""
         self._prepares, self._by_shape = True, False
         if len(members) > 1 and (reason := alone(members[0].cell.method, members[0].cell.options)):
@@ -54,13 +57,13 @@ class Loop:
         cell, trained = self.members[0].cell, bool(self.members[0].parameters)
         for epoch in range(1, cell.epochs + 1 if trained else 0):
             self._evaluate(epoch - 1, tested=(epoch - 1) % cell.eval_every == 0)
-            self._each(partial(Member.begin_epoch, epoch=epoch))
+            self._ask(partial(Member.begin_epoch, epoch=epoch))
             for number in range(max((len(member.phases) for member in self._alive()), default=0)):
                 self._train_phase(number)
-            self._each(Member.end_epoch)
-        self._each(Member.finalize)
+            self._ask(Member.end_epoch)
+        self._ask(Member.finalize)
         self._evaluate(cell.epochs if trained else 0)
-        self._each(Member.probe)
+        self._ask(Member.probe)
 
     def _alive(self) -> list[Member]:
         return [member for member in self.members if member.error is None]
@@ -76,6 +79,13 @@ class Loop:
             except Exception as error:  # noqa: BLE001 - it is the member's result; the others go on
                 member.leave(error)
 
+    def _ask(self, action: Callable[[Member], object]) -> None:
+        """Run what asks each member's method."""
+        for member in self._alive():
+            self._each(action, [member])
+            if self._guarded:
+                put_back()
+
     def _groups(self, members: Sequence[Member]) -> Iterator[Sequence[Member]]:
         alike: dict[object, list[Member]] = {}
         for member in members:
@@ -88,13 +98,13 @@ class Loop:
         prepared: dict[int, dict[str, Tensor]] = {}
         for group in self._groups(self._alive()):
             prepared |= self._prepared(group)
-        self._each(lambda member: member.predict(epoch, prepared.get(id(member)) or member.prepare(), tested))
+        self._ask(lambda member: member.predict(epoch, prepared.get(id(member)) or member.prepare(), tested))
         shapes: dict[tuple[torch.Size, ...], list[Member]] = {}
         for member in self._alive():
             shapes.setdefault(tuple(values.shape for values in member.predictions), []).append(member)
         for group in shapes.values():
             self._audit(epoch, group)
-        self._each(Member.report)
+        self._ask(Member.report)
 
     def _audit(self, epoch: int, group: Sequence[Member]) -> None:
         """Compare the predictions of members with the truth, all at once unless one of them is beyond that."""
