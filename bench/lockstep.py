@@ -68,7 +68,7 @@ def together(function: Pure, align: bool = False) -> Pure:
 
 def one_by_one(function: Function) -> Function:
     """Call a function of tensors for one member after the other, where its bits depend on how many there are."""
-    return cast(Function, _marked(function, _each))
+    return cast("Function", _marked(function, _each))
 
 
 def _marked(function: Pure, run: Pure) -> Pure:
