@@ -105,6 +105,12 @@ def inner_products(rows: Tensor, others: Tensor) -> Tensor:
     return rows @ others.mT
 
 
+@one_by_one
+def products(rows: Tensor, matrix: Tensor) -> Tensor:
+    """Multiply each row of [B, D] with a matrix [D, C]; returns [B, C]."""
+    return rows @ matrix
+
+
 linear = one_by_one(F.linear)
 sigmoid = one_by_one(torch.sigmoid)
 logaddexp = one_by_one(torch.logaddexp)

@@ -204,12 +204,24 @@ def _shell(methods: Sequence[Method]) -> tuple[Method, dict[str, str]]:
         if name in OWN or not all(_alike(first[name], vars(method).get(name)) for method in methods[1:]):
             del vars(shell)[name]
             hidden[name] = "no buffer, and another in each member"
+    if behind := {name: _closed(name) for name in hidden if hasattr(type(shell), name)}:
+        shell.__class__ = type(type(shell).__name__, (type(shell),), behind)  # else the class's own would be read
     for path, module in methods[0].named_modules():
         for other in (method.get_submodule(path) for method in methods[1:] if path):
             own = vars(module).keys() - PARTS
             if not all(_alike(vars(module)[name], vars(other).get(name)) for name in own):
                 raise Unlike(f'their modules "{path}" differ')
     return shell, hidden
+
+
+def _closed(name: str) -> property:
+    def read(_: Method) -> None:
+        raise AttributeError
+
+    def write(_: Method, value: object) -> None:  # noqa: ARG001 - a setter's
+        raise Unlike(f'its code sets "{name}"')
+
+    return property(read, write)
 
 
 def _alike(one: Any, other: Any) -> bool:
