@@ -4,6 +4,12 @@ Under `torch.func.vmap` some operations are rewritten into others that round dif
 all members share, layer normalisation with weights of each member's own, a product of two matrices. Inside `lockstep`
 the functions marked here take the place of that rewriting; outside, and in a cell that runs alone, they are what they
 wrap.
+
+On a CPU a power, `sigmoid`, `softplus`, `silu` and `logaddexp` round the last elements of a tensor, less than 16,
+otherwise than the others, and which are the last depends on how many members there are: `power`, `sigmoid` and
+`logaddexp` here are without that. A product of less than four rows with a matrix rounds otherwise than one of more. The
+sum over a gradient, such as a bias's, depends on its strides: what makes the gradient then stands in one function with
+what takes the sum.
 """
 
 from __future__ import annotations
@@ -12,13 +18,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import wraps
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar, cast
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 Pure: TypeAlias = Callable[..., Any]
+Function = TypeVar("Function", bound=Callable[..., Any])
 _inside: ContextVar[bool] = ContextVar("lockstep", default=False)
 
 
@@ -59,9 +66,9 @@ def together(function: Pure, align: bool = False) -> Pure:
     return _marked(function, _aligned if align else _once)
 
 
-def one_by_one(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+def one_by_one(function: Function) -> Function:
     """Call a function of tensors for one member after the other, where its bits depend on how many there are."""
-    return _marked(function, _each)
+    return cast("Function", _marked(function, _each))
 
 
 def _marked(function: Pure, run: Pure) -> Pure:
@@ -86,7 +93,10 @@ def _aligned(function: Pure, members: int, moved: list[tuple[Tensor, bool]]) -> 
 
 def _each(function: Pure, members: int, moved: list[tuple[Tensor, bool]]) -> tuple[Any, Any]:
     split = [tensor.unbind() if own else [tensor] * members for tensor, own in moved]
-    return torch.stack([function(*own) for own in zip(*split, strict=True)]), 0
+    found = [function(*own) for own in zip(*split, strict=True)]
+    if isinstance(found[0], Tensor):
+        return torch.stack(found), 0
+    return tuple(map(torch.stack, zip(*found, strict=True))), tuple(0 for _ in found[0])
 
 
 @one_by_one
@@ -95,7 +105,22 @@ def inner_products(rows: Tensor, others: Tensor) -> Tensor:
     return rows @ others.mT
 
 
+@one_by_one
+def products(rows: Tensor, matrix: Tensor) -> Tensor:
+    """Multiply each row of [B, D] with a matrix [D, C]; returns [B, C]."""
+    return rows @ matrix
+
+
 linear = one_by_one(F.linear)
+sigmoid = one_by_one(torch.sigmoid)
+logaddexp = one_by_one(torch.logaddexp)
+_power = one_by_one(torch.pow)
+
+
+def power(base: Tensor, exponent: Tensor | float) -> Tensor:
+    """Raise to a power, elementwise."""
+    raised: Tensor = _power(base, exponent) if isinstance(exponent, Tensor) else one_by_one(lambda b: b**exponent)(base)
+    return raised
 
 
 class Linear(torch.nn.Linear):

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from bench.contracts import method
 from bench.contracts.method import EPOCHS, WEIGHT, scalar, structural
-from bench.lockstep import inner_products, linear
+from bench.lockstep import inner_products, linear, sigmoid
 from bench.methods.parts.image_prompts import ImagePromptLearner
 from bench.methods.parts.losses import cross_entropy, masked_mean
 from bench.methods.parts.objective import Loss
@@ -26,7 +26,7 @@ SCE = "loss=sce or real=true and warmup>0"
 
 def yes_probability(positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:
     """Compute the probability that each class is right, and that it is not, from its two logits; all [..., C]."""
-    return (positive - negative).sigmoid(), (negative - positive).sigmoid()
+    return sigmoid(positive - negative), sigmoid(negative - positive)
 
 
 def negative_log(probability: Tensor, labels: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from bench.contracts import method
 from bench.contracts.method import EPOCHS, WEIGHT, ClassTokens, Q, scalar, structural
+from bench.lockstep import logaddexp
 from bench.methods.parts.losses import (
     cross_entropy,
     divergence_from_uniform,
@@ -58,7 +59,7 @@ def consistency(first: Tensor, second: Tensor, faithful: bool = False) -> Tensor
         p, q = (logits.softmax(-1).log_softmax(-1) for logits in (first, second))
         return ((p.exp() - q.exp()) * (p - q)).sum(-1)
     p, q = first.log_softmax(-1), second.log_softmax(-1)
-    middle = torch.logaddexp(p, q) - math.log(2)
+    middle = logaddexp(p, q) - math.log(2)
     return (p.exp() * (p - middle) + q.exp() * (q - middle)).sum(-1) / 2
 
 

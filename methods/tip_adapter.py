@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from bench.contracts import method
 from bench.contracts.method import WEIGHT, scalar, structural
 from bench.errors import BenchError
+from bench.lockstep import inner_products, products
 from bench.methods.parts.templates import zero_shot_text, zero_shot_texts
 
 SCALE = 100.0  # written out in the reference, whatever the weights' own temperature: alpha is measured against it
@@ -106,12 +107,12 @@ class TipCache(method.Method):
 
     def cache_logits(self, image: Tensor, beta: Tensor | float) -> Tensor:
         """Compute exp(-beta (1 - f Kᵀ)) V of normalised features [B, D]; [B, C]."""
-        return (-(beta - beta * (image @ self.keys.mT))).exp() @ self.values
+        return products((-(beta - beta * inner_products(image, self.keys))).exp(), self.values)
 
     def predict(self, inputs: method.Inputs, prepared: Mapping[str, Tensor]) -> Tensor:
         """Compute logits [B, C]."""
         image = F.normalize(inputs.pooled, dim=-1)
-        return SCALE * image @ self.text.mT + self.alpha * self.cache_logits(image, self.beta)
+        return inner_products(SCALE * image, self.text) + self.alpha * self.cache_logits(image, self.beta)
 
     @torch.no_grad()
     def finalize(self, validation: tuple[method.Inputs, Tensor] | None) -> None:

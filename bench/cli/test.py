@@ -28,7 +28,10 @@ def check(
     for file in plugin or ():
         load_plugin_file(file)
     outcomes = check_plugin(method)
-    rows = [[one.method, one.check.replace("_", " "), one.reason or "ok"] for one in outcomes]
+    rows = [
+        [one.method, one.check.replace("_", " "), one.reason or f"ok{one.remark and ': '}{one.remark}"]
+        for one in outcomes
+    ]
     console.table(["method", "check", "outcome"], rows)
     failed = sum(bool(one.reason) for one in outcomes)
     tell = console.complaint if failed else console.line

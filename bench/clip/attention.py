@@ -152,7 +152,7 @@ class Grouped(Layout):
         """See `Layout`."""
         queries, keys, values = projected.unbind(2)
         queries = scaled(queries)
-        shared_keys, shared_values = self._shared(keys), self._shared(values)
+        shared_keys, shared_values = self._shared(keys).contiguous(), self._shared(values)  # bits of few keys: strides
         scores = queries.transpose(1, 2) @ shared_keys.mT
         outputs = [(scores[:, :, : self.prefix] + self.mask).softmax(-1) @ shared_values]
         for span in self.spans:
@@ -164,7 +164,7 @@ class Grouped(Layout):
     def attend_last(self, queries: Tensor, projected: Tensor) -> Tensor:
         """See `Layout`."""
         keys, values = projected.unbind(2)
-        shared_keys, shared_values = self._shared(keys), self._shared(values)
+        shared_keys, shared_values = self._shared(keys).contiguous(), self._shared(values)  # bits of few keys: strides
         queries = scaled(queries).transpose(1, 2)
         scores = queries @ shared_keys.mT
         outputs = []

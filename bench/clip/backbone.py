@@ -20,10 +20,11 @@ from bench.clip.prompts import Form, Position
 from bench.clip.text import TextTower
 from bench.clip.tokens import ClassTokens, Vocabulary, encode, tokenise
 from bench.errors import BenchError
-from bench.lockstep import LayerNorm, Linear, together
+from bench.lockstep import LayerNorm, Linear, one_by_one, together
 
 __all__ = ["Backbone", "ClassTokens", "ImageFeatures", "Position"]
 
+FEW_ROWS = 4  # below which, on a CPU, the bits of a product with a matrix depend on how many rows it has
 TEXT_CHUNK = 256
 LISTS_KEPT = 4  # of texts with their features, oldest first out
 
@@ -194,7 +195,8 @@ class Backbone:
                     pooled, patches = image.prompted(pixels, prompts, deep, norm, tokens)
                 return pooled.float(), patches.float()
 
-            return ImageFeatures(*together(encode)(pixels, prompts, *deep))
+            run = one_by_one if len(pixels) < FEW_ROWS else together
+            return ImageFeatures(*run(encode)(pixels, prompts, *deep))
         if deep:
             raise ValueError("deep visual prompts stand in for the first, and none was given")
         with full():
@@ -267,7 +269,9 @@ class Backbone:
             with tower(self.device):
                 return self._text.encode(context, classes, position, class_specific, deep).float()
 
-        features: Tensor = together(encode, align=True)(context, *deep)
+        # a group of names of one length has less than all rows; attention to one key rounds by where it lies in memory
+        few = len(classes) <= FEW_ROWS or class_specific or position != "end"
+        features: Tensor = (one_by_one(encode) if few else together(encode, align=True))(context, *deep)
         return features
 
     @torch.no_grad()

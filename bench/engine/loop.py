@@ -19,6 +19,8 @@ from bench.engine.member import Member, TrainingLog
 from bench.engine.pack import Pack, Unlike
 from bench.engine.width import fitting
 from bench.errors import described
+from bench.global_state import put_back
+from bench.grid.options import alone
 
 
 def train(member: Member) -> TrainingLog:
@@ -36,27 +38,32 @@ class Loop:
         members: one, or more that are trained in lockstep.
         width: how many at a time; None for as many as memory allows, measured at the first step.
 
+        guarded: whether global state that one member changes is put back before the next one's turn.
+
     Attributes:
         alone: why they are trained one by one after all, or empty.
     """
 
-    def __init__(self, members: Sequence[Member], width: int | None = None) -> None:
+    def __init__(self, members: Sequence[Member], width: int | None = None, guarded: bool = False) -> None:
         self.members, self.width = members, width or len(members)
-        self._measured = width is not None or len(members) == 1
+        self._measured, self._guarded = width is not None or len(members) == 1, guarded and len(members) > 1
         self.alone = ""
+        self._prepares, self._by_shape = True, False
+        if len(members) > 1 and (reason := alone(members[0].cell.method, members[0].cell.options)):
+            self.width, self.alone = 1, reason
 
     def run(self) -> None:
         """Train and evaluate, and append the last row after `finalize`. What fails is kept as a member's `error`."""
         cell, trained = self.members[0].cell, bool(self.members[0].parameters)
         for epoch in range(1, cell.epochs + 1 if trained else 0):
             self._evaluate(epoch - 1, tested=(epoch - 1) % cell.eval_every == 0)
-            self._each(partial(Member.begin_epoch, epoch=epoch))
+            self._ask(partial(Member.begin_epoch, epoch=epoch))
             for number in range(max((len(member.phases) for member in self._alive()), default=0)):
                 self._train_phase(number)
-            self._each(Member.end_epoch)
-        self._each(Member.finalize)
+            self._ask(Member.end_epoch)
+        self._ask(Member.finalize)
         self._evaluate(cell.epochs if trained else 0)
-        self._each(Member.probe)
+        self._ask(Member.probe)
 
     def _alive(self) -> list[Member]:
         return [member for member in self.members if member.error is None]
@@ -72,21 +79,32 @@ class Loop:
             except Exception as error:  # noqa: BLE001 - it is the member's result; the others go on
                 member.leave(error)
 
+    def _ask(self, action: Callable[[Member], object]) -> None:
+        """Run what asks each member's method."""
+        for member in self._alive():
+            self._each(action, [member])
+            if self._guarded:
+                put_back()
+
     def _groups(self, members: Sequence[Member]) -> Iterator[Sequence[Member]]:
-        for start in range(0, len(members), self.width):
-            yield members[start : start + self.width]
+        alike: dict[object, list[Member]] = {}
+        for member in members:
+            alike.setdefault(self._by_shape and _shapes(member), []).append(member)
+        for part in alike.values():
+            for start in range(0, len(part), self.width):
+                yield part[start : start + self.width]
 
     def _evaluate(self, epoch: int, tested: bool = True) -> None:
         prepared: dict[int, dict[str, Tensor]] = {}
         for group in self._groups(self._alive()):
             prepared |= self._prepared(group)
-        self._each(lambda member: member.predict(epoch, prepared.get(id(member)) or member.prepare(), tested))
+        self._ask(lambda member: member.predict(epoch, prepared.get(id(member)) or member.prepare(), tested))
         shapes: dict[tuple[torch.Size, ...], list[Member]] = {}
         for member in self._alive():
             shapes.setdefault(tuple(values.shape for values in member.predictions), []).append(member)
         for group in shapes.values():
             self._audit(epoch, group)
-        self._each(Member.report)
+        self._ask(Member.report)
 
     def _audit(self, epoch: int, group: Sequence[Member]) -> None:
         """Compare the predictions of members with the truth, all at once unless one of them is beyond that."""
@@ -107,13 +125,16 @@ class Loop:
 
     def _prepared(self, group: Sequence[Member]) -> dict[int, dict[str, Tensor]]:
         """Prepare the predictions of members together, by identity; nothing where each has to do so by itself."""
-        if len(group) == 1 or type(group[0].method).prepare is Method.prepare:
+        if len(group) == 1 or not self._prepares or type(group[0].method).prepare is Method.prepare:
             return {}
         began = monotonic()
         try:
             return {id(member): found for member, found in zip(group, Pack(group).prepare(), strict=True)}
-        except Exception as error:  # noqa: BLE001 - whose it is shows when each does it
-            self._separate(error)
+        except torch.OutOfMemoryError as error:
+            self._separate(error, group)
+            return {}
+        except Exception:  # noqa: BLE001 - whose it is shows when each does it
+            self._prepares = False
             return {}
         finally:
             _share(group, monotonic() - began)
@@ -141,13 +162,13 @@ class Loop:
                 pack = pack if pack is not None and pack.members == active else Pack(active)
                 done = pack.train()
             except Exception as error:  # noqa: BLE001 - whose it is shows when each steps by itself
-                self._separate(error)
+                self._separate(error, active)
                 for part in self._groups(active):
                     self._train_group(part, step)
                 return
-            for place, outcome in enumerate(done):
-                pack.finish(place, step, outcome)
             _share(active, monotonic() - began)
+            for member, outcome in zip(active, done, strict=True):
+                self._each(partial(pack.finish, step=step, done=outcome), [member])
 
     def _measure(self, member: Member) -> None:
         """Take as many members at a time as fit into memory beside each other."""
@@ -155,13 +176,24 @@ class Loop:
         member.gather(0)
         self.width = fitting(member, self.width)
 
-    def _separate(self, error: Exception) -> None:
-        """Take fewer members at a time: half of them where memory was short, else one, and keep the reason."""
+    def _separate(self, error: Exception, group: Sequence[Member]) -> None:
+        """Take fewer members at a time.
+
+        Half of them where memory was short, those with buffers of equal shapes where these differ, else one, and then
+        keep the reason.
+        """
         if isinstance(error, torch.OutOfMemoryError) and self.width > 1:
             self.width //= 2
             torch.cuda.empty_cache()
             return
+        if not self._by_shape and len({_shapes(member) for member in group}) > 1:
+            self._by_shape = True
+            return
         self.width, self.alone = 1, str(error) if isinstance(error, Unlike) else described(error)
+
+
+def _shapes(member: Member) -> tuple[torch.Size, ...]:
+    return tuple(buffer.shape for buffer in member.method.buffers())
 
 
 def _share(members: Sequence[Member], seconds: float) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -20,6 +21,11 @@ from bench.lockstep import lockstep
 OWN = ("numbers", "check_time")  # of a member alone; not read while it is trained
 PARTS = {"_parameters", "_buffers", "_modules"}
 FEATURES = ("pooled", "tokens", "pixels")
+REFUSED = {  # by what torch says of it
+    "data-dependent control flow": "its code branches on the value of a tensor",
+    ".item()": "its code reads the value of a tensor as a number",
+    "randomness error mode": "its code draws from torch's global generator",
+}
 
 
 class Unlike(TypeError):
@@ -47,7 +53,8 @@ class Pack:
     def __init__(self, members: Sequence[Member]) -> None:
         self.members = members
         methods = [member.method for member in members]
-        self._call = _Call(_shell(methods))
+        self._shell, self._hidden = _shell(methods)
+        self._call = _Call(self._shell)
         self._parameters = _stacked([dict(method.named_parameters()) for method in methods])
         trained = {name for name, p in methods[0].named_parameters() if p.requires_grad}
         if any({name for name, p in method.named_parameters() if p.requires_grad} != trained for method in methods):
@@ -57,8 +64,8 @@ class Pack:
 
     def prepare(self) -> list[dict[str, Tensor]]:
         """Compute `prepare` of all members without gradient."""
-        with torch.no_grad(), lockstep():
-            found = vmap(lambda state: functional_call(self._call, state, ("prepare",)))(self._state())
+        with torch.no_grad(), self._pure():
+            found = vmap(lambda state: self._called(state, "prepare"))(self._state())
         return [{name: value[number] for name, value in found.items()} for number in range(len(self.members))]
 
     def train(self) -> list[Step]:
@@ -70,11 +77,11 @@ class Pack:
         names: list[str] = []
 
         def losses(state: dict[str, Tensor], parts: Mapping[str, Tensor]) -> tuple[Any, Any]:
-            found: Losses = functional_call(self._call, state, ("forward", _batch(parts, batches[0].phase)))
+            found: Losses = self._called(state, "forward", _batch(parts, batches[0].phase))
             names[:] = found.terms
             return dict(found.terms), dict(found.state)
 
-        with lockstep():
+        with self._pure():
             terms, state = vmap(losses)(self._state(), _parts(batches))
         total = torch.stack(list(terms.values())).sum(0)
         leaves = {name: self._parameters[name] for name in self._trained}
@@ -91,9 +98,9 @@ class Pack:
             for number in range(len(self.members))
         ]
 
-    def finish(self, number: int, step: int, done: Step) -> None:
+    def finish(self, member: Member, step: int, done: Step) -> None:
         """Move the parameters of a member, and write its state, here too."""
-        member = self.members[number]
+        number = self.members.index(member)
         member.finish(step, done)
         for name, rows in done.state.items():
             member.write(self._buffers[f"method.{name}"][number], step, rows)
@@ -101,11 +108,41 @@ class Pack:
     def _state(self) -> dict[str, Tensor]:
         return {**self._parameters, **self._buffers}
 
+    def _called(self, state: dict[str, Tensor], name: str, *arguments: Any) -> Any:
+        """Call the method with these parameters and buffers in place of its own."""
+        given = dict(state)
+        found = functional_call(self._call, given, (name, *arguments))
+        if replaced := [name for name in state if given[name] is not state[name]]:
+            raise Unlike(f'its code sets the buffer "{replaced[0].removeprefix("method.")}"')
+        return found
+
+    @contextmanager
+    def _pure(self) -> Iterator[None]:
+        """Run members together. Raises Unlike where their code does what a pure function does not."""
+        attributes, state = dict(vars(self._shell)), self._state()
+        versions = {name: value._version for name, value in state.items()}  # noqa: SLF001 - torch has no other name for it
+        try:
+            with lockstep():
+                yield
+        except AttributeError as error:
+            if error.name not in self._hidden:
+                raise
+            raise Unlike(f'its code reads "{error.name}", which is {self._hidden[error.name]}') from error
+        except RuntimeError as error:
+            if reason := next((plain for text, plain in REFUSED.items() if text in str(error)), ""):
+                raise Unlike(reason) from error
+            raise
+        if written := [name for name, value in state.items() if value._version != versions[name]]:  # noqa: SLF001
+            raise Unlike(f'its code writes to "{written[0].removeprefix("method.")}"')
+        after = vars(self._shell)
+        if changed := [name for name in after if after[name] is not attributes.get(name)]:
+            raise Unlike(f'its code sets "{changed[0]}"')
+
     def _combined(self, gradients: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Tensor | None]:
         plain = {term: {n.removeprefix("method."): g for n, g in own.items()} for term, own in gradients.items()}
         state = {name: value.detach() for name, value in self._state().items()}
-        with lockstep():
-            found = vmap(lambda state, own: functional_call(self._call, state, ("combine", own)))(state, plain)
+        with self._pure():
+            found = vmap(lambda state, own: self._called(state, "combine", own))(state, plain)
         return {f"method.{name}": value.detach() for name, value in found.items()}
 
     def _hand_out(self, gradients: Mapping[str, Tensor | None]) -> None:
@@ -153,24 +190,38 @@ def _batch(parts: Mapping[str, Tensor], phase: int) -> Batch:
     return Batch(**own, target=parts.get("target"), inputs=inputs, draws=draws, phase=phase)
 
 
-def _shell(methods: Sequence[Method]) -> Method:
-    """Copy the first method without what another has otherwise, outside parameters and buffers.
+def _shell(methods: Sequence[Method]) -> tuple[Method, dict[str, str]]:
+    """Copy the first method without what another has otherwise, outside parameters and buffers; say what that is.
 
     A `forward` that reads such an attribute fails, instead of reading another member's.
     """
     shell, first = copy.copy(methods[0]), vars(methods[0])
     vars(shell)["options"] = copy.copy(methods[0].options)
-    for name in scalar_options(type(methods[0].options)):
-        del vars(shell.options)[name]  # members may differ in it, and each has it as a buffer
+    hidden = dict.fromkeys(scalar_options(type(shell.options)), "a scalar option: its value is the buffer of its name")
+    for name in hidden:
+        del vars(shell.options)[name]
     for name in first.keys() - {*PARTS, "options"}:
         if name in OWN or not all(_alike(first[name], vars(method).get(name)) for method in methods[1:]):
             del vars(shell)[name]
+            hidden[name] = "no buffer, and another in each member"
+    if behind := {name: _closed(name) for name in hidden if hasattr(type(shell), name)}:
+        shell.__class__ = type(type(shell).__name__, (type(shell),), behind)  # else the class's own would be read
     for path, module in methods[0].named_modules():
         for other in (method.get_submodule(path) for method in methods[1:] if path):
             own = vars(module).keys() - PARTS
             if not all(_alike(vars(module)[name], vars(other).get(name)) for name in own):
                 raise Unlike(f'their modules "{path}" differ')
-    return shell
+    return shell, hidden
+
+
+def _closed(name: str) -> property:
+    def read(_: Method) -> None:
+        raise AttributeError
+
+    def write(_: Method, value: object) -> None:  # noqa: ARG001 - a setter's
+        raise Unlike(f'its code sets "{name}"')
+
+    return property(read, write)
 
 
 def _alike(one: Any, other: Any) -> bool:

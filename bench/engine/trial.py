@@ -79,7 +79,7 @@ def _runs(pack: Sequence[tuple[str, Cell]], settings: TrialSettings) -> Iterator
         else:
             groups.setdefault(run.member.structure(), []).append(run)
     for runs in groups.values():
-        loop = Loop([run.member for run in runs if run.member is not None])
+        loop = Loop([run.member for run in runs if run.member is not None], guarded=any(run.weights for run in runs))
         with computing(runs[0].cell, settings):
             loop.run()
         for run in runs:

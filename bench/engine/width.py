@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import psutil
 import torch
 from torch import Tensor
 
+from bench.contracts.method import Method
 from bench.engine.member import Member
 from bench.machine import cpus
 
 SHARE = 0.5  # of the free memory that one worker's pack may take for what it keeps for the backward pass
 
 
+@contextmanager
+def _untouched(method: Method) -> Iterator[None]:
+    """Put back buffers that a `forward` writes to or sets, which it should not."""
+    owners = [
+        (module, name, value) for module in method.modules() for name, value in module.named_buffers(recurse=False)
+    ]
+    before = [value.clone() for _, _, value in owners]
+    yield
+    for (module, name, value), kept in zip(owners, before, strict=True):
+        setattr(module, name, value.copy_(kept))
+
+
 def step_bytes(member: Member) -> int:
     """Measure what a step of the member's batch keeps for its backward pass, in bytes; the peak on a GPU."""
+    with _untouched(member.method):
+        return _measured(member)
+
+
+def _measured(member: Member) -> int:
     device = member.data.observed.device
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)

@@ -239,10 +239,10 @@ def total(method: Method, batch: Batch) -> Tensor:
     return torch.stack(list(method(batch).terms.values())).sum()
 
 
-def train(
+def member(
     method: Method, seed: int = 1, rate: float = 0.05, true: Tensor | None = None, used: Used | None = None
-) -> Audit:
-    """Train in the engine's own loop; returns the audit, which alone holds the `true` labels."""
+) -> Member:
+    """Create what the engine's loop trains; its audit alone holds the `true` labels."""
     used = Used() if used is None else used
     watch_finalize(method, used)
     needs = method.needs(method.options)
@@ -257,8 +257,16 @@ def train(
         classes=len(CLASSES),
     )
     audit = Audit(observed if true is None else true, observed, answers, answers, material.visible)
-    train_member(Member(method, cell(seed, rate), material, audit))
-    return audit
+    return Member(method, cell(seed, rate), material, audit)
+
+
+def train(
+    method: Method, seed: int = 1, rate: float = 0.05, true: Tensor | None = None, used: Used | None = None
+) -> Audit:
+    """Train in the engine's own loop; returns the audit."""
+    trained = member(method, seed, rate, true, used)
+    train_member(trained)
+    return trained.audit
 
 
 def cell(seed: int, rate: float) -> Cell:

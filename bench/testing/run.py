@@ -20,27 +20,28 @@ TESTED: Mapping[Registry[Any], str] = {METHODS: "{}", LOSSES: "coop[loss={}]", S
 
 @dataclass(frozen=True)
 class CheckResult:
-    """Result of one check of one method; `reason` is empty where it passed."""
+    """Result of one check of one method; `reason` is empty where it passed, and `remark` mostly."""
 
     method: str
     check: str
     reason: str = ""
+    remark: str = ""
 
 
 def run_checks(method: type[Method], chosen: Options, name: str = "") -> list[CheckResult]:
     """Run every check on a method with these options."""
-    return [CheckResult(name or method.__name__, check.__name__, _reason(check, method, chosen)) for check in CHECKS]
+    return [CheckResult(name or method.__name__, check.__name__, *_outcome(check, method, chosen)) for check in CHECKS]
 
 
-def _reason(check: Check, method: type[Method], chosen: Options) -> str:
+def _outcome(check: Check, method: type[Method], chosen: Options) -> tuple[str, str]:
+    """Return why a check failed, and its remark where it passed."""
     try:
-        check(method, chosen)
+        return "", check(method, chosen) or ""
     except Exception as error:  # noqa: BLE001 - whatever a plugin does wrong is what the user wants to read
         text = " ".join(str(error).split()) or "no reason given"
-        return text if isinstance(error, AssertionError | BenchError) else f"{type(error).__name__}: {text}"
+        return text if isinstance(error, AssertionError | BenchError) else f"{type(error).__name__}: {text}", ""
     except SystemExit as error:
-        return escape(error)
-    return ""
+        return escape(error), ""
 
 
 def check_plugin(plugin: str) -> list[CheckResult]:

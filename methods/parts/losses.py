@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from bench.lockstep import power
+
 EPSILON = 1e-6
 OFF_CLASS = 1e-4  # what SCE puts for the logarithm of 0; its probabilities are at least FLOOR
 FLOOR = 1e-7
@@ -42,7 +44,7 @@ def generalised_cross_entropy(logits: Tensor, labels: Tensor, q: Tensor | float)
     part of the graph: it bounds the gradient at p = 0. Logits [..., C], labels [...] long; returns [...].
     """
     probability = _of_label(_log_softmax(logits), labels).exp()
-    return (1 - (probability + EPSILON) ** q) / q
+    return (1 - power(probability + EPSILON, q)) / q
 
 
 def mean_absolute_error(logits: Tensor, labels: Tensor) -> Tensor:

@@ -63,16 +63,20 @@ class CrossAttention(nn.Module):
     def forward(self, queries: Tensor, visual: Tensor) -> Tensor:
         """Compute [B, M, W] from queries [M, W] shared by all images and visual [B, T, D]."""
         query = self.query(queries).unflatten(-1, (self.heads, -1))
-        key = self.key(visual).unflatten(-1, (self.heads, -1))
         value = self.value(visual).unflatten(-1, (self.heads, -1))
-        scores = _scores(query, key) / math.sqrt(query.shape[-1])
+        scores = _scores(query, visual, self.key.weight, self.key.bias) / math.sqrt(query.shape[-1])
         mixed: Tensor = torch.einsum("bhmt,bthd->bmhd", scores.softmax(-1), value).flatten(-2)
         result: Tensor = self.out(mixed)
         return result
 
 
 @one_by_one
-def _scores(query: Tensor, key: Tensor) -> Tensor:
+def _scores(query: Tensor, visual: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Compute queries [M, H, d] times keys of visual [B, T, D], as [B, H, M, T].
+
+    Both in one function, since the sum over a gradient, the bias's, depends on its strides.
+    """
+    key = torch.unflatten(F.linear(visual, weight, bias), -1, query.shape[1:])
     return torch.einsum("mhd,bthd->bhmt", query, key)
 
 
