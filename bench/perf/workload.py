@@ -174,8 +174,8 @@ class Steps:
         if self._pack is None:
             self.members[0].take(step)
         else:
-            for place, done in enumerate(self._pack.train()):
-                self._pack.finish(place, step, done)
+            for member, done in zip(self.members, self._pack.train(), strict=True):
+                self._pack.finish(member, step, done)
         if self._next % self._count == 0:
             for member in self.members:
                 member.read_losses()
