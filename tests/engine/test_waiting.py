@@ -144,8 +144,9 @@ def test_a_step_of_a_variant_copies_nothing_from_the_device(method: str, given: 
 
 
 def assert_no_copy(method: str, given: dict[str, Any], optimizer: str) -> None:
-    trained, phases = prepared(method, given, optimizer), 0
-    for phases, last in enumerate(opened(trained), 1):
+    trained, seen = prepared(method, given, optimizer), False
+    for last in opened(trained):
+        seen = True
         with counted(trained) as found:
             trained[0].gather(last)
             trained[0].take(last)
@@ -156,7 +157,7 @@ def assert_no_copy(method: str, given: dict[str, Any], optimizer: str) -> None:
         with counted(trained) as found:
             run()
         assert found == []
-    assert phases > 0
+    assert seen
 
 
 class Reads(CoOp):
