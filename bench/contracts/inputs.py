@@ -44,9 +44,15 @@ class Inputs:
     def __len__(self) -> int:
         return self.pooled.shape[0]
 
-    def take(self, index: Tensor | slice) -> Inputs:
-        """Select samples as a batch: images become a tensor."""
-        return self._like(*(None if part is None else part[index] for part in self._parts()))
+    def take(self, index: Tensor | slice, on_host: Tensor | None = None) -> Inputs:
+        """Select samples as a batch: images become a tensor.
+
+        `on_host` is the same index for images that are decoded or scaled, which would wait for the device to know it.
+        """
+        pooled, tokens, pixels = self._parts()
+        asked = index if on_host is None or isinstance(pixels, Tensor) else on_host
+        images = None if pixels is None else pixels[asked]
+        return self._like(pooled[index], None if tokens is None else tokens[index], images)
 
     def only(self, index: Tensor | slice) -> Inputs:
         """Select samples as a set: images that are decoded when asked for still are."""

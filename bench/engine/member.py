@@ -85,7 +85,10 @@ class TrainingLog:
 
 @dataclass(frozen=True)
 class OpenPhase:
-    """A phase in training: what each of its S steps takes, [S, B] on the device, but for `positions` on the host."""
+    """A phase in training: what each of its S steps takes, [S, B] on the device.
+
+    But for `positions`, and `on_host`, which is `source` for images that are decoded or scaled.
+    """
 
     number: int
     phase: Phase
@@ -97,6 +100,7 @@ class OpenPhase:
     weight: Tensor
     observed: Tensor
     inputs: Inputs
+    on_host: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -304,7 +308,7 @@ class Member:
         source = self.data.visible[index] if phase.own is None else index
         self._opened = OpenPhase(
             number, phase, positions, index, padded >= 0, source, phase.group[index], phase.weight[index],
-            observed[source], inputs,
+            observed[source], inputs, None if inputs.pixels is None else source.cpu(),
         )  # fmt: skip
 
     def close_phase(self) -> None:
@@ -334,7 +338,7 @@ class Member:
             weight=opened.weight[step],
             observed=opened.observed[step],
             target=None if target is None else target[index],
-            inputs=opened.inputs.take(opened.source[step]),
+            inputs=opened.inputs.take(opened.source[step], None if opened.on_host is None else opened.on_host[step]),
             draws=self._drawn(opened, step),
             phase=opened.number,
         )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import psutil
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from bench.contracts.method import Method
 from bench.engine.member import Member
@@ -41,15 +41,22 @@ def _measured(member: Member) -> int:
         before = torch.cuda.memory_allocated(device)
         member.train_alone()
         return torch.cuda.max_memory_allocated(device) - before
+    return kept_bytes(member.train_alone)
+
+
+def kept_bytes(step: Callable[[], object]) -> int:
+    """Count the bytes that a step keeps for its backward pass, but for frozen weights, which all members share."""
     kept: dict[int, int] = {}
 
     def note(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        kept[storage.data_ptr()] = storage.nbytes()
+        whole = tensor._base if tensor._is_view() else tensor  # noqa: SLF001 - torch has no other name for it
+        if not isinstance(whole, nn.Parameter) or whole.requires_grad:
+            storage = tensor.untyped_storage()
+            kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        member.train_alone()
+        step()
     return sum(kept.values())
 
 

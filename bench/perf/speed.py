@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
-from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.clip.backbone import Backbone
+from bench.engine.width import kept_bytes
 from bench.errors import described
 from bench.perf.naive import FullLengthText
 from bench.perf.timing import Clock, Ratio, Side, clock_of, interleaved, median
@@ -108,7 +106,7 @@ def measure(method: str, scale: Scale, backbone: Backbone, effort: Effort, clock
         naive_flops = None
     packs, reason = _packs(work, effort)
     every = {1: alone, **packs}
-    saved = {count: saved_bytes(steps, backbone) // count for count, steps in every.items()}
+    saved = {count: kept_bytes(steps) // count for count, steps in every.items()}
     peak = {count: _peak(steps) for count, steps in every.items()} if backbone.device.type == "cuda" else {}
     product, product_flops = matrix_product(backbone.device)
     sides |= {str(count): steps for count, steps in packs.items()} | {"matrix": product}
@@ -163,28 +161,6 @@ def _counted(steps: Steps) -> int:
     with FlopCounterMode(display=False) as counter:
         steps()
     return int(counter.get_total_flops())
-
-
-@contextmanager
-def _saving(found: dict[int, int]) -> Iterator[None]:
-    """Note the bytes of each memory block that is kept for the backward pass."""
-
-    def noted(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        found[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with saved_tensors_hooks(noted, lambda tensor: tensor):
-        yield
-
-
-def saved_bytes(step: Side, backbone: Backbone) -> int:
-    """Count the bytes that a step keeps for its backward pass, but for the weights of the backbone."""
-    found: dict[int, int] = {}
-    with _saving(found):
-        step()
-    weights = {weight.untyped_storage().data_ptr() for weight in backbone.parameters()}
-    return sum(size for block, size in found.items() if block not in weights)
 
 
 def _peak(step: Side) -> int:

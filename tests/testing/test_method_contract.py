@@ -70,6 +70,11 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     "promptsrc": ({"depth": 1}, {"loss": "gce"}, {"split": "argmax"}, {"init": ""}, {"faithful": True}),
     "deft": ({"real": True}, {"loss": "gce"}, {"class_specific": True}, {"fine_tune": 1}),
 }
+TRAINED_ALONE: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("visprompt", {"control": "shuffled"}),  # the images of other samples are no part of a batch
+    ("deft", {"fine_tune": 1}),  # whole weights of the backbone
+    ("plot", {"faithful": True}),  # its iteration stops by a value
+)
 OWN = {checks.does_what_options_say}  # tests/testing/test_effects.py holds every method against it, once
 
 
@@ -77,7 +82,7 @@ OWN = {checks.does_what_options_say}  # tests/testing/test_effects.py holds ever
 @pytest.mark.parametrize("name", list(METHODS))
 def test_contract(name: str, check: checks.Check) -> None:
     method = METHODS.get(name)
-    check(method, method.Options())
+    assert check(method, method.Options()) in (None, "", "bit for bit")
 
 
 # Each of these alone catches a defect that shows beside another option only: tests/testing/test_checks.py plants them.
@@ -100,7 +105,8 @@ ON_VARIANTS: tuple[checks.Check, ...] = (
 def test_contract_of_a_variant(name: str, options: dict[str, Any]) -> None:
     method = METHODS.get(name)
     for check in ON_VARIANTS:
-        check(method, method.Options(**options))
+        remark = check(method, method.Options(**options))
+        assert remark in (None, "", "bit for bit") or (name, options) in TRAINED_ALONE
 
 
 @pytest.mark.parametrize("name", list(METHODS))
