@@ -1,9 +1,9 @@
 """Operations that members of a pack run together, with the bits that each has alone.
 
 Under `torch.func.vmap` some operations are rewritten into others that round differently: a linear layer whose weight
-all members share, layer normalisation with weights of each member's own, a product of two matrices. Inside `lockstep`
-the functions marked here take the place of that rewriting; outside, and in a cell that runs alone, they are what they
-wrap.
+all members share, layer normalisation with weights of each member's own, a product of two matrices. Inside
+`in_lockstep` the functions marked here take the place of that rewriting; outside, and in a cell that runs alone, they
+are what they wrap.
 
 On a CPU a power, `sigmoid`, `softplus`, `silu` and `logaddexp` round the last elements of a tensor, less than 16,
 otherwise than the others, and which are the last depends on how many members there are: `power`, `sigmoid` and
@@ -30,7 +30,7 @@ _inside: ContextVar[bool] = ContextVar("lockstep", default=False)
 
 
 @contextmanager
-def lockstep() -> Iterator[None]:
+def in_lockstep() -> Iterator[None]:
     """Mark that members of a pack are run together under `vmap`."""
     token = _inside.set(True)
     try:

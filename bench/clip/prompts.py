@@ -97,7 +97,7 @@ class Prompts(ABC):
         return torch.cat([self.start.expand(count, -1, -1), *own, rest], dim=1)
 
     def first(self, block: Any, x: Tensor, prefix: Tensor) -> Tensor:
-        """Project tokens [N, P + S, W] to queries, keys and values of the first layer, [N, P + S, 3W]."""
+        """Project tokens [N, P + S, W] to what the first layer's attention takes, [N, P + S, 3W]."""
         count = len(x)
         if self._projected is None or count * prefix.shape[1] < FEW_ROWS:
             return project(block, x)
@@ -160,7 +160,7 @@ class TreePrompts(Prompts):
         return torch.cat([words, vectors], dim=1).index_select(1, self.order)
 
 
-def prompts(shape: Shape, classes: ClassTokens, table: Tensor, positions: Tensor, form: Form | None) -> Prompts:
+def laid_out(shape: Shape, classes: ClassTokens, table: Tensor, positions: Tensor, form: Form | None) -> Prompts:
     """Lay out prompts in the form that costs least, or in the given one.
 
     Up to `DENSE_LIMIT` tokens all attention is computed at once. A tower of `TREE_WIDTH` or more computes every

@@ -33,8 +33,8 @@ from bench.contracts.method import (
 from bench.contracts.options import scalar_options
 from bench.dataset_name import stream_name
 from bench.engine.audit import Audit, Number
-from bench.engine.batches import batches
 from bench.engine.optim import learning_rate, optimizer_of
+from bench.engine.order import positions_of
 from bench.engine.stopwatch import Stopwatch
 from bench.records.cell import Cell, Role
 from bench.seeds import Stream
@@ -105,7 +105,10 @@ class OpenPhase:
 
 @dataclass(frozen=True)
 class Step:
-    """Outcome of one step before the optimizer moves: terms by name, their values and sum [T + 1], and state rows."""
+    """Outcome of one step before the optimizer moves.
+
+    It has the terms' names, their values and sum [T + 1], and rows of state.
+    """
 
     names: tuple[str, ...]
     values: Tensor
@@ -301,7 +304,7 @@ class Member:
                 parameter.requires_grad_(name in phase.train)
         order = Stream(self.cell.seed, "order", stream_name(self.cell.dataset), self.cell.shots, self.epoch, number)
         drop_last = self.cell.drop_last or self.method.drops_last(self.method.options)
-        positions = batches(phase, self.cell.batch_size, order, drop_last)
+        positions = positions_of(phase, self.cell.batch_size, order, drop_last)
         padded = torch.from_numpy(positions).to(self.data.observed.device, non_blocking=True)
         index = padded.clamp(min=0)
         inputs, observed = phase.own or (self.data.seen(self.epoch), self.data.observed)

@@ -16,7 +16,7 @@ from torch.func import functional_call, vmap
 from bench.contracts.method import Batch, Inputs, Losses, Method
 from bench.contracts.options import scalar_options
 from bench.engine.member import Member, Step, separate
-from bench.lockstep import lockstep
+from bench.lockstep import in_lockstep
 
 OWN = ("numbers", "check_time")  # of a member alone; not read while it is trained
 PARTS = {"_parameters", "_buffers", "_modules"}
@@ -122,7 +122,7 @@ class Pack:
         attributes, state = dict(vars(self._shell)), self._state()
         versions = {name: value._version for name, value in state.items()}  # noqa: SLF001 - torch has no other name for it
         try:
-            with lockstep():
+            with in_lockstep():
                 yield
         except AttributeError as error:
             if error.name not in self._hidden:

@@ -61,7 +61,7 @@ def kept_bytes(step: Callable[[], object]) -> int:
 
 
 def fitting(member: Member, most: int) -> int:
-    """Return how many members like this one are trained at a time, 1 … `most`, by the memory that is free now."""
+    """Return how many members like this one fit into the free memory, 1 … `most`."""
     device = member.data.observed.device
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available / cpus()
     return max(1, min(most, int(SHARE * free / max(step_bytes(member), 1))))

@@ -17,8 +17,7 @@ from bench.data.library import Library
 from bench.data.sets.letters import Letters
 from bench.data.splits import ArrayImages
 from bench.engine.trial import TrialSettings
-from bench.lockstep import lockstep as together
-from bench.lockstep import logaddexp, power, sigmoid
+from bench.lockstep import in_lockstep, logaddexp, power, sigmoid
 from bench.plugins import METHODS
 from bench.testing import checks, fixtures
 from tests.engine.packs import alone, differences, members, packed, why
@@ -134,7 +133,7 @@ def test_a_text_has_the_bits_that_it_has_alone(
         contexts = (0.1 * torch.randn(shape, generator=generator)).requires_grad_()
         weights = torch.randn(5, len(names), fixtures.DIMENSIONS, generator=generator)
         text = partial(tower.text, classes=names, position=position, class_specific=class_specific)
-        with together():
+        with in_lockstep():
             features = torch.vmap(text)(contexts)
         (gradients,) = torch.autograd.grad((features * weights).sum(), contexts)
         for number in range(len(contexts)):
@@ -155,5 +154,5 @@ def test_the_last_elements_of_a_tensor_are_rounded_as_they_are_alone(
     function: Callable[[Tensor], Tensor], size: int
 ) -> None:
     x = 3 * torch.randn(64, size, generator=torch.Generator().manual_seed(0))
-    with together():
+    with in_lockstep():
         assert torch.equal(torch.vmap(function)(x), torch.stack([function(row) for row in x]))

@@ -234,12 +234,6 @@ class SetsAnAttribute(Plain):
         return {} if self.last is None else {"last": float(self.last)}
 
 
-class SaysSo(Plain):
-    @classmethod
-    def needs(cls, options: Any) -> method.Needs:
-        return method.Needs(packable=False)
-
-
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
@@ -251,7 +245,6 @@ class SaysSo(Plain):
         (WritesInPlace, 'its code writes to "count"'),
         (SetsABuffer, 'its code sets the buffer "count"'),
         (SetsAnAttribute, 'its code sets "last"'),
-        (SaysSo, "its needs say so (packable)"),
     ],
 )
 def test_what_cannot_be_run_together_is_trained_one_by_one_and_says_why(kind: type[Plain], reason: str) -> None:

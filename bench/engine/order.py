@@ -12,7 +12,7 @@ from bench.contracts.method import Phase
 from bench.seeds import Stream
 
 
-def batches(phase: Phase, size: int, order: Stream, drop_last: bool) -> NDArray[np.int64]:
+def positions_of(phase: Phase, size: int, order: Stream, drop_last: bool) -> NDArray[np.int64]:
     """Return the positions of each step, [steps, size], -1 on padding; [steps, 2·size] for a paired cycle.
 
     A paired cycle has group 0 first, then group 1. With `drop_last` the last batch of a pass is left out where it is
