@@ -14,7 +14,7 @@ from bench import console
 from bench.errors import BenchError, escape
 
 VERBS = ("run", "plan", "status", "show", "table", "report", "compare", "reproduce", "predict", "suspects", "list",
-         "test", "config", "noise", "data")  # fmt: skip
+         "test", "config", "noise", "data", "doctor")  # fmt: skip
 EVERYWHERE = ("quiet", "verbose")  # options of `bench` that may also stand behind a verb
 DEFAULT_GRID = "quick"
 EXIT_UNFINISHED = 4
