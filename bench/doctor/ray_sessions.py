@@ -25,6 +25,7 @@ DAEMONS = ("raylet", "gcs_server")
 OURS = "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"  # the environment of what a driver of ours has started
 LARGE_BYTES = 2**30
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - looked at, never written
+CURRENT = "ray_current_cluster"
 HEAD_PORT = 6379
 PATIENCE_SECONDS = 1.0
 
@@ -125,18 +126,22 @@ def ports() -> Iterator[Diagnosis]:
         told = f"the loopback address gives no port ({error.strerror}), which Ray needs"
         yield Diagnosis("ports", "problem", told, "bench run --scheduler local")
     if address := os.environ.get("RAY_ADDRESS"):
-        yield _cluster(address)
+        yield _cluster("RAY_ADDRESS", address, "unset RAY_ADDRESS")
+    elif (file := ray_folder() / CURRENT).is_file():  # of `ray start`, which Ray itself reads next
+        address = file.read_text(encoding="utf-8", errors="replace").strip()
+        yield _cluster(str(file), address, f"rm {shlex.quote(str(file))}")
     elif _answers("127.0.0.1", HEAD_PORT):
         yield Diagnosis("ports", "note", f"something listens on port {HEAD_PORT}, where `ray start --head` would")
 
 
-def _cluster(address: str) -> Diagnosis:
+def _cluster(place: str, address: str, mend: str) -> Diagnosis:
+    """Test whether the cluster answers that the environment or a file names."""
     host, _, port = address.rpartition("://")[2].rpartition(":")
     if not port.isdigit():
-        return Diagnosis("RAY_ADDRESS", "note", f'it is "{address}" in the environment', "unset RAY_ADDRESS")
+        return Diagnosis("Ray cluster", "note", f'{place} names "{address}"', mend)
     if _answers(host, int(port)):
-        return Diagnosis("RAY_ADDRESS", "note", f'it names "{address}", which answers')
-    return Diagnosis("RAY_ADDRESS", "problem", f'it names "{address}", which does not answer', "unset RAY_ADDRESS")
+        return Diagnosis("Ray cluster", "note", f'{place} names "{address}", which answers')
+    return Diagnosis("Ray cluster", "problem", f'{place} names "{address}", which does not answer', mend)
 
 
 def _answers(host: str, port: int) -> bool:

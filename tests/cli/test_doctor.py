@@ -92,7 +92,7 @@ def test_a_plugin_file_that_fails_is_a_line(capsys: Output) -> None:
     Path("mine.py").write_text("import no_such_module\n")
     code, found = examined(capsys, "--plugin", "mine.py")
     assert code == 1
-    assert (found["diagnoses"][0]["state"], found["findings"][0]["mend"]) == ("problem", "bench test mine.py")
+    assert (found["diagnoses"][0]["state"], found["diagnoses"][0]["mend"]) == ("problem", "bench test mine.py")
     assert found["diagnoses"][-1]["check"] == "store"
 
 

@@ -110,6 +110,18 @@ def test_a_cluster_of_the_environment_answers_or_not(port: int, monkeypatch: pyt
     assert [one.state for one in ray_sessions.ports()] == ["ok", "note"]
 
 
+def test_a_cluster_that_ray_start_has_noted(tmp_path: Path, port: int) -> None:
+    (tmp_path / "ray").mkdir()
+    file = tmp_path / "ray" / "ray_current_cluster"
+    file.write_text(f"127.0.0.1:{port}")
+    assert [one.state for one in ray_sessions.ports()] == ["ok", "note"]
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        file.write_text(f"127.0.0.1:{closed.getsockname()[1]}")
+        (wrong,) = problems(ray_sessions.ports())
+    assert wrong.mend == f"rm {file}"
+
+
 def test_a_loopback_address_without_ports(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(99, "Cannot assign requested address")
