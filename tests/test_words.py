@@ -18,8 +18,8 @@ NO_NOUNS = {"across", "beside", "told", "keep", "warm", "resolved", "named"}
 # A verb that is new to the project is added here, once it is seen to be one.
 VERBS = """
 Add Annotate Append Apply Average Build Centre Check Choose Classify Collect Compare Complete Compute Convert Correct
-Count Create Decode Describe Digest Display Divide Draw Drop Embed Encode End Escape Estimate Examine Expand Explain
-Fetch
+Count Create Decode Describe Digest Display Divide Draw Drop Embed Encode End Escape Estimate Examine Expand
+Explain Export Fetch
 Find Fit Flatten Flush Format Free Group Handle Hold Import Infer Insert Join Judge Keep Kill Label Lay Limit List
 Load Locate Log Mark Match Mix Move Normalise Note Open Pair Parse Pass Permute Prepare Print Publish Put Raise Rank
 Read Record Reduce Register Reject Remove Rename Render Repeat Replace Report Require Resolve Restore Return Run Save
