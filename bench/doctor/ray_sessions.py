@@ -21,7 +21,7 @@ from bench.doctor.folders import bytes_below
 from bench.schedulers.ray_tune import OBJECT_STORE_BYTES, QUIET
 
 SESSION = re.compile(r"session_(\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d)_\d+_(\d+)")
-DAEMONS = ("raylet", "gcs_server")
+DAEMONS = re.compile(r"/ray/(core/src/ray|dashboard|_private)/")  # raylet and server of a session, and its agents
 OURS = "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"  # the environment of what a driver of ours has started
 LARGE_BYTES = 2**30
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - looked at, never written
@@ -46,11 +46,12 @@ def began_by(session: str) -> int | None:
     if found is None:
         return None
     try:
-        created = psutil.Process(int(found[2])).create_time()
+        process = psutil.Process(int(found[2]))
+        created, ended = process.create_time(), process.status() == psutil.STATUS_ZOMBIE
     except psutil.Error:
         return None
     begun = datetime.strptime(found[1], "%Y-%m-%d_%H-%M-%S").timestamp()  # noqa: DTZ007 - Ray writes local time
-    return int(found[2]) if created <= begun + 1 else None  # otherwise the number is another's by now
+    return int(found[2]) if not ended and created <= begun + 1 else None  # a later one has the number again
 
 
 def sessions() -> Iterator[Diagnosis]:
@@ -95,9 +96,9 @@ def daemons() -> Iterator[tuple[int, str, bool]]:
 
     for process in psutil.process_iter():
         try:
-            if process.name() in DAEMONS and process.uids().real == os.getuid():
-                found = SESSION.search(" ".join(process.cmdline()))
-                yield process.pid, found[0] if found else "", process.environ().get(OURS) == QUIET[OURS]
+            command = " ".join(process.cmdline()) if process.uids().real == os.getuid() else ""
+            if DAEMONS.search(command) and (found := SESSION.search(command)):
+                yield process.pid, found[0], process.environ().get(OURS) == QUIET[OURS]
         except psutil.Error:  # it has ended meanwhile
             continue
 

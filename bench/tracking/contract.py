@@ -31,7 +31,7 @@ class Tracker(Protocol):
         """Write the record of a cell. One that was written before is written once."""
 
     def end(self) -> None:
-        """Close the destination."""
+        """End what `begin` has opened."""
 
 
 def hand_over(records: Iterable[Record], tracker: Tracker) -> int:

@@ -76,7 +76,7 @@ class MLflow:
         self.runs[record.key] = run, now
 
     def end(self) -> None:
-        """Do nothing; every run is ended."""
+        """End nothing; every run is ended already."""
 
     def _fill(self, run: str, record: Record) -> None:
         from mlflow.entities import Metric, Param

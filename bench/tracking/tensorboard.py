@@ -52,4 +52,4 @@ class TensorBoard:
                 writer.add_scalar(name, value, record.cell.epochs)
 
     def end(self) -> None:
-        """Do nothing; every cell's file is closed."""
+        """End nothing; every cell's file is closed already."""

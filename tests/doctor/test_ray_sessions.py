@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -31,13 +33,12 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(psutil, "process_iter", list)
 
 
-def daemon(session: str, ours: bool = True, name: str = "raylet") -> SimpleNamespace:
+def daemon(session: str, ours: bool = True, program: str = "ray/core/src/ray/raylet/raylet") -> SimpleNamespace:
     environment = {ray_sessions.OURS: QUIET[ray_sessions.OURS]} if ours else {}
     return SimpleNamespace(
         pid=77,
-        name=lambda: name,
         uids=lambda: SimpleNamespace(real=os.getuid()),
-        cmdline=lambda: [name, f"--session-dir=/tmp/ray/{session}"],
+        cmdline=lambda: [f"/usr/lib/{program}", f"--session-dir=/tmp/ray/{session}"],
         environ=lambda: environment,
     )
 
@@ -56,6 +57,13 @@ def test_a_session_is_of_a_process_that_began_before_it() -> None:
     assert ray_sessions.began_by(living()) == os.getpid()
     assert ray_sessions.began_by(ENDED) is None
     assert ray_sessions.began_by(f"session_2020-01-01_00-00-00_123456_{os.getpid()}") is None  # its number was reused
+
+
+def test_a_process_that_nobody_has_waited_for_has_ended() -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as child:
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        begun = datetime.now() + timedelta(seconds=5)  # noqa: DTZ005 - as Ray writes it
+        assert ray_sessions.began_by(f"session_{begun:%Y-%m-%d_%H-%M-%S}_123456_{child.pid}") is None
 
 
 def test_ended_sessions_are_named_and_living_ones_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +93,7 @@ def test_the_folder_of_a_cluster_that_runs_is_not_stale(tmp_path: Path, monkeypa
 def test_daemons_of_a_dead_driver(
     session: str, ours: bool, state: str, mend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(psutil, "process_iter", lambda: [daemon(session, ours), daemon(ENDED, name="python")])
+    monkeypatch.setattr(psutil, "process_iter", lambda: [daemon(session, ours), daemon(ENDED, program="bin/grep")])
     (found,) = ray_sessions.processes()
     assert (found.state, found.mend) == (state, mend)
 
