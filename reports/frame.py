@@ -124,6 +124,18 @@ def curves(records: Iterable[Record], frame: pd.DataFrame) -> pd.DataFrame:
     return long.assign(epoch=epochs, quantity=pd.Categorical(quantities), value=numbers)
 
 
+def wide_curves(long: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
+    """Spread the rows of `curves` to one per record and epoch, with a column per quantity.
+
+    The names of the cell are added from `frame`.
+    """
+    if long.empty:
+        return long
+    long = long.astype({"key": str, "quantity": str})
+    wide = long.pivot_table(index=["key", "epoch"], columns="quantity", values="value")
+    return frame[[*IDENTITY, "dataset", "variant"]].merge(wide.rename_axis(columns=None).reset_index(), on="key")
+
+
 def _quantities(record: Record) -> Iterator[tuple[str, dict[float, float]]]:
     """Yield each quantity of a record over epochs, in the units of `curves`."""
     epochs = record.curve.epoch

@@ -19,12 +19,12 @@ NO_NOUNS = {"across", "beside", "told", "keep", "warm", "resolved", "named"}
 VERBS = """
 Add Annotate Append Apply Ask Average Build Call Centre Check Choose Classify Collect Compare Complete Compute Convert
 Copy Correct Count Create Decode Describe Digest Display Distribute Divide Draw Drop Embed Encode End Escape Estimate
-Expand Explain Fetch Find Fit Flatten Flush Format Free Gather Group Handle Hold Identify Import Infer Insert Join
-Judge Keep Kill Label Lay Limit List Load Locate Log Map Mark Match Measure Mix Move Multiply Name Normalise Note Open
-Pair Parse Pass Permute Predict Prepare Print Project Publish Put Raise Rank Read Record Reduce Register Reject Remove
-Rename Render Repeat Replace Report Require Resolve Restore Return Run Save Scale See Select Send Serve Set Sharpen
-Shift Solve Sort Split Spread Stack Start Stop Strip Summarise Take Test Tokenise Train Unpack Unpickle Unwrap Update
-Validate Wait Wrap Write Yield
+Examine Expand Explain Export Fetch Find Fit Flatten Flush Format Free Gather Group Handle Hold Identify Import Infer
+Insert Join Judge Keep Kill Label Lay Limit List Load Locate Log Map Mark Match Measure Mix Move Multiply Name
+Normalise Note Open Pair Parse Pass Permute Predict Prepare Print Project Publish Put Raise Rank Read Record Reduce
+Register Reject Remove Rename Render Repeat Replace Report Require Resolve Restore Return Run Save Scale See Select
+Send Serve Set Sharpen Shift Solve Sort Split Spread Stack Start Stop Strip Summarise Take Test Tokenise Train Unpack
+Unpickle Unwrap Update Validate Wait Wrap Write Yield
 """
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

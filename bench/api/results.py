@@ -63,14 +63,10 @@ class Results(Store):
             >>> curves = bench.load("results").curves()
             >>> curves.pivot_table("memorized", "epoch", "label")
         """
-        from bench.reports.frame import IDENTITY
+        from bench.reports.frame import wide_curves
 
         frame, long = self._tables()
-        if long.empty:
-            return long
-        long = long.astype({"key": str, "quantity": str})
-        wide = long.pivot_table(index=["key", "epoch"], columns="quantity", values="value")
-        return frame[[*IDENTITY, "dataset", "variant"]].merge(wide.rename_axis(columns=None).reset_index(), on="key")
+        return wide_curves(long, frame)
 
     def _tables(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         from bench.reports.build import option_defaults

@@ -13,8 +13,8 @@ from typer.main import get_command
 from bench import console
 from bench.errors import BenchError, escape
 
-VERBS = ("run", "plan", "status", "show", "table", "report", "compare", "reproduce", "predict", "suspects", "list",
-         "test", "config", "noise", "data", "perf")  # fmt: skip
+VERBS = ("run", "plan", "status", "show", "table", "report", "export", "compare", "reproduce", "predict", "suspects",
+         "list", "test", "config", "noise", "data", "perf", "doctor")  # fmt: skip
 EVERYWHERE = ("quiet", "verbose")  # options of `bench` that may also stand behind a verb
 DEFAULT_GRID = "quick"
 EXIT_UNFINISHED = 4

@@ -37,6 +37,7 @@ from bench.execution.summary import summary_rows
 from bench.records.naming import made_with, mixture
 from bench.records.record import Record
 from bench.schedulers.contract import Pack
+from bench.tracking.live import Tracked, chosen_trackers
 
 app = verbs()
 
@@ -55,7 +56,7 @@ class SchedulerName(StrEnum):
         "bench run",
         "bench run --grid ci --store results/ci --retry all",
         "bench run --set method=coop,'gce-coop[q=0.5]' --set noise=symmetric --set rate=0.25,0.5 --set seed=1..5",
-        "bench run --workers 8 --set backbone=ViT-B-16/openai --json",
+        "bench run --workers 8 --set backbone=ViT-B-16/openai --tensorboard runs --json",
     ),
 )
 def run_grid(
@@ -71,6 +72,13 @@ def run_grid(
     fail_fast: Annotated[
         bool, typer.Option("--fail-fast", help="Stop after the pack of the first cell that does not finish.")
     ] = False,
+    tensorboard: Annotated[str | None, typer.Option(help="Also write TensorBoard event files to this folder.")] = None,
+    mlflow: Annotated[
+        str | None, typer.Option(help="Also write runs to MLflow: a folder, a .db file or a tracking URI.")
+    ] = None,
+    wandb: Annotated[
+        str | None, typer.Option(help="Also write runs of this W&B project, offline unless WANDB_MODE says otherwise.")
+    ] = None,
     plugin: Plugins = None,
     config: ConfigFile = None,
     json: Annotated[bool, json_option("Print counts and outcomes as JSON.")] = False,
@@ -81,7 +89,8 @@ def run_grid(
     opened = selection.open()
     plan = planned(selection, grid, opened, retry, rerun)
     if plan.todo:
-        progress = train(plan, opened, selection.configuration, request, _Narrator())
+        observer = Tracked(_Narrator(), opened, chosen_trackers(tensorboard, mlflow, wandb))
+        progress = train(plan, opened, selection.configuration, request, observer)
     else:
         progress = Progress(0, {}, 1)
         counts = plan.counts()

@@ -45,7 +45,7 @@ def check(plan: Plan, settings: Mapping[str, Any], here: bool = True, texts: boo
     """
     cells: list[Cell] = [planned.cell for planned in plan.todo]
     library: Library = settings["library"]
-    by_noise = [one for noise in dict.fromkeys(cell.noise for cell in cells) for one in _named_by(noise)]
+    by_noise = [one for noise in dict.fromkeys(cell.noise for cell in cells) for one in named_by(noise)]
     datasets = [cell.dataset for cell in cells]
     datasets += [dataset_name.canonical(name) for role, name in by_noise if role == "dataset"]
     backbones = [cell.backbone for cell in cells] + [name for role, name in by_noise if role == "backbone"]
@@ -70,7 +70,7 @@ def check(plan: Plan, settings: Mapping[str, Any], here: bool = True, texts: boo
         raise Several(lines)
 
 
-def _named_by(noise: str) -> Iterator[tuple[str, str]]:
+def named_by(noise: str) -> Iterator[tuple[str, str]]:
     """List role and value of the options of a kind that name a file, a data set or weights."""
     roles = noise_roles(noise)
     for name, value in noise_options(noise).items():
@@ -148,7 +148,7 @@ def _filled(dataset: Dataset) -> tuple[tuple[str, int], ...]:
 
 def _encoders(cell: Cell) -> list[str]:
     """List backbones whose text tower a cell's noise uses on class names not known to fit."""
-    names = [name for role, name in _named_by(cell.noise) if role == "backbone"]
+    names = [name for role, name in named_by(cell.noise) if role == "backbone"]
     names = [name for name in names if not (name == TINY and _own(cell))]
     return names if names and NOISE.get(noise_kind(cell.noise)).reads_texts else []
 

@@ -1,0 +1,1 @@
+"""Find what is wrong with machine, installation, settings and store, and the command that mends it."""

@@ -1,0 +1,1 @@
+"""Hand records to TensorBoard, MLflow and Weights & Biases."""

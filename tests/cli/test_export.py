@@ -1,0 +1,63 @@
+"""`bench export` writes the tables of `bench.load`, and runs for trackers."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import bench
+from bench.cli.main import invoke
+from tests.reports.factory import grid, write_store
+
+Output = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(autouse=True)
+def _store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_store(tmp_path / "results", grid()[:12])
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_tables_are_those_of_the_python_interface(form: str, capsys: Output) -> None:
+    if form == "parquet":
+        pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    assert invoke(["export", "--format", form, "--out", "tables"]) == 0
+    results = bench.load("results")
+    for name, expected in (("cells", results.frame()), ("epochs", results.curves())):
+        file = Path("tables") / f"{name}.{form}"
+        found = pd.read_csv(file, keep_default_na=False, na_values=[""]) if form == "csv" else pd.read_parquet(file)
+        assert [*found.columns] == [*expected.columns]
+        assert len(found) == len(expected) > 0
+        for column in expected:
+            if pd.api.types.is_numeric_dtype(expected[column]):
+                pd.testing.assert_series_equal(found[column], expected[column], check_dtype=False)
+        assert [*found["key"]] == [*expected["key"]]
+        assert f"{file}: {len(expected)} rows." in capsys.readouterr().out or name == "epochs"
+
+
+def test_event_files_of_a_store(capsys: Output) -> None:
+    pytest.importorskip("tensorboardX")
+    assert invoke(["export", "--format", "tensorboard", "--out", "runs"]) == 0
+    assert capsys.readouterr().out == "runs: 12 runs.\n"
+    assert len(list(Path("runs").iterdir())) == 12
+
+
+def test_what_cannot_be_exported_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    Path("empty").mkdir()
+    Path("file").write_text("")
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    for arguments in (
+        ["--format", "csv", "--out", "file/tables"],
+        ["--format", "csv", "--out", "tables", "--store", "empty"],
+        ["--format", "csv", "--out", "tables", "--store", "none"],
+        ["--format", "wandb", "--out", "tables"],
+        ["--format", "xml", "--out", "tables"],
+        ["--format", "csv"],
+    ):
+        assert invoke(["export", *arguments]) == 2
+        assert capsys.readouterr().err.count("error: ") == 1
+    assert not Path("tables").exists()
