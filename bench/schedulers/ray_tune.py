@@ -11,10 +11,8 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import tempfile
 import threading
-import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -28,6 +26,7 @@ from bench.errors import BenchError
 from bench.records.cell import Cell
 from bench.records.record import Status
 from bench.schedulers.contract import CellOutcome, Pack, Report
+from bench.schedulers.driver import Driver
 from bench.schedulers.work import Work
 from bench.schedulers.worker import POLL_SECONDS, Worker
 
@@ -52,48 +51,9 @@ QUIET = {
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
 }
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-ORPHANED = 75
 
 
 Bundle: TypeAlias = tuple[Pack, ...]  # of one trial
-
-
-@dataclass(frozen=True)
-class Driver:
-    """Process that asked for the work, by host, process id and start time."""
-
-    host: str
-    pid: int
-    created: float
-
-    @staticmethod
-    def here() -> Driver:
-        """Describe this process."""
-        import psutil
-
-        return Driver(socket.gethostname(), os.getpid(), psutil.Process().create_time())
-
-    def alive(self) -> bool:
-        """Return whether it still runs. Always true as seen from another host, where it cannot be asked."""
-        import psutil
-
-        if socket.gethostname() != self.host:
-            return True
-        try:
-            process = psutil.Process(self.pid)
-            return process.create_time() == self.created and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return False
-
-    def watch(self) -> None:
-        """End this process and its worker once the driver is gone."""
-
-        def look() -> None:
-            while self.alive():
-                time.sleep(POLL_SECONDS)
-            os._exit(ORPHANED)
-
-        threading.Thread(target=look, daemon=True).start()
 
 
 @dataclass(frozen=True)
@@ -183,13 +143,30 @@ class RayTune:
             run_config=tune.RunConfig(
                 storage_path=folder,
                 verbose=0,
-                callbacks=[_reporter(report, unbegun)],
-                stop=_stopper(stop),
+                callbacks=[_reporter(_Own(report), unbegun)],
+                stop=_stopper(_Own(stop)),
                 failure_config=tune.FailureConfig(max_failures=0),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         ).fit()
         return unbegun
+
+
+class _Own:
+    """Function of the driver that is left out where Tune writes its state, from which nothing is ever restored."""
+
+    def __init__(self, function: Callable[..., Any] | None = None) -> None:
+        self.function = function
+
+    def __call__(self, *arguments: Any) -> Any:
+        assert self.function is not None  # noqa: S101 - this is the driver
+        return self.function(*arguments)
+
+    def __deepcopy__(self, _: Any) -> _Own:
+        return self
+
+    def __reduce__(self) -> tuple[type[_Own], tuple[()]]:
+        return _Own, ()
 
 
 def _trial() -> Any:
@@ -272,7 +249,7 @@ def lost(trial: Trial) -> tuple[list[CellOutcome], list[Bundle]]:
     ended = int((trial.last_result or {}).get("training_iteration", 0))
     during, *after = unpacked(trial.config["packs"])[ended:]
     reason = f"the worker {how} before it left a record"
-    return [CellOutcome(key, status, reason, lost=True) for key, _ in during], [(pack,) for pack in after]
+    return [CellOutcome(key, status, reason, lost=True, died=True) for key, _ in during], [(pack,) for pack in after]
 
 
 def _stopper(stop: Callable[[], bool]) -> Any:

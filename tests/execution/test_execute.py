@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import pytest
 
 from bench.execution import execute
 from bench.execution.execute import Request, Setup, execute_plan, set_up
+from bench.execution.observer import Observer
 from bench.execution.packs import MOST
 from bench.execution.plan import Plan, make_plan
-from bench.execution.progress import Progress
+from bench.execution.progress import Listener, Progress
 from bench.grid.expansion import Grid, PlannedCell
 from bench.records.store import Store
 from bench.schedulers.contract import CellOutcome
@@ -22,6 +24,19 @@ from tests.schedulers.fakes import VERSIONS, cell, packs, scheduler
 
 DEAD = "the worker ended with exit code 7 before it left a record"
 KEYS = [pack[0][0] for pack in packs(12)]
+
+
+class Told(Observer):
+    """Keeps outcomes and notes."""
+
+    def __init__(self, outcomes: list[CellOutcome], notes: list[str]) -> None:
+        self.outcomes, self.notes = outcomes, notes
+
+    def training(self, plan: Plan) -> AbstractContextManager[Listener]:
+        return nullcontext(lambda outcome, _: self.outcomes.append(outcome))
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
 
 
 def planned(count: int, store: Path) -> Plan:
@@ -40,9 +55,8 @@ def drive(
     told: list[CellOutcome] = []
     setup = Setup(scheduler(name), "local", workers, "cpu", tuple(packs(count, size)))
     progress = execute_plan(
-        planned(count, store), Store(store), load_config(), setup, Request(fail_fast=fail_fast),
-        lambda outcome, _: told.append(outcome),
-    )  # fmt: skip
+        planned(count, store), Store(store), load_config(), setup, Request(fail_fast=fail_fast), Told(told, [])
+    )
     assert [outcome.key for outcome in told] == [outcome.key for outcome in progress.done]
     assert len({outcome.key for outcome in told}) == len(told), "a cell ends once"
     return progress, {outcome.key: (outcome.status, outcome.reason) for outcome in told}
@@ -61,7 +75,9 @@ def test_only_the_guilty_of_a_pack_fail(tmp_path: Path, monkeypatch: pytest.Monk
     assert [found[key] for key in KEYS] == expected
     store = Store(tmp_path)
     assert store.statuses() == {key: status for key, (status, _) in found.items()}
-    assert {len(record.attempts) for record in store.records()} == {0}, "no member was failed and then run again"
+    lost = {key: [tried["reason"] for tried in record.attempts] for key in KEYS if (record := store.read(key))}
+    died, hung, raised = [DEAD], ["no step ended within 1 s"], ["OSError: no space left"]
+    assert [lost[key] for key in KEYS] == [[], died, died, [], [], [], [], hung, hung, [], raised, raised]
     assert progress.left() == 0
 
 
