@@ -120,7 +120,10 @@ class Collector:
                 return tuple(self._without(self.cells.keys() - free))
             if self.held and not self.stop():
                 self._tell({who(driver) for key, driver in holders.items() if driver and key in self.held})
-                self.fleet.ask(driver for driver in holders.values() if driver is not None)
+                owners = {driver for driver in holders.values() if driver is not None}
+                self.fleet.ask(owners)
+                if any(not driver.alive() for driver in owners):
+                    self.fleet.look()
                 time.sleep(WAIT_SECONDS)
         return ()
 

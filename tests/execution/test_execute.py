@@ -39,24 +39,25 @@ class Told(Observer):
         self.notes.append(text)
 
 
-def planned(count: int, store: Path) -> Plan:
+def planned(count: int, store: Path, retry: str | None = None) -> Plan:
     cells = [cell(seed) for seed in range(1, count + 1)]
-    return make_plan(Grid("quick", tuple(PlannedCell(one.key(VERSIONS), one) for one in cells)), Store(store))
+    return make_plan(Grid("quick", tuple(PlannedCell(one.key(VERSIONS), one) for one in cells)), Store(store), retry)
 
 
 def drive(
     patch: pytest.MonkeyPatch, store: Path, mishaps: Mapping[str, str], count: int, size: int, name: str = "local",
-    fail_fast: bool = False, workers: int = 1,
+    fail_fast: bool = False, workers: int = 1, retry: str | None = None,
 ) -> tuple[Progress, dict[str, tuple[str, str | None]]]:  # fmt: skip
     """Run so many cells in packs of this size; what became of each, as the listener was told."""
     settings: dict[str, Any] = {"mishaps": dict(mishaps), "timeout": 1.0, "device": "cpu", "store": str(store)}
     work = Work(str(store), settings, "tests.schedulers.fakes:run_pack", "builtins:dict", grace=1.0)
     patch.setattr(execute, "_work", lambda *_: work)
     told: list[CellOutcome] = []
-    setup = Setup(scheduler(name), "local", workers, "cpu", tuple(packs(count, size)))
-    progress = execute_plan(
-        planned(count, store), Store(store), load_config(), setup, Request(fail_fast=fail_fast), Told(told, [])
-    )
+    plan = planned(count, store, retry)
+    todo = {one.key for one in plan.todo}
+    chosen = [tuple(member for member in pack if member[0] in todo) for pack in packs(count, size)]
+    setup = Setup(scheduler(name), "local", workers, "cpu", tuple(pack for pack in chosen if pack))
+    progress = execute_plan(plan, Store(store), load_config(), setup, Request(fail_fast=fail_fast), Told(told, []))
     assert [outcome.key for outcome in told] == [outcome.key for outcome in progress.done]
     assert len({outcome.key for outcome in told}) == len(told), "a cell ends once"
     return progress, {outcome.key: (outcome.status, outcome.reason) for outcome in told}
@@ -90,6 +91,35 @@ def test_ray_starts_again_for_what_was_lost(tmp_path: Path, monkeypatch: pytest.
 def test_a_pack_that_only_dies_together_is_done_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, found = drive(monkeypatch, tmp_path, {"2": "die in company"}, 4, 4)
     assert statuses(found, KEYS[:4]) == ["done"] * 4
+
+
+def test_a_single_cell_whose_worker_dies_has_a_second_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ended the worker may have been anything; a cell that hangs or raises has itself to blame."""
+    mishaps = {"1": "die once", "2": "die", "3": "hang", "4": "raise"}
+    _, found = drive(monkeypatch, tmp_path, mishaps, 5, 1)
+    assert statuses(found, KEYS[:5]) == ["done", "failed", "timeout", "failed", "done"]
+    tried = [
+        [(one["status"], one["reason"]) for one in record.attempts] for record in Store(tmp_path).records(KEYS[:5])
+    ]
+    assert tried == [[("failed", DEAD)], [("failed", DEAD)], [], [], []]
+    assert found[KEYS[1]] == ("failed", DEAD)
+    again, same = drive(monkeypatch, tmp_path, {}, 5, 1)
+    assert (again.total, same) == (0, {}), "what has failed is left to --retry"
+
+
+def test_the_second_try_keeps_what_an_earlier_run_has_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drive(monkeypatch, tmp_path, {"1": "fail"}, 1, 1)
+    drive(monkeypatch, tmp_path, {"1": "die once"}, 1, 1, retry="all")
+    record = Store(tmp_path).read(KEYS[0])
+    assert record is not None
+    assert (record.status, [tried["reason"] for tried in record.attempts]) == ("done", ["as ordered", DEAD])
+
+
+def test_fail_fast_stops_only_after_the_second_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, found = drive(monkeypatch, tmp_path / "a", {"1": "die once"}, 3, 1, fail_fast=True)
+    assert statuses(found, KEYS[:3]) == ["done"] * 3
+    _, found = drive(monkeypatch, tmp_path / "b", {"1": "die"}, 3, 1, fail_fast=True)
+    assert statuses(found, KEYS[:3]) == ["failed", "not run", "not run"]
 
 
 def test_fail_fast_finds_the_guilty_and_begins_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
