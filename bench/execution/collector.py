@@ -69,6 +69,7 @@ class Collector:
             if record is None and self._again(outcome):
                 self.lost.append(outcome.key)
                 tried = {"status": outcome.status, "reason": outcome.reason or ""}
+                tried |= {"node": outcome.node} if outcome.node else {}
                 self.losses[outcome.key] = [*self.losses.get(outcome.key, ()), tried]
                 return
             outcome = outcome_of(record or self._bury(outcome))

@@ -22,6 +22,7 @@ class CellOutcome:
     Attributes:
         lost: its worker did not say so: the driver looks for a record, or has to make one.
         died: it is lost because the worker died, which the cell may have had no part in.
+        node: of a cluster, where it died.
         elsewhere: another run has trained it ("ended"), or is about to ("held"), so that it was not run here.
     """
 
@@ -31,6 +32,7 @@ class CellOutcome:
     seconds: float = 0.0
     lost: bool = False
     died: bool = False
+    node: str = ""
     elsewhere: Literal["", "held", "ended"] = ""
 
 

@@ -17,7 +17,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -27,6 +27,7 @@ from bench.records.cell import Cell
 from bench.records.record import Status
 from bench.schedulers.contract import CellOutcome, Pack, Report
 from bench.schedulers.driver import Driver
+from bench.schedulers.nodes import Losses, Placement, lost_on, node_in, this_node, usable_nodes
 from bench.schedulers.work import Work
 from bench.schedulers.worker import POLL_SECONDS, Worker
 
@@ -74,7 +75,7 @@ class RayTune:
         """Run every pack once; see the contract in `bench.schedulers.work`."""
         with self._started(workers), _scratch(work.store if self.address else None) as folder:
             self._check()
-            waiting = bundled(packs, workers)
+            waiting = _by_node(packs, work.losses, workers)
             while waiting and not stop():
                 now, waiting = waiting[:TRIALS_PER_RUN], waiting[TRIALS_PER_RUN:]
                 waiting = self._fit(now, work, workers, report, stop, f"{folder}") + waiting
@@ -124,12 +125,23 @@ class RayTune:
     def _fit(
         self, bundles: Sequence[Bundle], work: Work, workers: int, report: Report, stop: Callable[[], bool], folder: str
     ) -> list[Bundle]:
-        """Run a trial per bundle, and return the packs that were never begun because their trial had died."""
+        """Run a trial per bundle, and return packs that were never begun: their trial had died, or found no node."""
         from ray import tune
 
-        request = {"cpu": 1.0} | ({"gpu": self.fraction} if self.fraction else {})
+        bundle, ended = {"CPU": 1.0} | ({"GPU": self.fraction} if self.fraction else {}), set[str]()
+        placement = Placement([packs[0] for packs in bundles], work.losses, lambda: usable_nodes(self.fraction))
+
+        def take(outcome: CellOutcome) -> None:
+            ended.add(outcome.key)
+            report(outcome)
+
         trial = tune.with_parameters(_trial(), work=work, driver=Driver.here())
-        trainable = tune.with_resources(trial, request)
+
+        def resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:
+            pack = unpacked(config["packs"])[0] if placement.avoided else ()
+            return tune.PlacementGroupFactory([bundle], **placement.selector(pack))
+
+        trainable = tune.with_resources(trial, resources)
         unbegun: list[Bundle] = []
         tune.Tuner(
             trainable,
@@ -143,12 +155,14 @@ class RayTune:
             run_config=tune.RunConfig(
                 storage_path=folder,
                 verbose=0,
-                callbacks=[_reporter(_Own(report), unbegun)],
-                stop=_stopper(_Own(stop)),
+                callbacks=[_reporter(_Own(take), unbegun)],
+                stop=_stopper(_Own(lambda: stop() or placement.stranded())),
                 failure_config=tune.FailureConfig(max_failures=0),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         ).fit()
+        if placement.gave_up and not stop():
+            return [(pack,) for bundle in bundles for pack in bundle if pack[0][0] not in ended]
         return unbegun
 
 
@@ -178,7 +192,7 @@ def _trial() -> Any:
 
         def setup(self, config: dict[str, Any], work: Work, driver: Driver) -> None:  # type: ignore[override]
             driver.watch()
-            self.work, self.worker = work, Worker(work)
+            self.work, self.worker, self.node = work, Worker(work), this_node()
             self.reset_config(config)
 
         def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -192,7 +206,8 @@ def _trial() -> Any:
             self.worker.give(self.waiting.popleft())
             while (outcomes := self.worker.collected()) is None:
                 wait([self.worker.pipe], timeout=POLL_SECONDS)
-            return {"outcomes": json.dumps([asdict(outcome) for outcome in outcomes]), "done": not self.waiting}
+            told = [asdict(replace(one, node=self.node) if one.died else one) for one in outcomes]
+            return {"outcomes": json.dumps(told), "node": self.node, "done": not self.waiting}
 
         def cleanup(self) -> None:
             self.worker.end()
@@ -209,6 +224,14 @@ def bundled(packs: Sequence[Pack], workers: int) -> list[Bundle]:
         found.append(tuple(packs[begun : begun + size]))
         begun += size
     return found
+
+
+def _by_node(packs: Sequence[Pack], losses: Losses, workers: int) -> list[Bundle]:
+    """Divide packs among trials, those together that were lost on one node."""
+    groups: dict[str, list[Pack]] = {}
+    for pack in packs:
+        groups.setdefault(lost_on(pack, losses), []).append(pack)
+    return [bundle for group in groups.values() for bundle in bundled(group, workers)]
 
 
 def packed(bundle: Bundle) -> str:
@@ -249,7 +272,9 @@ def lost(trial: Trial) -> tuple[list[CellOutcome], list[Bundle]]:
     ended = int((trial.last_result or {}).get("training_iteration", 0))
     during, *after = unpacked(trial.config["packs"])[ended:]
     reason = f"the worker {how} before it left a record"
-    return [CellOutcome(key, status, reason, lost=True, died=True) for key, _ in during], [(pack,) for pack in after]
+    node = node_in(error) or str((trial.last_result or {}).get("node", ""))
+    outcomes = [CellOutcome(key, status, reason, lost=True, died=True, node=node) for key, _ in during]
+    return outcomes, [(pack,) for pack in after]
 
 
 def _stopper(stop: Callable[[], bool]) -> Any:

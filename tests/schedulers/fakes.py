@@ -112,13 +112,13 @@ def run_pack(pack: Pack, publish: Callable[[Record, Mapping[str, Any]], None], s
         if mishap in MISHAPS:
             MISHAPS[mishap]()
             continue
-        threads = os.environ.get("OMP_NUM_THREADS", "")
-        worker = {"pid": os.getpid(), "omp": threads, "cuda": os.environ.get("CUDA_VISIBLE_DEVICES")}
+        threads, node = os.environ.get("OMP_NUM_THREADS", ""), os.environ.get("RAY_RAYLET_PID", "")
+        worker = {"pid": os.getpid(), "omp": threads, "cuda": os.environ.get("CUDA_VISIBLE_DEVICES"), "node": node}
         match mishap:
             case "die in company" if len(pack) > 1:
                 os._exit(7)
             case "die once" if not (before := Path(settings["store"], f"{one.seed}.died")).exists():
-                before.touch()
+                before.write_text(node)
                 os._exit(7)
             case "fail":
                 publish(record(key, one, status="failed", reason="as ordered", accuracy={}, curve={}), {})
