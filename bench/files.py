@@ -41,7 +41,7 @@ class Files(Protocol):
         """Publish a file whole. Without `replace`, False where one of this name is there, which is then untouched."""
 
     def create(self, name: str, content: bytes) -> bool:
-        """Create a file of a few bytes where none has its name; of several that try, on any machine, one succeeds.
+        """Create a small file where none has its name. Of several that try, on any machine, one succeeds.
 
         Raises OSError where the folder cannot be written, and where `exclusive` is false.
         """
@@ -313,9 +313,7 @@ class UrlFiles:
         return True
 
     def discard(self) -> None:
-        """Remove the folder if it is empty. An object store has none."""
-        with suppress(Exception):
-            self.system.rmdir(self.root)
+        """Keep it: an object store has no folders, and elsewhere an empty one does no harm."""
 
     def prepare(self) -> None:
         """Create the folder and test that it can be written."""
@@ -325,7 +323,7 @@ class UrlFiles:
         self.system.rm_file(probe)
 
     def sweep(self, seconds: float = STALE_SECONDS) -> None:
-        """Do nothing: what stands there for how long is not told alike by all file systems."""
+        """Keep all: how old a file is, is not told alike by all file systems."""
 
     def exists(self) -> bool:
         """Return whether the folder exists."""

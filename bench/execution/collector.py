@@ -124,12 +124,12 @@ class Collector:
                 owners = {driver for driver in holders.values() if driver is not None}
                 self.fleet.ask(owners)
                 if any(not driver.alive() for driver in owners):
-                    self.fleet.look()
+                    self.fleet.look(timed=False)
                 time.sleep(WAIT_SECONDS)
         return ()
 
     def _tell(self, others: set[str]) -> None:
-        """Say once for whom this run waits."""
+        """Report once for whom this run waits."""
         if others != self._told:
             cells = "1 cell" if len(self.held) == 1 else f"{len(self.held)} cells"
             self.fleet.note(

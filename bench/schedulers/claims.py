@@ -44,7 +44,7 @@ class Claims:
         return self.files.exclusive
 
     def take(self, key: str) -> bool:
-        """Claim a cell; False where another driver has it.
+        """Hold a cell for this driver; False where another has it.
 
         Raises:
             OSError: the store cannot be written.
@@ -56,7 +56,7 @@ class Claims:
         return self._driver(key + CLAIM)
 
     def release(self, key: str) -> None:
-        """Give a cell free, if it is this driver's."""
+        """Free a cell, if it is this driver's."""
         if self.holder(key) == self.owner:
             self.files.remove(key + CLAIM)
 
@@ -138,24 +138,30 @@ class Fleet:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give all free."""
+        """Free all cells of this driver, and leave."""
         self._end.set()
         with self._looking:
             self._leave()
 
     def ask(self, drivers: Iterable[Driver]) -> None:
-        """Look at these drivers too from now on, which hold claims and may have no file."""
+        """Add drivers to look at, which hold claims and may have no file."""
         self._asked |= set(drivers)
 
-    def look(self) -> None:
-        """Show that this driver runs, look at each other one, and bury those that are dead."""
+    def look(self, timed: bool = True) -> None:
+        """Update the own heartbeat, check that of each other driver, and bury those that are dead.
+
+        Args:
+            timed: whether a heartbeat of each may be expected since the last look.
+        """
         with self._looking:
             if self._end.is_set():
                 return
             self._show()
-            for driver, content in self._others().items():
-                seen = self._seen.setdefault(driver, _Seen(content))
-                seen.looks, gone = seen.looks + 1 if seen.content == content else 0, not driver.alive()
+            others = self._others()
+            self._seen = {driver: self._seen.get(driver) or _Seen(content) for driver, content in others.items()}
+            for driver, content in others.items():
+                seen, gone = self._seen[driver], not driver.alive()
+                seen.looks = 0 if seen.content != content else seen.looks + timed
                 seen.moved = seen.moved or seen.content != content
                 if (gone and seen.gone) or seen.looks >= LOOKS:
                     self._bury(driver)
@@ -204,7 +210,7 @@ class Fleet:
             self.look()
 
     def _be_alone(self) -> None:
-        """Refuse to share a store that cannot have claims; a driver that may be dead is watched until that is sure."""
+        """Reject a store that another driver uses. One that may be dead is watched until that is sure."""
         while self._seen:
             for driver, seen in self._seen.items():
                 if seen.moved or (driver.near() and driver.alive()):

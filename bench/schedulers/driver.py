@@ -61,7 +61,7 @@ class Driver:
 
 @cache
 def _place() -> str:
-    """Name what process numbers belong to. Two containers may share the name of their host."""
+    """Return what process numbers belong to. Two containers may share the name of their host."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
         return f"{socket.gethostname()} {boot} {Path('/proc/self/ns/pid').readlink()}"

@@ -1,4 +1,4 @@
-"""Nodes of a Ray cluster: a cell whose worker died on one has its second try on another, while there is another."""
+"""Nodes of a Ray cluster, and second tries of cells on another than they were lost on."""
 
 from __future__ import annotations
 

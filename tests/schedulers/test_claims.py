@@ -133,6 +133,14 @@ def test_a_driver_of_another_host_with_a_fresh_heartbeat_keeps_its_claims(root: 
     assert left(root) == sorted([FOREIGN.id + DRIVER, "k" + CLAIM]), "what is not ours stays"
 
 
+def test_looks_between_heartbeats_do_not_count(root: str) -> None:
+    Claims(root, FOREIGN).take("k")
+    with Fleet(root, pytest.fail, RARELY) as fleet:
+        for _ in range(3 * LOOKS):
+            fleet.look(timed=False)
+        assert not fleet.claims.take("k")
+
+
 def test_a_torn_claim_is_nobodys_and_not_for_ever(root: str) -> None:
     open_folder(f"{root}/{FOLDER}").create("k" + CLAIM, b"")
     with Fleet(root, lambda _: None, RARELY) as fleet:
@@ -197,13 +205,28 @@ def test_a_file_system_that_creates_nothing_exclusively_has_one_driver(plain: st
     assert left(plain) == []
 
 
+def test_one_that_ends_while_it_is_watched_makes_room(plain: str) -> None:
+    beat(plain, FOREIGN, 1)
+    fleet, looks = Fleet(plain, pytest.fail, 0.01), iter(range(100))
+    real: Callable[[bool], None] = fleet.look
+
+    def look(timed: bool = True) -> None:
+        if next(looks) == 2:
+            fleet._files.remove(FOREIGN.id + DRIVER)
+        real(timed)
+
+    fleet.look = look  # type: ignore[method-assign]
+    with fleet:
+        assert next(looks) < LOOKS
+
+
 def test_a_driver_elsewhere_whose_heart_beats_is_refused_too(plain: str) -> None:
     fleet, looks = Fleet(plain, pytest.fail, 0.01), iter(range(1, 100))
-    real: Callable[[], None] = fleet.look
+    real: Callable[[bool], None] = fleet.look
 
-    def look() -> None:
+    def look(timed: bool = True) -> None:
         beat(plain, FOREIGN, next(looks))
-        real()
+        real(timed)
 
     fleet.look = look  # type: ignore[method-assign]
     with pytest.raises(BenchError, match=r"in use by another run \(node7, process 12\)"), fleet:
