@@ -137,8 +137,11 @@ class Fleet:
         threading.Thread(target=self._keep_on, name="heartbeat", daemon=True).start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Free all cells of this driver, and leave."""
+        if kind is None:  # a user who has interrupted it does not wait
+            with suppress(Exception):
+                self._bury_near()
         self._end.set()
         with self._looking:
             self._leave()
@@ -204,10 +207,14 @@ class Fleet:
             self._be_alone()
             return
         self.ask(self.claims.owners() - {self.claims.owner})
+        self._bury_near()
+
+    def _bury_near(self) -> None:
+        """End with what is left of dead drivers of this machine."""
         if any(not driver.alive() for driver in self._others()):
-            self.look()
+            self.look(timed=False)
             time.sleep(GRACE_SECONDS)
-            self.look()
+            self.look(timed=False)
 
     def _be_alone(self) -> None:
         """Reject a store that another driver uses. One that may be dead is watched until that is sure."""

@@ -94,7 +94,7 @@ class Work:
         return [ended[key] for key, _ in pack], spent
 
     def _taken(self, pack: Pack, store: Store, claims: Claims) -> dict[str, CellOutcome]:
-        """Hold the cells of a pack for the driver; returns the outcomes of those that are not to be run here."""
+        """Hold the cells of a pack, and return the outcomes of those that are not to be run here."""
         found: dict[str, CellOutcome] = {}
         for key, _ in pack:
             try:

@@ -97,6 +97,12 @@ def test_claims_of_a_dead_process_of_this_machine_are_gone_at_the_start(root: st
     assert left(root) == []
 
 
+def test_one_that_died_meanwhile_is_buried_at_the_end(root: str, dead: Driver) -> None:
+    with Fleet(root, pytest.fail, RARELY):
+        beat(root, dead, 5)
+    assert left(root) == []
+
+
 def test_a_number_that_another_process_has_by_now_is_no_driver(root: str) -> None:
     here = Driver.here()
     assert here.alive()
