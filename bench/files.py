@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import inspect
 import os
 import stat
 import time
 import uuid
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,6 +17,9 @@ from bench.errors import BenchError
 
 TEMPORARY = ".tmp"
 STALE_SECONDS = 3600.0
+# File systems of fsspec whose `pipe_file(mode="create")` is one request that fails where there is something. Others
+# look first and write then, which two may do at a time.
+CONDITIONAL = frozenset({"memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl"})
 
 
 class Files(Protocol):
@@ -36,8 +40,24 @@ class Files(Protocol):
     def write(self, name: str, content: bytes, *, replace: bool) -> bool:
         """Publish a file whole. Without `replace`, False where one of this name is there, which is then untouched."""
 
+    def create(self, name: str, content: bytes) -> bool:
+        """Create a small file where none has its name. Of several that try, on any machine, one succeeds.
+
+        Raises OSError where the folder cannot be written, and where `exclusive` is false.
+        """
+
+    @property
+    def exclusive(self) -> bool:
+        """Whether the file system has what `create` needs."""
+
     def prepare(self) -> None:
         """Create the folder and check that it can be written; raises OSError where not."""
+
+    def discard(self) -> None:
+        """Remove the folder if it is empty."""
+
+    def sweep(self, seconds: float = STALE_SECONDS) -> None:
+        """Remove temporary files of killed runs, those that are so old."""
 
     def exists(self) -> bool:
         """Return whether the folder exists."""
@@ -134,16 +154,67 @@ class LocalFiles:
             partial.replace(final)
         return True
 
+    @property
+    def exclusive(self) -> bool:
+        """True: a link to a name that is taken fails everywhere, on NFS without locks too."""
+        return True
+
+    def create(self, name: str, content: bytes) -> bool:
+        """Create by a link, so that nobody sees half a file, or exclusively where there are no links."""
+        partial = self.root / f".{uuid.uuid4().hex}{TEMPORARY}"
+        try:
+            self._put(partial, content)
+            try:
+                os.link(partial, self.root / name)
+            except FileExistsError:
+                return False
+            except OSError:
+                return self._opened(self.root / name, content)
+            return True
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def _put(self, file: Path, content: bytes) -> None:
+        """Write a file in the folder, which another may remove at that moment if it is empty."""
+        for last in (False, True):
+            self.root.mkdir(parents=True, exist_ok=True)
+            try:
+                file.write_bytes(content)
+            except FileNotFoundError:
+                if last:
+                    raise
+            else:
+                return
+
+    @staticmethod
+    def _opened(file: Path, content: bytes) -> bool:
+        try:
+            with file.open("xb") as stream:
+                stream.write(content)
+        except FileExistsError:
+            return False
+        return True
+
+    def discard(self) -> None:
+        """Remove the folder if it is empty."""
+        with suppress(OSError):
+            self.root.rmdir()
+
     def prepare(self) -> None:
         """Create the folder, test that it can be written, and remove leftovers of killed runs."""
         self.root.mkdir(parents=True, exist_ok=True)
         probe = self.root / f".{uuid.uuid4().hex}{TEMPORARY}"
         probe.write_bytes(b"")
         probe.unlink()
+        self.sweep()
+
+    def sweep(self, seconds: float = STALE_SECONDS) -> None:
+        """Remove temporary files of killed runs, those that are so old."""
         for name in self.names(TEMPORARY):
             file = self.root / name
-            if name != _LOCK and file.exists() and time.time() - file.stat().st_mtime > STALE_SECONDS:
-                file.unlink(missing_ok=True)
+            with suppress(FileNotFoundError, IsADirectoryError):
+                if name != _LOCK and time.time() - file.stat().st_mtime > seconds:
+                    file.unlink()
 
     def exists(self) -> bool:
         """Return whether the folder exists."""
@@ -215,12 +286,44 @@ class UrlFiles:
         self.system.mv(partial, self._path(name))
         return True
 
+    @property
+    def exclusive(self) -> bool:
+        """Whether this version of the file system's package puts on the condition that there is nothing yet."""
+        put = getattr(type(self.system), "_pipe_file", type(self.system).pipe_file)
+        protocol = self.system.protocol
+        return bool(
+            CONDITIONAL.intersection([protocol] if isinstance(protocol, str) else protocol)
+            and "mode" in inspect.signature(put).parameters
+        )
+
+    def create(self, name: str, content: bytes) -> bool:
+        """Put on the condition that there is nothing yet."""
+        if not self.exclusive:
+            raise OSError(errno.ENOTSUP, "no file can be created exclusively there")
+        for last in (False, True):  # two that try at one moment may both be told to try again
+            try:
+                self.system.pipe_file(self._path(name), content, mode="create")
+            except Exception:  # every file system behind fsspec has an error of its own for it
+                if self.read(name) is not None:
+                    return False
+                if last:
+                    raise
+            else:
+                break
+        return True
+
+    def discard(self) -> None:
+        """Keep it: an object store has no folders, and elsewhere an empty one does no harm."""
+
     def prepare(self) -> None:
         """Create the folder and test that it can be written."""
         self.system.makedirs(self.root, exist_ok=True)
         probe = self._path(f".{uuid.uuid4().hex}{TEMPORARY}")
         self.system.pipe_file(probe, b"probe")
         self.system.rm_file(probe)
+
+    def sweep(self, seconds: float = STALE_SECONDS) -> None:
+        """Keep all: how old a file is, is not told alike by all file systems."""
 
     def exists(self) -> bool:
         """Return whether the folder exists."""

@@ -119,7 +119,9 @@ class _Narrator(Display):
             console.line(f"encoded {images:,} images in {console.duration(seconds)}, {images / seconds:.1f} a second.")
 
     def end(self, progress: Progress) -> None:
-        console.line(f"ran {plural(len(progress.done), 'cell')} in {console.duration(progress.elapsed)}.")
+        own = len(progress.done) - progress.elsewhere
+        others = f"; {plural(progress.elsewhere, 'cell')} done by another run" if progress.elsewhere else ""
+        console.line(f"ran {plural(own, 'cell')} in {console.duration(progress.elapsed)}{others}.")
 
 
 def _end(selection: Selection, plan: Plan, records: list[Record], progress: Progress) -> int:
@@ -156,4 +158,5 @@ def _outcomes(plan: Plan, records: list[Record], progress: Progress) -> dict[str
         for one, label in zip(plan.grid.cells, labels(plan.grid), strict=True)
         for record in (found.get(one.key),)
     ]
-    return {"ran": len(progress.done), "seconds": round(progress.elapsed, 1) if plan.todo else 0.0, "outcomes": cells}
+    ran = len(progress.done) - progress.elsewhere
+    return {"ran": ran, "seconds": round(progress.elapsed, 1) if plan.todo else 0.0, "outcomes": cells}

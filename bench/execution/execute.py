@@ -14,17 +14,16 @@ from bench.data.library import Library
 from bench.dataset_name import embedded, shown
 from bench.errors import BenchError
 from bench.execution import preflight
+from bench.execution.collector import Collector
 from bench.execution.observer import Observer
 from bench.execution.packs import MOST
 from bench.execution.plan import Plan
-from bench.execution.progress import Listener, Progress
-from bench.grid.keys import origin_of
+from bench.execution.progress import Progress
 from bench.machine import cpus, this_machine
-from bench.records.parts import Provenance
-from bench.records.record import Record
 from bench.records.store import Store
-from bench.schedulers.contract import CellOutcome, Pack, Scheduler
-from bench.schedulers.work import Work, lost_record, outcome_of
+from bench.schedulers.claims import Fleet
+from bench.schedulers.contract import Pack, Scheduler
+from bench.schedulers.work import Work
 from bench.settings.schema import Config
 
 SchedulerName = Literal["auto", "ray", "local"]
@@ -148,32 +147,35 @@ def train(plan: Plan, store: Store, config: Config, request: Request, observer: 
         images = make_ready(plan, config, setup, request, report)
     observer.encoded(images, time.monotonic() - began)
     for key in [planned.key for planned in plan.todo if planned.key in store.problems]:
+        if store.read(key) is not None or key not in store.problems:
+            continue  # another run has set it aside meanwhile
         observer.note(f"{key}.json in the store is no record of this version and is kept as {store.set_aside(key)}.")
-    with observer.training(plan) as listen:
-        progress = execute_plan(plan, store, config, setup, request, listen)
+    progress = execute_plan(plan, store, config, setup, request, observer)
     observer.end(progress)
     return progress
 
 
 def execute_plan(
-    plan: Plan, store: Store, config: Config, setup: Setup, request: Request, listen: Listener
+    plan: Plan, store: Store, config: Config, setup: Setup, request: Request, observer: Observer
 ) -> Progress:
     """Run the packs of a plan and publish a record for every cell that ends.
 
     Cells of a pack that its worker did not bring to a record are run once more, each in a pack of its own, so that one
-    cell that crashes or hangs takes no other with it. `listen` is called once per ended cell.
+    cell that crashes or hangs takes no other with it; so is a single cell whose worker died. Cells that another run has
+    claimed in the same store are left to it. The observer is told once per ended cell.
 
     Raises:
-        BenchError: the store cannot be written, or workers cannot be started.
+        BenchError: the store cannot be written, or not be shared, or workers cannot be started.
         KeyboardInterrupt: after workers are gone; what was published stays.
     """
     store.prepare()
-    driver = _Collector(plan, store, config, setup, request, listen)
-    work, packs = _work(plan, store, config, setup, request), setup.packs
-    while packs:
-        setup.scheduler.run(packs, work, setup.workers, driver.take, driver.stop)
-        packs = driver.again()
-    return driver.progress
+    with Fleet(store.root, observer.note) as fleet, observer.training(plan) as listen:
+        collector = Collector(plan, fleet, config, setup, request, listen)
+        work, packs = _work(plan, store, config, setup, request), setup.packs
+        while packs:
+            setup.scheduler.run(packs, collector.work(work), setup.workers, collector.take, collector.stop)
+            packs = collector.again()
+    return collector.progress
 
 
 def trial_settings(config: Config, grid: str, device: str) -> dict[str, Any]:
@@ -205,91 +207,6 @@ def _scheduler(name: str, request: Request, gpus: int, fraction: float) -> Sched
     from bench.schedulers.ray_tune import RayTune
 
     return RayTune(request.address, gpus, fraction)
-
-
-class _Collector:
-    """Receiver of outcomes that has lost cells run again, and publishes the records a dead worker could not.
-
-    Attributes:
-        progress: of the run.
-        single: cells that are, or were, in a pack of their own.
-        lost: cells to run again, in packs of their own.
-    """
-
-    def __init__(
-        self, plan: Plan, store: Store, config: Config, setup: Setup, request: Request, listen: Listener
-    ) -> None:
-        self.store, self.request, self.listen, self.packs = store, request, listen, setup.packs
-        self.library = Library.of(config.settings.dataset)
-        self.cells = {planned.key: planned.cell for planned in plan.todo}
-        self.tries = {key: self._count(key) for key in self.cells}
-        self.single = {pack[0][0] for pack in setup.packs if len(pack) == 1}
-        self.lost: list[str] = []
-        keys = [[key for key, _ in pack] for pack in setup.packs]
-        self.progress = Progress(len(plan.todo), plan.expected(setup.packs), setup.workers, keys)
-
-    def take(self, outcome: CellOutcome) -> None:
-        if outcome.lost:
-            record = self._published(outcome.key)
-            if record is None and outcome.key not in self.single:
-                self.lost.append(outcome.key)
-                return
-            outcome = outcome_of(record or self._bury(outcome))
-        self._add(outcome)
-
-    def stop(self) -> bool:
-        """Return whether to end at a failure, or at a loss that may be one, as the user wants."""
-        return self.request.fail_fast and bool(self.lost or self._failed())
-
-    def again(self) -> tuple[Pack, ...]:
-        """Return the packs to run next: what was lost, cell by cell, and what a loss has kept from ending."""
-        stopped = self.stop()
-        if stopped:
-            self._take_abandoned()
-        if not self.lost or (stopped and self._failed()):
-            return ()
-        packs: list[Pack] = [((key, self.cells[key]),) for key in self.lost]
-        if stopped:
-            ended = {outcome.key for outcome in self.progress.done}.union(self.lost)
-            left = [tuple(member for member in pack if member[0] not in ended) for pack in self.packs]
-            packs += [pack for pack in left if pack]
-        self.single.update(pack[0][0] for pack in packs if len(pack) == 1)
-        self.lost.clear()
-        return tuple(packs)
-
-    def _take_abandoned(self) -> None:
-        """Count the cells whose records were published before their pack was abandoned."""
-        known = {outcome.key for outcome in self.progress.done}.union(self.lost)
-        for key in self.cells:
-            if key not in known and (record := self._published(key)):
-                self._add(outcome_of(record))
-
-    def _add(self, outcome: CellOutcome) -> None:
-        self.progress.add(outcome)
-        self.listen(outcome, self.progress)
-
-    def _failed(self) -> bool:
-        return any(outcome.status not in ("done", "skipped") for outcome in self.progress.done)
-
-    def _published(self, key: str) -> Record | None:
-        """Read the record that was published in this run, if any."""
-        record = self.store.read(key)
-        return record if record is not None and len(record.attempts) > self.tries[key] else None
-
-    def _bury(self, outcome: CellOutcome) -> Record:
-        """Publish the record of a cell whose worker could not."""
-        cell = self.cells[outcome.key]
-        record = lost_record(outcome.key, cell, outcome.status, outcome.reason or "")
-        record.provenance = Provenance(**record.provenance.model_dump(), **origin_of(cell, self.library))
-        try:
-            self.store.publish(record, {}, rerun=self.request.rerun)
-        except OSError as error:
-            raise BenchError(f'store "{self.store.root}" cannot be written any more: {error.strerror}.') from error
-        return record
-
-    def _count(self, key: str) -> int:
-        record = self.store.read(key)
-        return -1 if record is None else len(record.attempts)
 
 
 def unfinished(plan: Plan, progress: Progress) -> Sequence[tuple[str, str]]:

@@ -32,6 +32,7 @@ class Plan:
         problems: one line per file of the store that is no record.
         stale: what done cells were made by or from that is not as it is now, by key; asked for on request.
         pack: cells of a pack at most, as the user says; None for as many as keep all workers busy.
+        tries: number of earlier attempts of the cells to run that have a record.
     """
 
     grid: Grid
@@ -42,6 +43,7 @@ class Plan:
     problems: tuple[str, ...] = field(default=())
     stale: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     pack: int | None = None
+    tries: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def from_files(self) -> tuple[str, ...]:
@@ -131,7 +133,8 @@ def make_plan(
     problems = tuple(store.problems.values())
     known = list(store.records()) if todo else []
     statuses = {key: record.status for key, record in records.items()}
-    return Plan(grid, statuses, left, todo, estimated(todo, known), problems, stale, pack)
+    tries = {key: len(records[key].attempts) for key in chosen}
+    return Plan(grid, statuses, left, todo, estimated(todo, known), problems, stale, pack, tries)
 
 
 def remarks(plan: Plan, rerun: bool = False) -> list[str]:

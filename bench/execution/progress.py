@@ -57,6 +57,11 @@ class Progress:
         passed = accumulate(weight for _, weight in ratios)
         return next((ratio for (ratio, _), sofar in zip(ratios, passed, strict=True) if sofar >= half), 1.0)
 
+    @property
+    def elsewhere(self) -> int:
+        """Cells that another run has brought to an end."""
+        return sum(outcome.elsewhere == "ended" for outcome in self.done)
+
     def add(self, outcome: CellOutcome) -> None:
         """Count an outcome."""
         self.done.append(outcome)
@@ -112,4 +117,5 @@ def _plain_listener(labels: dict[str, str]) -> Callable[[CellOutcome, Progress],
 
 def _ending(outcome: CellOutcome, labels: dict[str, str]) -> str:
     how = f"{outcome.seconds:.1f} s" if outcome.status == "done" else outcome.reason
-    return printable(f"{outcome.status}: {labels.get(outcome.key, outcome.key)}: {how}")
+    by = " (by another run)" if outcome.elsewhere else ""
+    return printable(f"{outcome.status}: {labels.get(outcome.key, outcome.key)}: {how}{by}")

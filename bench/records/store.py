@@ -80,7 +80,7 @@ class Store:
             if before is not None and before.status == "done" and not (rerun and differing(before, record)):
                 return False
             if before is not None:
-                record = record.model_copy(update={"attempts": [*before.attempts, _attempt(before)]})
+                record = record.model_copy(update={"attempts": [*before.attempts, _attempt(before), *record.attempts]})
             elif record.key in self.problems:
                 self.set_aside(record.key)
             arrays = {name: array for name, array in outcomes.items() if name != PROMPTS}

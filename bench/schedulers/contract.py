@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from bench.records.cell import Cell
 from bench.records.record import Status
@@ -17,13 +17,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CellOutcome:
-    """How one cell ended. `lost` where its worker did not say so: the driver looks for a record, or has to make one."""
+    """How one cell ended.
+
+    Attributes:
+        lost: its worker did not say so: the driver looks for a record, or has to make one.
+        died: it is lost because the worker died, which the cell may have had no part in.
+        node: of a cluster, where it died.
+        elsewhere: another run has trained it ("ended"), or is about to ("held"), so that it was not run here.
+    """
 
     key: str
     status: Status
     reason: str | None = None
     seconds: float = 0.0
     lost: bool = False
+    died: bool = False
+    node: str = ""
+    elsewhere: Literal["", "held", "ended"] = ""
 
 
 Report: TypeAlias = Callable[[CellOutcome], None]

@@ -11,15 +11,13 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import tempfile
 import threading
-import time
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -28,6 +26,8 @@ from bench.errors import BenchError
 from bench.records.cell import Cell
 from bench.records.record import Status
 from bench.schedulers.contract import CellOutcome, Pack, Report
+from bench.schedulers.driver import Driver
+from bench.schedulers.nodes import Losses, Placement, lost_on, node_in, this_node, usable_nodes
 from bench.schedulers.work import Work
 from bench.schedulers.worker import POLL_SECONDS, Worker
 
@@ -52,48 +52,9 @@ QUIET = {
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
 }
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-ORPHANED = 75
 
 
 Bundle: TypeAlias = tuple[Pack, ...]  # of one trial
-
-
-@dataclass(frozen=True)
-class Driver:
-    """Process that asked for the work, by host, process id and start time."""
-
-    host: str
-    pid: int
-    created: float
-
-    @staticmethod
-    def here() -> Driver:
-        """Describe this process."""
-        import psutil
-
-        return Driver(socket.gethostname(), os.getpid(), psutil.Process().create_time())
-
-    def alive(self) -> bool:
-        """Return whether it still runs. Always true as seen from another host, where it cannot be asked."""
-        import psutil
-
-        if socket.gethostname() != self.host:
-            return True
-        try:
-            process = psutil.Process(self.pid)
-            return process.create_time() == self.created and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return False
-
-    def watch(self) -> None:
-        """End this process and its worker once the driver is gone."""
-
-        def look() -> None:
-            while self.alive():
-                time.sleep(POLL_SECONDS)
-            os._exit(ORPHANED)
-
-        threading.Thread(target=look, daemon=True).start()
 
 
 @dataclass(frozen=True)
@@ -114,7 +75,7 @@ class RayTune:
         """Run every pack once; see the contract in `bench.schedulers.work`."""
         with self._started(workers), _scratch(work.store if self.address else None) as folder:
             self._check()
-            waiting = bundled(packs, workers)
+            waiting = _by_node(packs, work.losses, workers)
             while waiting and not stop():
                 now, waiting = waiting[:TRIALS_PER_RUN], waiting[TRIALS_PER_RUN:]
                 waiting = self._fit(now, work, workers, report, stop, f"{folder}") + waiting
@@ -164,12 +125,23 @@ class RayTune:
     def _fit(
         self, bundles: Sequence[Bundle], work: Work, workers: int, report: Report, stop: Callable[[], bool], folder: str
     ) -> list[Bundle]:
-        """Run a trial per bundle, and return the packs that were never begun because their trial had died."""
+        """Run a trial per bundle, and return packs that were never begun: their trial had died, or found no node."""
         from ray import tune
 
-        request = {"cpu": 1.0} | ({"gpu": self.fraction} if self.fraction else {})
+        bundle, ended = {"CPU": 1.0} | ({"GPU": self.fraction} if self.fraction else {}), set[str]()
+        placement = Placement([packs[0] for packs in bundles], work.losses, lambda: usable_nodes(self.fraction))
+
+        def take(outcome: CellOutcome) -> None:
+            ended.add(outcome.key)
+            report(outcome)
+
         trial = tune.with_parameters(_trial(), work=work, driver=Driver.here())
-        trainable = tune.with_resources(trial, request)
+
+        def resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:
+            pack = unpacked(config["packs"])[0] if placement.avoided else ()
+            return tune.PlacementGroupFactory([bundle], **placement.selector(pack))
+
+        trainable = tune.with_resources(trial, resources)
         unbegun: list[Bundle] = []
         tune.Tuner(
             trainable,
@@ -183,13 +155,32 @@ class RayTune:
             run_config=tune.RunConfig(
                 storage_path=folder,
                 verbose=0,
-                callbacks=[_reporter(report, unbegun)],
-                stop=_stopper(stop),
+                callbacks=[_reporter(_Own(take), unbegun)],
+                stop=_stopper(_Own(lambda: stop() or placement.stranded())),
                 failure_config=tune.FailureConfig(max_failures=0),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         ).fit()
+        if placement.gave_up and not stop():
+            return [(pack,) for bundle in bundles for pack in bundle if pack[0][0] not in ended]
         return unbegun
+
+
+class _Own:
+    """Function of the driver that is left out where Tune writes its state, from which nothing is ever restored."""
+
+    def __init__(self, function: Callable[..., Any] | None = None) -> None:
+        self.function = function
+
+    def __call__(self, *arguments: Any) -> Any:
+        assert self.function is not None  # noqa: S101 - this is the driver
+        return self.function(*arguments)
+
+    def __deepcopy__(self, _: Any) -> _Own:
+        return self
+
+    def __reduce__(self) -> tuple[type[_Own], tuple[()]]:
+        return _Own, ()
 
 
 def _trial() -> Any:
@@ -201,7 +192,7 @@ def _trial() -> Any:
 
         def setup(self, config: dict[str, Any], work: Work, driver: Driver) -> None:  # type: ignore[override]
             driver.watch()
-            self.work, self.worker = work, Worker(work)
+            self.work, self.worker, self.node = work, Worker(work), this_node()
             self.reset_config(config)
 
         def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -215,7 +206,8 @@ def _trial() -> Any:
             self.worker.give(self.waiting.popleft())
             while (outcomes := self.worker.collected()) is None:
                 wait([self.worker.pipe], timeout=POLL_SECONDS)
-            return {"outcomes": json.dumps([asdict(outcome) for outcome in outcomes]), "done": not self.waiting}
+            told = [asdict(replace(one, node=self.node) if one.died else one) for one in outcomes]
+            return {"outcomes": json.dumps(told), "node": self.node, "done": not self.waiting}
 
         def cleanup(self) -> None:
             self.worker.end()
@@ -232,6 +224,14 @@ def bundled(packs: Sequence[Pack], workers: int) -> list[Bundle]:
         found.append(tuple(packs[begun : begun + size]))
         begun += size
     return found
+
+
+def _by_node(packs: Sequence[Pack], losses: Losses, workers: int) -> list[Bundle]:
+    """Divide packs among trials, those together that were lost on one node."""
+    groups: dict[str, list[Pack]] = {}
+    for pack in packs:
+        groups.setdefault(lost_on(pack, losses), []).append(pack)
+    return [bundle for group in groups.values() for bundle in bundled(group, workers)]
 
 
 def packed(bundle: Bundle) -> str:
@@ -272,7 +272,9 @@ def lost(trial: Trial) -> tuple[list[CellOutcome], list[Bundle]]:
     ended = int((trial.last_result or {}).get("training_iteration", 0))
     during, *after = unpacked(trial.config["packs"])[ended:]
     reason = f"the worker {how} before it left a record"
-    return [CellOutcome(key, status, reason, lost=True) for key, _ in during], [(pack,) for pack in after]
+    node = node_in(error) or str((trial.last_result or {}).get("node", ""))
+    outcomes = [CellOutcome(key, status, reason, lost=True, died=True, node=node) for key, _ in during]
+    return outcomes, [(pack,) for pack in after]
 
 
 def _stopper(stop: Callable[[], bool]) -> Any:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from bench import streams
 from bench.errors import described, escape
@@ -23,13 +23,16 @@ from bench.records.provenance import Clock, provenance_of
 from bench.records.record import Record, Status
 from bench.records.store import Store
 from bench.registry import BUILT_IN, load_plugin_file
+from bench.schedulers.claims import Claims
 from bench.schedulers.contract import CellOutcome, Pack
+from bench.schedulers.driver import Driver
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 GRACE_SECONDS = 30.0
+HELD = "another run has it"
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,9 @@ class Work:
         plugins: plugin files to import first.
         grace: seconds beyond a cell's time limit, which its own loop keeps, after which a hanging worker is ended.
         rerun: whether done records of other code or data give way.
+        owner: driver for which cells are claimed; None where no other can be at work in the store.
+        tries: number of earlier attempts of cells that had a record when the run was planned.
+        losses: attempts of this run that left no record, by key.
     """
 
     store: str
@@ -52,6 +58,9 @@ class Work:
     plugins: tuple[str, ...] = ()
     grace: float = GRACE_SECONDS
     rerun: bool = False
+    owner: Driver | None = None
+    tries: Mapping[str, int] = field(default_factory=dict)
+    losses: Mapping[str, Sequence[dict[str, Any]]] = field(default_factory=dict)
 
     def begin(self) -> None:
         """Prepare a worker process: one thread, no warnings on its output, libraries and plugins."""
@@ -70,15 +79,37 @@ class Work:
                     METHODS.get(row.name)
 
     def __call__(self, pack: Pack) -> tuple[list[CellOutcome], bool]:
-        """Run a pack and publish its records. Never raises for what happens in a cell.
+        """Run a pack and publish its records, less the cells that another driver has. Never raises for a cell.
 
         Global state that a cell changes is put back before its record is published, and named in it.
 
         Returns:
             The outcomes, and whether the worker is spent: a cell has left it in another state than it found it in.
         """
-        store, run, settings_type = Store(self.store), resolve_name(self.run_pack), resolve_name(self.settings_type)
-        ended: dict[str, CellOutcome] = {}
+        store = Store(self.store)
+        claims = None if self.owner is None else Claims(self.store, self.owner)
+        ended = {} if claims is None else self._taken(pack, store, claims)
+        mine = tuple(member for member in pack if member[0] not in ended)
+        spent = self._run(mine, store, claims, ended) if mine else False
+        return [ended[key] for key, _ in pack], spent
+
+    def _taken(self, pack: Pack, store: Store, claims: Claims) -> dict[str, CellOutcome]:
+        """Hold the cells of a pack, and return the outcomes of those that are not to be run here."""
+        found: dict[str, CellOutcome] = {}
+        for key, _ in pack:
+            try:
+                if not claims.take(key):
+                    found[key] = CellOutcome(key, "failed", HELD, elsewhere="held")
+                elif (record := store.read(key)) is not None and len(record.attempts) > self.tries.get(key, -1):
+                    claims.release(key)
+                    found[key] = outcome_of(record, "ended")
+            except Exception as error:  # noqa: BLE001 - the store cannot be written; the driver finds that out too
+                found[key] = CellOutcome(key, "failed", described(error), lost=True)
+        return found
+
+    def _run(self, pack: Pack, store: Store, claims: Claims | None, ended: dict[str, CellOutcome]) -> bool:
+        """Run cells that are this driver's, add their outcomes, and return whether the worker is spent."""
+        run, settings_type = resolve_name(self.run_pack), resolve_name(self.settings_type)
         own, reason = os.getpid(), "the trial ended without a record"
         with Guard() as guard:
 
@@ -87,7 +118,10 @@ class Work:
                 guard.put_back()
                 if guard.changed:
                     record.provenance.changed_state = list(guard.changed)
+                record.attempts = [*self.losses.get(record.key, ()), *record.attempts]
                 store.publish(record, outcomes, rerun=self.rerun)
+                if claims is not None:
+                    claims.release(record.key)
                 if "://" in self.store:
                     guard.renew()  # a file system may have started threads
                 ended[record.key] = outcome_of(record)
@@ -99,8 +133,9 @@ class Work:
             except BaseException as error:  # noqa: BLE001 - sys.exit() and its like: no user asks for it in a worker
                 reason = escape(error)
             end_copy(own)
-        found = [ended.get(key) or CellOutcome(key, "failed", reason, lost=True) for key, _ in pack]
-        return found, guard.spent
+        for key, _ in pack:
+            ended.setdefault(key, CellOutcome(key, "failed", reason, lost=True))
+        return guard.spent
 
     @property
     def limit(self) -> float | None:
@@ -115,9 +150,10 @@ def end_copy(own: int) -> None:
         os._exit(0)
 
 
-def outcome_of(record: Record) -> CellOutcome:
-    """Return the short form of a record."""
-    return CellOutcome(record.key, record.status, record.reason, float(record.cost.seconds or 0.0))
+def outcome_of(record: Record, elsewhere: Literal["", "ended"] = "") -> CellOutcome:
+    """Return the short form of a record, which may be another run's."""
+    seconds = float(record.cost.seconds or 0.0)
+    return CellOutcome(record.key, record.status, record.reason, seconds, elsewhere=elsewhere)
 
 
 def lost_record(key: str, cell: Cell, status: Status, reason: str) -> Record:

@@ -112,7 +112,7 @@ class Worker:
 
     def _lost(self, status: Status, reason: str) -> list[CellOutcome]:
         self.end()
-        return [CellOutcome(key, status, reason, lost=True) for key, _ in self.pack]
+        return [CellOutcome(key, status, reason, lost=True, died=status != "timeout") for key, _ in self.pack]
 
 
 def _how(code: int | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import pytest
 
 from bench.execution import execute
 from bench.execution.execute import Request, Setup, execute_plan, set_up
+from bench.execution.observer import Observer
 from bench.execution.packs import MOST
 from bench.execution.plan import Plan, make_plan
-from bench.execution.progress import Progress
+from bench.execution.progress import Listener, Progress
 from bench.grid.expansion import Grid, PlannedCell
 from bench.records.store import Store
 from bench.schedulers.contract import CellOutcome
@@ -24,25 +26,38 @@ DEAD = "the worker ended with exit code 7 before it left a record"
 KEYS = [pack[0][0] for pack in packs(12)]
 
 
-def planned(count: int, store: Path) -> Plan:
+class Told(Observer):
+    """Keeps outcomes and notes."""
+
+    def __init__(self, outcomes: list[CellOutcome], notes: list[str]) -> None:
+        self.outcomes, self.notes = outcomes, notes
+
+    def training(self, plan: Plan) -> AbstractContextManager[Listener]:
+        return nullcontext(lambda outcome, _: self.outcomes.append(outcome))
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def planned(count: int, store: Path, retry: str | None = None) -> Plan:
     cells = [cell(seed) for seed in range(1, count + 1)]
-    return make_plan(Grid("quick", tuple(PlannedCell(one.key(VERSIONS), one) for one in cells)), Store(store))
+    return make_plan(Grid("quick", tuple(PlannedCell(one.key(VERSIONS), one) for one in cells)), Store(store), retry)
 
 
 def drive(
     patch: pytest.MonkeyPatch, store: Path, mishaps: Mapping[str, str], count: int, size: int, name: str = "local",
-    fail_fast: bool = False, workers: int = 1,
+    fail_fast: bool = False, workers: int = 1, retry: str | None = None,
 ) -> tuple[Progress, dict[str, tuple[str, str | None]]]:  # fmt: skip
     """Run so many cells in packs of this size; what became of each, as the listener was told."""
     settings: dict[str, Any] = {"mishaps": dict(mishaps), "timeout": 1.0, "device": "cpu", "store": str(store)}
     work = Work(str(store), settings, "tests.schedulers.fakes:run_pack", "builtins:dict", grace=1.0)
     patch.setattr(execute, "_work", lambda *_: work)
     told: list[CellOutcome] = []
-    setup = Setup(scheduler(name), "local", workers, "cpu", tuple(packs(count, size)))
-    progress = execute_plan(
-        planned(count, store), Store(store), load_config(), setup, Request(fail_fast=fail_fast),
-        lambda outcome, _: told.append(outcome),
-    )  # fmt: skip
+    plan = planned(count, store, retry)
+    todo = {one.key for one in plan.todo}
+    chosen = [tuple(member for member in pack if member[0] in todo) for pack in packs(count, size)]
+    setup = Setup(scheduler(name), "local", workers, "cpu", tuple(pack for pack in chosen if pack))
+    progress = execute_plan(plan, Store(store), load_config(), setup, Request(fail_fast=fail_fast), Told(told, []))
     assert [outcome.key for outcome in told] == [outcome.key for outcome in progress.done]
     assert len({outcome.key for outcome in told}) == len(told), "a cell ends once"
     return progress, {outcome.key: (outcome.status, outcome.reason) for outcome in told}
@@ -61,7 +76,9 @@ def test_only_the_guilty_of_a_pack_fail(tmp_path: Path, monkeypatch: pytest.Monk
     assert [found[key] for key in KEYS] == expected
     store = Store(tmp_path)
     assert store.statuses() == {key: status for key, (status, _) in found.items()}
-    assert {len(record.attempts) for record in store.records()} == {0}, "no member was failed and then run again"
+    lost = {key: [tried["reason"] for tried in record.attempts] for key in KEYS if (record := store.read(key))}
+    died, hung, raised = [DEAD], ["no step ended within 1 s"], ["OSError: no space left"]
+    assert [lost[key] for key in KEYS] == [[], died, died, [], [], [], [], hung, hung, [], raised, raised]
     assert progress.left() == 0
 
 
@@ -74,6 +91,35 @@ def test_ray_starts_again_for_what_was_lost(tmp_path: Path, monkeypatch: pytest.
 def test_a_pack_that_only_dies_together_is_done_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, found = drive(monkeypatch, tmp_path, {"2": "die in company"}, 4, 4)
     assert statuses(found, KEYS[:4]) == ["done"] * 4
+
+
+def test_a_single_cell_whose_worker_dies_has_a_second_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ended the worker may have been anything; a cell that hangs or raises has itself to blame."""
+    mishaps = {"1": "die once", "2": "die", "3": "hang", "4": "raise"}
+    _, found = drive(monkeypatch, tmp_path, mishaps, 5, 1)
+    assert statuses(found, KEYS[:5]) == ["done", "failed", "timeout", "failed", "done"]
+    tried = [
+        [(one["status"], one["reason"]) for one in record.attempts] for record in Store(tmp_path).records(KEYS[:5])
+    ]
+    assert tried == [[("failed", DEAD)], [("failed", DEAD)], [], [], []]
+    assert found[KEYS[1]] == ("failed", DEAD)
+    again, same = drive(monkeypatch, tmp_path, {}, 5, 1)
+    assert (again.total, same) == (0, {}), "what has failed is left to --retry"
+
+
+def test_the_second_try_keeps_what_an_earlier_run_has_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drive(monkeypatch, tmp_path, {"1": "fail"}, 1, 1)
+    drive(monkeypatch, tmp_path, {"1": "die once"}, 1, 1, retry="all")
+    record = Store(tmp_path).read(KEYS[0])
+    assert record is not None
+    assert (record.status, [tried["reason"] for tried in record.attempts]) == ("done", ["as ordered", DEAD])
+
+
+def test_fail_fast_stops_only_after_the_second_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, found = drive(monkeypatch, tmp_path / "a", {"1": "die once"}, 3, 1, fail_fast=True)
+    assert statuses(found, KEYS[:3]) == ["done"] * 3
+    _, found = drive(monkeypatch, tmp_path / "b", {"1": "die"}, 3, 1, fail_fast=True)
+    assert statuses(found, KEYS[:3]) == ["failed", "not run", "not run"]
 
 
 def test_fail_fast_finds_the_guilty_and_begins_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -85,20 +86,39 @@ MISHAPS: dict[str, Callable[[], object]] = {
 }
 
 
+def _await(happened: Callable[[], bool]) -> None:
+    late = time.monotonic() + 120
+    while not happened() and time.monotonic() < late:
+        time.sleep(0.05)
+
+
+def _before(seed: int, mishap: str | None, settings: Mapping[str, Any]) -> None:
+    """Note that a cell begins, and wait where that is asked for."""
+    if "log" in settings:
+        with Path(settings["log"]).open("a", encoding="utf-8") as file:
+            file.write(f"{settings['name']} {seed}\n")
+    if mishap == "wait for a record":
+        while not Store(settings["store"]).keys():
+            time.sleep(0.05)
+    if mishap == "wait for company":
+        _await(lambda: len({line.split()[0] for line in Path(settings["log"]).read_text("utf-8").splitlines()}) > 1)
+
+
 def run_pack(pack: Pack, publish: Callable[[Record, Mapping[str, Any]], None], settings: Mapping[str, Any]) -> None:
     """Publish a record per cell; settings["mishaps"] names by seed what goes wrong instead, or beside it."""
     for key, one in pack:
         mishap = settings.get("mishaps", {}).get(str(one.seed))
-        if mishap == "wait for a record":
-            while not Store(settings["store"]).keys():
-                time.sleep(0.05)
+        _before(one.seed, mishap, settings)
         if mishap in MISHAPS:
             MISHAPS[mishap]()
             continue
-        threads = os.environ.get("OMP_NUM_THREADS", "")
-        worker = {"pid": os.getpid(), "omp": threads, "cuda": os.environ.get("CUDA_VISIBLE_DEVICES")}
+        threads, node = os.environ.get("OMP_NUM_THREADS", ""), os.environ.get("RAY_RAYLET_PID", "")
+        worker = {"pid": os.getpid(), "omp": threads, "cuda": os.environ.get("CUDA_VISIBLE_DEVICES"), "node": node}
         match mishap:
             case "die in company" if len(pack) > 1:
+                os._exit(7)
+            case "die once" if not (before := Path(settings["store"], f"{one.seed}.died")).exists():
+                before.write_text(node)
                 os._exit(7)
             case "fail":
                 publish(record(key, one, status="failed", reason="as ordered", accuracy={}, curve={}), {})
