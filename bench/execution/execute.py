@@ -23,7 +23,7 @@ from bench.machine import cpus, this_machine
 from bench.records.parts import Provenance
 from bench.records.record import Record
 from bench.records.store import Store
-from bench.schedulers.contract import CellOutcome, Pack, Scheduler
+from bench.schedulers.contract import CellOutcome, ClusterLost, Pack, Scheduler
 from bench.schedulers.work import Work, lost_record, outcome_of
 from bench.settings.schema import Config
 
@@ -165,13 +165,17 @@ def execute_plan(
 
     Raises:
         BenchError: the store cannot be written, or workers cannot be started.
+        ClusterLost: the cluster cannot be reached any more; what was published stays.
         KeyboardInterrupt: after workers are gone; what was published stays.
     """
     store.prepare()
     driver = _Collector(plan, store, config, setup, request, listen)
     work, packs = _work(plan, store, config, setup, request), setup.packs
     while packs:
-        setup.scheduler.run(packs, work, setup.workers, driver.take, driver.stop)
+        try:
+            setup.scheduler.run(packs, work, setup.workers, driver.take, driver.stop)
+        except ClusterLost as error:
+            raise driver.abandoned(error) from error
         packs = driver.again()
     return driver.progress
 
@@ -256,6 +260,15 @@ class _Collector:
         self.single.update(pack[0][0] for pack in packs if len(pack) == 1)
         self.lost.clear()
         return tuple(packs)
+
+    def abandoned(self, error: ClusterLost) -> ClusterLost:
+        """Count what the lost workers have published; returns the error with what is kept and what is left."""
+        self._take_abandoned()
+        kept = sum(outcome.status in ("done", "skipped") for outcome in self.progress.done)
+        return ClusterLost(
+            f"{error}: {kept} of {len(self.cells)} cells are done and kept, {len(self.cells) - kept} are left; start "
+            "the cluster again, and the same command continues from there."
+        )
 
     def _take_abandoned(self) -> None:
         """Count the cells whose records were published before their pack was abandoned."""
