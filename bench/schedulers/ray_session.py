@@ -12,7 +12,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
@@ -27,6 +29,7 @@ OBJECT_STORE_BYTES = 100 * 1024**2
 # raylet's messages on dead workers, which come back as reasons instead.
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ENABLE_AUTO_CONNECT": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".*",
@@ -37,21 +40,79 @@ QUIET = {
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",
 }
 LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
-# Ray's agents outlive a killed driver as long as they look for its server.
-LEAVE = {"RAY_gcs_rpc_server_reconnect_timeout_s": "5", "RAY_gcs_server_request_timeout_seconds": "5"}
 CONNECT_SECONDS = 3.0
 CHECK_SECONDS = 15.0  # importing ray takes one to three of them
 END_SECONDS = 5.0
 WATCH_SECONDS = 1.0
-WAKE = signal.SIGUSR2
 MISSES = 3  # looks in a row that a cluster does not answer before it counts as lost
 
 
+@dataclass
+class Cluster:
+    """Connection to Ray.
+
+    Attributes:
+        target: host and port of the head, None where Ray was started here.
+        over: whether nobody waits for results any more. Tune copies what its stopper holds, so it is no event.
+        lost: whether the cluster does not answer any more.
+    """
+
+    target: tuple[str, int] | None = None
+    over: bool = False
+    lost: bool = False
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Call a function that uses Ray; on a cluster in a thread, since Ray waits for a dead one for a minute.
+
+        Raises:
+            ClusterLost: the cluster does not answer any more.
+            KeyboardInterrupt: the user's.
+        """
+        if self.target is None:
+            function()
+            return
+        future: Future[None] = Future()
+        threading.Thread(target=_fulfil, args=(future, function), name="ray", daemon=True).start()
+        try:
+            self._attend(future)
+            future.result()
+        except ClusterLost:
+            raise
+        except Exception as error:
+            if not _open(self.target):
+                raise self._gone() from error
+            raise
+        finally:
+            self.over = True
+            wait([future], 0 if self.lost else END_SECONDS)
+
+    def _attend(self, future: Future[None]) -> None:
+        misses = 0
+        while not wait([future], WATCH_SECONDS).done:
+            misses = 0 if _open(self.target) else misses + 1
+            if misses == MISSES:
+                raise self._gone()
+
+    def _gone(self) -> ClusterLost:
+        self.lost = True
+        host, port = self.target or ("", 0)
+        return ClusterLost(f"the Ray cluster at {host}:{port} does not answer any more")
+
+
+def _fulfil(future: Future[None], function: Callable[[], None]) -> None:
+    try:
+        function()
+    except BaseException as error:  # noqa: BLE001 - raised again by who waits
+        future.set_exception(error)
+    else:
+        future.set_result(None)
+
+
 @contextmanager
-def session(address: str | None, workers: int, gpus: int) -> Iterator[Callable[[], bool]]:
+def session(address: str | None, workers: int, gpus: int) -> Iterator[Cluster]:
     """Start Ray here, or connect to a cluster, and leave no process of it behind.
 
-    While it runs, SIGTERM and SIGHUP interrupt as Ctrl-C does. Yields whether the cluster is lost.
+    While it runs, SIGTERM and SIGHUP interrupt as Ctrl-C does. Yields the connection.
 
     Raises:
         BenchError: Ray does not start, or nothing that is Ray answers at `address`.
@@ -60,21 +121,21 @@ def session(address: str | None, workers: int, gpus: int) -> Iterator[Callable[[
     """
     os.environ.update(QUIET)
     with Interrupts.taken():
-        target = None if address is None else answering(address)
-        before, lost = _below(), threading.Event()
+        cluster, before = Cluster(None if address is None else answering(address)), _below()
+        guard = None
         try:
-            _begin(address, workers, gpus)
-            with _watched(target, lost):
-                yield lost.is_set
+            directory = _begin(address, workers, gpus)
+            guard = _guard(directory) if address is None else None
+            yield cluster
         finally:
-            _end(before, lost.is_set())
+            _end(before, cluster.lost, guard)
 
 
-def _begin(address: str | None, workers: int, gpus: int) -> None:
+def _begin(address: str | None, workers: int, gpus: int) -> str:
+    """Start or connect; returns the folder of the session."""
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address is None:
         os.environ[LOOPBACK] = "0"
-        os.environ.update(LEAVE)
         os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
         # "local" starts one though RAY_ADDRESS names another
@@ -86,12 +147,22 @@ def _begin(address: str | None, workers: int, gpus: int) -> None:
 
     try:
         with _own_signals():
-            ray.init(**options)
+            context: Any = ray.init(**options)
     except Exception as error:
         text = " ".join(str(error).split())
         raise BenchError(f"Ray did not start: {text[:300]}; check --address, or use --scheduler local.") from error
     for name in ("ray", "ray.tune"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    return str(context.address_info["session_dir"])
+
+
+def _guard(directory: str) -> subprocess.Popen[bytes]:
+    """Start a process that notices by the end of its input that this one is gone, however it ended."""
+    command = [sys.executable, "-m", "bench.schedulers.ray_reaper", directory, f"{END_SECONDS}"]
+    none = subprocess.DEVNULL
+    return subprocess.Popen(  # noqa: S603 - no shell
+        command, stdin=subprocess.PIPE, stdout=none, stderr=none, start_new_session=True
+    )
 
 
 @contextmanager
@@ -118,7 +189,7 @@ def _below() -> set[psutil.Process]:
     return set(psutil.Process().children(recursive=True))
 
 
-def _end(before: set[psutil.Process], lost: bool) -> None:
+def _end(before: set[psutil.Process], lost: bool, guard: subprocess.Popen[bytes] | None) -> None:
     """Shut Ray down, and kill what it has started and left. A lost cluster is waited for a few seconds at most."""
     import psutil
 
@@ -126,10 +197,14 @@ def _end(before: set[psutil.Process], lost: bool) -> None:
     try:
         _leave() if lost else _shut_down()
     finally:
+        if guard and guard.stdin:
+            guard.stdin.close()
         _, left = psutil.wait_procs(started, timeout=END_SECONDS)
         for process in left:
             with suppress(psutil.Error):
                 process.kill()
+        if guard:
+            guard.wait()
 
 
 def _shut_down() -> None:
@@ -188,63 +263,9 @@ def _target(address: str, advice: str) -> tuple[str, int]:
         raise BenchError(f'--address "{address}" is no address of a Ray cluster; {advice}') from error
 
 
-@contextmanager
-def _watched(target: tuple[str, int] | None, lost: threading.Event) -> Iterator[None]:
-    """Interrupt what runs in the block as soon as a cluster does not answer any more. Ray itself waits for a minute.
-
-    Raises:
-        ClusterLost: it does not; `lost` is set then.
-    """
-    if target is None:
-        yield
-        return
-    over, here = threading.Event(), threading.get_ident()
-
-    def look() -> None:
-        misses = 0
-        while misses < MISSES:
-            if over.wait(WATCH_SECONDS):
-                return
-            misses = 0 if _open(target) else misses + 1
-        lost.set()
-        if here == threading.main_thread().ident:
-            signal.pthread_kill(here, WAKE)
-
-    gone = ClusterLost(f"the Ray cluster at {target[0]}:{target[1]} does not answer any more")
+def _open(target: tuple[str, int] | None) -> bool:
     try:
-        with _woken():
-            threading.Thread(target=look, name="watch of the cluster", daemon=True).start()
-            yield
-    except (Exception, KeyboardInterrupt) as error:
-        if lost.is_set():
-            raise gone from error
-        raise
-    finally:
-        over.set()
-    if lost.is_set():
-        raise gone
-
-
-@contextmanager
-def _woken() -> Iterator[None]:
-    """Let a signal of our own interrupt the main thread. Ctrl-C may be ignored, as it is behind "&"."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(WAKE, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(WAKE, before)
-
-
-def _open(target: tuple[str, int]) -> bool:
-    try:
-        socket.create_connection(target, CONNECT_SECONDS).close()
+        socket.create_connection(target or ("", 0), CONNECT_SECONDS).close()
     except OSError:
         return False
     return True

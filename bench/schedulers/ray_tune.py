@@ -92,16 +92,23 @@ class RayTune:
 
     def run(self, packs: Sequence[Pack], work: Work, workers: int, report: Report, stop: Callable[[], bool]) -> None:
         """Run every pack once; see the contract in `bench.schedulers.work`."""
-        with session(self.address, workers, self.gpus) as lost, _scratch() as folder:
-            self._check()
+        with session(self.address, workers, self.gpus) as cluster, _scratch() as folder:
 
             def over() -> bool:
-                return stop() or lost()
+                return cluster.over or stop()
 
-            waiting = bundled(packs, workers)
-            while waiting and not over():
-                now, waiting = waiting[:TRIALS_PER_RUN], waiting[TRIALS_PER_RUN:]
-                waiting = self._fit(now, work, workers, report, over, folder) + waiting
+            def heard(outcome: CellOutcome) -> None:
+                if not cluster.over:
+                    report(outcome)
+
+            def run() -> None:
+                self._check()
+                waiting = bundled(packs, workers)
+                while waiting and not over():
+                    now, waiting = waiting[:TRIALS_PER_RUN], waiting[TRIALS_PER_RUN:]
+                    waiting = self._fit(now, work, workers, heard, over, folder) + waiting
+
+            cluster.call(run)
 
     def _check(self) -> None:
         """Reject a request that could never be met and would wait for ever.
