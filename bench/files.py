@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import shutil
 import stat
 import time
 import uuid
@@ -142,7 +143,11 @@ class LocalFiles:
         probe.unlink()
         for name in self.names(TEMPORARY):
             file = self.root / name
-            if name != _LOCK and file.exists() and time.time() - file.stat().st_mtime > STALE_SECONDS:
+            if name == _LOCK or not file.exists() or time.time() - file.stat().st_mtime <= STALE_SECONDS:
+                continue
+            if file.is_dir() and not file.is_symlink():  # Ray's state, of a driver of an earlier version
+                shutil.rmtree(file, ignore_errors=True)
+            else:
                 file.unlink(missing_ok=True)
 
     def exists(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -119,15 +120,22 @@ def test_nothing_listens_but_on_loopback_and_a_killed_driver_leaves_nothing(tmp_
         one.laddr.ip for each in everyone for one in each.net_connections("inet") if one.status == psutil.CONN_LISTEN
     }
     titles = [" ".join(each.cmdline()) for each in children]
-    environments = [each.environ() for each in children if "ray::" in " ".join(each.cmdline())]
+    raylet = next(each for each, title in zip(children, titles, strict=True) if "/raylet/raylet " in title)
+    environment, head = raylet.environ(), re.search(r"--gcs-address=(\S+)", " ".join(raylet.cmdline()))
+    assert head is not None
+    check = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", head[1]]
+    with_token = subprocess.run(check, env=environment, capture_output=True, timeout=60, check=False)
+    no_token = {name: value for name, value in environment.items() if not name.startswith("RAY_AUTH")}
+    without = subprocess.run(
+        check, env={**no_token, "RAY_AUTH_MODE": "disabled"}, capture_output=True, text=True, timeout=60, check=False
+    )
     process.kill()
     process.communicate(timeout=60)
     left = not gone(children, within=15)
     assert addresses, "Ray listens somewhere"
     assert addresses <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
     assert not [title for title in titles if "dashboard/dashboard.py" in title and "--disable-frontend" not in title]
-    assert environments
-    for one in environments:
-        assert (one["RAY_USAGE_STATS_ENABLED"], one["RAY_AUTH_MODE"]) == ("0", "token")
-        assert len(one["RAY_AUTH_TOKEN"]) == 64
+    assert (environment["RAY_USAGE_STATS_ENABLED"], environment["RAY_AUTH_MODE"]) == ("0", "token")
+    assert with_token.returncode == 0
+    assert "AuthenticationError" in without.stderr
     assert not left
