@@ -11,7 +11,7 @@ def reap(session: str, seconds: float) -> None:
     """Wait for the end of the driver, which holds the other end of our input; then kill what is left after `seconds`.
 
     Args:
-        session: folder of the session, which the command lines of Ray's processes name.
+        session: name of the session's folder. Ray's processes name it on their command lines, or have their logs there.
         seconds: for them to end by themselves.
     """
     import psutil
@@ -20,7 +20,8 @@ def reap(session: str, seconds: float) -> None:
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if process.pid != os.getpid() and session in " ".join(process.cmdline()):
+            names = [*process.cmdline(), *(file.path for file in process.open_files())]
+            if process.pid != os.getpid() and any(session in name for name in names):
                 found.append(process)
     for process in psutil.wait_procs(found, timeout=seconds)[1]:
         with suppress(psutil.Error):

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
@@ -158,7 +159,7 @@ def _begin(address: str | None, workers: int, gpus: int) -> str:
 
 def _guard(directory: str) -> subprocess.Popen[bytes]:
     """Start a process that notices by the end of its input that this one is gone, however it ended."""
-    command = [sys.executable, "-m", "bench.schedulers.ray_reaper", directory, f"{END_SECONDS}"]
+    command = [sys.executable, "-m", "bench.schedulers.ray_reaper", Path(directory).name, f"{END_SECONDS}"]
     none = subprocess.DEVNULL
     return subprocess.Popen(  # noqa: S603 - no shell
         command, stdin=subprocess.PIPE, stdout=none, stderr=none, start_new_session=True
