@@ -6,6 +6,7 @@ import errno
 import hashlib
 import inspect
 import os
+import shutil
 import stat
 import time
 import uuid
@@ -212,8 +213,12 @@ class LocalFiles:
         """Remove temporary files of killed runs, those that are so old."""
         for name in self.names(TEMPORARY):
             file = self.root / name
-            with suppress(FileNotFoundError, IsADirectoryError):
-                if name != _LOCK and time.time() - file.stat().st_mtime > seconds:
+            with suppress(FileNotFoundError):
+                if name == _LOCK or time.time() - file.stat().st_mtime <= seconds:
+                    continue
+                if file.is_dir() and not file.is_symlink():  # Ray's state, of a driver of an earlier version
+                    shutil.rmtree(file, ignore_errors=True)
+                else:
                     file.unlink()
 
     def exists(self) -> bool:

@@ -85,7 +85,8 @@ def run(
     Raises:
         BenchError: a name, an axis or a value is unknown or out of range; data, weights or files are missing; a plugin
             is out of the workers' reach; or the store cannot be written.
-        KeyboardInterrupt: after the workers are gone.
+        ClusterLost: the Ray cluster does not answer any more; what was published stays.
+        KeyboardInterrupt: after the workers are gone. While Ray runs, SIGTERM and SIGHUP raise it too.
 
     Example:
         >>> import bench

@@ -18,7 +18,7 @@ from pathlib import Path
 from bench.console import size
 from bench.doctor.diagnosis import Diagnosis
 from bench.doctor.folders import bytes_below
-from bench.schedulers.ray_tune import OBJECT_STORE_BYTES, QUIET
+from bench.schedulers.ray_session import OBJECT_STORE_BYTES, QUIET
 
 SESSION = re.compile(r"session_(\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d)_\d+_(\d+)")
 DAEMONS = re.compile(r"/ray/(core/src/ray|dashboard|_private)/")  # raylet and server of a session, and its agents

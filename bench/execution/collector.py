@@ -15,7 +15,7 @@ from bench.records.parts import Provenance
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.schedulers.claims import Fleet, who
-from bench.schedulers.contract import CellOutcome, Pack
+from bench.schedulers.contract import CellOutcome, ClusterLost, Pack
 from bench.schedulers.work import Work, lost_record, outcome_of
 from bench.settings.schema import Config
 
@@ -137,6 +137,15 @@ class Collector:
                 "run here, Ctrl-C ends this run alone."
             )
             self._told = frozenset(others)
+
+    def abandoned(self, error: ClusterLost) -> ClusterLost:
+        """Count what the lost workers have published; returns the error with what is kept and what is left."""
+        self._take_abandoned()
+        kept = sum(outcome.status in ("done", "skipped") for outcome in self.progress.done)
+        return ClusterLost(
+            f"{error}: {kept} of {len(self.cells)} cells are done and kept, {len(self.cells) - kept} are left; start "
+            "the cluster again, and the same command continues from there."
+        )
 
     def _take_abandoned(self) -> None:
         """Count the cells whose records were published before their pack was abandoned."""

@@ -22,7 +22,7 @@ from bench.execution.progress import Progress
 from bench.machine import cpus, this_machine
 from bench.records.store import Store
 from bench.schedulers.claims import Fleet
-from bench.schedulers.contract import Pack, Scheduler
+from bench.schedulers.contract import ClusterLost, Pack, Scheduler
 from bench.schedulers.work import Work
 from bench.settings.schema import Config
 
@@ -166,6 +166,7 @@ def execute_plan(
 
     Raises:
         BenchError: the store cannot be written, or not be shared, or workers cannot be started.
+        ClusterLost: the cluster cannot be reached any more; what was published stays.
         KeyboardInterrupt: after workers are gone; what was published stays.
     """
     store.prepare()
@@ -173,7 +174,10 @@ def execute_plan(
         collector = Collector(plan, fleet, config, setup, request, listen)
         work, packs = _work(plan, store, config, setup, request), setup.packs
         while packs:
-            setup.scheduler.run(packs, collector.work(work), setup.workers, collector.take, collector.stop)
+            try:
+                setup.scheduler.run(packs, collector.work(work), setup.workers, collector.take, collector.stop)
+            except ClusterLost as error:
+                raise collector.abandoned(error) from error
             packs = collector.again()
     return collector.progress
 

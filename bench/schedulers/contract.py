@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
+from bench.errors import BenchError
 from bench.records.cell import Cell
 from bench.records.record import Status
 
@@ -36,6 +37,12 @@ class CellOutcome:
     elsewhere: Literal["", "held", "ended"] = ""
 
 
+class ClusterLost(BenchError):
+    """Loss of the machines that run the cells, in mid-run: an incomplete run (exit code 4)."""
+
+    exit_code = 4
+
+
 Report: TypeAlias = Callable[[CellOutcome], None]
 
 
@@ -55,5 +62,6 @@ class Scheduler(Protocol):
 
         Raises:
             BenchError: the workers cannot be started.
+            ClusterLost: they cannot be reached any more.
             KeyboardInterrupt: after the workers are gone.
         """

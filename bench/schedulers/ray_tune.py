@@ -6,20 +6,12 @@ Ray schedules and forgets; the store remembers, so nothing is restored from Ray'
 from __future__ import annotations
 
 import json
-import logging
-import os
-import secrets
-import shutil
-import signal
 import tempfile
-import threading
-import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import wait
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from bench.errors import BenchError
@@ -28,6 +20,7 @@ from bench.records.record import Status
 from bench.schedulers.contract import CellOutcome, Pack, Report
 from bench.schedulers.driver import Driver
 from bench.schedulers.nodes import Losses, Placement, lost_on, node_in, this_node, usable_nodes
+from bench.schedulers.ray_session import session
 from bench.schedulers.work import Work
 from bench.schedulers.worker import POLL_SECONDS, Worker
 
@@ -37,21 +30,6 @@ if TYPE_CHECKING:
 TRIALS_PER_RUN = 1000  # Tune's memory grows with them, and a new run starts new workers
 PACKS_PER_TRIAL = 16  # at most; a trial costs Tune 30 ms, another pack of it 3 ms
 SHARE = 4  # of what is left a worker's next trial is one in so many
-OBJECT_STORE_BYTES = 100 * 1024**2
-# Read when ray is imported. Tune's own handler would swallow Ctrl-C and end as if all were done; the pattern hides the
-# raylet's messages on dead workers, which come back as reasons instead.
-QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_AIR_NEW_OUTPUT": "0",
-    "RAY_CHDIR_TO_TRIAL_DIR": "0",
-    "RAY_DEDUP_LOGS_SKIP_REGEX": ".*",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",
-    "TUNE_WARN_THRESHOLD_S": "3600",
-    "TUNE_GLOBAL_CHECKPOINT_S": "3600",
-}
-LOOPBACK = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"
 
 
 Bundle: TypeAlias = tuple[Pack, ...]  # of one trial
@@ -73,39 +51,23 @@ class RayTune:
 
     def run(self, packs: Sequence[Pack], work: Work, workers: int, report: Report, stop: Callable[[], bool]) -> None:
         """Run every pack once; see the contract in `bench.schedulers.work`."""
-        with self._started(workers), _scratch(work.store if self.address else None) as folder:
-            self._check()
-            waiting = _by_node(packs, work.losses, workers)
-            while waiting and not stop():
-                now, waiting = waiting[:TRIALS_PER_RUN], waiting[TRIALS_PER_RUN:]
-                waiting = self._fit(now, work, workers, report, stop, f"{folder}") + waiting
+        with session(self.address, workers, self.gpus) as cluster, _scratch() as folder:
 
-    @contextmanager
-    def _started(self, workers: int) -> Iterator[None]:
-        os.environ.update(QUIET)
-        options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
-        if self.address is None:
-            os.environ[LOOPBACK] = "0"
-            os.environ.setdefault("RAY_AUTH_MODE", "token")
-            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-            options |= {"num_cpus": workers, "num_gpus": self.gpus, "include_dashboard": False}
-            options |= {"object_store_memory": OBJECT_STORE_BYTES}
-        else:
-            options |= {"address": self.address}
-        import ray
+            def over() -> bool:
+                return cluster.over or stop()
 
-        try:
-            with _own_signals():
-                ray.init(**options)
-        except Exception as error:
-            text = " ".join(str(error).split())
-            raise BenchError(f"Ray did not start: {text[:300]}; check --address, or use --scheduler local.") from error
-        for name in ("ray", "ray.tune"):
-            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-        try:
-            yield
-        finally:
-            ray.shutdown()
+            def heard(outcome: CellOutcome) -> None:
+                if not cluster.over:
+                    report(outcome)
+
+            def run() -> None:
+                self._check()
+                waiting = _by_node(packs, work.losses, workers)
+                while waiting and not over():
+                    now, waiting = waiting[:TRIALS_PER_RUN], waiting[TRIALS_PER_RUN:]
+                    waiting = self._fit(now, work, workers, heard, over, folder) + waiting
+
+            cluster.call(run)
 
     def _check(self) -> None:
         """Reject a request that could never be met and would wait for ever.
@@ -293,26 +255,10 @@ def _stopper(stop: Callable[[], bool]) -> Any:
 
 
 @contextmanager
-def _own_signals() -> Iterator[None]:
-    """Keep our handler of SIGTERM, where there is one. Ray's calls sys.exit(1)."""
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    if callable(before) and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, before)
-
-
-@contextmanager
-def _scratch(shared: str | None) -> Iterator[str]:
+def _scratch() -> Iterator[str]:
     """Create a folder for Tune's state, deleted afterwards.
 
-    It is beside the records where several machines must see it.
+    The driver alone reads and writes it, on a cluster too: trials report no checkpoints and leave no files.
     """
-    if shared is None:
-        folder = tempfile.mkdtemp(prefix="noisy-prompt-bench-")
-    else:
-        folder = f"{shared.rstrip('/')}/.{uuid.uuid4().hex}.tmp"
-    try:
+    with tempfile.TemporaryDirectory(prefix="noisy-prompt-bench-", ignore_cleanup_errors=True) as folder:
         yield folder
-    finally:
-        if "://" not in folder:
-            shutil.rmtree(Path(folder), ignore_errors=True)

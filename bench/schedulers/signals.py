@@ -12,8 +12,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -34,7 +34,7 @@ def supervised(command: Callable[[], int]) -> int:
     if not hasattr(os, "fork"):
         return command()
     answer, word = os.pipe()
-    parent, interrupts = os.getpid(), _Interrupts()
+    parent, interrupts = os.getpid(), Interrupts()
     heard = {number for number in _passed_on() if signal.getsignal(number) != signal.SIG_IGN}  # nohup has some ignored
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {*heard, signal.SIGCHLD})
     child = os.fork()
@@ -68,8 +68,8 @@ def die_with(parent: int) -> None:
     threading.Thread(target=watch, name="watch of the parent", daemon=True).start()
 
 
-class _Interrupts:
-    """A user's signals to the child. Each interrupts it, as Ctrl-C does, so that it can tidy up.
+class Interrupts:
+    """A user's signals to this process. Each interrupts it, as Ctrl-C does, so that it can tidy up.
 
     One that comes twice interrupts once: a second time would break into the tidying up.
     """
@@ -83,13 +83,29 @@ class _Interrupts:
             if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
                 signal.signal(number, self._interrupt)
 
+    @staticmethod
+    @contextmanager
+    def taken() -> Iterator[None]:
+        """Handle them while the block runs; outside the main thread, which alone may, they stay as they are."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.getsignal(number) for number in _passed_on()}
+        Interrupts().take()
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                if handler is not None:  # of a program around Python
+                    signal.signal(number, handler)
+
     def _interrupt(self, number: int, _: FrameType | None) -> None:
         if time.monotonic() - self._last >= TWICE_SECONDS:
             self.number, self._last = number, time.monotonic()
             raise KeyboardInterrupt
 
 
-def _answering(command: Callable[[], int], word: int, interrupts: _Interrupts, mask: set[Any]) -> int:
+def _answering(command: Callable[[], int], word: int, interrupts: Interrupts, mask: set[Any]) -> int:
     """Run the command in the child and report its end over the pipe. An exception counts as an end."""
     code, own = 1, os.getpid()
     try:

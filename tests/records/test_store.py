@@ -171,6 +171,16 @@ def test_prepare_removes_what_killed_runs_left_an_hour_ago(tmp_path: Path) -> No
     assert sorted(file.name for file in tmp_path.iterdir()) == ["new.tmp", "old.json"]
 
 
+def test_prepare_removes_a_folder_that_a_killed_driver_of_a_cluster_left(tmp_path: Path) -> None:
+    old, new = tmp_path / ".88ba68d187e74ae3b8a763413a721ca3.tmp", tmp_path / ".0.tmp"
+    for folder in (old, new):
+        (folder / "_train" / "driver_artifacts").mkdir(parents=True)
+        (folder / "_train" / "tuner.pkl").write_bytes(b"state")
+    os.utime(old, (0, 0))
+    Store(tmp_path).prepare()
+    assert (old.exists(), new.exists()) == (False, True)
+
+
 def test_ten_thousand_records_are_read_in_seconds(tmp_path: Path) -> None:
     text = DONE.to_json()
     for number in range(1000):
