@@ -27,7 +27,7 @@ from bench.contracts.noise import NoisyLabels, Sampled
 from bench.engine.audit import Audit
 from bench.engine.checkpoint import NotKept, SetupInputs, context_of, keep
 from bench.engine.labelling import left_out
-from bench.engine.loop import Loop
+from bench.engine.loop import Loop, train
 from bench.engine.member import Diverged, Member, TrainingData, TrainingLog
 from bench.engine.memory import memory_of
 from bench.engine.outcomes import SampleOutcomes, sample_outcomes
@@ -72,7 +72,7 @@ def _runs(pack: Sequence[tuple[str, Cell]], settings: TrialSettings) -> Iterator
     groups: dict[str, list[Run]] = {}
     for key, cell in pack:
         run = Run(cell, settings, key)
-        with computing(cell, settings), run.own():
+        with run.own(), computing(cell, settings):
             run.prepare()
         if run.member is None or not run.member.parameters:
             yield run.ended()
@@ -175,6 +175,13 @@ class Run:
         except Exception as error:  # noqa: BLE001 - a failing cell must never stop the grid; its reason is recorded
             self.error = error
 
+    def execute(self) -> None:
+        """Run the cell alone, and save prompts where requested. Raises what ends it."""
+        member = self.prepare()
+        train(member)
+        if self.settings.keep_prompts:
+            self._keep(member)
+
     def ended(self, loop: Loop | None = None) -> Run:
         """End the run: train what is trained alone, and save prompts where requested."""
         member = self.member
@@ -186,7 +193,7 @@ class Run:
                 self.lockstep = {"lockstep": loop.width} | ({"not_in_lockstep": loop.alone} if loop.alone else {})
             self.error = member.error
             if self.settings.keep_prompts and self.error is None:
-                with computing(self.cell, self.settings), self.own():
+                with self.own(), computing(self.cell, self.settings):
                     self._keep(member)
         self.check_weights()
         return self

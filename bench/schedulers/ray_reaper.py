@@ -8,7 +8,7 @@ from contextlib import suppress
 
 
 def reap(session: str, seconds: float) -> None:
-    """Wait for the end of the driver, which holds the other end of our input; then kill what is left after `seconds`.
+    """Wait for the end of the driver, and then kill what is left after `seconds`.
 
     Args:
         session: name of the session's folder. Ray's processes name it on their command lines, or have their logs there.

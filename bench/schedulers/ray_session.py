@@ -63,7 +63,7 @@ class Cluster:
     lost: bool = False
 
     def call(self, function: Callable[[], None]) -> None:
-        """Call a function that uses Ray; on a cluster in a thread, since Ray waits for a dead one for a minute.
+        """Call a function that uses Ray; on a cluster in a thread, for Ray waits long for a dead one.
 
         Raises:
             ClusterLost: the cluster does not answer any more.
@@ -191,7 +191,7 @@ def _below() -> set[psutil.Process]:
 
 
 def _end(before: set[psutil.Process], lost: bool, guard: subprocess.Popen[bytes] | None) -> None:
-    """Shut Ray down, and kill what it has started and left. A lost cluster is waited for a few seconds at most."""
+    """End Ray, and kill what it has started and left. A lost cluster is waited for a few seconds at most."""
     import psutil
 
     started = _below() - before

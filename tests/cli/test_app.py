@@ -140,10 +140,10 @@ def test_plan_and_status_count_as_scripts_expect(mishaps: dict[str, str], capsys
         return found
 
     counts = asked("plan")
-    assert (counts["grid"], counts["cells"], counts["todo"], counts["reference"]) == ("quick", 68, 68, 8)
+    assert (counts["grid"], counts["cells"], counts["todo"], counts["reference"]) == ("quick", 170, 170, 20)
     assert counts["estimate_seconds"] > 0
-    assert 0 < counts["packs"] < 68
-    assert (asked("plan", "--pack", "1")["packs"], asked("plan", "--set", "pack=1")["packs"]) == (68, 68)
+    assert 0 < counts["packs"] < 170
+    assert (asked("plan", "--pack", "1")["packs"], asked("plan", "--set", "pack=1")["packs"]) == (170, 170)
     assert not Path("results").exists()
     mishaps["2"] = "fail"
     invoke(["run", "--set", "method=coop", "--workers", "1"])

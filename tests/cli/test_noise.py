@@ -103,11 +103,11 @@ def drawn_part(noise: Mapping[str, Any]) -> dict[str, Any]:
 def test_a_grid_is_one_row_per_labelling(capsys: Output) -> None:
     config = load_config()
     cells = distinct(expand(config, "quick"))
-    assert len(cells) == 10
+    assert len(cells) == 25
     assert invoke(["noise", "show"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split()[:4] == ["#", "data", "set", "noise"]
-    assert len(lines) == 1 + 10 + 3
+    assert len(lines) == 1 + 25 + 3
     for line, cell in zip(lines[1:], cells, strict=False):
         one = Drawing(config, "quick").draw(cell)
         assert line.endswith(one.noisy.digest[:12])
@@ -309,7 +309,7 @@ def test_showing_labels_needs_no_torch() -> None:
         (["show", "--set", "noise=mask[file=file]"], "has no rows"),
         (["export"], "--out"),
         (["export", "--out", "m.csv"],
-         "one labelling, these options give 10; narrow them: --set noise=asymmetric --set rate=0.5 --set seed=2."),
+         "one labelling, these options give 25; narrow them: --set noise=asymmetric --set rate=0.5 --set seed=2."),
         (["export", "--out", ".", *ONE], '--out "." is a folder; give the name of a file, for example ./mask.csv.'),
         (["export", "--out", "file/m.csv", *ONE], 'mask "file/m.csv" cannot be written'),
         (["sho"], "No such command 'sho'"),

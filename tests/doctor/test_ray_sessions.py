@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from bench.doctor import ray_sessions
-from bench.schedulers.ray_tune import QUIET
+from bench.schedulers.ray_session import QUIET
 from tests.doctor.subjects import problems
 
 ENDED = "session_2020-01-01_00-00-00_123456_4194304"  # above the largest process id of Linux

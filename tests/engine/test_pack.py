@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from bench.clip.backbone import Backbone, Position
+from bench.clip.prompts import Form
+from bench.clip.text import TextTower
 from bench.contracts.dataset import Dataset, Split, SplitName
 from bench.data.library import Library
 from bench.data.sets.letters import Letters
@@ -116,16 +118,16 @@ def test_towers_of_other_widths(method: str, monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("classes", [2, 4, 5, 8])
-@pytest.mark.parametrize("limit", [0, 128])
+@pytest.mark.parametrize("form", [None, "tree", "grouped"])
 @pytest.mark.parametrize(
     ("position", "class_specific"),
     [("end", False), ("middle", False), ("front", False), ("end", True), ("front", True)],
 )
 def test_a_text_has_the_bits_that_it_has_alone(
-    position: Position, class_specific: bool, classes: int, limit: int, monkeypatch: pytest.MonkeyPatch
+    position: Position, class_specific: bool, classes: int, form: Form | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tower = fixtures.backbone()
-    monkeypatch.setattr(tower._text, "dense_limit", limit)
+    monkeypatch.setattr(tower, "_text", TextTower(tower._model, form))
     names = tower.class_tokens(["sofa bed", *fixtures.CLASSES, "cat", "cup"][:classes])
     generator = torch.Generator().manual_seed(0)
     for vectors in (1, 2, 4, 16):

@@ -39,20 +39,20 @@ def rows(grid: Grid) -> set[str]:
 SMALL = "[grid.g]\nmethod = ['coop']\nreference = []\nseed = 1\nnoise = 'none'\n"
 
 
-def test_quick_is_the_design_s_sixty_cells_and_the_oracle_rows() -> None:
+def test_quick_is_the_design_s_cells_with_five_seeds_and_the_oracle_rows() -> None:
     grid = cells("", grid="quick")
     plain = [planned for planned in grid.cells if not planned.reference]
-    assert len(plain) == 60
+    assert len(plain) == 150
     oracle = [planned for planned in grid.cells if planned.reference]
     assert {(p.cell.method, p.cell.subset, p.cell.noise != "none") for p in oracle} == {("coop", "clean", True)}
-    assert len(oracle) == 8
-    assert len({planned.key for planned in grid.cells}) == 68
+    assert len(oracle) == 20
+    assert len({planned.key for planned in grid.cells}) == 170
 
 
 def test_the_order_is_stable_and_complete_by_seed() -> None:
     first, second = cells("", grid="quick"), cells("", grid="quick")
     assert [p.key for p in first.cells] == [p.key for p in second.cells]
-    assert [seed for seed, _ in itertools.groupby(p.cell.seed for p in first.cells)] == [1, 2]
+    assert [seed for seed, _ in itertools.groupby(p.cell.seed for p in first.cells)] == [1, 2, 3, 4, 5]
 
 
 def test_every_packaged_grid_expands() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -42,7 +44,9 @@ def test_a_local_run_is_tracked(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.slow
 def test_a_run_on_ray_is_tracked() -> None:
     pytest.importorskip("tensorboardX")
-    assert invoke([*RUN, "--scheduler", "ray", "--workers", "2", "--tensorboard", "runs"]) == 0
+    command = [sys.executable, "-c", "from bench.cli.main import console_script; console_script()", *RUN]
+    options = ["--scheduler", "ray", "--workers", "2", "--tensorboard", "runs"]
+    assert subprocess.run([*command, *options], capture_output=True, timeout=240, check=False).returncode == 0
     check_tracked()
 
 
