@@ -19,6 +19,7 @@ import torch
 
 from bench.contracts.method import Context
 from bench.global_state import ITEMS, Guard, note, put_back
+from bench.global_state.libraries import BOUND
 from bench.methods.coop import CoOp
 from bench.plugins import METHODS
 from bench.records.record import Record
@@ -193,6 +194,16 @@ def test_the_first_use_of_an_optimizer_changes_nothing() -> None:
         for one in (torch.optim.Adagrad, torch.optim.Adadelta):
             one([torch.zeros(1, requires_grad=True)])
     assert guard.changed == []
+
+
+def test_names_are_read_anew_only_where_one_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = BOUND.bound()
+    assert BOUND.bound() is known
+    assert BOUND.methods() is BOUND.methods()
+    monkeypatch.setattr(CoOp, "left", 7, raising=False)
+    assert "bench.methods.coop.CoOp:left" in BOUND.bound().keys() - known.keys()
+    monkeypatch.undo()
+    assert BOUND.bound() == known
 
 
 def test_a_worker_with_plugins_knows_every_method_before_its_first_cell(tmp_path: Path) -> None:

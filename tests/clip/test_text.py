@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from bench.clip.attention import Dense, Grouped
-from bench.clip.backbone import Backbone, Position
+from bench.clip.backbone import LISTS_KEPT, Backbone, Position
 from bench.clip.load import load_tiny
 from bench.clip.prompts import FORMS, Form, Prompts, Shape, laid_out
 from bench.clip.text import TextTower
@@ -261,6 +261,21 @@ def test_whole_texts_equal_encode_text() -> None:
     texts = [f"a photo of the {word}, in colour." for word in WORDS] * 40
     expected = built.encode_text(open_clip.SimpleTokenizer()(texts, 77))
     assert deviation(backbone.text_templates(texts), expected) < 1e-5
+
+
+def test_whole_texts_are_encoded_once_and_nobody_can_write_to_what_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone, encoded = small()[1], list[tuple[str, ...]]()
+    real = backbone._encode
+    monkeypatch.setattr(backbone, "_encode", lambda texts: (encoded.append(tuple(texts)), real(texts))[1])
+    lists = [[f"a {word} of kind {number}" for word in WORDS] for number in range(LISTS_KEPT + 1)]
+    for _ in range(2):
+        backbone.text_templates(lists[0]).zero_()
+    assert torch.equal(backbone.text_templates(lists[0]), real(lists[0]))
+    assert encoded == [tuple(lists[0])]
+    for texts in lists[1:]:
+        backbone.text_templates(texts)
+    backbone.text_templates(lists[0])  # the oldest had to go
+    assert len(encoded) == LISTS_KEPT + 2
 
 
 def test_weights_stay_frozen_and_inputs_untouched() -> None:
