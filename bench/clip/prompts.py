@@ -182,7 +182,7 @@ def project(block: Any, x: Tensor) -> Tensor:
 
 
 def _symbols(shape: Shape, classes: ClassTokens, number: int) -> tuple[int, ...]:
-    """Return what identifies the tokens of a class behind the prefix: token ids, and beyond the vocabulary context vectors."""
+    """Return what identifies the tokens of a class behind the prefix: ids, and numbers beyond them for vectors."""
     first = VOCABULARY + (number * shape.vectors if shape.class_specific else 0)
     before, after = range(first, first + shape.before), range(first + shape.before, first + shape.vectors)
     return (*(before if shape.class_specific else ()), *classes.ids[number], *after, *classes.tails[number])
