@@ -105,15 +105,13 @@ class Dense(Layout):
     def attend(self, projected: Tensor) -> Tensor:
         """See `Layout`."""
         queries, keys, values = projected.unbind(2)
-        return merged(
-            attended(scaled(queries).transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2), self.mask)
-        )
+        return merged(attend(scaled(queries).transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2), self.mask))
 
     def attend_last(self, queries: Tensor, projected: Tensor) -> Tensor:
         """See `Layout`."""
         keys, values = projected.unbind(2)
         return merged(
-            attended(scaled(queries).transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2), self.last_mask)
+            attend(scaled(queries).transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2), self.last_mask)
         )
 
 
@@ -194,7 +192,7 @@ def _mixed(shared: Tensor, shared_values: Tensor, own: Tensor, values: Tensor) -
     return weights[..., :prefix] @ shared_values + within.flatten(2, 3)
 
 
-def attended(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
     """Compute attention over the last two dimensions, queries already scaled, under a mask that is added."""
     return (queries @ keys.mT + mask).softmax(-1) @ values
 

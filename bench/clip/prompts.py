@@ -21,8 +21,8 @@ POSITIONS: tuple[Position, ...] = ("end", "middle", "front")
 Form: TypeAlias = Literal["dense", "grouped", "tree"]
 FORMS: tuple[Form, ...] = get_args(Form)
 DENSE_LIMIT: Final = 128  # tokens
-TREE_WIDTH: Final = 256
-WORTH_IT: Final = 0.9
+TREE_WIDTH: Final = 256  # the miniature's stored numbers are of the other forms, and the tree rounds otherwise
+WORTH_IT: Final = 0.9  # tokens of the tree to those it stands for: it takes more operations
 FEW_ROWS: Final = 16  # a product of fewer rows may be rounded otherwise than as a part of a larger one
 
 
@@ -97,7 +97,7 @@ class Prompts(ABC):
         return torch.cat([self.start.expand(count, -1, -1), *own, rest], dim=1)
 
     def first(self, block: Any, x: Tensor, prefix: Tensor) -> Tensor:
-        """Project tokens [N, P + S, W] to what the first layer's attention takes, [N, P + S, 3W]."""
+        """Compute what `project` does in the first layer, from tokens [N, P + S, W] and their prefix."""
         count = len(x)
         if self._projected is None or count * prefix.shape[1] < FEW_ROWS:
             return project(block, x)
@@ -160,8 +160,8 @@ class TreePrompts(Prompts):
         return torch.cat([words, vectors], dim=1).index_select(1, self.order)
 
 
-def laid_out(shape: Shape, classes: ClassTokens, table: Tensor, positions: Tensor, form: Form | None) -> Prompts:
-    """Lay out prompts in the form that costs least, or in the given one.
+def lay_out(shape: Shape, classes: ClassTokens, table: Tensor, positions: Tensor, form: Form | None) -> Prompts:
+    """Build prompts in the form that costs least, or in the given one.
 
     Up to `DENSE_LIMIT` tokens all attention is computed at once. A tower of `TREE_WIDTH` or more computes every
     distinct beginning once beyond it, and where that leaves out a tenth of the tokens.
@@ -177,12 +177,12 @@ def laid_out(shape: Shape, classes: ClassTokens, table: Tensor, positions: Tenso
 
 
 def project(block: Any, x: Tensor) -> Tensor:
-    """Project tokens [..., W] to a layer's queries, keys and values, [..., 3W]."""
+    """Compute a layer's queries, keys and values, [..., 3W], from tokens [..., W]."""
     return F.linear(block.ln_1(x), block.attn.in_proj_weight, block.attn.in_proj_bias)
 
 
 def _symbols(shape: Shape, classes: ClassTokens, number: int) -> tuple[int, ...]:
-    """Identify the tokens of a class behind the prefix: token ids, and beyond the vocabulary context vectors."""
+    """Return what identifies the tokens of a class behind the prefix: ids, and numbers beyond them for vectors."""
     first = VOCABULARY + (number * shape.vectors if shape.class_specific else 0)
     before, after = range(first, first + shape.before), range(first + shape.before, first + shape.vectors)
     return (*(before if shape.class_specific else ()), *classes.ids[number], *after, *classes.tails[number])

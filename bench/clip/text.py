@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.clip.attention import Layout, finish
-from bench.clip.prompts import POSITIONS, Form, Position, Prompts, Shape, laid_out, project
+from bench.clip.prompts import POSITIONS, Form, Position, Prompts, Shape, lay_out, project
 from bench.clip.tokens import END, VOCABULARY, ClassTokens
 from bench.errors import BenchError
 
@@ -109,7 +109,7 @@ class TextTower:
         known, key = self._prompts.setdefault(classes, {}), (shape, device, reduced)
         if key not in known:
             with torch._C._DisableFuncTorch(), torch.inference_mode(False), torch.no_grad():  # noqa: SLF001
-                known[key] = laid_out(shape, classes, self.token_embedding.weight, self.positions, self.form)
+                known[key] = lay_out(shape, classes, self.token_embedding.weight, self.positions, self.form)
                 if shape.constant:
                     known[key].keep(self.blocks[0])
         return known[key]

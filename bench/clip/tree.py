@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bench.clip.attention import Layout, attended, causal, scaled
+from bench.clip.attention import Layout, attend, causal, scaled
 
 CHUNK_SIZES = range(24, 41)  # as fast as each other at width 512, within a tenth; the least padding decides
 
@@ -61,7 +61,10 @@ class Tree(Layout):
     def _seen(
         self, nodes: Sequence[tuple[int, ...]], number: dict[tuple[int, ...], int], most: int
     ) -> NDArray[np.bool_]:
-        """Return which keys of its chunk each token sees, [K, B, P + A + B]."""
+        """Return which keys of its chunk each token sees.
+
+        Shape [K, B, P + A + B]: of the prefix, of the ancestors outside, of the chunk itself.
+        """
         seen = np.zeros((self.chunks, self.size, self.prefix + most + self.size), dtype=np.bool_)
         seen[..., : self.prefix] = True
         for index, node in enumerate(nodes):
@@ -72,7 +75,7 @@ class Tree(Layout):
         return seen
 
     def _place_ends(self, ends: NDArray[np.int64], seen: NDArray[np.bool_], like: Tensor) -> None:
-        """Distribute the ends of the classes over the chunks: [K, E] with padding."""
+        """Collect the ends of the classes by chunk, [K, E] with padding."""
         chunk, row = np.divmod(ends, self.size)
         order = np.argsort(chunk, kind="stable")
         counts = np.bincount(chunk, minlength=self.chunks)
@@ -89,25 +92,25 @@ class Tree(Layout):
         """See `Layout`."""
         prefix, rest = self._parts(projected)
         queries, keys, values = prefix.transpose(1, 3).unbind(2)
-        first = attended(scaled(queries), keys, values, self.causal).transpose(1, 2)
+        first = attend(scaled(queries), keys, values, self.causal).transpose(1, 2)
         own, others = torch.split(rest, [1, 2], dim=2)
         asked = torch.unflatten(scaled(own.squeeze(2)), 1, (self.chunks, self.size)).transpose(2, 3)
         keys, values = self._shared(prefix[:, :, 1:], others)
-        found = attended(asked, keys, values, self.mask)
+        found = attend(asked, keys, values, self.mask)
         return torch.cat([first, found.transpose(2, 3).flatten(1, 2)], dim=1).flatten(2)
 
     def attend_last(self, queries: Tensor, projected: Tensor) -> Tensor:
         """See `Layout`."""
         asked = torch.unflatten(scaled(queries).index_select(1, self.asked), 1, (self.chunks, -1)).transpose(2, 3)
         keys, values = self._shared(*self._parts(projected))
-        found = attended(asked, keys, values, self.last_mask)
+        found = attend(asked, keys, values, self.last_mask)
         return found.transpose(2, 3).flatten(1, 2).index_select(1, self.answers).flatten(2)
 
     def _parts(self, x: Tensor) -> tuple[Tensor, ...]:
         return torch.split(x, [self.prefix, self.chunks * self.size], dim=1)
 
     def _shared(self, prefix: Tensor, rest: Tensor) -> tuple[Tensor, ...]:
-        """Lay out keys and values that each chunk sees, twice [N, K, H, P + A + B, d].
+        """Collect keys and values that each chunk sees, twice [N, K, H, P + A + B, d].
 
         Takes those of the prefix, [N, P, 2, H, d], and of the tokens behind it, [N, K·B, 2, H, d].
         """

@@ -17,7 +17,7 @@ from torch import Tensor
 from bench.clip.attention import Dense, Grouped
 from bench.clip.backbone import LISTS_KEPT, Backbone, Position
 from bench.clip.load import load_tiny
-from bench.clip.prompts import FORMS, Form, Prompts, Shape, laid_out
+from bench.clip.prompts import FORMS, Form, Prompts, Shape, lay_out
 from bench.clip.text import TextTower
 from bench.clip.tokens import VOCABULARY, ClassTokens, tokenise
 from bench.clip.tree import Tree
@@ -109,7 +109,7 @@ def test_the_cheaper_layout_is_taken() -> None:
     def kind(width: int, names: list[str], class_specific: bool = False) -> type:
         table, positions = torch.zeros(VOCABULARY, width), torch.zeros(77, width)
         classes = tokenise(names, ".", table)
-        return type(laid_out(Shape(16, "end", class_specific), classes, table, positions, None).axis)
+        return type(lay_out(Shape(16, "end", class_specific), classes, table, positions, None).axis)
 
     letters = list("abcdefghijklmnopqrstuvwxyz")
     for name in ("digits", "letters"):
@@ -146,7 +146,7 @@ def test_a_tree_of_several_chunks_and_padding(classes: int) -> None:
     found = graded(lambda given: backbone.text(given, tokens), context, weight)
     assert deviation(found[0], expected[0]) < 1e-5
     assert deviation(found[1], expected[1]) < 1e-5
-    axis = laid_out(Shape(4, "end", False), tokens, backbone.token_embedding, torch.zeros(77, 32), "tree").axis
+    axis = lay_out(Shape(4, "end", False), tokens, backbone.token_embedding, torch.zeros(77, 32), "tree").axis
     assert isinstance(axis, Tree)
     assert axis.chunks > 1
     assert len(axis.symbols) < sum(tokens.lengths)
@@ -189,7 +189,7 @@ def test_what_is_constant_in_the_first_layer_changes_no_bit(rows: int) -> None:
     assert torch.equal(found[1], expected[1])
 
 
-def test_a_context_shape_of_its_own_is_laid_out_for_each() -> None:
+def test_a_context_shape_of_its_own_is_lay_out_for_each() -> None:
     _, backbone = small()
     classes = backbone.class_tokens(WORDS)
     for shape in (4, 7, 4):

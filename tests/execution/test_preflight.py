@@ -188,6 +188,16 @@ def test_a_run_says_so_before_anything_is_encoded(
     assert line.startswith('dataset folder:mine: class "___" has no word')
 
 
+def test_a_precision_that_the_device_does_not_have(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (line,) = complaints(capsys, monkeypatch, "precision=tf32", "device=cpu")
+    assert line == (
+        'precision = "tf32" is of the matrix units of a GPU, and this is a processor: set precision = "float32" or '
+        '"bf16", or run it where torch finds CUDA.'
+    )
+
+
 def test_all_words_that_the_backbone_does_not_know_are_told_at_once() -> None:
     name = mine("lion", "dog", "sea_cow", about='templates = ["a photo of a {}, a type of pet."]\n')
     (line,) = problems(name, "method=zero-shot,coop,coop[init=a portrait of],linear-probe")
