@@ -92,7 +92,9 @@ class Tree(Layout):
         """See `Layout`."""
         prefix, rest = self._parts(projected)
         queries, keys, values = prefix.transpose(1, 3).unbind(2)
-        first = attend(scaled(queries), keys, values, self.causal).transpose(1, 2)
+        first = attend(scaled(queries), keys.contiguous(), values, self.causal).transpose(
+            1, 2
+        )  # bits of few keys: strides
         own, others = torch.split(rest, [1, 2], dim=2)
         asked = torch.unflatten(scaled(own.squeeze(2)), 1, (self.chunks, self.size)).transpose(2, 3)
         keys, values = self._shared(prefix[:, :, 1:], others)

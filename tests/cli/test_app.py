@@ -149,14 +149,14 @@ def test_plan_and_status_count_as_scripts_expect(mishaps: dict[str, str], capsys
     invoke(["run", "--set", "method=coop", "--workers", "1"])
     capsys.readouterr()
     counts = asked("plan")
-    assert [counts[name] for name in ("cells", "done", "failed", "todo")] == [68, 5, 5, 58]
-    assert asked("plan", "--retry", "all")["todo"] == 63
+    assert [counts[name] for name in ("cells", "done", "failed", "todo")] == [170, 20, 5, 145]
+    assert asked("plan", "--retry", "all")["todo"] == 150
     total = asked("status")
-    assert [total[name] for name in ("cells", "done", "failed", "todo")] == [68, 5, 5, 58]
+    assert [total[name] for name in ("cells", "done", "failed", "todo")] == [170, 20, 5, 145]
     assert [grid["grid"] for grid in total["grids"]] == ["quick"]
     assert asked("status", "--grid", "ci")["done"] == 0
     assert invoke(["plan"]) == 0
-    assert "68 cells (8 of them reference rows), 5 done, 5 failed, 58 to do in " in capsys.readouterr().out
+    assert "170 cells (20 of them reference rows), 20 done, 5 failed, 145 to do in " in capsys.readouterr().out
     assert invoke(["status"]) == 0
     assert "as ordered" in capsys.readouterr().out
 
@@ -169,7 +169,7 @@ def test_a_plan_cell_by_cell(mishaps: dict[str, str], capsys: pytest.CaptureFixt
     assert invoke(["plan", *small, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     rows = {row["label"]: row["status"] for row in found["planned"]}
-    assert found["cells"] == len(rows) == len({row["key"] for row in found["planned"]}) == 8
+    assert found["cells"] == len(rows) == len({row["key"] for row in found["planned"]}) == 20
     assert rows["digits · none · coop · seed 1 · shots 1"] in ("done", "stale")
     assert rows["digits · none · gce-coop[q=0.5] · seed 2 · shots 1"] == "failed"
     assert rows["digits · none · coop · seed 2 · shots 2"] == "to do"
@@ -177,7 +177,7 @@ def test_a_plan_cell_by_cell(mishaps: dict[str, str], capsys: pytest.CaptureFixt
     assert invoke(["plan", *small, "--retry", "all"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len([line for line in lines if line.startswith(found["planned"][0]["key"])]) == 1
-    assert len([line for line in lines if line.endswith("to do")]) == 6
+    assert len([line for line in lines if line.endswith("to do")]) == 12
     assert invoke(["plan", *small[:-1], "--json"]) == 0
     assert "planned" not in json.loads(capsys.readouterr().out)
 

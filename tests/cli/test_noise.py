@@ -309,7 +309,7 @@ def test_showing_labels_needs_no_torch() -> None:
         (["show", "--set", "noise=mask[file=file]"], "has no rows"),
         (["export"], "--out"),
         (["export", "--out", "m.csv"],
-         "one labelling, these options give 25; narrow them: --set noise=asymmetric --set rate=0.5 --set seed=2."),
+         "one labelling, these options give 25; narrow them: --set noise=asymmetric --set rate=0.5 --set seed=5."),
         (["export", "--out", ".", *ONE], '--out "." is a folder; give the name of a file, for example ./mask.csv.'),
         (["export", "--out", "file/m.csv", *ONE], 'mask "file/m.csv" cannot be written'),
         (["sho"], "No such command 'sho'"),

@@ -73,7 +73,7 @@ def test_every_method_is_kept_in_its_default_form(method: str) -> None:
     assert FEWEST < len(run.kept) < MOST
     assert bool(kept) == (method != "zero-shot")
     assert not {"observed", "text", "teacher", "memory", "selected"} & kept.keys()
-    assert run.entries(0.0)["cost"]["prompts_bytes"] == len(run.kept)
+    assert run.entries()["cost"]["prompts_bytes"] == len(run.kept)
     assert run.outcomes()["prompts"].tobytes() == run.kept
 
 
@@ -142,7 +142,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, dict[str, Rec
         run = finished(method)
         record = Record(
             schema=1, key=f"{number}abc{number:012d}", status="done", cell=run.cell, provenance=provenance_of(Clock()),
-            **run.entries(1.0),
+            **run.entries(),
         )  # fmt: skip
         store.publish(record, run.outcomes())
         records[method] = record

@@ -89,6 +89,7 @@ def test_the_folder_of_a_cluster_that_runs_is_not_stale(tmp_path: Path, monkeypa
 @pytest.mark.parametrize(
     ("session", "ours", "state", "mend"),
     [(ENDED, True, "problem", "kill 77"), (ENDED, False, "note", "ray stop  # ends it"), (living(), True, "ok", "")],
+    ids=["dead and ours", "dead and foreign", "living"],
 )
 def test_daemons_of_a_dead_driver(
     session: str, ours: bool, state: str, mend: str, monkeypatch: pytest.MonkeyPatch
