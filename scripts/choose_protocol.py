@@ -25,7 +25,8 @@ import itertools
 import numpy as np
 
 from bench.engine.loop import train
-from bench.engine.member import Diverged, Member, collect
+from bench.engine.member import Diverged, Member
+from bench.engine.prediction import collect
 from bench.engine.resources import TrialSettings, open_backbone, split_features
 from bench.engine.trial import Run, one_thread
 from bench.plugins import METHODS

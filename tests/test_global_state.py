@@ -84,7 +84,7 @@ CHANGES = {
     "torch.nn.modules.module.register_module_forward_hook(print)": "torch's hooks of all modules",
     "torch.manual_seed(1)": "torch's random generator",
     "torch.nn.functional.cross_entropy = torch.nn.functional.mse_loss": "rebound names",
-    "bench.engine.member.POOLED_CHUNK = 3": "rebound names (bench.engine.member:POOLED_CHUNK)",
+    "bench.engine.prediction.POOLED_CHUNK = 3": "rebound names (bench.engine.prediction:POOLED_CHUNK)",
     "torch.optim.SGD.step = lambda self: None": "rebound names (torch.optim.SGD:step)",
     "torch.nn.LayerNorm.forward = lambda self, x: x": "rebound names (torch.nn.LayerNorm:forward)",
     "bench.engine.loop.Loop.__bool__ = lambda self: False": "added methods (bench.engine.loop.Loop)",
@@ -109,7 +109,7 @@ IMPORTING = "torch's deterministic algorithms"  # the call imports more of torch
 def do(text: str) -> None:
     """Run a statement as a plugin would."""
     names: dict[str, Any] = {"np": np, "torch": torch, "PIL": PIL, "sklearn": sklearn}
-    exec(f"import {', '.join(IMPORTS.split())}\nimport bench.engine.loop, bench.engine.member\n{text}", names)
+    exec(f"import {', '.join(IMPORTS.split())}\nimport bench.engine.loop, bench.engine.prediction\n{text}", names)
 
 
 @pytest.mark.parametrize("text", CHANGES, ids=CHANGES.values())

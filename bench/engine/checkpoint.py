@@ -18,7 +18,7 @@ from torch import Tensor
 from bench import dataset_name
 from bench.clip.backbone import Backbone
 from bench.contracts.method import Context, Inputs, Method, Needs
-from bench.engine.member import chunk_of, collect
+from bench.engine.prediction import chunk_of, collect
 from bench.errors import BenchError
 from bench.plugins import METHODS
 from bench.records.cell import Cell

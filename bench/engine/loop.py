@@ -98,7 +98,7 @@ class Loop:
         prepared: dict[int, dict[str, Tensor]] = {}
         for group in self._groups(self._alive()):
             prepared |= self._prepared(group)
-        self._ask(lambda member: member.predict(epoch, prepared.get(id(member)) or member.prepare(), tested))
+        self._ask(lambda member: member.predict(epoch, prepared.get(id(member)), tested))
         shapes: dict[tuple[torch.Size, ...], list[Member]] = {}
         for member in self._alive():
             shapes.setdefault(tuple(values.shape for values in member.predictions), []).append(member)
@@ -112,16 +112,18 @@ class Loop:
         began, rows = monotonic(), len(audits[0].rows)
         full, *held_out = (torch.stack(values) for values in zip(*(m.predictions for m in group), strict=True))
         test, validation = held_out or (None, None)
+        apart: Sequence[Member] = ()
         try:
             measure(audits, epoch, full, test, validation, phases)
         except Exception as error:  # noqa: BLE001 - whose it is shows when each is measured by itself
             if len(group) == 1:
                 group[0].leave(error)
-                return
-            for member in group:
-                del member.audit.rows[rows:], member.audit.losses[rows:], member.audit.predictions[rows:]
-                self._audit(epoch, [member])
+            else:
+                apart = group
         _share(group, monotonic() - began)
+        for member in apart:
+            del member.audit.rows[rows:], member.audit.losses[rows:], member.audit.predictions[rows:]
+            self._audit(epoch, [member])
 
     def _prepared(self, group: Sequence[Member]) -> dict[int, dict[str, Tensor]]:
         """Prepare the predictions of members together, by identity; nothing where each has to do so by itself."""

@@ -6,41 +6,26 @@ serves two readers: the method, which may partition the set by it, and the audit
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bench.contracts.method import (
-    IMAGES,
-    Batch,
-    CheckTime,
-    Inputs,
-    Losses,
-    Method,
-    Needs,
-    Phase,
-    images_at_a_time,
-    no_limit,
-)
-from bench.contracts.options import scalar_options
+from bench.contracts.method import Batch, Inputs, Losses, Method, Phase
 from bench.dataset_name import stream_name
 from bench.engine.audit import Audit, Number
 from bench.engine.optim import learning_rate, optimizer_of
 from bench.engine.order import positions_of
+from bench.engine.prediction import Ask, chunk_of, collect, collect_samples
 from bench.engine.stopwatch import Stopwatch
-from bench.records.cell import Cell, Role
+from bench.records.cell import Cell
 from bench.seeds import Stream
 
-Ask: TypeAlias = Callable[[Inputs, Mapping[str, Tensor]], Tensor]
-POOLED_CHUNK = 4096
 VIEWS = ("plain", "augmented")
 
 
@@ -115,53 +100,6 @@ class Step:
     state: Mapping[str, Tensor]
 
 
-def chunk_of(needs: Needs, classes: int) -> int:
-    """Return the number of samples per prediction call. With a text per image and class it is lower where classes are
-    many.
-
-    A chunk is the longest that a deadline waits for.
-    """
-    if needs.per_image_text:
-        return images_at_a_time(classes)
-    return IMAGES if needs.pixels else POOLED_CHUNK
-
-
-@torch.no_grad()
-def collect(
-    ask: Ask, inputs: Inputs, prepared: Mapping[str, Tensor], chunk: int, check_time: CheckTime = no_limit
-) -> Tensor:
-    """Collect a method's `predict` or `scores` for all inputs, [..., N, C], `chunk` samples at a time.
-
-    Raises:
-        TimedOut: `check_time`, asked before every chunk, raised it.
-    """
-    parts = []
-    for start in range(0, len(inputs), chunk):
-        check_time()
-        parts.append(ask(inputs.take(slice(start, start + chunk)), prepared).float())
-    return torch.cat(parts, dim=-2)
-
-
-@torch.no_grad()
-def collect_samples(method: Method, inputs: Inputs, chunk: int) -> dict[str, Tensor]:
-    """Collect a method's `per_sample` for all inputs, [N] by name, `chunk` samples at a time. Empty where it has none.
-
-    Raises:
-        ValueError: a number is not one for each sample.
-        TimedOut: the method's deadline has passed.
-    """
-    parts: list[Mapping[str, Tensor]] = []
-    for start in range(0, len(inputs) if type(method).per_sample is not Method.per_sample else 0, chunk):
-        method.check_time()
-        part = inputs.take(slice(start, start + chunk))
-        parts.append(method.per_sample(part))
-        if not parts[0]:
-            return {}
-        if wrong := [name for name, values in parts[-1].items() if values.shape != (len(part),)]:
-            raise ValueError(f"{type(method).__name__}.per_sample: expected {wrong[0]} of shape [{len(part)}]")
-    return {name: torch.cat([part[name].float() for part in parts]) for name in (parts[0] if parts else ())}
-
-
 class Member:
     """State of one cell in training.
 
@@ -202,14 +140,6 @@ class Member:
         """Raise TimedOut where the time is used up."""
         self.watch.check(f"after {self.taken} steps")
 
-    def structure(self) -> str:
-        """Return what members must agree in to be trained in lockstep."""
-        scalars = scalar_options(type(self.method.options))
-        shared = self.cell.model_dump(exclude={*Cell.fields_of(Role.MEMBER), "subset", "options"})
-        options = {name: value for name, value in self.cell.options.items() if name not in scalars}
-        shapes = [(name, list(value.shape)) for name, value in self.method.named_parameters()]
-        return json.dumps([shared, options, shapes], sort_keys=True)
-
     def leave(self, error: Exception) -> None:
         """End the training with an error; a loss that was not finite before it is the reason then."""
         self.error = error
@@ -244,14 +174,14 @@ class Member:
         self.check_time()
         self.method.finalize(self.data.validation if self.needs.validation else None)
 
-    def predict(self, epoch: int, prepared: dict[str, Tensor], tested: bool) -> None:
-        """Predict the training set, and where `tested` those held out.
+    def predict(self, epoch: int, prepared: dict[str, Tensor] | None, tested: bool) -> None:
+        """Predict the training set, and where `tested` those held out; `prepared` is None where nobody has prepared it.
 
         Raises:
             Diverged: a prediction is not finite; the rows up to the last finished evaluation stand.
         """
         self.check_time()
-        data = self.data
+        data, prepared = self.data, self.prepare() if prepared is None else prepared
         sets = (data.train, data.test, data.validation[0]) if tested else (data.train,)
         full, *held_out = [self._collect(self.method.predict, inputs, prepared) for inputs in sets]
         if not bool(torch.stack([values.isfinite().all() for values in (full, *held_out)]).all()):
@@ -292,6 +222,11 @@ class Member:
         return collect(ask, inputs, prepared, self.chunk, self.check_time)
 
     @property
+    def _open(self) -> OpenPhase:
+        assert self._opened is not None  # noqa: S101 - by the order of the loop
+        return self._opened
+
+    @property
     def steps(self) -> int:
         """Number of steps of the open phase."""
         return 0 if self._opened is None else len(self._opened.positions)
@@ -328,8 +263,7 @@ class Member:
     def gather(self, step: int) -> None:
         """Gather the batch of one step of the open phase, and set its learning rate."""
         self.check_time()
-        opened = self._opened
-        assert opened is not None  # noqa: S101 - by the order of the loop
+        opened = self._open
         assert self.optimizer is not None  # noqa: S101
         for group in self.optimizer.param_groups:
             group["lr"] = opened.phase.rate * learning_rate(self.epoch - 1, self.cell, step / len(opened.positions))
@@ -384,8 +318,7 @@ class Member:
 
     def write(self, buffer: Tensor, step: int, rows: Tensor) -> None:
         """Write the rows [B, ...] of a step at its samples in a buffer [N, ...], but for padding."""
-        opened = self._opened
-        assert opened is not None  # noqa: S101 - by the order of the loop
+        opened = self._open
         index, kept = opened.index[step], np.flatnonzero(opened.positions[step] >= 0)  # known without the device
         if len(kept) < len(index):
             chosen = torch.from_numpy(kept).to(index.device, non_blocking=True)

@@ -27,7 +27,7 @@ from bench.contracts.noise import NoisyLabels, Sampled
 from bench.engine.audit import Audit
 from bench.engine.checkpoint import NotKept, SetupInputs, context_of, keep
 from bench.engine.labelling import left_out
-from bench.engine.loop import Loop, train
+from bench.engine.loop import Loop
 from bench.engine.member import Diverged, Member, TrainingData, TrainingLog
 from bench.engine.memory import memory_of
 from bench.engine.outcomes import SampleOutcomes, sample_outcomes
@@ -36,7 +36,7 @@ from bench.engine.stopwatch import Stopwatch, TimedOut
 from bench.errors import BenchError, described, text_of
 from bench.global_state import note, put_back
 from bench.grid.keys import origin_of
-from bench.grid.options import parts, takes_rate
+from bench.grid.options import parts, structure, takes_rate
 from bench.plugins import METHODS
 from bench.records.cell import Cell
 from bench.records.provenance import Clock, provenance_of
@@ -74,16 +74,24 @@ def _runs(pack: Sequence[tuple[str, Cell]], settings: TrialSettings) -> Iterator
         run = Run(cell, settings, key)
         with run.own(), computing(cell, settings):
             run.prepare()
-        if run.member is None or not run.member.parameters:
+        if run.member is None:
             yield run.ended()
+        elif not run.member.parameters:
+            yield from _finished([run])
         else:
-            groups.setdefault(run.member.structure(), []).append(run)
+            shapes = [list(parameter.shape) for parameter in run.member.parameters]
+            groups.setdefault(f"{structure(cell)} {shapes}", []).append(run)
     for runs in groups.values():
-        loop = Loop([run.member for run in runs if run.member is not None], guarded=any(run.weights for run in runs))
-        with computing(runs[0].cell, settings):
-            loop.run()
-        for run in runs:
-            yield run.ended(loop)
+        yield from _finished(runs)
+
+
+def _finished(runs: Sequence[Run]) -> Iterator[Run]:
+    """Run the loop of prepared runs, in lockstep where there are several."""
+    loop = Loop([run.member for run in runs if run.member is not None], guarded=any(run.weights for run in runs))
+    with computing(runs[0].cell, runs[0].settings):
+        loop.run()
+    for run in runs:
+        yield run.ended(loop)
 
 
 @contextmanager
@@ -177,19 +185,16 @@ class Run:
 
     def execute(self) -> None:
         """Run the cell alone, and save prompts where requested. Raises what ends it."""
-        member = self.prepare()
-        train(member)
-        if self.settings.keep_prompts:
-            self._keep(member)
+        self.prepare()
+        list(_finished([self]))
+        if self.error is not None:
+            raise self.error
 
     def ended(self, loop: Loop | None = None) -> Run:
-        """End the run: train what is trained alone, and save prompts where requested."""
+        """End the run after its loop, if it came to one: save prompts where requested."""
         member = self.member
-        if member is not None:
-            if loop is None:
-                with computing(self.cell, self.settings):
-                    Loop([member]).run()
-            elif len(loop.members) > 1:
+        if member is not None and loop is not None:
+            if len(loop.members) > 1:
                 self.lockstep = {"lockstep": loop.width} | ({"not_in_lockstep": loop.alone} if loop.alone else {})
             self.error = member.error
             if self.settings.keep_prompts and self.error is None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -11,8 +10,8 @@ from typing import Final
 
 from bench.execution.estimate import relative_cost
 from bench.grid.expansion import PlannedCell
-from bench.grid.options import alone, scalar_names
-from bench.records.cell import Cell, Role
+from bench.grid.options import alone, structure
+from bench.records.cell import Cell
 from bench.schedulers.contract import Pack
 
 MOST: Final = 16  # cells of a pack, unless the user says how many
@@ -21,7 +20,6 @@ SHARED: Final = 0.75  # of CoOp's seconds on `tiny`, ten classes, what a pack pa
 SHARES: Final = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
 SLACK: Final = 1.03  # estimates are no better than that
 PART: Final = 3  # no pack is to last more than this part of the whole run, where that costs nothing: estimates err
-MEMBER: Final = frozenset(Cell.fields_of(Role.MEMBER))
 
 
 def pack_cells(
@@ -84,18 +82,9 @@ def _groups(todo: Iterable[PlannedCell]) -> list[Pack]:
     found: dict[str, list[tuple[str, Cell]]] = {}
     for planned in todo:
         cell = planned.cell
-        name = planned.key if alone(cell.method, cell.options) else _alike(cell)
+        name = planned.key if alone(cell.method, cell.options) else structure(cell)
         found.setdefault(name, []).append((planned.key, cell))
     return [tuple(group) for group in found.values()]
-
-
-def _alike(cell: Cell) -> str:
-    """Return what is equal among the cells of a pack. Folds of one count are, for their sizes hardly differ."""
-    scalars = scalar_names(cell.method)
-    structural = {name: value for name, value in cell.options.items() if name not in scalars}
-    subset = f"folds of {cell.fold[1]}" if cell.fold else cell.subset
-    own = cell.model_dump(exclude={*MEMBER, "options", "subset"})
-    return json.dumps([own, structural, subset], sort_keys=True)
 
 
 def _shared_out(groups: Sequence[Pack], seconds: Mapping[str, float], workers: int, count: float) -> tuple[Pack, ...]:

@@ -22,6 +22,7 @@ from bench.data.library import Library
 from bench.errors import BenchError, did_you_mean
 from bench.limits import Value
 from bench.plugins import LOSSES, METHODS, NOISE, SPLITS
+from bench.records.cell import Cell, Role
 from bench.registry import BUILT_IN, Registry, Row
 from bench.validation import expectation
 from bench.variants import parse_variant, shown, variant_text
@@ -102,6 +103,15 @@ def scalar_names(method: str) -> tuple[str, ...]:
         return tuple(_remembered(METHODS, method, question, lambda: scalar_options(METHODS.get(method).Options)))
     except BenchError:
         return ()
+
+
+def structure(cell: Cell) -> str:
+    """Return what is equal among the cells of a pack. Folds of one count are, for their sizes hardly differ."""
+    scalars = scalar_names(cell.method)
+    structural = {name: value for name, value in cell.options.items() if name not in scalars}
+    subset = f"folds of {cell.fold[1]}" if cell.fold else cell.subset
+    own = cell.model_dump(exclude={*Cell.fields_of(Role.MEMBER), "options", "subset"})
+    return json.dumps([own, structural, subset], sort_keys=True)
 
 
 def alone(method: str, chosen: Mapping[str, Value]) -> str:

@@ -18,7 +18,8 @@ from bench.clip.backbone import Backbone
 from bench.contracts.method import Batch, Context, FullPass, Inputs, Method, Needs, Options, Phase
 from bench.engine.audit import Audit
 from bench.engine.loop import train as train_member
-from bench.engine.member import Member, TrainingData, collect
+from bench.engine.member import Member, TrainingData
+from bench.engine.prediction import collect
 from bench.records.cell import Cell
 from bench.seeds import Stream
 

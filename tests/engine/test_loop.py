@@ -14,8 +14,9 @@ from torch.nn import functional as F
 from bench.contracts.method import Batch, FullPass, Inputs, Losses, Method, Needs, Options, Phase, structural
 from bench.engine.audit import Audit
 from bench.engine.loop import train
-from bench.engine.member import Diverged, Member, TrainingData, chunk_of, collect_samples
+from bench.engine.member import Diverged, Member, TrainingData
 from bench.engine.optim import learning_rate
+from bench.engine.prediction import chunk_of, collect_samples
 from bench.engine.stopwatch import Stopwatch, TimedOut
 from bench.records.cell import Cell
 from bench.seeds import Stream

@@ -42,6 +42,14 @@ def trained(log: Path) -> Counter[str]:
     return Counter(line.split()[1] for line in log.read_text(encoding="utf-8").splitlines())
 
 
+def hanging(store: Path, log: Path, count: int) -> subprocess.Popen[str]:
+    """A driver that has cell 1 in hand and gets no further."""
+    process = start(store, log, "a", count=count, mishaps={"1": "hang"})
+    while not log.exists():
+        assert process.poll() is None
+    return process
+
+
 def tidy(store: Path) -> bool:
     return {file.name for file in store.iterdir() if not file.name.endswith((".json", ".safetensors"))} <= {".lock.tmp"}
 
@@ -73,9 +81,7 @@ def test_a_pack_is_run_without_the_cells_that_another_driver_has(tmp_path: Path)
 
 def test_what_a_killed_driver_had_is_taken_over_by_the_one_that_waits(tmp_path: Path) -> None:
     store, log = tmp_path / "store", tmp_path / "log"
-    first = start(store, log, "a", count=4, mishaps={"1": "hang"})
-    while not log.exists():  # it has cell 1 in hand
-        assert first.poll() is None
+    first = hanging(store, log, 4)
     second = start(store, log, "b", count=4)
     assert second.stdout is not None
     said: list[str] = []
@@ -96,9 +102,7 @@ def test_what_a_killed_driver_had_is_taken_over_by_the_one_that_waits(tmp_path: 
 
 def test_the_next_run_cleans_up_after_a_killed_one(tmp_path: Path) -> None:
     store, log = tmp_path / "store", tmp_path / "log"
-    first = start(store, log, "a", count=2, mishaps={"1": "hang"})
-    while not log.exists():
-        assert first.poll() is None
+    first = hanging(store, log, 2)
     first.send_signal(signal.SIGKILL)
     first.communicate()
     assert {file.suffix for file in (store / FOLDER).iterdir()} >= {".claim", ".driver"}
@@ -110,9 +114,7 @@ def test_the_next_run_cleans_up_after_a_killed_one(tmp_path: Path) -> None:
 
 def test_ctrl_c_gives_free_what_a_driver_had(tmp_path: Path) -> None:
     store, log = tmp_path / "store", tmp_path / "log"
-    process = start(store, log, "a", count=2, mishaps={"1": "hang"})
-    while not log.exists():
-        assert process.poll() is None
+    process = hanging(store, log, 2)
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=120)
     assert tidy(store)
