@@ -10,7 +10,7 @@ TORCH_BACKEND ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fast perf golden ci wheel clean
+.PHONY: help demo test fast perf golden ci wheel use_wheel versions release clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -51,12 +51,36 @@ ci: $(READY)  ## the regression gate: the ci grid against the committed baseline
 	@$(BIN)/bench compare --grid ci --store results/ci --baseline tests/baseline.json --strict
 
 wheel: $(READY)  ## build the wheel, install it into an empty environment, and use it outside the checkout
-	@rm -rf build
+	@rm -rf build/wheel build/venv
 	@$(BIN)/uv build --quiet --wheel --python $(BIN)/python --out-dir build/wheel
+	@$(MAKE) --no-print-directory use_wheel WHEEL=build/wheel
+
+use_wheel:
 	@$(BIN)/uv venv --quiet --python $(BIN)/python build/venv
 	@$(BIN)/uv pip install --quiet --compile-bytecode --python build/venv/bin/python --constraint constraints.txt \
-		$(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) build/wheel/*.whl
+		$(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) $(WHEEL)/*.whl
 	@$(BIN)/python scripts/try_wheel.py $(CURDIR)/build/venv/bin/python
+
+versions: $(READY)  ## the quick tests with the oldest and with the newest packages that are supported
+	@$(call quick_tests,lowest-direct,-o filterwarnings=)
+	@$(call quick_tests,highest)
+
+# In an environment of its own, without the constraints. Old packages beside what they depend on today warn of each
+# other, which is no fault of ours: there warnings are no errors.
+define quick_tests
+	echo "Quick tests with --resolution $(1)" && \
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python build/$(1) && \
+	$(BIN)/uv pip install --quiet --compile-bytecode --python build/$(1)/bin/python --resolution $(1) \
+		$(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) --editable '.[dev]' && \
+	build/$(1)/bin/python -m pytest -m "not slow" -n auto --dist loadfile $(2)
+endef
+
+release: $(READY)  ## build the distributions, check them, install the wheel outside the checkout and run it
+	@rm -rf dist build/venv
+	@$(BIN)/uv build --quiet --python $(BIN)/python --out-dir dist
+	@$(BIN)/uv tool run --quiet twine check --strict dist/*.whl dist/*.tar.gz
+	@$(MAKE) --no-print-directory use_wheel WHEEL=dist
+	@ls -l dist
 
 clean:  ## remove the environment and every cache (results stay)
 	@rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis
