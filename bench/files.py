@@ -18,6 +18,7 @@ from bench.errors import BenchError
 
 TEMPORARY = ".tmp"
 STALE_SECONDS = 3600.0
+MOST_BYTES = 2**32
 # File systems of fsspec whose `pipe_file(mode="create")` is one request that fails where there is something. Others
 # look first and write then, which two may do at a time.
 CONDITIONAL = frozenset({"memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl"})
@@ -30,7 +31,10 @@ class Files(Protocol):
         """List names that end in `suffix`, sorted; none where the folder does not exist."""
 
     def read(self, name: str) -> bytes | None:
-        """Read a file, or return None where there is none. Raises OSError where it is no regular file."""
+        """Read a file, or return None where there is none.
+
+        Raises OSError where it is no regular file, or larger than `MOST_BYTES`.
+        """
 
     def rename(self, name: str, new: str) -> bool:
         """Rename a file of any type. Returns False where it is not there, or the new name is taken."""
@@ -94,6 +98,11 @@ def file_sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def _check_size(count: int) -> None:
+    if count > MOST_BYTES:
+        raise OSError(errno.EFBIG, f"it has {count:,} bytes, more than any file of a store")
+
+
 class LocalFiles:
     """Local folder."""
 
@@ -110,8 +119,10 @@ class LocalFiles:
     def read(self, name: str) -> bytes | None:
         """Read a file, or return None where there is none."""
         try:
-            if not stat.S_ISREG((self.root / name).stat().st_mode):  # a FIFO would be waited for
+            about = (self.root / name).stat()
+            if not stat.S_ISREG(about.st_mode):  # a FIFO would be waited for
                 raise OSError(errno.EINVAL, "it is no regular file")
+            _check_size(about.st_size)
             return (self.root / name).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -267,6 +278,7 @@ class UrlFiles:
             content: bytes = self.system.cat_file(self._path(name))
         except FileNotFoundError:
             return None
+        _check_size(len(content))
         return content
 
     def rename(self, name: str, new: str) -> bool:
