@@ -148,22 +148,22 @@ class LocalFiles:
                 stream.flush()
                 os.fsync(stream.fileno())
             if replace:
-                partial.replace(self.root / name)
+                _move(partial, self.root / name, content)
                 return True
-            return self._link(partial, self.root / name)
+            return self._link(partial, self.root / name, content)
         finally:
             partial.unlink(missing_ok=True)
 
     @staticmethod
-    def _link(partial: Path, final: Path) -> bool:
+    def _link(partial: Path, final: Path, content: bytes) -> bool:
         try:
             os.link(partial, final)
         except FileExistsError:
-            return False
+            return _same(partial, final)
         except OSError:  # a file system without hard links; the store's lock stands alone there
             if final.exists():
-                return False
-            partial.replace(final)
+                return _same(partial, final)
+            _move(partial, final, content)
         return True
 
     @property
@@ -179,9 +179,9 @@ class LocalFiles:
             try:
                 os.link(partial, self.root / name)
             except FileExistsError:
-                return False
+                return _same(partial, self.root / name)
             except OSError:
-                return self._opened(self.root / name, content)
+                return _same(partial, self.root / name) or self._opened(self.root / name, content)
             return True
         finally:
             partial.unlink(missing_ok=True)
@@ -242,6 +242,29 @@ class LocalFiles:
 
         self.root.mkdir(parents=True, exist_ok=True)
         return FileLock(self.root / _LOCK)
+
+
+def _same(partial: Path, final: Path) -> bool:
+    """Return whether two names are one file: a link that a network file system made, and then said it had not."""
+    try:
+        return partial.samefile(final)
+    except OSError:
+        return False
+
+
+def _move(partial: Path, final: Path, content: bytes) -> None:
+    """Rename over what has the name. What a network file system says of it is not believed, but looked at.
+
+    Raises:
+        OSError: the file is not there afterwards.
+    """
+    try:
+        partial.replace(final)
+    except OSError:
+        if partial.exists() or not final.is_file() or final.read_bytes() != content:
+            raise
+    if final.stat().st_size != len(content):
+        raise OSError(errno.EIO, "the file system has lost a file that it had renamed")
 
 
 _LOCK = f".lock{TEMPORARY}"
