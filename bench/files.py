@@ -245,7 +245,10 @@ class LocalFiles:
 
 
 def _same(partial: Path, final: Path) -> bool:
-    """Return whether two names are one file: a link that a network file system made, and then said it had not."""
+    """Return whether two names are one file.
+
+    A network file system may make a link, and then say that it has not.
+    """
     try:
         return partial.samefile(final)
     except OSError:
@@ -253,7 +256,7 @@ def _same(partial: Path, final: Path) -> bool:
 
 
 def _move(partial: Path, final: Path, content: bytes) -> None:
-    """Rename over what has the name. What a network file system says of it is not believed, but looked at.
+    """Rename over what has the name, and look whether that is done, whatever the file system says.
 
     Raises:
         OSError: the file is not there afterwards.

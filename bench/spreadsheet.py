@@ -17,7 +17,7 @@ _FORMULA = re.compile(r"'*[=+\-@\t\r].*\w", re.DOTALL)  # signs alone, as of tab
 
 
 def inert(value: Any) -> Any:
-    """Return a value of a CSV as it is, a text that would be a formula with an apostrophe before it.
+    """Return a value of a CSV, with an apostrophe before it where it would be a formula.
 
     >>> inert("=1+1"), inert("'=1"), inert("-0.5"), inert(-0.5), inert("one=1"), inert("=*")
     ("'=1+1", "''=1", '-0.5', -0.5, 'one=1', '=*')

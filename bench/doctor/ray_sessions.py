@@ -17,7 +17,7 @@ from pathlib import Path
 from bench.console import size
 from bench.doctor.diagnosis import Diagnosis
 from bench.doctor.folders import bytes_below
-from bench.schedulers.ray_processes import SESSION, RayProcess, ray_processes
+from bench.schedulers.ray_processes import SESSION, RayProcess, running_processes
 from bench.schedulers.ray_session import OBJECT_STORE_BYTES
 
 LARGE_BYTES = 2**30
@@ -53,7 +53,7 @@ def began_by(session: str) -> int | None:
 
 def left_over() -> Iterator[Diagnosis]:
     """List folders and processes of sessions that have ended, after one look at the processes of this machine."""
-    running = list(ray_processes())
+    running = list(running_processes())
     yield from sessions(running)
     yield from processes(running)
 

@@ -31,7 +31,7 @@ class RayProcess:
     ours: bool
 
 
-def ray_processes() -> Iterator[RayProcess]:
+def running_processes() -> Iterator[RayProcess]:
     """List this user's processes of Ray: its daemons, its workers, and what these have started.
 
     A daemon names its session on its command line; all others write to the session's logs. Whoever only reads these

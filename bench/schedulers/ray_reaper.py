@@ -6,7 +6,7 @@ import os
 import sys
 from contextlib import suppress
 
-from bench.schedulers.ray_processes import ray_processes
+from bench.schedulers.ray_processes import running_processes
 
 
 def reap(session: str, seconds: float) -> None:
@@ -19,7 +19,7 @@ def reap(session: str, seconds: float) -> None:
     import psutil
 
     sys.stdin.read()
-    found = [one.process for one in ray_processes() if one.session == session and one.process.pid != os.getppid()]
+    found = [one.process for one in running_processes() if one.session == session and one.process.pid != os.getppid()]
     for process in psutil.wait_procs(found, timeout=seconds)[1]:
         with suppress(psutil.Error):
             process.kill()

@@ -128,7 +128,13 @@ def _end_by(number: int) -> None:
 
 
 def _exit_code(word: bytes, status: int, last: int) -> int:
-    """Return the exit code of the child, or a line on why it has none; `last` is the signal that came last, or 0."""
+    """Return the exit code of the child, or a line on why it has none.
+
+    Args:
+        word: what it has reported.
+        status: of its end.
+        last: the signal that came last, 0 for none.
+    """
     if word and not (word[0] == EXIT_INTERRUPTED and last not in (0, signal.SIGINT)):
         return word[0]
     number = last if word else os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from bench.doctor import ray_sessions
-from bench.schedulers.ray_processes import OURS, RayProcess, ray_processes
+from bench.schedulers.ray_processes import OURS, RayProcess, running_processes
 from tests.doctor.subjects import problems
 
 ENDED = "session_2020-01-01_00-00-00_123456_4194304"  # above the largest process id of Linux
@@ -48,7 +48,7 @@ def daemon(
 
 
 def found() -> list[RayProcess]:
-    return [*ray_processes()]
+    return [*running_processes()]
 
 
 def test_who_writes_to_a_session_is_of_it_and_who_reads_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
