@@ -43,12 +43,12 @@ verbosity = Verbosity()  # of the command that runs; the command line sets it an
 def line(text: str = "") -> None:
     """Print a line for people."""
     if not verbosity.quiet:
-        _write(_people(), text)
+        _write(_people(), printable(text))
 
 
 def complaint(text: str) -> None:
     """Print a line on what went wrong, like any other and also where the command is to be quiet."""
-    _write(sys.stderr if verbosity.quiet else _people(), text)
+    _write(sys.stderr if verbosity.quiet else _people(), printable(text))
 
 
 def detail(text: str) -> None:
@@ -58,8 +58,8 @@ def detail(text: str) -> None:
 
 
 def result(text: str) -> None:
-    """Print what a program reads, such as JSON or CSV, on the standard output."""
-    _write(sys.stdout, text)
+    """Print what a program reads, such as JSON or CSV, on the standard output; on a terminal escaped."""
+    _write(sys.stdout, "\n".join(map(printable, text.split("\n"))) if sys.stdout.isatty() else text)
 
 
 def _write(stream: TextIO, text: str) -> None:
@@ -131,10 +131,11 @@ def amount(label: str, unit: str) -> Iterator[Callable[[int, int | None], None]]
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
 
-    bar = Bar(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[so_far]}"), TimeRemainingColumn(),
-              console=Console(), transient=True)  # fmt: skip
+    text = TextColumn("{task.description}", markup=False)
+    bar = Bar(text, BarColumn(), TextColumn("{task.fields[so_far]}"), TimeRemainingColumn(), console=Console(),
+              transient=True)  # fmt: skip
     with bar:
-        task = bar.add_task(label, total=None, so_far="")
+        task = bar.add_task(printable(label), total=None, so_far="")
         yield lambda done, total: bar.update(task, completed=done, total=total, so_far=_of(done, total, unit))
 
 

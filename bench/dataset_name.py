@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path
 
-from bench.errors import BenchError, did_you_mean, legible
+from bench.errors import BenchError, did_you_mean, legible, printable
 from bench.plugins import DATASETS
 from bench.variants import Variant, parse_variant, variant_text
 
@@ -55,7 +55,7 @@ def stream_name(name: str) -> str:
 def shown(name: str) -> str:
     """Return the name for display: of `folder:PATH` only the last part of the path."""
     path = folder_of(name)
-    return name if path is None else f"{FOLDER}:{path.name or path.resolve().name}"
+    return printable(name if path is None else f"{FOLDER}:{path.name or path.resolve().name}")
 
 
 @lru_cache(maxsize=256)

@@ -7,6 +7,8 @@ import traceback
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+JOINERS = "\u200c\u200d"  # zero-width, of Persian, Indian scripts and emoji
+
 
 class BenchError(Exception):
     """Error in the user's input.
@@ -65,12 +67,26 @@ def text_of(error: BaseException, most: int = 2000) -> str:
 
 
 def printable(text: str) -> str:
-    r"""Escape control characters, and halves of characters that no file takes.
+    r"""Escape control characters, turns of the writing direction, and halves of characters that no file takes.
+
+    Every place where a text of others is shown calls this: a terminal, a report, a figure. Joiners of letters, which
+    some scripts need, stay.
 
     >>> printable("a\x1b[31mb\udcff")
     'a\\x1b[31mb\\udcff'
     """
-    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in JOINERS else repr(c)[1:-1] for c in text)
+
+
+def in_line(text: str) -> str:
+    r"""Escape a text for a paragraph of a document, where the line breaks of our own sentences are spaces.
+
+    >>> in_line("two\nlines\x1b")
+    'two lines\\x1b'
+    """
+    return printable(text.replace("\n", " "))
 
 
 def described(error: BaseException) -> str:

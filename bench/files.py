@@ -18,6 +18,7 @@ from bench.errors import BenchError
 
 TEMPORARY = ".tmp"
 STALE_SECONDS = 3600.0
+MOST_BYTES = 2**32
 # File systems of fsspec whose `pipe_file(mode="create")` is one request that fails where there is something. Others
 # look first and write then, which two may do at a time.
 CONDITIONAL = frozenset({"memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl"})
@@ -30,7 +31,10 @@ class Files(Protocol):
         """List names that end in `suffix`, sorted; none where the folder does not exist."""
 
     def read(self, name: str) -> bytes | None:
-        """Read a file, or return None where there is none. Raises OSError where it is no regular file."""
+        """Read a file, or return None where there is none.
+
+        Raises OSError where it is no regular file, or larger than `MOST_BYTES`.
+        """
 
     def rename(self, name: str, new: str) -> bool:
         """Rename a file of any type. Returns False where it is not there, or the new name is taken."""
@@ -94,6 +98,11 @@ def file_sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def _check_size(count: int) -> None:
+    if count > MOST_BYTES:
+        raise OSError(errno.EFBIG, f"it has {count:,} bytes, more than any file of a store")
+
+
 class LocalFiles:
     """Local folder."""
 
@@ -110,8 +119,10 @@ class LocalFiles:
     def read(self, name: str) -> bytes | None:
         """Read a file, or return None where there is none."""
         try:
-            if not stat.S_ISREG((self.root / name).stat().st_mode):  # a FIFO would be waited for
+            about = (self.root / name).stat()
+            if not stat.S_ISREG(about.st_mode):  # a FIFO would be waited for
                 raise OSError(errno.EINVAL, "it is no regular file")
+            _check_size(about.st_size)
             return (self.root / name).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -137,22 +148,22 @@ class LocalFiles:
                 stream.flush()
                 os.fsync(stream.fileno())
             if replace:
-                partial.replace(self.root / name)
+                _move(partial, self.root / name, content)
                 return True
-            return self._link(partial, self.root / name)
+            return self._link(partial, self.root / name, content)
         finally:
             partial.unlink(missing_ok=True)
 
     @staticmethod
-    def _link(partial: Path, final: Path) -> bool:
+    def _link(partial: Path, final: Path, content: bytes) -> bool:
         try:
             os.link(partial, final)
         except FileExistsError:
-            return False
+            return _same(partial, final)
         except OSError:  # a file system without hard links; the store's lock stands alone there
             if final.exists():
-                return False
-            partial.replace(final)
+                return _same(partial, final)
+            _move(partial, final, content)
         return True
 
     @property
@@ -168,9 +179,9 @@ class LocalFiles:
             try:
                 os.link(partial, self.root / name)
             except FileExistsError:
-                return False
+                return _same(partial, self.root / name)
             except OSError:
-                return self._opened(self.root / name, content)
+                return _same(partial, self.root / name) or self._opened(self.root / name, content)
             return True
         finally:
             partial.unlink(missing_ok=True)
@@ -233,6 +244,32 @@ class LocalFiles:
         return FileLock(self.root / _LOCK)
 
 
+def _same(partial: Path, final: Path) -> bool:
+    """Return whether two names are one file.
+
+    A network file system may make a link, and then say that it has not.
+    """
+    try:
+        return partial.samefile(final)
+    except OSError:
+        return False
+
+
+def _move(partial: Path, final: Path, content: bytes) -> None:
+    """Rename over what has the name, and look whether that is done, whatever the file system says.
+
+    Raises:
+        OSError: the file is not there afterwards.
+    """
+    try:
+        partial.replace(final)
+    except OSError:
+        if partial.exists() or not final.is_file() or final.read_bytes() != content:
+            raise
+    if final.stat().st_size != len(content):
+        raise OSError(errno.EIO, "the file system has lost a file that it had renamed")
+
+
 _LOCK = f".lock{TEMPORARY}"
 
 
@@ -267,6 +304,7 @@ class UrlFiles:
             content: bytes = self.system.cat_file(self._path(name))
         except FileNotFoundError:
             return None
+        _check_size(len(content))
         return content
 
     def rename(self, name: str, new: str) -> bool:

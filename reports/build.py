@@ -25,6 +25,7 @@ from bench.reports.output.latex import latex_report, latex_table
 from bench.reports.output.markdown import markdown_report, markdown_table
 from bench.reports.staging import fresh_folder
 from bench.reports.tables.kinds import KINDS as TABLE_KINDS
+from bench.spreadsheet import inert_frame
 
 if TYPE_CHECKING:
     from bench.records.store import Store
@@ -160,7 +161,7 @@ def _data(frame: pd.DataFrame, folder: Path, extra: Supplement) -> None:
     }
     for name, table in files.items():
         if len(table.columns):
-            table.to_csv(folder / f"{name}.csv", index=False, float_format=written, lineterminator="\n")
+            inert_frame(table).to_csv(folder / f"{name}.csv", index=False, float_format=written, lineterminator="\n")
 
 
 def _swap(fresh: Path, out: Path) -> list[Path]:

@@ -12,6 +12,7 @@ from bench.files import write_whole
 from bench.records.record import Record
 from bench.reports.build import option_defaults
 from bench.reports.frame import curves, tidy, wide_curves
+from bench.spreadsheet import inert_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +34,7 @@ def write_frames(records: Sequence[Record], out: str, form: str) -> Iterator[tup
     tables = {"cells": frame, "epochs": frame if frame.empty else wide_curves(curves(records, frame), frame)}
     for name, table in tables.items():
         file = Path(out).expanduser() / f"{name}.{form}"
-        write_whole(file, table.to_csv(index=False) if form == "csv" else _parquet(table))
+        write_whole(file, inert_frame(table).to_csv(index=False) if form == "csv" else _parquet(table))
         yield file, len(table)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bench.files import write_whole
+from bench.files import LocalFiles, write_whole
 
 
 def test_a_file_appears_with_its_folder_and_replaces_what_had_its_name(tmp_path: Path) -> None:
@@ -33,3 +36,76 @@ def test_what_fails_leaves_the_old_file_and_nothing_else(
     with pytest.raises(UnicodeEncodeError):
         write_whole(tmp_path / "file", "\ud800")
     assert [(file.name, file.read_text()) for file in tmp_path.iterdir()] == [("file", "old")]
+
+
+Lie = Callable[[Any, Any], None]
+
+
+def done_and_denied(number: int) -> Callable[[Lie], Lie]:
+    """What a network file system says of a request that it has carried out, and whose answer was lost."""
+
+    def lies(true: Lie) -> Lie:
+        def lie(source: Any, target: Any) -> None:
+            true(source, target)
+            raise OSError(number, os.strerror(number))
+
+        return lie
+
+    return lies
+
+
+def forgetful(true: Lie) -> Lie:
+    def lie(source: Any, target: Any) -> None:
+        true(source, target)
+        Path(target).write_bytes(b"")
+
+    return lie
+
+
+def refusing(number: int) -> Callable[[Lie], Lie]:
+    def lies(_: Lie) -> Lie:
+        def lie(*_: object) -> None:
+            raise OSError(number, os.strerror(number))
+
+        return lie
+
+    return lies
+
+
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.ENOENT, errno.EIO])
+def test_a_rename_that_is_done_and_denied_is_done(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = LocalFiles(tmp_path)
+    files.write("a", b"old", replace=True)
+    monkeypatch.setattr(Path, "replace", done_and_denied(number)(Path.replace))
+    assert files.write("a", b"new", replace=True)
+    assert (files.read("a"), files.names("")) == (b"new", ["a"])
+
+
+@pytest.mark.parametrize("number", [errno.EEXIST, errno.ESTALE])
+def test_a_link_that_is_done_and_denied_is_done(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = LocalFiles(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "link", done_and_denied(number)(os.link))
+        assert files.write("a", b"one", replace=False)
+        assert files.create("b", b"claim")
+    assert not files.write("a", b"two", replace=False)
+    assert not files.create("b", b"of another")
+    assert (files.read("a"), files.read("b"), files.names("")) == (b"one", b"claim", ["a", "b"])
+
+
+@pytest.mark.parametrize(
+    ("lies", "number", "kept"),
+    [(refusing(errno.EXDEV), errno.EXDEV, b"old"), (refusing(errno.ESTALE), errno.ESTALE, b"old"),
+     (forgetful, errno.EIO, b"")],
+    ids=["another disk", "stale", "lost"],
+)  # fmt: skip
+def test_a_rename_that_is_not_done_is_an_error(
+    lies: Callable[[Lie], Lie], number: int, kept: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = LocalFiles(tmp_path)
+    files.write("a", b"old", replace=True)
+    monkeypatch.setattr(Path, "replace", lies(Path.replace))
+    with pytest.raises(OSError, match=r"^\[Errno") as told:
+        files.write("a", b"new", replace=True)
+    assert told.value.errno == number
+    assert (files.read("a"), files.names("")) == (kept, ["a"])

@@ -9,10 +9,9 @@ import warnings
 from bench import console, streams
 from bench.errors import BenchError
 from bench.registry import changed
-from bench.schedulers.signals import supervised
+from bench.schedulers.signals import EXIT_INTERRUPTED, supervised
 
 EXIT_USAGE = 2
-EXIT_INTERRUPTED = 130
 
 
 def console_script() -> None:

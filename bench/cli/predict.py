@@ -23,6 +23,7 @@ from bench.grid.options import method_variant
 from bench.machine import precision_problem, this_machine
 from bench.records.record import Record
 from bench.records.store import Store, find_record
+from bench.spreadsheet import inert
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -109,7 +110,7 @@ def _decoded(classifier: Classifier, files: Sequence[Path]) -> Iterator[tuple[Pa
 
 def _write(rows: Sequence[Sequence[str]], out: str | None) -> None:
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
+    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *(map(inert, row) for row in rows)])
     if out is None:
         console.result(text.getvalue().rstrip("\n"))
         return

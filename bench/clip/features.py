@@ -165,7 +165,7 @@ class FeatureStore:
             meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
             problem = _unsound(folder / f"{part}.npy", meta, key)
             array: NDArray[Any] = np.load(folder / f"{part}.npy", mmap_mode="c", allow_pickle=False)
-        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        except (OSError, ValueError, KeyError, TypeError, EOFError, RecursionError) as error:
             problem, array = str(error), np.empty(0)
         if problem is None and len(array) != count:
             problem = f"{len(array)} rows for {count} images"

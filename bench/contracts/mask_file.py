@@ -149,6 +149,6 @@ def value(text: str) -> Any:
     """Parse a number or a table from the text of a header; other text stays text."""
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
     return found if isinstance(found, (int, float, dict)) and not isinstance(found, bool) else text

@@ -16,8 +16,7 @@ MACHINE: Mapping[str, Callable[[], Iterable[Diagnosis]]] = {
     "memory": devices.memory,
     "processors": devices.processors,
     "shared memory": ray_sessions.shared_memory,
-    "Ray sessions": ray_sessions.sessions,
-    "Ray processes": ray_sessions.processes,
+    "Ray sessions and processes": ray_sessions.left_over,
     "ports": ray_sessions.ports,
 }
 SETTINGS: Mapping[str, Check] = {

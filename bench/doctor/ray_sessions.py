@@ -7,22 +7,19 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import shlex
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from bench.console import size
 from bench.doctor.diagnosis import Diagnosis
 from bench.doctor.folders import bytes_below
-from bench.schedulers.ray_session import OBJECT_STORE_BYTES, QUIET
+from bench.schedulers.ray_processes import SESSION, RayProcess, running_processes
+from bench.schedulers.ray_session import OBJECT_STORE_BYTES
 
-SESSION = re.compile(r"session_(\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d)_\d+_(\d+)")
-DAEMONS = re.compile(r"/ray/(core/src/ray|dashboard|_private)/")  # raylet and server of a session, and its agents
-OURS = "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"  # the environment of what a driver of ours has started
 LARGE_BYTES = 2**30
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - looked at, never written
 CURRENT = "ray_current_cluster"
@@ -54,9 +51,16 @@ def began_by(session: str) -> int | None:
     return int(found[2]) if not ended and created <= begun + 1 else None  # a later one has the number again
 
 
-def sessions() -> Iterator[Diagnosis]:
+def left_over() -> Iterator[Diagnosis]:
+    """List folders and processes of sessions that have ended, after one look at the processes of this machine."""
+    running = list(running_processes())
+    yield from sessions(running)
+    yield from processes(running)
+
+
+def sessions(running: Sequence[RayProcess]) -> Iterator[Diagnosis]:
     """List the folders of sessions that have ended; Ray never deletes them."""
-    folder, used = ray_folder(), _used_sessions()
+    folder, used = ray_folder(), {one.session for one in running}
     found = [path for path in sorted(folder.glob("session_*")) if SESSION.fullmatch(path.name) and _mine(path)]
     stale = [path for path in found if path.name not in used and began_by(path.name) is None]
     if not stale:
@@ -70,13 +74,11 @@ def sessions() -> Iterator[Diagnosis]:
     yield Diagnosis("Ray sessions", "problem" if total >= LARGE_BYTES else "note", told, mend)
 
 
-def processes() -> Iterator[Diagnosis]:
-    """List Ray's daemons: orphans of a dead driver of ours, and clusters that somebody has started."""
-    orphans: list[int] = []
-    others: list[int] = []
-    for pid, session, ours in daemons():
-        if began_by(session) is None:
-            (orphans if ours else others).append(pid)
+def processes(running: Sequence[RayProcess]) -> Iterator[Diagnosis]:
+    """List Ray's processes: orphans of a dead driver of ours, and clusters that somebody has started."""
+    driverless = [one for one in running if began_by(one.session) is None]
+    orphans = [one.process.pid for one in driverless if one.ours]
+    others = [one.process.pid for one in driverless if not one.ours]
     if orphans:
         shown = " ".join(map(str, orphans))
         yield Diagnosis(
@@ -88,23 +90,6 @@ def processes() -> Iterator[Diagnosis]:
         yield Diagnosis("Ray processes", "note", told, "ray stop  # ends it")
     if not orphans and not others:
         yield Diagnosis("Ray processes", "ok", "none of a dead driver")
-
-
-def daemons() -> Iterator[tuple[int, str, bool]]:
-    """List process id, session and whether one of our drivers has started it, of this user's Ray daemons."""
-    import psutil
-
-    for process in psutil.process_iter():
-        try:
-            command = " ".join(process.cmdline()) if process.uids().real == os.getuid() else ""
-            if DAEMONS.search(command) and (found := SESSION.search(command)):
-                yield process.pid, found[0], process.environ().get(OURS) == QUIET[OURS]
-        except psutil.Error:  # it has ended meanwhile
-            continue
-
-
-def _used_sessions() -> set[str]:
-    return {session for _, session, _ in daemons()}
 
 
 def shared_memory() -> Iterator[Diagnosis]:

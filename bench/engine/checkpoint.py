@@ -129,7 +129,7 @@ def restore(content: bytes, cell: Cell, backbone: Backbone) -> tuple[Method, tup
             torch.tensor(json.loads(header["observed"]), dtype=torch.long, device=backbone.device),
             float(header["noise_rate"]),
         )
-    except (SafetensorError, KeyError, ValueError) as error:
+    except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:  # Runtime: nested too deeply
         raise BenchError("the saved prompts are damaged; run the cell again with --set keep_prompts=true.") from error
     _check(header, cell, backbone)
     method = _twin(cell, given, backbone)

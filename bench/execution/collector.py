@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from bench.data.library import Library
-from bench.errors import BenchError
 from bench.execution.plan import Plan
 from bench.execution.progress import Listener, Progress
 from bench.grid.keys import origin_of
@@ -15,7 +14,7 @@ from bench.records.parts import Provenance
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.schedulers.claims import Fleet, who
-from bench.schedulers.contract import CellOutcome, ClusterLost, Pack
+from bench.schedulers.contract import CellOutcome, ClusterLost, Pack, StoreLost
 from bench.schedulers.work import Work, lost_record, outcome_of
 from bench.settings.schema import Config
 
@@ -66,6 +65,8 @@ class Collector:
             return
         if outcome.lost:
             record = self._published(outcome.key)
+            if record is None and outcome.unwritten:
+                raise self._unwritable(outcome.unwritten)
             if record is None and self._again(outcome):
                 self.lost.append(outcome.key)
                 tried = {"status": outcome.status, "reason": outcome.reason or ""}
@@ -177,5 +178,12 @@ class Collector:
             self.store.publish(record, {}, rerun=self.request.rerun)
             self.fleet.claims.release(outcome.key)
         except OSError as error:
-            raise BenchError(f'store "{self.store.root}" cannot be written any more: {error.strerror}.') from error
+            raise self._unwritable(error.strerror or str(error)) from error
         return record
+
+    def _unwritable(self, why: str) -> StoreLost:
+        kept = sum(outcome.status in ("done", "skipped") for outcome in self.progress.done)
+        return StoreLost(
+            f'store "{self.store.root}" cannot be written any more: {why}; {kept} of {len(self.cells)} cells are done '
+            "and kept. Make room or give permission, and the same command continues from there."
+        )

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MOST_ASIDE = 1000
+MOST_BYTES = 2**26  # of a record; parsing takes six times as much memory
 NAMED = 5  # keys in a message
 NEWER = f"schema {{}} is newer than {SCHEMA}, which this version reads"
 PROMPTS = "prompts"  # the entry among per-sample outcomes that is a file of its own
@@ -189,6 +190,9 @@ class Store:
     def _parse(self, key: str, content: bytes | None) -> Record | None:
         self.problems.pop(key, None)
         if content is None:
+            return None
+        if len(content) > MOST_BYTES:
+            self._complain(key, f"it has {len(content):,} bytes, expected at most {MOST_BYTES:,}")
             return None
         try:
             record = Record.model_validate_json(content)

@@ -78,7 +78,7 @@ class Claims:
             return None
         try:
             return Driver(**json.loads(content))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             return NOBODY
 
 
@@ -253,5 +253,5 @@ def _text(driver: Driver) -> bytes:
 def _parsed(content: bytes, name: str) -> Driver:
     try:
         return Driver(**json.loads(content.partition(b"\n")[0]))
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, RecursionError):
         return Driver(name.removesuffix(DRIVER), "unknown host", "", 0, 0.0)

@@ -24,6 +24,7 @@ class CellOutcome:
         lost: its worker did not say so: the driver looks for a record, or has to make one.
         died: it is lost because the worker died, which the cell may have had no part in.
         node: of a cluster, where it died.
+        unwritten: why the store takes no record any more, empty where it does.
         elsewhere: another run has trained it ("ended"), or is about to ("held"), so that it was not run here.
     """
 
@@ -34,11 +35,18 @@ class CellOutcome:
     lost: bool = False
     died: bool = False
     node: str = ""
+    unwritten: str = ""
     elsewhere: Literal["", "held", "ended"] = ""
 
 
 class ClusterLost(BenchError):
     """Loss of the machines that run the cells, in mid-run: an incomplete run (exit code 4)."""
+
+    exit_code = 4
+
+
+class StoreLost(BenchError):
+    """Loss of the store in mid-run, full or no longer writable: an incomplete run (exit code 4)."""
 
     exit_code = 4
 

@@ -6,23 +6,20 @@ import os
 import sys
 from contextlib import suppress
 
+from bench.schedulers.ray_processes import running_processes
+
 
 def reap(session: str, seconds: float) -> None:
     """Wait for the end of the driver, and then kill what is left after `seconds`.
 
     Args:
-        session: name of the session's folder. Ray's processes name it on their command lines, or have their logs there.
+        session: name of the session's folder.
         seconds: for them to end by themselves.
     """
     import psutil
 
     sys.stdin.read()
-    found = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            names = [*process.cmdline(), *(file.path for file in process.open_files())]
-            if process.pid != os.getpid() and any(session in name for name in names):
-                found.append(process)
+    found = [one.process for one in running_processes() if one.session == session and one.process.pid != os.getppid()]
     for process in psutil.wait_procs(found, timeout=seconds)[1]:
         with suppress(psutil.Error):
             process.kill()

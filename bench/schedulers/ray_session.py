@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.errors import BenchError
 from bench.schedulers.contract import ClusterLost
+from bench.schedulers.ray_processes import OURS
 from bench.schedulers.signals import Interrupts
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ QUIET = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_DEDUP_LOGS_SKIP_REGEX": ".*",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    OURS: "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
     "TUNE_WARN_THRESHOLD_S": "3600",
     "TUNE_GLOBAL_CHECKPOINT_S": "3600",

@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Any
 
 EXIT_CUT_OFF = 2
+EXIT_INTERRUPTED = 130
 PASSED_ON = ("SIGINT", "SIGTERM", "SIGHUP")
 LINUX: bool = sys.platform == "linux"
 TWICE_SECONDS = 1.0  # the terminal sends Ctrl-C to both processes, and the parent passes it on
@@ -43,11 +44,11 @@ def supervised(command: Callable[[], int]) -> int:
         interrupts.take()
         return _answering(command, word, interrupts, before)
     os.close(word)
-    status = _awaited(child, heard)
+    status, last = _awaited(child, heard)
     for number in heard:  # one that came too late
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    return _exit_code(_read(answer), status)
+    return _exit_code(_read(answer), status, last)
 
 
 def die_with(parent: int) -> None:
@@ -126,11 +127,17 @@ def _end_by(number: int) -> None:
     os.kill(os.getpid(), number)
 
 
-def _exit_code(word: bytes, status: int) -> int:
-    """Return the exit code of the child, or a line on why it has none."""
-    if word:
+def _exit_code(word: bytes, status: int, last: int) -> int:
+    """Return the exit code of the child, or a line on why it has none.
+
+    Args:
+        word: what it has reported.
+        status: of its end.
+        last: the signal that came last, 0 for none.
+    """
+    if word and not (word[0] == EXIT_INTERRUPTED and last not in (0, signal.SIGINT)):
         return word[0]
-    number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+    number = last if word else os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
     if number in _passed_on():
         _end_by(number)
         return 128 + number  # process 1 of a container is not ended by its own signal
@@ -165,16 +172,22 @@ def _passed_on() -> set[signal.Signals]:
     return {getattr(signal, name) for name in PASSED_ON if hasattr(signal, name)}
 
 
-def _awaited(child: int, heard: set[signal.Signals]) -> int:
-    """Wait for the child's status. The signals `heard`, which are blocked, are passed on until then.
+def _awaited(child: int, heard: set[signal.Signals]) -> tuple[int, int]:
+    """Wait for the child. The signals `heard`, which are blocked, are passed on until then, each as SIGINT.
 
-    They are waited for one by one: a handler would not be called while the system waits for the child.
+    For Ray's code, while it starts, answers SIGTERM by itself with a trace. Signals are waited for one by one: a
+    handler would not be called while the system waits for the child.
+
+    Returns:
+        Its status, and the signal that came last, 0 for none.
     """
+    last = 0
     signal.signal(signal.SIGCHLD, lambda *_: None)  # some systems drop what nobody handles, though it is blocked
     while True:
         number = signal.sigwait({*heard, signal.SIGCHLD})
         if number in heard:
-            os.kill(child, number)
+            last = number
+            os.kill(child, signal.SIGINT if signal.SIGINT in heard else number)  # in a background it is ignored
         ended, status = os.waitpid(child, os.WNOHANG)
         if ended:
-            return status
+            return status, last

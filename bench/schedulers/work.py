@@ -6,6 +6,7 @@ to the driver is a short outcome per cell. Nothing that a scheduler does may cha
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import warnings
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 GRACE_SECONDS = 30.0
 HELD = "another run has it"
+LASTING = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM}  # errors of a store that stay
 
 
 @dataclass(frozen=True)
@@ -104,13 +106,13 @@ class Work:
                     claims.release(key)
                     found[key] = outcome_of(record, "ended")
             except Exception as error:  # noqa: BLE001 - the store cannot be written; the driver finds that out too
-                found[key] = CellOutcome(key, "failed", described(error), lost=True)
+                found[key] = CellOutcome(key, "failed", described(error), lost=True, unwritten=_unwritten(error))
         return found
 
     def _run(self, pack: Pack, store: Store, claims: Claims | None, ended: dict[str, CellOutcome]) -> bool:
         """Run cells that are this driver's, add their outcomes, and return whether the worker is spent."""
         run, settings_type = resolve_name(self.run_pack), resolve_name(self.settings_type)
-        own, reason = os.getpid(), "the trial ended without a record"
+        own, reason, unwritten = os.getpid(), "the trial ended without a record", ""
         with Guard() as guard:
 
             def publish(record: Record, outcomes: Mapping[str, NDArray[Any]]) -> None:
@@ -119,7 +121,12 @@ class Work:
                 if guard.changed:
                     record.provenance.changed_state = list(guard.changed)
                 record.attempts = [*self.losses.get(record.key, ()), *record.attempts]
-                store.publish(record, outcomes, rerun=self.rerun)
+                try:
+                    store.publish(record, outcomes, rerun=self.rerun)
+                except OSError as error:
+                    nonlocal unwritten
+                    unwritten = _unwritten(error)
+                    raise
                 if claims is not None:
                     claims.release(record.key)
                 if "://" in self.store:
@@ -134,7 +141,7 @@ class Work:
                 reason = escape(error)
             end_copy(own)
         for key, _ in pack:
-            ended.setdefault(key, CellOutcome(key, "failed", reason, lost=True))
+            ended.setdefault(key, CellOutcome(key, "failed", reason, lost=True, unwritten=unwritten))
         return guard.spent
 
     @property
@@ -142,6 +149,11 @@ class Work:
         """Seconds that a cell may take, or None."""
         limit = self.settings.get("timeout")
         return None if limit is None or math.isinf(limit) else float(limit)
+
+
+def _unwritten(error: Exception) -> str:
+    """Return the reason where an error says that the store stays unwritable; others may pass."""
+    return error.strerror if isinstance(error, OSError) and error.errno in LASTING and error.strerror else ""
 
 
 def end_copy(own: int) -> None:

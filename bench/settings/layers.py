@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from bench.errors import BenchError
+from bench.toml_text import parse_toml
 
 NAME = "bench.toml"
 PACKAGED = "packaged"
@@ -108,7 +109,7 @@ def read_toml(file: Path, shown: str) -> Table:
         BenchError: it cannot be read, or is not TOML; names the line.
     """
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
+        return parse_toml(file.read_text(encoding="utf-8-sig"))
     except tomllib.TOMLDecodeError as error:
         raise BenchError(f"{shown} is not valid TOML: {error}; correct that line.") from error
     except UnicodeDecodeError as error:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from bench.records.cell import noise_text
 from bench.records.naming import marked
+from bench.spreadsheet import inert_frame
 from bench.suspects.groups import LabelSet
 from bench.suspects.images import LabelSetImages
 from bench.suspects.score import SuspectRanking
@@ -46,7 +47,7 @@ def csv(tables: Sequence[pd.DataFrame]) -> bytes:
     """Join tables below each other, with the columns that any of them has."""
     columns = [column for column in COLUMNS if any(column in table for table in tables)]
     text = io.StringIO()
-    pd.concat([table.reindex(columns=columns) for table in tables]).to_csv(
+    inert_frame(pd.concat([table.reindex(columns=columns) for table in tables])).to_csv(
         text, index=False, lineterminator="\n", float_format="%.6g"
     )
     return text.getvalue().encode()

@@ -18,6 +18,7 @@ from bench.reports.document import Drawn
 from bench.reports.figures.fonts import fit
 from bench.reports.figures.style import RC
 from bench.reports.frame import written
+from bench.spreadsheet import inert_frame
 
 SVG = {"Date": None, "Creator": None}
 
@@ -36,7 +37,7 @@ class FigureFolder:
             _lay_out(figure)
         for path in files[:-1]:
             self.write(figure, path)
-        data.to_csv(files[-1], index=False, float_format=written, lineterminator="\n")
+        inert_frame(data).to_csv(files[-1], index=False, float_format=written, lineterminator="\n")
         return Drawn(name.partition("-")[0], setting, name, caption, tuple(files))
 
     def write(self, figure: Figure, path: Path) -> None:

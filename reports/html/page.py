@@ -11,8 +11,9 @@ from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
+from bench.errors import in_line
 from bench.records.record import Record
 from bench.reports.document import Code, Emphasis, Ranks, Table, Words
 from bench.reports.figures.ranks import ranks_svg
@@ -43,13 +44,14 @@ def html_page(frame: pd.DataFrame, records: Sequence[Record], front: FrontPage) 
         "thinning": thin.sentence(),
         "blocks": _blocks(frame, chosen, shown, thin),
         "style": _raw("vendor/uPlot.min.css") + _raw("page.css"),
-        "licence": _text("vendor/uPlot.LICENSE"),
+        "licence": escape(_text("vendor/uPlot.LICENSE")),
         "uplot": _raw("vendor/uPlot.iife.min.js"),
         "script": Markup("\n").join(_raw(f"script/{name}.js") for name in SCRIPTS),
     }
     environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        finalize=_finalized,
+    )  # fmt: skip
     environment.filters |= {"heads": _heads, "said": _said, "minus": _minus}
     environment.globals["picture"] = _picture
     return environment.get_template("page.html.j2").render(context)
@@ -102,7 +104,12 @@ def _picture(ranks: Ranks) -> str:
 def _said(words: Words) -> Markup:
     """Format the pieces of a sentence as HTML."""
     tags = {Code: Markup("<code>{}</code>"), Emphasis: Markup("<em>{}</em>")}
-    return Markup("").join(tags.get(type(piece), Markup("{}")).format(piece) for piece in words)
+    return Markup("").join(tags.get(type(piece), Markup("{}")).format(in_line(piece)) for piece in words)
+
+
+def _finalized(value: object) -> object:
+    """Escape what a text of others must not do to the text around it; HTML of ours stays."""
+    return value if isinstance(value, Markup) or not isinstance(value, str) else in_line(value)
 
 
 def _minus(text: str) -> str:

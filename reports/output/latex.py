@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
+from bench.errors import in_line
 from bench.reports.document import Drawn, Section, Table, TableEntry, TableRow
 
 SIZES = {r"\small": 92, r"\footnotesize": 104, r"\scriptsize": 124}  # characters in a row
@@ -49,7 +50,7 @@ def escape_latex(text: str) -> str:
     >>> escape_latex("a_b 50 %")
     'a\\\\_b 50 \\\\%'
     """
-    return "".join(_LATEX.get(c) or (c if ord(c) < 256 else f"U+{ord(c):04X}") for c in text)
+    return "".join(_LATEX.get(c) or (c if ord(c) < 256 else f"U+{ord(c):04X}") for c in in_line(text))
 
 
 def _tex_entry(entry: TableEntry) -> str:

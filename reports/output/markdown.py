@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from bench.errors import in_line
 from bench.reports.document import Chapter, Code, Drawn, Emphasis, Passage, Table, TableEntry
 from bench.reports.figures.kinds import KINDS as FIGURE_KINDS
 from bench.reports.front_page import ALL_FINISHED, FrontPage
@@ -78,14 +79,15 @@ def _markdown(words: Sequence[str]) -> str:
 def _piece(piece: str) -> str:
     match piece:
         case Code():
-            return f"`{piece}`"
+            fence = "`" * (1 + max(map(len, re.findall("`+", piece)), default=0))
+            return f"{fence}{in_line(piece)}{fence}"
         case Emphasis():
             return f"*{escape_markdown(piece)}*"
         case _:
             return escape_markdown(piece)
 
 
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|#~])")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|#~&$])")
 
 
 def markdown_table(table: Table) -> str:
@@ -109,7 +111,7 @@ def _pipe(cells: list[str]) -> str:
 
 def escape_markdown(text: str) -> str:
     """Escape plain text for Markdown, inside a table too."""
-    return _MARKDOWN.sub(r"\\\1", text)
+    return _MARKDOWN.sub(r"\\\1", in_line(text))
 
 
 def _md_entry(entry: TableEntry) -> str:

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from bench.doctor import ray_sessions
-from bench.schedulers.ray_session import QUIET
+from bench.schedulers.ray_processes import OURS, RayProcess, running_processes
 from tests.doctor.subjects import problems
 
 ENDED = "session_2020-01-01_00-00-00_123456_4194304"  # above the largest process id of Linux
@@ -33,14 +33,37 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(psutil, "process_iter", list)
 
 
-def daemon(session: str, ours: bool = True, program: str = "ray/core/src/ray/raylet/raylet") -> SimpleNamespace:
-    environment = {ray_sessions.OURS: QUIET[ray_sessions.OURS]} if ours else {}
+def daemon(
+    session: str, ours: bool = True, program: str = "ray/core/src/ray/raylet/raylet", **files: str
+) -> SimpleNamespace:
+    """A process that names a session on its command line and has files open, by their mode."""
+    environment = {OURS: "1"} if ours else {}
     return SimpleNamespace(
         pid=77,
         uids=lambda: SimpleNamespace(real=os.getuid()),
         cmdline=lambda: [f"/usr/lib/{program}", f"--session-dir=/tmp/ray/{session}"],
+        open_files=lambda: [SimpleNamespace(path=path, mode=mode) for mode, path in files.items()],
         environ=lambda: environment,
     )
+
+
+def found() -> list[RayProcess]:
+    return [*running_processes()]
+
+
+def test_who_writes_to_a_session_is_of_it_and_who_reads_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = f"/tmp/ray/{ENDED}/logs/worker.out"
+    reads, names, raylet = daemon("none", program="tail", r=log), daemon(ENDED, program="bin/grep"), daemon(ENDED)
+    writes = daemon("none", program="ray::IDLE", **{"r+": "/elsewhere", "a": log})
+    monkeypatch.setattr(psutil, "process_iter", lambda: [reads, names, writes, raylet])
+    assert [(id(one.process), one.session) for one in found()] == [(id(writes), ENDED), (id(raylet), ENDED)]
+
+
+def test_processes_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+    monkeypatch.setattr(psutil, "process_iter", lambda: looks.append(1) or [])
+    assert [one.state for one in ray_sessions.left_over()] == ["ok", "ok"]
+    assert looks == [1]
 
 
 def test_the_folder_is_rays_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,19 +94,19 @@ def test_ended_sessions_are_named_and_living_ones_are_not(tmp_path: Path, monkey
         (tmp_path / "ray" / name / "logs").mkdir(parents=True)
     (tmp_path / "ray" / "session_latest").symlink_to(tmp_path / "ray" / ENDED)
     (tmp_path / "ray" / ENDED / "logs" / "raylet.out").write_bytes(b"0" * 2048)
-    (note,) = ray_sessions.sessions()
+    (note,) = ray_sessions.sessions(found())
     assert (note.state, note.found) == ("note", f"1 that have ended, 2 KiB in {tmp_path}/ray")
     monkeypatch.setattr(ray_sessions, "LARGE_BYTES", 1000)
-    (wrong,) = problems(ray_sessions.sessions())
+    (wrong,) = problems(ray_sessions.sessions(found()))
     assert os.system(wrong.mend) == 0
     assert sorted(path.name for path in (tmp_path / "ray").iterdir()) == [living(), "session_latest"]
-    assert next(iter(ray_sessions.sessions())).state == "ok"
+    assert next(iter(ray_sessions.sessions(found()))).state == "ok"
 
 
 def test_the_folder_of_a_cluster_that_runs_is_not_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "ray" / ENDED).mkdir(parents=True)
     monkeypatch.setattr(psutil, "process_iter", lambda: [daemon(ENDED, ours=False)])
-    assert [one.state for one in ray_sessions.sessions()] == ["ok"]
+    assert [one.state for one in ray_sessions.sessions(found())] == ["ok"]
 
 
 @pytest.mark.parametrize(
@@ -95,8 +118,8 @@ def test_daemons_of_a_dead_driver(
     session: str, ours: bool, state: str, mend: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(psutil, "process_iter", lambda: [daemon(session, ours), daemon(ENDED, program="bin/grep")])
-    (found,) = ray_sessions.processes()
-    assert (found.state, found.mend) == (state, mend)
+    (told,) = ray_sessions.processes(found())
+    assert (told.state, told.mend) == (state, mend)
 
 
 @pytest.fixture

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -17,7 +20,7 @@ from bench.execution.plan import Plan, make_plan
 from bench.execution.progress import Listener, Progress
 from bench.grid.expansion import Grid, PlannedCell
 from bench.records.store import Store
-from bench.schedulers.contract import CellOutcome
+from bench.schedulers.contract import CellOutcome, StoreLost
 from bench.schedulers.work import Work
 from bench.settings.schema import load_config
 from tests.schedulers.fakes import VERSIONS, cell, packs, scheduler
@@ -151,3 +154,83 @@ def test_a_request_becomes_packs_and_no_more_workers_than_these(tmp_path: Path) 
     assert unknown.workers == len(unknown.packs) > 2
     fixed = set_up(make_plan(plan.grid, Store(tmp_path), pack=20), config, Request(workers=8))
     assert (fixed.workers, [len(pack) for pack in fixed.packs]) == (2, [20, 20])
+
+
+Mount = Callable[[str], None]
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[tuple[Path, Mount]]:
+    """A file system of 48 KiB, and what mounts it anew with other options."""
+    place = tmp_path / "disk"
+    place.mkdir()
+
+    def mount(options: str) -> None:
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(place)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+
+    if not sys.platform.startswith("linux") or os.getuid():
+        pytest.skip("only root of a Linux can mount a file system")
+    mount("size=48k")
+    try:
+        yield place, mount
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def whole(store: Path) -> int:
+    """How many records a store has, all of them done and none torn."""
+    opened = Store(store)
+    found = opened.statuses()
+    assert set(found.values()) <= {"done"}
+    assert opened.problems == {}
+    return len(found)
+
+
+LOST = (
+    r"^store \".+\" cannot be written any more: {}; {} of 12 cells are done and kept. Make room or give permission, and"
+)
+
+
+def test_a_full_disk_ends_the_run_and_keeps_what_is_done(
+    disk: tuple[Path, Mount], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, mount = disk
+    with pytest.raises(StoreLost, match=LOST.format("No space left on device", r"\d")) as lost:
+        drive(monkeypatch, place, {}, 12, 1)
+    assert 0 < whole(place) < 12
+    assert f"; {whole(place)} of 12" in str(lost.value)
+    assert lost.value.exit_code == 4
+    mount("remount,size=1m")
+    drive(monkeypatch, place, {}, 12, 1)
+    assert whole(place) == 12
+
+
+def test_permission_lost_in_mid_run_ends_the_run_and_keeps_what_is_done(
+    disk: tuple[Path, Mount], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, mount = disk
+    mount("remount,size=1m")
+    with pytest.raises(StoreLost, match=LOST.format("Read-only file system", "2")):
+        drive(monkeypatch, place, {"3": "lose permission"}, 12, 1)
+    assert whole(place) == 2
+    mount("remount,rw,size=1m")
+    drive(monkeypatch, place, {}, 12, 1)
+    assert whole(place) == 12
+
+
+@pytest.mark.parametrize(("number", "lasts"), [(28, True), (30, True), (13, True), (5, False), (116, False)])
+def test_a_worker_says_whether_the_store_takes_nothing_more(
+    number: int, lasts: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Store, "publish", refuse)
+    work = Work(str(tmp_path), {}, "tests.schedulers.fakes:run_pack", "builtins:dict")
+    (outcomes, _), (pack,) = work(packs(2, 2)[0]), packs(2, 2)
+    assert [outcome.key for outcome in outcomes] == [key for key, _ in pack]
+    assert {outcome.lost for outcome in outcomes} == {True}
+    assert {outcome.unwritten for outcome in outcomes} == {os.strerror(number) if lasts else ""}

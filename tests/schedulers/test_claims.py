@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -65,6 +66,19 @@ def test_a_cell_has_one_owner(root: str) -> None:
     assert theirs.holder("k") is None
     assert theirs.take("k")
     assert Store(root).keys() == [], "a claim is no record"
+
+
+@pytest.mark.parametrize("days", [-3, 3])
+def test_a_clock_that_jumps_takes_no_claim_away(root: str, days: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine, theirs, now = Claims(root, Driver.here()), Claims(root, Driver.here()), time.time()
+    assert mine.take("k")
+    before = left(root)
+    monkeypatch.setattr(time, "time", lambda: now + days * 24 * 3600)
+    Store(root).prepare()
+    assert not theirs.take("k")
+    assert left(root) == before
+    mine.release("k")
+    assert theirs.take("k")
 
 
 def test_of_many_that_try_at_a_time_one_has_it(tmp_path: Path) -> None:

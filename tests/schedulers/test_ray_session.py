@@ -111,6 +111,17 @@ def test_a_signal_ends_a_driver_as_ctrl_c_does_and_nothing_is_left(number: signa
     assert set(Store(tmp_path).statuses()) == {KEYS[0], KEYS[2]}
 
 
+def test_the_local_scheduler_listens_nowhere(tmp_path: Path) -> None:
+    process = driver(tmp_path, scheduler="local", mishaps={"2": "hold", "4": "hold"})
+    everyone = [psutil.Process(process.pid), *under(process, 2)]
+    open_ones = [one for each in everyone for one in each.net_connections("inet")]
+    process.kill()
+    process.communicate(timeout=60)
+    assert len(everyone) > 2
+    assert open_ones == []
+    assert gone(everyone[1:], within=15)
+
+
 @pytest.mark.slow
 def test_nothing_listens_but_on_loopback_and_a_killed_driver_leaves_nothing(tmp_path: Path) -> None:
     process = driver(tmp_path, mishaps={"2": "hold", "4": "stop"})

@@ -111,6 +111,22 @@ def test_what_was_to_be_ignored_is_ignored() -> None:
     assert ended(process) == (130, "tidied up\n", "")
 
 
+def test_where_ctrl_c_is_ignored_as_in_a_background_the_others_still_end_both() -> None:
+    process = start(BUSY, before="signal.signal(signal.SIGINT, signal.SIG_IGN)")
+    line(process)
+    process.send_signal(signal.SIGTERM)
+    assert ended(process) == (-signal.SIGTERM, "tidied up\n", "")
+
+
+def test_the_child_hears_of_ctrl_c_alone_whatever_its_parent_hears() -> None:
+    """Ray's code answers SIGTERM by itself while it starts."""
+    busy = BUSY.replace("try:", "signal.signal(signal.SIGTERM, signal.SIG_DFL)\n    try:", 1)
+    process = start(busy)
+    line(process)
+    process.send_signal(signal.SIGTERM)
+    assert ended(process) == (-signal.SIGTERM, "tidied up\n", "")
+
+
 def test_the_child_does_not_outlive_its_parent() -> None:
     process = start(BUSY)
     child = int(line(process))

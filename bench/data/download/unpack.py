@@ -1,8 +1,9 @@
 """Unpack archives beside their place and move them there, so that nothing half unpacked is ever seen.
 
 An archive is refused whole if a member could leave the folder: by an absolute path, by `..` in its name or in the
-target of a link, or as a device. A tar or zip inside an archive is unpacked too: where it lies if its members are in a
-folder of its own name (Caltech101's), else into a folder of its name (ImageNet's classes).
+target of a link, or as a device; or if it unpacks to many times its size. A tar or zip inside an archive is unpacked
+too: where it lies if its members are in a folder of its own name (Caltech101's), else into a folder of its name
+(ImageNet's classes).
 """
 
 from __future__ import annotations
@@ -15,11 +16,14 @@ import zipfile
 import zlib
 from lzma import LZMAError
 from pathlib import Path, PureWindowsPath
-from typing import Final
+from typing import Final, TypeVar
 
 from bench.errors import BenchError
 
 SUFFIXES: Final = (".tar.gz", ".tar.bz2", ".tar.xz", ".tgz", ".tar", ".zip")
+GROWTH: Final = 100  # times the bytes of an archive, and as much again as SLACK; images hardly shrink, tables tenfold
+SLACK: Final = 2**28
+Member = TypeVar("Member")
 DAMAGED: Final = (
     tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError, EOFError, NotImplementedError, RuntimeError,
 )  # fmt: skip
@@ -65,11 +69,14 @@ def _extract(archive: Path, staging: Path) -> None:
     try:
         if tarfile.is_tarfile(archive):
             with tarfile.open(archive) as tar:
-                tar.extractall(staging, members=map(_safe_member, tar), filter="data")
+                growth = _Growth(archive)
+                members = (_safe_member(growth.counted(member, member.size)) for member in tar)
+                tar.extractall(staging, members=members, filter="data")
         elif zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as packed:
+                growth = _Growth(archive)
                 for member in packed.infolist():
-                    _check_zipped(member)
+                    _check_zipped(growth.counted(member, member.file_size))
                 packed.extractall(staging)  # noqa: S202 - checked above
         else:
             raise BenchError(f'"{archive}" is neither a tar nor a zip file; remove it and fetch it again.')
@@ -81,7 +88,25 @@ def _extract(archive: Path, staging: Path) -> None:
 
 
 class _Unsafe(Exception):
-    """Member that could be written outside the folder."""
+    """Member that could be written outside the folder, or fill the disk."""
+
+
+class _Growth:
+    """Count of the bytes that an archive unpacks to. A bomb declares thousands of times its own."""
+
+    def __init__(self, archive: Path) -> None:
+        self._left = GROWTH * archive.stat().st_size + SLACK
+
+    def counted(self, member: Member, size: int) -> Member:
+        """Return the member, whose size counts.
+
+        Raises:
+            _Unsafe: the archive has become too large.
+        """
+        self._left -= size
+        if self._left < 0:
+            raise _Unsafe(f"it unpacks to more than {GROWTH} times its size")
+        return member
 
 
 def _check_path(name: str, what: str) -> None:

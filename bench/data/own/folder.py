@@ -23,6 +23,7 @@ from bench.data.own.tree import read_beside, read_tree
 from bench.errors import BenchError
 from bench.images.decode import FileImages
 from bench.images.walk import Walk
+from bench.toml_text import parse_toml
 from bench.validation import complaint, first_problem
 
 CLASSES, ABOUT, TABLE = "classes.txt", "dataset.toml", "labels.csv"
@@ -301,7 +302,7 @@ def read_about(file: Path) -> About:
     if not file.is_file():
         return About()
     try:
-        return About.model_validate(tomllib.loads(text_of(file).replace("\r\n", "\n")))
+        return About.model_validate(parse_toml(text_of(file)))
     except tomllib.TOMLDecodeError as error:
         raise BenchError(f'"{file}" is not valid TOML: {error}; put it right.') from error
     except ValidationError as error:

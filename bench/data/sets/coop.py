@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
@@ -17,6 +18,8 @@ from bench.data.catalogue import split_digest
 from bench.data.files.indexed import Index, Indexed, IndexedSplit
 from bench.data.sets.torchvision_sets import torchvision_index
 from bench.errors import BenchError
+
+MOST_BYTES = 2**28  # of a split file; CoOp's have at most some millions
 
 KEYS: dict[SplitName, str] = {"train": "train", "validation": "val", "test": "test"}
 
@@ -66,9 +69,8 @@ def read_split_file(file: Path, sha256: str = "") -> dict[str, list[tuple[str, i
         BenchError: the file cannot be read, is another one, or is not well formed.
     """
     try:
-        text = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
-        content = json.loads(text)
-    except (OSError, EOFError, ValueError) as error:
+        content = json.loads(_bytes_of(file))
+    except (OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
         reason = " ".join(str(error).split())
         raise BenchError(f'split file "{file}" cannot be read: {reason}; fetch it again.') from error
     found = split_digest(content)
@@ -80,6 +82,15 @@ def read_split_file(file: Path, sha256: str = "") -> dict[str, list[tuple[str, i
     if problem:
         raise BenchError(f'split file "{file}" is not as CoOp writes it: {problem}; fetch it again.')
     return {key: [(path, label, name) for path, label, name in content[key]] for key in KEYS.values()}
+
+
+def _bytes_of(file: Path) -> bytes:
+    """Read a file, unpacked where it is compressed; raises ValueError where that gives more than `MOST_BYTES`."""
+    with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
+        content = stream.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"it holds more than {MOST_BYTES:,} bytes")
+    return content
 
 
 def _malformed(content: Any) -> str:

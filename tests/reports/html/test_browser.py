@@ -98,6 +98,21 @@ def test_a_failed_cell_shows_its_reason(browser: Browser, path: Path):
         expect(tab.locator("#cell")).to_contain_text("no cell with the key nothing")
 
 
+ACTIVE = "</script><script>window.ran = 1</script><img src=x onerror='window.ran = 1'>\u202e"
+
+
+def test_no_text_of_a_record_runs(browser: Browser, tmp_path: Path):
+    hostile = record(cell(ACTIVE, "symmetric", 0.5, 1, epochs=6), status="failed", reason=ACTIVE)
+    done = record(cell(f"done{ACTIVE}", "symmetric", 0.5, 1, epochs=6))
+    done.data.class_labels = [ACTIVE, "b"]
+    done.data.notes = [ACTIVE]
+    file = tmp_path / "report.html"
+    file.write_text(made([*RECORDS, hostile, done]), encoding="utf-8")
+    for route in ("", f"#/cell/{hostile.key}", f"#/cell/{done.key}", f"#/cell/{ACTIVE}"):
+        with opened(browser, file, route) as tab:
+            assert tab.evaluate("[window.ran ?? 0, document.querySelectorAll('img[src=x]').length]") == [0, 0]
+
+
 def test_curves_follow_what_is_chosen(tab: Page):
     curves, rates = tab.locator("#curves"), tab.locator("#rate-chart")
     keys, titles = rates.locator(".key li"), curves.locator("figure h3")
