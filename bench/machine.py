@@ -42,7 +42,7 @@ class Machine:
 
     @staticmethod
     def need(trial_bytes: int = 0) -> float:
-        """Return the bytes of a GPU that a trial with this peak takes, with headroom and CUDA's own; or the rule."""
+        """Return the bytes of a GPU that a trial takes, by its peak, or by rule where unknown."""
         return trial_bytes * HEADROOM + GPU_CONTEXT_BYTES if trial_bytes else GPU_TRIAL_BYTES
 
     def fraction(self, workers: int) -> float:

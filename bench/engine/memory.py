@@ -54,7 +54,7 @@ class MemoryCare:
 
 
 def let_go(error: Exception) -> Exception:
-    """Return an error; one of short memory without what the code that it ended had in hand, for others go on."""
+    """Return an error; one of short memory without the variables of the code that it ended."""
     if short_of_memory(error):
         traceback.clear_frames(error.__traceback__)
     return error

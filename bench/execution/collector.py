@@ -116,7 +116,7 @@ class Collector:
         return tuple(packs)
 
     def _halves(self) -> list[Pack]:
-        """Return the cells that ran out of memory in packs of at most half the size of those they were in."""
+        """Return the cells that ran out of memory in packs of half the size."""
         found: list[Pack] = []
         for pack in self._given:
             size, left = max(1, len(pack) // 2), tuple(member for member in pack if member[0] in self.short)
@@ -210,5 +210,5 @@ class Collector:
 
 
 def _short(outcome: CellOutcome) -> bool:
-    """Return whether a cell ran out of memory in a worker that lived on, so that it is known to be this cell."""
+    """Return whether a cell ran out of memory, and is known to, since its worker lived on."""
     return outcome.status == "out_of_memory" and not outcome.died

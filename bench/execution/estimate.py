@@ -76,7 +76,7 @@ def _peak(peaks: Mapping[int, int], width: int) -> int:
 
 
 def estimated(todo: Sequence[PlannedCell], records: Iterable[Record], device: str = "auto") -> Estimate:
-    """Estimate from records of the likest cells there are, of this processor before any other's, else by default.
+    """Estimate from records of the likest cells, of this processor before any other's, else by default.
 
     Likest are those that differ in noise and seed alone, then those of the same method, data set and backbone, then of
     other methods, then of other data sets. A record of a cell that shared a pack tells what it would take alone.

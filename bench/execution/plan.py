@@ -81,7 +81,7 @@ class Plan:
         return makespan((sum(expected[key] for key, _ in pack) for pack in packs), workers)
 
     def fitting(self, machine: Machine, asked: int | None = None) -> int:
-        """Return how many workers fit on a machine: on GPUs as many as the packs that they would be given leave room.
+        """Return how many workers fit on a machine, on GPUs by the peaks of their packs.
 
         Fewer workers have larger packs, which take more memory.
         """
@@ -95,7 +95,7 @@ class Plan:
         return count
 
     def starting(self, workers: int) -> float:
-        """Return the seconds that so many workers take to start and to end, which are not in the estimate of cells."""
+        """Return the seconds that workers take to start and end, beside those of cells."""
         return START_SECONDS["ray" if workers > 1 else "local"] if self.todo else 0.0
 
     def counts(self, workers: int = 1) -> dict[str, Any]:
