@@ -20,9 +20,9 @@ from bench.schedulers.contract import Pack
 # Where no like cell has been run: seconds per epoch of CoOp, and once per cell. Measured with `tiny` and digits on one
 # core; a ViT-B/16 without GPU takes more than a hundred times as long. What a method takes relative to CoOp, or a data
 # set relative to digits, stands in its row.
-SECONDS_PER_EPOCH = {"tiny": 0.02}
+SECONDS_PER_EPOCH = {"tiny": 0.0175}
 OTHER_SECONDS_PER_EPOCH = 3.0
-CELL_SECONDS = 0.2
+CELL_SECONDS = 0.025
 RECORD_BYTES = 100_000
 SHARED: Final = 0.75  # of CoOp's seconds on `tiny`, ten classes, what a pack pays once: 3.1 cells' time for 16
 Likeness: TypeAlias = tuple[str | int, ...]
