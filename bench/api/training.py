@@ -135,5 +135,5 @@ def _chosen(cells: str | Plan | Iterable[PlannedCell | Cell], options: Mapping[s
 
 def _planned(grid: Grid, config: Config, store: Store, options: Mapping[str, Any]) -> Plan:
     library, rerun = Library.of(config.settings.dataset), options.get("rerun", False)
-    pack = config.settings.grid[grid.name].pack_size
-    return make_plan(grid, store, options.get("retry"), library=library, rerun=rerun, pack=pack)
+    table, retry = config.settings.grid[grid.name], options.get("retry")
+    return make_plan(grid, store, retry, library=library, rerun=rerun, pack=table.pack_size, device=table.device)

@@ -19,6 +19,7 @@ from torch import Tensor
 from bench.contracts.method import Batch, Inputs, Losses, Method, Phase
 from bench.dataset_name import stream_name
 from bench.engine.audit import Audit, Number
+from bench.engine.memory import let_go
 from bench.engine.optim import learning_rate, optimizer_of
 from bench.engine.order import positions_of
 from bench.engine.prediction import Ask, chunk_of, collect, collect_samples
@@ -142,7 +143,7 @@ class Member:
 
     def leave(self, error: Exception) -> None:
         """End the training with an error; a loss that was not finite before it is the reason then."""
-        self.error = error
+        self.error = let_go(error)
         try:
             self.read_losses()
         except Diverged as earlier:

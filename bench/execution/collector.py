@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,7 +16,7 @@ from bench.records.record import Record
 from bench.records.store import Store
 from bench.schedulers.claims import Fleet, who
 from bench.schedulers.contract import CellOutcome, ClusterLost, Pack, StoreLost
-from bench.schedulers.work import Work, lost_record, outcome_of
+from bench.schedulers.work import Work, lost_record, outcome_of, spent_memory
 from bench.settings.schema import Config
 
 if TYPE_CHECKING:
@@ -28,13 +29,16 @@ WAIT_SECONDS: Final = 1.0  # between two looks at what another run has claimed
 class Collector:
     """Receiver of outcomes that decides what is run next, and publishes the records a dead worker could not.
 
-    A lost cell is run once more, alone, where it was lost with others or where its worker died. Cells that another run
-    has are waited for at the end, and run here where that run gives them up.
+    A lost cell is run once more, alone, where it was lost with others or where its worker died. One that ran out of
+    memory is run once more in a pack of half the size, on half the workers, and has that status if it does so again.
+    Cells that another run has are waited for at the end, and run here where that run gives them up.
 
     Attributes:
         progress: of the run.
+        workers: for the packs that are next.
         single: cells that are, or were, in a pack of their own.
         lost: cells to run again, in packs of their own.
+        short: those of them that ran out of memory, in packs of half the size.
         losses: attempts of this run that left no record, by key.
         held: cells that another run has claimed.
     """
@@ -48,6 +52,9 @@ class Collector:
         self.tries = plan.tries
         self.single = {pack[0][0] for pack in setup.packs if len(pack) == 1}
         self.lost: list[str] = []
+        self.short: set[str] = set()
+        self.workers = setup.workers
+        self._given: Sequence[Pack] = setup.packs
         self.losses: dict[str, list[dict[str, Any]]] = {}
         self.held: list[str] = []
         self._told: frozenset[str] = frozenset()
@@ -69,6 +76,8 @@ class Collector:
                 raise self._unwritable(outcome.unwritten)
             if record is None and self._again(outcome):
                 self.lost.append(outcome.key)
+                if _short(outcome):
+                    self.short.add(outcome.key)
                 tried = {"status": outcome.status, "reason": outcome.reason or ""}
                 tried |= {"node": outcome.node} if outcome.node else {}
                 self.losses[outcome.key] = [*self.losses.get(outcome.key, ()), tried]
@@ -81,7 +90,16 @@ class Collector:
         return self.request.fail_fast and bool(self.lost or self._failed())
 
     def again(self) -> tuple[Pack, ...]:
-        """Return the packs to run next: what was lost, cell by cell, and what a loss has kept from ending.
+        """Return the packs to run next, see `_next`, and set the workers that they are for."""
+        self.workers = max(1, self.progress.workers // 2) if self.short else self.progress.workers
+        self._given = packs = self._next()
+        self.single.update(pack[0][0] for pack in packs if len(pack) == 1)
+        self.lost.clear()
+        self.short.clear()
+        return packs
+
+    def _next(self) -> tuple[Pack, ...]:
+        """Return what was lost, cell by cell or by halves, and what a loss has kept from ending.
 
         Where only cells are left that another run has, waits until it gives some up.
         """
@@ -92,16 +110,26 @@ class Collector:
             return ()
         if not self.lost:
             return self._given_up()
-        packs: list[Pack] = [((key, self.cells[key]),) for key in self.lost]
+        packs: list[Pack] = [((key, self.cells[key]),) for key in self.lost if key not in self.short]
+        packs += self._halves()
         if stopped:
             packs += self._without({outcome.key for outcome in self.progress.done}.union(self.lost, self.held))
-        self.single.update(pack[0][0] for pack in packs if len(pack) == 1)
-        self.lost.clear()
         return tuple(packs)
 
+    def _halves(self) -> list[Pack]:
+        """Return the cells that ran out of memory in packs of half the size."""
+        found: list[Pack] = []
+        for pack in self._given:
+            size, left = max(1, len(pack) // 2), tuple(member for member in pack if member[0] in self.short)
+            found += [left[start : start + size] for start in range(0, len(left), size)]
+        return found
+
     def _again(self, outcome: CellOutcome) -> bool:
-        """Return whether a lost cell is run once more."""
-        tried = len(self.losses.get(outcome.key, ()))
+        """Return whether a lost cell is run once more. The worker leaves the record of a second lack of memory."""
+        losses = self.losses.get(outcome.key, ())
+        if _short(outcome):
+            return not spent_memory(losses)
+        tried = len(losses)
         return tried + 1 < TRIES and (outcome.died or outcome.key not in self.single)
 
     def _without(self, keys: set[str]) -> list[Pack]:
@@ -187,3 +215,8 @@ class Collector:
             f'store "{self.store.root}" cannot be written any more: {why}; {kept} of {len(self.cells)} cells are done '
             "and kept. Make room or give permission, and the same command continues from there."
         )
+
+
+def _short(outcome: CellOutcome) -> bool:
+    """Return whether a cell ran out of memory, and is known to, since its worker lived on."""
+    return outcome.status == "out_of_memory" and not outcome.died

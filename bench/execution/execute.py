@@ -77,7 +77,7 @@ def set_up(plan: Plan, config: Config, request: Request) -> Setup:
     elif request.address is not None:
         fitting = min(request.workers or 1, cells)
     else:
-        fitting = machine.workers(request.workers, cells, plan.estimate.gpu_memory)
+        fitting = plan.fitting(machine, request.workers)
     packs = plan.packs(fitting)
     workers = len(packs) if unknown else min(fitting, len(packs))
     name: Literal["ray", "local"] = "ray" if workers > 1 or request.address is not None else "local"
@@ -161,8 +161,9 @@ def execute_plan(
     """Run the packs of a plan and publish a record for every cell that ends.
 
     Cells of a pack that its worker did not bring to a record are run once more, each in a pack of its own, so that one
-    cell that crashes or hangs takes no other with it; so is a single cell whose worker died. Cells that another run has
-    claimed in the same store are left to it. The observer is told once per ended cell.
+    cell that crashes or hangs takes no other with it; so is a single cell whose worker died. Cells that ran out of
+    memory are run once more in packs of half the size. Cells that another run has claimed in the same store are left to
+    it. The observer is told once per ended cell.
 
     Raises:
         BenchError: the store cannot be written, or not be shared, or workers cannot be started.
@@ -175,7 +176,7 @@ def execute_plan(
         work, packs = _work(plan, store, config, setup, request), setup.packs
         while packs:
             try:
-                setup.scheduler.run(packs, collector.work(work), setup.workers, collector.take, collector.stop)
+                setup.scheduler.run(packs, collector.work(work), collector.workers, collector.take, collector.stop)
             except ClusterLost as error:
                 raise collector.abandoned(error) from error
             packs = collector.again()

@@ -11,12 +11,12 @@ import math
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench import streams
-from bench.errors import described, escape
+from bench.errors import described, escape, short_of_memory
 from bench.global_state import Guard
 from bench.plugins import METHODS, REGISTRIES
 from bench.records.cell import Cell
@@ -110,9 +110,13 @@ class Work:
         return found
 
     def _run(self, pack: Pack, store: Store, claims: Claims | None, ended: dict[str, CellOutcome]) -> bool:
-        """Run cells that are this driver's, add their outcomes, and return whether the worker is spent."""
+        """Run cells that are this driver's, add their outcomes, and return whether the worker is spent.
+
+        A cell that runs out of memory for the first time leaves no record: the driver gives it another try.
+        """
         run, settings_type = resolve_name(self.run_pack), resolve_name(self.settings_type)
         own, reason, unwritten = os.getpid(), "the trial ended without a record", ""
+        status: Status = "failed"
         with Guard() as guard:
 
             def publish(record: Record, outcomes: Mapping[str, NDArray[Any]]) -> None:
@@ -120,6 +124,9 @@ class Work:
                 guard.put_back()
                 if guard.changed:
                     record.provenance.changed_state = list(guard.changed)
+                if record.status == "out_of_memory" and not spent_memory(self.losses.get(record.key, ())):
+                    ended[record.key] = replace(outcome_of(record), lost=True)
+                    return
                 record.attempts = [*self.losses.get(record.key, ()), *record.attempts]
                 try:
                     store.publish(record, outcomes, rerun=self.rerun)
@@ -136,12 +143,12 @@ class Work:
             try:
                 run(pack, publish, settings_type(**self.settings))
             except Exception as error:  # noqa: BLE001 - the grid goes on; the reason is recorded by the driver
-                reason = described(error)
+                reason, status = described(error), "out_of_memory" if short_of_memory(error) else "failed"
             except BaseException as error:  # noqa: BLE001 - sys.exit() and its like: no user asks for it in a worker
                 reason = escape(error)
             end_copy(own)
         for key, _ in pack:
-            ended.setdefault(key, CellOutcome(key, "failed", reason, lost=True, unwritten=unwritten))
+            ended.setdefault(key, CellOutcome(key, status, reason, lost=True, unwritten=unwritten))
         return guard.spent
 
     @property
@@ -160,6 +167,11 @@ def end_copy(own: int) -> None:
     """End this process where foreign code has forked it off `own`. A copy may not report anything."""
     if os.getpid() != own:
         os._exit(0)
+
+
+def spent_memory(losses: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether a cell with these losses has run out of memory before, and has had its second try."""
+    return any(tried.get("status") == "out_of_memory" for tried in losses)
 
 
 def outcome_of(record: Record, elsewhere: Literal["", "ended"] = "") -> CellOutcome:
