@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "Batch", "BenchError", "CleanSplit", "CoOp", "Context", "Dataset", "FullPass", "Inputs", "Losses", "Method", "Needs", "NoiseKind",
-    "NoisyLabels", "Objective", "Options", "Phase", "Results", "Sampled", "Scene", "Split", "Stream", "compare", "load",
-    "plan", "register", "report", "run", "scalar", "structural",
+    "Batch", "BenchError", "CleanSplit", "CoOp", "Context", "Dataset", "FullPass", "Inputs", "Losses", "Method",
+    "Needs", "NoiseKind", "NoisyLabels", "Objective", "Options", "Phase", "Results", "Sampled", "Scene", "Split",
+    "Stream", "compare", "load", "plan", "register", "report", "run", "scalar", "structural",
 ]  # fmt: skip
 _NAMES = {
     "bench.api.results": "Results compare load report",

@@ -45,14 +45,12 @@ def write_starter(
     starter = Starter(_one_of(kind, KINDS, "kind"), name, _one_of(form, FORMS, "form"))
     if form == "checkout" and not is_checkout(root):
         raise BenchError(
-            f'"{out}" is no checkout of this project; use --as file or --as package, or name it with --out.'
+            f'"{out}" is no checkout of this project; use --as file or --as package, or name one by --out.'
         )
     files, edits = starter.files(), starter.edits(root)
     for path in files:
         if (root / path).exists():
-            raise BenchError(
-                f'"{root / path}" is there already, and nothing was written; choose another name or --out.'
-            )
+            raise BenchError(f'"{root / path}" is there, and nothing was written; choose another name or --out.')
     with writing("--out", out):
         for path, text in {**files, **edits}.items():
             (root / path).parent.mkdir(parents=True, exist_ok=True)

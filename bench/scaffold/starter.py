@@ -23,6 +23,12 @@ PLACES: Final[Mapping[str, tuple[str, str, str, str]]] = {
     "loss": ("methods/parts", "tests/methods/parts", "methods/parts/__init__.py", "LOSSES"),
     "split": ("methods/parts", "tests/methods/parts", "methods/parts/__init__.py", "SPLITS"),
 }
+# What else the row of a kind says.
+SAID: Final = {
+    "method": ', title="{title}", family="losses"',
+    "noise": ', title="{title}", identifiable=0.5',
+    "dataset": ', title="{title}"',
+}
 # Where the documentation has a table with a row for each plugin of a kind: its page and the row.
 PAGES: Final = {
     "method": ("docs/methods.md", "| `{name}` | SOURCE | 8,192 | |"),
@@ -69,8 +75,13 @@ class Starter:
     def object(self) -> str:
         """Name of the class or function."""
         if self.kind in FUNCTIONS:
-            return f"{self.module}_{self.kind}" if self.form == "checkout" else self.module
+            return self.module
         return "".join(word.capitalize() for word in self.name.split("-"))
+
+    @property
+    def title(self) -> str:
+        """Name in tables and figures."""
+        return self.name.replace("-", " ").capitalize()
 
     def files(self) -> dict[str, str]:
         """Render the files by path, relative to where they are written."""
@@ -92,7 +103,7 @@ class Starter:
         if self.form != "checkout":
             return {}
         _, _, rows, names = PLACES[self.kind]
-        row = f'    Row("{self.name}", "{self._target}", "SUMMARY"),'
+        row = f'    Row("{self.name}", "{self._target}", "SUMMARY"{SAID.get(self.kind, "").format(title=self.title)}),'
         edits = {rows: _before(root / rows, f"{names} = (", "\n)", row)}
         if self.kind in PAGES:
             page, line = PAGES[self.kind]
@@ -140,10 +151,9 @@ class Starter:
             loader=jinja2.PackageLoader("bench.scaffold"), undefined=jinja2.StrictUndefined, trim_blocks=True,
             lstrip_blocks=True, keep_trailing_newline=True, autoescape=False,  # noqa: S701 - Python, TOML and Markdown
         )  # fmt: skip
-        facts: dict[str, Any] = {name: getattr(self, name) for name in ("kind", "name", "form", "module", "object")}
-        return environment.get_template(template).render(
-            **facts, imported=self.imported, title=self.name.replace("-", " ").capitalize()
-        )
+        names = ("kind", "name", "form", "module", "object", "title", "imported")
+        facts: dict[str, Any] = {name: getattr(self, name) for name in names}
+        return environment.get_template(template).render(facts)
 
 
 def is_checkout(folder: Path) -> bool:
@@ -156,9 +166,7 @@ def _before(file: Path, start: str, end: str, line: str) -> str:
     text = file.read_text(encoding="utf-8")
     place = text.find(end, text.find(start)) if start in text else -1
     if place < 0:
-        raise BenchError(
-            f'{file}: "{start}" is not there, so that no row can be added; is this a checkout as released?'
-        )
+        raise BenchError(f'{file}: no "{start}", so that no row can be added; is this a checkout as released?')
     return f"{text[:place]}\n{line}{text[place:]}"
 
 
