@@ -14,7 +14,7 @@ from bench.plugins import REGISTRIES
 
 Kind = Literal["method", "noise", "dataset", "loss", "split"]
 Form = Literal["file", "package", "checkout"]
-FUNCTIONS: Final = ("loss", "split")
+FUNCTIONS: Final = {"loss": "compute", "split": "choose"}
 # Of each kind: the folder of the code and that of the test in a checkout, and the tuple of rows, as file and name.
 PLACES: Final[Mapping[str, tuple[str, str, str, str]]] = {
     "method": ("methods", "tests/methods", "methods/__init__.py", "ROWS"),
@@ -75,7 +75,7 @@ class Starter:
     def object(self) -> str:
         """Name of the class or function."""
         if self.kind in FUNCTIONS:
-            return self.module
+            return f"{FUNCTIONS[self.kind]}_{self.module}" if self.form == "checkout" else self.module
         return "".join(word.capitalize() for word in self.name.split("-"))
 
     @property
