@@ -1,4 +1,4 @@
-"""Writes a plugin to start from: as a file, as a package with an entry point, or into a checkout of this project."""
+"""Writes a plugin to start from: a file, a package, or a part of a checkout."""
 
 from __future__ import annotations
 
