@@ -47,8 +47,15 @@ class Store:
             raise BenchError(f'store "{self.root}" is a file; expected a folder, change --store or paths.store.')
 
     def exists(self) -> bool:
-        """Return whether the folder exists."""
-        return self.files.exists()
+        """Return whether the folder exists.
+
+        Raises:
+            BenchError: the store cannot be reached.
+        """
+        try:
+            return self.files.exists()
+        except OSError as error:
+            raise self._unreadable(error) from error
 
     def prepare(self) -> None:
         """Create the folder and check that it can be written, before anything is trained.
