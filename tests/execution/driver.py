@@ -37,7 +37,7 @@ class Speaker(Observer):
         sys.stdout.flush()
 
 
-def start(store: Path, log: Path, name: str, **order: Any) -> subprocess.Popen[str]:
+def start(store: Path | str, log: Path, name: str, **order: Any) -> subprocess.Popen[str]:
     """Start a driver; `order` holds scheduler, count, size, mishaps."""
     text = json.dumps({"store": str(store), "log": str(log), "name": name, **order})
     command = [sys.executable, "-m", "tests.execution.driver", text]
@@ -54,8 +54,8 @@ def main(order: dict[str, Any]) -> None:
     work = Work(order["store"], settings, "tests.schedulers.fakes:run_pack", "builtins:dict")
     execute._work = lambda *_: work
     plan, todo = plan_of(order["store"], order["count"]), tuple(packs(order["count"], order.get("size", 1)))
-    setup = Setup(scheduler(order.get("scheduler", "local")), "local", 1, "cpu", todo)
-    execute_plan(plan, Store(order["store"]), load_config(), setup, Request(), Speaker())
+    setup = Setup(scheduler(order.get("scheduler", "local")), "local", order.get("workers", 1), "cpu", todo)
+    execute_plan(plan, Store(order["store"]), load_config(), setup, Request(address=order.get("address")), Speaker())
 
 
 if __name__ == "__main__":
