@@ -20,6 +20,7 @@ from bench.records.cell import Cell
 from bench.records.record import Status
 from bench.schedulers.contract import CellOutcome, Pack, Report
 from bench.schedulers.driver import Driver
+from bench.schedulers.homes import Homes, features_of, homes
 from bench.schedulers.nodes import Losses, Placement, lost_on, node_in, this_node, usable_nodes
 from bench.schedulers.ray_session import session
 from bench.schedulers.survey import nodes, surveyed
@@ -90,6 +91,13 @@ class RayTune:
             chosen.append(tuple(member for member in pack if member[0] not in taken))
         return [pack for pack in chosen if pack]
 
+    def _homes(self, bundles: Sequence[Bundle], workers: int) -> Homes:
+        """Choose nodes by features, where cells of several run on several nodes and may take all of them."""
+        if self.address is None or len({features_of(bundle[0]) for bundle in bundles}) < 2:
+            return {}
+        slots = {node.id: node.slots(self.fraction) for node in nodes()}
+        return homes(bundles, slots) if workers >= sum(slots.values()) else {}
+
     def _check(self) -> None:
         """Reject a request that could never be met and would wait for ever.
 
@@ -112,7 +120,11 @@ class RayTune:
         from ray import tune
 
         bundle, ended = {"CPU": 1.0} | ({"GPU": self.fraction} if self.fraction else {}), set[str]()
-        placement = Placement([packs[0] for packs in bundles], work.losses, lambda: usable_nodes(self.fraction))
+        at_home = self._homes(bundles, workers)
+        bundles = sorted(bundles, key=lambda packs: bool(at_home) and packs[0][0][0] not in at_home)  # the others last
+        placement = Placement(
+            [packs[0] for packs in bundles], work.losses, lambda: usable_nodes(self.fraction), at_home
+        )
 
         def take(outcome: CellOutcome) -> None:
             ended.add(outcome.key)
@@ -121,7 +133,7 @@ class RayTune:
         trial = tune.with_parameters(_trial(), work=work, driver=Driver.here())
 
         def resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:
-            pack = unpacked(config["packs"])[0] if placement.avoided else ()
+            pack = unpacked(config["packs"])[0] if placement.avoided or at_home else ()
             return tune.PlacementGroupFactory([bundle], **placement.selector(pack))
 
         trainable = tune.with_resources(trial, resources)
@@ -131,7 +143,7 @@ class RayTune:
             param_space={"packs": tune.grid_search([packed(bundle) for bundle in bundles])},
             tune_config=tune.TuneConfig(
                 reuse_actors=True,
-                max_concurrent_trials=workers,
+                max_concurrent_trials=len(bundles) if at_home else workers,  # the cluster has no more room than that
                 trial_name_creator=lambda trial: str(trial.trial_id),
                 trial_dirname_creator=lambda trial: str(trial.trial_id),
             ),
@@ -139,7 +151,7 @@ class RayTune:
                 storage_path=folder,
                 verbose=0,
                 callbacks=[_reporter(_Own(take), unbegun)],
-                stop=_stopper(_Own(lambda: stop() or placement.stranded())),
+                stop=_stopper(_Own(lambda: stop() or placement.stranded(ended))),
                 failure_config=tune.FailureConfig(max_failures=0),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
@@ -212,10 +224,10 @@ def bundled(packs: Sequence[Pack], workers: int) -> list[Bundle]:
 
 
 def _by_node(packs: Sequence[Pack], losses: Losses, workers: int) -> list[Bundle]:
-    """Divide packs among trials, those together that were lost on one node."""
-    groups: dict[str, list[Pack]] = {}
+    """Divide packs among trials, those together that were lost on one node and read the same features."""
+    groups: dict[tuple[str, str], list[Pack]] = {}
     for pack in packs:
-        groups.setdefault(lost_on(pack, losses), []).append(pack)
+        groups.setdefault((lost_on(pack, losses), features_of(pack)), []).append(pack)
     return [bundle for group in groups.values() for bundle in bundled(group, workers)]
 
 

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from bench.execution.collector import Collector
 from bench.execution.execute import Request, Setup
 from bench.records.store import OUTCOMES_FILE, Store
-from bench.schedulers.claims import CLAIM, FOLDER, Fleet, visible
+from bench.schedulers.claims import FOLDER, Fleet, visible
 from bench.schedulers.local import Local
 from bench.schedulers.survey import Node
 from bench.schedulers.work import Work
@@ -44,10 +45,11 @@ def test_a_worker_that_does_not_see_the_store_hands_over_and_the_driver_writes_t
         )
         work = collector.work(Work(str(there), {}, *FAKE))
         assert work.driver
-        assert work.taken(pack) == {}
+        assert replace(work, store=str(here)).taken(pack) == {}, "the driver claims what its workers cannot"
+        assert {fleet.claims.holder(key) for key, _ in pack} == {fleet.claims.owner}
         outcomes, spent = work(pack)
         assert not spent
-        assert not (there / FOLDER / f"{pack[0][0]}{CLAIM}").exists() or not list(there.glob("*.json"))
+        assert not there.exists()
         assert [bool(one.handed) for one in outcomes] == [True] * 3
         for outcome in outcomes:
             collector.take(outcome)
@@ -56,8 +58,8 @@ def test_a_worker_that_does_not_see_the_store_hands_over_and_the_driver_writes_t
     assert told == [key for key, _ in pack]
     Work(str(tmp_path / "plain"), {}, *FAKE)(pack)
     for key, _ in pack:
-        for ending in (OUTCOMES_FILE,):
-            assert (here / f"{key}{ending}").read_bytes() == (tmp_path / "plain" / f"{key}{ending}").read_bytes()
+        name = f"{key}{OUTCOMES_FILE}"
+        assert (here / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
         mine, plain = Store(here).read(key), Store(tmp_path / "plain").read(key)
         assert mine is not None
         assert mine == plain
@@ -68,7 +70,8 @@ def test_a_line_says_what_a_node_has_and_what_runs_there() -> None:
     assert (node.slots(0), node.slots(0.25), node.slots(1), node.slots(1 / 3)) == (8, 8, 2, 6)
     assert node.line(8, 20) == "node gpu7 (3fa2c1): 8 CPUs, 2 GPUs, up to 8 at a time"
     assert Node("a" * 56, "n", 1.0, 0.0, False).line(1, 4) == (
-        "node n (aaaaaa): 1 CPU, up to 1 at a time; it does not see the store, so that records come back to this machine"
+        "node n (aaaaaa): 1 CPU, up to 1 at a time; it does not see the store, so that records come back to this "
+        "machine"
     )
 
 
@@ -90,6 +93,7 @@ nodes.shutdown()
 
 def test_on_a_cluster_without_a_shared_folder_every_record_is_in_the_drivers_store(tmp_path: Path) -> None:
     """The second node has another home, so that the path of the store is another folder there."""
+    chosen = packs(8, datasets=("digits", "letters"))
     home, other = tmp_path / "home", tmp_path / "other"
     home.mkdir()
     other.mkdir()
@@ -98,6 +102,7 @@ def test_on_a_cluster_without_a_shared_folder_every_record_is_in_the_drivers_sto
         "log": str(tmp_path / "log"),
         "name": "a",
         "count": 8,
+        "datasets": ["digits", "letters"],
         "workers": 2,
         "other": str(other),
     }
@@ -109,12 +114,14 @@ def test_on_a_cluster_without_a_shared_folder_every_record_is_in_the_drivers_sto
     *rows, (_, *lines) = [json.loads(line) for line in done.stdout.splitlines()]
     assert [status for _, status, _ in rows] == ["done"] * 8
     assert sorted("does not see the store" in line for line in lines) == [False, True]
-    assert sorted(file.name for file in (home / "store").glob("*.json")) == sorted(f"{p[0][0]}.json" for p in packs(8))
+    assert Store(home / "store").keys() == sorted(pack[0][0] for pack in chosen)
     assert len(list((home / "store").glob(f"*{OUTCOMES_FILE}"))) == 8
     assert not (home / "store" / FOLDER).exists()
     assert not (other / "store").exists(), "nothing is written where nobody looks"
-    nodes = Counter(record.noise.node for record in Store(home / "store").records())
-    assert len(nodes) == 2
+    where = {record.key: record.noise.node for record in Store(home / "store").records()}
+    first, second = ([where[pack[0][0]] for pack in chosen[start:8:2][:3]] for start in (0, 1))
+    assert len({*first}) == len({*second}) == 1, "cells that read the same features are on one node, but for the last"
+    assert {*first} != {*second}
     assert Counter(line for line in (tmp_path / "log").read_text().splitlines()) == Counter(
         f"a {n}" for n in range(1, 9)
     )
