@@ -1,12 +1,28 @@
-"""Where cells run that read the same features."""
+"""Where cells run that read the same features, and that a node computes them once."""
 
 from __future__ import annotations
 
+import os
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
 
+import pytest
+
+from bench.clip.encode import FeaturePart
+from bench.clip.features import FeatureKey, FeatureStore
+from bench.engine.resources import TrialSettings
+from bench.engine.trial import run_pack
+from bench.records.record import Record
+from bench.schedulers.contract import CellOutcome, Pack
 from bench.schedulers.homes import LOOSE, features_of, homes
+from bench.schedulers.local import Local
 from bench.schedulers.nodes import LABEL, LOOK_SECONDS, Placement
-from tests.schedulers.fakes import packs
+from bench.schedulers.work import Work
+from tests.schedulers.fakes import VERSIONS, cell, packs
+
+Publish: TypeAlias = Callable[[Record, Mapping[str, Any]], None]
 
 
 def placed(count: int, datasets: tuple[str, ...], **slots: int) -> dict[str, set[tuple[str, ...]]]:
@@ -54,3 +70,29 @@ def test_a_trial_keeps_to_its_home_until_that_is_gone() -> None:
     assert not placement.stranded({first[0][0]}), "it has ended"
     placement._looked -= LOOK_SECONDS
     assert placement.stranded()
+
+
+def counting(pack: Pack, publish: Publish, settings: TrialSettings) -> None:
+    """Run a pack, and note each entry of the feature store that is computed on the way."""
+    real = FeatureStore._compute
+
+    def compute(self: FeatureStore, key: FeatureKey, parts: Sequence[FeaturePart], *rest: Any) -> None:
+        with Path(os.environ["COMPUTED"]).open("a", encoding="utf-8") as log:
+            log.write(f"{key.digest} {','.join(parts)}\n")
+        real(self, key, parts, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(FeatureStore, "_compute", compute)
+        run_pack(pack, publish, settings)
+
+
+def test_of_two_workers_one_computes_the_features_of_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, store, told = tmp_path / "log", tmp_path / "store", list[CellOutcome]()
+    monkeypatch.setenv("COMPUTED", str(log))
+    chosen = [cell(seed, method="zero-shot", options={}) for seed in (1, 2, 3, 4)]
+    work = Work(str(store), {"cache": str(tmp_path / "cache")}, f"{__name__}:counting")
+    Local().run([((one.key(VERSIONS), one),) for one in chosen], work, 2, told.append, lambda: False)
+    assert [one.status for one in told] == ["done"] * 4, told
+    computed = Counter(log.read_text(encoding="utf-8").splitlines())
+    assert len(computed) >= 2, "training and test set"
+    assert set(computed.values()) == {1}
