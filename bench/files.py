@@ -13,8 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-TEMPORARY = ".tmp"
-STALE_SECONDS = 3600.0
+from bench.url_files import STALE_SECONDS, TEMPORARY, UrlFiles
 
 
 class Files(Protocol):
@@ -69,8 +68,6 @@ def open_folder(root: str) -> Files:
     """
     if "://" not in root or root.startswith("file://"):
         return LocalFiles(Path(root.removeprefix("file://")).expanduser())
-    from bench.url_files import UrlFiles
-
     return UrlFiles(root)
 
 

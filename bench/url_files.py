@@ -11,8 +11,9 @@ from datetime import datetime
 from typing import Any
 
 from bench.errors import BenchError
-from bench.files import STALE_SECONDS, TEMPORARY
 
+TEMPORARY = ".tmp"
+STALE_SECONDS = 3600.0
 # File systems of fsspec whose `pipe_file` puts a file whole, and with `mode="create"` in one request that fails where
 # there is something. On others a reader may see half a file, and two may look at a time whether there is one.
 OBJECT_STORES = frozenset({"memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl"})
@@ -42,7 +43,7 @@ class UrlFiles:
         return f"{self.root.rstrip('/')}/{name}"
 
     def _there(self, name: str) -> bool:
-        """Return whether something has a name now; another process may have made or removed it since the last look."""
+        """Return whether something has a name now. Another process may have made or removed it since the last look."""
         self.system.invalidate_cache(self.root)
         return bool(self.system.exists(self._path(name)))
 

@@ -15,10 +15,11 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from bench.cli.main import invoke
 from bench.errors import BenchError
-from bench.files import STALE_SECONDS, TEMPORARY, open_folder
+from bench.files import open_folder
 from bench.records.store import Store
 from bench.schedulers.claims import FOLDER, Claims
 from bench.schedulers.driver import Driver
+from bench.url_files import STALE_SECONDS, TEMPORARY
 from tests.execution.driver import start
 from tests.execution.test_sharing import COMPANY, KEYS, ended, trained
 from tests.object_store import bucket as bucket

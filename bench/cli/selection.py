@@ -64,7 +64,7 @@ class Selection:
         return "".join(f" --{name} {shlex.quote(value)}" for name, value in given if value)
 
     def flags_to(self, name: str) -> str:
-        """Format the options of a verb that writes a folder, which has to be named where the store is a URL."""
+        """Format the options of a verb that writes a folder. It has to be named where the store is a URL."""
         root = self.store or self.configuration.settings.paths.store
         return self.flags() + (f" --out {name}" if "://" in root else "")
 

@@ -62,7 +62,9 @@ class Setup:
 
 
 def set_up(plan: Plan, config: Config, request: Request, tell: Callable[[list[str]], None] | None = None) -> Setup:
-    """Choose scheduler, device, number of workers and packs; `tell` is called with a line for each node of a cluster.
+    """Choose scheduler, device, number of workers and packs.
+
+    `tell` is called with a line for each node of a cluster.
 
     Raises:
         BenchError: the request contradicts itself or the machine.

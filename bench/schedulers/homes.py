@@ -1,4 +1,4 @@
-"""Homes of cells on a cluster: those that read the same features run on the same nodes, which compute them once."""
+"""Homes of cells on a cluster: those that read the same features run on the same nodes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def features_of(pack: Pack) -> str:
     return f"{pack[0][1].dataset} {pack[0][1].backbone}" if pack else ""
 
 
-def homes(bundles: Sequence[Sequence[Pack]], slots: Mapping[str, int]) -> dict[str, tuple[str, ...]]:
+def home_nodes(bundles: Sequence[Sequence[Pack]], slots: Mapping[str, int]) -> dict[str, tuple[str, ...]]:
     """Choose nodes for trials, so that few nodes compute the same features and each has its share of the cells.
 
     Args:

@@ -35,7 +35,7 @@ class Placement:
         self._looked = time.monotonic()
 
     def selector(self, pack: Pack) -> dict[str, Any]:
-        """Return the arguments of a placement group that keep a pack away from the node it was lost on, or at home."""
+        """Return arguments of a placement group that keep a pack at home, or away from where it was lost."""
         node = lost_on(pack, self.losses)
         if node in self.avoided:
             return {"bundle_label_selector": [{LABEL: f"!{node}"}]}

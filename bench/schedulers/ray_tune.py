@@ -20,7 +20,7 @@ from bench.records.cell import Cell
 from bench.records.record import Status
 from bench.schedulers.contract import CellOutcome, Pack, Report
 from bench.schedulers.driver import Driver
-from bench.schedulers.homes import Homes, features_of, homes
+from bench.schedulers.homes import Homes, features_of, home_nodes
 from bench.schedulers.nodes import Losses, Placement, lost_on, node_in, this_node, usable_nodes
 from bench.schedulers.ray_session import session
 from bench.schedulers.survey import nodes, surveyed
@@ -76,7 +76,7 @@ class RayTune:
             cluster.call(run)
 
     def _welcomed(self, packs: Sequence[Pack], work: Work, workers: int, report: Report) -> Sequence[Pack]:
-        """Tell what nodes there are, and hold all cells here where a node cannot; returns what is to be run."""
+        """Report the nodes, and hold all cells here where a node cannot; returns the packs to run."""
         found = nodes()
         if work.driver:
             found = surveyed(found, work.store, work.driver)
@@ -96,7 +96,7 @@ class RayTune:
         if self.address is None or len({features_of(bundle[0]) for bundle in bundles}) < 2:
             return {}
         slots = {node.id: node.slots(self.fraction) for node in nodes()}
-        return homes(bundles, slots) if workers >= sum(slots.values()) else {}
+        return home_nodes(bundles, slots) if workers >= sum(slots.values()) else {}
 
     def _check(self) -> None:
         """Reject a request that could never be met and would wait for ever.

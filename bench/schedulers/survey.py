@@ -1,4 +1,4 @@
-"""Survey of a Ray cluster before a run: its nodes, how much each runs at a time, and whether it sees the store."""
+"""Survey of a Ray cluster before a run: its nodes, and whether they see the store."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Node:
         return f"{self.host} ({self.id[:6]})"
 
     def slots(self, fraction: float) -> int:
-        """Return how many trials fit at a time, each with one CPU and a fraction of a GPU, 0 for none."""
+        """Return how many trials fit at a time, each with one CPU and a fraction of a GPU."""
         return math.floor(min(self.cpus, self.gpus / fraction + 1e-9) if fraction else self.cpus)
 
     def line(self, slots: int, shared: int) -> str:

@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
 
 import pytest
 
-from bench.clip.encode import FeaturePart
-from bench.clip.features import FeatureKey, FeatureStore
-from bench.engine.resources import TrialSettings
-from bench.engine.trial import run_pack
-from bench.records.record import Record
-from bench.schedulers.contract import CellOutcome, Pack
-from bench.schedulers.homes import LOOSE, features_of, homes
+from bench.schedulers.contract import CellOutcome
+from bench.schedulers.homes import LOOSE, features_of, home_nodes
 from bench.schedulers.local import Local
 from bench.schedulers.nodes import LABEL, LOOK_SECONDS, Placement
 from bench.schedulers.work import Work
 from tests.schedulers.fakes import VERSIONS, cell, packs
 
-Publish: TypeAlias = Callable[[Record, Mapping[str, Any]], None]
-
 
 def placed(count: int, datasets: tuple[str, ...], **slots: int) -> dict[str, set[tuple[str, ...]]]:
     """Nodes by data set, of the trials that have any."""
     every = packs(count, datasets=datasets)
-    found = homes([(pack,) for pack in every], slots)
+    found = home_nodes([(pack,) for pack in every], slots)
     return {
         name: {found[pack[0][0]] for pack in every if pack[0][1].dataset == name and pack[0][0] in found}
         for name in dict.fromkeys(datasets)
@@ -38,7 +28,7 @@ def placed(count: int, datasets: tuple[str, ...], **slots: int) -> dict[str, set
 def test_each_group_has_a_node_of_its_own_and_its_last_trials_may_run_anywhere() -> None:
     assert placed(16, ("digits", "letters"), a=2, b=2) == {"digits": {("a",)}, "letters": {("b",)}}
     every = packs(16, datasets=("digits", "letters"))
-    free = [pack for pack in every if pack[0][0] not in homes([(pack,) for pack in every], {"a": 2, "b": 2})]
+    free = [pack for pack in every if pack[0][0] not in home_nodes([(pack,) for pack in every], {"a": 2, "b": 2})]
     assert Counter(map(features_of, free)) == {"digits tiny": 8 * LOOSE, "letters tiny": 8 * LOOSE}
     assert free == every[-4:]
 
@@ -72,25 +62,11 @@ def test_a_trial_keeps_to_its_home_until_that_is_gone() -> None:
     assert placement.stranded()
 
 
-def counting(pack: Pack, publish: Publish, settings: TrialSettings) -> None:
-    """Run a pack, and note each entry of the feature store that is computed on the way."""
-    real = FeatureStore._compute
-
-    def compute(self: FeatureStore, key: FeatureKey, parts: Sequence[FeaturePart], *rest: Any) -> None:
-        with Path(os.environ["COMPUTED"]).open("a", encoding="utf-8") as log:
-            log.write(f"{key.digest} {','.join(parts)}\n")
-        real(self, key, parts, *rest)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(FeatureStore, "_compute", compute)
-        run_pack(pack, publish, settings)
-
-
 def test_of_two_workers_one_computes_the_features_of_both(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log, store, told = tmp_path / "log", tmp_path / "store", list[CellOutcome]()
     monkeypatch.setenv("COMPUTED", str(log))
     chosen = [cell(seed, method="zero-shot", options={}) for seed in (1, 2, 3, 4)]
-    work = Work(str(store), {"cache": str(tmp_path / "cache")}, f"{__name__}:counting")
+    work = Work(str(store), {"cache": str(tmp_path / "cache")}, "tests.schedulers.counting:run_pack")
     Local().run([((one.key(VERSIONS), one),) for one in chosen], work, 2, told.append, lambda: False)
     assert [one.status for one in told] == ["done"] * 4, told
     computed = Counter(log.read_text(encoding="utf-8").splitlines())
