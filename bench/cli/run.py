@@ -107,12 +107,20 @@ def run_grid(
 class _Narrator(Display):
     """Display that says in words what is done."""
 
+    told: Sequence[str] = ()  # of the nodes of a cluster
+
     def begin(self, plan: Plan, packs: Sequence[Pack], workers: int, where: str) -> None:
         console.line(
             f"grid {plan.grid.name}: {len(plan.todo)} of {len(plan.grid.cells)} cells to run, {plural(workers)} "
             f"({where}), about {console.duration(plan.duration(packs, workers))}{on_top(plan)}, "
             f"in {plural(len(packs), 'pack')}."
         )
+
+    def nodes(self, lines: list[str]) -> None:
+        if lines != self.told:
+            self.told = lines
+            for text in lines:
+                console.line(text)
 
     def encoded(self, images: int, seconds: float) -> None:
         if images:
@@ -138,9 +146,9 @@ def _end(selection: Selection, plan: Plan, records: list[Record], progress: Prog
         sets = "".join(f" --set {shlex.quote(text)}" for text in selection.sets or ())
         chosen = f"--grid {shlex.quote(plan.grid.name)}{sets}"
         console.line(f"to run them again: bench run {chosen} --retry all{selection.flags()}")
-    console.line(f"next: bench report{selection.flags()}")
+    console.line(f"next: bench report{selection.flags_to('report')}")
     if any(one.cell.fold for one in plan.grid.cells):
-        console.line(f"labels that are probably wrong: bench suspects{selection.flags()}")
+        console.line(f"labels that are probably wrong: bench suspects{selection.flags_to('suspects')}")
     return EXIT_UNFINISHED if left else 0
 
 

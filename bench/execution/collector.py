@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,6 +11,7 @@ from bench.data.library import Library
 from bench.execution.plan import Plan
 from bench.execution.progress import Listener, Progress
 from bench.grid.keys import origin_of
+from bench.records.file_names import RECORD_FILE
 from bench.records.parts import Provenance
 from bench.records.record import Record
 from bench.records.store import Store
@@ -27,7 +28,7 @@ WAIT_SECONDS: Final = 1.0  # between two looks at what another run has claimed
 
 
 class Collector:
-    """Receiver of outcomes that decides what is run next, and publishes the records a dead worker could not.
+    """Receiver of outcomes that decides what is run next, and publishes the records that a worker could not.
 
     A lost cell is run once more, alone, where it was lost with others or where its worker died. One that ran out of
     memory is run once more in a pack of half the size, on half the workers, and has that status if it does so again.
@@ -47,6 +48,7 @@ class Collector:
         self, plan: Plan, fleet: Fleet, config: Config, setup: Setup, request: Request, listen: Listener
     ) -> None:
         self.fleet, self.request, self.listen, self.packs = fleet, request, listen, setup.packs
+        self.cluster = request.address is not None
         self.store, self.library = Store(fleet.store), Library.of(config.settings.dataset)
         self.cells = {planned.key: planned.cell for planned in plan.todo}
         self.tries = plan.tries
@@ -63,13 +65,18 @@ class Collector:
 
     def work(self, work: Work) -> Work:
         """Return the work for the packs that are next."""
-        return replace(work, owner=self.fleet.owner, tries=self.tries, losses=self.losses)
+        driver = self.fleet.claims.owner.id if self.cluster else ""
+        return replace(work, driver=driver, owner=self.fleet.owner, tries=self.tries, losses=self.losses)
 
     def take(self, outcome: CellOutcome) -> None:
         """Count an outcome, unless the cell is still to be run again or waited for."""
         if outcome.elsewhere == "held":
             self.held.append(outcome.key)
             return
+        if outcome.handed:
+            files = dict(outcome.handed)
+            self._put(Record.model_validate_json(files.pop(RECORD_FILE)), files)
+            outcome = replace(outcome, handed=())
         if outcome.lost:
             record = self._published(outcome.key)
             if record is None and outcome.unwritten:
@@ -202,12 +209,16 @@ class Collector:
         record = lost_record(outcome.key, cell, outcome.status, outcome.reason or "")
         record.attempts = [*self.losses.get(outcome.key, ())]
         record.provenance = Provenance(**record.provenance.model_dump(), **origin_of(cell, self.library))
+        self._put(record, {})
+        return record
+
+    def _put(self, record: Record, files: Mapping[str, bytes]) -> None:
+        """Publish a record here, and give its cell free."""
         try:
-            self.store.publish(record, {}, rerun=self.request.rerun)
-            self.fleet.claims.release(outcome.key)
+            self.store.put(record, files, rerun=self.request.rerun)
+            self.fleet.claims.release(record.key)
         except OSError as error:
             raise self._unwritable(error.strerror or str(error)) from error
-        return record
 
     def _unwritable(self, why: str) -> StoreLost:
         kept = sum(outcome.status in ("done", "skipped") for outcome in self.progress.done)

@@ -61,8 +61,10 @@ class Setup:
     packs: tuple[Pack, ...] = ()
 
 
-def set_up(plan: Plan, config: Config, request: Request) -> Setup:
+def set_up(plan: Plan, config: Config, request: Request, tell: Callable[[list[str]], None] | None = None) -> Setup:
     """Choose scheduler, device, number of workers and packs.
+
+    `tell` is called with a line for each node of a cluster.
 
     Raises:
         BenchError: the request contradicts itself or the machine.
@@ -83,7 +85,7 @@ def set_up(plan: Plan, config: Config, request: Request) -> Setup:
     name: Literal["ray", "local"] = "ray" if workers > 1 or request.address is not None else "local"
     if request.scheduler != "auto":
         name = request.scheduler
-    return Setup(_scheduler(name, request, machine.gpus, machine.fraction(workers)), name, workers,
+    return Setup(_scheduler(name, request, machine.gpus, machine.fraction(workers), tell), name, workers,
                  "cuda" if machine.gpus else "cpu", packs)  # fmt: skip
 
 
@@ -138,7 +140,7 @@ def train(plan: Plan, store: Store, config: Config, request: Request, observer: 
         BenchError: as `set_up`, `make_ready` and `execute_plan`.
         KeyboardInterrupt: after workers are gone; what was published stays.
     """
-    setup = set_up(plan, config, request)
+    setup = set_up(plan, config, request, observer.nodes)
     observer.begin(plan, setup.packs, setup.workers, f"{setup.name}, {setup.device}")
     for text in left_out(plan, config):
         observer.note(text)
@@ -204,14 +206,16 @@ def _work(plan: Plan, store: Store, config: Config, setup: Setup, request: Reque
     return Work(root, settings, plugins=plugins, rerun=request.rerun)
 
 
-def _scheduler(name: str, request: Request, gpus: int, fraction: float) -> Scheduler:
+def _scheduler(
+    name: str, request: Request, gpus: int, fraction: float, tell: Callable[[list[str]], None] | None
+) -> Scheduler:
     if name == "local":
         from bench.schedulers.local import Local
 
         return Local()
     from bench.schedulers.ray_tune import RayTune
 
-    return RayTune(request.address, gpus, fraction)
+    return RayTune(request.address, gpus, fraction, tell or (lambda _: None))
 
 
 def unfinished(plan: Plan, progress: Progress) -> Sequence[tuple[str, str]]:

@@ -40,9 +40,9 @@ def cell(seed: int = 1, **changes: Any) -> Cell:
     return Cell(**(values | changes))
 
 
-def packs(count: int, size: int = 1) -> list[Pack]:
-    """Packs of so many cells, with seeds 1 … count in all."""
-    cells = [cell(seed) for seed in range(1, count + 1)]
+def packs(count: int, size: int = 1, datasets: Sequence[str] = ("digits",)) -> list[Pack]:
+    """Packs of so many cells, with seeds 1 … count in all, of these data sets in turn."""
+    cells = [cell(seed, dataset=datasets[(seed - 1) % len(datasets)]) for seed in range(1, count + 1)]
     found = [(one.key(VERSIONS), one) for one in cells]
     return [tuple(found[start : start + size]) for start in range(0, count, size)]
 
