@@ -140,7 +140,13 @@ def _ending(error: Exception | None, limit: float | None) -> tuple[Status, str |
     if isinstance(error, TimedOut):
         return "timeout", f"{error} ({limit:g} s allowed)"
     reason = text_of(error) if isinstance(error, BenchError) else described(error)
-    return ("out_of_memory" if isinstance(error, (torch.OutOfMemoryError, MemoryError)) else "failed"), reason
+    return ("out_of_memory" if _is_of_memory(error) else "failed"), reason
+
+
+def _is_of_memory(error: Exception) -> bool:
+    """Return whether memory ran out. For the processor's, torch raises what it raises for everything."""
+    of_torch = isinstance(error, RuntimeError) and "DefaultCPUAllocator: can't allocate memory" in text_of(error)
+    return of_torch or isinstance(error, (torch.OutOfMemoryError, MemoryError))
 
 
 def _oracle(cell: Cell, needs: Needs) -> list[str]:

@@ -1,22 +1,31 @@
-"""Process that ends what a killed driver leaves of its Ray session: Ray's agents would stay for a minute."""
+"""Process that ends what a killed driver leaves of Ray: agents, which would stay for a minute, and a folder."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from contextlib import suppress
 
 
-def reap(session: str, seconds: float) -> None:
-    """Wait for the end of the driver, and then kill what is left after `seconds`.
+def reap(session: str, folder: str, seconds: float) -> None:
+    """Wait for the end of the driver, and then kill what is left after `seconds`, and remove a folder.
 
     Args:
         session: name of the session's folder. Ray's processes name it on their command lines, or have their logs there.
+            Empty for a cluster, which stays.
+        folder: for Tune's state.
         seconds: for them to end by themselves.
     """
+    sys.stdin.read()
+    if session:
+        _end(session, seconds)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _end(session: str, seconds: float) -> None:
     import psutil
 
-    sys.stdin.read()
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
@@ -29,4 +38,4 @@ def reap(session: str, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    reap(sys.argv[1], float(sys.argv[2]))
+    reap(sys.argv[1], sys.argv[2], float(sys.argv[3]))

@@ -110,10 +110,11 @@ def _fulfil(future: Future[None], function: Callable[[], None]) -> None:
 
 
 @contextmanager
-def session(address: str | None, workers: int, gpus: int) -> Iterator[Cluster]:
+def session(address: str | None, workers: int, gpus: int, scratch: str) -> Iterator[Cluster]:
     """Start Ray here, or connect to a cluster, and leave no process of it behind.
 
-    While it runs, SIGTERM and SIGHUP interrupt as Ctrl-C does. Yields the connection.
+    While it runs, SIGTERM and SIGHUP interrupt as Ctrl-C does. The folder `scratch` is removed even if this process is
+    killed. Yields the connection.
 
     Raises:
         BenchError: Ray does not start, or nothing that is Ray answers at `address`.
@@ -126,7 +127,7 @@ def session(address: str | None, workers: int, gpus: int) -> Iterator[Cluster]:
         guard = None
         try:
             directory = _begin(address, workers, gpus)
-            guard = _guard(directory) if address is None else None
+            guard = _guard(directory if address is None else "", scratch)
             yield cluster
         finally:
             _end(before, cluster.lost, guard)
@@ -157,9 +158,9 @@ def _begin(address: str | None, workers: int, gpus: int) -> str:
     return str(context.address_info["session_dir"])
 
 
-def _guard(directory: str) -> subprocess.Popen[bytes]:
+def _guard(directory: str, scratch: str) -> subprocess.Popen[bytes]:
     """Start a process that notices by the end of its input that this one is gone, however it ended."""
-    command = [sys.executable, "-m", "bench.schedulers.ray_reaper", Path(directory).name, f"{END_SECONDS}"]
+    command = [sys.executable, "-m", "bench.schedulers.ray_reaper", Path(directory).name, scratch, f"{END_SECONDS}"]
     none = subprocess.DEVNULL
     return subprocess.Popen(  # noqa: S603 - no shell
         command, stdin=subprocess.PIPE, stdout=none, stderr=none, start_new_session=True

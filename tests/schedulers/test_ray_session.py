@@ -120,6 +120,8 @@ def test_nothing_listens_but_on_loopback_and_a_killed_driver_leaves_nothing(tmp_
         one.laddr.ip for each in everyone for one in each.net_connections("inet") if one.status == psutil.CONN_LISTEN
     }
     titles = [" ".join(each.cmdline()) for each in children]
+    [scratch] = [Path(each.cmdline()[-2]) for each in children if "bench.schedulers.ray_reaper" in each.cmdline()]
+    assert scratch.is_dir()
     raylet = next(each for each, title in zip(children, titles, strict=True) if "/raylet/raylet " in title)
     environment, head = raylet.environ(), re.search(r"--gcs-address=(\S+)", " ".join(raylet.cmdline()))
     assert head is not None
@@ -139,3 +141,4 @@ def test_nothing_listens_but_on_loopback_and_a_killed_driver_leaves_nothing(tmp_
     assert with_token.returncode == 0
     assert "AuthenticationError" in without.stderr
     assert not left
+    assert not scratch.exists(), "the folder of Tune's state"
