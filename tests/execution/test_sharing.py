@@ -112,6 +112,19 @@ def test_the_next_run_cleans_up_after_a_killed_one(tmp_path: Path) -> None:
     assert tidy(store)
 
 
+def test_where_nothing_is_left_to_do_what_a_killed_run_left_is_cleaned_too(tmp_path: Path) -> None:
+    """Its workers may have published the last records after its end."""
+    store, log = tmp_path / "store", tmp_path / "log"
+    first = hanging(store, log, 1)
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    assert not tidy(store)
+    execute.tidy(Store(store))
+    assert tidy(store)
+    execute.tidy(Store(tmp_path / "none"))
+    assert not (tmp_path / "none").exists()
+
+
 def test_ctrl_c_gives_free_what_a_driver_had(tmp_path: Path) -> None:
     store, log = tmp_path / "store", tmp_path / "log"
     process = hanging(store, log, 2)

@@ -64,20 +64,22 @@ class Night:
 
     def start(self, scheduler: str, workers: int, pack: int, number: int = 0, *more: str) -> subprocess.Popen[str]:
         """Start a run in a session, and with a mark, of its own; `more` are further options."""
-        scratch = self.folder / "tmp"
-        scratch.mkdir(exist_ok=True)
-        environment = {
-            **os.environ, "BEGUN": str(self.folder / "begun"), MARK: self._mark(number), "OMP_NUM_THREADS": "1",
-            "TMPDIR": str(scratch), "RAY_TMPDIR": str(self.folder), "PYTHONPATH": str(ROOT),
-        }  # fmt: skip
         options = ["--scheduler", scheduler, "--workers", str(workers), "--pack", str(pack), "--retry", "all"]
         options += more
         options += [word for one in GRID for word in ("--set", one)]
         options += ["--store", str(self.store), "--plugin", str(Path(__file__).with_name("begun.py"))]
         return subprocess.Popen(
-            [*COMMAND, *options], cwd=self.folder, env=environment, start_new_session=True,
+            [*COMMAND, *options], cwd=self.folder, env=self.environment(number), start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
+
+    def environment(self, number: int) -> dict[str, str]:
+        """Return the environment of a run, or of a cluster, with a mark of its own."""
+        scratch = self.folder / "tmp"
+        scratch.mkdir(exist_ok=True)
+        own = {"BEGUN": self.folder / "begun", "TMPDIR": scratch, "RAY_TMPDIR": self.folder, "PYTHONPATH": ROOT}
+        fixed = {MARK: self._mark(number), "OMP_NUM_THREADS": "1"}
+        return {**os.environ, **{name: str(path) for name, path in own.items()}, **fixed}
 
     def round(self, one: Kill) -> str:
         """Run, kill, look, and return how the drivers ended."""

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from tests import ROOT
+from tests.kills.processes import left
 from tests.kills.rounds import CELLS, night, undisturbed
 
 # Says its address, and at each line that it reads removes the second node and adds another.
@@ -33,7 +34,7 @@ def test_a_node_goes_and_another_comes() -> None:
     with night() as store:
         cluster = subprocess.Popen(
             [sys.executable, "-c", PROGRAM], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, text=True, start_new_session=True,
+            stderr=subprocess.DEVNULL, text=True, start_new_session=True, env=store.environment(9),
         )  # fmt: skip
         assert cluster.stdin is not None
         assert cluster.stdout is not None
@@ -43,7 +44,7 @@ def test_a_node_goes_and_another_comes() -> None:
             run = store.start("ray", 2, 2, 0, "--address", address)
             while len(store.begun) < CELLS // 4 and run.poll() is None:
                 time.sleep(0.05)
-            assert run.poll() is None
+            assert run.poll() is None, run.communicate()
             before = time.time_ns()
             cluster.stdin.write("\n")
             cluster.stdin.flush()
@@ -53,6 +54,8 @@ def test_a_node_goes_and_another_comes() -> None:
             store.expect(0, run)
         finally:
             cluster.stdin.close()
+            cluster.stdout.close()
             cluster.wait(60)
+            left(store._mark(9), 0)
         store.compare(reference)
         assert store.faults == []

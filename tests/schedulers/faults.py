@@ -12,6 +12,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -20,7 +21,7 @@ from torch import Tensor
 
 import bench
 from bench.contracts.method import Batch, Context, FullPass, Inputs, Losses, Needs, Phase, structural
-from bench.contracts.noise import Labels, NoiseOptions, Sampled, Scene
+from bench.contracts.noise import Labels, Sampled, Scene
 from bench.noise.symmetric import Symmetric
 
 LONG = 3_000_000
@@ -82,7 +83,7 @@ class Wordless(Exception):
     """Has a text that is none."""
 
     def __str__(self) -> str:
-        return 7  # type: ignore[return-value]
+        return 7  # type: ignore[return-value]  # noqa: PLE0307 - it is the fault
 
 
 class Demanding(Exception):
@@ -98,12 +99,16 @@ def forever() -> NoReturn:
         time.sleep(0.01)
 
 
+def slowly(check_time: Callable[[], None]) -> NoReturn:
+    while True:
+        time.sleep(0.1)
+        check_time()
+
+
 def swallow() -> NoReturn:
     while True:
-        try:
+        with suppress(BaseException):
             forever()
-        except BaseException:  # noqa: BLE001, S110, PERF203 - it is the fault
-            pass
 
 
 def recurse(depth: int = 0) -> int:
@@ -176,7 +181,7 @@ FAULTS: Mapping[str, Fault] = {
     "logits that are an array": Fault("predict", giving(lambda x: x.numpy()), reason=".+"),
     "no logits": Fault("predict", giving(lambda x: None), reason=".+"),
     "logits of another device": Fault("predict", giving(lambda x: x.to("meta")), reason=".+"),
-    "whole logits": Fault("predict", giving(lambda x: x.long()), reason=".+"),
+    "whole logits": Fault("predict", giving(lambda x: x.long()), "done"),
     "complex logits": Fault("predict", giving(lambda x: x.to(torch.complex64)), reason=".+"),
     "double logits": Fault("predict", giving(lambda x: x.double()), "done"),
     "logits that are not finite": Fault(
@@ -201,7 +206,7 @@ FAULTS: Mapping[str, Fault] = {
     "no text": Fault("forward", raising(lambda: ValueError("")), reason="ValueError"),
     "bytes": Fault("forward", raising(lambda: ValueError(b"\xff\x00")), reason=r"ValueError: b'\\xff\\x00'"),
     "a long text": Fault("setup", raising(lambda: ValueError("x" * LONG)), reason="ValueError: x{1999}…"),
-    "control characters": Fault("forward", raising(lambda: ValueError("a\x1b[31m\0b")), reason=r".*: a\\x1b\[31m\\x00b"),
+    "control characters": Fault("forward", raising(lambda: ValueError("a\x1b[31m\0b")), reason=r".*a\\x1b\[31m\\x00b"),
     "half a character": Fault("forward", raising(lambda: ValueError("a\udcff")), reason=r"ValueError: a\\udcff"),
     "lines": Fault("forward", raising(lambda: ValueError("a\r\n\u2028b")), reason="ValueError: a b"),
     "a text that fails": Fault("forward", raising(Speechless), reason="Speechless"),
@@ -221,8 +226,8 @@ FAULTS: Mapping[str, Fault] = {
     "search path": Fault("setup", doing(lambda: sys.path.insert(0, "/nowhere")), "done"),
     "warnings": Fault("setup", doing(lambda: warnings.simplefilter("error")), "done"),
     "another's loss": Fault(
-        "setup", doing(lambda: setattr(torch.nn.functional, "cross_entropy", torch.nn.functional.mse_loss)), ".*", "",
-        "rebound",
+        "setup", doing(lambda: setattr(torch.nn.functional, "cross_entropy", torch.nn.functional.mse_loss)), "failed",
+        "RuntimeError: .*", "rebound",
     ),
     "streams": Fault("forward", doing(lambda: (sys.stdout.close(), sys.stderr.close())), "done"),
     "state, and an error": Fault(
@@ -235,8 +240,7 @@ FAULTS: Mapping[str, Fault] = {
     "hang in a pattern": Fault("predict", doing(lambda: re.match("(a*)*b", "a" * 60)), "timeout", TIME),
     "stop": Fault("forward", doing(KILL["SIGSTOP"]), "timeout", TIME),
     "hang in noise": Fault("noise", doing(forever), "timeout", TIME),
-    "be slow": Fault("begin_epoch", lambda method, value: [(time.sleep(0.1), method.check_time()) for _ in iter(int, 1)],
-                     "timeout", TIME),
+    "be slow": Fault("begin_epoch", lambda method, _: slowly(method.check_time), "timeout", TIME),
 }  # fmt: skip
 HANGING = tuple(name for name, fault in FAULTS.items() if fault.status == "timeout")
 DEADLY = tuple(name for name, fault in FAULTS.items() if fault.reason.startswith("the worker "))
@@ -304,7 +308,7 @@ class Faulty(bench.CoOp):
 class FaultyNoise(Symmetric):
     """Symmetric noise with a fault."""
 
-    class Options(NoiseOptions):
+    class Options(Symmetric.Options):
         """The fault."""
 
         fault: str = ""

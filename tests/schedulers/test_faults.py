@@ -25,9 +25,8 @@ FEW = [name for name in QUICK if name not in (*DEADLY[1:], *SPENDING[1:])]
 def drive(folder: Path, scheduler: str, names: list[str], **order: Any) -> dict[str, Record]:
     """Records by name of faults and their neighbours, all in one grid."""
     store = folder / scheduler
-    text = json.dumps({
-        "scheduler": scheduler, "workers": 1, "store": str(store), "cache": str(folder / "cache"), "faults": names, **order
-    })  # fmt: skip
+    given = {"scheduler": scheduler, "workers": 1, "store": str(store), "cache": str(folder / "cache")}
+    text = json.dumps({**given, "faults": names, **order})
     command = [sys.executable, "-m", "tests.schedulers.faulty", text]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -112,6 +112,18 @@ def test_a_signal_ends_a_driver_as_ctrl_c_does_and_nothing_is_left(number: signa
 
 
 @pytest.mark.slow
+def test_the_end_of_a_head_that_was_started_here_is_told_in_seconds(tmp_path: Path) -> None:
+    process = driver(tmp_path, mishaps={"2": "hold", "4": "stop"})
+    children = under(process, 2)
+    head = next(each for each in children if "/gcs/gcs_server " in " ".join(each.cmdline()))
+    head.kill()
+    _, err = process.communicate(timeout=50)  # Ray itself would end the process after 60 s
+    assert gone(children, within=15)
+    assert err.endswith("ClusterLost: the Ray that was started for this run does not answer any more\n")
+    assert set(Store(tmp_path).statuses()) == {KEYS[0], KEYS[2]}
+
+
+@pytest.mark.slow
 def test_nothing_listens_but_on_loopback_and_a_killed_driver_leaves_nothing(tmp_path: Path) -> None:
     process = driver(tmp_path, mishaps={"2": "hold", "4": "stop"})
     children = under(process, 2)
