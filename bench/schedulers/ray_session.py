@@ -65,7 +65,7 @@ class Cluster:
     own: bool = False
 
     def call(self, function: Callable[[], None]) -> None:
-        """Call a function that uses Ray in a thread, for Ray waits long for a dead head and then ends the process.
+        """Call a function that uses Ray in a thread of its own, for Ray waits long for a dead head.
 
         Raises:
             ClusterLost: the cluster does not answer any more.
