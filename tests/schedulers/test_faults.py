@@ -76,7 +76,7 @@ def test_a_fault_is_told_as_what_it_is_and_costs_its_cell_alone(
 @pytest.mark.parametrize(("scheduler", "names"), [("local", list(HANGING)), ("ray", list(HANGING[:3]))])
 def test_what_hangs_is_ended(scheduler: str, names: list[str], tmp_path: Path, quiet: dict[str, str]) -> None:
     """All at a time: they compute nothing. The limit leaves time to their neighbours on a busy machine."""
-    found = drive(tmp_path, scheduler, names, workers=min(4, len(names)), timeout=15.0, grace=1.0)
+    found = drive(tmp_path, scheduler, names, workers=min(4, len(names)), timeout=30.0, grace=1.0)
     assert [text for name in names if (text := told(name, found[name]))] == []
     assert {bits(record) for name, record in found.items() if name not in FAULTS} <= {*quiet.values()}
 
