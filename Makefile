@@ -3,6 +3,9 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Of `make kills`, for example ROUNDS=50 SEED=3.
+ROUNDS ?= 200
+SEED ?= 1
 # For uv's --torch-backend, for example `make demo TORCH_BACKEND=cpu` installs torch without CUDA.
 TORCH_BACKEND ?=
 
@@ -10,7 +13,7 @@ TORCH_BACKEND ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fast perf golden ci wheel use_wheel versions release clean
+.PHONY: help demo test fast perf golden ci kills wheel use_wheel versions release clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -49,6 +52,9 @@ ci: $(READY)  ## the regression gate: the ci grid against the committed baseline
 	@rm -rf results/ci
 	@$(BIN)/bench run --grid ci --store results/ci
 	@$(BIN)/bench compare --grid ci --store results/ci --baseline tests/baseline.json --strict
+
+kills: $(READY)  ## kill runs at random moments, over both schedulers, and look for what was lost
+	@$(BIN)/python -m tests.kills --rounds $(ROUNDS) --seed $(SEED)
 
 wheel: $(READY)  ## build the wheel, install it into an empty environment, and use it outside the checkout
 	@rm -rf build/wheel build/venv

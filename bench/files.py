@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+from bench.processes import has_ended, signature
 from bench.url_files import STALE_SECONDS, TEMPORARY, UrlFiles, check_size
 
 
@@ -54,7 +55,7 @@ class Files(Protocol):
         """Remove the folder if it is empty."""
 
     def sweep(self, seconds: float = STALE_SECONDS) -> None:
-        """Remove temporary files of killed runs, those that are so old."""
+        """Remove temporary files of killed runs: of ended processes of this machine, and those that are so old."""
 
     def exists(self) -> bool:
         """Return whether the folder exists."""
@@ -88,6 +89,16 @@ def file_sha256(file: Path) -> str:
     """Return the SHA-256 of a file's bytes, 64 hexadecimal digits."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def temporary_name() -> str:
+    """Return a new name of a temporary file, which says whose it is."""
+    return f".{uuid.uuid4().hex}-{signature()}{TEMPORARY}"
+
+
+def _orphaned(name: str) -> bool:
+    """Return whether the process that made a temporary file has ended, as far as can be seen here."""
+    return has_ended(name.removesuffix(TEMPORARY).partition("-")[2])
 
 
 class LocalFiles:
@@ -128,7 +139,7 @@ class LocalFiles:
     def write(self, name: str, content: bytes, *, replace: bool) -> bool:
         """Write to a temporary name and flush, then rename, or link where nothing may be replaced."""
         self.root.mkdir(parents=True, exist_ok=True)
-        partial = self.root / f".{uuid.uuid4().hex}{TEMPORARY}"
+        partial = self.root / temporary_name()
         try:
             with partial.open("wb") as stream:
                 stream.write(content)
@@ -160,7 +171,7 @@ class LocalFiles:
 
     def create(self, name: str, content: bytes) -> bool:
         """Create by a link, so that nobody sees half a file, or exclusively where there are no links."""
-        partial = self.root / f".{uuid.uuid4().hex}{TEMPORARY}"
+        partial = self.root / temporary_name()
         try:
             self._put(partial, content)
             try:
@@ -202,17 +213,17 @@ class LocalFiles:
     def prepare(self) -> None:
         """Create the folder, test that it can be written, and remove leftovers of killed runs."""
         self.root.mkdir(parents=True, exist_ok=True)
-        probe = self.root / f".{uuid.uuid4().hex}{TEMPORARY}"
+        probe = self.root / temporary_name()
         probe.write_bytes(b"")
         probe.unlink()
         self.sweep()
 
     def sweep(self, seconds: float = STALE_SECONDS) -> None:
-        """Remove temporary files of killed runs, those that are so old."""
+        """Remove temporary files of killed runs: of ended processes of this machine, and those that are so old."""
         for name in self.names(TEMPORARY):
             file = self.root / name
             with suppress(FileNotFoundError):
-                if name == _LOCK or time.time() - file.stat().st_mtime <= seconds:
+                if name == _LOCK or not (_orphaned(name) or time.time() - file.stat().st_mtime > seconds):
                     continue
                 if file.is_dir() and not file.is_symlink():  # Ray's state, of a driver of an earlier version
                     shutil.rmtree(file, ignore_errors=True)

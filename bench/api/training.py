@@ -10,7 +10,7 @@ from bench.api.plugins import Files, check_reach, import_plugins
 from bench.api.results import Place, Results, opened
 from bench.data.library import Library
 from bench.errors import BenchError
-from bench.execution.execute import Request, train
+from bench.execution.execute import Request, tidy, train
 from bench.execution.observer import Display, Observer
 from bench.execution.plan import Plan, make_plan, remarks
 from bench.grid.expansion import Grid, PlannedCell, expand
@@ -112,6 +112,8 @@ def run(
         for text in remarks(ready, request.rerun):
             observer.note(text)
         train(ready, results, config, request, observer)
+    else:
+        tidy(results)
     return results
 
 

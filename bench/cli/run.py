@@ -29,7 +29,7 @@ from bench.cli.app import (
 from bench.cli.plan import labels, on_top, planned, plural, skipped
 from bench.cli.selection import Selection, with_pack
 from bench.data.library import Library
-from bench.execution.execute import Request, train, unfinished
+from bench.execution.execute import Request, tidy, train, unfinished
 from bench.execution.observer import Display
 from bench.execution.plan import Plan, make_plan
 from bench.execution.progress import Progress
@@ -92,6 +92,7 @@ def run_grid(
         observer = Tracked(_Narrator(), opened, chosen_trackers(tensorboard, mlflow, wandb))
         progress = train(plan, opened, selection.configuration, request, observer)
     else:
+        tidy(opened)
         progress = Progress(0, {}, 1)
         counts = plan.counts()
         console.line(

@@ -179,8 +179,8 @@ class Collector:
         self._take_abandoned()
         kept = sum(outcome.status in ("done", "skipped") for outcome in self.progress.done)
         return ClusterLost(
-            f"{error}: {kept} of {len(self.cells)} cells are done and kept, {len(self.cells) - kept} are left; start "
-            "the cluster again, and the same command continues from there."
+            f"{error}: {kept} of {len(self.cells)} cells are done and kept, {len(self.cells) - kept} are left; "
+            f"{error.advice}the same command continues from there."
         )
 
     def _take_abandoned(self) -> None:

@@ -21,7 +21,7 @@ from bench.execution.plan import Plan
 from bench.execution.progress import Progress
 from bench.machine import cpus, this_machine
 from bench.records.store import Store
-from bench.schedulers.claims import Fleet
+from bench.schedulers.claims import NOBODY, Claims, Fleet
 from bench.schedulers.contract import ClusterLost, Pack, Scheduler
 from bench.schedulers.work import Work
 from bench.settings.schema import Config
@@ -183,6 +183,18 @@ def execute_plan(
                 raise collector.abandoned(error) from error
             packs = collector.again()
     return collector.progress
+
+
+def tidy(store: Store) -> None:
+    """Remove what killed runs have left in a store where nothing is to be run.
+
+    A store that cannot be written stays as it is.
+    """
+    with suppress(BenchError, OSError):
+        store.files.sweep()
+        if (claims := Claims(store.root, NOBODY)).exclusive and claims.files.exists():
+            with Fleet(store.root, lambda _: None):
+                pass
 
 
 def trial_settings(config: Config, grid: str, device: str) -> dict[str, Any]:

@@ -45,9 +45,17 @@ class CellOutcome:
 
 
 class ClusterLost(BenchError):
-    """Loss of the machines that run the cells, in mid-run: an incomplete run (exit code 4)."""
+    """Loss of the machines that run the cells, in mid-run: an incomplete run (exit code 4).
+
+    Attributes:
+        advice: what to do before the same command continues.
+    """
 
     exit_code = 4
+
+    def __init__(self, text: str, advice: str = "start the cluster again, and ") -> None:
+        super().__init__(text)
+        self.advice = advice
 
 
 class StoreLost(BenchError):

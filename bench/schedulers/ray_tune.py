@@ -56,7 +56,7 @@ class RayTune:
 
     def run(self, packs: Sequence[Pack], work: Work, workers: int, report: Report, stop: Callable[[], bool]) -> None:
         """Run every pack once; see the contract in `bench.schedulers.work`."""
-        with session(self.address, workers, self.gpus) as cluster, _scratch() as folder:
+        with _scratch() as folder, session(self.address, workers, self.gpus, folder) as cluster:
 
             def over() -> bool:
                 return cluster.over or stop()
