@@ -15,7 +15,8 @@ from bench.rows import BUILT_IN, FAMILIES, OTHERS
 AS_IS = "as-is"  # in tables, noise `none` on labels of which nobody knows whether they are right
 AS_THEY_ARE = "Labels as they are"  # its title
 UNCHANGED = ("none", AS_IS)
-TIE = "="
+NEAR = "·"  # in a table, what a test over seeds does not tell from the best
+UNSTABLE = "U"
 SIGNS = {
     "failed": ("F", "failed"),
     "diverged": ("D", "diverged"),

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from bench.reports.document import Drawn
 from bench.reports.figures.folder import FigureFolder
-from bench.reports.figures.style import TEXT_WIDTH, Look, look
+from bench.reports.figures.style import TEXT_WIDTH, Look, PageStyle, look
 from bench.reports.names import SECTIONS, UNCHANGED, noise_order
 from bench.reports.tables.columns import Column, columns_of, evenly
 from bench.reports.tables.summary import summarize
@@ -49,6 +49,11 @@ class Scope:
     levels: pd.DataFrame
     folder: FigureFolder
     outcomes: Outcomes | None = None
+
+    @property
+    def page(self) -> PageStyle:
+        """The page that figures are drawn for."""
+        return self.folder.page
 
     @cached_property
     def looks(self) -> dict[str, Look]:

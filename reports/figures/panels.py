@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from bench.reports.figures.style import BLUE, VERMILLION, Look
+from bench.reports.figures.style import NEUTRALS, Look
 from bench.reports.names import REFERENCE, noise_name
 
 BESIDE = 18  # letters in a line of a label beside a panel
@@ -130,7 +130,7 @@ def logarithmic(axes: Axes) -> None:
 def box_panel(axes: Axes, boxes: pd.DataFrame, labels: Sequence[str], groups: Sequence[str]) -> None:
     """Draw lying boxes of p5, p25, median, p75 and p95, one of each of two groups per label."""
     places = {label: place for place, label in enumerate(labels)}
-    for index, (group, color) in enumerate(zip(groups, (BLUE, VERMILLION), strict=True)):
+    for index, (group, color) in enumerate(zip(groups, NEUTRALS[:2], strict=True)):
         rows = boxes[boxes["group"] == group]
         y = rows["label"].map(places) + 0.4 * index - 0.2
         axes.hlines(y, rows["p5"], rows["p95"], color=color, linewidth=0.9)

@@ -4,9 +4,9 @@ The rule of every table: in a column, two methods are apart where a paired t-tes
 5 %, not corrected for the number of methods). Seeds pair, because the cells of one seed share their few shots and,
 where the digests agree, their wrong labels. Two or three seeds know little of a spread, so the variance of a pair is
 moved towards those of all pairs of a method and the best of its column, as far as these agree among each other (Smyth
-2004, see `bench.statistics.Spread`); otherwise 50 points between two methods could be a tie. Tied with the best are the
-methods below it down to the first that is apart from it; so a mean that lies below one that is apart is no tie, however
-much its own seeds differ.
+2004, see `bench.statistics.Spread`); otherwise 50 points between two methods could be none. Not told from the best are
+the methods below it down to the first that is apart from it; so a mean that lies below one that is apart is not among
+them, however much its own seeds differ, and neither is a method that is unstable (`Judged.unstable`).
 """
 
 from __future__ import annotations
@@ -28,6 +28,23 @@ from bench.statistics import Spread
 
 Mark: TypeAlias = Literal["", "best", "second"]
 FEW_SEEDS = 5
+UNSTABLE_RATIO = 3.0  # spread of a method to the usual spread of the others
+SMALL_SPREAD = 1.0  # points; a usual spread below it counts as much
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a method stands in its column.
+
+    Attributes:
+        mark: best or second by the mean.
+        near: whether the seeds do not tell it from the best.
+        unstable: whether they do not, or it is the best, but its own differ far more than those of the others.
+    """
+
+    mark: Mark = ""
+    near: bool = False
+    unstable: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,6 +80,14 @@ class Judged:
     def apart(self, high: int, low: int) -> bool:
         """Return whether the seeds separate two methods, the higher mean first; without a test they do."""
         return not self.gap(high, low) < self.needed(high, low)
+
+    def unstable(self, place: int) -> bool:
+        """Return whether a method's spread is `UNSTABLE_RATIO` times the median spread of the others, or more."""
+        if self.seeds < 2 or len(self.labels) < 2:
+            return False
+        spreads = self.values.std(axis=1, ddof=1)
+        usual = max(float(np.median(np.delete(spreads, place))), SMALL_SPREAD)
+        return bool(spreads[place] >= UNSTABLE_RATIO * usual)
 
 
 def judge(rows: pd.DataFrame, value: str = "last") -> dict[tuple[str, float], Judged]:
@@ -102,12 +127,12 @@ def _ordered(column: pd.DataFrame, value: str) -> tuple[tuple[str, ...], npt.NDA
     return tuple(labels[i] for i in ordered), values[ordered]
 
 
-def marks(judged: Judged, printed: Mapping[str, str]) -> dict[str, tuple[Mark, bool]]:
-    """Mark best, second and ties, by label.
+def marks(judged: Judged, printed: Mapping[str, str]) -> dict[str, Standing]:
+    """Mark best, second, what the seeds do not tell from the best, and what is unstable, by label.
 
-    Best is the highest where nothing is tied with it, and second then the next where nothing is tied with that; means
-    printed alike are ties too. What is tied is told so and not marked: a method whose seeds differ widely may be tied
-    with one far above it, and must not look like the best. A tie for second that holds all that are left is not told.
+    Best and second go by the mean alone; means printed alike share a mark, and two that are best leave no second.
+    Whether a method is unstable is said of those that the seeds do not tell from the best, and instead of that: no test
+    that fails because of a method's own spread speaks for it.
 
     Args:
         judged: the column.
@@ -116,25 +141,18 @@ def marks(judged: Judged, printed: Mapping[str, str]) -> dict[str, tuple[Mark, b
     labels = judged.labels
     if len(labels) < 2:
         return {}
-    best = _tied(0, judged, printed)
-    if best > 1:
-        return dict.fromkeys(labels[:best], ("", True))
-    found: dict[str, tuple[Mark, bool]] = {labels[0]: ("best", False)}
-    second = _tied(1, judged, printed)
-    if second == 1:
-        found[labels[1]] = ("second", False)
-    elif second < len(labels) - 1:
-        found |= dict.fromkeys(labels[1 : 1 + second], ("", True))
-    return found
-
-
-def _tied(top: int, judged: Judged, printed: Mapping[str, str]) -> int:
-    """Count the methods from `top` on that are tied with it, itself included."""
-    labels = judged.labels
-    ties = (
-        not judged.apart(top, low) or printed[labels[low]] == printed[labels[top]] for low in range(top, len(labels))
-    )
-    return sum(1 for _ in takewhile(bool, ties)) or 1
+    alike = [printed[label] == printed[labels[0]] for label in labels]
+    best = sum(1 for _ in takewhile(bool, alike))
+    near = sum(1 for _ in takewhile(bool, (same or not judged.apart(0, i) for i, same in enumerate(alike))))
+    second = printed[labels[1]] if best == 1 else None
+    return {
+        label: Standing(
+            "best" if place < best else "second" if printed[label] == second else "",
+            best <= place < near and not judged.unstable(place),
+            place < near and judged.unstable(place),
+        )
+        for place, label in enumerate(labels)
+    }
 
 
 def resolution(columns: Mapping[tuple[str, float], Judged]) -> tuple[str, ...]:
