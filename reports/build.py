@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +29,7 @@ from bench.reports.output.markdown import markdown_report, markdown_table
 from bench.reports.paper import USUAL, Paper
 from bench.reports.staging import fresh_folder
 from bench.reports.tables.kinds import KINDS as TABLE_KINDS
-from bench.reports.tables.summary import short_names
+from bench.reports.tables.summary import describe, short_names
 
 if TYPE_CHECKING:
     from bench.records.store import Store
@@ -159,7 +159,8 @@ def _write(
             _text(folder / "tables" / f"{table.name}.{suffix}", render(table))
     if "latex" in formats:
         across = parts.paper.page.width != "column"
-        _text(folder / "report.tex", latex_report(tables, figures, form, names, across))
+        shown = [_in_short(one, parts.frame, names) for one in figures] if form.short else figures
+        _text(folder / "report.tex", latex_report(tables, shown, form, names, across))
     if "csv" in formats:
         _data(parts.frame, folder / "tables", parts.extra)
     front = front_page_of(
@@ -168,6 +169,14 @@ def _write(
     if "html" in formats:
         _text(folder / "report.html", html_page(parts.frame, parts.records, front))
     _text(folder / "report.md", markdown_report(front))
+
+
+def _in_short(figure: Drawn, frame: pd.DataFrame, names: Mapping[str, str]) -> Drawn:
+    """Name the setting of a figure in its caption by its short name."""
+    part = frame[frame["setting"] == figure.setting]
+    if part.empty:
+        return figure
+    return replace(figure, caption=figure.caption.replace(describe(part), names[figure.setting]))
 
 
 def _data(frame: pd.DataFrame, folder: Path, extra: Supplement) -> None:

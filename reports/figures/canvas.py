@@ -86,7 +86,7 @@ class Scope:
     def save(self, figure: Figure, data: Sequence[pd.DataFrame], kind: str, caption: str, suffix: str = "") -> Drawn:
         """Write a figure of this scope."""
         found = pd.concat(data, ignore_index=True)
-        return self.folder.save(figure, found, f"{kind}-{self.name}{suffix}", f"{self.text}{caption}", self.setting)
+        return self.folder.save(figure, found, f"{kind}-{self.name}{suffix}", f"On {self.text}{caption}", self.setting)
 
 
 def _within(rows: pd.DataFrame, column: Column) -> pd.DataFrame:

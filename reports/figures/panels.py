@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
@@ -113,7 +114,8 @@ def line_panel(axes: Axes, rows: pd.DataFrame, label: str, chosen: Look, top: fl
     )  # fmt: skip
     if rows["sd"].notna().any():
         low, high = (rows["mean"] - rows["sd"]).clip(lower=0), (rows["mean"] + rows["sd"]).clip(upper=top)
-        axes.fill_between(rows["epoch"], low, high, color=chosen.color, alpha=0.15, linewidth=0)
+        edge, face = to_rgba(chosen.color, 0.5), to_rgba(chosen.color, 0.13)  # edges keep bands apart that overlap
+        axes.fill_between(rows["epoch"], low, high, facecolor=face, edgecolor=edge, linewidth=0.4)
 
 
 def logarithmic(axes: Axes) -> None:
@@ -123,7 +125,7 @@ def logarithmic(axes: Axes) -> None:
     axes.set_xlim(low / 1.5, high * 1.5)
     wide = high > WIDE * low
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0), numticks=8))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 100 else f"{value:.3g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 

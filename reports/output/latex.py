@@ -95,9 +95,10 @@ def escape_latex(text: str) -> str:
     """Escape plain text for LaTeX. A character that pdfTeX's default fonts lack becomes its code point.
 
     >>> escape_latex("a_b 50 %")
-    'a\\\\_b 50 \\\\%'
+    'a\\\\_b 50~\\\\%'
     """
-    return "".join(_LATEX.get(c) or (c if ord(c) < 256 else f"U+{ord(c):04X}") for c in text)
+    escaped = "".join(_LATEX.get(c) or (c if ord(c) < 256 else f"U+{ord(c):04X}") for c in text)
+    return escaped.replace(r" \%", r"~\%")  # no line begins with the sign
 
 
 def _tex_entry(entry: TableEntry) -> str:
