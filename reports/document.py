@@ -16,7 +16,7 @@ import pandas as pd
 
 if TYPE_CHECKING:
     from bench.reports.statistics.friedman import Ranking
-    from bench.reports.tables.ties import Mark
+    from bench.standing import Mark
 
 
 class Code(str):

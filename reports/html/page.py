@@ -21,8 +21,9 @@ from bench.reports.front_page import ALL_FINISHED, FrontPage
 from bench.reports.html.columns import cell_columns, detail_columns, embedded
 from bench.reports.html.curves import Thinning, curve_block, thinning
 from bench.reports.html.overview import SettingOverview, environments, oracles, overviews, span
-from bench.reports.names import NEAR, SIGNS, noise_name
+from bench.reports.names import SIGNS, noise_name
 from bench.reports.tables.summary import short_names
+from bench.standing import NEAR
 
 HERE = Path(__file__).parent
 SCRIPTS = ("data", "theme", "tables", "chart", "curves", "cells", "cell", "main")

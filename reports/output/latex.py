@@ -9,7 +9,7 @@ from itertools import groupby
 from types import MappingProxyType
 
 from bench.reports.document import Drawn, Section, Table, TableEntry, TableRow
-from bench.reports.names import NEAR
+from bench.standing import NEAR
 
 SIZES = {r"\small": 92, r"\footnotesize": 104, r"\scriptsize": 124}  # characters in a row
 ROWS_PER_PAGE = 40

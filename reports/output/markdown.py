@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from bench.reports.document import Chapter, Code, Drawn, Emphasis, Passage, Table, TableEntry
 from bench.reports.figures.kinds import KINDS as FIGURE_KINDS
 from bench.reports.front_page import ALL_FINISHED, FrontPage
-from bench.reports.names import NEAR, SIGNS
+from bench.reports.names import SIGNS
 from bench.reports.tables.kinds import KINDS as TABLE_KINDS
+from bench.standing import NEAR
 
 
 def markdown_report(front: FrontPage) -> str:

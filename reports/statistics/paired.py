@@ -12,9 +12,10 @@ import pandas as pd
 from scipy import stats
 
 from bench.reports.document import Section, Table, TableEntry
-from bench.reports.names import BASELINE, identifiable
+from bench.reports.names import BASELINE
 from bench.reports.tables.columns import Column, column_sets, columns_of, difference_text, head, only, rows_of
 from bench.reports.tables.summary import describe, settings
+from bench.standing import identifiable
 from bench.statistics import SMALLEST_SD
 
 ALPHA = 0.05

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from bench.reports.document import Section, Table, TableEntry, TableRow
-from bench.reports.names import NEAR, REFERENCE, UNSTABLE, column_name, identifiable
+from bench.reports.names import REFERENCE, column_name
 from bench.reports.tables.choice import EVERYTHING, Choice
 from bench.reports.tables.columns import Column, as_dicts, columns_of, head, only, rows_of
 from bench.reports.tables.summary import (
@@ -22,7 +22,8 @@ from bench.reports.tables.summary import (
     summarize,
     usual_seeds,
 )
-from bench.reports.tables.ties import UNSTABLE_RATIO, Judged, Standing, judge, marks, resolution
+from bench.reports.tables.ties import judge, resolution
+from bench.standing import NEAR, UNSTABLE, UNSTABLE_RATIO, Judged, Standing, identifiable, marks
 
 BEYOND_HALF = (
     "Above 50 % the wrong label is the commoner one of its class, so labels alone cannot tell the truth: numbers are "

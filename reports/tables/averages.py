@@ -13,7 +13,7 @@ import pandas as pd
 from bench.records.cell import Cell
 from bench.reports.document import Section, Table, TableEntry
 from bench.reports.frame import SPANNED, anchored
-from bench.reports.names import column_name, file_part, identifiable
+from bench.reports.names import column_name, file_part
 from bench.reports.tables.accuracy import ranked_sections, ranking_text
 from bench.reports.tables.choice import EVERYTHING, Choice
 from bench.reports.tables.columns import Column, columns_of, head, only, rows_of
@@ -27,7 +27,8 @@ from bench.reports.tables.summary import (
     spread_text,
     usual_seeds,
 )
-from bench.reports.tables.ties import Judged, judge, resolution
+from bench.reports.tables.ties import judge, resolution
+from bench.standing import Judged, identifiable
 
 FIXED = [name for name in Cell.model_fields if name not in {*SPANNED, "dataset", "views"}]
 NO_NUMBER = "No method has a number on every data set."

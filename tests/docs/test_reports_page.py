@@ -17,11 +17,12 @@ from bench.plugins import NOISE
 from bench.reports.build import FORMATS, build_report
 from bench.reports.figures import kinds, ranks
 from bench.reports.frame import ENDS
-from bench.reports.names import NEAR, SIGNS, UNSTABLE
+from bench.reports.names import SIGNS
 from bench.reports.published import numbers
 from bench.reports.statistics import bootstrap, friedman
 from bench.reports.statistics.paired import INTERVAL, SIGNED_RANKS
-from bench.reports.tables import columns, ties
+from bench.reports.tables import columns
+from bench.standing import NEAR, SMALL_SPREAD, UNSTABLE, UNSTABLE_RATIO
 from tests import ROOT
 from tests.reports.factory import GRID, grid
 
@@ -65,7 +66,7 @@ def test_the_commands_exist():
 
 def test_the_files_of_the_repository_exist():
     named = re.findall(r"`((?:reports|bench|docs)/[\w./]+\.\w+)`", PAGE)
-    assert {"reports/tables/ties.py", "reports/published/numbers.toml"} <= set(named)
+    assert {"bench/standing.py", "reports/published/numbers.toml"} <= set(named)
     for name in named:
         assert (ROOT / name).is_file(), name
 
@@ -116,7 +117,7 @@ def test_the_limits_are_those_of_the_code():
         f"More than {columns.WIDEST} columns", f"below {friedman.FEWEST} data sets",
         f"above {friedman.MOST} trained methods",
         f"{bootstrap.DRAWS} draws", f"below {bootstrap.FEWEST_BOOTSTRAP} data sets", f"at most {ranks.SHOWN} methods",
-        f"{ties.UNSTABLE_RATIO:g} times the median", f"at least {ties.SMALL_SPREAD:g} point",
+        f"{UNSTABLE_RATIO:g} times the median", f"at least {SMALL_SPREAD:g} point",
         f"from {INTERVAL} pairs on", f"Below {SIGNED_RANKS} seeds", f"at most {usual:g} points",
         f"with {CALIBRATION_BINS} equal bins",
         f"More than {kinds.LINES} rows", f"About {kinds.MOST} figures",

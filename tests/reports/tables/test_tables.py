@@ -13,12 +13,13 @@ from scipy import stats
 from bench.records.record import Record
 from bench.reports.document import Table, TableEntry
 from bench.reports.frame import tidy
-from bench.reports.names import NEAR, identifiable, noise_name
+from bench.reports.names import noise_name
 from bench.reports.tables.accuracy import accuracy_tables
 from bench.reports.tables.columns import WIDEST, column_sets, head
 from bench.reports.tables.cost import cost_frame, cost_tables
-from bench.reports.tables.ties import Judged, judge, resolution
+from bench.reports.tables.ties import judge, resolution
 from bench.reports.tables.training import memorization_tables
+from bench.standing import NEAR, Judged, identifiable
 from bench.statistics import Spread
 from tests.reports.factory import GRID, cell, grid, record
 
