@@ -1,4 +1,4 @@
-"""Which means of a column stand out: best and second, what seeds do not tell from the best, and what is unstable.
+"""Which means of a column stand out, and which the seeds do not tell from the best.
 
 The rule of every table: in a column, two methods are apart where a paired t-test over seeds separates them (two-sided
 5 %, not corrected for the number of methods). Seeds pair, because the cells of one seed share their few shots and,

@@ -26,7 +26,7 @@ from bench.reports.html.page import html_page
 from bench.reports.names import AS_IS
 from bench.reports.output.latex import latex_report, latex_table
 from bench.reports.output.markdown import markdown_report, markdown_table
-from bench.reports.paper import USUAL, Paper
+from bench.reports.paper import USUAL, PaperForm
 from bench.reports.staging import fresh_folder
 from bench.reports.tables.kinds import KINDS as TABLE_KINDS
 from bench.reports.tables.summary import describe, short_names
@@ -44,7 +44,7 @@ def build_from_store(
     formats: frozenset[str] = FORMATS,
     published: bool = False,
     figures: int | None = None,
-    paper: Paper = USUAL,
+    paper: PaperForm = USUAL,
 ) -> list[Path]:
     """Write the report of a store.
 
@@ -84,7 +84,7 @@ def build_report(
     published: bool = False,
     outcomes: Outcomes | None = None,
     figures: int | None = None,
-    paper: Paper = USUAL,
+    paper: PaperForm = USUAL,
 ) -> list[Path]:
     """Write the report of records at hand.
 
@@ -137,7 +137,7 @@ class _Parts:
     records: Sequence[Record]
     extra: Supplement
     figures: Sequence[Drawn]
-    paper: Paper
+    paper: PaperForm
 
     @cached_property
     def tables(self) -> list[Table]:

@@ -10,7 +10,7 @@ from bench.reports.tables.choice import EVERYTHING, Choice
 
 
 @dataclass(frozen=True)
-class Paper:
+class PaperForm:
     """What is shown and how; as it stands, everything in the usual form.
 
     Attributes:
@@ -26,4 +26,4 @@ class Paper:
     page: PageStyle = AS_NEEDED
 
 
-USUAL = Paper()
+USUAL = PaperForm()

@@ -70,12 +70,12 @@ def write_report(
     from bench.reports.build import FORMATS, build_from_store
     from bench.reports.figures.style import PageStyle
     from bench.reports.output.latex import LatexForm
-    from bench.reports.paper import Paper
+    from bench.reports.paper import PaperForm
     from bench.reports.tables.choice import Choice
 
     chosen = {"latex": latex, "markdown": markdown, "csv": csv, "html": html}
     formats = frozenset(name for name, wanted in chosen.items() if wanted) or FORMATS
-    paper = Paper(
+    paper = PaperForm(
         tuple(sets or ()),
         Choice(_names("--methods", methods), _names("--columns", columns), digits),
         LatexForm(tabular, wide, short_captions),

@@ -109,7 +109,7 @@ def in_order(records: Iterable[Record]) -> list[Record]:
 
 
 def _standings(groups: Mapping[TableRow, Sequence[Record]]) -> dict[TableRow, str]:
-    """Say in a word or a sign how each row stands among the trained methods of its data set and noise."""
+    """Format how each row stands among the trained methods of its noise."""
     columns: dict[tuple[str, ...], dict[str, dict[str, float]]] = defaultdict(dict)
     for name, group in groups.items():
         done = {f"{r.cell.seed} {r.noise.digest}": 100 * (r.accuracy.last or 0.0) for r in _done(group)}

@@ -71,7 +71,7 @@ EVERYTHING = Choice()
 
 
 def _found(option: str, texts: Iterable[str], names: Mapping[str, Sequence[T]]) -> list[T]:
-    """Look up each text.
+    """Find what each text names.
 
     Raises:
         BenchError: one is not there.

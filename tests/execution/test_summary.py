@@ -25,10 +25,10 @@ def test_memorization_where_the_truth_is_known() -> None:
 
 def test_agreement_where_it_is_not_and_what_was_skipped() -> None:
     columns, rows = summary_rows(unknown(("given",), test_truth=False))
-    assert columns == [*SHARED, "agrees with given %", "seconds", "unfinished", "skipped"]
+    assert columns == [*SHARED, "±", "best", "agrees with given %", "seconds", "unfinished", "skipped"]
     assert rows[0][0] == "folder:photos · agreement with given test labels"
     assert [row[2] for row in rows] == ["coop", "nlprompt", "coop@clean"]
-    assert [row[5] for row in rows] == ["70.0", "50.0", "–"]
+    assert [row[7] for row in rows] == ["70.0", "50.0", "–"]
     assert [row[-2:] for row in rows] == [["", ""], ["", ""], ["", "2"]], "skipped is not unfinished"
 
 
