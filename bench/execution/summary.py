@@ -127,7 +127,7 @@ def _standings(groups: Mapping[TableRow, Sequence[Record]]) -> dict[TableRow, st
 
 
 def _unranked(record: Record) -> bool:
-    """Return whether a record is of a reference, an oracle or a fold, or labels cannot tell the truth in its noise."""
+    """Return whether a record is never ranked: a reference, an oracle, a fold, or noise that hides the truth."""
     cell = record.cell
     given = cell.method == standing.REFERENCE or cell.subset != "all" or bool(record.oracle)
     return given or not standing.identifiable(cell.noise, cell.rate)
