@@ -1,6 +1,6 @@
 // The page of one cell: numbers, curves, commands, and everything its record says of where it came from.
 const GROUPS = { accuracy: "Accuracy (fractions)", noise: "Noise", data: "Data", cost: "Cost", cell: "Settings of the cell", provenance: "Provenance", attempts: "Earlier attempts", oracle: "What the run was told" };
-const HASH = /^[0-9a-f]{16,}$/;
+const HASH = /^(sha256:)?[0-9a-f]{12,}$/;
 // What a cell's charts show, each one thing: the first group that has a curve. A line has the colour of its method.
 const CHARTS = [
   ["Accuracy", [["test_accuracy", "validation_accuracy"]]],

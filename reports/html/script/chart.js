@@ -146,7 +146,7 @@ function chart(spec) {
       width: host.clientWidth, height: host.clientHeight, legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
       scales: { x: { time: false, range: padded } }, series: made.series, bands: made.bands,
-      axes: [{ ...axis(spec.xLabel), ...(spec.whole ? { incrs: WHOLE } : spec.x.length < 9 ? { splits: () => spec.x } : {}) }, axis(spec.yLabel)], hooks: { setCursor: [tooltip(host, spec)] },
+      axes: [{ ...axis(spec.xLabel), ...(spec.whole ? { incrs: WHOLE } : spec.x.length < 9 ? { splits: () => spec.x } : {}) }, { ...axis(spec.yLabel), size: spec.digits > 1 ? 64 : 50 }], hooks: { setCursor: [tooltip(host, spec)] },
     }, made.data, host);
   } };
   charts.add(item);
