@@ -52,7 +52,7 @@ def write_report(
     tabular: Annotated[bool, typer.Option("--tabular", help="LaTeX tables without float, caption and notes.")] = False,
     wide: Annotated[bool, typer.Option("--wide", help="LaTeX tables over both columns of a page (table*).")] = False,
     short_captions: Annotated[
-        bool, typer.Option("--short-captions", help="LaTeX captions of what a paper needs, and no notes.")
+        bool, typer.Option("--short-captions", help="LaTeX captions of what a paper needs, and no notes but on signs.")
     ] = False,
     font: Annotated[
         str, typer.Option(help="Font of figures: sans, serif (like Times), or an installed family.")

@@ -112,7 +112,7 @@ def line_panel(axes: Axes, rows: pd.DataFrame, label: str, chosen: Look, top: fl
         rows["epoch"], rows["mean"], label=label, marker=chosen.marker or None, markevery=every, markersize=3.2,
         **chosen.line(),
     )  # fmt: skip
-    if rows["sd"].notna().any():
+    if rows["sd"].notna().any() and len(rows) > 1:
         low, high = (rows["mean"] - rows["sd"]).clip(lower=0), (rows["mean"] + rows["sd"]).clip(upper=top)
         edge, face = to_rgba(chosen.color, 0.5), to_rgba(chosen.color, 0.13)  # edges keep bands apart that overlap
         axes.fill_between(rows["epoch"], low, high, facecolor=face, edgecolor=edge, linewidth=0.4)

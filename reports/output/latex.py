@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ class LatexForm:
     Attributes:
         tabular: the rows alone, without float, caption and notes.
         wide: over both columns of a page (`table*`).
-        short: captions without what is the same in every table, and no notes.
+        short: captions without what is the same in every table, and no notes but those on signs.
     """
 
     tabular: bool = False
@@ -44,6 +45,7 @@ class LatexForm:
 
 
 FLOATS = LatexForm()
+_SIGN = re.compile(r"(\(n\)|\S): ")  # begins a note that says what a sign stands for
 
 
 def latex_report(
@@ -138,7 +140,7 @@ def _framed(table: Table, tabular: Sequence[str], form: LatexForm, settings: Map
     name = "table*" if form.wide else "table"
     caption = caption_of(table, form, settings) + (f" (Part {part}.)" if part else "")
     number = f"-{part.partition(' ')[0]}" if part else ""
-    notes = "" if form.short else " ".join(escape_latex(note) for note in table.notes)
+    notes = " ".join(escape_latex(note) for note in table.notes if not form.short or _SIGN.match(note))
     return "\n".join(
         [
             rf"\begin{{{name}}}[htbp]",
