@@ -37,7 +37,7 @@ def fit(figure: Figure) -> None:
     if not strange:
         return
     tell(strange)
-    families = [usual(), FONT, *_families(strange)[0]]
+    families = [*dict.fromkeys((usual(), FONT, *_families(strange)[0]))]
     for text in texts:
         if needed([text.get_text()]):
             text.set(fontfamily=families, fontweight="normal", text=_written(text.get_text()))  # few fonts are bold
