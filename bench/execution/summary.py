@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
-from bench import standing
 from bench.grid.options import method_variant
 from bench.plugins import METHODS, NOISE
 from bench.records.cell import Cell, Role, noise_text
@@ -110,10 +109,13 @@ def in_order(records: Iterable[Record]) -> list[Record]:
 
 def _standings(groups: Mapping[TableRow, Sequence[Record]]) -> dict[TableRow, str]:
     """Format how each row stands among the trained methods of its noise."""
+    from bench import standing  # not at the top, since it imports scipy
+
     columns: dict[tuple[str, ...], dict[str, dict[str, float]]] = defaultdict(dict)
     for name, group in groups.items():
         done = {f"{r.cell.seed} {r.noise.digest}": 100 * (r.accuracy.last or 0.0) for r in _done(group)}
-        if done and not any(map(_unranked, group)):
+        unranked = any(r.cell.method == standing.REFERENCE or r.cell.subset != "all" or r.oracle for r in group)
+        if done and not unranked and standing.identifiable(group[0].cell.noise, group[0].cell.rate):
             columns[name[:2]][name[2]] = done
     found: dict[TableRow, str] = {}
     for column, judged in standing.judged(columns).items():
@@ -124,13 +126,6 @@ def _standings(groups: Mapping[TableRow, Sequence[Record]]) -> dict[TableRow, st
             sign = standing.UNSTABLE * stands.unstable + standing.NEAR * stands.near
             found[*column, label] = " ".join(filter(None, (stands.mark, sign)))
     return found
-
-
-def _unranked(record: Record) -> bool:
-    """Return whether a record is never ranked: a reference, an oracle, a fold, or noise that hides the truth."""
-    cell = record.cell
-    given = cell.method == standing.REFERENCE or cell.subset != "all" or bool(record.oracle)
-    return given or not standing.identifiable(cell.noise, cell.rate)
 
 
 def _done(group: Iterable[Record]) -> list[Record]:
