@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from bench.reports.document import Drawn
 from bench.reports.figures.folder import FigureFolder
-from bench.reports.figures.style import TEXT_WIDTH, Look, look
+from bench.reports.figures.style import TEXT_WIDTH, Look, PageStyle, look
 from bench.reports.names import SECTIONS, UNCHANGED, noise_order
 from bench.reports.tables.columns import Column, columns_of, evenly
 from bench.reports.tables.summary import summarize
@@ -50,6 +50,11 @@ class Scope:
     folder: FigureFolder
     outcomes: Outcomes | None = None
 
+    @property
+    def page(self) -> PageStyle:
+        """The page that figures are drawn for."""
+        return self.folder.page
+
     @cached_property
     def looks(self) -> dict[str, Look]:
         """Label to look, in the order of the tables."""
@@ -81,7 +86,7 @@ class Scope:
     def save(self, figure: Figure, data: Sequence[pd.DataFrame], kind: str, caption: str, suffix: str = "") -> Drawn:
         """Write a figure of this scope."""
         found = pd.concat(data, ignore_index=True)
-        return self.folder.save(figure, found, f"{kind}-{self.name}{suffix}", f"{self.text}{caption}", self.setting)
+        return self.folder.save(figure, found, f"{kind}-{self.name}{suffix}", f"On {self.text}{caption}", self.setting)
 
 
 def _within(rows: pd.DataFrame, column: Column) -> pd.DataFrame:

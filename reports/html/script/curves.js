@@ -55,8 +55,9 @@ function useSetting(setting) {
   view.noise = kinds.includes(view.noise) ? view.noise : kinds[0] || "";
   const done = rows.filter(finished);
   const columns = distinct(done.map((row) => cellValue("column", row)));
-  const hardest = [...done].sort((a, b) => cellValue("rate", b) - cellValue("rate", a))[0];
-  view.column = columns.includes(view.column) ? view.column : hardest === undefined ? "" : cellValue("column", hardest);
+  const half = (row) => Math.abs(cellValue("rate", row) - 0.5); // nearest to one half, of the first kind of noise
+  const usual = done.filter((row) => cellValue("noise", row) === view.noise).sort((a, b) => half(a) - half(b))[0] ?? done[0];
+  view.column = columns.includes(view.column) ? view.column : usual === undefined ? "" : cellValue("column", usual);
   view.labels = firstLabels(rows);
 }
 
@@ -96,7 +97,7 @@ function epochChart(rows) {
   const percent = found[0][1].scale[view.epochQuantity] ? " (%)" : "";
   return chart({
     title: `${quantityName(view.epochQuantity, view.setting)} over epochs, ${view.column}`, x, lines, digits: percent ? 1 : 3,
-    xLabel: "Epoch", xName: (epoch) => `epoch ${epoch}`, yLabel: quantityName(view.epochQuantity, view.setting).split(":")[0] + percent,
+    xLabel: "Epoch", whole: true, xName: (epoch) => `epoch ${epoch}`, yLabel: quantityName(view.epochQuantity, view.setting).split(":")[0] + percent,
     note: "Means over the finished seeds with ± one sample standard deviation. Epoch 0 is before training; a method that does not train is drawn as a level line.",
   });
 }
@@ -148,14 +149,17 @@ function drawCurves() {
     .map(([name, text]) => [name, name === "last" ? `${measured(view.setting)} after the last epoch` : text]);
   const quantities = quantityNames(view.setting);
   if (!quantities.includes(view.epochQuantity)) view.epochQuantity = quantities.includes("memorized") ? "memorized" : quantities[0] || "";
-  const settings = settingNames().map((name) => [name, block("cells").settings[name][0]]);
+  const settings = settingNames().map((name) => [name, shortName(name)]);
+  const open = body.querySelector("details.choose")?.open ?? false;
   body.replaceChildren(
     settings.length === 1 ? "" : h("div", { class: "tools live" }, select("Setting", settings, view.setting, (name) => { useSetting(name); drawCurves(); })),
-    methodChoices(rows, () => { redrawRate(); redrawEpoch(); }),
-    h("div", { class: "tools live" }, select("Quantity", known, view.rateQuantity, set("rateQuantity", redrawRate)),
-      kinds.length > 1 ? select("Noise", kinds.map((kind) => [kind, noiseName(kind)]), view.noise, set("noise", redrawRate)) : null), rate,
-    h("div", { class: "tools live" }, select("Quantity over epochs", quantities.map((name) => [name, quantityName(name, view.setting)]), view.epochQuantity, set("epochQuantity", redrawEpoch)),
-      select("Noise and rate", columns.map((column) => [column, column]), view.column, set("column", redrawEpoch))), epoch);
+    h("div", { class: "beside" }, rate, epoch),
+    h("details", { class: "choose live", open }, h("summary", {}, "Choose methods, noise and quantities"),
+      methodChoices(rows, () => { redrawRate(); redrawEpoch(); }),
+      h("div", { class: "tools" }, select("Quantity", known, view.rateQuantity, set("rateQuantity", redrawRate)),
+        kinds.length > 1 ? select("Noise", kinds.map((kind) => [kind, noiseName(kind)]), view.noise, set("noise", redrawRate)) : null,
+        select("Quantity over epochs", quantities.map((name) => [name, quantityName(name, view.setting)]), view.epochQuantity, set("epochQuantity", redrawEpoch)),
+        select("Noise and rate", columns.map((column) => [column, column]), view.column, set("column", redrawEpoch)))));
   redrawRate();
   redrawEpoch();
 }
