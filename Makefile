@@ -10,7 +10,7 @@ TORCH_BACKEND ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fast perf golden ci wheel clean
+.PHONY: help demo test fast perf golden ci wheel docs clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -20,7 +20,7 @@ $(READY): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt \
-		$(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) --editable '.[dev]'
+		$(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) --editable '.[dev,docs]'
 	@touch $@
 
 demo: $(READY)  ## run the quick grid on the embedded data and write the report
@@ -57,6 +57,10 @@ wheel: $(READY)  ## build the wheel, install it into an empty environment, and u
 	@$(BIN)/uv pip install --quiet --compile-bytecode --python build/venv/bin/python --constraint constraints.txt \
 		$(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) build/wheel/*.whl
 	@$(BIN)/python scripts/try_wheel.py $(CURDIR)/build/venv/bin/python
+
+docs: $(READY)  ## build the documentation into build/site: works from disk, and fails on a dead link
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "build/site/index.html"
 
 clean:  ## remove the environment and every cache (results stay)
 	@rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,37 @@
+"""Says in words what a setting or an option may be, from its annotation."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from bench.contracts.options import Registered
+
+LIMITS = (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<"))
+WORDS = {bool: "true or false", int: "whole number", float: "number", str: "text", dict: "table"}
+
+
+def allowed(annotation: Any, metadata: Iterable[Any] = ()) -> str:
+    """Describe the values of an annotation, with the limits that its metadata give."""
+    words, marks = _unwrapped(annotation, list(metadata))
+    if chosen := next((one for one in marks if isinstance(one, Registered)), None):
+        return ", ".join(f"`{word}`" for word in chosen.words)
+    bounds = {sign: getattr(one, name) for one in marks for name, sign in LIMITS if getattr(one, name, None) is not None}
+    return f"{words} {' and '.join(f'{sign} {value:g}' for sign, value in bounds.items())}".strip()
+
+
+def _unwrapped(annotation: Any, marks: list[Any]) -> tuple[str, list[Any]]:
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        inner = [mark for one in parts[1:] for mark in (one, *getattr(one, "metadata", ()))]
+        return _unwrapped(parts[0], [*marks, *inner])
+    if origin is Literal:
+        return ", ".join(f"`{str(part).lower() if isinstance(part, bool) else part}`" for part in parts), marks
+    if origin in (Union, types.UnionType):
+        each = [_unwrapped(part, []) for part in parts]
+        return " or ".join(words for words, _ in each), [*marks, *(mark for _, inner in each for mark in inner)]
+    if origin in (list, tuple):
+        words, inner = _unwrapped(parts[0], [])
+        return f"one or a list: {words}", [*marks, *inner]
+    return WORDS.get(origin or annotation, getattr(annotation, "__name__", str(annotation))), marks
