@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from bench.contracts.options import Registered
 
-LIMITS = (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<"))
+SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 WORDS = {bool: "true or false", int: "whole number", float: "number", str: "text", dict: "table"}
 
 
@@ -17,8 +17,10 @@ def allowed(annotation: Any, metadata: Iterable[Any] = ()) -> str:
     words, marks = _unwrapped(annotation, list(metadata))
     if chosen := next((one for one in marks if isinstance(one, Registered)), None):
         return ", ".join(f"`{word}`" for word in chosen.words)
-    bounds = {sign: getattr(one, name) for one in marks for name, sign in LIMITS if getattr(one, name, None) is not None}
-    return f"{words} {' and '.join(f'{sign} {value:g}' for sign, value in bounds.items())}".strip()
+    limits = {name: getattr(one, name) for one in marks for name in SIGNS if getattr(one, name, None) is not None}
+    if {*limits} == {"ge", "le"}:
+        return f"{words} from {limits['ge']:g} to {limits['le']:g}"
+    return f"{words} {' and '.join(f'{SIGNS[name]} {limit:g}' for name, limit in limits.items())}".strip()
 
 
 def _unwrapped(annotation: Any, marks: list[Any]) -> tuple[str, list[Any]]:

@@ -34,7 +34,10 @@ def noise_nav() -> list[Any]:
 
 def dataset_nav() -> list[Any]:
     """List the pages of the data sets, as an entry of the navigation."""
-    return [{row.title or _catalogued(row.name).get("title", row.name): f"datasets/{row.name}.md"} for row in DATASETS.rows()]
+    return [
+        {row.title or _catalogued(row.name).get("title", row.name): f"datasets/{row.name}.md"}
+        for row in DATASETS.rows()
+    ]
 
 
 def _noise_page(row: Row) -> str:
@@ -64,8 +67,15 @@ def _noise_facts(row: Row) -> str:
         facts["paper"] = inline(row.paper)
     facts["code"] = f"[`{_source(row)}`](../source/{_source(row)}.md), version {row.version}"
     lines = "\n".join(f"| {name} | {fact} |" for name, fact in facts.items() if fact)
-    command = "bench list noise" if row.name in ("class-map", "matrix", "human", "mask") else (
-        f"bench noise show --set noise={row.name}" + (" --set rate=0.5" if facts.get("nested") else "") + " --set seed=1")
+    command = (
+        "bench list noise"
+        if row.name in ("class-map", "matrix", "human", "mask")
+        else (
+            f"bench noise show --set noise={row.name}"
+            + (" --set rate=0.5" if facts.get("nested") else "")
+            + " --set seed=1"
+        )
+    )
     if row.name in ("cifar10-map", "superclass"):
         command += " --set dataset=cifar" + ("10" if row.name == "cifar10-map" else "100")
     return f'```sh\n{command}\n```\n\n<div class="facts" markdown>\n\n| | |\n| --- | --- |\n{lines}\n\n</div>'
@@ -155,7 +165,11 @@ def _downloads(known: dict[str, Any]) -> str:
 
 
 def _dataset_results(row: Row) -> str:
-    where = {"digits": "embedded.md#digits", "letters": "embedded.md#letters", "cued-letters": "evidence.md#what-came-out"}
+    where = {
+        "digits": "embedded.md#digits",
+        "letters": "embedded.md#letters",
+        "cued-letters": "evidence.md#what-came-out",
+    }
     if row.name not in where:
         return ""
     return f"What all methods do on it: [the committed table](../{where[row.name]})."

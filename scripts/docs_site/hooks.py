@@ -56,7 +56,9 @@ def _expanded(nav: list[Any]) -> list[Any]:
         if isinstance(entry, str) and entry in STANDS_FOR:
             found += STANDS_FOR[entry]()
         elif isinstance(entry, dict):
-            found.append({title: _expanded(inner) if isinstance(inner, list) else inner for title, inner in entry.items()})
+            found.append(
+                {title: _expanded(inner) if isinstance(inner, list) else inner for title, inner in entry.items()}
+            )
         else:
             found.append(entry)
     return found

@@ -28,6 +28,7 @@ SHARED = {
     "CLIP": ("zero-shot",), "losses": ("gce-coop", "promptmae", "sce", "visprompt", "coop-split"),
     "NLPrompt": ("ot-clean",), "Tip-Adapter": ("tip-adapter-f",),
 }  # fmt: skip
+DEFECTS = "Defects decided on"
 ACCURACY = {"Digits": "digits", "Letters": "letters"}
 
 
@@ -95,17 +96,24 @@ def _needs(name: str) -> str:
 
 def _explained(parts: list[str]) -> str:
     """Put headings over what a docstring says: source, equations, defects, and all else."""
-    shown, current, seen = [], "Source", set[str]()
+    shown: list[str] = []
+    current = ""
     for text in parts:
-        heading = "Equations" if text.startswith("Equation") else "Defects decided on" if text.startswith("Defects") else (
-            current if current == "Source" or text.startswith(("Repaired", "Kept")) else "Notes")  # fmt: skip
-        if heading not in seen or heading != current:
-            shown.append(f"## {heading}" if heading not in seen else "")
-        seen.add(heading)
+        heading = _heading(text, current)
+        if heading != current:
+            shown.append(f"## {heading}")
         current = heading
         body = re.sub(r"^Equations[.:] ", "", text)
         shown.append(equations(body) if heading == "Equations" else paragraph(text, math=heading == "Notes"))
-    return "\n\n".join(filter(None, shown))
+    return "\n\n".join(shown)
+
+
+def _heading(text: str, current: str) -> str:
+    if text.startswith("Equations"):
+        return "Equations"
+    if text.startswith("Defects") or (current == DEFECTS and text.startswith(("Repaired", "Kept"))):
+        return DEFECTS
+    return "Source" if current in ("", "Source") else "Notes"
 
 
 def _options(row: Row) -> str:
@@ -130,7 +138,7 @@ def _paper_budget(name: str) -> str:
         return ""
     text = "\n".join(lines).strip()
     return (
-        "## Under `budget = \"paper\"`\n\n"
+        '## Under `budget = "paper"`\n\n'
         "What its authors train with, from the packaged [`bench.toml`](../reference/settings.md):\n\n"
         f"```toml\n{text}\n```"
     )

@@ -89,7 +89,9 @@ def _escaped(meaning: str) -> str:
 def _grids(text: str) -> str:
     parts = []
     for name, grid in load_config().settings.grid.items():
-        body = "\n".join(line for line in _table(text, f"grid.{name}").strip().splitlines() if not line.startswith("summary"))
+        body = "\n".join(
+            line for line in _table(text, f"grid.{name}").strip().splitlines() if not line.startswith("summary")
+        )
         block = "\n".join(f"    {line}" for line in ["```toml", *body.splitlines(), "```"])
         parts.append(f'??? note "`{name}`: {grid.summary}"\n\n{block}')
     return "\n\n".join(parts)

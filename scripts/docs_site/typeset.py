@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import inspect
 import re
 from collections.abc import Iterator
 
@@ -73,4 +74,5 @@ def paragraph(text: str, math: bool = False) -> str:
 
 def paragraphs(doc: str) -> list[str]:
     """Split a docstring at its empty lines; what follows a section of arguments is left out."""
-    return [part.strip("\n") for part in doc.partition("\nArgs:")[0].split("\n\n") if part.strip()]
+    text = inspect.cleandoc(doc).partition("\nArgs:")[0]
+    return [part.strip("\n") for part in text.split("\n\n") if part.strip()]
