@@ -27,7 +27,7 @@ from bench.rows import BUILT_IN, Row
 __all__ = ["BUILT_IN", "Registry", "Row", "changed", "load_plugin_file"]
 
 T = TypeVar("T")
-# Imported before foreign code, which may change their global state; the last one changes some itself, through open_clip.
+# Imported before foreign code, which may change their global state; the last one, by open_clip, changes some itself.
 WATCHED = ("numpy", "torch", "PIL.ImageFile", "bench.contracts.method")
 ROWS = "noisy_prompt_bench.rows"  # the entry-point group of rows
 FOUND = {"target", "origin", "files", "plugin_file"}  # what `register` finds by itself

@@ -19,8 +19,12 @@ def allowed(annotation: Any, metadata: Iterable[Any] = ()) -> str:
         return ", ".join(f"`{word}`" for word in chosen.words)
     limits = {name: getattr(one, name) for one in marks for name in SIGNS if getattr(one, name, None) is not None}
     if {*limits} == {"ge", "le"}:
-        return f"{words} from {limits['ge']:g} to {limits['le']:g}"
-    return f"{words} {' and '.join(f'{SIGNS[name]} {limit:g}' for name, limit in limits.items())}".strip()
+        return f"{words} from {_number(limits['ge'])} to {_number(limits['le'])}"
+    return f"{words} {' and '.join(f'{SIGNS[name]} {_number(limit)}' for name, limit in limits.items())}".strip()
+
+
+def _number(limit: float) -> str:
+    return f"{limit:,.0f}" if limit == int(limit) and 1 <= abs(limit) < 1e9 else f"{limit:g}"
 
 
 def _unwrapped(annotation: Any, marks: list[Any]) -> tuple[str, list[Any]]:

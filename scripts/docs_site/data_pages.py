@@ -93,7 +93,7 @@ def _noise_results(row: Row) -> str:
     wanted = found | {place for place, cells in enumerate(accuracy.rows) if plain(cells[0]) == "symmetric"}
     parts = [
         "## On the embedded digits",
-        "At one half, 16 shots, 50 epochs, three seeds ([the grid `noise`](../embedded.md#kinds-of-noise)): accuracy (%) "
+        "At one half, 16 shots, 50 epochs, three seeds ([grid `noise`](../embedded.md#kinds-of-noise)): accuracy (%) "
         "after the last epoch.",
         accuracy.only(wanted).markdown(),
     ]  # fmt: skip

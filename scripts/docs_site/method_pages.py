@@ -28,6 +28,7 @@ SHARED = {
     "CLIP": ("zero-shot",), "losses": ("gce-coop", "promptmae", "sce", "visprompt", "coop-split"),
     "NLPrompt": ("ot-clean",), "Tip-Adapter": ("tip-adapter-f",),
 }  # fmt: skip
+SAME_REFERENCE = {"ot-clean": "nlprompt", "tip-adapter-f": "tip-adapter"}  # so the same defects
 DEFECTS = "Defects decided on"
 ACCURACY = {"Digits": "digits", "Letters": "letters"}
 
@@ -42,7 +43,7 @@ def method_nav() -> list[Any]:
     families: dict[str, list[dict[str, str]]] = {}
     for row in METHODS.rows():
         families.setdefault(row.family, []).append({row.title or row.name: f"methods/{row.name}.md"})
-    return [{FAMILIES[family].capitalize(): pages} for family, pages in families.items()]
+    return [{FAMILIES[family][0].upper() + FAMILIES[family][1:]: pages} for family, pages in families.items()]
 
 
 def method_page(row: Row) -> str:
@@ -146,11 +147,11 @@ def _paper_budget(name: str) -> str:
 
 def _defects(row: Row) -> str:
     table = next(table for table in tables("methods.md") if table.head[1:2] == ("defect of the reference",))
-    whose = named(row.name, row.title)
+    whose = [named(one.name, one.title) for one in (row, METHODS.row(SAME_REFERENCE.get(row.name, row.name)))]
     wanted = set()
     for place, (_, defect, _, again) in enumerate(table.rows):
         before = [re.sub(r" \(.*\)| [A-Z]\d.*", "", part) for part in defect.partition(":")[0].split(", ")]
-        if any(whose.match(part) and whose.fullmatch(part) for part in before) or f"`{row.name}[" in again:
+        if any(one.fullmatch(part) for one in whose for part in before) or f"`{row.name}[" in again:
             wanted.add(place)
     if not wanted:
         return ""
@@ -211,7 +212,7 @@ def _embedded(row: Row) -> str:
         return ""
     parts.insert(1, (
         "Backbone `tiny`, 16 shots, 50 epochs, learning rate 0.005 for all, three seeds: test accuracy (%) after the "
-        "last epoch, and share (%) of the mislabeled training samples predicted as their wrong label. A miniature says how "
-        "methods behave, not [how they rank on CLIP](../embedded.md)."
+        "last epoch, and share (%) of the mislabeled training samples predicted as their wrong label. A miniature says "
+        "how methods behave, not [how they rank on CLIP](../embedded.md)."
     ))  # fmt: skip
     return "\n\n".join(parts)

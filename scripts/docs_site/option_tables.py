@@ -7,6 +7,7 @@ from typing import Any
 
 from allowed import allowed
 from pydantic.fields import FieldInfo
+from typeset import cell
 
 from bench.contracts.options import Options
 
@@ -42,7 +43,7 @@ def _row(name: str, field: FieldInfo, defaults: dict[str, Any]) -> str:
         meaning += " *(scalar: cells that differ in it are trained in lockstep)*"
     value = defaults.get(name, field.default)
     cells = (f"`{name}`", f"`{shown(value)}`", allowed(field.annotation, field.metadata), meaning)
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+    return f"| {' | '.join(map(cell, cells))} |"
 
 
 def shown(value: Any) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from committed import ROOT
 from typer.main import get_command
+from typeset import cell
 
 import bench
 from bench.cli.app import EVERYWHERE, VERBS, app
@@ -33,9 +34,9 @@ def cli_page() -> str:
     root: Any = get_command(app)
     parts = [
         "# Command line",
-        "Generated from `bench` itself. `bench VERB -h` prints the same. Exit codes: 0 success, 1 worse than the baseline "
-        "or parts of it missing, or something for `bench doctor` to mend, 2 an error in the input (explained in one line), "
-        "3 nothing compared, 4 some cells did not finish, 130 interrupted, 141 the reader of the output is gone.",
+        "Generated from `bench` itself. `bench VERB -h` prints the same. Exit codes: 0 success, 1 worse than the "
+        "baseline or parts of it missing, or something for `bench doctor` to mend, 2 an error in the input (told in "
+        "one line), 3 nothing compared, 4 some cells did not finish, 130 interrupted, 141 the output's reader is gone.",
         "Before or behind every verb:",
         _options(root, [one for one in root.params if one.name in EVERYWHERE]),
     ]  # fmt: skip
@@ -70,14 +71,14 @@ def _metavar(argument: Any) -> str:
 
 
 def _told(text: str) -> str:
-    return html.escape(" ".join(text.split()), quote=False).replace("|", "\\|").replace("[", "&#91;")
+    return cell(html.escape(" ".join(text.split()), quote=False)).replace("[", "&#91;")
 
 
 def _options(command: Any, options: list[Any]) -> str:
     """Write a table of options, each as the help text of the command has it."""
     context = command.context_class(command)
     records = [one.get_help_record(context) for one in options]
-    rows = [f"| `{record[0].replace('|', chr(92) + '|')}` | {_told(record[1])} |" for record in records if record]
+    rows = [f"| `{record[0]}` | {_told(record[1])} |" for record in records if record]
     return "\n".join(["| option | meaning |", "| --- | --- |", *rows])
 
 
@@ -120,7 +121,7 @@ def _part(name: str, part: dict[str, Any]) -> str:
 
 def _attributes(text: str) -> Iterator[tuple[str, str]]:
     for found in re.finditer(r"^    (\w+): (.*(?:\n {8,}.*)*)", text, re.MULTILINE):
-        yield found[1], html.escape(" ".join(found[2].split()), quote=False).replace("|", "\\|")
+        yield found[1], _told(found[2])
 
 
 def _type(value: dict[str, Any]) -> str:

@@ -7,10 +7,15 @@ import re
 
 from allowed import allowed
 from committed import ROOT
-from option_tables import shown
 
 from bench.settings.schema import Protocol, load_config
 
+# Settings with a validator of their own, which an annotation does not describe.
+IN_WORDS = {
+    "noise": "one or a list: a kind, or {kind, rate}",
+    "pack": "whole number from 1 to 1,000, or `auto`",
+    "views": "whole number ≥ 0, or `epochs`",
+}
 KEY = re.compile(r"^(\w+) = (.*?)(?:\s*# (.*))?$")
 TABLE = re.compile(r"^\[+([^\]]+)\]+")
 
@@ -28,7 +33,8 @@ def settings_page() -> str:
         f"## `[grid.NAME]`\n\n{grids_told}\n\n{_grids(text)}",
         f"## `[method.NAME]`\n\n{_comment_before(text, '[method.linear-probe.paper]')}\n\n"
         "The page of [each method](../methods.md) has its defaults, and its tables under `budget = \"paper\"`.",
-        f"## `[tuned.BACKBONE]`\n\n{_comment_before(text, '[tuned.tiny]')}\n\n```toml\n{_table(text, 'tuned.tiny')}\n```",
+        f"## `[tuned.BACKBONE]`\n\n{_comment_before(text, '[tuned.tiny]')}",
+        f"```toml\n{_table(text, 'tuned.tiny')}\n```",
         f"## `[dataset.NAME]`\n\n{_told(_table(text, 'dataset'))}",
         f"## `[paths]`\n\n{_keys(_table(text, 'paths'))}",
     ]  # fmt: skip
@@ -77,8 +83,7 @@ def _keys(lines: str) -> str:
 
 def _values(name: str) -> str:
     field = Protocol.model_fields[name]
-    return {"noise": "one or a list: a kind, or {kind, rate}", "pack": "whole number from 1 to 1000, or `auto`",
-            "views": "whole number ≥ 0, or `epochs`"}.get(name) or allowed(field.annotation, field.metadata)  # fmt: skip
+    return IN_WORDS.get(name) or allowed(field.annotation, field.metadata)
 
 
 def _escaped(meaning: str) -> str:
@@ -95,6 +100,3 @@ def _grids(text: str) -> str:
         block = "\n".join(f"    {line}" for line in ["```toml", *body.splitlines(), "```"])
         parts.append(f'??? note "`{name}`: {grid.summary}"\n\n{block}')
     return "\n\n".join(parts)
-
-
-__all__ = ["settings_page", "shown"]

@@ -72,6 +72,12 @@ def paragraph(text: str, math: bool = False) -> str:
     return re.sub(r"((?:<li>.*</li>\n?)+)", r"<ul>\n\1\n</ul>", "\n".join(shown)).replace("\n\n</ul>", "\n</ul>")
 
 
+def cell(text: str) -> str:
+    """Write a cell of a Markdown table: outside of code a bar would end it."""
+    pieces = text.split("`")
+    return "`".join(piece if place % 2 else piece.replace("|", "&#124;") for place, piece in enumerate(pieces))
+
+
 def paragraphs(doc: str) -> list[str]:
     """Split a docstring at its empty lines; what follows a section of arguments is left out."""
     text = inspect.cleandoc(doc).partition("\nArgs:")[0]

@@ -1,7 +1,7 @@
 """Every command of README and docs: understood by the real command line, and run, planned, or listed with its reason.
 
-The pages in `WALKED` are run whole by `test_tutorials`. Of the others, what ends in seconds is run here on a small store,
-and a run that takes minutes is planned, which resolves every name, option and cell of it.
+The pages in `WALKED` are run whole by `test_tutorials`. Of the others, what ends in seconds is run here on a small
+store, and a run that takes minutes is planned, which resolves every name, option and cell of it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ NOT_RUN = {
     "bench doctor": "tests/doctor and tests/cli/test_doctor.py run it; what it answers depends on the machine",
     "bench suspects --store": "it follows runs whose variables are set in the page",
     "$": "its variables are set in the page",
-    "bench compare": "tests/cli/test_compare.py and the tutorial of the gate run it; the page's baseline is the reader's",
+    "bench compare": "tests/cli/test_compare.py and the tutorial of the gate run it; the baseline is the reader's",
     "bench test mine.py": "the tutorial of a method runs it",
     "new_photos": "tests/cli/test_predict.py runs it; the images are the reader's",
     "new_images": "tests/cli/test_predict.py runs it; the images are the reader's",

@@ -1,4 +1,4 @@
-"""The quickstart and the tutorials, walked as a reader walks them: files written, commands run, in a folder of its own."""
+"""The quickstart and the tutorials, walked as a reader walks them: files written, commands run, in an empty folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from tests import ROOT
 from tests.docs.blocks import SHELLS, WALKED, blocks, lines
 
-# `bench` as it is on a reader's path, with one worker of the local scheduler: Ray's start takes longer than the tutorials.
+# `bench` as it is on a reader's path, with one worker of the local scheduler: Ray starts for longer than a page takes.
 PROGRAM = f"""#!/bin/sh
 test "$1" = run && set -- "$@" --scheduler local --workers 1
 exec {sys.executable} -c 'from bench.cli.main import console_script; console_script()' "$@"
@@ -58,9 +58,32 @@ def ran(line: str, folder: Path, programs: Path) -> str:
     return done.stdout
 
 
+# What some command of a page prints, on every processor.
+PRINTS = {
+    "quickstart.md": ("gce-coop", "2 cells", "GCE-CoOp"),
+    "tutorials/add_a_method.md": ("11 of 11 checks passed.", "trimmed-coop[share=0.5]"),
+    "tutorials/your_own_images.md": ("agrees with given %", "train/zero/0300-wrong.png"),
+    "tutorials/regression_gate.md": ("regression gate: passed", "worse   cell    digits · symmetric 0.5 · mine"),
+}
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("page", WALKED)
 def test_a_page_does_what_it_says(page: str, tmp_path: Path) -> None:
     told = walk(page, tmp_path)
-    assert len(told) > 3
+    assert len(told) > 2
+    printed = "\n".join(text for _, text in told)
+    assert [text for text in PRINTS[page] if text not in printed] == []
+
+
+def test_the_python_of_the_footguns_prints_what_the_page_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [block for block in blocks(ROOT / "docs" / "footguns.md") if block.file]
+    assert [block.file for block in files] == ["cache.py", "half.py"]
+    page = (ROOT / "docs" / "footguns.md").read_text(encoding="utf-8")
+    for block in files:
+        exec(compile(block.text, block.file, "exec"), {})
+        first, *rest = capsys.readouterr().out.splitlines()
+        assert f"It prints {first}:" in page or f"It prints `{first}` and `{rest[0]}`:" in page
