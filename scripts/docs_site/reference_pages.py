@@ -137,5 +137,7 @@ def _type(value: dict[str, Any]) -> str:
     if value.get("type") == "object":
         inner = value.get("additionalProperties")
         return f"by name, {_type(inner)}" if isinstance(inner, dict) and inner else "object"
+    if {"minimum", "maximum"} <= {*value}:
+        return f"{value['type']} from {value['minimum']:g} to {value['maximum']:g}"
     limits = [f"{sign} {value[key]:g}" for key, sign in (("minimum", "≥"), ("maximum", "≤")) if key in value]
     return " ".join([str(value.get("type", value.get("const", "anything"))), *limits])
