@@ -5,10 +5,17 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from bench.registry import BUILT_IN, Registry, Row
 
 ROOT = Path(__file__).resolve().parents[2]
 Rows = tuple[tuple[str, ...], ...]
+
+
+def built_in(registry: Registry[Any]) -> tuple[Row, ...]:
+    """List the rows of this package; of other packages that are installed the site says nothing."""
+    return tuple(row for row in registry.rows() if row.origin == BUILT_IN)
 
 
 class Table(NamedTuple):

@@ -6,7 +6,7 @@ import html
 import tomllib
 from typing import Any
 
-from committed import ROOT, Table, of_variants, plain, tables
+from committed import ROOT, Table, built_in, of_variants, plain, tables
 from option_tables import option_table
 from typeset import inline, paragraph, paragraphs
 
@@ -19,24 +19,24 @@ BUNDLED = ("digits", "letters", "cued-letters")
 
 def noise_pages() -> dict[str, str]:
     """Write the pages of all built-in kinds of noise, by their path in the site."""
-    return {f"noise/{row.name}.md": _noise_page(row) for row in NOISE.rows() if row.origin == "built-in"}
+    return {f"noise/{row.name}.md": _noise_page(row) for row in built_in(NOISE)}
 
 
 def dataset_pages() -> dict[str, str]:
     """Write the pages of all built-in data sets, by their path in the site."""
-    return {f"datasets/{row.name}.md": _dataset_page(row) for row in DATASETS.rows() if row.origin == "built-in"}
+    return {f"datasets/{row.name}.md": _dataset_page(row) for row in built_in(DATASETS)}
 
 
 def noise_nav() -> list[Any]:
     """List the pages of the kinds of noise, as an entry of the navigation."""
-    return [{row.name: f"noise/{row.name}.md"} for row in NOISE.rows()]
+    return [{row.name: f"noise/{row.name}.md"} for row in built_in(NOISE)]
 
 
 def dataset_nav() -> list[Any]:
     """List the pages of the data sets, as an entry of the navigation."""
     return [
         {row.title or _catalogued(row.name).get("title", row.name): f"datasets/{row.name}.md"}
-        for row in DATASETS.rows()
+        for row in built_in(DATASETS)
     ]
 
 

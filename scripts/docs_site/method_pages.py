@@ -7,7 +7,7 @@ import re
 from dataclasses import fields
 from typing import Any
 
-from committed import ROOT, Table, named, of_variants, plain, tables
+from committed import ROOT, Table, built_in, named, of_variants, plain, tables
 from option_tables import option_table
 from typeset import equations, inline, paragraph, paragraphs
 
@@ -35,13 +35,13 @@ ACCURACY = {"Digits": "digits", "Letters": "letters"}
 
 def method_pages() -> dict[str, str]:
     """Write the pages of all built-in methods, by their path in the site."""
-    return {f"methods/{row.name}.md": method_page(row) for row in METHODS.rows() if row.origin == "built-in"}
+    return {f"methods/{row.name}.md": method_page(row) for row in built_in(METHODS)}
 
 
 def method_nav() -> list[Any]:
     """List the pages by family, as an entry of the navigation."""
     families: dict[str, list[dict[str, str]]] = {}
-    for row in METHODS.rows():
+    for row in built_in(METHODS):
         families.setdefault(row.family, []).append({row.title or row.name: f"methods/{row.name}.md"})
     return [{FAMILIES[family][0].upper() + FAMILIES[family][1:]: pages} for family, pages in families.items()]
 

@@ -6,6 +6,7 @@ import html
 import inspect
 import re
 from collections.abc import Iterator
+from itertools import groupby
 
 GREEK = {"alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ", "epsilon": "ε", "theta": "θ", "lambda": "λ",
          "rho": "ρ", "sigma": "σ", "tau": "τ", "pi": "π"}  # fmt: skip
@@ -68,8 +69,11 @@ def paragraph(text: str, math: bool = False) -> str:
             parts[-1] = (parts[-1][0], f"{parts[-1][1]} {line}")
         else:
             parts.append(("p", line))
-    shown = [f"<{tag}>{inline(part, math)}</{tag}>" for tag, part in parts]
-    return re.sub(r"((?:<li>.*</li>\n?)+)", r"<ul>\n\1\n</ul>", "\n".join(shown)).replace("\n\n</ul>", "\n</ul>")
+    shown: list[str] = []
+    for tag, group in groupby(parts, lambda part: part[0]):
+        lines = [f"<{tag}>{inline(part, math)}</{tag}>" for _, part in group]
+        shown += ["<ul>", *lines, "</ul>"] if tag == "li" else lines
+    return "\n".join(shown)
 
 
 def cell(text: str) -> str:

@@ -11,6 +11,8 @@ from typing import NamedTuple
 from tests import ROOT
 
 FENCE = re.compile(r"^```(\w*)(?: title=\"([^\"]+)\")?\n(.*?)^```", re.MULTILINE | re.DOTALL)
+ASSIGNMENT = re.compile(r'^(\w+)="([^"]*)"')
+VARIABLE = re.compile(r"\$(?:(\w+)|\{(\w+)//([^/]+)/\})")
 SHELLS = ("sh", "console", "")
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 WALKED = (
@@ -35,10 +37,13 @@ def blocks(page: Path) -> list[Block]:
 
 
 def lines(block: Block) -> Iterator[str]:
-    """The commands of a shell block, continued lines joined, without prompts."""
+    """The commands of a shell block: continued lines joined, variables filled in, without prompts."""
+    variables: dict[str, str] = {}
     for line in block.text.replace("\\\n", " ").splitlines():
-        if text := line.strip().removeprefix("$ ").removeprefix(".venv/bin/"):
-            yield text
+        if assigned := ASSIGNMENT.match(line):
+            variables[assigned[1]] = assigned[2]
+        elif text := line.strip().removeprefix("$ ").removeprefix(".venv/bin/"):
+            yield VARIABLE.sub(lambda found: variables[found[1] or found[2]].replace(found[3] or "\n", ""), text)
 
 
 def commands(page: Path) -> list[str]:
