@@ -27,8 +27,7 @@ from bench.rows import BUILT_IN, Row
 __all__ = ["BUILT_IN", "Registry", "Row", "changed", "load_plugin_file"]
 
 T = TypeVar("T")
-# Imported before foreign code, which may change their global state; the last one, by open_clip, changes some itself.
-WATCHED = ("numpy", "torch", "PIL.ImageFile", "bench.contracts.method")
+WATCHED = ("numpy", "torch", "PIL.ImageFile")  # imported before foreign code, which may change their global state
 ROWS = "noisy_prompt_bench.rows"  # the entry-point group of rows
 FOUND = {"target", "origin", "files", "plugin_file"}  # what `register` finds by itself
 SAID = frozenset(field.name for field in fields(Row)) - FOUND  # what it takes
