@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,11 @@ def generated() -> dict[str, str]:
 
 def on_config(config: MkDocsConfig) -> None:
     """Put the generated pages into the navigation."""
-    config.nav = _expanded(config.nav or [])
+    named = {*_named(config.nav or [])}
+    pages = sorted(file.name for file in Path(config.docs_dir).glob("*.md"))
+    stands_for = {name: write() for name, write in STANDS_FOR.items()}
+    stands_for["*.md"] = [name for name in pages if name not in named]
+    config.nav = _expanded(config.nav or [], stands_for)
 
 
 def on_files(files: Files, config: MkDocsConfig) -> None:
@@ -50,14 +54,25 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     return outward(page.file.src_uri, markdown)
 
 
-def _expanded(nav: list[Any]) -> list[Any]:
+def _named(nav: list[Any]) -> Iterator[str]:
+    """List the pages that a navigation names."""
+    for entry in nav:
+        for inner in entry.values() if isinstance(entry, dict) else (entry,):
+            yield from _named(inner) if isinstance(inner, list) else (inner,)
+
+
+def _expanded(nav: list[Any], stands_for: dict[str, list[Any]]) -> list[Any]:
+    """Put what an entry stands for in its place."""
     found: list[Any] = []
     for entry in nav:
-        if isinstance(entry, str) and entry in STANDS_FOR:
-            found += STANDS_FOR[entry]()
+        if isinstance(entry, str) and entry in stands_for:
+            found += stands_for[entry]
         elif isinstance(entry, dict):
             found.append(
-                {title: _expanded(inner) if isinstance(inner, list) else inner for title, inner in entry.items()}
+                {
+                    title: _expanded(inner, stands_for) if isinstance(inner, list) else inner
+                    for title, inner in entry.items()
+                }
             )
         else:
             found.append(entry)
