@@ -60,7 +60,7 @@ def ran(line: str, folder: Path, programs: Path) -> str:
 
 # What some command of a page prints, on every processor.
 PRINTS = {
-    "quickstart.md": ("gce-coop", "2 cells", "GCE-CoOp"),
+    "quickstart.md": ("gce-coop", "ran 4 cells", "GCE-CoOp"),
     "tutorials/add_a_method.md": ("11 of 11 checks passed.", "trimmed-coop[share=0.5]"),
     "tutorials/your_own_images.md": ("agrees with given %", "train/zero/0300-wrong.png"),
     "tutorials/regression_gate.md": ("regression gate: passed", "worse   cell    digits · symmetric 0.5 · mine"),
