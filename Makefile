@@ -13,7 +13,7 @@ TORCH_BACKEND ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fast perf golden ci kills wheel use_wheel versions release clean
+.PHONY: help demo test fast perf golden ci kills wheel use_wheel versions release docs clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -23,7 +23,7 @@ $(READY): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt \
-		$(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) --editable '.[dev]'
+		$(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) --editable '.[dev,docs]'
 	@touch $@
 
 demo: $(READY)  ## run the quick grid on the embedded data and write the report
@@ -77,7 +77,7 @@ define quick_tests
 	echo "Quick tests with --resolution $(1)" && \
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python build/$(1) && \
 	$(BIN)/uv pip install --quiet --compile-bytecode --python build/$(1)/bin/python --resolution $(1) \
-		$(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) --editable '.[dev]' && \
+		$(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) --editable '.[dev,docs]' && \
 	build/$(1)/bin/python -m pytest -m "not slow" -n auto --dist loadfile $(2)
 endef
 
@@ -87,6 +87,10 @@ release: $(READY)  ## build the distributions, check them, install the wheel out
 	@$(BIN)/uv tool run --quiet twine check --strict dist/*.whl dist/*.tar.gz
 	@$(MAKE) --no-print-directory use_wheel WHEEL=dist
 	@ls -l dist
+
+docs: $(READY)  ## build the documentation into build/site: works from disk, and fails on a dead link
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "build/site/index.html"
 
 clean:  ## remove the environment and every cache (results stay)
 	@rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis

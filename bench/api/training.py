@@ -44,7 +44,7 @@ def plan(
     Raises:
         BenchError: a name, an axis or a value is unknown or out of range.
 
-    Example:
+    Examples:
         >>> import bench
         >>> plan = bench.plan(method=["coop", "gce-coop"], noise="symmetric", rate=[0.25, 0.5], seed=[1, 2])
         >>> plan.counts()["todo"], [planned.cell.label() for planned in plan.todo[:2]]
@@ -88,7 +88,7 @@ def run(
         ClusterLost: the Ray cluster does not answer any more; what was published stays.
         KeyboardInterrupt: after the workers are gone. While Ray runs, SIGTERM and SIGHUP raise it too.
 
-    Example:
+    Examples:
         >>> import bench
         >>> results = bench.run(method=["coop", "gce-coop"], noise="symmetric", rate=[0.25, 0.5], seed=[1, 2])
         >>> results.frame().groupby(["label", "rate"])["last"].mean()
