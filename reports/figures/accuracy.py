@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.reports.document import Drawn
-from bench.reports.figures.canvas import Scope, chosen, kinds_of, seeds_text, small, title
+from bench.reports.figures.canvas import Scope, kinds_of, seeds_text, small, title
 from bench.reports.figures.panels import accuracy_panel, curve_panel, kinds_panel, legend, legend_height
 from bench.reports.names import REFERENCE, UNCHANGED, column_name, noise_name
 from bench.reports.tables.columns import evenly
@@ -31,8 +31,8 @@ class _Measure:
 
 
 def overview(scope: Scope) -> Iterator[Drawn]:
-    """Draw accuracy against rate, beside memorization over epochs at one rate (symmetric 50 % if present)."""
-    (kind, rate), looks = chosen(scope.columns("memorized")), scope.looks
+    """Draw accuracy against rate, beside memorization over epochs, where most is memorized."""
+    (kind, rate), looks = scope.telling, scope.looks
     width, across = scope.page.inches(wide=True), scope.page.across(2)
     height = 2.1 * 2 / across + legend_height(looks, width)
     figure = Figure(figsize=(width, height), layout="constrained")

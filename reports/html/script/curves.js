@@ -48,16 +48,24 @@ function firstLabels(rows) {
   return new Set([...best, ...others].map((m) => m.label));
 }
 
+// A row of the column in which the methods memorize most, on average: where they differ. Rates above one half, at which
+// labels may not tell the truth, are left out, and oracles.
+function mostMemorized(rows) {
+  const shares = grouped(rows.filter((row) => cellValue("section", row) !== "oracle" && cellValue("memorized", row) !== null
+    && cellValue("rate", row) > 0 && cellValue("rate", row) <= 0.5), (row) => cellValue("column", row));
+  const mean = (own) => statistics(own.map((row) => cellValue("memorized", row))).mean;
+  return [...shares.values()].sort((a, b) => mean(b) - mean(a))[0]?.[0];
+}
+
 function useSetting(setting) {
   const rows = rowsOfSetting(setting);
   view.setting = setting;
   const kinds = distinct(rows.filter((row) => cellValue("rate", row) > 0).map((row) => cellValue("noise", row)));
-  view.noise = kinds.includes(view.noise) ? view.noise : kinds[0] || "";
   const done = rows.filter(finished);
   const columns = distinct(done.map((row) => cellValue("column", row)));
-  const half = (row) => Math.abs(cellValue("rate", row) - 0.5); // nearest to one half, of the first kind of noise
-  const usual = done.filter((row) => cellValue("noise", row) === view.noise).sort((a, b) => half(a) - half(b))[0] ?? done[0];
-  view.column = columns.includes(view.column) ? view.column : usual === undefined ? "" : cellValue("column", usual);
+  const telling = mostMemorized(done) ?? done[0];
+  view.noise = kinds.includes(view.noise) ? view.noise : kinds.find((kind) => telling && kind === cellValue("noise", telling)) ?? kinds[0] ?? "";
+  view.column = columns.includes(view.column) ? view.column : telling ? cellValue("column", telling) : "";
   view.labels = firstLabels(rows);
 }
 
