@@ -180,6 +180,6 @@ def _told() -> Iterator[None]:
 
 
 def check_size(count: int) -> None:
-    """Refuse to read what no file of a store can be; raises OSError."""
+    """Raise OSError where a file is larger than any of a store."""
     if count > MOST_BYTES:
         raise OSError(errno.EFBIG, f"it has {count:,} bytes, more than any file of a store")

@@ -43,7 +43,6 @@ NOT_RUN = {
     "bench doctor": "tests/doctor and tests/cli/test_doctor.py run it; what it answers depends on the machine",
     "bench suspects --store": "it follows runs of minutes",
     "bench compare": "tests/cli/test_compare.py and the tutorial of the gate run it; the baseline is the reader's",
-    "bench test mine.py": "the tutorial of a method runs it",
     "new_photos": "tests/cli/test_predict.py runs it; the images are the reader's",
     "new_images": "tests/cli/test_predict.py runs it; the images are the reader's",
 }
