@@ -51,6 +51,7 @@ def test_a_method_from_a_file(tmp_path: Path) -> None:
     records = [json.loads(file.read_text(encoding="utf-8")) for file in (tmp_path / "results").glob("*.json")]
     assert [record["cell"]["method"] for record in records] == ["halved-coop"] * 5
     assert set(records[0]["cost"]["optimizer_steps"]) == {"all", "half_ce"}
+    assert records[0]["provenance"]["plugins"] == {"method": "file mine.py"}
     report = bench(tmp_path, "report", "--markdown", "--plugin", "mine.py")
     assert report.returncode == 0, report.stderr
     assert "Halved CoOp" in (tmp_path / "results" / "report" / "report.md").read_text(encoding="utf-8")

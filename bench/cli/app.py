@@ -13,8 +13,9 @@ from typer.main import get_command
 from bench import console
 from bench.errors import BenchError, escape
 
-VERBS = ("run", "plan", "status", "show", "table", "report", "export", "compare", "reproduce", "predict", "suspects",
-         "list", "new", "test", "config", "noise", "data", "perf", "doctor")  # fmt: skip
+VERBS = ("run", "plan", "status", "show", "table", "report", "export", "import", "compare", "reproduce", "predict",
+         "suspects", "list", "new", "test", "config", "noise", "data", "perf", "doctor")  # fmt: skip
+MODULES = {"import": "import_archive"}  # of verbs that cannot be the name of a module
 EVERYWHERE = ("quiet", "verbose")  # options of `bench` that may also stand behind a verb
 DEFAULT_GRID = "quick"
 EXIT_UNFINISHED = 4
@@ -68,7 +69,9 @@ class Verbs(TyperGroup):
         """Import a verb; of an unknown name all, so that the nearest is suggested."""
         for name in (cmd_name,) if cmd_name in VERBS else VERBS:
             if name not in self.commands:
-                self.commands[name] = self._equipped(get_command(import_module(f"bench.cli.{name}").app))
+                self.commands[name] = self._equipped(
+                    get_command(import_module(f"bench.cli.{MODULES.get(name, name)}").app)
+                )
         return self.commands.get(cmd_name)
 
     def _equipped(self, command: Any) -> Any:

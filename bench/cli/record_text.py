@@ -47,6 +47,7 @@ def facts(record: Record) -> list[Fact]:
         ("made", _made(made)),
         ("on", _joined((made.device, made.processor, made.platform))),
         ("resolved", _joined(f"{name} {_words(value)}" for name, value in resolved.items())),
+        ("plugins", _joined(f"{part} of {origin}" for part, origin in made.plugins.items())),
         ("with", _joined(f"{name} {number}" for name, number in made.versions.items())),
     ]
     return [(name, text) for name, text in found if text]

@@ -51,14 +51,25 @@ def code_of(cell: Cell) -> dict[str, str]:
     written to it later has not been run.
     """
     read_plugins()
-    rows = [row for row in BACKBONES.rows() if row.name == cell.backbone and row.origin != BUILT_IN]
+    named = ("method", "noise", "dataset")
+    rows = {name: row for name, row in _rows(cell).items() if name in named or row.origin != BUILT_IN}
+    return {"engine": _engine(), **{name: _plugin(row) for name, row in rows.items()}}
+
+
+def plugins_of(cell: Cell) -> dict[str, str]:
+    """Return where the third parties' plugins of a cell are from, "file mine.py" or "package NAME VERSION"."""
+    return {name: row.origin for name, row in _rows(cell).items() if row.origin != BUILT_IN}
+
+
+def _rows(cell: Cell) -> dict[str, Row]:
+    """Return the rows of all plugins of a cell: method, noise, dataset, a registered backbone, losses and splits."""
+    backbones = [row for row in BACKBONES.rows() if row.name == cell.backbone]
     return {
-        "engine": _engine(),
-        "method": plugin_digest(METHODS, cell.method),
-        "noise": plugin_digest(NOISE, noise_kind(cell.noise)),
-        "dataset": plugin_digest(DATASETS, dataset_name.base(cell.dataset)),
-        **({"backbone": _plugin(rows[0])} if rows else {}),
-        **{name: _plugin(row) for name, row in parts(cell.method, cell.options).items() if row.origin != BUILT_IN},
+        "method": METHODS.row(cell.method),
+        "noise": NOISE.row(noise_kind(cell.noise)),
+        "dataset": DATASETS.row(dataset_name.base(cell.dataset)),
+        **({"backbone": backbones[0]} if backbones else {}),
+        **parts(cell.method, cell.options),
     }
 
 

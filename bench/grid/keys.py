@@ -9,7 +9,7 @@ from typing import Any
 from bench import dataset_name
 from bench.clip import identity
 from bench.data.library import Library
-from bench.grid.code import code_of
+from bench.grid.code import code_of, plugins_of
 from bench.grid.options import noise_identity, parts
 from bench.plugins import METHODS
 from bench.records.cell import Cell
@@ -50,11 +50,15 @@ class Versions:
 
 
 def origin_of(cell: Cell, library: Library) -> dict[str, Any]:
-    """Return the provenance of a record's numbers: "resolved" for its key, and "sources" for its code.
+    """Return the provenance of a record's numbers: "resolved" for its key, "sources" and "plugins" for its code.
 
     An entry that cannot be told, since files or a plugin have gone, is left out.
     """
-    return {**_known("resolved", partial(versions_of, cell, library)), **_known("sources", partial(code_of, cell))}
+    return {
+        **_known("resolved", partial(versions_of, cell, library)),
+        **_known("sources", partial(code_of, cell)),
+        **_known("plugins", partial(plugins_of, cell)),
+    }
 
 
 def _known(name: str, ask: Callable[[], Any]) -> dict[str, Any]:

@@ -166,5 +166,6 @@ class Provenance(RecordModel):
     finished: str = ""
     resolved: Resolved | None = None
     sources: dict[str, str] = Field(default_factory=dict)
+    plugins: dict[str, str] = Field(default_factory=dict)
     weights: str = ""
     changed_state: list[str] = Field(default_factory=list)

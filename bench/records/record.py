@@ -28,8 +28,8 @@ class Record(BaseModel):
         attempts: status and reason of earlier tries of the same cell; one that was done and was run anew, since code or
             data had changed, stands there whole under "record".
         provenance: versions, machine, code state and when; "resolved", what entered the key; "sources", digests of the
-            code (`bench.grid.code`); "weights", the digest of those that were loaded; "changed_state", what the cell
-            changed of its process, which was put back.
+            code (`bench.grid.code`); "plugins", where those of third parties are from; "weights", the digest of those
+            that were loaded; "changed_state", what the cell changed of its process, which was put back.
     """
 
     model_config = ConfigDict(extra="forbid")

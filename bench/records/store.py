@@ -199,22 +199,9 @@ class Store:
         self.problems.pop(key, None)
         if content is None:
             return None
-        if len(content) > MOST_BYTES:
-            self._complain(key, f"it has {len(content):,} bytes, expected at most {MOST_BYTES:,}")
-            return None
-        try:
-            record = Record.model_validate_json(content)
-        except ValidationError as error:
-            first, schema = error.errors()[0], _schema(content)
-            where = ".".join(map(str, first["loc"]))
-            told = f"{where}: {first['msg']}" if where else str(first["msg"])
-            self._complain(key, NEWER.format(schema) if schema > SCHEMA else told)
-            return None
-        if record.schema_ > SCHEMA:
-            self._complain(key, NEWER.format(record.schema_))
-            return None
-        if record.key != key:
-            self._complain(key, f'its key is "{record.key}"')
+        record = parsed(key, content)
+        if isinstance(record, str):
+            self._complain(key, record)
             return None
         return record
 
@@ -223,6 +210,22 @@ class Store:
         self.problems[key] = (
             f"{self.root}/{key}{RECORD_FILE} is not a record of this store ({text}); it is not counted."
         )
+
+
+def parsed(key: str, content: bytes) -> Record | str:
+    """Return the record of a file's bytes, or why it is none of this key that this version reads."""
+    if len(content) > MOST_BYTES:
+        return f"it has {len(content):,} bytes, expected at most {MOST_BYTES:,}"
+    try:
+        record = Record.model_validate_json(content)
+    except ValidationError as error:
+        first, schema = error.errors()[0], _schema(content)
+        where = ".".join(map(str, first["loc"]))
+        told = f"{where}: {first['msg']}" if where else str(first["msg"])
+        return NEWER.format(schema) if schema > SCHEMA else told
+    if record.schema_ > SCHEMA:
+        return NEWER.format(record.schema_)
+    return record if record.key == key else f'its key is "{record.key}"'
 
 
 def _attempt(record: Record) -> dict[str, Any]:

@@ -18,7 +18,9 @@ from bench.execution.estimate import Estimate
 from bench.execution.plan import Plan
 from bench.grid.expansion import Grid, PlannedCell
 from bench.grid.keys import versions_of
+from bench.grid.options import noise_kind
 from bench.machine import this_machine
+from bench.plugins import REGISTRIES
 from bench.records.cell import Cell
 from bench.records.record import Record
 from bench.records.store import Store
@@ -97,6 +99,7 @@ def reproduce(
             f"record {record.key} is {record.status}, which depends on the machine and not on the cell alone; "
             f"`bench run --retry {record.status}` runs it again."
         )
+    require_plugins(record)
     cell = _moved(record.cell, data, backbone)
     settings = _settings(config, record)
     stands_for = versions_of(cell, settings.library)
@@ -122,6 +125,28 @@ def reproduce(
             none = "the store has no per-sample outcomes of it, so they are not compared"
             notes.append(store.problems.get(record.key, none).rstrip("."))
     return Reproduction(record, now, tuple(parts), tuple(changed), tuple(notes))
+
+
+def require_plugins(record: Record) -> None:
+    """Check that the plugins of third parties that made a record are known here.
+
+    Raises:
+        BenchError: one is not; says where it was from.
+    """
+    named = {
+        "method": record.cell.method,
+        "noise": noise_kind(record.cell.noise),
+        "dataset": dataset_name.base(record.cell.dataset),
+        "backbone": record.cell.backbone,
+    }
+    registries = {registry.kind: registry for registry in REGISTRIES}
+    for part, origin in record.provenance.plugins.items():
+        kind, _, name = part.partition(" ")  # losses and splits say their names
+        name = name or named[kind]
+        if registries[kind].find(name) is None:
+            where, _, what = origin.partition(" ")
+            mend = f"name it with --plugin {what}" if where == "file" else f"install {what}"
+            raise BenchError(f'record {record.key} needs the {kind} "{name}" of {origin}, which is not here; {mend}.')
 
 
 def _moved(cell: Cell, data: str | None, backbone: str | None) -> Cell:

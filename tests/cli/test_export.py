@@ -61,3 +61,17 @@ def test_what_cannot_be_exported_is_one_line(monkeypatch: pytest.MonkeyPatch, ca
         assert invoke(["export", *arguments]) == 2
         assert capsys.readouterr().err.count("error: ") == 1
     assert not Path("tables").exists()
+
+
+def test_an_archive_is_imported_elsewhere_with_all_its_records(capsys: Output) -> None:
+    assert invoke(["export", "--format", "archive", "--out", "paper"]) == 2
+    assert "expected the name of a .zip file, for example paper.zip." in capsys.readouterr().err
+    assert invoke(["export", "--format", "archive", "--out", "paper.zip"]) == 0
+    assert "12 records and their report" in capsys.readouterr().out
+    assert invoke(["import", "paper.zip", "--store", "published"]) == 0
+    told = capsys.readouterr().out
+    assert "published: 12 records added; 0 were there already." in told
+    assert "next: bench table --store published" in told
+    pd.testing.assert_frame_equal(bench.load("published").frame(), bench.load("results").frame())
+    assert invoke(["import", "paper.zip", "--store", "published", "--json"]) == 0
+    assert '"new": []' in capsys.readouterr().out

@@ -278,3 +278,21 @@ def test_code_with_uncommitted_changes_is_never_known_to_be_the_same() -> None:
     assert change.record == "aaaaaaaaaa with uncommitted changes"
     assert change.now == "aaaaaaaaaa with uncommitted changes, maybe others"
     assert changes(clean, {})[0].now == "not from a git checkout"
+
+
+@pytest.mark.parametrize(
+    ("origin", "mend"),
+    [("file mine.py", "name it with --plugin mine.py."), ("package nearest-mean 0.1.0", "install nearest-mean 0.1.0.")],
+)
+def test_a_plugin_that_is_not_here_is_named(
+    here: Store, origin: str, mend: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def change(values: dict[str, Any]) -> None:
+        values["cell"]["method"] = "mine"
+        values["provenance"]["plugins"] = {"method": origin}
+
+    (key,) = here.keys()
+    edited(here, key, change)
+    assert invoke(["reproduce", key, "--store", here.root]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(f'needs the method "mine" of {origin}, which is not here; {mend}')

@@ -45,7 +45,7 @@ def told(name: str, record: Record) -> str:
         record.status == fault.status
         and re.fullmatch(fault.reason, record.reason or "", re.DOTALL)
         and (fault.changed in changed if fault.changed else not changed)
-        and len(record.attempts) == (name in DEADLY)
+        and len(record.attempts) == (name in DEADLY or fault.status == "out_of_memory")
     )
     return "" if right else f"{name}: {record.status}, {record.reason}, {changed}, {len(record.attempts)} attempts"
 
