@@ -41,6 +41,7 @@ NOT_RUN = {
     "--format": "it writes with packages of the extra `tracking`; tests/tracking and tests/cli/test_export.py run it",
     "bench reproduce": "tests/reproduce run it; it trains a record's cell again",
     "bench doctor": "tests/doctor and tests/cli/test_doctor.py run it; what it answers depends on the machine",
+    "bench import": "tests/cli/test_export.py runs it; the archive is another reader's",
     "bench suspects --store": "it follows runs of minutes",
     "bench compare": "tests/cli/test_compare.py and the tutorial of the gate run it; the baseline is the reader's",
     "new_photos": "tests/cli/test_predict.py runs it; the images are the reader's",
