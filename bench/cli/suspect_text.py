@@ -133,6 +133,7 @@ def _tell_notes(several: Sequence[Found]) -> None:
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     where = f", in {len(guessed)} of {len(several)} sets of labels" if len(several) > 1 else ""
     console.warn(
-        f"the methods are no better than chance on {len(names)} classes ({', '.join(names[:SHOWN])}{more}){where}; "
+        f"the methods are no better than chance on {len(names)} class{'es' * (len(names) > 1)} "
+        f"({', '.join(names[:SHOWN])}{more}){where}; "
         "suspects of these are guesses (column guess)."
     )
