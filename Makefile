@@ -3,6 +3,9 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Of `make kills`, for example ROUNDS=50 SEED=3.
+ROUNDS ?= 200
+SEED ?= 1
 # For uv's --torch-backend, for example `make demo TORCH_BACKEND=cpu` installs torch without CUDA.
 TORCH_BACKEND ?=
 
@@ -10,7 +13,7 @@ TORCH_BACKEND ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fast perf golden ci wheel use_wheel versions release clean
+.PHONY: help demo test fast perf golden ci kills wheel use_wheel versions release docs clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -20,7 +23,7 @@ $(READY): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt \
-		$(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) --editable '.[dev]'
+		$(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) --editable '.[dev,docs]'
 	@touch $@
 
 demo: $(READY)  ## run the quick grid on the embedded data and write the report
@@ -50,6 +53,9 @@ ci: $(READY)  ## the regression gate: the ci grid against the committed baseline
 	@$(BIN)/bench run --grid ci --store results/ci
 	@$(BIN)/bench compare --grid ci --store results/ci --baseline tests/baseline.json --strict
 
+kills: $(READY)  ## kill runs at random moments, over both schedulers, and look for what was lost
+	@$(BIN)/python -m tests.kills --rounds $(ROUNDS) --seed $(SEED)
+
 wheel: $(READY)  ## build the wheel, install it into an empty environment, and use it outside the checkout
 	@rm -rf build/wheel build/venv
 	@$(BIN)/uv build --quiet --wheel --python $(BIN)/python --out-dir build/wheel
@@ -71,7 +77,7 @@ define quick_tests
 	echo "Quick tests with --resolution $(1)" && \
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python build/$(1) && \
 	$(BIN)/uv pip install --quiet --compile-bytecode --python build/$(1)/bin/python --resolution $(1) \
-		$(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) --editable '.[dev]' && \
+		$(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) --editable '.[dev,docs]' && \
 	build/$(1)/bin/python -m pytest -m "not slow" -n auto --dist loadfile $(2)
 endef
 
@@ -81,6 +87,10 @@ release: $(READY)  ## build the distributions, check them, install the wheel out
 	@$(BIN)/uv tool run --quiet twine check --strict dist/*.whl dist/*.tar.gz
 	@$(MAKE) --no-print-directory use_wheel WHEEL=dist
 	@ls -l dist
+
+docs: $(READY)  ## build the documentation into build/site: works from disk, and fails on a dead link
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "build/site/index.html"
 
 clean:  ## remove the environment and every cache (results stay)
 	@rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bench.contracts.method import Batch, Context, FullPass, Losses, Method, Needs, Phase
     from bench.contracts.noise import Noise as NoiseKind
     from bench.contracts.noise import NoisyLabels, Sampled, Scene
+    from bench.contracts.objective import CleanSplit
     from bench.contracts.options import Options, scalar, structural
     from bench.errors import BenchError
     from bench.methods.coop import CoOp
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "Batch", "BenchError", "CoOp", "Context", "Dataset", "FullPass", "Inputs", "Losses", "Method", "Needs", "NoiseKind",
-    "NoisyLabels", "Objective", "Options", "Phase", "Results", "Sampled", "Scene", "Split", "Stream", "compare", "load",
-    "plan", "register", "report", "run", "scalar", "structural",
+    "Batch", "BenchError", "CleanSplit", "CoOp", "Context", "Dataset", "FullPass", "Inputs", "Losses", "Method",
+    "Needs", "NoiseKind", "NoisyLabels", "Objective", "Options", "Phase", "Results", "Sampled", "Scene", "Split",
+    "Stream", "compare", "load", "plan", "register", "report", "run", "scalar", "structural",
 ]  # fmt: skip
 _NAMES = {
     "bench.api.results": "Results compare load report",
@@ -35,6 +36,7 @@ _NAMES = {
     "bench.contracts.inputs": "Inputs",
     "bench.contracts.method": "Batch Context FullPass Losses Method Needs Phase",
     "bench.contracts.noise": "Noise NoisyLabels Sampled Scene",
+    "bench.contracts.objective": "CleanSplit",
     "bench.contracts.options": "Options scalar structural",
     "bench.errors": "BenchError",
     "bench.methods.coop": "CoOp",

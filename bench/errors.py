@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import traceback
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Final
+
+# What torch's plain RuntimeErrors say where memory is short: its allocators, CUDA's, and its libraries'.
+SHORT_OF_MEMORY: Final = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED", "bad_alloc")
 
 JOINERS = "\u200c\u200d"  # zero-width, of Persian, Indian scripts and emoji
 
@@ -93,6 +98,19 @@ def described(error: BaseException) -> str:
     """Return an error's kind and text: "OSError: no space left", or "MemoryError"."""
     text = text_of(error)
     return f"{type(error).__name__}{f': {text}' if text else ''}"
+
+
+def short_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that memory was short, of a device or of the machine; needs no torch.
+
+    >>> short_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes."))
+    True
+    """
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    if isinstance(error, MemoryError) or any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__):
+        return True
+    return isinstance(error, RuntimeError) and any(text in text_of(error) for text in SHORT_OF_MEMORY)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

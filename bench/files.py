@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import inspect
 import os
 import shutil
 import stat
 import time
 import uuid
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from bench.errors import BenchError
-
-TEMPORARY = ".tmp"
-STALE_SECONDS = 3600.0
-MOST_BYTES = 2**32
-# File systems of fsspec whose `pipe_file(mode="create")` is one request that fails where there is something. Others
-# look first and write then, which two may do at a time.
-CONDITIONAL = frozenset({"memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl"})
+from bench.processes import has_ended, signature
+from bench.url_files import STALE_SECONDS, TEMPORARY, UrlFiles, check_size
 
 
 class Files(Protocol):
@@ -62,7 +55,7 @@ class Files(Protocol):
         """Remove the folder if it is empty."""
 
     def sweep(self, seconds: float = STALE_SECONDS) -> None:
-        """Remove temporary files of killed runs, those that are so old."""
+        """Remove temporary files of killed runs: of ended processes of this machine, and those that are so old."""
 
     def exists(self) -> bool:
         """Return whether the folder exists."""
@@ -98,9 +91,14 @@ def file_sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _check_size(count: int) -> None:
-    if count > MOST_BYTES:
-        raise OSError(errno.EFBIG, f"it has {count:,} bytes, more than any file of a store")
+def temporary_name() -> str:
+    """Return a new name of a temporary file, which says whose it is."""
+    return f".{uuid.uuid4().hex}-{signature()}{TEMPORARY}"
+
+
+def _orphaned(name: str) -> bool:
+    """Return whether the process that made a temporary file has ended, as far as can be seen here."""
+    return has_ended(name.removesuffix(TEMPORARY).partition("-")[2])
 
 
 class LocalFiles:
@@ -122,7 +120,7 @@ class LocalFiles:
             about = (self.root / name).stat()
             if not stat.S_ISREG(about.st_mode):  # a FIFO would be waited for
                 raise OSError(errno.EINVAL, "it is no regular file")
-            _check_size(about.st_size)
+            check_size(about.st_size)
             return (self.root / name).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
@@ -141,7 +139,7 @@ class LocalFiles:
     def write(self, name: str, content: bytes, *, replace: bool) -> bool:
         """Write to a temporary name and flush, then rename, or link where nothing may be replaced."""
         self.root.mkdir(parents=True, exist_ok=True)
-        partial = self.root / f".{uuid.uuid4().hex}{TEMPORARY}"
+        partial = self.root / temporary_name()
         try:
             with partial.open("wb") as stream:
                 stream.write(content)
@@ -173,7 +171,7 @@ class LocalFiles:
 
     def create(self, name: str, content: bytes) -> bool:
         """Create by a link, so that nobody sees half a file, or exclusively where there are no links."""
-        partial = self.root / f".{uuid.uuid4().hex}{TEMPORARY}"
+        partial = self.root / temporary_name()
         try:
             self._put(partial, content)
             try:
@@ -215,17 +213,17 @@ class LocalFiles:
     def prepare(self) -> None:
         """Create the folder, test that it can be written, and remove leftovers of killed runs."""
         self.root.mkdir(parents=True, exist_ok=True)
-        probe = self.root / f".{uuid.uuid4().hex}{TEMPORARY}"
+        probe = self.root / temporary_name()
         probe.write_bytes(b"")
         probe.unlink()
         self.sweep()
 
     def sweep(self, seconds: float = STALE_SECONDS) -> None:
-        """Remove temporary files of killed runs, those that are so old."""
+        """Remove temporary files of killed runs: of ended processes of this machine, and those that are so old."""
         for name in self.names(TEMPORARY):
             file = self.root / name
             with suppress(FileNotFoundError):
-                if name == _LOCK or time.time() - file.stat().st_mtime <= seconds:
+                if name == _LOCK or not (_orphaned(name) or time.time() - file.stat().st_mtime > seconds):
                     continue
                 if file.is_dir() and not file.is_symlink():  # Ray's state, of a driver of an earlier version
                     shutil.rmtree(file, ignore_errors=True)
@@ -271,107 +269,3 @@ def _move(partial: Path, final: Path, content: bytes) -> None:
 
 
 _LOCK = f".lock{TEMPORARY}"
-
-
-class UrlFiles:
-    """Folder behind an fsspec URL. It has no lock, since its writers may run on many machines."""
-
-    def __init__(self, root: str) -> None:
-        import fsspec
-
-        try:
-            self.system, self.root = fsspec.core.url_to_fs(root)
-        except (ValueError, ImportError) as error:
-            text = " ".join(str(error).split())
-            raise BenchError(
-                f'store "{root}" cannot be opened: {text}; give a folder or a URL that fsspec knows.'
-            ) from error
-
-    def _path(self, name: str) -> str:
-        return f"{self.root.rstrip('/')}/{name}"
-
-    def names(self, suffix: str) -> list[str]:
-        """List names that end in `suffix`, sorted."""
-        try:
-            paths = self.system.ls(self.root, detail=False, refresh=True)
-        except FileNotFoundError:
-            return []
-        return sorted(path.rsplit("/", 1)[-1] for path in paths if path.endswith(suffix))
-
-    def read(self, name: str) -> bytes | None:
-        """Read a file, or return None where there is none."""
-        try:
-            content: bytes = self.system.cat_file(self._path(name))
-        except FileNotFoundError:
-            return None
-        _check_size(len(content))
-        return content
-
-    def rename(self, name: str, new: str) -> bool:
-        """Move a file. Returns False where it is not there, or the new name is taken."""
-        if self.system.exists(self._path(new)) or not self.system.exists(self._path(name)):
-            return False
-        self.system.mv(self._path(name), self._path(new), recursive=True)
-        return True
-
-    def remove(self, name: str) -> None:
-        """Remove a file, where there is one."""
-        if self.system.exists(self._path(name)):
-            self.system.rm_file(self._path(name))
-
-    def write(self, name: str, content: bytes, *, replace: bool) -> bool:
-        """Write to a temporary name, then move."""
-        if not replace and self.system.exists(self._path(name)):
-            return False
-        self.system.makedirs(self.root, exist_ok=True)
-        partial = self._path(f".{uuid.uuid4().hex}{TEMPORARY}")
-        self.system.pipe_file(partial, content)
-        self.system.mv(partial, self._path(name))
-        return True
-
-    @property
-    def exclusive(self) -> bool:
-        """Whether this version of the file system's package puts on the condition that there is nothing yet."""
-        put = getattr(type(self.system), "_pipe_file", type(self.system).pipe_file)
-        protocol = self.system.protocol
-        return bool(
-            CONDITIONAL.intersection([protocol] if isinstance(protocol, str) else protocol)
-            and "mode" in inspect.signature(put).parameters
-        )
-
-    def create(self, name: str, content: bytes) -> bool:
-        """Put on the condition that there is nothing yet."""
-        if not self.exclusive:
-            raise OSError(errno.ENOTSUP, "no file can be created exclusively there")
-        for last in (False, True):  # two that try at one moment may both be told to try again
-            try:
-                self.system.pipe_file(self._path(name), content, mode="create")
-            except Exception:  # every file system behind fsspec has an error of its own for it
-                if self.read(name) is not None:
-                    return False
-                if last:
-                    raise
-            else:
-                break
-        return True
-
-    def discard(self) -> None:
-        """Keep it: an object store has no folders, and elsewhere an empty one does no harm."""
-
-    def prepare(self) -> None:
-        """Create the folder and test that it can be written."""
-        self.system.makedirs(self.root, exist_ok=True)
-        probe = self._path(f".{uuid.uuid4().hex}{TEMPORARY}")
-        self.system.pipe_file(probe, b"probe")
-        self.system.rm_file(probe)
-
-    def sweep(self, seconds: float = STALE_SECONDS) -> None:
-        """Keep all: how old a file is, is not told alike by all file systems."""
-
-    def exists(self) -> bool:
-        """Return whether the folder exists."""
-        return bool(self.system.exists(self.root))
-
-    def lock(self) -> Any:
-        """Return an empty context; there is no lock."""
-        return nullcontext()

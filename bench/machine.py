@@ -15,6 +15,7 @@ WORKER_BYTES = 900 * 1024**2  # torch, open_clip and the features of a small dat
 GPU_TRIAL_BYTES = 4 * 1024**3  # where no like cell has been measured
 GPU_CONTEXT_BYTES = 600 * 1024**2
 HEADROOM = 1.2
+UNMEASURED_BYTES = int((GPU_TRIAL_BYTES - GPU_CONTEXT_BYTES) / HEADROOM)  # a peak that would ask for as much
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Machine:
     def workers(self, asked: int | None, packs: int, trial_bytes: int = 0) -> int:
         """Return the number of workers: as requested or as fits, at least 1 and at most `packs`.
 
-        `trial_bytes` is the measured peak GPU memory of a like cell, 0 where unknown.
+        `trial_bytes` is the peak GPU memory of the largest pack, from those of like cells; 0 where unknown.
         """
         fitting = self.gpus * self.per_gpu(trial_bytes) if self.gpus else self.cpus
         fitting = min(fitting, self.cpus, self.memory // WORKER_BYTES)
@@ -37,8 +38,12 @@ class Machine:
 
     def per_gpu(self, trial_bytes: int = 0) -> int:
         """Return how many trials share a GPU."""
-        need = max(trial_bytes * HEADROOM + GPU_CONTEXT_BYTES, 0 if trial_bytes else GPU_TRIAL_BYTES)
-        return max(1, int(self.gpu_memory // need))
+        return max(1, int(self.gpu_memory // self.need(trial_bytes)))
+
+    @staticmethod
+    def need(trial_bytes: int = 0) -> float:
+        """Return the bytes of a GPU that a trial takes, by its peak, or by rule where unknown."""
+        return trial_bytes * HEADROOM + GPU_CONTEXT_BYTES if trial_bytes else GPU_TRIAL_BYTES
 
     def fraction(self, workers: int) -> float:
         """Return the share of one GPU for each of `workers`, one over a whole number; 0 without GPUs."""

@@ -59,7 +59,7 @@ def register(
     Raises:
         BenchError: a name is taken, or the object is of no kind, or not of the one that is named.
 
-    Example:
+    Examples:
         >>> import bench
         >>> class Mine(bench.CoOp):
         ...     "CoOp at half the loss."

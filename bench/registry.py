@@ -27,7 +27,8 @@ from bench.rows import BUILT_IN, Row
 __all__ = ["BUILT_IN", "Registry", "Row", "changed", "load_plugin_file"]
 
 T = TypeVar("T")
-WATCHED = ("numpy", "torch", "PIL.ImageFile")  # imported before foreign code, which may change their global state
+# Imported before foreign code: it may change their global state, and what their own import changes is not its doing.
+WATCHED = ("numpy", "torch", "PIL.ImageFile", "open_clip", "rich.style")
 ROWS = "noisy_prompt_bench.rows"  # the entry-point group of rows
 FOUND = {"target", "origin", "files", "plugin_file"}  # what `register` finds by itself
 SAID = frozenset(field.name for field in fields(Row)) - FOUND  # what it takes

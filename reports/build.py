@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from bench.errors import BenchError
+from bench.grid.filters import filtered
 from bench.machine import cpus
 from bench.records.record import Record
 from bench.reports.chapters.published import published_supplement
 from bench.reports.chapters.statistics import statistics_supplement
-from bench.reports.document import Supplement, Table
+from bench.reports.document import Drawn, Supplement, Table
 from bench.reports.figures.canvas import Outcomes
 from bench.reports.figures.folder import FigureFolder
 from bench.reports.figures.kinds import MOST, draw
@@ -23,22 +26,26 @@ from bench.reports.html.page import html_page
 from bench.reports.names import AS_IS
 from bench.reports.output.latex import latex_report, latex_table
 from bench.reports.output.markdown import markdown_report, markdown_table
+from bench.reports.paper import USUAL, PaperForm
 from bench.reports.staging import fresh_folder
 from bench.reports.tables.kinds import KINDS as TABLE_KINDS
+from bench.reports.tables.summary import describe, short_names
 from bench.spreadsheet import inert_frame
 
 if TYPE_CHECKING:
     from bench.records.store import Store
 
 FORMATS = frozenset({"latex", "markdown", "csv", "html"})
-RENDERERS: dict[str, tuple[str, Callable[[Table], str]]] = {
-    "latex": ("tex", latex_table), "markdown": ("md", markdown_table),
-}  # fmt: skip
 MANIFEST = "files.txt"
 
 
 def build_from_store(
-    store: Store, out: Path, formats: frozenset[str] = FORMATS, published: bool = False, figures: int | None = None
+    store: Store,
+    out: Path,
+    formats: frozenset[str] = FORMATS,
+    published: bool = False,
+    figures: int | None = None,
+    paper: PaperForm = USUAL,
 ) -> list[Path]:
     """Write the report of a store.
 
@@ -48,20 +55,22 @@ def build_from_store(
         formats: of the tables, and "html" for the page, among `FORMATS`; figures and `report.md` are always written.
         published: whether published numbers are set beside the records.
         figures: about how many are drawn at most, `MOST` of None.
+        paper: which numbers, and how they are set.
 
     Returns:
         The files written, `report.md` first.
 
     Raises:
-        BenchError: the store has no record, a format is unknown, `figures` is negative, or `out` cannot be written.
+        BenchError: the store has no record, a format is unknown, `figures` is negative, `out` cannot be written, or
+            `paper` names what is not there.
     """
-    records = list(store.records())
+    records = filtered(list(store.records()), paper.sets, f'store "{store.root}"')
     outcomes = store.outcomes_of(records)
     for record in records if figures != 0 else ():  # here, since figures are drawn by other processes
         outcomes(record.key)
     return build_report(
         records, out, formats, where=store.root, problems=list(store.problems.values()), published=published,
-        outcomes=outcomes, figures=figures,
+        outcomes=outcomes, figures=figures, paper=paper,
     )  # fmt: skip
 
 
@@ -76,6 +85,7 @@ def build_report(
     published: bool = False,
     outcomes: Outcomes | None = None,
     figures: int | None = None,
+    paper: PaperForm = USUAL,
 ) -> list[Path]:
     """Write the report of records at hand.
 
@@ -98,10 +108,18 @@ def build_report(
     if all(record.cell.fold for record in records):
         raise BenchError(f'"{where}" holds nothing but folds, which no table shows; they are for `bench suspects`.')
     known = option_defaults({r.cell.method for r in records}) if defaults is None else defaults
-    frame = tidy(records, known)
+    frame = paper.choice.of(tidy(records, known))
+    paper.page.check()
     extra = published_supplement(frame, records, known) if published else Supplement()
     with fresh_folder(out.parent, out.name, f'report "{out}"') as fresh:
-        _write(records, frame, fresh, formats, problems, extra, outcomes, most)
+        for name in ("tables", "figures"):
+            (fresh / name).mkdir()
+        folder = FigureFolder(fresh / "figures", page=paper.page)
+        long = curves(records, frame) if most else pd.DataFrame()
+        drawn, left_out = draw(frame, long, folder, outcomes, most, cpus())
+        statistics, ranked = statistics_supplement(frame, folder if most else None, paper.choice)
+        parts = _Parts(frame, records, statistics.joined(extra), (*drawn, *ranked), paper)
+        _write(parts, fresh, formats, problems, left_out)
         return _swap(fresh, out)
 
 
@@ -112,41 +130,54 @@ def option_defaults(methods: set[str]) -> Defaults:
     return {name: defaults(name) for name in sorted(methods)}
 
 
+@dataclass(frozen=True)
+class _Parts:
+    """What a report is put together from."""
+
+    frame: pd.DataFrame
+    records: Sequence[Record]
+    extra: Supplement
+    figures: Sequence[Drawn]
+    paper: PaperForm
+
+    @cached_property
+    def tables(self) -> list[Table]:
+        """All tables, in the order of the report."""
+        own = [table for kind in TABLE_KINDS.values() for table in kind.tables(self.frame, self.paper.choice)]
+        return [*own, *self.extra.tables]
+
+
 def _write(
-    records: Sequence[Record],
-    frame: pd.DataFrame,
-    folder: Path,
-    formats: frozenset[str],
-    problems: Sequence[str],
-    extra: Supplement,
-    outcomes: Outcomes | None,
-    most: int,
+    parts: _Parts, folder: Path, formats: frozenset[str], problems: Sequence[str], left_out: Sequence[str]
 ) -> None:
-    for name in ("tables", "figures"):
-        (folder / name).mkdir()
-    tables = [table for kind in TABLE_KINDS.values() for table in kind.tables(frame)]
-    figure_folder = FigureFolder(folder / "figures")
-    statistics, ranked = statistics_supplement(frame, figure_folder if most else None)
-    extra = Supplement(
-        (*statistics.tables, *extra.tables),
-        (*statistics.chapters, *extra.chapters),
-        {**statistics.files, **extra.files},
-    )
-    tables += extra.tables
-    long = curves(records, frame) if most else pd.DataFrame()
-    drawn, left_out = draw(frame, long, figure_folder, outcomes, most, cpus())
-    figures = [*drawn, *ranked]
+    tables, figures, form, names = parts.tables, parts.figures, parts.paper.latex, short_names(parts.frame)
+    renderers: dict[str, tuple[str, Callable[[Table], str]]] = {
+        "latex": ("tex", lambda table: latex_table(table, form, names)),
+        "markdown": ("md", markdown_table),
+    }
     for table in tables:
-        for suffix, render in (RENDERERS[name] for name in formats & RENDERERS.keys()):
+        for suffix, render in (renderers[name] for name in formats & renderers.keys()):
             _text(folder / "tables" / f"{table.name}.{suffix}", render(table))
     if "latex" in formats:
-        _text(folder / "report.tex", latex_report(tables, figures))
+        across = parts.paper.page.width != "column"
+        shown = [_in_short(one, parts.frame, names) for one in figures] if form.short else figures
+        _text(folder / "report.tex", latex_report(tables, shown, form, names, across))
     if "csv" in formats:
-        _data(frame, folder / "tables", extra)
-    front = front_page_of(frame, tables, figures, extra.chapters, problems=problems, formats=formats, left_out=left_out)
+        _data(parts.frame, folder / "tables", parts.extra)
+    front = front_page_of(
+        parts.frame, tables, figures, parts.extra.chapters, problems=problems, formats=formats, left_out=left_out
+    )
     if "html" in formats:
-        _text(folder / "report.html", html_page(frame, records, front))
+        _text(folder / "report.html", html_page(parts.frame, parts.records, front))
     _text(folder / "report.md", markdown_report(front))
+
+
+def _in_short(figure: Drawn, frame: pd.DataFrame, names: Mapping[str, str]) -> Drawn:
+    """Name the setting of a figure in its caption by its short name."""
+    part = frame[frame["setting"] == figure.setting]
+    if part.empty:
+        return figure
+    return replace(figure, caption=figure.caption.replace(describe(part), names[figure.setting]))
 
 
 def _data(frame: pd.DataFrame, folder: Path, extra: Supplement) -> None:

@@ -16,7 +16,7 @@ import pandas as pd
 
 if TYPE_CHECKING:
     from bench.reports.statistics.friedman import Ranking
-    from bench.reports.tables.ties import Mark
+    from bench.standing import Mark
 
 
 class Code(str):
@@ -87,14 +87,25 @@ def in_pieces(text: str) -> Words:
     return tuple(kinds[p[0]](p[1:-1]) if n % 2 else p for n, p in enumerate(_MARKED.split(text)))
 
 
+def unsigned_zero(text: str) -> str:
+    """Drop the sign of a number that is printed as zero.
+
+    >>> unsigned_zero("-0.0"), unsigned_zero("+0.00"), unsigned_zero("-0.1")
+    ('0.0', '0.00', '-0.1')
+    """
+    return text if float(text) else text.lstrip("+-")
+
+
 @dataclass(frozen=True)
 class TableEntry:
     """One cell: mean and sample standard deviation over `n` seeds, or a text instead.
 
     Attributes:
         mark: "best" or "second" of its column.
-        signs: letters of the statuses of seeds that have no number; `TIE` before them.
+        signs: letters of the statuses of seeds that have no number, and `UNSTABLE`.
         show_n: whether the number of seeds differs from the table's.
+        near: whether the seeds do not tell it from the best of its column.
+        digits: decimals of mean and spread.
     """
 
     mean: float = math.nan
@@ -104,16 +115,18 @@ class TableEntry:
     signs: str = ""
     show_n: bool = False
     text: str = ""
+    near: bool = False
+    digits: int = 1
 
     @property
     def printed(self) -> str:
         """The text, or the mean to the printed precision, or "–"."""
-        return self.text or ("–" if math.isnan(self.mean) else f"{self.mean + 0.0:.1f}".replace("-0.0", "0.0"))
+        return self.text or ("–" if math.isnan(self.mean) else unsigned_zero(f"{self.mean:.{self.digits}f}"))
 
     @property
     def spread(self) -> str:
         """The standard deviation to the printed precision, empty for a single seed."""
-        return "" if math.isnan(self.sd) else f"{self.sd:.1f}"
+        return "" if math.isnan(self.sd) else f"{self.sd:.{self.digits}f}"
 
 
 @dataclass(frozen=True)
@@ -134,7 +147,15 @@ class Section:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of one setting; its kind begins the name of its file, its head is (group, name) per column."""
+    """A table of one setting.
+
+    Attributes:
+        kind: begins the name of its file.
+        head: (group, name) per column.
+        caption: sentences, the first of which names table and setting.
+        notes: sentences below.
+        title: the first sentence of the caption without the setting and the full stop; empty where it names none.
+    """
 
     kind: str
     setting: str
@@ -143,6 +164,7 @@ class Table:
     sections: tuple[Section, ...]
     caption: tuple[str, ...]
     notes: tuple[str, ...]
+    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -152,6 +174,12 @@ class Supplement:
     tables: tuple[Table, ...] = ()
     chapters: tuple[Chapter, ...] = ()
     files: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+    def joined(self, other: Supplement) -> Supplement:
+        """Append another one."""
+        return Supplement(
+            (*self.tables, *other.tables), (*self.chapters, *other.chapters), {**self.files, **other.files}
+        )
 
 
 @dataclass(frozen=True)

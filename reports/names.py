@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
+from bench import standing
 from bench.plugins import METHODS, NOISE
 from bench.registry import Registry
 from bench.rows import BUILT_IN, FAMILIES, OTHERS
@@ -15,7 +16,6 @@ from bench.rows import BUILT_IN, FAMILIES, OTHERS
 AS_IS = "as-is"  # in tables, noise `none` on labels of which nobody knows whether they are right
 AS_THEY_ARE = "Labels as they are"  # its title
 UNCHANGED = ("none", AS_IS)
-TIE = "="
 SIGNS = {
     "failed": ("F", "failed"),
     "diverged": ("D", "diverged"),
@@ -25,7 +25,7 @@ SIGNS = {
     "no_number": ("N", "finished without a finite accuracy"),
 }
 SECTIONS = ("reference", "method", "oracle")
-REFERENCE, BASELINE = "zero-shot", "coop"
+REFERENCE, BASELINE = standing.REFERENCE, "coop"
 DAGGER = "†"
 
 
@@ -82,13 +82,6 @@ def _title(registry: Registry[Any], name: str, plain: str) -> str:
     if row is not None and row.title:
         return row.title
     return f"{plain} (plugin)" if plain in {AS_THEY_ARE, *(row.title for row in registry.rows())} else plain
-
-
-def identifiable(kind: str, rate: float) -> bool:
-    """Return whether labels alone can tell the truth, by the kind's row; true of an unknown kind."""
-    name, options = _options(kind)
-    row = NOISE.find(name)
-    return row is None or rate <= row.identifiable or (bool(row.beside) and row.beside not in options)
 
 
 def column_name(kind: str, rate: float) -> str:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench.files import LocalFiles, write_whole
+from bench.files import LocalFiles, temporary_name, write_whole
 
 
 def test_a_file_appears_with_its_folder_and_replaces_what_had_its_name(tmp_path: Path) -> None:
@@ -109,3 +112,24 @@ def test_a_rename_that_is_not_done_is_an_error(
         files.write("a", b"new", replace=True)
     assert told.value.errno == number
     assert (files.read("a"), files.names("")) == (kept, ["a"])
+
+
+def test_what_a_killed_process_left_is_removed_at_once_and_nothing_of_one_that_runs(tmp_path: Path) -> None:
+    program = (
+        "import os, signal, sys\nfrom pathlib import Path\nfrom bench.files import LocalFiles, temporary_name\n"
+        "os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "LocalFiles(Path(sys.argv[1])).write('file', b'half', replace=True)\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    [half] = tmp_path.iterdir()
+    mine, foreign = tmp_path / temporary_name(), tmp_path / ".0123-another host-12-345.0.tmp"
+    for file in (mine, foreign):
+        file.write_text("")
+    LocalFiles(tmp_path).prepare()
+    assert not half.exists()
+    assert {*tmp_path.iterdir()} == {mine, foreign}, "what cannot be seen from here is left until it is old"
+    for file in (mine, foreign):
+        os.utime(file, (0, 0))
+    LocalFiles(tmp_path).prepare()
+    assert not list(tmp_path.iterdir())

@@ -44,7 +44,7 @@ class Results(Store):
         NaN; "status" and "reason" say what did not finish. Of several records of one cell the newest counts; folds,
         which are there for `bench suspects`, are left out. `bench.reports.frame.tidy` names all columns.
 
-        Example:
+        Examples:
             >>> import bench
             >>> frame = bench.load("results").frame()
             >>> frame.groupby(["label", "noise", "rate"])["last"].agg(["mean", "std"])
@@ -58,7 +58,7 @@ class Results(Store):
         own end of training), and one per quantity: accuracies and shares in percent, losses as they are, absent
         numbers NaN.
 
-        Example:
+        Examples:
             >>> import bench
             >>> curves = bench.load("results").curves()
             >>> curves.pivot_table("memorized", "epoch", "label")
@@ -88,7 +88,7 @@ def load(store: str | Path | None = None, *, plugins: Files = (), config: str | 
     Raises:
         BenchError: the store does not exist, or a plugin file does not import.
 
-    Example:
+    Examples:
         >>> import bench
         >>> bench.load("results").frame()
     """
@@ -122,7 +122,7 @@ def report(
     Raises:
         BenchError: the store does not exist or has no record, a format is unknown, or `out` cannot be written.
 
-    Example:
+    Examples:
         >>> import bench
         >>> bench.report("results", "report", formats=["markdown"], figures=0)[0]
     """
@@ -161,7 +161,7 @@ def compare(
         BenchError: store or baseline cannot be read.
         NothingCompared: baseline and store have no cell in common.
 
-    Example:
+    Examples:
         >>> import bench
         >>> bench.compare("results", "baseline.json", planned=bench.plan("ci")).exit_code
     """

@@ -10,7 +10,7 @@ from bench.api.plugins import Files, check_reach, import_plugins
 from bench.api.results import Place, Results, opened
 from bench.data.library import Library
 from bench.errors import BenchError
-from bench.execution.execute import Request, train
+from bench.execution.execute import Request, tidy, train
 from bench.execution.observer import Display, Observer
 from bench.execution.plan import Plan, make_plan, remarks
 from bench.grid.expansion import Grid, PlannedCell, expand
@@ -44,7 +44,7 @@ def plan(
     Raises:
         BenchError: a name, an axis or a value is unknown or out of range.
 
-    Example:
+    Examples:
         >>> import bench
         >>> plan = bench.plan(method=["coop", "gce-coop"], noise="symmetric", rate=[0.25, 0.5], seed=[1, 2])
         >>> plan.counts()["todo"], [planned.cell.label() for planned in plan.todo[:2]]
@@ -88,7 +88,7 @@ def run(
         ClusterLost: the Ray cluster does not answer any more; what was published stays.
         KeyboardInterrupt: after the workers are gone. While Ray runs, SIGTERM and SIGHUP raise it too.
 
-    Example:
+    Examples:
         >>> import bench
         >>> results = bench.run(method=["coop", "gce-coop"], noise="symmetric", rate=[0.25, 0.5], seed=[1, 2])
         >>> results.frame().groupby(["label", "rate"])["last"].mean()
@@ -112,6 +112,8 @@ def run(
         for text in remarks(ready, request.rerun):
             observer.note(text)
         train(ready, results, config, request, observer)
+    else:
+        tidy(results)
     return results
 
 
@@ -135,5 +137,5 @@ def _chosen(cells: str | Plan | Iterable[PlannedCell | Cell], options: Mapping[s
 
 def _planned(grid: Grid, config: Config, store: Store, options: Mapping[str, Any]) -> Plan:
     library, rerun = Library.of(config.settings.dataset), options.get("rerun", False)
-    pack = config.settings.grid[grid.name].pack_size
-    return make_plan(grid, store, options.get("retry"), library=library, rerun=rerun, pack=pack)
+    table, retry = config.settings.grid[grid.name], options.get("retry")
+    return make_plan(grid, store, retry, library=library, rerun=rerun, pack=table.pack_size, device=table.device)

@@ -14,7 +14,7 @@ from bench import console
 from bench.errors import BenchError, escape
 
 VERBS = ("run", "plan", "status", "show", "table", "report", "export", "compare", "reproduce", "predict", "suspects",
-         "list", "test", "config", "noise", "data", "perf", "doctor")  # fmt: skip
+         "list", "new", "test", "config", "noise", "data", "perf", "doctor")  # fmt: skip
 EVERYWHERE = ("quiet", "verbose")  # options of `bench` that may also stand behind a verb
 DEFAULT_GRID = "quick"
 EXIT_UNFINISHED = 4

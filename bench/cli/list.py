@@ -28,18 +28,24 @@ KINDS = (*REGISTRIES, GRIDS)
 app = verbs()
 
 
-@app.command("list", epilog=examples("bench list methods", "bench list noise --json", "bench list grids"))
+@app.command(
+    "list",
+    epilog=examples("bench list methods", "bench list methods nlprompt", "bench list noise --json", "bench list grids"),
+)
 def list_names(
     what: Annotated[str, typer.Argument(metavar="|".join(KINDS), autocompletion=lambda: KINDS, help="What to list.")],
+    name: Annotated[str, typer.Argument(metavar="[NAME]", help="One of them: options, needs, source.")] = "",
     plugin: Plugins = None,
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> int:
-    """List what is known by name: methods, noise, datasets, backbones, grids."""
+    """List what is known by name: methods, noise, datasets, backbones, grids; or describe one of them."""
     if what not in KINDS:
         raise BenchError(f'bench list: unknown kind "{what}"; {did_you_mean(what, KINDS)}')
     for file in plugin or ():
         load_plugin_file(file)
+    if name:
+        return _describe(what, name, config, json)
     rows = _grids(config) if what == GRIDS else _registered(what)
     if json:
         console.as_json(rows)
@@ -52,6 +58,36 @@ def list_names(
             for row in rows if row.get("alone")
         ])  # fmt: skip
     return 0
+
+
+def _describe(what: str, name: str, config: str | None, json: bool) -> int:
+    """Print what is known of one name."""
+    if what == GRIDS:
+        known = {row["name"]: row for row in _grids(config)}
+        if name not in known:
+            raise BenchError(f'bench list: unknown grid "{name}"; {did_you_mean(name, known)}')
+        told = {**known[name], "text": "", "options": []}
+    else:
+        from bench.cli.description import described
+
+        told = described(REGISTRIES[what], name)
+    if json:
+        console.as_json(told)
+        return 0
+    console.facts([(key, str(value)) for key, value in told.items() if key not in ("text", "options")])
+    for part in told["text"].split("\n\n") if told["text"] else ():
+        console.line()
+        console.line(part if "\n- " in f"\n{part}" else " ".join(part.split()))
+    if told["options"]:
+        console.line()
+        rows = [[one["option"], shown_value(one["default"]), one["meaning"]] for one in told["options"]]
+        console.table(["option", "default", "meaning"], rows)
+    return 0
+
+
+def shown_value(value: Any) -> str:
+    """Format a default as settings write it."""
+    return str(value).lower() if isinstance(value, bool) else '""' if value == "" else f"{value}"
 
 
 def _registered(what: str) -> list[dict[str, Any]]:

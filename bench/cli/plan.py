@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -29,7 +30,7 @@ from bench.execution.plan import Plan, make_plan, remarks
 from bench.execution.summary import SHOWN_FIELDS
 from bench.grid.expansion import Grid, expand
 from bench.grid.options import method_variant
-from bench.machine import WORKER_BYTES, this_machine
+from bench.machine import WORKER_BYTES, Machine, this_machine
 from bench.records.cell import Cell, noise_text
 from bench.records.store import Store
 
@@ -61,8 +62,10 @@ def plan_grid(
     selection = Selection(grid, with_pack(sets, pack), store, config, plugin)
     made = planned(selection, grid, selection.open(), retry, rerun)
     machine = this_machine(selection.configuration.settings.grid[grid].device)
-    count = machine.workers(workers, max(1, len(made.todo)), made.estimate.gpu_memory)
+    count = made.fitting(machine, workers)
     counts = made.counts(count)
+    if machine.gpus:
+        counts |= _on_gpus(made, machine, count)
     counts["memory_bytes"] = counts["workers"] * WORKER_BYTES if made.todo else 0
     if json:
         console.as_json(counts | ({"planned": _rows(made)} if cells else {}))
@@ -78,8 +81,9 @@ def planned(selection: Selection, grid: str, store: Store, retry: str | None, re
     """Compare a grid with a store, and print what there is to note of the two."""
     settings = selection.configuration
     library = Library.of(settings.settings.dataset)
-    pack = settings.settings.grid[grid].pack_size
-    plan = make_plan(expand(settings, grid), store, retry, library=library, rerun=rerun, pack=pack)
+    table = settings.settings.grid[grid]
+    pack = table.pack_size
+    plan = make_plan(expand(settings, grid), store, retry, library=library, rerun=rerun, pack=pack, device=table.device)
     for text in remarks(plan, rerun):
         console.warn(text)
     return plan
@@ -93,13 +97,34 @@ def _tell(plan: Plan, counts: Mapping[str, Any]) -> None:
     )
     if plan.todo:
         basis = f"{plan.estimate.measured} of {len(plan.todo)} from records of like cells, the others from a default"
+        if foreign := len(plan.estimate.elsewhere):
+            basis += f", {foreign} by other machines' records alone"
         time = f"{console.duration(counts['estimate_seconds'])}{on_top(plan)} on {plural(counts['workers'])}"
+        time += (
+            f" and {console.duration(counts['start_seconds'])} to start {'it' if counts['workers'] == 1 else 'them'}"
+        )
         console.line(
             f"about {time} ({basis}), "
             f"{counts['memory_bytes'] / 2**30:.1f} GiB of memory, {counts['disk_bytes'] / 2**20:.1f} MiB of disk."
         )
+        if "gpu_trial_bytes" in counts:
+            source = "by peaks of like cells" if counts["gpu_memory_measured"] else "until a like cell is measured"
+            console.line(
+                f"{counts['gpu_trial_bytes'] / 2**30:.1f} GiB of GPU memory a worker ({source}), "
+                f"{plural(counts['workers_per_gpu'])} to a GPU."
+            )
     for record in plan.unfinished:
         console.line(f"  {record.cell.label()}: {record.status}: {record.reason}")
+
+
+def _on_gpus(plan: Plan, machine: Machine, workers: int) -> dict[str, Any]:
+    """Return what each worker is thought to take of a GPU in bytes, and how many share one."""
+    peak = plan.estimate.gpu_memory(plan.packs(workers))
+    return {
+        "gpu_trial_bytes": int(machine.need(peak)),
+        "gpu_memory_measured": peak > 0,
+        "workers_per_gpu": math.ceil(workers / machine.gpus),
+    }
 
 
 def _rows(plan: Plan) -> list[dict[str, Any]]:

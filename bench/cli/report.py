@@ -9,6 +9,8 @@ import typer
 from bench import console
 from bench.cli.app import ConfigFile, Plugins, StoreRoot, examples, json_option, verbs
 from bench.cli.selection import Selection, report_folder
+from bench.errors import BenchError
+from bench.variants import split_list
 
 app = verbs()
 
@@ -19,6 +21,7 @@ app = verbs()
         "bench report",
         "bench report --latex --figures 0 --store results/ci",
         "bench report --html --published --out paper/report --json",
+        "bench report --latex --methods coop,visprompt --columns none,symmetric@0.5 --tabular --out paper",
     ),
 )
 def write_report(
@@ -35,6 +38,28 @@ def write_report(
             min=0, max=100_000, help="About how many figures at most; 0 for none, which is quick.  [default: 100]"
         ),
     ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="axis=value1,value2; only records with one of these values. Repeatable."),
+    ] = None,
+    methods: Annotated[
+        str | None, typer.Option(help="Rows of the tables, in this order: coop,gce-coop[q=0.5],coop@clean.")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="Columns of the tables, in this order: none,symmetric@0.5; symmetric: all rates.")
+    ] = None,
+    digits: Annotated[int, typer.Option(help="Decimals of accuracies and shares.")] = 1,
+    tabular: Annotated[bool, typer.Option("--tabular", help="LaTeX tables without float, caption and notes.")] = False,
+    wide: Annotated[bool, typer.Option("--wide", help="LaTeX tables over both columns of a page (table*).")] = False,
+    short_captions: Annotated[
+        bool, typer.Option("--short-captions", help="LaTeX captions of what a paper needs, and no notes but on signs.")
+    ] = False,
+    font: Annotated[
+        str, typer.Option(help="Font of figures: sans, serif (like Times), or an installed family.")
+    ] = "sans",
+    width: Annotated[
+        str | None, typer.Option(help="Width of all figures: column or text.  [default: as their panels need]")
+    ] = None,
     out: Annotated[str | None, typer.Option(help="Folder of the report.  [default: report/ in the store]")] = None,
     store: StoreRoot = None,
     plugin: Plugins = None,
@@ -43,12 +68,22 @@ def write_report(
 ) -> int:
     """Write tables and figures from the records of a store; without a format, all of them."""
     from bench.reports.build import FORMATS, build_from_store
+    from bench.reports.figures.style import PageStyle
+    from bench.reports.output.latex import LatexForm
+    from bench.reports.paper import PaperForm
+    from bench.reports.tables.choice import Choice
 
     chosen = {"latex": latex, "markdown": markdown, "csv": csv, "html": html}
     formats = frozenset(name for name, wanted in chosen.items() if wanted) or FORMATS
+    paper = PaperForm(
+        tuple(sets or ()),
+        Choice(_names("--methods", methods), _names("--columns", columns), digits),
+        LatexForm(tabular, wide, short_captions),
+        PageStyle(font, width or ""),
+    )
     opened = Selection(store=store, config=config, plugins=plugin).existing()
     folder = report_folder(opened.root, out, "report")
-    files = build_from_store(opened, folder, formats, published, figures)
+    files = build_from_store(opened, folder, formats, published, figures, paper)
     for problem in opened.problems.values():
         console.warn(problem)
     console.line(f"report: {files[0]} and {len(files) - 1} more files in {files[0].parent}")
@@ -57,3 +92,11 @@ def write_report(
         console.as_json({"store": opened.root, "folder": str(folder), "files": names,
                          "problems": [*opened.problems.values()]})  # fmt: skip
     return 0
+
+
+def _names(option: str, text: str | None) -> tuple[str, ...]:
+    """Split names at commas outside brackets."""
+    names = tuple(name.strip() for name in split_list(text or ""))
+    if "" in names or text == "":
+        raise BenchError(f'{option} "{text}" has an empty name; give names with commas between them.')
+    return names

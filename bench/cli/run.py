@@ -29,7 +29,7 @@ from bench.cli.app import (
 from bench.cli.plan import labels, on_top, planned, plural, skipped
 from bench.cli.selection import Selection, with_pack
 from bench.data.library import Library
-from bench.execution.execute import Request, train, unfinished
+from bench.execution.execute import Request, tidy, train, unfinished
 from bench.execution.observer import Display
 from bench.execution.plan import Plan, make_plan
 from bench.execution.progress import Progress
@@ -92,6 +92,7 @@ def run_grid(
         observer = Tracked(_Narrator(), opened, chosen_trackers(tensorboard, mlflow, wandb))
         progress = train(plan, opened, selection.configuration, request, observer)
     else:
+        tidy(opened)
         progress = Progress(0, {}, 1)
         counts = plan.counts()
         console.line(
@@ -107,12 +108,20 @@ def run_grid(
 class _Narrator(Display):
     """Display that says in words what is done."""
 
+    told: Sequence[str] = ()  # of the nodes of a cluster
+
     def begin(self, plan: Plan, packs: Sequence[Pack], workers: int, where: str) -> None:
         console.line(
             f"grid {plan.grid.name}: {len(plan.todo)} of {len(plan.grid.cells)} cells to run, {plural(workers)} "
             f"({where}), about {console.duration(plan.duration(packs, workers))}{on_top(plan)}, "
             f"in {plural(len(packs), 'pack')}."
         )
+
+    def nodes(self, lines: list[str]) -> None:
+        if lines != self.told:
+            self.told = lines
+            for text in lines:
+                console.line(text)
 
     def encoded(self, images: int, seconds: float) -> None:
         if images:
@@ -138,9 +147,9 @@ def _end(selection: Selection, plan: Plan, records: list[Record], progress: Prog
         sets = "".join(f" --set {shlex.quote(text)}" for text in selection.sets or ())
         chosen = f"--grid {shlex.quote(plan.grid.name)}{sets}"
         console.line(f"to run them again: bench run {chosen} --retry all{selection.flags()}")
-    console.line(f"next: bench report{selection.flags()}")
+    console.line(f"next: bench report{selection.flags_to('report')}")
     if any(one.cell.fold for one in plan.grid.cells):
-        console.line(f"labels that are probably wrong: bench suspects{selection.flags()}")
+        console.line(f"labels that are probably wrong: bench suspects{selection.flags_to('suspects')}")
     return EXIT_UNFINISHED if left else 0
 
 

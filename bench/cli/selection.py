@@ -63,6 +63,11 @@ class Selection:
         given = [("store", self.store), ("config", self.config), *(("plugin", plugin) for plugin in self.plugins or ())]
         return "".join(f" --{name} {shlex.quote(value)}" for name, value in given if value)
 
+    def flags_to(self, name: str) -> str:
+        """Format the options of a verb that writes a folder. It has to be named where the store is a URL."""
+        root = self.store or self.configuration.settings.paths.store
+        return self.flags() + (f" --out {name}" if "://" in root else "")
+
 
 def with_pack(sets: Sequence[str] | None, pack: int | None) -> Sequence[str] | None:
     """Add the option `--pack` to those of `--set`, as which it is laid over the grid."""

@@ -11,9 +11,9 @@ from pathlib import Path
 from bench.clip.place import unwritable
 from bench.doctor.diagnosis import Diagnosis, Subject
 from bench.errors import BenchError
-from bench.files import STALE_SECONDS, TEMPORARY
 from bench.records.file_names import ASIDE
 from bench.records.store import Store
+from bench.url_files import STALE_SECONDS, TEMPORARY
 
 READ_SECONDS = 1.5  # of reading records; of a large store some are read
 NAMED = 5

@@ -15,10 +15,10 @@ from torch import Tensor
 
 from bench.contracts.method import Method
 from bench.engine.audit import measure
-from bench.engine.member import Member, TrainingLog
+from bench.engine.member import Member, Step, TrainingLog
 from bench.engine.pack import Pack, Unlike
 from bench.engine.width import fitting
-from bench.errors import described
+from bench.errors import described, short_of_memory
 from bench.global_state import put_back
 from bench.grid.options import alone
 
@@ -132,11 +132,11 @@ class Loop:
         began = monotonic()
         try:
             return {id(member): found for member, found in zip(group, Pack(group).prepare(), strict=True)}
-        except torch.OutOfMemoryError as error:
-            self._separate(error, group)
-            return {}
-        except Exception:  # noqa: BLE001 - whose it is shows when each does it
-            self._prepares = False
+        except Exception as error:  # noqa: BLE001 - whose it is shows when each does it
+            if short_of_memory(error):
+                self._separate(error, group)
+            else:
+                self._prepares = False
             return {}
         finally:
             _share(group, monotonic() - began)
@@ -160,17 +160,25 @@ class Loop:
                 self._each(partial(Member.take, step=step), active)
                 continue
             began = monotonic()
-            try:
-                pack = pack if pack is not None and pack.members == active else Pack(active)
-                done = pack.train()
-            except Exception as error:  # noqa: BLE001 - whose it is shows when each steps by itself
-                self._separate(error, active)
+            found = self._together(pack, active)
+            if found is None:  # the error is gone by now, and with it what the step had allocated
+                pack = None
                 for part in self._groups(active):
                     self._train_group(part, step)
                 return
+            pack, done = found
             _share(active, monotonic() - began)
             for member, outcome in zip(active, done, strict=True):
                 self._each(partial(pack.finish, step=step, done=outcome), [member])
+
+    def _together(self, pack: Pack | None, active: Sequence[Member]) -> tuple[Pack, list[Step]] | None:
+        """Compute a step of members at once; None where they have to be divided first."""
+        try:
+            pack = pack if pack is not None and pack.members == active else Pack(active)
+            return pack, pack.train()
+        except Exception as error:  # noqa: BLE001 - whose it is shows when each steps by itself
+            self._separate(error, active)
+            return None
 
     def _measure(self, member: Member) -> None:
         """Take as many members at a time as fit into memory beside each other."""
@@ -184,7 +192,7 @@ class Loop:
         Half of them where memory was short, those with buffers of equal shapes where these differ, else one, and then
         keep the reason.
         """
-        if isinstance(error, torch.OutOfMemoryError) and self.width > 1:
+        if short_of_memory(error) and self.width > 1:
             self.width //= 2
             torch.cuda.empty_cache()
             return

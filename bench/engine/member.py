@@ -19,6 +19,7 @@ from torch import Tensor
 from bench.contracts.method import Batch, Inputs, Losses, Method, Phase
 from bench.dataset_name import stream_name
 from bench.engine.audit import Audit, Number
+from bench.engine.memory import let_go
 from bench.engine.optim import learning_rate, optimizer_of
 from bench.engine.order import positions_of
 from bench.engine.prediction import Ask, chunk_of, collect, collect_samples
@@ -142,7 +143,7 @@ class Member:
 
     def leave(self, error: Exception) -> None:
         """End the training with an error; a loss that was not finite before it is the reason then."""
-        self.error = error
+        self.error = let_go(error)
         try:
             self.read_losses()
         except Diverged as earlier:
@@ -154,11 +155,27 @@ class Member:
         return self.method.prepare()
 
     def begin_epoch(self, epoch: int) -> None:
-        """Ask the method for the phases of an epoch."""
+        """Ask the method for the phases of an epoch.
+
+        Raises:
+            ValueError: a phase is not of all samples.
+        """
         self.epoch = epoch
         self.phases = self.method.begin_epoch(epoch, self._full_pass)
+        for phase in self.phases:
+            self._check(phase)
         self.check_time()
         self._evaluated = None
+
+    def _check(self, phase: Phase) -> None:
+        count = len(self.data.visible) if phase.own is None else len(phase.own[1])
+        for name in ("group", "weight", "target"):
+            values = getattr(phase, name)
+            if values is not None and len(values) != count:
+                raise ValueError(
+                    f"{type(self.method).__name__}.begin_epoch: expected a {name} for each of {count} samples, "
+                    f"found {len(values)}"
+                )
 
     def end_epoch(self) -> None:
         """Read the losses of the epoch, and let the method end it.
@@ -179,11 +196,18 @@ class Member:
 
         Raises:
             Diverged: a prediction is not finite; the rows up to the last finished evaluation stand.
+            ValueError: it is not of all classes.
         """
         self.check_time()
         data, prepared = self.data, self.prepare() if prepared is None else prepared
         sets = (data.train, data.test, data.validation[0]) if tested else (data.train,)
         full, *held_out = [self._collect(self.method.predict, inputs, prepared) for inputs in sets]
+        for inputs, values in zip(sets, (full, *held_out), strict=True):
+            if values.shape != (len(inputs), data.classes):
+                raise ValueError(
+                    f"{type(self.method).__name__}.predict: expected logits of shape [{len(inputs)}, {data.classes}], "
+                    f"found {list(values.shape)}"
+                )
         if not bool(torch.stack([values.isfinite().all() for values in (full, *held_out)]).all()):
             raise Diverged(f"predictions after epoch {epoch} are not finite")
         self.predictions = (full, *held_out)

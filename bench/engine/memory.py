@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gc
+import traceback
 from functools import cache
 
 import psutil
 import torch
+
+from bench.errors import short_of_memory
 
 SLACK_BYTES = 256 * 2**20
 SHORT = 0.2  # share of the device's memory that is free
@@ -48,6 +51,13 @@ class MemoryCare:
             return False
         free, total = torch.cuda.mem_get_info()
         return free < SHORT * total
+
+
+def let_go(error: Exception) -> Exception:
+    """Return an error; one of short memory without the variables of the code that it ended."""
+    if short_of_memory(error):
+        traceback.clear_frames(error.__traceback__)
+    return error
 
 
 memory_of = cache(MemoryCare)

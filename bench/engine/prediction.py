@@ -33,11 +33,16 @@ def collect(
 
     Raises:
         TimedOut: `check_time`, asked before every chunk, raised it.
+        TypeError: what is returned is no tensor of real numbers.
     """
     parts = []
     for start in range(0, len(inputs), chunk):
         check_time()
-        parts.append(ask(inputs.take(slice(start, start + chunk)), prepared).float())
+        logits: object = ask(inputs.take(slice(start, start + chunk)), prepared)
+        if not isinstance(logits, Tensor) or logits.is_complex():
+            found = logits.dtype if isinstance(logits, Tensor) else type(logits).__name__
+            raise TypeError(f"{ask.__qualname__}: expected a tensor of real numbers, found {found}")
+        parts.append(logits.float())
     return torch.cat(parts, dim=-2)
 
 

@@ -29,11 +29,11 @@ from bench.engine.checkpoint import NotKept, SetupInputs, context_of, keep
 from bench.engine.labelling import left_out
 from bench.engine.loop import Loop
 from bench.engine.member import Diverged, Member, TrainingData, TrainingLog
-from bench.engine.memory import memory_of
+from bench.engine.memory import let_go, memory_of
 from bench.engine.outcomes import SampleOutcomes, sample_outcomes
 from bench.engine.resources import TrialSettings, inputs_of, labelled, open_backbone, split_features, views_of
 from bench.engine.stopwatch import Stopwatch, TimedOut
-from bench.errors import BenchError, described, text_of
+from bench.errors import BenchError, described, short_of_memory, text_of
 from bench.global_state import note, put_back
 from bench.grid.keys import origin_of
 from bench.grid.options import parts, structure, takes_rate
@@ -57,6 +57,8 @@ class Skipped(Exception):
 
 def run_pack(pack: Sequence[tuple[str, Cell]], publish: Publish, settings: TrialSettings) -> None:
     """Run the cells of a pack, by key, and publish each record with its per-sample outcomes."""
+    if settings.device == "cuda":
+        torch.cuda.reset_peak_memory_stats()  # peaks are the pack's, not those of one before it in this worker
     for run in _runs(pack, settings):
         publish(*run.result())
         memory_of(settings.device).tidy()
@@ -140,7 +142,7 @@ def _ending(error: Exception | None, limit: float | None) -> tuple[Status, str |
     if isinstance(error, TimedOut):
         return "timeout", f"{error} ({limit:g} s allowed)"
     reason = text_of(error) if isinstance(error, BenchError) else described(error)
-    return ("out_of_memory" if isinstance(error, (torch.OutOfMemoryError, MemoryError)) else "failed"), reason
+    return ("out_of_memory" if short_of_memory(error) else "failed"), reason
 
 
 def _oracle(cell: Cell, needs: Needs) -> list[str]:
@@ -181,7 +183,7 @@ class Run:
             with self.watch.running():
                 yield
         except Exception as error:  # noqa: BLE001 - a failing cell must never stop the grid; its reason is recorded
-            self.error = error
+            self.error = let_go(error)
 
     def execute(self) -> None:
         """Run the cell alone, and save prompts where requested. Raises what ends it."""

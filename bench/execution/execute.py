@@ -21,7 +21,7 @@ from bench.execution.plan import Plan
 from bench.execution.progress import Progress
 from bench.machine import cpus, this_machine
 from bench.records.store import Store
-from bench.schedulers.claims import Fleet
+from bench.schedulers.claims import NOBODY, Claims, Fleet
 from bench.schedulers.contract import ClusterLost, Pack, Scheduler
 from bench.schedulers.work import Work
 from bench.settings.schema import Config
@@ -61,8 +61,10 @@ class Setup:
     packs: tuple[Pack, ...] = ()
 
 
-def set_up(plan: Plan, config: Config, request: Request) -> Setup:
+def set_up(plan: Plan, config: Config, request: Request, tell: Callable[[list[str]], None] | None = None) -> Setup:
     """Choose scheduler, device, number of workers and packs.
+
+    `tell` is called with a line for each node of a cluster.
 
     Raises:
         BenchError: the request contradicts itself or the machine.
@@ -77,13 +79,13 @@ def set_up(plan: Plan, config: Config, request: Request) -> Setup:
     elif request.address is not None:
         fitting = min(request.workers or 1, cells)
     else:
-        fitting = machine.workers(request.workers, cells, plan.estimate.gpu_memory)
+        fitting = plan.fitting(machine, request.workers)
     packs = plan.packs(fitting)
     workers = len(packs) if unknown else min(fitting, len(packs))
     name: Literal["ray", "local"] = "ray" if workers > 1 or request.address is not None else "local"
     if request.scheduler != "auto":
         name = request.scheduler
-    return Setup(_scheduler(name, request, machine.gpus, machine.fraction(workers)), name, workers,
+    return Setup(_scheduler(name, request, machine.gpus, machine.fraction(workers), tell), name, workers,
                  "cuda" if machine.gpus else "cpu", packs)  # fmt: skip
 
 
@@ -138,7 +140,7 @@ def train(plan: Plan, store: Store, config: Config, request: Request, observer: 
         BenchError: as `set_up`, `make_ready` and `execute_plan`.
         KeyboardInterrupt: after workers are gone; what was published stays.
     """
-    setup = set_up(plan, config, request)
+    setup = set_up(plan, config, request, observer.nodes)
     observer.begin(plan, setup.packs, setup.workers, f"{setup.name}, {setup.device}")
     for text in left_out(plan, config):
         observer.note(text)
@@ -161,8 +163,9 @@ def execute_plan(
     """Run the packs of a plan and publish a record for every cell that ends.
 
     Cells of a pack that its worker did not bring to a record are run once more, each in a pack of its own, so that one
-    cell that crashes or hangs takes no other with it; so is a single cell whose worker died. Cells that another run has
-    claimed in the same store are left to it. The observer is told once per ended cell.
+    cell that crashes or hangs takes no other with it; so is a single cell whose worker died. Cells that ran out of
+    memory are run once more in packs of half the size. Cells that another run has claimed in the same store are left to
+    it. The observer is told once per ended cell.
 
     Raises:
         BenchError: the store cannot be written, or not be shared, or workers cannot be started.
@@ -175,11 +178,23 @@ def execute_plan(
         work, packs = _work(plan, store, config, setup, request), setup.packs
         while packs:
             try:
-                setup.scheduler.run(packs, collector.work(work), setup.workers, collector.take, collector.stop)
+                setup.scheduler.run(packs, collector.work(work), collector.workers, collector.take, collector.stop)
             except ClusterLost as error:
                 raise collector.abandoned(error) from error
             packs = collector.again()
     return collector.progress
+
+
+def tidy(store: Store) -> None:
+    """Remove what killed runs have left in a store where nothing is to be run.
+
+    A store that cannot be written stays as it is.
+    """
+    with suppress(BenchError, OSError):
+        store.files.sweep()
+        if (claims := Claims(store.root, NOBODY)).exclusive and claims.files.exists():
+            with Fleet(store.root, lambda _: None):
+                pass
 
 
 def trial_settings(config: Config, grid: str, device: str) -> dict[str, Any]:
@@ -203,14 +218,16 @@ def _work(plan: Plan, store: Store, config: Config, setup: Setup, request: Reque
     return Work(root, settings, plugins=plugins, rerun=request.rerun)
 
 
-def _scheduler(name: str, request: Request, gpus: int, fraction: float) -> Scheduler:
+def _scheduler(
+    name: str, request: Request, gpus: int, fraction: float, tell: Callable[[list[str]], None] | None
+) -> Scheduler:
     if name == "local":
         from bench.schedulers.local import Local
 
         return Local()
     from bench.schedulers.ray_tune import RayTune
 
-    return RayTune(request.address, gpus, fraction)
+    return RayTune(request.address, gpus, fraction, tell or (lambda _: None))
 
 
 def unfinished(plan: Plan, progress: Progress) -> Sequence[tuple[str, str]]:

@@ -20,6 +20,9 @@ class Observer:
     def note(self, text: str) -> None:
         """Handle a line that the user should read."""
 
+    def nodes(self, lines: list[str]) -> None:
+        """Handle the nodes of a cluster, a line each; more than once where cells are run once more."""
+
     def encoding(self) -> AbstractContextManager[Callable[[int, int | None], None]]:
         """Return a context whose value is called with the images encoded so far and in all."""
         return nullcontext(lambda *_: None)

@@ -8,14 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
-from bench.execution.estimate import relative_cost
+from bench.execution import estimate
 from bench.grid.expansion import PlannedCell
 from bench.grid.options import alone, structure
 from bench.records.cell import Cell
 from bench.schedulers.contract import Pack
 
 MOST: Final = 16  # cells of a pack, unless the user says how many
-SHARED: Final = 0.75  # of CoOp's seconds on `tiny`, ten classes, what a pack pays once: 3.1 cells' time for 16
 # Packs per worker that are tried, if no group was too large or too small for them; the one that ends first is taken.
 SHARES: Final = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0)
 SLACK: Final = 1.03  # estimates are no better than that
@@ -46,11 +45,6 @@ def pack_cells(
     return min(zip(longest, near, strict=True), key=lambda pair: (pair[0], len(pair[1])))[1]
 
 
-def shared(method: str) -> float:
-    """Return the share of a cell's seconds that its pack pays once; of dear methods less, for they compute more."""
-    return SHARED / max(1.0, relative_cost(method))
-
-
 def pack_seconds(pack: Pack, seconds: Mapping[str, float]) -> float:
     """Estimate the seconds of a pack from those that its cells take alone."""
     return sum(seconds[key] for key, _ in pack) * gain(pack)
@@ -62,7 +56,7 @@ def gain(pack: Pack) -> float:
     >>> gain(())
     1.0
     """
-    return 1 - shared(pack[0][1].method) * (len(pack) - 1) / len(pack) if pack else 1.0
+    return estimate.gain(pack[0][1].method, len(pack)) if pack else 1.0
 
 
 def makespan(durations: Iterable[float], workers: int) -> float:

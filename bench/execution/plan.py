@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from bench import dataset_name
 from bench.data.library import Library
 from bench.errors import BenchError, did_you_mean
-from bench.execution.estimate import SECONDS_PER_EPOCH, Estimate, estimated
-from bench.execution.packs import gain, makespan, pack_cells
+from bench.execution.estimate import Estimate, estimated, pack_gain
+from bench.execution.packs import makespan, pack_cells
 from bench.grid.expansion import Grid, PlannedCell
 from bench.grid.freshness import stale_lines, stale_parts
+from bench.machine import Machine
 from bench.records.record import UNFINISHED, Record, Status
 from bench.records.store import Store
 from bench.schedulers.contract import Pack
 
 RETRY = (*UNFINISHED, "all")
+# Of Ray, or of one worker, with the import of torch in each and the end of both; on two idle cores.
+START_SECONDS: Final = {"local": 5.0, "ray": 14.0}
 
 
 @dataclass(frozen=True)
@@ -63,11 +66,11 @@ class Plan:
     def expected(self, packs: Sequence[Pack]) -> dict[str, float]:
         """Estimate the seconds of each cell in these packs, its own share of its pack's, by key.
 
-        Records hold such shares. Of defaults, a pack saves what was measured: with small towers, which mostly wait.
+        Records hold such shares too. A pack saves what was measured: with small towers, which mostly wait.
         """
-        seconds, learned = self.estimate.seconds, self.estimate.learned
+        seconds, apart = self.estimate.seconds, self.estimate.apart
         return {
-            key: seconds[key] * (gain(pack) if key not in learned and cell.backbone in SECONDS_PER_EPOCH else 1)
+            key: seconds[key] * pack_gain(cell, 1 if key in apart else len(pack))
             for pack in packs
             for key, cell in pack
         }
@@ -77,8 +80,29 @@ class Plan:
         expected = self.expected(packs)
         return makespan((sum(expected[key] for key, _ in pack) for pack in packs), workers)
 
+    def fitting(self, machine: Machine, asked: int | None = None) -> int:
+        """Return how many workers fit on a machine, on GPUs by the peaks of their packs.
+
+        Fewer workers have larger packs, which take more memory.
+        """
+        count = machine.workers(asked, max(1, len(self.todo)))
+        if machine.gpus and asked is None:
+            alone = self.estimate.gpu_memory([((planned.key, planned.cell),) for planned in self.todo])
+            count, before = machine.workers(None, max(1, len(self.todo)), alone), 0
+            while count != before:
+                before, peak = count, self.estimate.gpu_memory(self.packs(count))
+                count = min(count, machine.workers(None, max(1, len(self.todo)), peak))
+        return count
+
+    def starting(self, workers: int) -> float:
+        """Return the seconds that workers take to start and end, beside those of cells."""
+        return START_SECONDS["ray" if workers > 1 else "local"] if self.todo else 0.0
+
     def counts(self, workers: int = 1) -> dict[str, Any]:
-        """Return what `bench plan --json` prints. Seconds are wall-clock seconds on `workers` workers at most."""
+        """Return what `bench plan --json` prints. Seconds are wall-clock seconds on `workers` workers at most.
+
+        `start_seconds` come on top of `estimate_seconds`.
+        """
         by_status, packs = Counter(self.statuses.values()), self.packs(workers)
         workers = max(1, min(workers, len(packs)))
         return {
@@ -93,8 +117,10 @@ class Plan:
             "packs": len(packs),
             "workers": workers,
             "estimate_seconds": round(self.duration(packs, workers), 1),
+            "start_seconds": self.starting(workers),
             "worker_seconds": round(sum(self.expected(packs).values()), 1),
             "estimated_from_records": self.estimate.measured,
+            "estimated_from_other_machines": len(self.estimate.elsewhere),
             "disk_bytes": self.estimate.disk,
             "from_files": list(self.from_files),
             "by_status": dict(sorted(by_status.items())),
@@ -109,6 +135,7 @@ def make_plan(
     library: Library | None = None,
     rerun: bool = False,
     pack: int | None = None,
+    device: str = "auto",
 ) -> Plan:
     """Compare a grid with a store.
 
@@ -118,6 +145,7 @@ def make_plan(
         library: opens the data sets that done cells are held against, as is the code; None: neither is looked at.
         rerun: whether done cells of other code or data are to be run anew.
         pack: cells of a pack at most; None for as many as keep all workers busy.
+        device: "auto", "cpu" or "cuda", where cells would run: records that were made there tell their time best.
 
     Raises:
         BenchError: `retry` is not one of these.
@@ -134,7 +162,7 @@ def make_plan(
     known = list(store.records()) if todo else []
     statuses = {key: record.status for key, record in records.items()}
     tries = {key: len(records[key].attempts) for key in chosen}
-    return Plan(grid, statuses, left, todo, estimated(todo, known), problems, stale, pack, tries)
+    return Plan(grid, statuses, left, todo, estimated(todo, known, device), problems, stale, pack, tries)
 
 
 def remarks(plan: Plan, rerun: bool = False) -> list[str]:

@@ -118,4 +118,5 @@ def _plain_listener(labels: dict[str, str]) -> Callable[[CellOutcome, Progress],
 def _ending(outcome: CellOutcome, labels: dict[str, str]) -> str:
     how = f"{outcome.seconds:.1f} s" if outcome.status == "done" else outcome.reason
     by = " (by another run)" if outcome.elsewhere else ""
-    return printable(f"{outcome.status}: {labels.get(outcome.key, outcome.key)}: {how}{by}")
+    on = f" on {outcome.host}" if outcome.host else ""
+    return printable(f"{outcome.status}: {labels.get(outcome.key, outcome.key)}: {how}{on}{by}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import fmean
+from statistics import fmean, stdev
 from typing import Any
 
 from bench.grid.options import method_variant
@@ -15,8 +15,13 @@ from bench.records.naming import backbone_names, dataset_names, marked, marks, s
 from bench.records.record import Record
 
 MEMORIZED, AGREES, SKIPPED = "memorized %", "agrees with given %", "skipped"
-HEADINGS = ["dataset", "noise", "method", "seeds", "accuracy %", MEMORIZED, AGREES, "seconds", "unfinished", SKIPPED]
+SPREAD, STANDING = "±", "best"
+HEADINGS = [
+    "dataset", "noise", "method", "seeds", "accuracy %", SPREAD, STANDING, MEMORIZED, AGREES, "seconds", "unfinished",
+    SKIPPED,
+]  # fmt: skip
 SHOWN_FIELDS = {"dataset", *Cell.fields_of(Role.TABLE)}  # with a column, or options of one
+FEWEST_SEEDS = 2  # of one seed nothing can be told apart
 TableRow = tuple[str, ...]
 
 
@@ -27,20 +32,25 @@ def summary_rows(records: Iterable[Record]) -> tuple[list[str], list[list[str]]]
     predicted as their given label, agreement that of all training samples predicted so, in percent; seconds are a
     cell's mean. What has finished without an accuracy counts as unfinished. Memorized is shown where the truth of some
     records is known, agreement where that of some is not. The folds of a method are one row, each of its means over
-    them.
+    them. The sample standard deviation is over seeds, and "best" says how trained methods stand within a noise, by the
+    rule of `bench.standing`; both are left out where no row has one.
     """
     groups: dict[TableRow, list[Record]] = defaultdict(list)
     records = list(records)
     for record, name in zip(records, row_names(records), strict=True):
         groups[name].append(record)
     known = {record.noise.truth for record in records} - {None}
+    standings = _standings(groups)
+    spreads = {name: _spread(group) for name, group in groups.items()}
     hidden = {
+        *([SPREAD] if not any(spreads.values()) else []),
+        *([STANDING] if not any(standings.values()) else []),
         *([MEMORIZED] if known == {False} else []),
         *([AGREES] if False not in known else []),
         *([SKIPPED] if all(record.status != "skipped" for record in records) else []),
     }
     kept = [index for index, column in enumerate(HEADINGS) if column not in hidden]
-    rows = [[*name, *_numbers(group)] for name, group in groups.items()]
+    rows = [[*name, *_numbers(group, spreads[name], standings.get(name, ""))] for name, group in groups.items()]
     return [HEADINGS[index] for index in kept], [[row[index] for index in kept] for row in rows]
 
 
@@ -97,13 +107,46 @@ def in_order(records: Iterable[Record]) -> list[Record]:
     return sorted(records, key=place)
 
 
-def _numbers(group: list[Record]) -> list[str]:
-    done = [record for record in group if record.status == "done" and record.accuracy.last is not None]
+def _standings(groups: Mapping[TableRow, Sequence[Record]]) -> dict[TableRow, str]:
+    """Format how each row stands among the trained methods of its noise."""
+    from bench import standing  # not at the top, since it imports scipy
+
+    columns: dict[tuple[str, ...], dict[str, dict[str, float]]] = defaultdict(dict)
+    for name, group in groups.items():
+        done = {f"{r.cell.seed} {r.noise.digest}": 100 * (r.accuracy.last or 0.0) for r in _done(group)}
+        unranked = any(r.cell.method == standing.REFERENCE or r.cell.subset != "all" or r.oracle for r in group)
+        if done and not unranked and standing.identifiable(group[0].cell.noise, group[0].cell.rate):
+            columns[name[:2]][name[2]] = done
+    found: dict[TableRow, str] = {}
+    for column, judged in standing.judged(columns).items():
+        if judged.seeds < FEWEST_SEEDS:
+            continue
+        printed = {label: _mean(list(columns[column][label].values()), 1) for label in judged.labels}
+        for label, stands in standing.marks(judged, printed).items():
+            sign = standing.UNSTABLE * stands.unstable + standing.NEAR * stands.near
+            found[*column, label] = " ".join(filter(None, (stands.mark, sign)))
+    return found
+
+
+def _done(group: Iterable[Record]) -> list[Record]:
+    return [r for r in group if r.status == "done" and r.accuracy.last is not None and math.isfinite(r.accuracy.last)]
+
+
+def _spread(group: Sequence[Record]) -> str:
+    """Format the sample standard deviation over seeds in points; empty of one seed and of folds."""
+    values = [100 * (record.accuracy.last or 0.0) for record in _done(group)]
+    return f"{stdev(values):.1f}" if len(values) > 1 and not any(record.cell.fold for record in group) else ""
+
+
+def _numbers(group: list[Record], spread: str, stands: str) -> list[str]:
+    done = _done(group)
     skipped = sum(record.status == "skipped" for record in group)
     left = len(group) - len(done) - skipped
     return [
         str(len({record.cell.seed for record in done})),
         _mean([record.accuracy.last for record in done], 100),
+        spread,
+        stands,
         _mean(_last(done, "memorized"), 100),
         _mean(_last(done, "train_given_accuracy"), 100),
         _mean([record.cost.seconds for record in done], 1),

@@ -46,7 +46,7 @@ def provenance_of(clock: Clock, device: str = "cpu", *, threads: int = 1, **note
         versions=versions(),
         code=code_state(),
         device=device,
-        processor=processor() if device == "cpu" else _accelerator(),
+        processor=processor() if device == "cpu" else accelerator(),
         platform=f"{platform.system()} {platform.machine()}",
         threads=threads,
         started=clock.started.isoformat(timespec="seconds"),
@@ -102,7 +102,8 @@ def processor() -> str:
 
 
 @cache
-def _accelerator() -> str:
+def accelerator() -> str:
+    """Return the name of the GPU."""
     import torch
 
     return torch.cuda.get_device_name()

@@ -48,8 +48,15 @@ class Store:
             raise BenchError(f'store "{self.root}" is a file; expected a folder, change --store or paths.store.')
 
     def exists(self) -> bool:
-        """Return whether the folder exists."""
-        return self.files.exists()
+        """Return whether the folder exists.
+
+        Raises:
+            BenchError: the store cannot be reached.
+        """
+        try:
+            return self.files.exists()
+        except OSError as error:
+            raise self._unreadable(error) from error
 
     def prepare(self) -> None:
         """Create the folder and check that it can be written, before anything is trained.
@@ -76,6 +83,10 @@ class Store:
         Returns:
             False where a done record is already there and stays.
         """
+        return self.put(record, companions(outcomes), rerun=rerun)
+
+    def put(self, record: Record, files: Mapping[str, bytes], *, rerun: bool = False) -> bool:
+        """Publish a record as `publish` does, with the bytes of the files beside it, by the ending of their names."""
         with self.files.lock():
             before = self.read(record.key)
             if before is not None and before.status == "done" and not (rerun and differing(before, record)):
@@ -84,11 +95,8 @@ class Store:
                 record = record.model_copy(update={"attempts": [*before.attempts, _attempt(before), *record.attempts]})
             elif record.key in self.problems:
                 self.set_aside(record.key)
-            arrays = {name: array for name, array in outcomes.items() if name != PROMPTS}
-            self._write_companion(record.key + OUTCOMES_FILE, _packed(arrays) if arrays else None)
-            self._write_companion(
-                record.key + PROMPTS_FILE, outcomes[PROMPTS].tobytes() if PROMPTS in outcomes else None
-            )
+            for ending in (OUTCOMES_FILE, PROMPTS_FILE):
+                self._write_companion(record.key + ending, files.get(ending))
             return self.files.write(record.key + RECORD_FILE, record.to_json().encode(), replace=before is not None)
 
     def _write_companion(self, name: str, content: bytes | None) -> None:
@@ -233,6 +241,13 @@ def _schema(content: bytes) -> int:
         return 0
     schema = found.get("schema") if isinstance(found, dict) else None
     return schema if isinstance(schema, int) else 0
+
+
+def companions(outcomes: Mapping[str, NDArray[Any]]) -> dict[str, bytes]:
+    """Return the bytes of the files that lie beside a record, by the ending of their names."""
+    arrays = {name: array for name, array in outcomes.items() if name != PROMPTS}
+    found = {OUTCOMES_FILE: _packed(arrays)} if arrays else {}
+    return found | ({PROMPTS_FILE: outcomes[PROMPTS].tobytes()} if PROMPTS in outcomes else {})
 
 
 def _packed(arrays: Mapping[str, NDArray[Any]]) -> bytes:

@@ -31,6 +31,17 @@ SWEPT_SECONDS: Final = 10.0  # a temporary file of a claim is there for as good 
 NOBODY: Final = Driver("", "unknown host", "", 0, 0.0)
 
 
+def visible(store: str, driver: str) -> bool:
+    """Return whether the store of a running driver is seen here, by the id of the driver.
+
+    On another machine the same path may be another folder, or none.
+    """
+    try:
+        return open_folder(f"{store.rstrip('/')}/{FOLDER}").read(driver + DRIVER) is not None
+    except Exception:  # noqa: BLE001 - whatever it is, the store is not reached from here
+        return False
+
+
 class Claims:
     """Claims in a store, as one driver and its workers see them."""
 

@@ -25,7 +25,10 @@ class CellOutcome:
         died: it is lost because the worker died, which the cell may have had no part in.
         node: of a cluster, where it died.
         unwritten: why the store takes no record any more, empty where it does.
+        host: of a cluster, the name of the node where it ran, for people.
         elsewhere: another run has trained it ("ended"), or is about to ("held"), so that it was not run here.
+        handed: the bytes of its record and of the files beside it, by the ending of their names, for the driver to
+            write, where its worker does not see the driver's store.
     """
 
     key: str
@@ -37,12 +40,22 @@ class CellOutcome:
     node: str = ""
     unwritten: str = ""
     elsewhere: Literal["", "held", "ended"] = ""
+    host: str = ""
+    handed: tuple[tuple[str, bytes], ...] = ()
 
 
 class ClusterLost(BenchError):
-    """Loss of the machines that run the cells, in mid-run: an incomplete run (exit code 4)."""
+    """Loss of the machines that run the cells, in mid-run: an incomplete run (exit code 4).
+
+    Attributes:
+        advice: what to do before the same command continues.
+    """
 
     exit_code = 4
+
+    def __init__(self, text: str, advice: str = "start the cluster again, and ") -> None:
+        super().__init__(text)
+        self.advice = advice
 
 
 class StoreLost(BenchError):

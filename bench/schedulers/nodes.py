@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from bench.schedulers.contract import Pack
+from bench.schedulers.homes import Homes
 
 Losses: TypeAlias = Mapping[str, Sequence[Mapping[str, Any]]]  # attempts by key, with the node where there was one
 LABEL: Final = "ray.io/node-id"
@@ -20,26 +21,40 @@ class Placement:
 
     Attributes:
         avoided: nodes on which some of the packs were lost, and that others can stand in for.
+        homes: nodes of trials that read the same features, see `bench.schedulers.homes`.
         gave_up: whether a trial was found to wait for a node that may never come.
     """
 
-    def __init__(self, packs: Iterable[Pack], losses: Losses, usable: Callable[[], set[str]]) -> None:
-        self.losses, self.usable, self.gave_up = losses, usable, False
+    def __init__(
+        self, packs: Iterable[Pack], losses: Losses, usable: Callable[[], set[str]], homes: Homes | None = None
+    ) -> None:
+        self.losses, self.usable, self.homes, self.gave_up = losses, usable, homes or {}, False
         lost = {node for pack in packs if (node := lost_on(pack, losses))}
         nodes = usable() if lost else set()
         self.avoided = {node for node in lost if nodes - {node}}
         self._looked = time.monotonic()
 
     def selector(self, pack: Pack) -> dict[str, Any]:
-        """Return the arguments of a placement group that keep a pack away from the node it was lost on."""
+        """Return arguments of a placement group that keep a pack at home, or away from where it was lost."""
         node = lost_on(pack, self.losses)
-        return {"bundle_label_selector": [{LABEL: f"!{node}"}]} if node in self.avoided else {}
+        if node in self.avoided:
+            return {"bundle_label_selector": [{LABEL: f"!{node}"}]}
+        home = self.homes.get(pack[0][0], ()) if pack else ()
+        return {"bundle_label_selector": [{LABEL: f"in({','.join(home)})"}]} if home else {}
 
-    def stranded(self) -> bool:
-        """Return whether a trial may wait for ever, since all nodes but the one that it avoids have gone."""
-        if self.avoided and not self.gave_up and time.monotonic() - self._looked >= LOOK_SECONDS:
+    def stranded(self, ended: Collection[str] = ()) -> bool:
+        """Return whether a trial may wait for ever, since all nodes have gone where it may run.
+
+        Args:
+            ended: keys of cells whose trials need no node any more.
+        """
+        bound = self.avoided or self.homes
+        if bound and not self.gave_up and time.monotonic() - self._looked >= LOOK_SECONDS:
             self._looked, nodes = time.monotonic(), self.usable()
-            self.gave_up = any(not nodes - {node} for node in self.avoided)
+            left = [home for key, home in self.homes.items() if key not in ended]
+            self.gave_up = any(not nodes - {node} for node in self.avoided) or any(
+                nodes.isdisjoint(home) for home in left
+            )
         return self.gave_up
 
 

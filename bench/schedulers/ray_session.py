@@ -54,25 +54,24 @@ class Cluster:
     """Connection to Ray.
 
     Attributes:
-        target: host and port of the head, None where Ray was started here.
+        target: host and port of the head.
+        own: whether Ray was started here.
         over: whether nobody waits for results any more. Tune copies what its stopper holds, so it is no event.
         lost: whether the cluster does not answer any more.
     """
 
-    target: tuple[str, int] | None = None
+    target: tuple[str, int]
     over: bool = False
     lost: bool = False
+    own: bool = False
 
     def call(self, function: Callable[[], None]) -> None:
-        """Call a function that uses Ray; on a cluster in a thread, for Ray waits long for a dead one.
+        """Call a function that uses Ray in a thread of its own, for Ray waits long for a dead head.
 
         Raises:
             ClusterLost: the cluster does not answer any more.
             KeyboardInterrupt: the user's.
         """
-        if self.target is None:
-            function()
-            return
         future: Future[None] = Future()
         threading.Thread(target=_fulfil, args=(future, function), name="ray", daemon=True).start()
         try:
@@ -97,7 +96,9 @@ class Cluster:
 
     def _gone(self) -> ClusterLost:
         self.lost = True
-        host, port = self.target or ("", 0)
+        if self.own:
+            return ClusterLost("the Ray that was started for this run does not answer any more", advice="")
+        host, port = self.target
         return ClusterLost(f"the Ray cluster at {host}:{port} does not answer any more")
 
 
@@ -111,10 +112,11 @@ def _fulfil(future: Future[None], function: Callable[[], None]) -> None:
 
 
 @contextmanager
-def session(address: str | None, workers: int, gpus: int) -> Iterator[Cluster]:
+def session(address: str | None, workers: int, gpus: int, scratch: str) -> Iterator[Cluster]:
     """Start Ray here, or connect to a cluster, and leave no process of it behind.
 
-    While it runs, SIGTERM and SIGHUP interrupt as Ctrl-C does. Yields the connection.
+    While it runs, SIGTERM and SIGHUP interrupt as Ctrl-C does. The folder `scratch` is removed even if this process is
+    killed. Yields the connection.
 
     Raises:
         BenchError: Ray does not start, or nothing that is Ray answers at `address`.
@@ -123,18 +125,19 @@ def session(address: str | None, workers: int, gpus: int) -> Iterator[Cluster]:
     """
     os.environ.update(QUIET)
     with Interrupts.taken():
-        cluster, before = Cluster(None if address is None else answering(address)), _below()
-        guard = None
+        before, guard, cluster = _below(), None, None
+        target = None if address is None else answering(address)
         try:
-            directory = _begin(address, workers, gpus)
-            guard = _guard(directory) if address is None else None
+            directory, head = _begin(address, workers, gpus)
+            guard = _guard(directory if address is None else "", scratch)
+            cluster = Cluster(target or head, own=target is None)
             yield cluster
         finally:
-            _end(before, cluster.lost, guard)
+            _end(before, cluster is not None and cluster.lost, guard)
 
 
-def _begin(address: str | None, workers: int, gpus: int) -> str:
-    """Start or connect; returns the folder of the session."""
+def _begin(address: str | None, workers: int, gpus: int) -> tuple[str, tuple[str, int]]:
+    """Start or connect; returns the folder of the session, and host and port of the head."""
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
     if address is None:
         os.environ[LOOPBACK] = "0"
@@ -155,12 +158,13 @@ def _begin(address: str | None, workers: int, gpus: int) -> str:
         raise BenchError(f"Ray did not start: {text[:300]}; check --address, or use --scheduler local.") from error
     for name in ("ray", "ray.tune"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-    return str(context.address_info["session_dir"])
+    host, _, port = str(context.address_info["gcs_address"]).rpartition(":")
+    return str(context.address_info["session_dir"]), (host.strip("[]"), int(port))
 
 
-def _guard(directory: str) -> subprocess.Popen[bytes]:
+def _guard(directory: str, scratch: str) -> subprocess.Popen[bytes]:
     """Start a process that notices by the end of its input that this one is gone, however it ended."""
-    command = [sys.executable, "-m", "bench.schedulers.ray_reaper", Path(directory).name, f"{END_SECONDS}"]
+    command = [sys.executable, "-m", "bench.schedulers.ray_reaper", Path(directory).name, scratch, f"{END_SECONDS}"]
     none = subprocess.DEVNULL
     return subprocess.Popen(  # noqa: S603 - no shell
         command, stdin=subprocess.PIPE, stdout=none, stderr=none, start_new_session=True
@@ -265,9 +269,9 @@ def _target(address: str, advice: str) -> tuple[str, int]:
         raise BenchError(f'--address "{address}" is no address of a Ray cluster; {advice}') from error
 
 
-def _open(target: tuple[str, int] | None) -> bool:
+def _open(target: tuple[str, int]) -> bool:
     try:
-        socket.create_connection(target or ("", 0), CONNECT_SECONDS).close()
+        socket.create_connection(target, CONNECT_SECONDS).close()
     except OSError:
         return False
     return True

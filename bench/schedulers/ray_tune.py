@@ -6,6 +6,7 @@ Ray schedules and forgets; the store remembers, so nothing is restored from Ray'
 from __future__ import annotations
 
 import json
+import socket
 import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -19,8 +20,10 @@ from bench.records.cell import Cell
 from bench.records.record import Status
 from bench.schedulers.contract import CellOutcome, Pack, Report
 from bench.schedulers.driver import Driver
+from bench.schedulers.homes import Homes, features_of, home_nodes
 from bench.schedulers.nodes import Losses, Placement, lost_on, node_in, this_node, usable_nodes
 from bench.schedulers.ray_session import session
+from bench.schedulers.survey import nodes, surveyed
 from bench.schedulers.work import Work
 from bench.schedulers.worker import POLL_SECONDS, Worker
 
@@ -43,15 +46,17 @@ class RayTune:
         address: of a running cluster ("auto", "HOST:PORT"); None starts one here and ends it afterwards.
         gpus: GPUs of this machine that may be used.
         fraction: of one GPU that a trial asks for, 0 for none.
+        tell: called with a line for each node of a running cluster, before the cells begin.
     """
 
     address: str | None = None
     gpus: int = 0
     fraction: float = 0.0
+    tell: Callable[[list[str]], None] = lambda _: None
 
     def run(self, packs: Sequence[Pack], work: Work, workers: int, report: Report, stop: Callable[[], bool]) -> None:
         """Run every pack once; see the contract in `bench.schedulers.work`."""
-        with session(self.address, workers, self.gpus) as cluster, _scratch() as folder:
+        with _scratch() as folder, session(self.address, workers, self.gpus, folder) as cluster:
 
             def over() -> bool:
                 return cluster.over or stop()
@@ -62,12 +67,36 @@ class RayTune:
 
             def run() -> None:
                 self._check()
-                waiting = _by_node(packs, work.losses, workers)
+                chosen = packs if self.address is None else self._welcomed(packs, work, workers, heard)
+                waiting = _by_node(chosen, work.losses, workers)
                 while waiting and not over():
                     now, waiting = waiting[:TRIALS_PER_RUN], waiting[TRIALS_PER_RUN:]
                     waiting = self._fit(now, work, workers, heard, over, folder) + waiting
 
             cluster.call(run)
+
+    def _welcomed(self, packs: Sequence[Pack], work: Work, workers: int, report: Report) -> Sequence[Pack]:
+        """Report the nodes, and hold all cells here where a node cannot; returns the packs to run."""
+        found = nodes()
+        if work.driver:
+            found = surveyed(found, work.store, work.driver)
+        self.tell([one.line(one.slots(self.fraction), workers) for one in found])
+        if all(one.sees for one in found):
+            return packs
+        chosen = []
+        for pack in packs:
+            taken = work.taken(pack)
+            for outcome in taken.values():
+                report(outcome)
+            chosen.append(tuple(member for member in pack if member[0] not in taken))
+        return [pack for pack in chosen if pack]
+
+    def _homes(self, bundles: Sequence[Bundle], workers: int) -> Homes:
+        """Choose nodes by features, where cells of several run on several nodes and may take all of them."""
+        if self.address is None or len({features_of(bundle[0]) for bundle in bundles}) < 2:
+            return {}
+        slots = {node.id: node.slots(self.fraction) for node in nodes()}
+        return home_nodes(bundles, slots) if workers >= sum(slots.values()) else {}
 
     def _check(self) -> None:
         """Reject a request that could never be met and would wait for ever.
@@ -91,7 +120,11 @@ class RayTune:
         from ray import tune
 
         bundle, ended = {"CPU": 1.0} | ({"GPU": self.fraction} if self.fraction else {}), set[str]()
-        placement = Placement([packs[0] for packs in bundles], work.losses, lambda: usable_nodes(self.fraction))
+        at_home = self._homes(bundles, workers)
+        bundles = sorted(bundles, key=lambda packs: bool(at_home) and packs[0][0][0] not in at_home)  # the others last
+        placement = Placement(
+            [packs[0] for packs in bundles], work.losses, lambda: usable_nodes(self.fraction), at_home
+        )
 
         def take(outcome: CellOutcome) -> None:
             ended.add(outcome.key)
@@ -100,7 +133,7 @@ class RayTune:
         trial = tune.with_parameters(_trial(), work=work, driver=Driver.here())
 
         def resources(config: dict[str, Any]) -> tune.PlacementGroupFactory:
-            pack = unpacked(config["packs"])[0] if placement.avoided else ()
+            pack = unpacked(config["packs"])[0] if placement.avoided or at_home else ()
             return tune.PlacementGroupFactory([bundle], **placement.selector(pack))
 
         trainable = tune.with_resources(trial, resources)
@@ -110,7 +143,7 @@ class RayTune:
             param_space={"packs": tune.grid_search([packed(bundle) for bundle in bundles])},
             tune_config=tune.TuneConfig(
                 reuse_actors=True,
-                max_concurrent_trials=workers,
+                max_concurrent_trials=len(bundles) if at_home else workers,  # the cluster has no more room than that
                 trial_name_creator=lambda trial: str(trial.trial_id),
                 trial_dirname_creator=lambda trial: str(trial.trial_id),
             ),
@@ -118,7 +151,7 @@ class RayTune:
                 storage_path=folder,
                 verbose=0,
                 callbacks=[_reporter(_Own(take), unbegun)],
-                stop=_stopper(_Own(lambda: stop() or placement.stranded())),
+                stop=_stopper(_Own(lambda: stop() or placement.stranded(ended))),
                 failure_config=tune.FailureConfig(max_failures=0),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
@@ -155,6 +188,7 @@ def _trial() -> Any:
         def setup(self, config: dict[str, Any], work: Work, driver: Driver) -> None:  # type: ignore[override]
             driver.watch()
             self.work, self.worker, self.node = work, Worker(work), this_node()
+            self.host = f"{socket.gethostname()} ({self.node[:6]})" if work.driver else ""
             self.reset_config(config)
 
         def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -168,8 +202,9 @@ def _trial() -> Any:
             self.worker.give(self.waiting.popleft())
             while (outcomes := self.worker.collected()) is None:
                 wait([self.worker.pipe], timeout=POLL_SECONDS)
-            told = [asdict(replace(one, node=self.node) if one.died else one) for one in outcomes]
-            return {"outcomes": json.dumps(told), "node": self.node, "done": not self.waiting}
+            told = [asdict(replace(one, host=self.host, handed=(), node=self.node * one.died)) for one in outcomes]
+            handed = {one.key: one.handed for one in outcomes if one.handed}
+            return {"outcomes": json.dumps(told), "handed": [handed], "node": self.node, "done": not self.waiting}
 
         def cleanup(self) -> None:
             self.worker.end()
@@ -189,10 +224,10 @@ def bundled(packs: Sequence[Pack], workers: int) -> list[Bundle]:
 
 
 def _by_node(packs: Sequence[Pack], losses: Losses, workers: int) -> list[Bundle]:
-    """Divide packs among trials, those together that were lost on one node."""
-    groups: dict[str, list[Pack]] = {}
+    """Divide packs among trials, those together that were lost on one node and read the same features."""
+    groups: dict[tuple[str, str], list[Pack]] = {}
     for pack in packs:
-        groups.setdefault(lost_on(pack, losses), []).append(pack)
+        groups.setdefault((lost_on(pack, losses), features_of(pack)), []).append(pack)
     return [bundle for group in groups.values() for bundle in bundled(group, workers)]
 
 
@@ -213,8 +248,10 @@ def _reporter(report: Report, unbegun: list[Bundle]) -> Any:
         """Hands outcomes to the driver as packs end; Tune calls with keywords alone."""
 
         def on_trial_result(self, **info: Any) -> None:  # type: ignore[override] # Tune uses keywords
+            held = info["result"].get("handed", [{}])
+            handed = held.pop() if held else {}  # Tune would keep the bytes as long as the trial
             for outcome in json.loads(info["result"].get("outcomes", "[]")):
-                report(CellOutcome(**outcome))
+                report(CellOutcome(**outcome | {"handed": handed.get(outcome["key"], ())}))
 
         def on_trial_error(self, **info: Any) -> None:  # type: ignore[override] # Tune uses keywords
             outcomes, others = lost(info["trial"])

@@ -11,20 +11,21 @@ import math
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench import streams
-from bench.errors import described, escape
+from bench.errors import described, escape, short_of_memory
 from bench.global_state import Guard
 from bench.plugins import METHODS, REGISTRIES
 from bench.records.cell import Cell
+from bench.records.file_names import RECORD_FILE
 from bench.records.provenance import Clock, provenance_of
 from bench.records.record import Record, Status
-from bench.records.store import Store
+from bench.records.store import Store, companions
 from bench.registry import BUILT_IN, load_plugin_file
-from bench.schedulers.claims import Claims
+from bench.schedulers.claims import Claims, visible
 from bench.schedulers.contract import CellOutcome, Pack
 from bench.schedulers.driver import Driver
 
@@ -51,6 +52,8 @@ class Work:
         owner: driver for which cells are claimed; None where no other can be at work in the store.
         tries: number of earlier attempts of cells that had a record when the run was planned.
         losses: attempts of this run that left no record, by key.
+        driver: id of the driver, by whose heartbeat a worker elsewhere knows that it sees the same store; "" where it
+            needs not look.
     """
 
     store: str
@@ -63,6 +66,7 @@ class Work:
     owner: Driver | None = None
     tries: Mapping[str, int] = field(default_factory=dict)
     losses: Mapping[str, Sequence[dict[str, Any]]] = field(default_factory=dict)
+    driver: str = ""
 
     def begin(self) -> None:
         """Prepare a worker process: one thread, no warnings on its output, libraries and plugins."""
@@ -83,21 +87,24 @@ class Work:
     def __call__(self, pack: Pack) -> tuple[list[CellOutcome], bool]:
         """Run a pack and publish its records, less the cells that another driver has. Never raises for a cell.
 
-        Global state that a cell changes is put back before its record is published, and named in it.
+        Global state that a cell changes is put back before its record is published, and named in it. Where the store is
+        not the driver's, records come back with the outcomes.
 
         Returns:
             The outcomes, and whether the worker is spent: a cell has left it in another state than it found it in.
         """
-        store = Store(self.store)
-        claims = None if self.owner is None else Claims(self.store, self.owner)
-        ended = {} if claims is None else self._taken(pack, store, claims)
+        store = Store(self.store) if not self.driver or visible(self.store, self.driver) else None
+        ended = {} if store is None else self.taken(pack)
         mine = tuple(member for member in pack if member[0] not in ended)
-        spent = self._run(mine, store, claims, ended) if mine else False
+        spent = self._run(mine, store, ended) if mine else False
         return [ended[key] for key, _ in pack], spent
 
-    def _taken(self, pack: Pack, store: Store, claims: Claims) -> dict[str, CellOutcome]:
+    def taken(self, pack: Pack) -> dict[str, CellOutcome]:
         """Hold the cells of a pack, and return the outcomes of those that are not to be run here."""
         found: dict[str, CellOutcome] = {}
+        if self.owner is None:
+            return found
+        store, claims = Store(self.store), Claims(self.store, self.owner)
         for key, _ in pack:
             try:
                 if not claims.take(key):
@@ -109,10 +116,14 @@ class Work:
                 found[key] = CellOutcome(key, "failed", described(error), lost=True, unwritten=_unwritten(error))
         return found
 
-    def _run(self, pack: Pack, store: Store, claims: Claims | None, ended: dict[str, CellOutcome]) -> bool:
-        """Run cells that are this driver's, add their outcomes, and return whether the worker is spent."""
+    def _run(self, pack: Pack, store: Store | None, ended: dict[str, CellOutcome]) -> bool:
+        """Run cells that are this driver's, add their outcomes, and return whether the worker is spent.
+
+        A cell that runs out of memory for the first time leaves no record: the driver gives it another try.
+        """
         run, settings_type = resolve_name(self.run_pack), resolve_name(self.settings_type)
         own, reason, unwritten = os.getpid(), "the trial ended without a record", ""
+        status: Status = "failed"
         with Guard() as guard:
 
             def publish(record: Record, outcomes: Mapping[str, NDArray[Any]]) -> None:
@@ -120,15 +131,22 @@ class Work:
                 guard.put_back()
                 if guard.changed:
                     record.provenance.changed_state = list(guard.changed)
+                if record.status == "out_of_memory" and not spent_memory(self.losses.get(record.key, ())):
+                    ended[record.key] = replace(outcome_of(record), lost=True)
+                    return
                 record.attempts = [*self.losses.get(record.key, ()), *record.attempts]
+                if store is None:
+                    files = {RECORD_FILE: record.to_json().encode(), **companions(outcomes)}
+                    ended[record.key] = replace(outcome_of(record), handed=tuple(files.items()))
+                    return
                 try:
                     store.publish(record, outcomes, rerun=self.rerun)
                 except OSError as error:
                     nonlocal unwritten
                     unwritten = _unwritten(error)
                     raise
-                if claims is not None:
-                    claims.release(record.key)
+                if self.owner is not None:
+                    Claims(self.store, self.owner).release(record.key)
                 if "://" in self.store:
                     guard.renew()  # a file system may have started threads
                 ended[record.key] = outcome_of(record)
@@ -136,12 +154,12 @@ class Work:
             try:
                 run(pack, publish, settings_type(**self.settings))
             except Exception as error:  # noqa: BLE001 - the grid goes on; the reason is recorded by the driver
-                reason = described(error)
+                reason, status = described(error), "out_of_memory" if short_of_memory(error) else "failed"
             except BaseException as error:  # noqa: BLE001 - sys.exit() and its like: no user asks for it in a worker
                 reason = escape(error)
             end_copy(own)
         for key, _ in pack:
-            ended.setdefault(key, CellOutcome(key, "failed", reason, lost=True, unwritten=unwritten))
+            ended.setdefault(key, CellOutcome(key, status, reason, lost=True, unwritten=unwritten))
         return guard.spent
 
     @property
@@ -160,6 +178,11 @@ def end_copy(own: int) -> None:
     """End this process where foreign code has forked it off `own`. A copy may not report anything."""
     if os.getpid() != own:
         os._exit(0)
+
+
+def spent_memory(losses: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether a cell with these losses has run out of memory before, and has had its second try."""
+    return any(tried.get("status") == "out_of_memory" for tried in losses)
 
 
 def outcome_of(record: Record, elsewhere: Literal["", "ended"] = "") -> CellOutcome:

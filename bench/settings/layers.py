@@ -85,15 +85,20 @@ def packaged_file() -> Path:
     raise BenchError(f"the packaged {NAME} is missing; install noisy-prompt-bench again.")
 
 
+def packaged_layers() -> Layers:
+    """Read the packaged settings alone."""
+    layers = Layers()
+    layers.lay(read_toml(packaged_file(), NAME), PACKAGED)
+    return layers
+
+
 def read_layers(config: str | None = None) -> Layers:
     """Read the packaged settings, overlaid by the file `config`, or by ./bench.toml if it exists.
 
     Raises:
         BenchError: a file is missing or is not TOML.
     """
-    packaged = packaged_file()
-    layers = Layers()
-    layers.lay(read_toml(packaged, NAME), PACKAGED)
+    packaged, layers = packaged_file(), packaged_layers()
     overlay = Path(config or NAME)
     if config is not None and not overlay.is_file():
         raise BenchError(f'settings file "{config}" does not exist; give the path of a TOML file.')

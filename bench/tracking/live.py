@@ -38,6 +38,7 @@ class Tracked(Observer):
     def __init__(self, inner: Observer, store: Store, trackers: Sequence[Tracker]) -> None:
         self.inner, self.store, self.trackers = inner, store, [*trackers]
         self.note, self.encoding, self.encoded, self.end = inner.note, inner.encoding, inner.encoded, inner.end  # type: ignore[method-assign]
+        self.nodes = inner.nodes  # type: ignore[method-assign]
 
     def begin(self, plan: Plan, packs: Sequence[Pack], workers: int, where: str) -> None:
         """Open the trackers. Raises BenchError where one cannot be."""

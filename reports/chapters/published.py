@@ -15,7 +15,7 @@ from bench.reports.published.numbers import Published, load
 from bench.reports.published.runs import advice, coverage
 from bench.reports.published.tables import ordered, published_tables, summary
 from bench.reports.tables.columns import as_dicts
-from bench.reports.tables.summary import describe, settings
+from bench.reports.tables.summary import settings, short_names
 
 EXAMPLE = "caltech101"  # a data set with published numbers
 WHOLE = "Published tables, cell by cell"
@@ -38,6 +38,7 @@ def published_supplement(
     files = {} if held.empty else {"published": held}
     passages: list[Passage] = []
     tables: list[Table] = []
+    names = short_names(frame)
     datasets = {record.key: record.cell.dataset for record in records}
     for setting, part in settings(frame):
         mine = compared[compared["setting"] == setting]
@@ -47,7 +48,7 @@ def published_supplement(
             files[f"published-{setting}"] = mine
         told = ((summary(mine),),) if made else ()
         rest = _rest(datasets[part["key"].iloc[0]], held[held["setting"] == setting], published)
-        passages.append(Passage(describe(part), told, tuple(made), None, *rest))
+        passages.append(Passage(names[setting], told, tuple(made), None, *rest))
     lined_up = tuple(coverage(compared, published))
     passages = [*([Passage(WHOLE, lined_up)] if lined_up else []), *passages]
     return Supplement(tuple(tables), (Chapter("Published numbers", in_pieces(INTRO), tuple(passages)),), files)

@@ -14,21 +14,24 @@ from bench.reports.statistics.friedman import Ranking, ranking_frame, ranking_ta
 from bench.reports.statistics.paired import paired_frame, paired_tables, sentence
 from bench.reports.statistics.wilcoxon import signed_rank_table, signed_rank_words, signed_ranks
 from bench.reports.tables.averages import BY, DatasetGroup, average_tables, dataset_groups
-from bench.reports.tables.summary import describe, settings
+from bench.reports.tables.choice import EVERYTHING, Choice
+from bench.reports.tables.summary import settings, short_names
 
 INTRO = """\
 A seed changes the few shots, the wrong labels and the initial parameters together, for all methods alike; so methods
 are compared seed by seed, where their wrong labels are the same ones. Over data sets, each is one observation."""
 
 
-def statistics_supplement(frame: pd.DataFrame, figures: FigureFolder | None) -> tuple[Supplement, list[Drawn]]:
+def statistics_supplement(
+    frame: pd.DataFrame, figures: FigureFolder | None, choice: Choice = EVERYTHING
+) -> tuple[Supplement, list[Drawn]]:
     """Compute averages and tests of a frame, and draw their figures into a folder; None draws none."""
     tests = paired_frame(frame)
     within = paired_tables(frame, tests)
     over: list[Passage] = []
     tables, files, drawn = list(within), {"statistics": tests}, []
     for group in dataset_groups(frame):
-        mine = average_tables(group)
+        mine = average_tables(group, choice)
         found, intervals = rankings(group), bootstrap_frame(group)
         signed = signed_ranks(group)
         friedman = [ranking_table(group, found)] if found else []
@@ -52,12 +55,12 @@ def _add(files: dict[str, pd.DataFrame], name: str, more: pd.DataFrame) -> None:
 
 def _within(frame: pd.DataFrame, tests: pd.DataFrame, tables: Iterable[Table]) -> list[Passage]:
     """Build a passage per setting: a sentence on its tests, and its tables."""
-    passages = []
-    for setting, part in settings(frame):
+    passages, names = [], short_names(frame)
+    for setting, _ in settings(frame):
         mine = tests[tests["setting"] == setting]
         told = "Fewer than two trained methods have numbers to compare." if mine.empty else sentence(mine)
         shown = tuple(table for table in tables if table.setting == setting)
-        passages.append(Passage(describe(part), ((told,),), shown))
+        passages.append(Passage(names[setting], ((told,),), shown))
     return passages
 
 

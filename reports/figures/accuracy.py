@@ -10,9 +10,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.reports.document import Drawn
-from bench.reports.figures.canvas import Scope, chosen, kinds_of, seeds_text, small, title
+from bench.reports.figures.canvas import Scope, kinds_of, seeds_text, small, title
 from bench.reports.figures.panels import accuracy_panel, curve_panel, kinds_panel, legend, legend_height
-from bench.reports.figures.style import COLUMN_WIDTH, TEXT_WIDTH
 from bench.reports.names import REFERENCE, UNCHANGED, column_name, noise_name
 from bench.reports.tables.columns import evenly
 from bench.reports.tables.summary import summarize
@@ -32,15 +31,17 @@ class _Measure:
 
 
 def overview(scope: Scope) -> Iterator[Drawn]:
-    """Draw accuracy against rate, beside memorization over epochs at one rate (symmetric 50 % if present)."""
-    (kind, rate), looks = chosen(scope.columns("memorized")), scope.looks
-    figure = Figure(figsize=(TEXT_WIDTH, 2.1 + legend_height(looks, TEXT_WIDTH)), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    """Draw accuracy against rate, beside memorization over epochs, where most is memorized."""
+    (kind, rate), looks = scope.telling, scope.looks
+    width, across = scope.page.inches(wide=True), scope.page.across(2)
+    height = 2.1 * 2 / across + legend_height(looks, width)
+    figure = Figure(figsize=(width, height), layout="constrained")
+    left, right = figure.subplots(2 // across, across, squeeze=False).flat
     memorized = scope.at("memorized", (kind, rate))
     if rate:
         shown, against = _panel(scope.summary, kind), f"the rate of {kind} noise"
         accuracy_panel(left, shown, looks)
-        title(left, f"{noise_name(kind)} noise", 2)
+        title(left, f"{noise_name(kind)} noise", across, width)
     else:
         shown, against = _fixed(scope.summary, kinds_of(scope.summary)[1]), "the kind of noise"
         kinds_panel(left, shown, looks)
@@ -48,12 +49,14 @@ def overview(scope: Scope) -> Iterator[Drawn]:
     left.set(ylabel=f"{scope.measure} (%)")
     right.set_ylim(bottom=0)
     right.set(ylabel="Memorized (%)", xlabel="Epoch")
-    title(right, column_name(kind, rate), 2)
+    title(right, column_name(kind, rate), across, width)
     legend(figure, [left, right], looks)
+    places = ("Left", "Right") if across > 1 else ("Above", "Below")
+    where = small(column_name(kind, rate))
     caption = (
-        f". Left: {small(scope.measure)} after the last epoch against {against}; {SPREAD}. Right: share of the "
-        f"mislabeled training samples predicted as their given wrong label, at {small(column_name(kind, rate))}; "
-        f"band: ± sample standard deviation; dotted: zero-shot. {seeds_text(shown['n'])}."
+        f". {places[0]}: {small(scope.measure)} after the last epoch against {against}; {SPREAD}. {places[1]}: share "
+        f"of the mislabeled training samples predicted as their given wrong label, at {where}; band: ± sample standard "
+        f"deviation; dotted: zero-shot. {seeds_text(shown['n'])}."
     )
     data = [shown.assign(panel="accuracy"), memorized.assign(panel="memorized")]
     yield scope.save(figure, data, "overview", caption)
@@ -105,10 +108,10 @@ def _grid(
     scope: Scope, measures: Sequence[_Measure], kinds: Sequence[list[str]], rated: Sequence[str], across: int
 ) -> tuple[Figure, list[pd.DataFrame]]:
     """Draw panels of kinds; several measures stand below each other."""
-    columns = min(len(kinds), across)
+    columns = min(len(kinds), scope.page.across(across, narrow=2 if len(measures) > 1 else 1))
     bands = math.ceil(len(kinds) / columns) * len(measures)
     many = max(len(kind) for kind in kinds) > COLUMN_KINDS
-    width = TEXT_WIDTH if columns > 1 or many else COLUMN_WIDTH
+    width = scope.page.inches(columns > 1 or many)
     height = (2.1 if len(measures) == 1 else 1.6) * bands + 0.6 * many + legend_height(scope.looks, width)
     figure = Figure(figsize=(width, height), layout="constrained")
     one = len(measures) == 1

@@ -16,7 +16,7 @@ from bench.reports.document import Drawn
 from bench.reports.figures.canvas import CHARACTER, Scope, one_of_each, seeds_text, small, title
 from bench.reports.figures.losses import GROUPS
 from bench.reports.figures.panels import epochs_axis, legend, legend_height, level, line_panel
-from bench.reports.figures.style import BLUE, COLUMN_WIDTH, GREEN, ORANGE, PURPLE, TEXT_WIDTH, VERMILLION, Look
+from bench.reports.figures.style import NEUTRALS, Look
 from bench.reports.names import column_name
 from bench.reports.tables.columns import Column
 
@@ -25,10 +25,10 @@ KINDS = 3  # of noise beside each other
 NEAR = 0.05  # of one half, within which an area under the ROC curve tells nothing apart
 CLEAN, MISLABELED = GROUPS
 SIDES = {
-    CLEAN: ("clean", Look(BLUE, "o")),
-    MISLABELED: ("mislabeled", Look(VERMILLION, "s", (0, (3.0, 1.5)), filled=False)),
+    CLEAN: ("clean", Look(NEUTRALS[0], "o")),
+    MISLABELED: ("mislabeled", Look(NEUTRALS[1], "s", (0, (3.0, 1.5)), filled=False)),
 }
-AREAS = (Look(GREEN, "^"), Look(PURPLE, "D"), Look(ORANGE, "v"))
+AREAS = tuple(Look(color, marker) for color, marker in zip(NEUTRALS, "^Dv", strict=True))
 CHANCE = "AUROC of chance"
 
 
@@ -54,7 +54,7 @@ def by_truth_figures(scope: Scope, number: SampleQuantity) -> Iterator[Drawn]:
     rows = labels[:ROWS]
     looks = {name: chosen for name, (_, chosen) in SIDES.items()}
     looks |= {column_name(*column): chosen for column, chosen in zip(columns, AREAS, strict=False)}
-    width = COLUMN_WIDTH if len(columns) == 1 else TEXT_WIDTH
+    width = scope.page.inches(len(columns) > 1)
     height = 1.5 * len(rows) + 0.5 + legend_height([*looks, CHANCE], width)
     figure = Figure(figsize=(width, height), layout="constrained")
     grid = figure.subplots(len(rows), len(columns) + 1, squeeze=False, sharex=True)

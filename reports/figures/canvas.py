@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.reports.document import Drawn
 from bench.reports.figures.folder import FigureFolder
-from bench.reports.figures.style import TEXT_WIDTH, Look, look
+from bench.reports.figures.style import TEXT_WIDTH, Look, PageStyle, look
 from bench.reports.names import SECTIONS, UNCHANGED, noise_order
 from bench.reports.tables.columns import Column, columns_of, evenly
 from bench.reports.tables.summary import summarize
+from bench.standing import identifiable
 
 # Per-sample outcomes of a record by its key, see `bench.records.store.Store.outcomes`.
 Outcomes: TypeAlias = Callable[[str], Mapping[str, Any]]
@@ -50,6 +52,11 @@ class Scope:
     folder: FigureFolder
     outcomes: Outcomes | None = None
 
+    @property
+    def page(self) -> PageStyle:
+        """The page that figures are drawn for."""
+        return self.folder.page
+
     @cached_property
     def looks(self) -> dict[str, Look]:
         """Label to look, in the order of the tables."""
@@ -78,10 +85,24 @@ class Scope:
         """List the noise kinds and rates in which a quantity has numbers, in order."""
         return columns_of(self.levels.loc[self.levels["quantity"] == quantity, ["noise", "rate"]].drop_duplicates())
 
+    @property
+    def telling(self) -> Column:
+        """The noise under which the methods memorize most, at the rate nearest to 50 %: where they differ.
+
+        Rates at which labels alone cannot tell the truth, and oracles, are left out; the representative one (`chosen`)
+        where nothing is memorized.
+        """
+        columns = self.columns("memorized")
+        rows = self.rows[self.rows["section"] != "oracle"]
+        known = [column for column in one_of_each(columns, len(columns)) if identifiable(*column)]
+        shares = {column: _within(rows, column)["memorized"].mean() for column in known}
+        most = max(shares, key=lambda column: np.nan_to_num(shares[column]), default=chosen(columns))
+        return most if shares.get(most, 0) > 0 else chosen(columns)
+
     def save(self, figure: Figure, data: Sequence[pd.DataFrame], kind: str, caption: str, suffix: str = "") -> Drawn:
         """Write a figure of this scope."""
         found = pd.concat(data, ignore_index=True)
-        return self.folder.save(figure, found, f"{kind}-{self.name}{suffix}", f"{self.text}{caption}", self.setting)
+        return self.folder.save(figure, found, f"{kind}-{self.name}{suffix}", f"On {self.text}{caption}", self.setting)
 
 
 def _within(rows: pd.DataFrame, column: Column) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from bench.reports.document import Drawn
 from bench.reports.figures.canvas import Scope, seeds_text, small
 from bench.reports.figures.panels import legend, legend_height, level, logarithmic
-from bench.reports.figures.style import TEXT_WIDTH, Look
+from bench.reports.figures.style import Look
 from bench.reports.frame import anchored
 from bench.reports.tables.cost import cost_frame
 
@@ -25,12 +25,16 @@ def cost_figures(scope: Scope) -> Iterator[Drawn]:
     costs = [name for name in AXES if (found[name] > 0).sum() > 1]
     if len(found) < 2 or not costs:
         return
-    figure = Figure(figsize=(TEXT_WIDTH, 2.2 + legend_height(scope.looks, TEXT_WIDTH)), layout="constrained")
-    panels = figure.subplots(1, len(costs), squeeze=False, sharey=True)[0]
+    width, across = scope.page.inches(wide=True), scope.page.across(len(costs))
+    height = 2.2 * len(costs) / across + legend_height(scope.looks, width)
+    figure = Figure(figsize=(width, height), layout="constrained")
+    grid = figure.subplots(len(costs) // across, across, squeeze=False, sharey=True)
+    panels = list(grid.flat)
     for axes, name in zip(panels, costs, strict=True):
         _panel(axes, found, name, scope.looks)
-    panels[0].set_ylabel(f"{scope.measure} (%)")
-    legend(figure, list(panels), scope.looks)
+    for axes in grid[:, 0]:
+        axes.set_ylabel(f"{scope.measure} (%)")
+    legend(figure, panels, scope.looks)
     common = int(found["common_columns"].max())
     over = "the one noise column" if common == 1 else f"the {common} noise columns"
     caption = (

@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from bench.reports.document import Drawn
 from bench.reports.figures.canvas import Scope, nearest, parts_of, seeds_text, small, title
 from bench.reports.figures.panels import curve_panel, legend, legend_height, level
-from bench.reports.figures.style import COLUMN_WIDTH, TEXT_WIDTH
 from bench.reports.names import column_name
 from bench.reports.tables.columns import Column
 
@@ -105,7 +104,7 @@ def _figures(scope: Scope, what: _Curves) -> Iterator[Drawn]:
     columns = scope.columns(leading)
     kept = thinned(columns)
     groups = [list(group) for _, group in itertools.groupby(kept, key=lambda column: column[0] if column[1] else "")]
-    parts = parts_of(groups, PANELS)
+    parts = parts_of(groups, scope.page.across(PANELS, narrow=2))
     for index, part in enumerate(parts):
         figure, data = _figure(scope, part, what)
         where = ", ".join(small(column_name(*column)) for column in part)
@@ -135,7 +134,7 @@ def _figure(scope: Scope, columns: Sequence[Column], what: _Curves) -> tuple[Fig
     present = [quantity for quantity in what.quantities if scope.has(quantity)]
     shown = set(scope.levels.loc[scope.levels["quantity"].isin(present), "label"])
     looks = {label: chosen for label, chosen in scope.looks.items() if label in shown}
-    width = TEXT_WIDTH if len(columns) > 1 else COLUMN_WIDTH
+    width = scope.page.inches(len(columns) > 1)
     height = 1.3 * len(present) + 0.35 + legend_height(looks, width)
     figure = Figure(figsize=(width, height), layout="constrained")
     grid = figure.subplots(len(present), len(columns), squeeze=False, sharex=True, sharey="row")

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from bench.reports.document import Drawn
 from bench.reports.figures.fonts import fit
-from bench.reports.figures.style import RC
+from bench.reports.figures.style import AS_NEEDED, RC, PageStyle
 from bench.reports.frame import written
 from bench.spreadsheet import inert_frame
 
@@ -29,6 +29,7 @@ class FigureFolder:
 
     path: Path
     formats: Sequence[str] = ("pdf", "svg", "png")
+    page: PageStyle = AS_NEEDED
 
     def save(self, figure: Figure, data: pd.DataFrame, name: str, caption: str, setting: str) -> Drawn:
         """Write a figure in each format and its data as CSV; `name` begins with its kind and a hyphen."""

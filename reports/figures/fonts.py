@@ -37,7 +37,7 @@ def fit(figure: Figure) -> None:
     if not strange:
         return
     tell(strange)
-    families = [FONT, *_families(strange)[0]]
+    families = [*dict.fromkeys((usual(), FONT, *_families(strange)[0]))]
     for text in texts:
         if needed([text.get_text()]):
             text.set(fontfamily=families, fontweight="normal", text=_written(text.get_text()))  # few fonts are bold
@@ -71,8 +71,14 @@ def tell(texts: Iterable[str]) -> None:
 def needed(texts: Iterable[str]) -> frozenset[str]:
     """Find the characters of some texts that the usual font lacks."""
     found = {character for text in texts if not text.isascii() for character in text}
-    usual = _characters(FONT) & _characters(FONT, "bold") if found else found
-    return frozenset(c for c in found if c != "\n" and ord(c) not in usual)
+    known = _characters(usual()) & _characters(usual(), "bold") if found else found
+    return frozenset(c for c in found if c != "\n" and ord(c) not in known)
+
+
+def usual() -> str:
+    """Name the font in which figures are drawn now."""
+    family = str(mpl.rcParams["font.family"][0])
+    return FONT if family == "sans-serif" else family
 
 
 def _missing(text: str) -> frozenset[str]:

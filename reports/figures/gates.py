@@ -12,7 +12,7 @@ from bench.reports.figures.by_truth import ROWS, SampleQuantity, by_truth_figure
 from bench.reports.figures.canvas import Scope, seeds_text
 from bench.reports.figures.curves import thinned
 from bench.reports.figures.panels import epochs_axis, legend, legend_height, line_panel
-from bench.reports.figures.style import TEXT_WIDTH, Look, noise_looks
+from bench.reports.figures.style import Look, noise_looks
 from bench.reports.names import column_name
 from bench.reports.tables.columns import Column
 
@@ -49,9 +49,11 @@ def _reach(scope: Scope) -> Iterator[Drawn]:
     columns = thinned(found, LINES)[:LINES]
     looks = {column_name(*column): noise for column, noise in noise_looks(columns).items()}
     quantities = [quantity for quantity in QUANTITIES if scope.has(quantity)]
+    quantities = quantities[: scope.page.across(len(quantities), narrow=2)]
     rows = labels[:ROWS]
-    height = 1.5 * len(rows) + 0.5 + legend_height(looks, TEXT_WIDTH)
-    figure = Figure(figsize=(TEXT_WIDTH, height), layout="constrained")
+    width = scope.page.inches(wide=True)
+    height = 1.5 * len(rows) + 0.5 + legend_height(looks, width)
+    figure = Figure(figsize=(width, height), layout="constrained")
     data = _panels(figure, scope, rows, quantities, columns, looks)
     caption = (
         f": gates of {', '.join(rows)} on the first eight training images, over epochs. Mean of the gate, its standard "

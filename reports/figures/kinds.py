@@ -20,7 +20,6 @@ from bench.reports.figures.gates import gate_figures
 from bench.reports.figures.losses import loss_figures
 from bench.reports.figures.parallel import perform
 from bench.reports.figures.reliability import reliability_figures
-from bench.reports.figures.style import RC
 from bench.reports.frame import truth_known
 from bench.reports.names import family
 from bench.reports.tables.summary import describe, measured, settings
@@ -96,7 +95,7 @@ def draw(
 
 
 def _make(kind: FigureKind, scope: Scope) -> list[Drawn]:
-    with style.context(["default", RC]):
+    with style.context(["default", scope.page.rc]):
         return list(kind.figures(scope))
 
 

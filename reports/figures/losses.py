@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from bench.reports.document import Drawn
 from bench.reports.figures.canvas import Scope, one_of_each, seeds_text, small, title
 from bench.reports.figures.panels import BESIDE, box_panel, curve_panel, legend, legend_height
-from bench.reports.figures.style import COLUMN_WIDTH, TEXT_WIDTH
 from bench.reports.names import column_name
 from bench.reports.tables.columns import Column
 
@@ -25,12 +24,12 @@ GROUPS = ("Correctly labeled", "Mislabeled")
 
 def loss_figures(scope: Scope) -> Iterator[Drawn]:
     """Draw boxes of the last losses, and below them their AUROC over epochs; one rate of each kind."""
-    columns = one_of_each(scope.columns("loss_auroc"), KINDS)
+    columns = one_of_each(scope.columns("loss_auroc"), scope.page.across(KINDS))
     boxes = [_boxes(scope, column) for column in columns]
     drawn = any(len(box) for box in boxes)
     labels = [label for label in scope.looks if any((box["label"] == label).any() for box in boxes)]
     narrow = len(columns) == 1 and max(map(len, labels), default=0) <= BESIDE
-    width = COLUMN_WIDTH if narrow else TEXT_WIDTH
+    width = scope.page.inches(not narrow)
     heights = [*([0.45 + 0.27 * len(labels)] if drawn else []), 1.5]
     height = sum(heights) + 0.5 + legend_height([*scope.looks, *GROUPS], width)
     figure = Figure(figsize=(width, height), layout="constrained")

@@ -10,10 +10,11 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from bench.reports.figures.style import BLUE, VERMILLION, Look
+from bench.reports.figures.style import NEUTRALS, Look
 from bench.reports.names import REFERENCE, noise_name
 
 BESIDE = 18  # letters in a line of a label beside a panel
@@ -111,9 +112,10 @@ def line_panel(axes: Axes, rows: pd.DataFrame, label: str, chosen: Look, top: fl
         rows["epoch"], rows["mean"], label=label, marker=chosen.marker or None, markevery=every, markersize=3.2,
         **chosen.line(),
     )  # fmt: skip
-    if rows["sd"].notna().any():
+    if rows["sd"].notna().any() and len(rows) > 1:
         low, high = (rows["mean"] - rows["sd"]).clip(lower=0), (rows["mean"] + rows["sd"]).clip(upper=top)
-        axes.fill_between(rows["epoch"], low, high, color=chosen.color, alpha=0.15, linewidth=0)
+        edge, face = to_rgba(chosen.color, 0.5), to_rgba(chosen.color, 0.13)  # edges keep bands apart that overlap
+        axes.fill_between(rows["epoch"], low, high, facecolor=face, edgecolor=edge, linewidth=0.4)
 
 
 def logarithmic(axes: Axes) -> None:
@@ -123,14 +125,14 @@ def logarithmic(axes: Axes) -> None:
     axes.set_xlim(low / 1.5, high * 1.5)
     wide = high > WIDE * low
     axes.xaxis.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0), numticks=8))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}"))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 100 else f"{value:.3g}"))
     axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def box_panel(axes: Axes, boxes: pd.DataFrame, labels: Sequence[str], groups: Sequence[str]) -> None:
     """Draw lying boxes of p5, p25, median, p75 and p95, one of each of two groups per label."""
     places = {label: place for place, label in enumerate(labels)}
-    for index, (group, color) in enumerate(zip(groups, (BLUE, VERMILLION), strict=True)):
+    for index, (group, color) in enumerate(zip(groups, NEUTRALS[:2], strict=True)):
         rows = boxes[boxes["group"] == group]
         y = rows["label"].map(places) + 0.4 * index - 0.2
         axes.hlines(y, rows["p5"], rows["p95"], color=color, linewidth=0.9)

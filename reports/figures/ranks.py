@@ -27,8 +27,8 @@ def draw_ranks(group: DatasetGroup, ranking: Ranking, folder: FigureFolder) -> D
     """Write the diagram and its data; None where methods are more than `SHOWN`."""
     if len(ranking.ranks) > SHOWN:
         return None
-    with style.context(["default", RC]):
-        figure = diagram(ranking, colors_of(group, ranking))
+    with style.context(["default", folder.page.rc]):
+        figure = diagram(ranking, colors_of(group, ranking), folder.page.inches(wide=True))
         data = pd.DataFrame({"label": list(ranking.ranks), "mean_rank": list(ranking.ranks.values())})
         data = data.assign(critical_difference=ranking.difference, datasets=ranking.datasets, p_friedman=ranking.p)
         return folder.save(figure, data, f"ranks-{group.name}", caption(group, ranking), group.name)
@@ -52,14 +52,14 @@ def colors_of(group: DatasetGroup, ranking: Ranking) -> dict[str, str]:
     }
 
 
-def diagram(ranking: Ranking, colors: Mapping[str, str]) -> Figure:
-    """Draw mean ranks on a line, with bars over those that are not apart.
+def diagram(ranking: Ranking, colors: Mapping[str, str], width: float = TEXT_WIDTH) -> Figure:
+    """Draw mean ranks on a line `width` inches wide, with bars over those that are not apart.
 
     The library draws them; around them stands what it leaves to chance: room for the names, the axis, and its length.
     """
     from scikit_posthocs import critical_difference_diagram
 
-    figure = Figure(figsize=(TEXT_WIDTH, 1.0))
+    figure = Figure(figsize=(width, 1.0))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.grid(visible=False)
     pairs = ranking.pairs if ranking.p < ALPHA else ranking.pairs * 0 + 1
@@ -74,16 +74,16 @@ def diagram(ranking: Ranking, colors: Mapping[str, str]) -> Figure:
     for (bar,) in made["crossbars"]:  # the library lists its points in the order of a set, another in each process
         bar.set_xdata(sorted(bar.get_xdata()))
     bottom = min(text.get_position()[1] for text in made["labels"]) - 0.7
-    figure.set_size_inches(TEXT_WIDTH, LINE * (ABOVE - bottom))
+    figure.set_size_inches(width, LINE * (ABOVE - bottom))
     axes.set_ylim(bottom, ABOVE)
-    _scale(axes, ranks, ranking.difference)
+    _scale(axes, ranks, ranking.difference, width)
     return figure
 
 
-def _scale(axes: Axes, ranks: pd.Series[float], difference: float) -> None:
+def _scale(axes: Axes, ranks: pd.Series[float], difference: float, width: float) -> None:
     """Set limits that leave room for the names on both sides, the axis, and the critical difference above it."""
     low, high = math.floor(ranks.min()), math.ceil(ranks.max())
-    room = LETTER * (max(map(len, ranks.index)) + 8) / TEXT_WIDTH
+    room = LETTER * (max(map(len, ranks.index)) + 8) / width
     left, right = min(ranks.min() - 0.1, low), max(ranks.max() + 0.1, high, ranks.min() + difference)
     beside = (right - left) * room / max(1 - 2 * room, 0.2)
     axes.set_xlim(left - beside, right + beside)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bench.reports.document import Drawn
 from bench.reports.figures.canvas import Scope, chosen, small, title
-from bench.reports.figures.style import COLUMN_WIDTH, GREY, TEXT_WIDTH, Look
+from bench.reports.figures.style import GREY, Look, PageStyle
 from bench.reports.names import column_name
 from bench.reports.tables.columns import Column
 
@@ -36,7 +36,7 @@ def reliability_figures(scope: Scope) -> Iterator[Drawn]:
     found = {label: _bins(scope, label, column) for label in scope.looks}
     shown = {label: bins for label, bins in found.items() if len(bins)}
     if shown:
-        figure = _figure(shown, scope.looks)
+        figure = _figure(shown, scope.looks, scope.page)
         yield scope.save(figure, list(shown.values()), "reliability", _caption(column, list(shown.values())))
 
 
@@ -71,11 +71,11 @@ def _binned(kept: Sequence[Mapping[str, Any]]) -> dict[str, NDArray[Any]]:
     return {**values, "confidence": means[0], "accuracy": means[1]}
 
 
-def _figure(shown: Mapping[str, pd.DataFrame], looks: Mapping[str, Look]) -> Figure:
+def _figure(shown: Mapping[str, pd.DataFrame], looks: Mapping[str, Look], page: PageStyle) -> Figure:
     """Draw diagrams in rows of at most `ACROSS`, each with its histogram below."""
-    across = min(len(shown), ACROSS)
+    across = page.across(min(len(shown), ACROSS), NARROW)
     bands = math.ceil(len(shown) / across)
-    width = COLUMN_WIDTH if across <= NARROW else TEXT_WIDTH
+    width = page.inches(across > NARROW)
     figure = Figure(figsize=(width, 0.3 + 2.3 * bands), layout="constrained")
     heights = [2.6, 1.0] * bands
     grid = figure.subplots(2 * bands, across, squeeze=False, sharex=True, sharey="row", height_ratios=heights)

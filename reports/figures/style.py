@@ -13,6 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from matplotlib.font_manager import FontProperties, findfont, fontManager
+
+from bench.errors import BenchError, did_you_mean
 from bench.plugins import METHODS
 from bench.reports.names import BASELINE, UNCHANGED
 from bench.rows import COLORS, Row
@@ -21,15 +24,18 @@ Dash: TypeAlias = str | tuple[int, tuple[float, ...]]
 
 COLUMN_WIDTH = 3.3
 TEXT_WIDTH = 6.8
+WIDTHS = {"column": COLUMN_WIDTH, "text": TEXT_WIDTH}  # inches
 BLACK, GREY = "#000000", "#777777"
 ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = "#E69F00", "#56B4E9", "#009E73", "#0072B2", "#D55E00", "#CC79A7"
 PALETTE = (ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE)
 COLORS_OF_ROWS = dict(zip(COLORS, (BLACK, *PALETTE), strict=True))
+NEUTRALS = ("#222222", "#777777", "#AAAAAA")  # of what is no method: one colour means one thing in a report
 OTHER_MARKERS = ("P", "X", "h", "p", "<", ">", "d", "*")
 RATE_MARKERS = ("*", "o", "s", "^", "D", "v", "P")
 DASHES: tuple[Dash, ...] = ((0, (5.0, 1.5)), (0, (3.0, 1.2, 1.0, 1.2)), (0, (5.0, 1.0, 1.0, 1.0, 1.0, 1.0)))
 DASHES_OF_ROWS: dict[str, Dash] = {"solid": "-", "dotted": ":", "dashed": DASHES[0]}
 FONT = "DejaVu Sans"  # comes with matplotlib; `bench.reports.figures.fonts` adds others for what it does not have
+FONTS = {"sans": FONT, "serif": "STIXGeneral"}  # both come with matplotlib
 RC: Any = {
     "font.family": "sans-serif",
     "font.sans-serif": [FONT],
@@ -60,6 +66,50 @@ RC: Any = {
     "figure.dpi": 200,
     "savefig.dpi": 200,
 }
+
+
+@dataclass(frozen=True)
+class PageStyle:
+    """The page that figures are drawn for.
+
+    Attributes:
+        font: "sans", "serif" (like Times), or the name of an installed family.
+        width: "column" or "text", of all figures; empty: each as its panels need.
+    """
+
+    font: str = "sans"
+    width: str = ""
+
+    def check(self) -> None:
+        """Raise BenchError where the font is not installed or the width is none."""
+        if self.width not in ("", *WIDTHS):
+            raise BenchError(f'--width "{self.width}": expected {" or ".join(WIDTHS)}.')
+        try:
+            findfont(FontProperties(family=[self.family]), fallback_to_default=False)
+        except ValueError:
+            names = [*FONTS, *fontManager.get_font_names()]
+            raise BenchError(f'--font "{self.font}" is not installed here; {did_you_mean(self.font, names)}') from None
+
+    @property
+    def family(self) -> str:
+        """The font's family."""
+        return FONTS.get(self.font, self.font)
+
+    @property
+    def rc(self) -> dict[str, Any]:
+        """Settings of matplotlib."""
+        return {**RC, **({} if self.family == FONT else {"font.family": [self.family, FONT]})}
+
+    def inches(self, wide: bool) -> float:
+        """Choose the width of a figure, which is wide where it has several panels."""
+        return WIDTHS.get(self.width, TEXT_WIDTH if wide else COLUMN_WIDTH)
+
+    def across(self, panels: int, narrow: int = 1) -> int:
+        """Choose how many panels stand beside each other: `panels`, in a column at most `narrow`."""
+        return min(panels, narrow) if self.width == "column" else panels
+
+
+AS_NEEDED = PageStyle()
 
 
 @dataclass(frozen=True)
@@ -107,7 +157,7 @@ def _base(method: str) -> Look:
 
 
 def noise_looks(columns: Sequence[tuple[str, float]]) -> dict[tuple[str, float], Look]:
-    """Choose the looks of noise columns as lines: colour by kind, marker and dash by rate, black without noise."""
+    """Choose the looks of noise columns as lines: grey by kind, marker and dash by rate, black without noise."""
     kinds = [kind for kind in dict.fromkeys(kind for kind, _ in columns) if kind not in UNCHANGED]
     rates = sorted({rate for _, rate in columns if rate})
     looks = {}
@@ -116,7 +166,7 @@ def noise_looks(columns: Sequence[tuple[str, float]]) -> dict[tuple[str, float],
             looks[kind, rate] = Look(BLACK, "")
             continue
         place = rates.index(rate) + 1 if rate else 0
-        color = PALETTE[(kinds.index(kind) + 3) % len(PALETTE)]
+        color = NEUTRALS[kinds.index(kind) % len(NEUTRALS)]
         dash = ("-", *DASHES)[max(place - 1, 0) % (len(DASHES) + 1)]
         looks[kind, rate] = Look(color, RATE_MARKERS[place % len(RATE_MARKERS)], dash, filled=bool(place % 2))
     return looks

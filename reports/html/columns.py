@@ -9,14 +9,18 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, TypeAlias
 
 import pandas as pd
 
 from bench.dataset_name import shown
+from bench.grid.options import defaults
 from bench.records.cell import Cell, Role
 from bench.records.record import Record
 from bench.reports.names import column_name
+from bench.settings.layers import packaged_layers
+from bench.settings.schema import Settings, validated
 from bench.variants import entry_text, variant_text
 
 Encoded: TypeAlias = dict[str, list[Any]]
@@ -29,6 +33,8 @@ CELLS = (
 )  # fmt: skip
 LEFT_OUT = ("confusion",)
 SAID_OTHERWISE = ("noise", "rate", "method")  # with options
+AXES = ("dataset", "backbone", "shots", "seed", "epochs")  # named in every command
+QUICK = "quick"  # the grid that `bench run` runs where none is named
 SET = [n for n in Cell.fields_of(Role.AXIS | Role.TRAINING | Role.PROTOCOL) if n not in SAID_OTHERWISE]
 
 
@@ -48,13 +54,33 @@ def detail_columns(records: Sequence[Record]) -> dict[str, dict[str, Encoded]]:
 
 
 def settings(cell: Cell) -> dict[str, str]:
-    """Format the values for `bench run --set` that ask for exactly this cell; a user's folder by name alone."""
-    values = cell.model_dump()
-    method = entry_text(f"{variant_text(cell.method, cell.options)}{cell.suffix}")
-    texts = {name: _written(values[name]) for name in SET} | {"noise": entry_text(cell.noise)}
+    """Format the values for `bench run --set` that ask for exactly this cell; a user's folder by name alone.
+
+    Left out is what the packaged settings give it anyway: the default grid's values and the method's options.
+    """
+    values, packaged = cell.model_dump(), _packaged()
+    known = _options(cell.method)
+    options = {name: value for name, value in cell.options.items() if name not in known or known[name] != value}
+    method = entry_text(f"{variant_text(cell.method, options)}{cell.suffix}")
+    own = (*AXES, *Cell.own_fields(cell.budget))
+    named = [name for name in SET if name in own or getattr(packaged.grid[QUICK], name) != values[name]]
+    texts = {name: _written(values[name]) for name in named} | {"noise": entry_text(cell.noise)}
     texts |= {"rate": repr(cell.rate)} if cell.rate else {}
     texts |= {"method": entry_text(method)}
     return {name: f"{name}={text}" for name, text in texts.items()}
+
+
+@cache
+def _packaged() -> Settings:
+    """Read the packaged settings, whatever a user's own are."""
+    return validated(packaged_layers()).settings
+
+
+@cache
+def _options(method: str) -> dict[str, Any]:
+    """Find the options that a method has under the packaged settings; none of an unknown one."""
+    table = _packaged().method.get(method)
+    return {**defaults(method), **(table.options if table else {})}
 
 
 def encode(values: Sequence[Any]) -> Encoded:

@@ -13,10 +13,11 @@ import pandas as pd
 
 from bench.records.parts import CodeState
 from bench.records.record import Record
-from bench.reports.names import REFERENCE, column_name, identifiable, noise_name, noise_order
+from bench.reports.names import REFERENCE, column_name, noise_name, noise_order
 from bench.reports.tables.columns import as_dicts
 from bench.reports.tables.summary import describe, measured, settings, summarize
-from bench.reports.tables.ties import Judged, judge
+from bench.reports.tables.ties import judge
+from bench.standing import Judged, identifiable
 
 SHOWN = 3
 MACHINE = ("device", "processor", "platform", "threads")

@@ -22,6 +22,8 @@ from bench.reports.html.curves import Thinning, curve_block, thinning
 from bench.reports.html.environment import escaping_environment, file_text, raw_text
 from bench.reports.html.overview import SettingOverview, environments, oracles, overviews, span
 from bench.reports.names import SIGNS, noise_name
+from bench.reports.tables.summary import short_names
+from bench.standing import NEAR
 
 SCRIPTS = ("data", "theme", "tables", "chart", "curves", "cells", "cell", "main")
 
@@ -35,6 +37,9 @@ def html_page(frame: pd.DataFrame, records: Sequence[Record], front: FrontPage) 
         "front": front,
         "overviews": (shown := overviews(frame)),
         "places": _places(front),
+        "short": short_names(frame),
+        "several": len(front.settings) > 1,
+        "dot": NEAR,
         "oracles": oracles(frame, chosen),
         "all_finished": ALL_FINISHED,
         "environments": environments(chosen),
@@ -47,7 +52,7 @@ def html_page(frame: pd.DataFrame, records: Sequence[Record], front: FrontPage) 
         "script": Markup("\n").join(raw_text(f"script/{name}.js") for name in SCRIPTS),
     }
     environment = escaping_environment()
-    environment.filters |= {"heads": _heads, "said": _said, "minus": _minus}
+    environment.filters |= {"heads": _heads, "said": _said, "minus": _minus, "captioned": _captioned}
     environment.globals["picture"] = _picture
     return environment.get_template("page.html.j2").render(context)
 
@@ -62,9 +67,10 @@ def _blocks(
             frame["label"], frame["method"], frame["variant"], frame["section"], strict=True
         )
     }
+    short = short_names(frame)
     index = {
         "count": len(frame),
-        "settings": {setting.name: [setting.words, setting.measured] for setting in settings},
+        "settings": {setting.name: [setting.words, setting.measured, short[setting.name]] for setting in settings},
         "looks": {label: [shape.color, shape.marker, _dash(shape.dash)] for label, shape in looks.items()},
         "signs": {status: words for status, (_, words) in SIGNS.items()},
         "noises": {kind: noise_name(kind) for kind in frame["noise"].unique()},
@@ -105,6 +111,12 @@ def _said(words: Words) -> Markup:
 def _minus(text: str) -> str:
     """Write a number with a minus sign for its hyphen."""
     return f"\u2212{text[1:]}" if re.match(r"-\d", text) else text
+
+
+def _captioned(table: Table) -> str:
+    """Join the sentences of a caption, which does not name the setting that it stands under."""
+    first = f"{table.title}." if table.title else table.caption[0]
+    return " ".join([first, *(re.sub(f"^{NEAR}:", f"Grey, {NEAR}:", text) for text in table.caption[1:])])
 
 
 def _heads(table: Table) -> list[tuple[str, int]]:

@@ -11,6 +11,7 @@ from bench.reports.figures.kinds import KINDS as FIGURE_KINDS
 from bench.reports.front_page import ALL_FINISHED, FrontPage
 from bench.reports.names import SIGNS
 from bench.reports.tables.kinds import KINDS as TABLE_KINDS
+from bench.standing import NEAR
 
 
 def markdown_report(front: FrontPage) -> str:
@@ -116,7 +117,8 @@ def escape_markdown(text: str) -> str:
 
 def _md_entry(entry: TableEntry) -> str:
     opening, closing = {"best": ("**", "**"), "second": ("<u>", "</u>"), "": ("", "")}[entry.mark]
-    text = f"{opening}{escape_markdown(entry.printed)}{closing}"
+    near = f"{NEAR} " if entry.near else ""  # to the left, so that right-aligned numbers stay below each other
+    text = f"{near}{opening}{escape_markdown(entry.printed)}{closing}"
     text += f" ± {entry.spread}" if entry.spread else ""
     text += f" ({entry.n})" if entry.show_n else ""
     return text + (f" <sup>{escape_markdown(entry.signs)}</sup>" if entry.signs else "")

@@ -12,12 +12,14 @@ import pandas as pd
 from scipy import stats
 
 from bench.reports.document import Section, Table, TableEntry
-from bench.reports.names import BASELINE, identifiable
+from bench.reports.names import BASELINE
 from bench.reports.tables.columns import Column, column_sets, columns_of, difference_text, head, only, rows_of
 from bench.reports.tables.summary import describe, settings
+from bench.standing import identifiable
 from bench.statistics import SMALLEST_SD
 
 ALPHA = 0.05
+INTERVAL = 3  # the fewest pairs with a confidence interval: that of two is twelve standard errors wide to each side
 SIGNED_RANKS = 6  # the fewest pairs at which a two-sided Wilcoxon signed-rank test can fall below 5 %: 2/2^6
 APART = "*"
 PAIR = ["noise", "rate", "seed", "mask"]
@@ -36,8 +38,9 @@ def paired_frame(frame: pd.DataFrame) -> pd.DataFrame:
     """Test each trained method against the baseline, per setting and noise column, in points.
 
     Columns: `n` pairs of the same seed and wrong labels, mean `difference` and its sample standard deviation, the 95 %
-    interval `low` to `high` and two-sided `p` of a paired t-test (NaN below two pairs), and `p_holm`, corrected after
-    Holm over all tests of the setting. Columns in which labels cannot identify the truth are left out.
+    interval `low` to `high` (NaN below `INTERVAL` pairs) and two-sided `p` of a paired t-test (NaN below two), and
+    `p_holm`, corrected after Holm over all tests of the setting. Columns in which labels cannot identify the truth are
+    left out.
     """
     found = [_setting(setting, part, against) for setting, part in settings(frame) if (against := baseline(part))]
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=TEST_COLUMNS)
@@ -67,6 +70,7 @@ def t_test(n: pd.Series[int], mean: pd.Series[float], sd: pd.Series[float]) -> d
     t = np.abs(center) / error
     p = np.where(np.isnan(freedom), np.nan, 2 * stats.t.sf(t, freedom))
     half = stats.t.ppf(1 - ALPHA / 2, freedom) * error
+    half = np.where(count < INTERVAL, np.nan, half)
     return {"low": center - half, "high": center + half, "p": p, "p_holm": holm(p)}
 
 
@@ -86,15 +90,19 @@ def paired_tables(frame: pd.DataFrame, tests: pd.DataFrame) -> list[Table]:
         mine = tests[tests["setting"] == setting]
         for suffix, columns in column_sets(mine) if mine["p"].notna().any() else []:
             chosen, against = only(mine, columns), str(mine["against"].iloc[0])
+            title = f"Differences from {against} in points"
             caption = (
-                f"Differences from {against} on {describe(part)}, in points.",
-                "Mean over pairs of the same seed and wrong labels ± half its 95 % interval (paired t-test).",
+                f"{title} on {describe(part)}.",
+                "Mean over pairs of the same seed and wrong labels ± half its 95 % interval (paired t-test, from "
+                f"{INTERVAL} pairs on).",
                 f"{APART}: apart at 5 % after Holm's correction for the {mine['p'].notna().sum()} tests here.",
             )
             name = f"statistics-{setting}{suffix}"
             rows = rows_of(chosen, columns, partial(_entry, usual=_usual(chosen)))
             notes = (sentence(mine), *_legend(chosen, columns))
-            tables.append(Table("statistics", setting, name, head(columns), (Section("", rows),), caption, notes))
+            tables.append(
+                Table("statistics", setting, name, head(columns), (Section("", rows),), caption, notes, title)
+            )
     return tables
 
 

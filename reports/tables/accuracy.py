@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from bench.reports.document import Section, Table, TableEntry, TableRow
-from bench.reports.names import REFERENCE, SECTIONS, TIE, column_name, identifiable
-from bench.reports.tables.columns import Column, as_dicts, column_sets, columns_of, head, only, rows_of
+from bench.reports.names import REFERENCE, column_name
+from bench.reports.tables.choice import EVERYTHING, Choice
+from bench.reports.tables.columns import Column, as_dicts, columns_of, head, only, rows_of
 from bench.reports.tables.summary import (
     describe,
     entry_of,
@@ -21,7 +22,8 @@ from bench.reports.tables.summary import (
     summarize,
     usual_seeds,
 )
-from bench.reports.tables.ties import Judged, judge, marks, resolution
+from bench.reports.tables.ties import judge, resolution
+from bench.standing import NEAR, UNSTABLE, UNSTABLE_RATIO, Judged, Standing, identifiable, marks
 
 BEYOND_HALF = (
     "Above 50 % the wrong label is the commoner one of its class, so labels alone cannot tell the truth: numbers are "
@@ -31,59 +33,74 @@ NO_REFERENCE = "Zero-shot, the level to compare with, was not run."
 NOISY_TEST = "The test labels come with the training labels and are as noisy: numbers are agreement, no accuracy."
 
 
-def accuracy_tables(frame: pd.DataFrame) -> list[Table]:
+def accuracy_tables(frame: pd.DataFrame, choice: Choice = EVERYTHING) -> list[Table]:
     """Build the tables of accuracy after the last epoch: one per setting, or per noise kind where it is wide.
 
     Trained methods are ranked among themselves by the rule of `bench.reports.tables.ties`, reference and oracle rows
-    never. Columns in which labels cannot identify the truth stand in a table of their own, where nothing is ranked.
+    never. Columns in which labels cannot identify the truth stand in a table of their own, where nothing is ranked; so
+    they do in one that was asked for by its columns.
     """
     tables = []
+    one = bool(choice.columns)
     for setting, part in settings(frame):
         summary, judged, others = summarize(part), judge(part), other_budgets(frame, setting)
         beyond = [column for column in columns_of(summary) if not identifiable(*column)]
-        within = only(summary, [column for column in columns_of(summary) if column not in beyond])
-        for suffix, columns in column_sets(within) if len(within) else []:
-            shown = {column: judged[column] for column in columns if column in judged}
-            title = f"{measured(part)} (%) under label noise on {describe(part)}."
-            tables.append(_table(f"accuracy-{setting}{suffix}", part, only(summary, columns), shown, [title], others))
-        if beyond:
+        judged = {column: found for column, found in judged.items() if column not in beyond}
+        within = only(summary, [column for column in columns_of(summary) if one or column not in beyond])
+        for suffix, columns in choice.column_sets(within) if len(within) else []:
+            title = f"{measured(part)} (%) under label noise"
+            notes = [*others, *([BEYOND_HALF] if set(columns) & set(beyond) else [])]
+            table = _Part(f"accuracy-{setting}{suffix}", title, part, only(summary, columns), columns)
+            tables.append(_table(table, judged, notes, choice))
+        if beyond and not one:
             chosen = only(summary, beyond)
-            alone = [] if (chosen["method"] == REFERENCE).any() else [NO_REFERENCE]
-            title = f"{measured(part)} (%) where labels cannot identify the truth, on {describe(part)}."
-            tables.append(_table(f"accuracy-{setting}-beyond-half", part, chosen, {}, [title, BEYOND_HALF], alone))
+            notes = [BEYOND_HALF, *([] if (chosen["method"] == REFERENCE).any() else [NO_REFERENCE])]
+            title = f"{measured(part)} (%) where labels cannot identify the truth"
+            table = _Part(f"accuracy-{setting}-beyond-half", title, part, chosen, beyond)
+            tables.append(_table(table, judged, notes, choice))
     return tables
 
 
-def _table(
-    name: str,
-    part: pd.DataFrame,
-    summary: pd.DataFrame,
-    judged: Mapping[Column, Judged],
-    title: Sequence[str],
-    notes: Sequence[str],
-) -> Table:
-    """Build a table of the columns of a summary, ranked in those that are judged."""
-    columns, n, right = columns_of(summary), usual_seeds(summary), part["test_truth"].all()
-    sections = ranked_sections(summary, columns, n, judged)
+@dataclass(frozen=True)
+class _Part:
+    """What one table shows: name, title, rows of the setting, and the summary of its columns."""
+
+    name: str
+    title: str
+    rows: pd.DataFrame
+    summary: pd.DataFrame
+    columns: Sequence[Column]
+
+
+def _table(part: _Part, known: Mapping[Column, Judged], notes: Sequence[str], choice: Choice) -> Table:
+    """Build a table, ranked in the columns that are judged."""
+    summary, n, right = part.summary, usual_seeds(part.summary), part.rows["test_truth"].all()
+    judged = {column: known[column] for column in part.columns if column in known}
+    sections = ranked_sections(summary, part.columns, judged, choice)
     caption = (
-        *title,
+        f"{part.title} on {describe(part.rows)}.",
         f"{'Accuracy' if right else 'Numbers'} after the last epoch, no checkpoint selected.",
         *spread_text(n, summary),
         *ranking_text(sections),
     )
-    told = (*legend(part, summary, n), *([] if right else [NOISY_TEST]), *resolution(judged))
+    told = (*resolution(judged), *legend(part.rows, summary, n), *([] if right else [NOISY_TEST]))
     told = (*told, *_zero_shot_note(summary), *notes)
-    return Table("accuracy", str(part["setting"].iloc[0]), name, head(columns), sections, caption, told)
+    setting = str(part.rows["setting"].iloc[0])
+    return Table("accuracy", setting, part.name, head(part.columns), sections, caption, told, part.title)
 
 
 def ranked_sections(
-    summary: pd.DataFrame, columns: Sequence[Column], n: int, judged: Mapping[Column, Judged]
+    summary: pd.DataFrame, columns: Sequence[Column], judged: Mapping[Column, Judged], choice: Choice
 ) -> tuple[Section, ...]:
     """Build the sections of a summary, trained methods marked in the columns that are judged."""
+    made = entry_of(usual_seeds(summary), choice.digits)
+    parts = [(name, rows_of(rows, columns, made)) for name, rows in choice.sections(summary)]
+    ranked = [row for name, rows in parts for row in rows if name == "method"]
+    standings = _standings(ranked, columns, judged)
     return tuple(
-        Section("", _marked(rows, columns, judged) if name == "method" else rows)
-        for name in SECTIONS
-        if (rows := rows_of(summary[summary["section"] == name], columns, entry_of(n)))
+        Section("", tuple(_marked(row, standings) for row in rows) if name == "method" else rows)
+        for name, rows in parts
+        if rows
     )
 
 
@@ -91,12 +108,12 @@ def ranking_text(sections: Sequence[Section]) -> tuple[str, ...]:
     """Explain the marks that occur."""
     entries = [entry for section in sections for row in section.rows for entry in row.entries]
     used = {entry.mark for entry in entries}
-    words = [text for mark, text in (("best", "best in bold"), ("second", "second underlined")) if mark in used]
-    tied = any(entry.signs.startswith(TIE) for entry in entries)
+    words = [text for mark, text in (("best", "best mean in bold"), ("second", "second underlined")) if mark in used]
     told = [f"Trained methods: {', '.join(words)}."] if words else []
-    if tied:
-        second = ", or for second where one is in bold" if "best" in used else ""
-        told.append(f"{TIE}: tied for best within the noise of the seeds{second}, so not ranked.")
+    if any(entry.near for entry in entries):
+        told.append(f"{NEAR}: the seeds do not tell it from the best.")
+    if any(UNSTABLE in entry.signs for entry in entries):
+        told.append(f"{UNSTABLE}: unstable, its seeds spread at least {UNSTABLE_RATIO:g} times as far as the others'.")
     return tuple(told)
 
 
@@ -109,22 +126,22 @@ def other_budgets(frame: pd.DataFrame, setting: str) -> tuple[str, ...]:
     return (f"Other budgets on the same data stand in tables of their own: {', '.join(others)}.",) if others else ()
 
 
-def _marked(
-    rows: tuple[TableRow, ...], columns: Sequence[Column], judged: Mapping[Column, Judged]
-) -> tuple[TableRow, ...]:
-    """Mark best, second and ties of each column; nothing where one row stands."""
-    made: list[list[TableEntry]] = []
-    for column, entries in zip(columns, zip(*(row.entries for row in rows), strict=True), strict=True):
-        printed = {row.label: entry.printed for row, entry in zip(rows, entries, strict=True)}
-        given = marks(judged[column], printed) if column in judged else {}
-        found = [given.get(row.label, ("", False)) for row in rows]
-        made.append(
-            [
-                replace(entry, mark=mark, signs=TIE + entry.signs if tied else entry.signs)
-                for entry, (mark, tied) in zip(entries, found, strict=True)
-            ]
-        )
-    return tuple(TableRow(row.label, entries) for row, entries in zip(rows, zip(*made, strict=True), strict=True))
+def _standings(
+    rows: Sequence[TableRow], columns: Sequence[Column], judged: Mapping[Column, Judged]
+) -> list[dict[str, Standing]]:
+    """Find how the rows stand in each column; nothing where one row stands."""
+    printed = [{row.label: row.entries[place].printed for row in rows} for place in range(len(columns))]
+    found = zip(columns, printed, strict=True)
+    return [marks(judged[column], texts) if column in judged else {} for column, texts in found]
+
+
+def _marked(row: TableRow, standings: Sequence[Mapping[str, Standing]]) -> TableRow:
+    entries: list[TableEntry] = []
+    for entry, column in zip(row.entries, standings, strict=True):
+        found = column.get(row.label, Standing())
+        signs = entry.signs + UNSTABLE * found.unstable
+        entries.append(replace(entry, mark=found.mark, near=found.near, signs=signs))
+    return TableRow(row.label, tuple(entries))
 
 
 def _zero_shot_note(summary: pd.DataFrame) -> tuple[str, ...]:

@@ -13,9 +13,10 @@ import pandas as pd
 from bench.records.cell import Cell
 from bench.reports.document import Section, Table, TableEntry
 from bench.reports.frame import SPANNED, anchored
-from bench.reports.names import column_name, file_part, identifiable
+from bench.reports.names import column_name, file_part
 from bench.reports.tables.accuracy import ranked_sections, ranking_text
-from bench.reports.tables.columns import Column, column_sets, columns_of, head, only, rows_of
+from bench.reports.tables.choice import EVERYTHING, Choice
+from bench.reports.tables.columns import Column, columns_of, head, only, rows_of
 from bench.reports.tables.summary import (
     describe,
     joined_signs,
@@ -26,7 +27,8 @@ from bench.reports.tables.summary import (
     spread_text,
     usual_seeds,
 )
-from bench.reports.tables.ties import Judged, judge, resolution
+from bench.reports.tables.ties import judge, resolution
+from bench.standing import Judged, identifiable
 
 FIXED = [name for name in Cell.model_fields if name not in {*SPANNED, "dataset", "views"}]
 NO_NUMBER = "No method has a number on every data set."
@@ -143,34 +145,34 @@ def _group(name: str, words: str, rows: pd.DataFrame, twice: tuple[str, ...]) ->
     return DatasetGroup(name, words, datasets, only(anchored(rows), kept), partial, beyond, twice)
 
 
-def average_tables(group: DatasetGroup) -> list[Table]:
+def average_tables(group: DatasetGroup, choice: Choice = EVERYTHING) -> list[Table]:
     """Build the tables of averages and mean ranks: one, or one per noise kind where it is wide."""
-    summary = group.averages
-    return [_table(group, summary, columns, suffix) for suffix, columns in column_sets(summary) if len(summary)]
+    sets = choice.column_sets(group.averages) if len(group.averages) else []
+    return [_table(group, columns, suffix, choice) for suffix, columns in sets]
 
 
-def _table(group: DatasetGroup, summary: pd.DataFrame, columns: Sequence[Column], suffix: str) -> Table:
-    chosen = only(summary, columns)
+def _table(group: DatasetGroup, columns: Sequence[Column], suffix: str, choice: Choice) -> Table:
+    chosen = only(group.averages, columns)
     n = usual_seeds(chosen)
     judged = {column: found for column, found in group.judged.items() if column in set(columns)}
-    sections, ranks = ranked_sections(chosen, columns, n, judged), _ranks(group, columns)
+    sections, ranks = ranked_sections(chosen, columns, judged, choice), _ranks(group, columns)
+    title = f"{measured(group.rows)} (%) averaged over {len(group.datasets)} data sets"
     caption = (
-        f"{measured(group.rows)} (%) averaged over {len(group.datasets)} data sets, {group.words}.",
+        f"{title}, {group.words}.",
         "Numbers after the last epoch, no checkpoint selected.",
         *(spread_text(n, chosen, " of the average over data sets") if n else [NO_NUMBER]),
         *ranking_text(sections),
         *(["Ranks are those of a method's mean on each data set, averaged; 1 is best."] if ranks else []),
     )
     notes = (
+        *resolution(judged),
         f"Data sets: {', '.join(group.datasets)}.",
         *legend(group.rows, chosen, n),
         *([WITHOUT_AVERAGE] if lacks_numbers(chosen, len(columns)) else []),
-        *resolution(judged),
         *_left_out(group),
     )
-    return Table(
-        "average", group.name, f"average-{group.name}{suffix}", head(columns), (*sections, *ranks), caption, notes
-    )
+    name = f"average-{group.name}{suffix}"
+    return Table("average", group.name, name, head(columns), (*sections, *ranks), caption, notes, title)
 
 
 def _ranks(group: DatasetGroup, columns: Sequence[Column]) -> tuple[Section, ...]:

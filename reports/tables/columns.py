@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import pandas as pd
 
-from bench.reports.document import TableEntry, TableRow
+from bench.reports.document import TableEntry, TableRow, unsigned_zero
 from bench.reports.names import UNCHANGED, file_part, noise_name, noise_order, noise_parts, percent
 
 Column: TypeAlias = tuple[str, float]
@@ -96,5 +96,4 @@ def _alone(name: str, options: str) -> tuple[str, str]:
 
 def difference_text(points: float) -> str:
     """Print a difference with its sign; zero has none."""
-    text = f"{points:+.1f}"
-    return "0.0" if float(text) == 0 else text
+    return unsigned_zero(f"{points:+.1f}")

@@ -8,14 +8,15 @@ from typing import Any
 import pandas as pd
 
 from bench.reports.document import Section, Table, TableEntry, TableRow
-from bench.reports.names import DAGGER, SECTIONS
+from bench.reports.names import DAGGER
+from bench.reports.tables.choice import EVERYTHING, Choice
 from bench.reports.tables.columns import Column, as_dicts
 from bench.reports.tables.summary import ORACLE, describe, equality, settings, summarize
 
 SHOWN_TERMS = 2
 
 
-def cost_tables(frame: pd.DataFrame) -> list[Table]:
+def cost_tables(frame: pd.DataFrame, choice: Choice = EVERYTHING) -> list[Table]:
     """Build the tables of cost and accuracy, averages over a method's finished cells."""
     tables = []
     for setting, part in settings(frame):
@@ -25,14 +26,14 @@ def cost_tables(frame: pd.DataFrame) -> list[Table]:
         memory = bool(costs["peak_memory_bytes"].notna().any())
         head = tuple(("", name) for name in [*shown, *(["Peak memory (MiB)"] if memory else [])])
         sections = tuple(
-            Section("", rows)
-            for name in SECTIONS
-            if (rows := tuple(_cost_row(row, memory) for row in as_dicts(costs[costs["section"] == name])))
+            Section("", tuple(_cost_row(row, memory, choice.digits) for row in as_dicts(rows)))
+            for _, rows in choice.sections(costs)
         )
         common = int(costs["common_columns"].max()) if len(costs) else 0
         columns = "the one noise column" if common == 1 else f"the {common} noise columns"
+        title = f"Cost per cell and {number.lower()}"
         caption = (
-            f"Cost per cell and {number.lower()} on {describe(part)}.",
+            f"{title} on {describe(part)}.",
             "Costs are means over a method's finished cells.",
             f"{number} is the mean over {columns} that every row has.",
         )
@@ -44,7 +45,7 @@ def cost_tables(frame: pd.DataFrame) -> list[Table]:
             "Seconds are wall-clock and hold for the machines in the records' provenance only.",
             *([f"{DAGGER}: {ORACLE}."] if (costs["section"] == "oracle").any() else []),
         )
-        tables.append(Table("cost", setting, f"cost-{setting}", head, sections, caption, notes))
+        tables.append(Table("cost", setting, f"cost-{setting}", head, sections, caption, notes, title))
     return tables
 
 
@@ -82,7 +83,7 @@ def _common_columns(summary: pd.DataFrame) -> tuple[int, dict[str, float]]:
     return len(common), {label: sum(row[c] for c in sorted(common)) / len(common) for label, row in found.items()}
 
 
-def _cost_row(row: dict[str, Any], memory: bool) -> TableRow:
+def _cost_row(row: dict[str, Any], memory: bool, digits: int) -> TableRow:
     steps = {str(k)[6:]: v for k, v in row.items() if str(k).startswith("steps_") and not math.isnan(v)}
     total = steps.pop("all", math.nan)
     partial = sorted(((v, k) for k, v in steps.items() if v and v != total), key=lambda pair: (-pair[0], pair[1]))
@@ -90,7 +91,7 @@ def _cost_row(row: dict[str, Any], memory: bool) -> TableRow:
     text = "0" if math.isnan(total) and not terms else f"{total:,.0f}" if not math.isnan(total) else ""
     brackets = f" ({', '.join(terms)})" if terms else ""
     texts = [
-        _printed(row["accuracy"], ".1f"),
+        _printed(row["accuracy"], f".{digits}f"),
         _printed(row["seconds"], ",.0f" if row["seconds"] >= 100 else ",.1f"),
         (text + brackets).strip(),
         *(_printed(row[name], ",.0f") for name in ("forward_passes", "trained_parameters")),

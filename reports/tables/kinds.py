@@ -9,6 +9,7 @@ import pandas as pd
 
 from bench.reports.document import Table
 from bench.reports.tables.accuracy import accuracy_tables
+from bench.reports.tables.choice import Choice
 from bench.reports.tables.cost import cost_frame, cost_tables
 from bench.reports.tables.summary import summarize
 from bench.reports.tables.training import agreement_frame, agreement_tables, memorization_frame, memorization_tables
@@ -18,7 +19,7 @@ from bench.reports.tables.training import agreement_frame, agreement_tables, mem
 class TableKind:
     """One kind of table: the tables of all settings, and the numbers of a CSV file (without columns: none)."""
 
-    tables: Callable[[pd.DataFrame], list[Table]]
+    tables: Callable[[pd.DataFrame, Choice], list[Table]]
     numbers: Callable[[pd.DataFrame], pd.DataFrame]
 
 

@@ -88,9 +88,11 @@ def spread_text(n: int, summary: pd.DataFrame, of: str = "") -> list[str]:
     return [f"Mean ± sample standard deviation over n = {n} seeds{of}."] if n else ["No cell has finished."]
 
 
-def entry_of(n: int) -> Maker:
+def entry_of(n: int, digits: int = 1) -> Maker:
     """Return a builder of entries of a summary; the number of seeds is shown where it is not `n`."""
-    return lambda row: TableEntry(row["mean"], row["sd"], row["n"], signs=row["signs"], show_n=row["n"] not in (0, n))
+    return lambda row: TableEntry(
+        row["mean"], row["sd"], row["n"], signs=row["signs"], show_n=row["n"] not in (0, n), digits=digits
+    )
 
 
 def legend(part: pd.DataFrame, summary: pd.DataFrame, n: int) -> tuple[str, ...]:
@@ -135,3 +137,20 @@ def signs_of(rows: pd.DataFrame) -> pd.Series[str]:
 def joined_signs(signs: pd.Series[str]) -> str:
     """Join the letters that occur, each once."""
     return "".join(sorted(set("".join(signs))))
+
+
+def short_names(frame: pd.DataFrame) -> dict[str, str]:
+    """Name each setting in few words: data set, shots and backbone, and the file name where several have these."""
+    first = frame.drop_duplicates("setting").set_index("setting")
+    names = {
+        str(setting): f"{row['dataset']}, {_counted(row['shots'], 'shot')}, {row['backbone']}"
+        for setting, row in first.iterrows()
+    }
+    budgets = {
+        str(setting): f", budget {row['budget']}" + (f", {row['epochs']} epochs" if row["budget"] != "paper" else "")
+        for setting, row in first.iterrows()
+    }
+    for added in (budgets, {setting: f" ({setting})" for setting in names}):
+        alike = Counter(names.values())
+        names = {setting: name + added[setting] * (alike[name] > 1) for setting, name in names.items()}
+    return names

@@ -1,68 +1,16 @@
-"""What the seeds can tell apart.
-
-The rule of every table: in a column, two methods are apart where a paired t-test over seeds separates them (two-sided
-5 %, not corrected for the number of methods). Seeds pair, because the cells of one seed share their few shots and,
-where the digests agree, their wrong labels. Two or three seeds know little of a spread, so the variance of a pair is
-moved towards those of all pairs of a method and the best of its column, as far as these agree among each other (Smyth
-2004, see `bench.statistics.Spread`); otherwise 50 points between two methods could be a tie. Tied with the best are the
-methods below it down to the first that is apart from it; so a mean that lies below one that is apart is no tie, however
-much its own seeds differ.
-"""
+"""What the seeds can tell apart in the tables of a frame, by the rule of `bench.standing`."""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
-from itertools import takewhile
-from typing import Literal, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
 from bench.reports.names import column_name
-from bench.statistics import Spread
+from bench.standing import Judged, judged
 
-Mark: TypeAlias = Literal["", "best", "second"]
 FEW_SEEDS = 5
-
-
-@dataclass(frozen=True)
-class Judged:
-    """One column: the methods with the commonest set of seeds and wrong labels, the highest mean first.
-
-    Attributes:
-        labels: of the methods.
-        values: [methods, seeds], in points.
-        spread: what the other pairs of the table tell of the variance of a difference.
-    """
-
-    labels: tuple[str, ...]
-    values: npt.NDArray[np.float64]
-    spread: Spread
-
-    @property
-    def seeds(self) -> int:
-        """How many there are."""
-        return int(self.values.shape[1])
-
-    def gap(self, high: int, low: int) -> float:
-        """Compute the difference between two means."""
-        return float((self.values[high] - self.values[low]).mean())
-
-    def needed(self, high: int, low: int) -> float:
-        """Compute the difference at which two methods are apart: t · s / √n, s moderated; NaN of one seed."""
-        if self.seeds < 2:
-            return math.nan
-        sd, df = self.spread.of(*_variance(self.values, high, low))
-        return float(stats.t.ppf(0.975, df)) * sd / math.sqrt(self.seeds)
-
-    def apart(self, high: int, low: int) -> bool:
-        """Return whether the seeds separate two methods, the higher mean first; without a test they do."""
-        return not self.gap(high, low) < self.needed(high, low)
 
 
 def judge(rows: pd.DataFrame, value: str = "last") -> dict[tuple[str, float], Judged]:
@@ -72,69 +20,13 @@ def judge(rows: pd.DataFrame, value: str = "last") -> dict[tuple[str, float], Ju
         rows: of one setting, with section, status, label, noise, rate, seed, mask and `value`.
     """
     known = rows[(rows["section"] == "method") & (rows["status"] == "done") & rows[value].notna()]
-    known = known.assign(_block=known["seed"].astype(str) + " " + known["mask"])
-    grouped = known.groupby(["noise", "rate"], sort=False)
-    found = {(str(noise), float(str(rate))): _ordered(column, value) for (noise, rate), column in grouped}
-    spread = Spread.fitted(
-        _variance(values, 0, low) for labels, values in found.values() for low in range(1, len(labels))
-    )
-    return {column: Judged(labels, values, spread) for column, (labels, values) in found.items()}
-
-
-def _variance(values: npt.NDArray[np.float64], high: int, low: int) -> tuple[float, int]:
-    """Compute the variance of two methods' differences over seeds, and its degrees of freedom."""
-    seeds = values.shape[1]
-    return (float((values[high] - values[low]).var(ddof=1)), seeds - 1) if seeds > 1 else (0.0, 0)
-
-
-def _ordered(column: pd.DataFrame, value: str) -> tuple[tuple[str, ...], npt.NDArray[np.float64]]:
-    """Sort one column into labels and values by block, the highest mean first."""
-    rows, names = pd.factorize(column["label"])
-    blocks, found = pd.factorize(column["_block"])
-    wide = np.full((len(names), len(found)), np.nan)
-    wide[rows, blocks] = column[value]
-    have = ~np.isnan(wide)
-    counts = Counter(map(tuple, have.tolist()))
-    usual = np.array(max(counts, key=lambda pattern: (counts[pattern], sum(pattern))))
-    judged = (have == usual).all(axis=1)
-    values, labels = wide[judged][:, usual], [str(name) for name in names[judged]]
-    ordered = np.argsort(-values.mean(axis=1), kind="stable")
-    return tuple(labels[i] for i in ordered), values[ordered]
-
-
-def marks(judged: Judged, printed: Mapping[str, str]) -> dict[str, tuple[Mark, bool]]:
-    """Mark best, second and ties, by label.
-
-    Best is the highest where nothing is tied with it, and second then the next where nothing is tied with that; means
-    printed alike are ties too. What is tied is told so and not marked: a method whose seeds differ widely may be tied
-    with one far above it, and must not look like the best. A tie for second that holds all that are left is not told.
-
-    Args:
-        judged: the column.
-        printed: the mean of each label to the printed precision.
-    """
-    labels = judged.labels
-    if len(labels) < 2:
-        return {}
-    best = _tied(0, judged, printed)
-    if best > 1:
-        return dict.fromkeys(labels[:best], ("", True))
-    found: dict[str, tuple[Mark, bool]] = {labels[0]: ("best", False)}
-    second = _tied(1, judged, printed)
-    if second == 1:
-        found[labels[1]] = ("second", False)
-    elif second < len(labels) - 1:
-        found |= dict.fromkeys(labels[1 : 1 + second], ("", True))
-    return found
-
-
-def _tied(top: int, judged: Judged, printed: Mapping[str, str]) -> int:
-    """Count the methods from `top` on that are tied with it, itself included."""
-    labels = judged.labels
-    ties = (
-        not judged.apart(top, low) or printed[labels[low]] == printed[labels[top]] for low in range(top, len(labels))
-    )
-    return sum(1 for _ in takewhile(bool, ties)) or 1
+    blocks = known["seed"].astype(str) + " " + known["mask"]
+    columns: dict[tuple[str, float], dict[str, dict[str, float]]] = {}
+    for noise, rate, label, block, number in zip(
+        known["noise"], known["rate"], known["label"], blocks, known[value], strict=True
+    ):
+        columns.setdefault((str(noise), float(rate)), {}).setdefault(str(label), {})[block] = float(number)
+    return judged(columns)
 
 
 def resolution(columns: Mapping[tuple[str, float], Judged]) -> tuple[str, ...]:

@@ -20,8 +20,9 @@ from bench.reports.frame import ENDS
 from bench.reports.names import SIGNS
 from bench.reports.published import numbers
 from bench.reports.statistics import bootstrap, friedman
-from bench.reports.statistics.paired import SIGNED_RANKS
+from bench.reports.statistics.paired import INTERVAL, SIGNED_RANKS
 from bench.reports.tables import columns
+from bench.standing import NEAR, SMALL_SPREAD, UNSTABLE, UNSTABLE_RATIO
 from tests import ROOT
 from tests.reports.factory import GRID, grid
 
@@ -53,7 +54,7 @@ def test_the_commands_exist():
     command = get_command(report_app)
     known = {option for parameter in command.params for option in parameter.opts}
     lines = [line for line in PAGE.splitlines() if line.startswith("bench ")]
-    assert len(lines) == 4
+    assert len(lines) == 6
     for line in lines:
         words = shlex.split(line, comments=True)
         assert words[:2] == ["bench", "report"]
@@ -65,7 +66,7 @@ def test_the_commands_exist():
 
 def test_the_files_of_the_repository_exist():
     named = re.findall(r"`((?:reports|bench|docs)/[\w./]+\.\w+)`", PAGE)
-    assert {"reports/tables/ties.py", "reports/published/numbers.toml"} <= set(named)
+    assert {"bench/standing.py", "reports/published/numbers.toml"} <= set(named)
     for name in named:
         assert (ROOT / name).is_file(), name
 
@@ -107,7 +108,7 @@ def test_the_kinds_of_figures_are_those_of_the_page():
 def test_the_marks_are_those_of_the_tables():
     marks = "".join(rows("mark | meaning"))
     assert all(f"`{sign}`" in marks for sign, _ in SIGNS.values())
-    assert all(f"`{sign}`" in marks for sign in "=–†*?")
+    assert all(f"`{sign}`" in marks for sign in (NEAR, UNSTABLE, *"–†*?"))
 
 
 def test_the_limits_are_those_of_the_code():
@@ -116,7 +117,9 @@ def test_the_limits_are_those_of_the_code():
         f"More than {columns.WIDEST} columns", f"below {friedman.FEWEST} data sets",
         f"above {friedman.MOST} trained methods",
         f"{bootstrap.DRAWS} draws", f"below {bootstrap.FEWEST_BOOTSTRAP} data sets", f"at most {ranks.SHOWN} methods",
-        f"Below {SIGNED_RANKS} seeds", f"at most {usual:g} points", f"with {CALIBRATION_BINS} equal bins",
+        f"{UNSTABLE_RATIO:g} times the median", f"at least {SMALL_SPREAD:g} point",
+        f"from {INTERVAL} pairs on", f"Below {SIGNED_RANKS} seeds", f"at most {usual:g} points",
+        f"with {CALIBRATION_BINS} equal bins",
         f"More than {kinds.LINES} rows", f"About {kinds.MOST} figures",
     ]  # fmt: skip
     for text in told:

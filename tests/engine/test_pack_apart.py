@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -258,9 +259,22 @@ def test_what_cannot_be_run_together_is_trained_one_by_one_and_says_why(kind: ty
     assert not any(member.error for member in other)
 
 
-@pytest.mark.parametrize("when", [0, 1, 4])
+CPU_IS_SHORT = (
+    "[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate "
+    "800000000000 bytes. Error code 12 (Cannot allocate memory)"
+)
+
+
+@pytest.mark.parametrize(
+    ("when", "error"),
+    [
+        (0, torch.OutOfMemoryError("no memory")), (1, torch.OutOfMemoryError("no memory")),
+        (4, torch.OutOfMemoryError("no memory")), (1, RuntimeError(CPU_IS_SHORT)), (1, MemoryError()),
+    ],
+    ids=str,
+)  # fmt: skip
 def test_where_memory_is_short_half_as_many_are_taken_with_the_same_bits(
-    when: int, monkeypatch: pytest.MonkeyPatch
+    when: int, error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, other = make(Plain), make(Plain)
     for member in one:
@@ -271,7 +285,7 @@ def test_where_memory_is_short_half_as_many_are_taken_with_the_same_bits(
     def short_once(pack: Pack) -> Any:
         widths.append(len(pack.members))
         if len(widths) == when + 1:
-            raise torch.OutOfMemoryError("no memory")
+            raise error
         return whole(pack)
 
     monkeypatch.setattr(Pack, "train", short_once)
@@ -280,3 +294,41 @@ def test_where_memory_is_short_half_as_many_are_taken_with_the_same_bits(
     assert (loop.width, loop.alone) == (2, "")
     assert widths == [4] * (when + 1) + [2] * 2 * (9 - when)
     assert_alike(one, other)
+
+
+def test_what_a_step_had_in_hand_is_let_go_before_fewer_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole: Callable[[Pack], Any] = Pack.train
+    held: list[weakref.ref[Tensor]] = []
+    alive: list[bool] = []
+
+    def short_once(pack: Pack) -> Any:
+        if not held:
+            large = torch.zeros(1000)
+            held.append(weakref.ref(large))
+            raise torch.OutOfMemoryError("no memory")
+        alive.append(held[0]() is not None)
+        return whole(pack)
+
+    monkeypatch.setattr(Pack, "train", short_once)
+    Loop(make(Plain), width=4).run()
+    assert set(alive) == {False}
+
+
+class RunsOutOfMemory(Plain):
+    def forward(self, batch: method.Batch) -> method.Losses:
+        if self.spoilt:
+            large = torch.zeros(1000)
+            HELD.append(weakref.ref(large))
+            raise RuntimeError(CPU_IS_SHORT)
+        return super().forward(batch)
+
+
+HELD: list[weakref.ref[Tensor]] = []
+
+
+def test_the_member_that_runs_out_of_memory_leaves_and_holds_none() -> None:
+    HELD.clear()
+    members = make(RunsOutOfMemory)
+    Loop(members, width=4).run()
+    assert [str(member.error) if member.error else "" for member in members] == ["", CPU_IS_SHORT, "", ""]
+    assert [held() for held in HELD] == [None] * len(HELD) != []

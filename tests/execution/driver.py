@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from bench.records.store import Store
 from bench.schedulers.work import Work
 from bench.settings.schema import load_config
 from tests import ROOT
-from tests.schedulers.fakes import VERSIONS, cell, packs, scheduler
+from tests.schedulers.fakes import packs, scheduler
 
 
 class Speaker(Observer):
@@ -37,25 +38,27 @@ class Speaker(Observer):
         sys.stdout.flush()
 
 
-def start(store: Path, log: Path, name: str, **order: Any) -> subprocess.Popen[str]:
+def start(store: Path | str, log: Path, name: str, **order: Any) -> subprocess.Popen[str]:
     """Start a driver; `order` holds scheduler, count, size, mishaps."""
     text = json.dumps({"store": str(store), "log": str(log), "name": name, **order})
     command = [sys.executable, "-m", "tests.execution.driver", text]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def plan_of(store: str, count: int) -> Plan:
-    cells = [cell(seed) for seed in range(1, count + 1)]
-    return make_plan(Grid("quick", tuple(PlannedCell(one.key(VERSIONS), one) for one in cells)), Store(store))
+def plan_of(store: str, count: int, datasets: Sequence[str] = ("digits",)) -> Plan:
+    cells = [one for pack in packs(count, datasets=datasets) for one in pack]
+    return make_plan(Grid("quick", tuple(PlannedCell(*one) for one in cells)), Store(store))
 
 
 def main(order: dict[str, Any]) -> None:
     settings = {"mishaps": order.get("mishaps", {}), "device": "cpu", **order}
     work = Work(order["store"], settings, "tests.schedulers.fakes:run_pack", "builtins:dict")
     execute._work = lambda *_: work
-    plan, todo = plan_of(order["store"], order["count"]), tuple(packs(order["count"], order.get("size", 1)))
-    setup = Setup(scheduler(order.get("scheduler", "local")), "local", 1, "cpu", todo)
-    execute_plan(plan, Store(order["store"]), load_config(), setup, Request(), Speaker())
+    datasets = order.get("datasets", ["digits"])
+    plan = plan_of(order["store"], order["count"], datasets)
+    todo = tuple(packs(order["count"], order.get("size", 1), datasets))
+    setup = Setup(scheduler(order.get("scheduler", "local")), "local", order.get("workers", 1), "cpu", todo)
+    execute_plan(plan, Store(order["store"]), load_config(), setup, Request(address=order.get("address")), Speaker())
 
 
 if __name__ == "__main__":

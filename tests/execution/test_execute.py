@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from bench.execution import execute
+from bench.execution.collector import Collector
 from bench.execution.execute import Request, Setup, execute_plan, set_up
 from bench.execution.observer import Observer
 from bench.execution.packs import MOST
@@ -20,10 +21,10 @@ from bench.execution.plan import Plan, make_plan
 from bench.execution.progress import Listener, Progress
 from bench.grid.expansion import Grid, PlannedCell
 from bench.records.store import Store
-from bench.schedulers.contract import CellOutcome, StoreLost
+from bench.schedulers.contract import CellOutcome, Pack, StoreLost
 from bench.schedulers.work import Work
 from bench.settings.schema import load_config
-from tests.schedulers.fakes import VERSIONS, cell, packs, scheduler
+from tests.schedulers.fakes import NO_ROOM, VERSIONS, cell, packs, scheduler
 
 DEAD = "the worker ended with exit code 7 before it left a record"
 KEYS = [pack[0][0] for pack in packs(12)]
@@ -116,6 +117,45 @@ def test_the_second_try_keeps_what_an_earlier_run_has_tried(tmp_path: Path, monk
     record = Store(tmp_path).read(KEYS[0])
     assert record is not None
     assert (record.status, [tried["reason"] for tried in record.attempts]) == ("done", ["as ordered", DEAD])
+
+
+@pytest.mark.parametrize("name", ["local", "ray"])
+def test_what_runs_out_of_memory_has_one_more_try_in_half_the_pack(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mishaps = {"2": "run short in company", "3": "run short in company", "4": "run short"}
+    given: list[tuple[list[list[str]], int]] = []
+    again = Collector.again
+
+    def noted(collector: Collector) -> tuple[Pack, ...]:
+        packs = again(collector)
+        given.append(([[key for key, _ in pack] for pack in packs], collector.workers))
+        return packs
+
+    monkeypatch.setattr(Collector, "again", noted)
+    _, found = drive(monkeypatch, tmp_path, mishaps, 5, 5, name, workers=2)
+    assert given == [([[KEYS[1], KEYS[2]], [KEYS[3]]], 1), ([], 2)]
+    assert statuses(found, KEYS[:5]) == ["done", "done", "done", "out_of_memory", "done"]
+    records = list(Store(tmp_path).records(KEYS[:5]))
+    assert [record.status for record in records] == statuses(found, KEYS[:5])
+    assert [record.attempts for record in records] == [[], *[[NO_ROOM]] * 3, []]
+
+
+def test_memory_that_is_short_outside_a_trial_is_named_so_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, found = drive(monkeypatch, tmp_path, {"1": "raise a lack of memory"}, 2, 1)
+    assert found[KEYS[0]] == ("out_of_memory", "MemoryError: no room")
+    first = Store(tmp_path).read(KEYS[0])
+    assert first is not None
+    assert first.attempts == [{"status": "out_of_memory", "reason": "MemoryError: no room"}]
+
+
+def test_a_worker_that_died_before_leaves_the_try_for_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Death has its one more try and so has short memory; then it ends."""
+    drive(monkeypatch, tmp_path, {"1": "die once and run short"}, 1, 1)
+    record = Store(tmp_path).read(KEYS[0])
+    assert record is not None
+    assert record.status == "out_of_memory"
+    assert [tried["status"] for tried in record.attempts] == ["failed", "out_of_memory"]
 
 
 def test_fail_fast_stops_only_after_the_second_try(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,12 +7,18 @@ import pytest
 from bench.cli.plan import on_top
 from bench.console import duration
 from bench.errors import BenchError
-from bench.execution.estimate import relative_cost
-from bench.execution.plan import make_plan
+from bench.execution import estimate, execute
+from bench.execution.estimate import gain, relative_cost
+from bench.execution.execute import Request
+from bench.execution.plan import START_SECONDS, make_plan
 from bench.grid.expansion import Grid, PlannedCell
-from bench.machine import WORKER_BYTES, Machine, cpus, this_machine
+from bench.machine import UNMEASURED_BYTES, WORKER_BYTES, Machine, cpus, this_machine
+from bench.plugins import DATASETS
 from bench.records.cell import Cell
+from bench.records.provenance import processor
 from bench.records.store import Store
+from bench.schedulers.ray_tune import RayTune
+from bench.settings.schema import load_config
 from tests.schedulers.fakes import VERSIONS, cell, record
 
 
@@ -77,10 +83,114 @@ def test_time_is_scaled_from_like_cells_and_shared_by_workers(store: Store) -> N
 
 def test_records_say_a_cells_own_share_of_its_pack(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    store.publish(record(KEYS[0], CELLS[0], cost={"seconds": 3.0}), {})
+    store.publish(record(KEYS[0], CELLS[0], cost={"seconds": 3.0, "lockstep": 7}), {})
     plan = make_plan(grid(*(cell(seed) for seed in range(1, 9))), store)
-    assert max(len(pack) for pack in plan.packs(1)) > 1
+    assert [len(pack) for pack in plan.packs(1)] == [7]
     assert plan.counts(1)["estimate_seconds"] == pytest.approx(7 * 3.0), "packs are in it already"
+
+
+def test_what_a_cell_took_alone_is_less_in_a_pack_and_the_other_way_round(tmp_path: Path) -> None:
+    many = grid(*(cell(seed) for seed in range(2, 9)))
+
+    def seconds(pack: int | None, **cost: object) -> float:
+        store = Store(tmp_path / str((pack, cost)))
+        store.publish(record(KEYS[0], CELLS[0], cost={"seconds": 3.0, **cost}), {})
+        return float(make_plan(many, store, pack=pack).counts(1)["worker_seconds"])
+
+    assert seconds(7) == pytest.approx(7 * 3.0 * gain("coop", 7), abs=0.1)
+    assert seconds(1) == pytest.approx(7 * 3.0)
+    assert seconds(1, lockstep=7) == pytest.approx(7 * 3.0 / gain("coop", 7), abs=0.1)
+    assert seconds(7, lockstep=7, not_in_lockstep="it draws") == pytest.approx(7 * 3.0), "nothing was saved"
+    assert seconds(7, trained_parameters=0) == pytest.approx(7 * 3.0)
+
+
+def test_records_of_this_processor_come_before_any_others(tmp_path: Path) -> None:
+    """Those of another are better than a guess, and said to be of another."""
+    store, elsewhere = Store(tmp_path), cell(9, epochs=4)
+    store.publish(record("1" * 16, CELLS[0], cost={"seconds": 9.0}, provenance={"processor": "Abacus"}), {})
+    plan = make_plan(grid(*CELLS[1:5]), store, pack=1)
+    assert plan.counts()["worker_seconds"] == pytest.approx(36.0)
+    assert plan.counts()["estimated_from_other_machines"] == 4
+    store.publish(record("2" * 16, elsewhere, cost={"seconds": 2.0}, provenance={"processor": processor()}), {})
+    plan = make_plan(grid(*CELLS[1:5]), store, pack=1)
+    assert plan.counts()["worker_seconds"] == pytest.approx(4.0), "though of other epochs"
+    assert (plan.estimate.measured, plan.estimate.elsewhere) == (4, frozenset())
+
+
+def test_cells_that_differ_in_noise_and_seed_alone_come_before_other_variants(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.publish(record("1" * 16, cell(1, options={"context": 4}), cost={"seconds": 1.0}), {})
+    store.publish(record("2" * 16, cell(1, subset="clean"), cost={"seconds": 2.0}), {})
+    store.publish(record("3" * 16, cell(1, noise="asymmetric", rate=0.25), cost={"seconds": 6.0}), {})
+    one, variant = cell(7), cell(7, options={"context": 8})
+    seconds = make_plan(grid(one, variant), store).estimate.seconds
+    assert seconds[one.key(VERSIONS)] == pytest.approx(6.0)
+    assert seconds[variant.key(VERSIONS)] == pytest.approx(3.0), "of all variants the mean"
+
+
+def test_the_speed_of_a_machine_is_known_from_other_data(tmp_path: Path) -> None:
+    store, letters = Store(tmp_path), cell(1, dataset="letters", method="sce")
+    store.publish(record(KEYS[0], CELLS[0], cost={"seconds": 100.0}), {})
+    estimate = make_plan(grid(letters), store).estimate
+    assert estimate.seconds[letters.key(VERSIONS)] == pytest.approx(100.0 * DATASETS.row("letters").cost)
+    assert estimate.measured == 1
+
+
+def test_workers_take_seconds_to_start_that_are_said_beside_the_estimate(store: Store) -> None:
+    plan = make_plan(grid(*CELLS), store)
+    assert plan.counts(1)["start_seconds"] == START_SECONDS["local"] < START_SECONDS["ray"]
+    assert plan.counts(2)["start_seconds"] == START_SECONDS["ray"]
+    assert make_plan(grid(CELLS[0]), store).counts()["start_seconds"] == 0
+
+
+LARGE = {"backbone": "ViT-B-16/openai", "dataset": "caltech101"}
+GIB = 2**30
+
+
+def measured(store: Store, seed: int, peak: int, width: int, **changes: object) -> None:
+    made, cost = cell(seed, **{**LARGE, **changes}), {"seconds": 1.0, "peak_memory_bytes": peak, "lockstep": width}
+    store.publish(record(made.key(VERSIONS), made, cost=cost), {})
+
+
+def test_gpu_memory_of_a_pack_is_that_of_the_next_wider_or_grows_with_its_width(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    measured(store, 101, 2 * GIB, 2)
+    measured(store, 102, 5 * GIB, 8)
+    measured(store, 103, 4 * GIB, 8)
+    measured(store, 104, 9 * GIB, 1, method="deft")
+    cells = [cell(seed, **LARGE) for seed in range(1, 17)]
+    plan = make_plan(grid(*cells, cell(99, **LARGE, method="deft"), cell(98)), store)
+    coop = tuple((one.key(VERSIONS), one) for one in cells)
+    peaks = [plan.estimate.gpu_memory([coop[:count]]) for count in (1, 2, 3, 8, 16)]
+    assert peaks == [2 * GIB, 2 * GIB, 5 * GIB, 5 * GIB, 10 * GIB]
+    dear, unknown = (((one.key, one.cell),) for one in plan.todo[-2:])
+    assert plan.estimate.gpu_memory([coop[:1], dear]) == 9 * GIB
+    assert plan.estimate.gpu_memory([unknown]) == 0, "the rule for first runs"
+    assert plan.estimate.gpu_memory([unknown, coop[:1]]) == UNMEASURED_BYTES
+
+
+def test_workers_share_a_gpu_as_the_peaks_of_like_cells_allow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = Machine(cpus=32, memory=100 * WORKER_BYTES, gpus=2, gpu_memory=24 * GIB)
+    monkeypatch.setattr(execute, "this_machine", lambda _: card)
+    monkeypatch.setattr(estimate, "processor_here", lambda _: "card")
+
+    def set_up(store: Store, **request: int) -> tuple[int, float, int]:
+        plan = make_plan(Grid("quick", grid(*(cell(seed, **LARGE) for seed in range(1, 65))).cells), store)
+        made = execute.set_up(plan, load_config(), Request(scheduler="ray", **request))
+        assert isinstance(made.scheduler, RayTune)
+        return made.workers, made.scheduler.fraction, max(map(len, made.packs))
+
+    first, small, large = (Store(tmp_path / name) for name in ("first", "small", "large"))
+    assert set_up(first)[:2] == (12, 1 / 6), "4 GiB each, the rule"
+    measured(small, 101, GIB, 16)
+    assert set_up(small)[:2] == (26, 1 / 13), "1.2 and 0.6 GiB each"
+    measured(large, 101, 8 * GIB, 16)
+    assert set_up(large)[:2] == (4, 1 / 2)
+    measured(large, 102, 4 * GIB, 2)
+    workers, fraction, width = set_up(large)
+    assert (workers, fraction) == (4, 1 / 2), "packs of four workers are wide"
+    assert width > 2
+    assert set_up(large, workers=8)[:2] == (8, 1 / 4), "as asked for"
 
 
 def test_letters_cost_more_than_digits_and_what_trains_nothing_less(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import threading
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -42,9 +43,9 @@ def trained(log: Path) -> Counter[str]:
     return Counter(line.split()[1] for line in log.read_text(encoding="utf-8").splitlines())
 
 
-def hanging(store: Path, log: Path, count: int) -> subprocess.Popen[str]:
+def hanging(store: Path, log: Path, count: int, scheduler: str = "local") -> subprocess.Popen[str]:
     """A driver that has cell 1 in hand and gets no further."""
-    process = start(store, log, "a", count=count, mishaps={"1": "hang"})
+    process = start(store, log, "a", count=count, mishaps={"1": "hang"}, scheduler=scheduler)
     while not log.exists():
         assert process.poll() is None
     return process
@@ -79,10 +80,11 @@ def test_a_pack_is_run_without_the_cells_that_another_driver_has(tmp_path: Path)
     assert tidy(store)
 
 
-def test_what_a_killed_driver_had_is_taken_over_by_the_one_that_waits(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scheduler", ["local", pytest.param("ray", marks=pytest.mark.slow)])
+def test_what_a_killed_driver_had_is_taken_over_by_the_one_that_waits(scheduler: str, tmp_path: Path) -> None:
     store, log = tmp_path / "store", tmp_path / "log"
-    first = hanging(store, log, 4)
-    second = start(store, log, "b", count=4)
+    first = hanging(store, log, 4, scheduler)
+    second = start(store, log, "b", count=4, scheduler=scheduler)
     assert second.stdout is not None
     said: list[str] = []
     while not said or "waiting" not in said[-1]:
@@ -91,10 +93,12 @@ def test_what_a_killed_driver_had_is_taken_over_by_the_one_that_waits(tmp_path: 
     assert re.search(r"waiting for 1 cell that another run has \(.*, process \d+\)", said[-1])
     assert str(first.pid) in said[-1]
     first.send_signal(signal.SIGKILL)
+    killed = time.monotonic()
+    assert "another run (" in second.stdout.readline()
+    assert time.monotonic() - killed < 60
     first.communicate()
-    told, notes = ended(second)
+    told, _ = ended(second)
     assert told == {KEYS[0]: ""}
-    assert [note.startswith("another run (") for note in notes] == [True]
     assert trained(log) == Counter({"1": 2, "2": 1, "3": 1, "4": 1})
     assert len(Store(store).statuses()) == 4
     assert tidy(store)
@@ -110,6 +114,19 @@ def test_the_next_run_cleans_up_after_a_killed_one(tmp_path: Path) -> None:
     assert set(told.values()) == {""}
     assert len(notes) == 1
     assert tidy(store)
+
+
+def test_where_nothing_is_left_to_do_what_a_killed_run_left_is_cleaned_too(tmp_path: Path) -> None:
+    """Its workers may have published the last records after its end."""
+    store, log = tmp_path / "store", tmp_path / "log"
+    first = hanging(store, log, 1)
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    assert not tidy(store)
+    execute.tidy(Store(store))
+    assert tidy(store)
+    execute.tidy(Store(tmp_path / "none"))
+    assert not (tmp_path / "none").exists()
 
 
 def test_ctrl_c_gives_free_what_a_driver_had(tmp_path: Path) -> None:

@@ -25,10 +25,10 @@ def test_memorization_where_the_truth_is_known() -> None:
 
 def test_agreement_where_it_is_not_and_what_was_skipped() -> None:
     columns, rows = summary_rows(unknown(("given",), test_truth=False))
-    assert columns == [*SHARED, "agrees with given %", "seconds", "unfinished", "skipped"]
+    assert columns == [*SHARED, "±", "best", "agrees with given %", "seconds", "unfinished", "skipped"]
     assert rows[0][0] == "folder:photos · agreement with given test labels"
     assert [row[2] for row in rows] == ["coop", "nlprompt", "coop@clean"]
-    assert [row[5] for row in rows] == ["70.0", "50.0", "–"]
+    assert [row[7] for row in rows] == ["70.0", "50.0", "–"]
     assert [row[-2:] for row in rows] == [["", ""], ["", ""], ["", "2"]], "skipped is not unfinished"
 
 
@@ -49,3 +49,19 @@ def test_a_seed_without_an_accuracy_is_none_of_those_that_are_averaged() -> None
     columns, (row,) = summary_rows([known(), without])
     told = dict(zip(columns, row, strict=True))
     assert (told["seeds"], told["accuracy %"], told["unfinished"]) == ("1", "75.0", "1")
+
+
+def test_best_second_and_what_seeds_do_not_tell_apart_stand_in_a_column_of_their_own() -> None:
+    levels = {
+        "zero-shot": (0.99, 0.99, 0.99), "coop": (0.91, 0.92, 0.93), "sce": (0.92, 0.91, 0.92),
+        "elr": (0.90, 0.91, 0.91), "joapr": (0.95, 0.93, 0.55), "gce-coop": (0.50, 0.51, 0.50),
+    }  # fmt: skip
+    records = [record(cell(m, seed=seed), value) for m, values in levels.items() for seed, value in enumerate(values)]
+    columns, rows = summary_rows(records)
+    told = {row[2]: dict(zip(columns, row, strict=True)) for row in rows}
+    assert columns[4:7] == ["accuracy %", "±", "best"]
+    assert [told[name]["best"] for name in ("zero-shot", "coop", "sce", "elr")] == ["", "best", "second ·", "·"]
+    assert told["gce-coop"]["best"] == ""
+    assert (told["joapr"]["±"], told["joapr"]["best"] in {"", "U"}) == ("22.5", True)
+    one, _ = summary_rows([r for r in records if r.cell.seed == 1])
+    assert "best" not in one and "±" not in one  # noqa: PT018

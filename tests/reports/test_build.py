@@ -16,6 +16,7 @@ from bench.reports.figures.kinds import MOST
 from bench.reports.frame import tidy
 from bench.reports.front_page import unfinished
 from bench.reports.statistics.friedman import FEWEST
+from bench.reports.tables.choice import Choice
 from bench.reports.tables.kinds import KINDS, TableKind
 from tests.reports.factory import GRID, cell, grid, record, write_store
 
@@ -95,7 +96,7 @@ def test_user_mistakes_are_one_line_and_write_nothing(tmp_path: Path):
 def test_a_new_kind_of_table_is_a_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """Its tables are in every format, and its numbers in a file."""
 
-    def seeds(frame: pd.DataFrame) -> list[Table]:
+    def seeds(frame: pd.DataFrame, _: Choice) -> list[Table]:
         row = TableRow("All", (TableEntry(text=f"{frame['seed'].nunique()}"),))
         (setting,) = set(frame["setting"])
         return [Table("seeds", setting, "seeds-x", (("", "n"),), (Section("", (row,)),), ("Seeds of all.",), ())]

@@ -10,9 +10,10 @@ from bench.registry import BUILT_IN, Registry
 from bench.reports.figures.kinds import _families
 from bench.reports.figures.style import GREEN, Look, look
 from bench.reports.frame import tidy
-from bench.reports.names import family, identifiable, method_name, method_order, noise_name, noise_order
+from bench.reports.names import family, method_name, method_order, noise_name, noise_order
 from bench.reports.tables.accuracy import accuracy_tables
 from bench.rows import FAMILIES, Row
+from bench.standing import identifiable
 from tests.reports.factory import cell, grid, record
 
 

@@ -26,6 +26,7 @@ from bench.schedulers.local import Local
 from bench.schedulers.work import Work
 
 VERSIONS = {"method": 1}
+NO_ROOM = {"status": "out_of_memory", "reason": "no room"}
 
 
 def cell(seed: int = 1, **changes: Any) -> Cell:
@@ -39,9 +40,9 @@ def cell(seed: int = 1, **changes: Any) -> Cell:
     return Cell(**(values | changes))
 
 
-def packs(count: int, size: int = 1) -> list[Pack]:
-    """Packs of so many cells, with seeds 1 … count in all."""
-    cells = [cell(seed) for seed in range(1, count + 1)]
+def packs(count: int, size: int = 1, datasets: Sequence[str] = ("digits",)) -> list[Pack]:
+    """Packs of so many cells, with seeds 1 … count in all, of these data sets in turn."""
+    cells = [cell(seed, dataset=datasets[(seed - 1) % len(datasets)]) for seed in range(1, count + 1)]
     found = [(one.key(VERSIONS), one) for one in cells]
     return [tuple(found[start : start + size]) for start in range(0, count, size)]
 
@@ -74,6 +75,7 @@ MISHAPS: dict[str, Callable[[], object]] = {
     "exit": lambda: sys.exit(0),
     "exit at once": lambda: os._exit(0),
     "crash": lambda: ctypes.string_at(0),
+    "raise a lack of memory": lambda: _raise(MemoryError("no room")),
     "say nothing": lambda: _raise(Speechless()),
     "raise": lambda: _raise(OSError("no space\nleft")),
     "interrupt": lambda: _raise(KeyboardInterrupt()),
@@ -117,14 +119,19 @@ def run_pack(pack: Pack, publish: Callable[[Record, Mapping[str, Any]], None], s
         match mishap:
             case "die in company" if len(pack) > 1:
                 os._exit(7)
-            case "die once" if not (before := Path(settings["store"], f"{one.seed}.died")).exists():
+            case "die once" | "die once and run short" if not (
+                before := Path(settings["store"], f"{one.seed}.died")
+            ).exists():
                 before.write_text(node)
                 os._exit(7)
-            case "fail":
-                publish(record(key, one, status="failed", reason="as ordered", accuracy={}, curve={}), {})
             case "lose permission":
                 subprocess.run(["mount", "-o", "remount,ro", settings["store"]], check=True)
                 publish(record(key, one), {})
+            case "fail" | "run short" | "run short in company" | "die once and run short" if (
+                mishap != "run short in company" or len(pack) > 2
+            ):
+                how = {"status": "failed", "reason": "as ordered"} if mishap == "fail" else NO_ROOM
+                publish(record(key, one, accuracy={}, curve={}, **how), {})
             case "publish and die":
                 publish(record(key, one), {})
                 os._exit(7)

@@ -16,11 +16,12 @@ import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
 from bench.errors import BenchError
-from bench.files import LocalFiles, UrlFiles, open_folder
+from bench.files import LocalFiles, open_folder
 from bench.records.store import Store
 from bench.schedulers.claims import CLAIM, DRIVER, FOLDER, LOOKS, NOBODY, Claims, Fleet, who
 from bench.schedulers.driver import Driver
 from bench.schedulers.work import Work
+from bench.url_files import UrlFiles
 from tests.schedulers.fakes import packs
 
 FOREIGN = Driver("f" * 32, "node7", "elsewhere", 12, 34.0)

@@ -123,6 +123,18 @@ def test_the_local_scheduler_listens_nowhere(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_end_of_a_head_that_was_started_here_is_told_in_seconds(tmp_path: Path) -> None:
+    process = driver(tmp_path, mishaps={"2": "hold", "4": "stop"})
+    children = under(process, 2)
+    head = next(each for each in children if "/gcs/gcs_server " in " ".join(each.cmdline()))
+    head.kill()
+    _, err = process.communicate(timeout=50)  # Ray itself would end the process after 60 s
+    assert gone(children, within=15)
+    assert err.endswith("ClusterLost: the Ray that was started for this run does not answer any more\n")
+    assert set(Store(tmp_path).statuses()) == {KEYS[0], KEYS[2]}
+
+
+@pytest.mark.slow
 def test_nothing_listens_but_on_loopback_and_a_killed_driver_leaves_nothing(tmp_path: Path) -> None:
     process = driver(tmp_path, mishaps={"2": "hold", "4": "stop"})
     children = under(process, 2)
@@ -131,6 +143,8 @@ def test_nothing_listens_but_on_loopback_and_a_killed_driver_leaves_nothing(tmp_
         one.laddr.ip for each in everyone for one in each.net_connections("inet") if one.status == psutil.CONN_LISTEN
     }
     titles = [" ".join(each.cmdline()) for each in children]
+    [scratch] = [Path(each.cmdline()[-2]) for each in children if "bench.schedulers.ray_reaper" in each.cmdline()]
+    assert scratch.is_dir()
     raylet = next(each for each, title in zip(children, titles, strict=True) if "/raylet/raylet " in title)
     environment, head = raylet.environ(), re.search(r"--gcs-address=(\S+)", " ".join(raylet.cmdline()))
     assert head is not None
@@ -150,3 +164,4 @@ def test_nothing_listens_but_on_loopback_and_a_killed_driver_leaves_nothing(tmp_
     assert with_token.returncode == 0
     assert "AuthenticationError" in without.stderr
     assert not left
+    assert not scratch.exists(), "the folder of Tune's state"

@@ -27,7 +27,8 @@ function listedEntry(name, row) {
   const given = cellValue(name, row);
   if (name === "key") return h("th", { scope: "row" }, h("a", { href: "#/cell/" + given }, h("code", {}, given)));
   if (name === "status") return h("td", { class: "left status" + (given === "done" ? "" : " bad"), title: cellValue("reason", row) || null }, statusWords(given));
-  if (TEXTS.includes(name)) return h("td", { class: name === "setting" ? "text" : "left" }, given);
+  if (name === "setting") return h("td", { class: "text" }, shortName(given));
+  if (TEXTS.includes(name)) return h("td", { class: "left" }, given);
   return h("td", {}, name === "seed" ? String(given) : fixed(given));
 }
 
@@ -62,7 +63,7 @@ function startCells() {
   const change = (name) => (chosen) => { list[name] = chosen; list.shown = PAGE; fillList(); };
   const box = h("input", { type: "search", id: "cells-filter", placeholder: "method, noise, seed=2, key, reason", autocomplete: "off", oninput: () => change("text")(box.value) });
   const statuses = distinct(allRows().map((row) => cellValue("status", row))).map((status) => [status, statusWords(status)]);
-  const settings = settingNames().map((name) => [name, block("cells").settings[name][0]]);
+  const settings = settingNames().map((name) => [name, shortName(name)]);
   const table = h("table", { id: "cells-table" }, h("caption", { id: "cells-caption" }, "Every recorded cell; its key leads to its page."),
     h("thead", {}, h("tr", {}, ...listed().map(listHead))), h("tbody"));
   document.getElementById("cells-body").append(

@@ -126,7 +126,10 @@ function tooltip(host, spec) {
 
 const spread = (line, i, spec) => (line.sd && line.sd[i] !== null ? ` ± ${fixed(line.sd[i], spec.digits)}` : "");
 
-// spec: {title, note, x, xLabel, xName, yLabel, digits, lines}; returns a figure that is drawn at once.
+// Steps of an axis of whole numbers.
+const WHOLE = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000];
+
+// spec: {title, note, x, xLabel, whole, xName, yLabel, digits, lines}; returns a figure that is drawn at once.
 function chart(spec) {
   const host = h("div", { class: "drawing", role: "img", "aria-label": inWords(spec) });
   const keys = spec.lines.map((line) => h("li", {}, swatch(line), line.label));
@@ -143,7 +146,7 @@ function chart(spec) {
       width: host.clientWidth, height: host.clientHeight, legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
       scales: { x: { time: false, range: padded } }, series: made.series, bands: made.bands,
-      axes: [{ ...axis(spec.xLabel), ...(spec.x.length < 9 ? { splits: () => spec.x } : {}) }, axis(spec.yLabel)], hooks: { setCursor: [tooltip(host, spec)] },
+      axes: [{ ...axis(spec.xLabel), ...(spec.whole ? { incrs: WHOLE } : spec.x.length < 9 ? { splits: () => spec.x } : {}) }, { ...axis(spec.yLabel), size: spec.digits > 1 ? 64 : 50 }], hooks: { setCursor: [tooltip(host, spec)] },
     }, made.data, host);
   } };
   charts.add(item);

@@ -48,15 +48,24 @@ function firstLabels(rows) {
   return new Set([...best, ...others].map((m) => m.label));
 }
 
+// A row of the column in which the methods memorize most, on average: where they differ. Rates above one half, at which
+// labels may not tell the truth, are left out, and oracles.
+function mostMemorized(rows) {
+  const shares = grouped(rows.filter((row) => cellValue("section", row) !== "oracle" && cellValue("memorized", row) !== null
+    && cellValue("rate", row) > 0 && cellValue("rate", row) <= 0.5), (row) => cellValue("column", row));
+  const mean = (own) => statistics(own.map((row) => cellValue("memorized", row))).mean;
+  return [...shares.values()].sort((a, b) => mean(b) - mean(a))[0]?.[0];
+}
+
 function useSetting(setting) {
   const rows = rowsOfSetting(setting);
   view.setting = setting;
   const kinds = distinct(rows.filter((row) => cellValue("rate", row) > 0).map((row) => cellValue("noise", row)));
-  view.noise = kinds.includes(view.noise) ? view.noise : kinds[0] || "";
   const done = rows.filter(finished);
   const columns = distinct(done.map((row) => cellValue("column", row)));
-  const hardest = [...done].sort((a, b) => cellValue("rate", b) - cellValue("rate", a))[0];
-  view.column = columns.includes(view.column) ? view.column : hardest === undefined ? "" : cellValue("column", hardest);
+  const telling = mostMemorized(done) ?? done[0];
+  view.noise = kinds.includes(view.noise) ? view.noise : kinds.find((kind) => telling && kind === cellValue("noise", telling)) ?? kinds[0] ?? "";
+  view.column = columns.includes(view.column) ? view.column : telling ? cellValue("column", telling) : "";
   view.labels = firstLabels(rows);
 }
 
@@ -96,7 +105,7 @@ function epochChart(rows) {
   const percent = found[0][1].scale[view.epochQuantity] ? " (%)" : "";
   return chart({
     title: `${quantityName(view.epochQuantity, view.setting)} over epochs, ${view.column}`, x, lines, digits: percent ? 1 : 3,
-    xLabel: "Epoch", xName: (epoch) => `epoch ${epoch}`, yLabel: quantityName(view.epochQuantity, view.setting).split(":")[0] + percent,
+    xLabel: "Epoch", whole: true, xName: (epoch) => `epoch ${epoch}`, yLabel: quantityName(view.epochQuantity, view.setting).split(":")[0] + percent,
     note: "Means over the finished seeds with ± one sample standard deviation. Epoch 0 is before training; a method that does not train is drawn as a level line.",
   });
 }
@@ -148,14 +157,17 @@ function drawCurves() {
     .map(([name, text]) => [name, name === "last" ? `${measured(view.setting)} after the last epoch` : text]);
   const quantities = quantityNames(view.setting);
   if (!quantities.includes(view.epochQuantity)) view.epochQuantity = quantities.includes("memorized") ? "memorized" : quantities[0] || "";
-  const settings = settingNames().map((name) => [name, block("cells").settings[name][0]]);
+  const settings = settingNames().map((name) => [name, shortName(name)]);
+  const open = body.querySelector("details.choose")?.open ?? false;
   body.replaceChildren(
     settings.length === 1 ? "" : h("div", { class: "tools live" }, select("Setting", settings, view.setting, (name) => { useSetting(name); drawCurves(); })),
-    methodChoices(rows, () => { redrawRate(); redrawEpoch(); }),
-    h("div", { class: "tools live" }, select("Quantity", known, view.rateQuantity, set("rateQuantity", redrawRate)),
-      kinds.length > 1 ? select("Noise", kinds.map((kind) => [kind, noiseName(kind)]), view.noise, set("noise", redrawRate)) : null), rate,
-    h("div", { class: "tools live" }, select("Quantity over epochs", quantities.map((name) => [name, quantityName(name, view.setting)]), view.epochQuantity, set("epochQuantity", redrawEpoch)),
-      select("Noise and rate", columns.map((column) => [column, column]), view.column, set("column", redrawEpoch))), epoch);
+    h("div", { class: "beside" }, rate, epoch),
+    h("details", { class: "choose live", open }, h("summary", {}, "Choose methods, noise and quantities"),
+      methodChoices(rows, () => { redrawRate(); redrawEpoch(); }),
+      h("div", { class: "tools" }, select("Quantity", known, view.rateQuantity, set("rateQuantity", redrawRate)),
+        kinds.length > 1 ? select("Noise", kinds.map((kind) => [kind, noiseName(kind)]), view.noise, set("noise", redrawRate)) : null,
+        select("Quantity over epochs", quantities.map((name) => [name, quantityName(name, view.setting)]), view.epochQuantity, set("epochQuantity", redrawEpoch)),
+        select("Noise and rate", columns.map((column) => [column, column]), view.column, set("column", redrawEpoch)))));
   redrawRate();
   redrawEpoch();
 }

@@ -14,6 +14,7 @@ function value(column, row) {
 const cellValue = (name, row) => value(block("cells").columns[name], row);
 const allRows = () => Array.from({ length: block("cells").count }, (_, row) => row);
 const distinct = (items) => [...new Set(items)];
+const shortName = (setting) => block("cells").settings[setting][2];
 const settingNames = () => Object.keys(block("cells").settings);
 
 // Curves of a cell: {epochs, series: {quantity: numbers or null}}, or null where it has none.

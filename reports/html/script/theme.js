@@ -37,7 +37,7 @@ function startTheme() {
   let closed = [];
   addEventListener("beforeprint", () => {
     themeBefore = root.dataset.theme || "";
-    closed = [...document.querySelectorAll("#overview details:not([open])")];
+    closed = [...document.querySelectorAll("#report details:not([open])")];
     for (const details of closed) details.open = true;
     root.dataset.theme = "light";
     root.classList.add("printing"); // charts as wide as a sheet of paper

@@ -74,11 +74,16 @@ def test_the_page_of_a_cell_says_where_it_came_from(tab: Page):
     expect(tab.locator("#report")).to_be_hidden()
     told = tab.locator("#cell pre").all_text_contents()
     assert told[0].startswith("bench reproduce ")
-    assert "--set method=visprompt" in told[1]
+    assert told[1].endswith("--set method=visprompt --set rate=0.5")
+    assert "momentum" not in told[1]  # which is as in the packaged settings
     facts = tab.locator("#facts-noise tr").evaluate_all(
         "(all) => Object.fromEntries(all.map((row) => [row.cells[0].textContent, row.cells[1].textContent]))"
     )
-    assert facts["digest"] == "d" * 16
+    assert "digest" not in facts
+    digests = tab.locator("#facts-digests")
+    expect(digests).to_be_hidden()
+    tab.locator("#cell > details > summary", has_text="Digests").click()
+    expect(digests).to_contain_text("d" * 16)
     expect(tab.locator("#cell .u-wrap canvas")).not_to_have_count(0)
     details = tab.locator("#cell figure details").first
     details.locator("summary").click()
@@ -115,6 +120,7 @@ def test_no_text_of_a_record_runs(browser: Browser, tmp_path: Path):
 
 def test_curves_follow_what_is_chosen(tab: Page):
     curves, rates = tab.locator("#curves"), tab.locator("#rate-chart")
+    curves.locator("details.choose > summary").click()
     keys, titles = rates.locator(".key li"), curves.locator("figure h3")
     curves.scroll_into_view_if_needed()
     expect(titles.first).to_have_text("Test accuracy against noise rate")
@@ -151,14 +157,57 @@ def test_light_and_dark(tab: Page):
         expect(tab.locator("body")).to_have_css("background-color", paper)
 
 
-@pytest.mark.parametrize("width", [500, 1400])
+def test_figure_and_accuracy_come_first_and_prose_is_folded(tab: Page):
+    parts = tab.locator("#report > section").evaluate_all("(all) => all.map((section) => section.id)")
+    assert parts[:4] == ["overview", "curves", "tables", "cells-list"]
+    expect(tab.locator("#overview details[open]")).to_have_count(0)
+    expect(tab.locator("#setting-0 table caption").first).to_contain_text("Test accuracy (%) under label noise.")
+    words = "digits, 16 shots per class, backbone tiny, 6 epochs, the same optimizer for all"
+    shown = tab.locator("#report").inner_text()
+    assert shown.count(words) == 1
+    near = tab.locator("#table-0-0 td.near")
+    assert near.count() > 0
+    assert all(text.startswith("·") for text in near.all_text_contents())
+
+
+def test_a_cell_has_three_charts_in_the_colour_of_its_method(browser: Browser, tmp_path: Path):
+    one = record(cell("gce-coop", "symmetric", 0.5, epochs=7))
+    one.curve.split_precision = one.curve.split_recall = [0.5] * 8
+    file = tmp_path / "report.html"
+    file.write_text(made([one]), encoding="utf-8")
+    with opened(browser, file, f"#/cell/{one.key}") as tab:
+        titles = tab.locator("#cell figure h3")
+        expect(titles).to_have_text(
+            ["Accuracy", "What becomes of mislabeled samples", "What tells clean samples from mislabeled ones"]
+        )
+        expect(tab.locator("#cell figure").nth(1).locator(".key li")).to_have_count(3)
+        swatches = tab.locator("#cell .key canvas").evaluate_all(
+            """(all) => all.map((canvas) => { const seen = new Set();
+            const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+            for (let i = 0; i < data.length; i += 4) if (data[i + 3] === 255)
+            seen.add([0, 1, 2].map((k) => Math.round(data[i + k] / 8)).join());
+            return [...seen].join(" "); })"""
+        )
+        assert len(swatches) == 6
+        assert len(set(swatches)) == 1  # the colour of the method, and nothing else
+        tab.locator("#cell > details > summary", has_text="Other quantities").click()
+        expect(titles).to_have_count(4)
+
+
+@pytest.mark.parametrize("width", [390, 500, 1400])
 def test_nothing_but_tables_is_wider_than_the_screen(browser: Browser, path: Path, width: int):
     sizes = "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+    outside = (
+        "[...document.querySelectorAll('#report *, header *')].filter((e) => e.getClientRects().length"
+        " && !e.closest('.scroll') && !e.closest('.unseen') && e.getBoundingClientRect().right > innerWidth + 1)"
+        ".map((e) => e.outerHTML.slice(0, 80))"
+    )
     with opened(browser, path, width=width) as tab:
         tab.locator("#curves").scroll_into_view_if_needed()
         expect(tab.locator("#curves .u-wrap canvas")).not_to_have_count(0)
         wide, have = tab.evaluate(sizes)
         assert 0 < wide <= have
+        assert tab.evaluate(outside) == []
         tab.locator("#cells-table a").first.click()
         expect(tab.locator("#cell .u-wrap canvas")).not_to_have_count(0)
         wide, have = tab.evaluate(sizes)

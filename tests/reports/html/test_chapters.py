@@ -57,7 +57,7 @@ def test_three_seeds_that_separate_nothing_are_said_to_in_the_page():
     assert "differences from CoOp is apart. 3 seeds are few" in text
     assert_said(structure, chapters)
     ids = {a.get("id") for _, a, _ in structure.elements}
-    links = [a["href"] for i, a, path in structure.all("a") if structure.texts[i] in {t.caption[0] for t in tables}]
+    links = [a["href"] for i, a, path in structure.all("a") if structure.texts[i] in {f"{t.title}." for t in tables}]
     assert len(links) == len(tables) > 0
     assert {link[1:] for link in links if link} <= ids
     assert structure.problems == []

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bench.reports.document import Section, Table, TableEntry, TableRow
 from bench.reports.frame import tidy
-from bench.reports.output.latex import escape_latex, latex_table
+from bench.reports.output.latex import LatexForm, escape_latex, latex_report, latex_table
 from bench.reports.output.markdown import markdown_table
 from bench.reports.tables.accuracy import accuracy_tables
 from bench.reports.tables.cost import cost_tables
@@ -39,14 +39,46 @@ def test_latex_escapes_names_and_marks():
     assert r"a\_b\%" in text
     assert r"U+03B1\textless{}" in text
     assert r"\textsuperscript{F}" in text
-    assert r"12.5 \%" in text
+    assert r"12.5~\%" in text
     assert escape_latex("±–") == r"$\pm$--"
 
 
 def test_latex_header_groups_columns_by_kind():
-    text = latex_table(accuracy_tables(tidy(grid()))[0])
+    text = latex_table(memorization_tables(tidy(grid()))[0])
     assert r"\multicolumn{2}{c}{Symmetric} & \multicolumn{2}{c}{Asymmetric}" in text
-    assert r"\cmidrule(lr){3-4}\cmidrule(lr){5-6}" in text
+    assert r"\cmidrule(lr){2-3}\cmidrule(lr){4-5}" in text
+
+
+def test_marks_stand_in_a_column_of_their_own():
+    rows = tuple(
+        TableRow(name, (TableEntry(90.0 + number, 1.0, 3, near=number == 1), TableEntry(80.0, 1.0, 3)))
+        for number, name in enumerate("ab")
+    )
+    table = Table("accuracy", "s", "n", (("Noise", "25 %"), ("Noise", "50 %")), (Section("", rows),), (), ())
+    text = latex_table(table)
+    assert r"\begin{tabular}{lr@{\,}lr}" in text
+    assert r"\multicolumn{3}{c}{Noise}" in text
+    assert r" & 25~\% &  & 50~\% \\" in text
+    assert r"b & 91.0\,{\scriptsize$\pm$1.0} & $\cdot$ & 80.0" in text
+    assert r"a & 90.0\,{\scriptsize$\pm$1.0} &  & 80.0" in text
+    assert "| b | · 91.0 ± 1.0 | 80.0 ± 1.0 |" in markdown_table(table)
+
+
+def test_a_paper_is_given_a_tabular_alone_or_a_float_over_both_columns():
+    (table,) = accuracy_tables(tidy(grid()))
+    alone = latex_table(table, LatexForm(tabular=True))
+    assert alone.startswith(r"\begin{tabular}")
+    assert alone.rstrip().endswith(r"\end{tabular}")
+    wide = latex_table(table, LatexForm(wide=True, short=True), {table.setting: "digits, 16 shots"})
+    assert wide.startswith(r"\begin{table*}")
+    assert r"\caption{Test accuracy (\%) under label noise on digits, 16 shots. Mean $\pm$" in wide
+    assert "no checkpoint selected" not in wide
+    assert "Best and second" not in wide
+    assert r"\footnotesize \textsuperscript{$\dagger$}: oracle" in wide  # a sign is explained all the same
+    report = latex_report([table], [], LatexForm(tabular=True, wide=True))
+    assert r"\documentclass[twocolumn]" in report
+    assert rf"\input{{tables/{table.name}.tex}}" in report
+    assert r"\begin{table*}" in report
 
 
 def test_long_tables_go_over_several_floats():
@@ -59,13 +91,15 @@ def test_tables_compile_with_booktabs_alone(tmp_path: Path):
     frames = [tidy(grid()), tidy(AWKWARD)]
     tables = [t for f in frames for make in (accuracy_tables, memorization_tables, cost_tables) for t in make(f)]
     compile_tables(tmp_path, tables)
+    wide = LatexForm(wide=True, short=True)
+    compile_tables(tmp_path, tables[:2], wide)
 
 
 def test_signs_are_no_markup():
-    entry = TableEntry(1.0, 0.5, 3, "best", "=*")
+    entry = TableEntry(1.0, 0.5, 3, "best", "F*")
     table = Table("cost", "s", "n", (("", "A"),), (Section("", (TableRow("x", (entry,)),)),), (), ())
-    assert r"| x | **1.0** ± 0.5 <sup>=\*</sup> |" in markdown_table(table)
-    assert r"\textbf{1.0}\,{\scriptsize$\pm$0.5}\textsuperscript{=*}" in latex_table(table)
+    assert r"| x | **1.0** ± 0.5 <sup>F\*</sup> |" in markdown_table(table)
+    assert r"\textbf{1.0}\,{\scriptsize$\pm$0.5} & \textsuperscript{F*}" in latex_table(table)
 
 
 def test_long_headings_are_set_on_several_lines():

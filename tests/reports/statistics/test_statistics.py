@@ -172,7 +172,16 @@ def test_equal_numbers_are_no_difference_and_constant_ones_are_not_certain():
     assert tests.loc["JoAPR", "p"] == 1
     # two seeds differ by the same number of test images now and then: a spread below 0.1 points is taken as 0.1
     assert tests.loc["ELR", "p"] == pytest.approx(2 * stats.t.sf(25 / (0.1 / math.sqrt(2)), 1))
-    assert tests.loc["ELR", "high"] > tests.loc["ELR", "difference"]
+    assert math.isnan(tests.loc["ELR", "high"])  # of two pairs no interval is given
+
+
+def test_an_interval_is_given_from_three_pairs_on():
+    levels = (("coop", (0.5, 0.5, 0.5)), ("joapr", (0.6, 0.61, 0.62)), ("elr", (0.6, 0.61)))
+    records = [record(cell(m, seed=s + 1), a) for m, values in levels for s, a in enumerate(values)]
+    tests = paired_frame(tidy(records)).set_index("label")
+    assert tests["n"].to_dict() == {"JoAPR": 3, "ELR": 2}
+    assert tests["high"].notna().to_dict() == {"JoAPR": True, "ELR": False}
+    assert tests["p"].notna().all()
 
 
 def test_few_seeds_are_said_to_be_few():
