@@ -22,7 +22,7 @@ def escaping_environment() -> Environment:
 
 
 def _finalized(value: object) -> object:
-    """Escape what a text of others must not do to the text around it; HTML of ours stays, and spaces that bind."""
+    """Escape what a text of others must not do to the text around it; our HTML and binding spaces stay."""
     if isinstance(value, Markup) or not isinstance(value, str):
         return value
     return NO_BREAK.join(map(in_line, value.split(NO_BREAK)))

@@ -191,7 +191,7 @@ class Folder(Dataset):
 
     @cached_property
     def listing(self) -> tuple[list[str], list[list[str]]]:
-        """Names of columns and rows of a CSV that is this data set; what is held out stands as training images."""
+        """Columns and rows of a CSV that is this data set; held-out images stand as training images."""
         return write_table(self._listed)
 
     @cached_property
