@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +12,8 @@ import typer
 from bench import console
 from bench.cli.app import DEFAULT_GRID, ConfigFile, Plugins, Sets, StoreRoot, examples, json_option, verbs
 from bench.cli.selection import Selection, report_folder
+from bench.cli.suspect_text import FEW, Found, find
+from bench.cli.suspect_text import tell as tell_found
 from bench.errors import BenchError
 from bench.files import write_whole
 from bench.grid.expansion import expand
@@ -19,18 +21,14 @@ from bench.records.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
+    from PIL.Image import Image
 
     from bench.suspects.groups import LabelSet
     from bench.suspects.images import LabelSetImages
     from bench.suspects.score import SuspectRanking
 
 NAME = "suspects"
-SHEET = re.compile(rf"{NAME}(-.+)?(-\d+\.png|\.pdf)")
-SHOWN = 10
-WEAKER = (
-    "no record here left samples out of training, so losses during training are ranked. That can be weaker: a method "
-    'that memorizes hides wrong labels. Out of sample: --set "method=linear-probe@folds4,gce-coop@folds4,zero-shot".'
-)
+SHEET = re.compile(rf"{NAME}(-.+)?(-\d+\.png|\.pdf|\.html)")
 
 app = verbs()
 
@@ -51,12 +49,13 @@ def rank_suspects(
         str | None, typer.Option(help="Folder of the CSV and sheets.  [default: suspects/ in the store]")
     ] = None,
     top: Annotated[int, typer.Option(min=0, max=100_000, help="Images on contact sheets; the CSV has all.")] = 48,
+    sheets: Annotated[int, typer.Option(min=0, help="Sets of labels that are drawn; the CSV has all.")] = FEW,
     data: Annotated[str | None, typer.Option(help="Where the images are now, for example folder:PATH.")] = None,
     plugin: Plugins = None,
     config: ConfigFile = None,
     json: Annotated[bool, json_option("Print files, counts and the first as JSON.")] = False,
 ) -> int:
-    """Rank training samples whose labels are probably wrong: a CSV, and contact sheets of the first."""
+    """Rank training samples whose labels are probably wrong: a CSV, contact sheets, and a page that corrects them."""
     from bench.reports.figures.fonts import tell
     from bench.suspects.images import SuspectImages
     from bench.suspects.score import rank
@@ -72,19 +71,26 @@ def rank_suspects(
     tell(text for labels in found for text in (*labels.class_names, title(labels)))
     tables: list[pd.DataFrame] = []
     files: dict[str, bytes] = {}
-    told: list[dict[str, Any]] = []
-    for labels, stem in zip(found, stems(found), strict=True):
+    several: list[Found] = []
+    drawn = _drawn_first(found, sheets if top else len(found))
+    for number, (labels, stem) in enumerate(zip(found, stems(found), strict=True)):
         ranking, source = rank(labels), sources.of(labels)
-        table = named(ranking, source)
-        told.append(_tell(ranking, table))
-        sheets = _sheets(table.head(top), source, labels)
-        files |= {f"{stem}{ending}": content for ending, content in sheets.items()}
-        tables.append(table)
+        tables.append(named(ranking, source))
+        several.append(find(ranking, tables[-1]))
+        if number in drawn:
+            drawings = _drawings(ranking, tables[-1].head(top), source, several[-1])
+            files |= {f"{stem}{ending}": content for ending, content in drawings.items()}
+    tell_found(several)
     files[f"{NAME}.csv"] = csv(tables)
     _write(folder, files)
     console.line(f"wrote {folder / NAME}.csv" + (f" and {len(files) - 1} files of sheets" if len(files) > 1 else ""))
+    if pages := [name for name in files if name.endswith(".html")]:
+        console.line(
+            f"to look at them, and to correct labels of your own images, open {folder / pages[0]} in a browser"
+        )
     if json:
-        console.as_json({"store": opened.root, "folder": str(folder), "files": [*files], "sets": told})
+        sets_told = [found.facts for found in several]
+        console.as_json({"store": opened.root, "folder": str(folder), "files": [*files], "sets": sets_told})
     return 0
 
 
@@ -122,8 +128,30 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
         raise BenchError(f'"{folder}" cannot be written: {error.strerror}; give --out a writable folder.') from error
 
 
-def _sheets(table: pd.DataFrame, source: LabelSetImages, labels: LabelSet) -> dict[str, bytes]:
-    """Draw pages of the images that are here."""
+def _drawn_first(found: Sequence[LabelSet], most: int) -> set[int]:
+    """Choose the label sets that are drawn: those of unknown truth first. Says where some are not."""
+    order = sorted(range(len(found)), key=lambda number: found[number].true is not None)
+    if len(order) > most:
+        console.warn(
+            f"of {len(order)} sets of labels {most} are drawn; others: --grid or --set, or more at once: --sheets "
+            f"{len(order)}."
+        )
+    return set(order[:most])
+
+
+def _drawings(ranking: SuspectRanking, table: pd.DataFrame, source: LabelSetImages, facts: Found) -> dict[str, bytes]:
+    """Draw contact sheets and the page of the images that are here, by the ending of the file."""
+    images = {row["rank"]: image for row in table.to_dict("records") if (image := source.image(row["image"]))}
+    if not images:
+        return {}
+    from bench.cli.suspect_page import page
+
+    shown = table[table["rank"].isin(list(images))]
+    return _sheets(shown, images, ranking.labels) | {".html": page(ranking, shown, images, source, facts)}
+
+
+def _sheets(table: pd.DataFrame, images: Mapping[int, Image], labels: LabelSet) -> dict[str, bytes]:
+    """Draw pages of images by rank."""
     from bench.reports.figures.contact_sheet import Tile, draw_sheets
     from bench.reports.figures.fonts import class_texts
     from bench.suspects.table import NONE_OF_THEM, title
@@ -131,58 +159,6 @@ def _sheets(table: pd.DataFrame, source: LabelSetImages, labels: LabelSet) -> di
     tiles = []
     drawn = dict(zip(labels.class_names, class_texts(labels.class_names), strict=True)) | {NONE_OF_THEM: NONE_OF_THEM}
     for row in table.to_dict("records"):
-        image = source.image(row["image"])
-        if image is not None:
-            known: dict[str, Any] = {"true": drawn[row["true"]], "wrong": bool(row["wrong"])} if "true" in row else {}
-            tiles.append(Tile(row["rank"], image, drawn[row["given"]], drawn[row["proposed"]], **known))
-    return draw_sheets(tiles, f"Labels that are probably wrong: {title(labels)}") if tiles else {}
-
-
-def _tell(ranking: SuspectRanking, table: pd.DataFrame) -> dict[str, Any]:
-    """Print what was found of one set of labels; returns the same for a program."""
-    from bench.suspects.table import title
-
-    labels, columns = ranking.labels, ["rank", "path", "given", "proposed", "score"]
-    first = table.head(SHOWN)[columns].to_dict("records")
-    found: dict[str, Any] = {
-        "labels": len(table),
-        "methods": int(table["methods"].max()),
-        "records": len(labels.members),
-        "contradicted": int((table["proposed"] != table["given"]).sum()),
-        "out_of_sample": bool(ranking.out_of_sample),
-        "unranked": int(ranking.unranked),
-    }
-    console.line(
-        f"{title(labels)}: {found['labels']} labels, {found['methods']} methods, {found['records']} records; "
-        f"together they contradict {found['contradicted']}."
-    )
-    if not ranking.out_of_sample:
-        console.warn(WEAKER)
-    if ranking.unranked:
-        console.warn(f"{ranking.unranked} samples are left out: no finished record predicts them without their label.")
-    rows = [[str(row["rank"]), row["path"], row["given"], row["proposed"], f"{row['score']:.2f}"] for row in first]
-    console.table(["rank", "image", "given", "proposed", "score"], rows)
-    precise = _precision(ranking) if labels.true is not None else {}
-    return {"set": title(labels), **found, "precision": precise, "first": first}
-
-
-def _precision(ranking: SuspectRanking) -> dict[str, dict[int, float]]:
-    """Print and return the precision among the first samples, by this score and by those of cleanlab."""
-    from bench.suspects.score import cleanlab_orders, precision
-
-    wrong = ranking.table["wrong"].to_numpy(bool)
-    if not wrong.any():
-        console.line("no label here is known to be wrong, so no precision is measured.")
-        return {}
-    orders = {"this score": ranking.table.index.to_numpy()}
-    if ranking.probabilities:
-        try:
-            orders |= cleanlab_orders(ranking)
-        except ImportError:
-            console.line("cleanlab is not installed; to compare with it: pip install 'noisy-prompt-bench[suspects]'.")
-    found = {name: precision(wrong, order) for name, order in orders.items()}
-    places = list(found["this score"])
-    rows = [[name, *(f"{100 * shares[place]:.1f}" for place in places)] for name, shares in found.items()]
-    console.table(["precision % at", *map(str, places)], rows)
-    console.line(f"{wrong.sum()} of {len(wrong)} labels are known to be wrong.")
-    return found
+        known: dict[str, Any] = {"true": drawn[row["true"]], "wrong": bool(row["wrong"])} if "true" in row else {}
+        tiles.append(Tile(row["rank"], images[row["rank"]], drawn[row["given"]], drawn[row["proposed"]], **known))
+    return draw_sheets(tiles, f"Labels that are probably wrong: {title(labels)}")

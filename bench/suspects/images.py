@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from bench import console, dataset_name
-from bench.contracts.dataset import Split
+from bench.contracts.dataset import Dataset, Split
 from bench.data.library import Library
 from bench.errors import BenchError
 from bench.settings.schema import Config
@@ -22,14 +22,22 @@ class LabelSetImages:
     """Paths and images of one label set.
 
     Attributes:
-        own: the training split, None where it is not at hand.
+        dataset: None where it is not at hand.
         guests: name and training split of the data set that foreign images are from.
-        class_labels: of the data set, see `bench.contracts.dataset.Dataset`.
     """
 
-    own: Split | None
+    dataset: Dataset | None
     guests: tuple[str, Split | None] = ("", None)
-    class_labels: tuple[str, ...] = ()
+
+    @property
+    def own(self) -> Split | None:
+        """Training split, None where it is not at hand."""
+        return None if self.dataset is None else self.dataset.splits["train"]
+
+    @property
+    def class_labels(self) -> tuple[str, ...]:
+        """Classes as a user has written them, see `bench.contracts.dataset.Dataset`."""
+        return () if self.dataset is None else self.dataset.class_labels
 
     def path(self, image: int) -> str:
         """Return an image's path, or "NAME:path" of a foreign one. It is the position where the split is missing."""
@@ -56,6 +64,7 @@ class SuspectImages:
 
     def __init__(self, config: Config, data: str | None, digests: Sequence[str]) -> None:
         self.library = Library.of(config.settings.dataset)
+        self._found: dict[tuple[str, str, str], LabelSetImages] = {}
         self.instead = None if data is None else self.library.open(dataset_name.canonical(data))
         if self.instead is not None and self.instead.digest not in digests:
             found = ", ".join(sorted({digest[:DIGEST_DIGITS] for digest in digests}))
@@ -65,22 +74,25 @@ class SuspectImages:
             )
 
     def of(self, labels: LabelSet) -> LabelSetImages:
-        """Find the images of a label set. Why there are none is said on the standard error."""
+        """Find the images of a label set. Why there are none is said on the standard error, once."""
         foreign = next((one.record.noise.foreign for one in labels.members if one.record.noise.foreign), "")
-        if self.instead is not None and self.instead.digest == labels.name.digest:
-            return LabelSetImages(self.instead.splits["train"], self._guests(foreign), self.instead.class_labels)
+        wanted = labels.name.dataset, labels.name.digest, foreign
+        if wanted not in self._found:
+            self._found[wanted] = LabelSetImages(self._own(*wanted[:2]), self._guests(foreign))
+        return self._found[wanted]
+
+    def _own(self, name: str, digest: str) -> Dataset | None:
+        if self.instead is not None and self.instead.digest == digest:
+            return self.instead
         try:
-            dataset = self.library.open(labels.name.dataset)
-            same = dataset.digest == labels.name.digest
+            dataset = self.library.open(name)
+            same = dataset.digest == digest
         except BenchError as error:
             console.warn(f"{error} Until then images are named by position and not drawn; --data says where they are.")
-            return LabelSetImages(None)
+            return None
         if not same:
-            console.warn(
-                f"{dataset_name.shown(labels.name.dataset)} has changed since; images are named by position, not drawn."
-            )
-            return LabelSetImages(None)
-        return LabelSetImages(dataset.splits["train"], self._guests(foreign), dataset.class_labels)
+            console.warn(f"{dataset_name.shown(name)} has changed since; images are named by position, not drawn.")
+        return dataset if same else None
 
     def _guests(self, name: str) -> tuple[str, Split | None]:
         try:

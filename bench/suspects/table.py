@@ -11,6 +11,7 @@ import pandas as pd
 from bench.records.cell import noise_text
 from bench.records.naming import marked
 from bench.spreadsheet import inert_frame
+from bench.suspects.chance import guessed_classes
 from bench.suspects.groups import LabelSet
 from bench.suspects.images import LabelSetImages
 from bench.suspects.score import SuspectRanking
@@ -19,8 +20,8 @@ NAME = "suspects"
 NONE_OF_THEM = "none of the classes"
 COLUMNS = [
     "dataset", "noise", "rate", "shots", "seed", "rank", "path", "given", "proposed", "score", "loss", "contradicted",
-    "left_out", "probability", "margin", "methods", "predictions", "splits", "out_of_sample", "true", "given_label",
-    "proposed_label", "true_label",
+    "left_out", "probability", "margin", "methods", "predictions", "splits", "out_of_sample", "guess", "true",
+    "given_label", "proposed_label", "true_label",
 ]  # fmt: skip
 NAMED = ("given", "proposed", "true")
 
@@ -31,6 +32,8 @@ def named(ranking: SuspectRanking, source: LabelSetImages) -> pd.DataFrame:
     names = (*ranking.labels.class_names, NONE_OF_THEM)  # a true label of -1 is the last
     written = _written(ranking.labels, source)
     table = ranking.table.copy()
+    if ranking.out_of_sample:
+        table["guess"] = table[["given", "proposed"]].isin(guessed_classes(ranking)).any(axis=1)
     for column in (column for column in NAMED if column in table):
         if written:
             table[f"{column}_label"] = [(*written, "")[label] for label in table[column]]

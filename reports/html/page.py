@@ -6,11 +6,9 @@ import re
 from base64 import b64encode
 from collections.abc import Sequence
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from bench.errors import in_line
@@ -21,12 +19,12 @@ from bench.reports.figures.style import look
 from bench.reports.front_page import ALL_FINISHED, FrontPage
 from bench.reports.html.columns import cell_columns, detail_columns, embedded
 from bench.reports.html.curves import Thinning, curve_block, thinning
+from bench.reports.html.environment import escaping_environment, file_text, raw_text
 from bench.reports.html.overview import SettingOverview, environments, oracles, overviews, span
 from bench.reports.names import SIGNS, noise_name
 from bench.reports.tables.summary import short_names
 from bench.standing import NEAR
 
-HERE = Path(__file__).parent
 SCRIPTS = ("data", "theme", "tables", "chart", "curves", "cells", "cell", "main")
 
 
@@ -48,15 +46,12 @@ def html_page(frame: pd.DataFrame, records: Sequence[Record], front: FrontPage) 
         "span": span(chosen),
         "thinning": thin.sentence(),
         "blocks": _blocks(frame, chosen, shown, thin),
-        "style": _raw("vendor/uPlot.min.css") + _raw("page.css"),
-        "licence": escape(_text("vendor/uPlot.LICENSE")),
-        "uplot": _raw("vendor/uPlot.iife.min.js"),
-        "script": Markup("\n").join(_raw(f"script/{name}.js") for name in SCRIPTS),
+        "style": raw_text("vendor/uPlot.min.css") + raw_text("page.css"),
+        "licence": escape(file_text("vendor/uPlot.LICENSE")),
+        "uplot": raw_text("vendor/uPlot.iife.min.js"),
+        "script": Markup("\n").join(raw_text(f"script/{name}.js") for name in SCRIPTS),
     }
-    environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-        finalize=_finalized,
-    )  # fmt: skip
+    environment = escaping_environment()
     environment.filters |= {"heads": _heads, "said": _said, "minus": _minus, "captioned": _captioned}
     environment.globals["picture"] = _picture
     return environment.get_template("page.html.j2").render(context)
@@ -113,11 +108,6 @@ def _said(words: Words) -> Markup:
     return Markup("").join(tags.get(type(piece), Markup("{}")).format(in_line(piece)) for piece in words)
 
 
-def _finalized(value: object) -> object:
-    """Escape what a text of others must not do to the text around it; HTML of ours stays."""
-    return value if isinstance(value, Markup) or not isinstance(value, str) else in_line(value)
-
-
 def _minus(text: str) -> str:
     """Write a number with a minus sign for its hyphen."""
     return f"\u2212{text[1:]}" if re.match(r"-\d", text) else text
@@ -133,11 +123,3 @@ def _heads(table: Table) -> list[tuple[str, int]]:
     """List the groups of a table's columns with their widths; none where no column has one."""
     groups = [(group, len(list(members))) for group, members in groupby(group for group, _ in table.head)]
     return groups if any(group for group, _ in groups) else []
-
-
-def _raw(name: str) -> Markup:
-    return Markup(_text(name))  # noqa: S704 - a file of this package
-
-
-def _text(name: str) -> str:
-    return (HERE / name).read_text(encoding="utf-8")

@@ -18,7 +18,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from bench.contracts.dataset import SPLITS, Dataset, Split, SplitName
 from bench.data.files.digests import broken, listing_digest, reading_notes, readings, stamps
 from bench.data.own.parts import TRUE, OwnSplit, hold_out, read_classes, text_of, unknown_class
-from bench.data.own.table import read_table
+from bench.data.own.table import read_table, write_table
 from bench.data.own.tree import read_beside, read_tree
 from bench.errors import BenchError
 from bench.images.decode import FileImages
@@ -188,6 +188,16 @@ class Folder(Dataset):
     def held_out(self) -> tuple[SplitName, ...]:
         """Splits that the files lack and that are held out of the training images."""
         return tuple(split for split in SPLITS if split not in self._listed)
+
+    @cached_property
+    def listing(self) -> tuple[list[str], list[list[str]]]:
+        """Columns and rows of a CSV that is this data set; held-out images stand as training images."""
+        return write_table(self._listed)
+
+    @cached_property
+    def listed_names(self) -> tuple[str, ...]:
+        """Paths of the images in the rows of `listing`."""
+        return tuple(name for part in self._listed.values() for name in part.names)
 
     @cached_property
     def _folder(self) -> Path:

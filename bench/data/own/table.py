@@ -77,6 +77,24 @@ def read_table(file: Path, classes: Sequence[str] | None) -> dict[SplitName, Own
     return {split: _checked(part, columns, allowed) for split, part in parts.items()}
 
 
+def write_table(parts: Mapping[SplitName, OwnSplit]) -> tuple[list[str], list[list[str]]]:
+    """Return names of columns and rows of a CSV from which `read_table` reads these splits."""
+    sets = list(dict.fromkeys(name for part in parts.values() for name in part.labels))
+    sets.sort(key=lambda name: (name != GIVEN, name != TRUE))
+    rows = [
+        # Values are stripped when they are read; a path that begins with a space does not begin with it here.
+        [
+            f"./{name}" if name != name.lstrip() else name,
+            split,
+            *(part.labels[key][i] if key in part.labels else "" for key in sets),
+        ]
+        for split, part in parts.items()
+        for i, name in enumerate(part.names)
+    ]
+    columns = {GIVEN: "label", TRUE: "true_label"}
+    return [PATH, SPLIT, *(columns.get(name, f"label:{name}") for name in sets)], rows
+
+
 def _read(file: Path) -> tuple[list[str], list[_Row]]:
     """Read column names and rows, without the blank lines and columns that spreadsheets leave."""
     reader = csv.reader(io.StringIO(text_of(file), newline=""), strict=True)
