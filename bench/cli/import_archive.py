@@ -27,7 +27,7 @@ def import_records(
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> int:
-    """Add the records of an archive to a store, once every file of it is as its list of contents says."""
+    """Add the records of an archive to a store, once every file of it is checked."""
     opened = Selection(store=store, config=config).open()
     with writing("--store", opened.root):
         found = read_archive(archive.expanduser(), opened)

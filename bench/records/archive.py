@@ -61,7 +61,7 @@ class ArchiveContents:
 
 
 def write_archive(store: Store, records: list[Record], report: Path | None, out: Path) -> int:
-    """Write an archive of records with the files beside them and a folder of a report; returns its size in bytes.
+    """Write an archive of records, their companions and a report; returns its size in bytes.
 
     Equal contents make equal bytes: files are in order and bear no time.
 

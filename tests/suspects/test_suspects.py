@@ -546,7 +546,7 @@ def test_mistakes_are_one_line(store: str, folder: Path, capsys: pytest.CaptureF
     assert 'unknown grid "nowhere"' in refused("--store", store, "--grid", "nowhere")
     assert "nowhere" in refused("--store", store, "--data", "folder:nowhere")
     assert "the records were made of" in refused("--store", store, "--data", "letters")
-    Store("memory://suspects").prepare()
+    Store("memory://suspects").files.write("file", b"", replace=True)
     assert "name the folder of the suspects with --out" in refused("--store", "memory://suspects")
 
 
