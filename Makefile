@@ -13,7 +13,7 @@ TORCH_BACKEND ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fast perf golden ci kills wheel use_wheel versions release docs clean
+.PHONY: help demo test fast perf golden ci kills long wheel use_wheel versions release docs clean
 
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 10
@@ -55,6 +55,9 @@ ci: $(READY)  ## the regression gate: the ci grid against the committed baseline
 
 kills: $(READY)  ## kill runs at random moments, over both schedulers, and look for what was lost
 	@$(BIN)/python -m tests.kills --rounds $(ROUNDS) --seed $(SEED)
+
+long: $(READY)  ## the tests that take minutes: faults of plugins under Ray, and more
+	@$(BIN)/python -m pytest -m long
 
 wheel: $(READY)  ## build the wheel, install it into an empty environment, and use it outside the checkout
 	@rm -rf build/wheel build/venv
