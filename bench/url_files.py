@@ -175,16 +175,16 @@ class UrlFiles:
 
 def _content(found: bytes | Exception) -> bytes | OSError | None:
     """Return what `read` returns for what a file system found, or the error that it raises."""
+    if isinstance(found, FileNotFoundError):
+        return None
     try:
         with _told():
             if isinstance(found, Exception):
                 raise found
             check_size(len(found))
-            return found
-    except FileNotFoundError:
-        return None
     except OSError as error:
         return error
+    return found
 
 
 @contextmanager
