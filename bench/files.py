@@ -31,7 +31,10 @@ class Files(Protocol):
         """
 
     def read_many(self, names: Sequence[str]) -> list[bytes | OSError | None]:
-        """Read files as `read` does, at a time where that is faster; an error stands in the place of its file."""
+        """Read many files as `read` does, together where that is faster.
+
+        The error of a file stands in its place; what befalls all is raised as an OSError.
+        """
 
     def rename(self, name: str, new: str) -> bool:
         """Rename a file of any type. Returns False where it is not there, or the new name is taken."""

@@ -200,6 +200,6 @@ def _told() -> Iterator[None]:
 
 
 def check_size(count: int) -> None:
-    """Refuse to read what no file of a store can be; raises OSError."""
+    """Check that a file of a store may be so large; raises OSError where not."""
     if count > MOST_BYTES:
         raise OSError(errno.EFBIG, f"it has {count:,} bytes, more than any file of a store")
