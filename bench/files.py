@@ -9,6 +9,7 @@ import shutil
 import stat
 import time
 import uuid
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
@@ -27,6 +28,12 @@ class Files(Protocol):
         """Read a file, or return None where there is none.
 
         Raises OSError where it is no regular file, or larger than `MOST_BYTES`.
+        """
+
+    def read_many(self, names: Sequence[str]) -> list[bytes | OSError | None]:
+        """Read many files as `read` does, together where that is faster.
+
+        The error of a file stands in its place; what befalls all is raised as an OSError.
         """
 
     def rename(self, name: str, new: str) -> bool:
@@ -124,6 +131,16 @@ class LocalFiles:
             return (self.root / name).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
+
+    def read_many(self, names: Sequence[str]) -> list[bytes | OSError | None]:
+        """Read one file after the other."""
+        return [self._read_or_error(name) for name in names]
+
+    def _read_or_error(self, name: str) -> bytes | OSError | None:
+        try:
+            return self.read(name)
+        except OSError as error:
+            return error
 
     def rename(self, name: str, new: str) -> bool:
         """Rename a file of any type. Returns False where it is not there, or the new name is taken."""

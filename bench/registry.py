@@ -121,7 +121,8 @@ class Registry(Generic[T]):
 
     def find(self, name: str) -> Row | None:
         """Find the row of a name or an alias, or None."""
-        self._scan_entry_points()
+        if self._own or not self._scanned:  # asked for every cell of a grid, many times
+            self._scan_entry_points()
         return self._rows.get(self._aliases.get(name, name))
 
     def get(self, name: str) -> T:

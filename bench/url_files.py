@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import inspect
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime
 from typing import Any
@@ -71,6 +71,12 @@ class UrlFiles:
                 return None
             check_size(len(content))
             return content
+
+    def read_many(self, names: Sequence[str]) -> list[bytes | OSError | None]:
+        """Read files, with many requests under way at a time where the file system can."""
+        with _told():
+            found = self.system.cat_ranges([self._path(name) for name in names], None, None, on_error="return")
+        return [_content(one) for one in found]
 
     def rename(self, name: str, new: str) -> bool:
         """Move a file. Returns False where it is not there, or the new name is taken."""
@@ -165,6 +171,20 @@ class UrlFiles:
     def lock(self) -> Any:
         """Return an empty context; there is no lock."""
         return nullcontext()
+
+
+def _content(found: bytes | Exception) -> bytes | OSError | None:
+    """Return what `read` returns for what a file system found, or the error that it raises."""
+    if isinstance(found, FileNotFoundError):
+        return None
+    try:
+        with _told():
+            if isinstance(found, Exception):
+                raise found
+            check_size(len(found))
+    except OSError as error:
+        return error
+    return found
 
 
 @contextmanager

@@ -169,9 +169,12 @@ def truth_known(part: pd.DataFrame) -> bool:
 
 def number(value: Any) -> float:
     """Convert a finite number to float, anything else to NaN."""
-    if isinstance(value, (int, float)) and math.isfinite(value):
-        return float(value)
-    return math.nan
+    return float(value) if finite(value) else math.nan
+
+
+def finite(value: Any) -> bool:
+    """Return whether a value is a finite number."""
+    return isinstance(value, (int, float)) and math.isfinite(value)
 
 
 def written(value: Any) -> str:

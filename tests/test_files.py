@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from bench.files import LocalFiles, temporary_name, write_whole
+from bench.files import LocalFiles, open_folder, temporary_name, write_whole
 
 
 def test_a_file_appears_with_its_folder_and_replaces_what_had_its_name(tmp_path: Path) -> None:
@@ -133,3 +133,20 @@ def test_what_a_killed_process_left_is_removed_at_once_and_nothing_of_one_that_r
         os.utime(file, (0, 0))
     LocalFiles(tmp_path).prepare()
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("place", ["local", "memory"])
+def test_many_files_are_read_in_their_order_and_an_error_is_of_its_file_alone(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = open_folder(str(tmp_path) if place == "local" else f"memory://{tmp_path.name}[1]")
+    for name in ("a", "large", "b"):
+        files.write(name, name.encode(), replace=True)
+    assert files.read_many([]) == []
+    assert files.read_many(["b", "none", "a", "b"]) == [b"b", None, b"a", b"b"]
+    for module in ("bench.files", "bench.url_files"):
+        monkeypatch.setattr(f"{module}.MOST_BYTES", 3, raising=False)
+    first, error, last = files.read_many(["b", "large", "a"])
+    assert (first, last) == (b"b", b"a")
+    assert isinstance(error, OSError)
+    assert error.strerror == "it has 5 bytes, more than any file of a store"

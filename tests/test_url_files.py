@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
@@ -183,3 +184,26 @@ def test_a_package_that_is_missing_is_named_with_its_extra(monkeypatch: pytest.M
     wanted = r"cannot be opened: Install s3fs .*; pip install 'noisy-prompt-bench\[s3\]'\.$"
     with pytest.raises(BenchError, match=wanted):
         open_folder("s3://grids/x")
+
+
+def test_many_files_are_read_at_a_time(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = open_folder(bucket)
+    for name in "ab":
+        files.write(name, name.encode(), replace=True)
+    system = type(files.system)  # type: ignore[attr-defined]
+    plain, under_way, most = system._cat_file, 0, 0
+
+    async def counted(self: Any, path: str, *args: Any, **named: Any) -> bytes:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        try:
+            content: bytes = await plain(self, path, *args, **named)
+        finally:
+            under_way -= 1
+        return content
+
+    monkeypatch.setattr(system, "_cat_file", counted)
+    assert files.read_many(["b", "none", "a"]) == [b"b", None, b"a"]
+    assert most == 3
+    assert files.read_many([]) == []

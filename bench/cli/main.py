@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import warnings
@@ -12,12 +13,16 @@ from bench.registry import changed
 from bench.schedulers.signals import EXIT_INTERRUPTED, supervised
 
 EXIT_USAGE = 2
+# New objects, less freed ones, until Python looks for cycles among them; 700 by default. Thousands of records are
+# millions of objects without any, through which it would go again and again.
+YOUNG_OBJECTS = 50_000
 
 
 def console_script() -> None:
     """Run the command line on the process's arguments, and exit."""
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
+    gc.set_threshold(YOUNG_OBJECTS)
     streams.prepare()
     os.environ["MPLBACKEND"] = "agg"  # figures go to files; a notebook's own backend may not even be importable here
     sys.exit(supervised(lambda: streams.finished(invoke(sys.argv[1:]))))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from functools import cache
 from typing import Annotated, Any
 
 import typer
@@ -34,7 +33,13 @@ class Snapshot(Store):
 
     def __init__(self, root: str) -> None:
         super().__init__(root)
-        self.read = cache(super().read)  # type: ignore[method-assign] # an instance's own memory
+        self._known: dict[str, Record | None] = {}
+
+    def read_many(self, keys: Sequence[str]) -> list[Record | None]:
+        """Read those that are not known yet."""
+        new = [key for key in keys if key not in self._known]
+        self._known.update(zip(new, super().read_many(new), strict=True))
+        return [self._known[key] for key in keys]
 
 
 @app.command(
@@ -59,8 +64,9 @@ def count_records(
         plans = [make_plan(begun, snapshot) for begun in _begun(settings, {record.key for record in records})]
     groups = _groups(records)
     total = {"store": snapshot.root, **_total(plans, records)}
+    counts = [plan.counts() for plan in plans]
     if json:
-        console.as_json({**total, "grids": [plan.counts() for plan in plans], "groups": groups})
+        console.as_json({**total, "grids": counts, "groups": groups})
         return 0
     for problem in snapshot.problems.values():
         console.warn(problem)
@@ -70,7 +76,7 @@ def count_records(
     if plans:
         columns = ["grid", "cells", "done", "failed", "todo"]
         console.line()
-        console.table(columns, [[str(plan.counts()[column]) for column in columns] for plan in plans])
+        console.table(columns, [[str(one[column]) for column in columns] for one in counts])
     _unfinished(records, selection)
     return 0
 

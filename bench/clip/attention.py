@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from open_clip.transformer import QuickGELU
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -30,6 +29,8 @@ def finish(block: Any, x: Tensor, attended: Tensor) -> Tensor:
         x: what entered the block, [N, T, W].
         attended: [N, T, W].
     """
+    from open_clip.transformer import QuickGELU  # with torchvision: a second and a half that plans need not wait
+
     x = x + block.ls_1(block.attn.out_proj(attended))
     normed, quick = block.ln_2(x), type(block.mlp.gelu) is QuickGELU
     result: Tensor = x + block.ls_2(_quick_perceptron(block.mlp, normed) if quick else block.mlp(normed))

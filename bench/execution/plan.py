@@ -51,7 +51,8 @@ class Plan:
     @property
     def from_files(self) -> tuple[str, ...]:
         """Data sets whose images are still to be encoded before the first cell. This is not in the estimate."""
-        return tuple(dict.fromkeys(p.cell.dataset for p in self.todo if not dataset_name.embedded(p.cell.dataset)))
+        names = dict.fromkeys(planned.cell.dataset for planned in self.todo)
+        return tuple(name for name in names if not dataset_name.embedded(name))
 
     def state(self, key: str) -> str:
         """Return the state of a cell: "to do", "stale", or the status of its record."""

@@ -6,7 +6,7 @@ import itertools
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from typing import Any
 
 from bench import dataset_name
@@ -29,6 +29,7 @@ NO_NOISE = "none"
 EVERY = "*"  # among methods: every one of this package
 BUDGET = tuple(name for name in Cell.fields_of(Role.TRAINING) if name != "epochs")  # which is an axis
 FIXED = Cell.fields_of(Role.PROTOCOL)
+SHARED = ("dataset", "noise", "rate", "shots", "backbone")  # axes beside the seed
 
 
 @dataclass(frozen=True)
@@ -56,12 +57,13 @@ class Grid:
 
 @dataclass(frozen=True)
 class ResolvedMethod:
-    """Variant with its canonical name, option layers and part of the samples. A paper's options are no layer of it."""
+    """Variant with its canonical name, option layers, part of the samples, and paper, which is no layer of it."""
 
     method: str
     layers: tuple[Layer, Layer]
     subset: str
     reference: bool
+    paper: Paper
 
     @cached_property
     def options(self) -> dict[str, Value]:
@@ -132,13 +134,19 @@ def _product(config: Config, name: str, table: GridTable, methods: list[Resolved
     datasets = [dataset_name.canonical(text) for text in table.dataset]
     backbones = [identity.canonical(text) for text in table.backbone]
     settings = itertools.product(datasets, backbones, table.shots, table.seed, _noises(table))
+
+    @cache
+    def budgets(method: int, *axes: Any) -> list[dict[str, Any]]:
+        """Return what all seeds share."""
+        return _budgets(config, name, table, methods[method], dict(zip(SHARED, axes, strict=True)))
+
     for dataset, backbone, shots, seed, (kind, rate) in settings:
         axes: dict[str, Any] = {
             "dataset": dataset, "noise": kind, "rate": rate, "shots": shots, "backbone": backbone,
         }  # fmt: skip
-        for method in methods:
+        for number, method in enumerate(methods):
             own = axes | _shots(config, name, table, method)
-            for budget in _budgets(config, name, table, method, own):
+            for budget in budgets(number, *(own[axis] for axis in SHARED)):
                 yield Cell(
                     **own, method=method.method,
                     subset="all" if kind == NO_NOISE and method.subset == "clean" else method.subset,
@@ -148,7 +156,7 @@ def _product(config: Config, name: str, table: GridTable, methods: list[Resolved
 
 def _shots(config: Config, name: str, table: GridTable, method: ResolvedMethod) -> dict[str, int]:
     """Return the shots of a method's paper, where the paper has its own and the grid names none."""
-    paper = _table(config, method.method)[1].paper
+    paper = method.paper
     asked = table.budget == "paper" and "shots" in paper.model_fields_set and "shots" not in config.named(name)
     return {"shots": paper.shots} if asked else {}
 
@@ -179,7 +187,7 @@ def _budgets(
     if table.budget == "tuned" and "learning_rate" not in named:
         values["learning_rate"] = _tuned(config, axes["backbone"]).get(method.method, table.learning_rate)
     if table.budget == "paper":
-        own, paper = _paper(_table(config, method.method)[1].paper, axes)
+        own, paper = _paper(method.paper, axes)
         values |= {key: value for key, value in own.items() if key in BUDGET and key not in named}
         if "epochs" in own and "epochs" not in named:
             epochs = [own["epochs"]]
@@ -243,7 +251,7 @@ def _resolved(config: Config, text: str, reference: bool) -> list[ResolvedMethod
     method = METHODS.row(variant.name).name
     name, table = _table(config, method)
     layers = (f"[method.{name}]", table.options), ("", variant.options)
-    return [ResolvedMethod(method, layers, subset, reference) for subset in variant.subsets]
+    return [ResolvedMethod(method, layers, subset, reference, table.paper) for subset in variant.subsets]
 
 
 def _check_methods(config: Config) -> None:

@@ -87,7 +87,7 @@ def _changed_files(record: Record, versions: Versions) -> list[str]:
 
 
 def _data(record: Record, now: Callable[[str], str]) -> list[str]:
-    name, noted = record.cell.dataset, RecordOrigin(record).facets["dataset"][CONTENT]
+    name, noted = record.cell.dataset, RecordOrigin(record).facets("dataset")[CONTENT]
     if not noted or dataset_name.folder_of(name) is not None:
         return []
     digest = now(name)

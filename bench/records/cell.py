@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from enum import Flag, auto
+from functools import cache
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -87,6 +88,7 @@ class Cell(BaseModel):
     eval_every: Annotated[EvalEvery, Role.PROTOCOL | Role.REPEAT]
 
     @classmethod
+    @cache
     def fields_of(cls, role: Role) -> tuple[str, ...]:
         """Return the names of the fields that have a role (or one of several), in the order of their declaration."""
         roles = {
@@ -96,6 +98,7 @@ class Cell(BaseModel):
         return tuple(name for name, own in roles.items() if own & role)
 
     @classmethod
+    @cache
     def own_fields(cls, budget: str) -> tuple[str, ...]:
         """Return the names of the fields that a budget leaves to each method."""
         return {"paper": cls.fields_of(Role.TRAINING), "tuned": ("learning_rate",)}.get(budget, ())

@@ -52,30 +52,27 @@ class RecordOrigin:
 
     record: Record
 
-    @cached_property
-    def facets(self) -> Mapping[Field, Facets]:
-        """Facets by field."""
-        noted, sources, noise = self._resolved, self.sources, self._resolved.noise
+    def facets(self, field: Field) -> Facets:
+        """Return the facets of one field."""
+        noted = self._resolved
+        if field == "dataset":
+            return {CONTENT: self._data(), "version": _version(noted.dataset), "prompts": self._prompts()}
+        if field == "backbone":
+            return {CONTENT: self._weights(), "code": self.sources.get("backbone", "")}
+        if field == "noise":
+            version = _text(noted.noise.version) if noted.noise else ""
+            return {CONTENT: self._noise(), "version": version, "code": self.sources.get("noise", "")}
         return {
-            "dataset": {CONTENT: self._data(), "version": _version(noted.dataset), "prompts": self._prompts()},
-            "backbone": {CONTENT: self._weights(), "code": sources.get("backbone", "")},
-            "noise": {
-                CONTENT: _short([noise.options, self.record.noise.foreign_digest]) if noise else "",
-                "version": _text(noise.version) if noise else "",
-                "code": sources.get("noise", ""),
-            },
-            "method": {
-                "version": _text(noted.method),
-                "code": sources.get("method", ""),
-                **{f"{name} version": str(version) for name, version in (noted.model_extra or {}).items()},
-                **{f"{name} code": code for name, code in sources.items() if name not in NAMED},
-            },
+            "version": _text(noted.method),
+            "code": self.sources.get("method", ""),
+            **{f"{name} version": str(version) for name, version in (noted.model_extra or {}).items()},
+            **{f"{name} code": code for name, code in self.sources.items() if name not in NAMED},
         }
 
     @property
     def content(self) -> Content:
         """Digests of the cell's contents; records that differ here are different experiments."""
-        return Content(*(self.facets[field][CONTENT] for field in ("dataset", "backbone", "noise")))
+        return Content(self._data(), self._weights(), self._noise())
 
     @property
     def sources(self) -> Mapping[str, str]:
@@ -86,6 +83,10 @@ class RecordOrigin:
         kind, _, rest = self._resolved.dataset.partition(" ")
         return self.record.data.digest or (rest.partition(" ")[2] if kind == "folder" else "")
 
+    def _noise(self) -> str:
+        noise = self._resolved.noise
+        return _short([noise.options, self.record.noise.foreign_digest]) if noise else ""
+
     def _prompts(self) -> str:
         told = [self.record.data.class_names, self.record.data.templates]
         return _short(told) if all(told) else ""
@@ -95,7 +96,7 @@ class RecordOrigin:
         noted = self._resolved.backbone
         return noted if "sha256:" in noted else self.record.provenance.weights
 
-    @property
+    @cached_property
     def _resolved(self) -> Resolved:
         return self.record.provenance.resolved or Resolved()
 
@@ -140,7 +141,7 @@ def marks(
         For each record the facets in which records of its name differ, shortened; mostly none. A finished record that
         does not say what it stood for is `UNRECORDED` there; an unfinished one goes with the last that does.
     """
-    facets = [RecordOrigin(record).facets[field] for record in records]
+    facets = [RecordOrigin(record).facets(field) for record in records]
     known: dict[Hashable, dict[str, None]] = defaultdict(dict)
 
     def where(number: int, facet: str) -> Hashable:

@@ -6,8 +6,12 @@ and is no whole record of this version is never overwritten: it is renamed first
 
 from __future__ import annotations
 
+import gc
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 
 MOST_ASIDE = 1000
 MOST_BYTES = 2**26  # of a record; parsing takes six times as much memory
+BATCH = 256  # records that are read at a time
 NAMED = 5  # keys in a message
 NEWER = f"schema {{}} is newer than {SCHEMA}, which this version reads"
 PROMPTS = "prompts"  # the entry among per-sample outcomes that is a file of its own
@@ -129,14 +134,24 @@ class Store:
         Raises:
             BenchError: the store itself cannot be read.
         """
+        return self.read_many([key])[0]
+
+    def read_many(self, keys: Sequence[str]) -> list[Record | None]:
+        """Read the records of keys as `read` does; many are read faster at a time than one by one."""
         try:
-            content = self.files.read(key + RECORD_FILE)
-        except OSError as error:
-            if key not in self.keys():  # it is not this file alone that cannot be read
-                raise self._unreadable(error) from error
-            self._complain(key, error.strerror or type(error).__name__)
-            return None
-        return self._parse(key, content)
+            contents = self.files.read_many([key + RECORD_FILE for key in keys])
+        except OSError as error:  # no single file's
+            raise self._unreadable(error) from error
+        with _uncollected():
+            return [self._taken(key, content) for key, content in zip(keys, contents, strict=True)]
+
+    def _taken(self, key: str, content: bytes | OSError | None) -> Record | None:
+        if not isinstance(content, OSError):
+            return self._parse(key, content)
+        if key not in self.keys():  # it is not this file alone that cannot be read
+            raise self._unreadable(content) from content
+        self._complain(key, content.strerror or type(content).__name__)
+        return None
 
     def outcomes(self, key: str) -> dict[str, NDArray[Any]]:
         """Read the per-sample outcomes of a record by name; empty if there are none that can be read (`problems`)."""
@@ -186,7 +201,8 @@ class Store:
     def records(self, keys: Iterable[str] | None = None) -> Iterator[Record]:
         """Read all readable records, or those of `keys`, in the order of `keys` or of their names."""
         wanted = self.keys() if keys is None else keys
-        return (record for record in map(self.read, wanted) if record is not None)
+        batches = iter(partial(_next_batch, iter(wanted)), [])
+        return (record for batch in batches for record in self.read_many(batch) if record is not None)
 
     def statuses(self, keys: Iterable[str] | None = None) -> dict[str, Status]:
         """Return the status by key."""
@@ -226,6 +242,22 @@ def parsed(key: str, content: bytes) -> Record | str:
     if record.schema_ > SCHEMA:
         return NEWER.format(record.schema_)
     return record if record.key == key else f'its key is "{record.key}"'
+
+
+def _next_batch(keys: Iterator[str]) -> list[str]:
+    return list(islice(keys, BATCH))
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Put off the search for cycles while records are made: it takes three times as long as making them."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _attempt(record: Record) -> dict[str, Any]:

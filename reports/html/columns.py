@@ -86,16 +86,19 @@ def _options(method: str) -> dict[str, Any]:
 def encode(values: Sequence[Any]) -> Encoded:
     """Encode a column in the shortest of its three forms."""
     plain = [rounded(value) for value in values]
-    codes: dict[Any, int] = {}
+    numbers: dict[Any, int] = {}
     kept: list[Any] = []
+    codes: list[int] = []
     for value in plain:
-        if codes.setdefault(_identity(value), len(kept)) == len(kept):
+        code = numbers.setdefault(_identity(value), len(kept))
+        if code == len(kept):
             kept.append(value)
+        codes.append(code)
     if len(kept) == 1:
         return {"values": kept}
     if len(kept) > len(plain) / 2:
         return {"raw": plain}
-    return {"values": kept, "codes": [codes[_identity(value)] for value in plain]}
+    return {"values": kept, "codes": codes}
 
 
 def rounded(value: Any) -> Any:

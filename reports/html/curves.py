@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bench.records.record import Record
-from bench.reports.frame import FRACTIONS, number
+from bench.reports.frame import FRACTIONS, finite
 
 BUDGET = 1_100_000  # numbers in all curves of a page; about 4.5 bytes each
 FEWEST = 5
@@ -68,7 +67,7 @@ def curve_block(rows: Mapping[int, Record], thin: Thinning) -> dict[str, Any]:
 def _quantities(record: Record) -> Iterable[tuple[str, Sequence[float | int | None]]]:
     """Yield the curves and diagnostics of a record that have a number at all."""
     for name, values in {**record.curve.columns, **record.diagnostics}.items():
-        if name != "epoch" and any(not math.isnan(number(value)) for value in values):
+        if name != "epoch" and any(map(finite, values)):
             yield name, values
 
 
@@ -76,7 +75,7 @@ def _evaluated(record: Record) -> list[int]:
     """List rows with a finite number on the test set, else all rows."""
     test = record.curve.test_accuracy
     rows = _rows(record)
-    return [row for row in rows if row < len(test) and not math.isnan(number(test[row]))] or rows
+    return [row for row in rows if row < len(test) and finite(test[row])] or rows
 
 
 def _rows(record: Record) -> list[int]:
@@ -96,7 +95,6 @@ def _kept(record: Record, thin: Thinning) -> list[int]:
 
 def _text(value: Any, fraction: bool) -> str:
     """Format a number in few characters; nothing where it is absent or not finite."""
-    known = number(value)
-    if math.isnan(known):
+    if not finite(value):
         return ""
-    return str(round(1000 * known)) if fraction else f"{known:.3g}"
+    return str(round(1000 * value)) if fraction else f"{value:.3g}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, TypeAlias, TypeVar
@@ -81,8 +82,10 @@ def rows_of(frame: pd.DataFrame, columns: Sequence[Column], made: Maker, label: 
 
     The frame has a row per label, noise and rate; `made` makes its entry, and its column `label` names a row.
     """
-    groups = only(frame, columns).groupby(label, sort=False)
-    return tuple(TableRow(str(name), entries_of(as_dicts(rows), columns, made)) for name, rows in groups)
+    groups: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+    for row in as_dicts(only(frame, columns)):
+        groups[row[label]].append(row)
+    return tuple(TableRow(str(name), entries_of(rows, columns, made)) for name, rows in groups.items())
 
 
 def head(columns: Sequence[Column]) -> tuple[tuple[str, str], ...]:

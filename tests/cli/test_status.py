@@ -93,8 +93,8 @@ def test_a_large_store_is_told_by_each_name_alone_and_read_once(
     records = [*grid(seeds=range(1, 4), epochs=2), *grid(seeds=(1,), epochs=2, dataset="letters")]
     filled(records)
     asked: list[str] = []
-    plain = Store.read
-    monkeypatch.setattr(Store, "read", lambda self, key: asked.append(key) or plain(self, key))
+    plain = Store.read_many
+    monkeypatch.setattr(Store, "read_many", lambda self, keys: asked.extend(keys) or plain(self, keys))
     assert invoke(["status"]) == 0
     assert sorted(asked) == sorted(record.key for record in records)
     lines = capsys.readouterr().out.splitlines()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import multiprocessing
 import os
@@ -374,3 +375,16 @@ def test_a_sidecar_that_is_none_is_named_and_left_out(store: Store, content: byt
     assert store.outcomes(KEY) == {}
     assert store.outcomes_of([DONE])(KEY) == {}
     assert f"{KEY}.safetensors holds no outcomes of this record" in store.problems[KEY]
+
+
+def test_collection_of_cycles_is_as_before_once_records_are_read(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    (tmp_path / "torn.json").write_text("{")
+    for enabled in (False, True):
+        (gc.enable if enabled else gc.disable)()
+        try:
+            assert list(store.records()) == []
+            assert gc.isenabled() == enabled
+        finally:
+            gc.enable()
+    assert list(store.problems) == ["torn"]
