@@ -20,7 +20,7 @@ from bench.records.store import Store
 from bench.schedulers.contract import Pack
 
 RETRY = (*UNFINISHED, "all")
-# Of Ray, or of one worker, with the import of torch in each and the end of both; on two idle cores.
+# Of Ray, or of one worker, with the import of torch in each and the end of both: roughly, and not learned from records.
 START_SECONDS: Final = {"local": 5.0, "ray": 14.0}
 
 
