@@ -11,7 +11,7 @@ import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -52,7 +52,7 @@ class RayTune:
     address: str | None = None
     gpus: int = 0
     fraction: float = 0.0
-    tell: Callable[[list[str]], None] = lambda _: None
+    tell: Callable[[list[str]], None] = field(default=lambda _: None, compare=False, repr=False)
 
     def run(self, packs: Sequence[Pack], work: Work, workers: int, report: Report, stop: Callable[[], bool]) -> None:
         """Run every pack once; see the contract in `bench.schedulers.work`."""

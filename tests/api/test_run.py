@@ -53,7 +53,7 @@ class Here:
         self.ran.append(key)
         return outcome_of(made)
 
-    def set_up(self, plan: Plan, config: Config, request: Request) -> Setup:
+    def set_up(self, plan: Plan, config: Config, request: Request, tell: object = None) -> Setup:
         self.requests.append(request)
         return Setup(self, "local", 1, "cpu", plan.packs())
 
