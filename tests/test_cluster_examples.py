@@ -72,6 +72,7 @@ def test_the_script_of_slurm_is_whole() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(not Path(sys.prefix, "bin", "ray").exists(), reason="needs a virtual environment with ray")
 def test_the_script_of_slurm_runs_a_grid_on_two_nodes_and_leaves_none(job: dict[str, str], tmp_path: Path) -> None:
     store = tmp_path / "store"

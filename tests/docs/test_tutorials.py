@@ -58,6 +58,7 @@ def ran(line: str, folder: Path, programs: Path) -> str:
     return done.stdout
 
 
+SHORT = ("quickstart.md", "tutorials/add_a_method.md")
 # What some command of a page prints, on every processor.
 PRINTS = {
     "quickstart.md": ("gce-coop", "ran 4 cells", "GCE-CoOp"),
@@ -69,7 +70,9 @@ PRINTS = {
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-@pytest.mark.parametrize("page", WALKED)
+@pytest.mark.parametrize(
+    "page", [page if page in SHORT else pytest.param(page, marks=pytest.mark.long) for page in WALKED]
+)
 def test_a_page_does_what_it_says(page: str, tmp_path: Path) -> None:
     told = walk(page, tmp_path)
     assert len(told) > 2

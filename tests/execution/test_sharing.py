@@ -80,7 +80,7 @@ def test_a_pack_is_run_without_the_cells_that_another_driver_has(tmp_path: Path)
     assert tidy(store)
 
 
-@pytest.mark.parametrize("scheduler", ["local", pytest.param("ray", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("scheduler", ["local", pytest.param("ray", marks=[pytest.mark.slow, pytest.mark.long])])
 def test_what_a_killed_driver_had_is_taken_over_by_the_one_that_waits(scheduler: str, tmp_path: Path) -> None:
     store, log = tmp_path / "store", tmp_path / "log"
     first = hanging(store, log, 4, scheduler)

@@ -28,6 +28,7 @@ nodes.shutdown()
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(sys.platform != "linux", reason="Ray forms no cluster of several nodes on one machine elsewhere")
 def test_a_node_goes_and_another_comes() -> None:
     reference = undisturbed()

@@ -72,10 +72,9 @@ def test_a_fault_is_told_as_what_it_is_and_costs_its_cell_alone(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(
-    ("scheduler", "names"), [("local", list(HANGING)), pytest.param("ray", list(HANGING[:3]), marks=pytest.mark.long)]
-)
+@pytest.mark.parametrize(("scheduler", "names"), [("local", list(HANGING)), pytest.param("ray", list(HANGING[:3]))])
 def test_what_hangs_is_ended(scheduler: str, names: list[str], tmp_path: Path, quiet: dict[str, str]) -> None:
     """All at a time: they compute nothing. The limit leaves time to their neighbours on a busy machine."""
     found = drive(tmp_path, scheduler, names, workers=min(4, len(names)), timeout=30.0, grace=1.0)

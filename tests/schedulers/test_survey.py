@@ -91,6 +91,8 @@ nodes.shutdown()
 """
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_on_a_cluster_without_a_shared_folder_every_record_is_in_the_drivers_store(tmp_path: Path) -> None:
     """The second node has another home, so that the path of the store is another folder there."""
     chosen = packs(8, datasets=("digits", "letters"))
