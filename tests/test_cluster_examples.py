@@ -61,7 +61,8 @@ def job(tmp_path: Path) -> dict[str, str]:
         file.write_text(f"#!/bin/bash\n{text}")
         file.chmod(0o755)
     return {
-        **os.environ, "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "BENCH_VENV": sys.prefix, "USER": "nobody",
+        **{name: value for name, value in os.environ.items() if not name.startswith("RAY_")},
+        "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "BENCH_VENV": sys.prefix, "USER": "nobody",
         "PYTHONPATH": str(ROOT), "SLURM_JOB_ID": str(os.getpid()), "SLURM_JOB_NODELIST": "n[1-2]",
         "SLURM_CPUS_PER_TASK": "1", "NOISY_PROMPT_BENCH_CACHE": str(tmp_path / "cache"),
     }  # fmt: skip

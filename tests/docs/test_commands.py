@@ -37,6 +37,7 @@ NOT_RUN = {
     "backbone=weights": "it needs CLIP's weights",
     "--device cuda": "it needs a GPU",
     "bench perf": "it measures speed for minutes; tests/perf and tests/cli/test_perf.py run it small",
+    "--columns none": "tests/cli/test_report.py runs it; the columns are those of the reader's records",
     "--published": "tests/reports/published build that part; here the store has nothing like it",
     "--format": "it writes with packages of the extra `tracking`; tests/tracking and tests/cli/test_export.py run it",
     "bench reproduce": "tests/reproduce run it; it trains a record's cell again",
