@@ -93,11 +93,7 @@ def run(
         >>> results = bench.run(method=["coop", "gce-coop"], noise="symmetric", rate=[0.25, 0.5], seed=[1, 2])
         >>> results.frame().groupby(["label", "rate"])["last"].mean()
     """
-    if importing:
-        raise BenchError(
-            f'bench.run was called while "{importing[0]}" is imported as a plugin; put the call below '
-            'if __name__ == "__main__": in it.'
-        )
+    _refuse_while_importing()
     files = import_plugins(plugins)
     grid, config = _chosen(cells, options)
     results = Results(opened(store, config).root, [planned.key for planned in grid.cells])
@@ -115,6 +111,15 @@ def run(
     else:
         tidy(results)
     return results
+
+
+def _refuse_while_importing() -> None:
+    """Raise BenchError where a plugin file that is being imported calls `run`."""
+    if importing:
+        raise BenchError(
+            f'bench.run was called while "{importing[0]}" is imported as a plugin; put the call below '
+            'if __name__ == "__main__": in it.'
+        )
 
 
 def _chosen(cells: str | Plan | Iterable[PlannedCell | Cell], options: Mapping[str, Any]) -> tuple[Grid, Config]:

@@ -65,18 +65,19 @@ def _option(name: str, field: Any) -> Option:
     }
 
 
-def needs_of(method: Any) -> list[str]:
-    """List in words what a method with its defaults must be given beside pooled image features."""
+def needs_of(method: Any, oracle: str = "the {}, which a user would not know (oracle)") -> str:
+    """Describe what a method must be given; `oracle` is the form of what a user would not know."""
     needs = method.needs(method.Options())
     told = [NEEDS[field.name] for field in fields(needs) if field.name in NEEDS and getattr(needs, field.name)]
-    return told + [f"the {fact.replace('_', ' ')}, which a user would not know (oracle)" for fact in needs.oracle]
+    told += [oracle.format(fact.replace("_", " ")) for fact in needs.oracle]
+    return "; ".join(told) or "pooled image features alone"
 
 
 def _method(row: Row, method: Any) -> dict[str, str]:
     when = f" with {row.alone_when}" if row.alone_when else ""
     return {
         "family": row.family,
-        "needs": "; ".join(needs_of(method)) or "pooled image features alone",
+        "needs": needs_of(method),
         "cost": f"an epoch takes {row.cost:g} times as long as CoOp's",
         "packs": row.alone and f"never in lockstep{when}: {row.alone}",
     }

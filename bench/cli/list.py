@@ -13,6 +13,7 @@ from bench.errors import BenchError, did_you_mean
 from bench.plugins import BACKBONES, DATASETS, LOSSES, METHODS, NOISE, SPLITS
 from bench.registry import Registry, load_plugin_file
 from bench.settings.layers import read_layers
+from bench.variants import value_text
 
 REGISTRIES: Mapping[str, Registry[Any]] = {
     "methods": METHODS, "noise": NOISE, "datasets": DATASETS, "backbones": BACKBONES, "losses": LOSSES,
@@ -80,14 +81,9 @@ def _describe(what: str, name: str, config: str | None, json: bool) -> int:
         console.line(part if "\n- " in f"\n{part}" else " ".join(part.split()))
     if told["options"]:
         console.line()
-        rows = [[one["option"], shown_value(one["default"]), one["meaning"]] for one in told["options"]]
+        rows = [[one["option"], value_text(one["default"]) or '""', one["meaning"]] for one in told["options"]]
         console.table(["option", "default", "meaning"], rows)
     return 0
-
-
-def shown_value(value: Any) -> str:
-    """Format a default as settings write it."""
-    return str(value).lower() if isinstance(value, bool) else '""' if value == "" else f"{value}"
 
 
 def _registered(what: str) -> list[dict[str, Any]]:

@@ -41,9 +41,10 @@ def write_starter(
 ) -> int:
     """Write a working plugin with its test and its page, to be changed into one's own."""
     root = Path(out).expanduser()
-    form = form or ("checkout" if is_checkout(root) else "file")
+    here = is_checkout(root)
+    form = form or ("checkout" if here else "file")
     starter = Starter(_one_of(kind, KINDS, "kind"), name, _one_of(form, FORMS, "form"))
-    if form == "checkout" and not is_checkout(root):
+    if form == "checkout" and not here:
         raise BenchError(
             f'"{out}" is no checkout of this project; use --as file or --as package, or name one by --out.'
         )

@@ -12,6 +12,28 @@ from bench.cli.selection import Selection, report_folder
 from bench.errors import BenchError
 from bench.variants import split_list
 
+# What a paper chooses of a report.
+Sets = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="axis=value1,value2; only records with one of these values. Repeatable."),
+]
+Methods = Annotated[
+    str | None, typer.Option(help="Rows of the tables, in this order: coop,gce-coop[q=0.5],coop@clean.")
+]
+Columns = Annotated[
+    str | None, typer.Option(help="Columns of the tables, in this order: none,symmetric@0.5; symmetric: all rates.")
+]
+Digits = Annotated[int, typer.Option(help="Decimals of accuracies and shares.")]
+Tabular = Annotated[bool, typer.Option("--tabular", help="LaTeX tables without float, caption and notes.")]
+Wide = Annotated[bool, typer.Option("--wide", help="LaTeX tables over both columns of a page (table*).")]
+ShortCaptions = Annotated[
+    bool, typer.Option("--short-captions", help="LaTeX captions of what a paper needs, and no notes but on signs.")
+]
+Font = Annotated[str, typer.Option(help="Font of figures: sans, serif (like Times), or an installed family.")]
+Width = Annotated[
+    str | None, typer.Option(help="Width of all figures: column or text.  [default: as their panels need]")
+]
+
 app = verbs()
 
 
@@ -38,28 +60,15 @@ def write_report(
             min=0, max=100_000, help="About how many figures at most; 0 for none, which is quick.  [default: 100]"
         ),
     ] = None,
-    sets: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="axis=value1,value2; only records with one of these values. Repeatable."),
-    ] = None,
-    methods: Annotated[
-        str | None, typer.Option(help="Rows of the tables, in this order: coop,gce-coop[q=0.5],coop@clean.")
-    ] = None,
-    columns: Annotated[
-        str | None, typer.Option(help="Columns of the tables, in this order: none,symmetric@0.5; symmetric: all rates.")
-    ] = None,
-    digits: Annotated[int, typer.Option(help="Decimals of accuracies and shares.")] = 1,
-    tabular: Annotated[bool, typer.Option("--tabular", help="LaTeX tables without float, caption and notes.")] = False,
-    wide: Annotated[bool, typer.Option("--wide", help="LaTeX tables over both columns of a page (table*).")] = False,
-    short_captions: Annotated[
-        bool, typer.Option("--short-captions", help="LaTeX captions of what a paper needs, and no notes but on signs.")
-    ] = False,
-    font: Annotated[
-        str, typer.Option(help="Font of figures: sans, serif (like Times), or an installed family.")
-    ] = "sans",
-    width: Annotated[
-        str | None, typer.Option(help="Width of all figures: column or text.  [default: as their panels need]")
-    ] = None,
+    sets: Sets = None,
+    methods: Methods = None,
+    columns: Columns = None,
+    digits: Digits = 1,
+    tabular: Tabular = False,
+    wide: Wide = False,
+    short_captions: ShortCaptions = False,
+    font: Font = "sans",
+    width: Width = None,
     out: Annotated[str | None, typer.Option(help="Folder of the report.  [default: report/ in the store]")] = None,
     store: StoreRoot = None,
     plugin: Plugins = None,

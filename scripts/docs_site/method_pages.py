@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import html
 import re
-from dataclasses import fields
 from typing import Any
 
 from committed import ROOT, Table, built_in, named, of_variants, plain, tables
 from option_tables import option_table
 from typeset import equations, inline, paragraph, paragraphs
 
-from bench.contracts.method import Needs
+from bench.cli.description import needs_of
 from bench.plugins import METHODS
 from bench.rows import FAMILIES, Row
 
-NEEDS = {
-    "tokens": "patch tokens of the images", "pixels": "the images themselves, for prompts in the image tower",
-    "full_pass": "a pass over the training set at the start of an epoch",
-    "per_image_text": "text features for each image", "pool": "the whole training split, without its labels",
-    "views": "all augmented views at set-up, where a cell has any",
-    "validation": "the validation twin, with its noisy labels", "separate_gradients": "the gradient of each loss term",
-    "trains_backbone": "a copy of the backbone to train",
-}  # fmt: skip
+ORACLE = "**the {}, which a user would not know (oracle, †)**"
 # Items of the golden table that several methods share.
 SHARED = {
     "CLIP": ("zero-shot",), "losses": ("gce-coop", "promptmae", "sce", "visprompt", "coop-split"),
@@ -68,7 +60,8 @@ def _facts(row: Row) -> str:
         ("paper", inline(row.paper) or "none: a control or baseline of this project"),
         ("code", f"[`methods/{_file(row)}`](../source/methods/{_file(row)}.md), version {row.version}"),
         ("parameters", f"{_parameters(row.name)} (ViT-B/16, 100 classes, 16 shots, defaults)"),
-        ("needs", _needs(row.name)), ("an epoch", f"takes about {row.cost:g} times as long as CoOp's, on the CPU"),
+        ("needs", needs_of(METHODS.get(row.name), ORACLE)),
+        ("an epoch", f"takes about {row.cost:g} times as long as CoOp's, on the CPU"),
     ]  # fmt: skip
     if row.alone:
         when = f" with `{row.alone_when}`" if row.alone_when else ""
@@ -84,15 +77,6 @@ def _file(row: Row) -> str:
 def _parameters(name: str) -> str:
     table = tables("methods.md")[0]
     return next(row[2] for row in table.rows if plain(row[0]) == name)
-
-
-def _needs(name: str) -> str:
-    method = METHODS.get(name)
-    needs = method.needs(method.Options())
-    told = [NEEDS[field.name] for field in fields(Needs)
-            if field.name in NEEDS and getattr(needs, field.name)]  # fmt: skip
-    told += [f"**the {fact.replace('_', ' ')}, which a user would not know (oracle, †)**" for fact in needs.oracle]
-    return "; ".join(told) or "pooled image features alone"
 
 
 def _explained(parts: list[str]) -> str:

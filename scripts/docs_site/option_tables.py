@@ -10,7 +10,9 @@ from pydantic.fields import FieldInfo
 from typeset import cell
 
 from bench.contracts.options import Options
+from bench.variants import value_text
 
+EMPTY = '""'
 HEAD = "| option | default | values | meaning |\n| --- | --- | --- | --- |"
 
 
@@ -42,14 +44,5 @@ def _row(name: str, field: FieldInfo, defaults: dict[str, Any]) -> str:
     if extra.get("role") == "scalar":
         meaning += " *(scalar: cells that differ in it are trained in lockstep)*"
     value = defaults.get(name, field.default)
-    cells = (f"`{name}`", f"`{shown(value)}`", allowed(field.annotation, field.metadata), meaning)
+    cells = (f"`{name}`", f"`{value_text(value) or EMPTY}`", allowed(field.annotation, field.metadata), meaning)
     return f"| {' | '.join(map(cell, cells))} |"
-
-
-def shown(value: Any) -> str:
-    """Write a value as settings do."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return value or '""'
-    return f"{value:g}" if isinstance(value, float) else str(value)
