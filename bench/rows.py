@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -21,6 +22,7 @@ FAMILIES: Final[Mapping[str, str]] = {
     "features": "methods on features alone",
     OTHERS: "other methods",
 }
+UNNAMED: Final = re.compile(r"[\[\]@=,:*\"\s]")  # what no name has: with it, no grid could name the plugin
 COLORS: Final = ("black", "orange", "sky", "green", "blue", "vermillion", "purple")
 MARKERS: Final = ("none", *"osD^v<>PXdhp*")
 DASHES: Final = ("solid", "dotted", "dashed")
@@ -31,7 +33,7 @@ class Row:
     """One plugin: where it is and what it says of itself, without importing it.
 
     Attributes:
-        name: the name used in `bench.toml` and on the command line.
+        name: the name used in `bench.toml` and on the command line: no blank and none of []@=,:*".
         target: "module:object".
         summary: one line.
         version: raised whenever results may change; part of every record's key.
@@ -89,6 +91,12 @@ class Row:
             value = getattr(self, field)
             if value not in known:
                 self._refuse(field, did_you_mean(str(value), filter(None, known)))
+        for name in (self.name, *self.aliases):
+            if not isinstance(name, str) or not name or UNNAMED.search(name):
+                raise BenchError(
+                    f"{name!r} from {self.origin} cannot be named in a grid; expected a name without blanks and "
+                    'without []@=,:*", for example in the form my-method.'
+                )
         for field in ("title", "paper", "alone", "alone_when", "beside", "spelled"):
             text = getattr(self, field)
             if not isinstance(text, str) or not text.isprintable() or text != text.strip():

@@ -71,7 +71,9 @@ def test_an_object_of_another_kind_is_refused() -> None:
 
 def test_entry_points_are_listed_without_being_imported(monkeypatch: pytest.MonkeyPatch) -> None:
     point = importlib.metadata.EntryPoint("theirs", "no_such_module:Thing", "some.group")
-    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [point] if group == "some.group" else [])
+    real = importlib.metadata.entry_points
+    found = {"some.group": [point]}
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **by: found.get(by.get("group")) or real(**by))
     known = registry(group="some.group")
     assert [(row.name, row.origin) for row in known.rows()] == [("theirs", "an installed package")]
     with pytest.raises(BenchError, match="does not load"):

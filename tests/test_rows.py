@@ -35,6 +35,14 @@ def test_what_a_row_may_not_say_is_one_line(said: dict[str, Any], message: str) 
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["", "a b", "a[b]", "a@clean", "a=b", "a,b", "folder:a", "*", 'a"b', "a\n", 3])
+def test_a_name_that_no_grid_could_give_is_refused(name: str) -> None:
+    for row in ({"name": name}, {"name": "a", "aliases": ("b", name)}):
+        with pytest.raises(BenchError, match="cannot be named in a grid; expected a name without blanks") as caught:
+            Row(**{"target": "x:y", **row})
+        assert "\n" not in str(caught.value)
+
+
 def known(*rows: Row) -> Registry[Any]:
     return Registry("thing", "no.such.group", None, rows)
 
@@ -63,8 +71,10 @@ def test_a_package_says_of_its_plugins_what_rows_say(tmp_path: Path, monkeypatch
         "from bench.rows import Row\n"
         "ROWS = (Row('theirs', 'no_such_module:Thing', title='Theirs', cost=5),)\nWRONG = ('theirs',)\n"
     )
-    points: list[importlib.metadata.EntryPoint] = []
-    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: points if group == ROWS else [])
+    points, real = list[importlib.metadata.EntryPoint](), importlib.metadata.entry_points
+    monkeypatch.setattr(
+        importlib.metadata, "entry_points", lambda **by: points if by.get("group") == ROWS else real(**by)
+    )
     points[:] = [importlib.metadata.EntryPoint(kind, "their_rows:ROWS", ROWS) for kind in ("thing", "another")]
     row = known().row("theirs")
     assert (row.title, row.cost, row.origin) == ("Theirs", 5, "an installed package")

@@ -224,7 +224,7 @@ def _scheduler(
     if name == "local":
         from bench.schedulers.local import Local
 
-        return Local()
+        return Local(gpus)
     from bench.schedulers.ray_tune import RayTune
 
     return RayTune(request.address, gpus, fraction, tell or (lambda _: None))

@@ -35,19 +35,24 @@ TRACKER = "multiprocessing.resource_tracker"  # ends by itself, once it has tidi
 class Worker:
     """Process that runs packs.
 
+    Args:
+        work: on each pack.
+        gpu: the only one that it sees, as CUDA_VISIBLE_DEVICES names it; "" leaves it those that this process sees.
+
     Attributes:
+        gpu: as given.
         pipe: to it; something can be read there when `collected` has news.
         pack: in hand, empty where it is free.
         usable: whether it may be given another pack.
     """
 
-    def __init__(self, work: Work) -> None:
-        self.work, self.usable = work, True
+    def __init__(self, work: Work, gpu: str = "") -> None:
+        self.work, self.gpu, self.usable = work, gpu, True
         self.pack: Pack = ()
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(work, theirs, os.getpid()), name="bench worker")
-        with _environment(ONE_THREAD), _without_main():
+        with _environment(ONE_THREAD | ({"CUDA_VISIBLE_DEVICES": gpu} if gpu else {})), _without_main():
             self._process.start()
         theirs.close()
         self._since, self._ready = time.monotonic(), False
