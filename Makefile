@@ -35,7 +35,7 @@ test: $(READY)  ## style, types, imports and tests
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo --no-cache
-	@$(BIN)/python -m pytest -n auto --dist loadfile
+	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 fast: $(READY)  ## the tests that take no time
 	@$(BIN)/python -m pytest -m "not slow" -x
@@ -81,7 +81,7 @@ define quick_tests
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python build/$(1) && \
 	$(BIN)/uv pip install --quiet --compile-bytecode --python build/$(1)/bin/python --resolution $(1) \
 		$(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) --editable '.[dev,docs]' && \
-	build/$(1)/bin/python -m pytest -m "not slow" -n auto --dist loadfile $(2)
+	build/$(1)/bin/python -m pytest -m "not slow" -n auto --dist loadfile --no-loadscope-reorder $(2)
 endef
 
 release: $(READY)  ## build the distributions, check them, install the wheel outside the checkout and run it

@@ -74,6 +74,7 @@ def test_what_is_shown_is_what_every_method_of_a_run_is_given(capsys: Output) ->
     assert "These are the samples and labels that every method is given" in out
 
 
+@pytest.mark.slow
 def test_importing_an_exported_mask_gives_the_identical_record(capsys: Output) -> None:
     methods = ["--set", "method=coop,nlprompt", "--set", "shots=4", "--workers", "1"]
     before = ran("one", *ONE, *methods)

@@ -52,11 +52,12 @@ def test_three_in_a_pack_have_the_bits_that_each_has_alone(method: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("sizes", [(16,), pytest.param((1, 3, 8), marks=pytest.mark.long)], ids=str)
 @pytest.mark.parametrize("method", ALL)
-def test_a_pack_of_any_size_has_them(method: str) -> None:
-    cells = members(method, 16, batch_size=5, shots=1 + (method in ("linear-probe", "tip-adapter", "clap")))
+def test_a_pack_of_any_size_has_them(method: str, sizes: tuple[int, ...]) -> None:
+    cells = members(method, max(sizes), batch_size=5, shots=1 + (method in ("linear-probe", "tip-adapter", "clap")))
     one = alone(cells)
-    for size in (1, 3, 8, 16):
+    for size in sizes:
         other = packed(cells[:size])
         assert [differences(*pair) for pair in zip(one, other, strict=False)] == [[] for _ in other], size
 
@@ -67,7 +68,7 @@ def test_a_pack_of_any_size_has_them(method: str) -> None:
 )
 def test_a_pack_of_a_variant_has_them(method: str, given: dict[str, Any]) -> None:
     reason = next((APART.get((method, name)) for name, value in given.items() if value in (1, "shuffled")), None)
-    check(members(method, 5, given, batch_size=7, optimizer="adam", learning_rate=0.002, shots=2), reason=reason)
+    check(members(method, 3, given, batch_size=7, optimizer="adam", learning_rate=0.002, shots=2), reason=reason)
 
 
 @pytest.mark.parametrize("method", ["nlprompt", "joapr", "co-teaching"])

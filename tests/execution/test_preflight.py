@@ -284,6 +284,7 @@ def refused(**_: Any) -> Any:
     raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_shared_to_be_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """What is stored there is enough for these cells, and not for those of other images."""
     monkeypatch.setenv(ENVIRONMENT, str(tmp_path / "cache"))

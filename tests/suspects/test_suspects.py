@@ -372,6 +372,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(root)
 
 
+@pytest.mark.slow
 def test_the_command_ranks_draws_and_measures(store: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["suspects", "--top", "12", "--store", store]) == 0
     out, results = capsys.readouterr().out, Path(store) / "suspects"
@@ -413,6 +414,7 @@ def test_the_command_ranks_draws_and_measures(store: str, folder: Path, capsys: 
     assert [file.name for file in Path("other").iterdir() if file.suffix != ".tmp"] == ["suspects.csv"]
 
 
+@pytest.mark.slow
 def test_without_folds_it_says_that_this_is_weaker(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     more = ["--set", "epochs=1", "--set", "noise=none,symmetric", "--set", "reference=coop@clean"]
     assert invoke(["run", "--set", "method=coop", *SMALL[:2], *SMALL[4:], *more]) == 0
@@ -456,6 +458,7 @@ def own(folder: Path) -> Path:
     return folder / "mine"
 
 
+@pytest.mark.slow
 def test_a_users_own_images_are_named_by_their_path_and_found_where_they_went(
     own: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -484,6 +487,7 @@ def test_a_users_own_images_are_named_by_their_path_and_found_where_they_went(
     assert "the records were made of" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_labels_are_given_as_they_are_written_so_that_a_correction_maps_back(
     own: Path,
 ) -> None:

@@ -27,6 +27,7 @@ UNSEEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(METHODS))
 def test_every_option_changes_a_run_exactly_where_it_counts(name: str) -> None:
     method = METHODS.get(name)
