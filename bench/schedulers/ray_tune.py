@@ -126,9 +126,15 @@ class RayTune:
             [packs[0] for packs in bundles], work.losses, lambda: usable_nodes(self.fraction), at_home
         )
 
+        refused: list[Exception] = []  # of the driver's own, which Tune would hand on as one of Tune's
+
         def take(outcome: CellOutcome) -> None:
             ended.add(outcome.key)
-            report(outcome)
+            try:
+                if not refused:
+                    report(outcome)
+            except Exception as error:  # noqa: BLE001 - raised again below
+                refused.append(error)
 
         trial = tune.with_parameters(_trial(), work=work, driver=Driver.here())
 
@@ -151,11 +157,13 @@ class RayTune:
                 storage_path=folder,
                 verbose=0,
                 callbacks=[_reporter(_Own(take), unbegun)],
-                stop=_stopper(_Own(lambda: stop() or placement.stranded(ended))),
+                stop=_stopper(_Own(lambda: bool(refused) or stop() or placement.stranded(ended))),
                 failure_config=tune.FailureConfig(max_failures=0),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         ).fit()
+        if refused:
+            raise refused[0]
         if placement.gave_up and not stop():
             return [(pack,) for bundle in bundles for pack in bundle if pack[0][0] not in ended]
         return unbegun

@@ -235,17 +235,18 @@ LOST = (
 )
 
 
+@pytest.mark.parametrize("name", ["local", pytest.param("ray", marks=[pytest.mark.slow, pytest.mark.long])])
 def test_a_full_disk_ends_the_run_and_keeps_what_is_done(
-    disk: tuple[Path, Mount], monkeypatch: pytest.MonkeyPatch
+    name: str, disk: tuple[Path, Mount], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place, mount = disk
     with pytest.raises(StoreLost, match=LOST.format("No space left on device", r"\d")) as lost:
-        drive(monkeypatch, place, {}, 12, 1)
+        drive(monkeypatch, place, {}, 12, 1, name)
     assert 0 < whole(place) < 12
     assert f"; {whole(place)} of 12" in str(lost.value)
     assert lost.value.exit_code == 4
     mount("remount,size=1m")
-    drive(monkeypatch, place, {}, 12, 1)
+    drive(monkeypatch, place, {}, 12, 1, name)
     assert whole(place) == 12
 
 
