@@ -88,4 +88,6 @@ def test_a_method_that_ends_its_process_costs_its_cells_alone(tmp_path: Path, mo
     monkeypatch.setenv("END_AT_IMPORT", "1")
     run = bench(tmp_path, *arguments)
     assert (run.returncode, run.stdout) == (2, "")
-    assert run.stderr.startswith("error: a plugin, or code below it, ended the process by exit code 0 before")
+    assert run.stderr.startswith(
+        "error: a plugin or a library below it, such as Ray, ended the process by exit code 0 before"
+    )

@@ -143,8 +143,8 @@ def _exit_code(word: bytes, status: int, last: int) -> int:
         return 128 + number  # process 1 of a container is not ended by its own signal
     how = signal_text(number) if number else f"exit code {os.WEXITSTATUS(status)}"
     sys.stderr.write(
-        f"error: a plugin, or code below it, ended the process by {how} before the command was done; what was finished "
-        "is kept.\n"
+        f"error: a plugin or a library below it, such as Ray, ended the process by {how} before the command was done; "
+        "what was finished is kept.\n"
     )
     return EXIT_CUT_OFF
 

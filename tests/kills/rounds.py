@@ -29,6 +29,7 @@ PATIENCE = 300.0  # seconds that a run may take on a busy machine
 GONE_SECONDS = 30.0  # in which all processes of a killed run have ended
 EQUAL = ("curve", "accuracy", "noise", "diagnostics", "status")
 KEPT = ".lock.tmp"
+UNSTARTED = ("Ray did not start", "such as Ray, ended the process")  # what is said where Ray was only just starting
 TORCHS = "torchinductor_"  # it leaves an empty folder, whatever happens
 
 
@@ -151,7 +152,8 @@ class Night:
         struck = hit and one.victim not in ("worker", "Ray's worker")
         for number, (code, said) in enumerate(ends):
             expected = (-9, 2) if struck and not number and one.victim not in ("node", "head") else (0,)
-            expected = (0, 4) if struck and not number and one.victim in ("node", "head") else expected
+            if struck and not number and one.victim in ("node", "head"):
+                expected = (0, 4, 2) if any(why in said for why in UNSTARTED) else (0, 4)
             if code not in expected:
                 self.faults.append(f"{one}: driver {number + 1} ended with {code}, not one of {expected}: {said}")
             if "Traceback" in said:

@@ -15,7 +15,8 @@ from tests import ROOT
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 
 CUT_OFF = (
-    "error: a plugin, or code below it, ended the process by {} before the command was done; what was finished is kept."
+    "error: a plugin or a library below it, such as Ray, ended the process by {} before the command was done; "
+    "what was finished is kept."
     "\n"
 )
 UNNAMED = [  # a signal that has a number and no name, where the system has such
