@@ -469,7 +469,10 @@ def test_bench_test_reports_and_exits(capsys: pytest.CaptureFixture[str], tmp_pa
     )
     assert invoke(["test", str(file)]) == 1
     out = capsys.readouterr().out
+    assert "\nplanted-batch-norm: predicts one by one: " in out
     assert "depends on the batch's size" in out
+    table = out.partition("\nplanted-batch-norm: ")[0]
+    assert max(map(len, table.splitlines())) < 80  # why a check fails stands below the table, which stays narrow
     assert "10 of 11 checks passed" in out
 
 
