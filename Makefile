@@ -29,6 +29,7 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)  ## run the quick grid on the embedded data and write the report
 	@$(BIN)/bench run
 	@$(BIN)/bench report
+	@echo "open results/report/report.html in a browser; . $(BIN)/activate puts bench on the path"
 
 test: $(READY)  ## style, types, imports and tests
 	@$(BIN)/ruff check .

@@ -84,7 +84,8 @@ def compare_records(
         console.warn(text)
     _tell(result, json)
     if summary is not None:
-        _summarise(summary, markdown(result, baseline, opened.root, grid))
+        flags = Selection(config=config, plugins=plugin).flags()
+        _summarise(summary, markdown(result, baseline, opened.root, grid, flags))
     return result.exit_code
 
 

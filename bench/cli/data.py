@@ -10,6 +10,7 @@ import typer
 
 from bench import console
 from bench.cli.app import EXIT_UNFINISHED, AsJson, ConfigFile, Plugins, examples, verbs
+from bench.contracts.dataset import SPLITS
 from bench.data.download.prepare import Place, every, prepare_dataset
 from bench.data.library import Library
 from bench.errors import BenchError
@@ -116,7 +117,7 @@ def _verified(place: Place) -> bool:
     if len(found.broken) > NAMED:
         console.error(f"dataset {place.name}: {len(found.broken):,} images in all cannot be decoded.")
     if found.images:
-        parts = " + ".join(f"{count:,}" for count in found.images)
+        parts = " + ".join(f"{count:,} {split}" for count, split in zip(found.images, SPLITS, strict=True))
         decoded = sum(found.images) - len(found.broken)
         console.line(
             f"{place.name}: {found.classes} classes, {parts} images, {decoded:,} decoded in {found.seconds:.1f} s "

@@ -42,6 +42,7 @@ def import_records(
             "import into another store to see both."
         )
     for origin in found.plugins:
-        console.line(f"to run its cells again also needed: {origin}")
-    console.line("next: bench table" + (f" --store {opened.root}" if store else ""))
+        console.line(f"to name its rows, and to run its cells again, also needed: {origin}")
+    files = [origin.removeprefix("file ") for origin in found.plugins if origin.startswith("file ")]
+    console.line(f"next: bench table{Selection(store=store, config=config, plugins=files).flags()}")
     return 0

@@ -43,13 +43,17 @@ class Snapshot(Store):
 
 
 @app.command(
-    "status", epilog=examples("bench status", "bench status --grid ci --store results/ci", "bench status --json")
+    "status",
+    epilog=examples(
+        "bench status", "bench status --grid ci --store results/ci", "bench status --cells", "bench status --json"
+    ),
 )
 def count_records(
     grid: Annotated[str | None, typer.Option(help="Count this grid alone.  [default: all that were begun]")] = None,
     store: StoreRoot = None,
     plugin: Plugins = None,
     config: ConfigFile = None,
+    cells: Annotated[bool, typer.Option("--cells", help="Also a line per record: key, what it is, status.")] = False,
     json: AsJson = False,
 ) -> int:
     """Count the records of a store by data set, noise and method, and the cells of its grids."""
@@ -65,14 +69,18 @@ def count_records(
     groups = _groups(records)
     total = {"store": snapshot.root, **_total(plans, records)}
     counts = [plan.counts() for plan in plans]
+    named = [{"key": one.key, "label": one.cell.label(), "status": one.status} for one in records]
     if json:
-        console.as_json({**total, "grids": counts, "groups": groups})
+        console.as_json({**total, "grids": counts, "groups": groups, **({"recorded": named} if cells else {})})
         return 0
     for problem in snapshot.problems.values():
         console.warn(problem)
     states = ", ".join(f"{count} {status.replace('_', ' ')}" for status, count in total["by_status"].items())
     console.line(f"{snapshot.root}: {len(records)} records{': ' if states else ''}{states}.")
     _tables(groups, selection)
+    if cells:
+        console.line()
+        console.table(["key", "cell", "status"], [list(one.values()) for one in named])
     if plans:
         columns = ["grid", "cells", "done", "failed", "todo"]
         console.line()

@@ -58,6 +58,7 @@ def page(
             ],
             precision=found.facts["precision"],
             wrong=found.wrong,
+            unjudged=found.unjudged,
             table=None if table is None else (table.header, table.rows, table.column),
             refusal=whole if isinstance(whole, str) else "",
             folder="" if folder is None else folder.name,

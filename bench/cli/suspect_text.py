@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench import console
+from bench.dataset_name import folder_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,6 +19,10 @@ FEW = 6  # sets of labels that are printed in full
 WEAKER = (
     "no record here left samples out of training, so losses during training are ranked. That can be weaker: a method "
     'that memorizes hides wrong labels. Out of sample: --set "method=linear-probe@folds4,gce-coop@folds4,zero-shot".'
+)
+UNJUDGED = (
+    "labels of training images are judged; not those of {:,} images of the validation and test splits. To judge them "
+    'too, train on them: docs/suspects.md, "Images that are held out".'
 )
 NO_CLEANLAB = "cleanlab is not installed; to compare with it: pip install 'noisy-prompt-bench[suspects]'."
 COLUMNS = ["labels", "number", "methods", "contradicted", "known wrong", "precision %"]
@@ -32,6 +37,7 @@ class Found:
         unranked, guessed: see `SuspectRanking` and `bench.suspects.chance`; the latter as names.
         wrong: how many labels are known to be wrong, None where the truth is unknown.
         cleanlab: whether it was there to compare with, or is not needed.
+        unjudged: images of a user's validation and test splits, whose labels are never ranked.
     """
 
     facts: dict[str, Any]
@@ -40,6 +46,7 @@ class Found:
     guessed: tuple[str, ...]
     wrong: int | None
     cleanlab: bool
+    unjudged: int
 
 
 def find(ranking: SuspectRanking, table: pd.DataFrame) -> Found:
@@ -62,8 +69,10 @@ def find(ranking: SuspectRanking, table: pd.DataFrame) -> Found:
         "precision": precise,
         "first": table.head(SHOWN)[["rank", "path", "given", "proposed", "score"]].to_dict("records"),
     }
+    data = labels.members[0].record.data
+    unjudged = (data.validation or 0) + (data.test or 0) if folder_of(labels.name.dataset) else 0
     wrong = int(ranking.table["wrong"].sum()) if labels.true is not None else None
-    return Found(facts, bool(ranking.out_of_sample), int(ranking.unranked), guessed, wrong, cleanlab)
+    return Found(facts, bool(ranking.out_of_sample), int(ranking.unranked), guessed, wrong, cleanlab, unjudged)
 
 
 def _precision(ranking: SuspectRanking) -> tuple[dict[str, dict[int, float]], bool]:
@@ -126,6 +135,8 @@ def _tell_notes(several: Sequence[Found]) -> None:
         console.warn(WEAKER if weaker == len(several) else f"for {weaker} of {len(several)} sets of labels {WEAKER}")
     if unranked := sum(found.unranked for found in several):
         console.warn(f"{unranked} samples are left out: no finished record predicts them without their label.")
+    if unjudged := max((found.unjudged for found in several), default=0):
+        console.line(UNJUDGED.format(unjudged))
     guessed = [found for found in several if found.guessed]
     if not guessed:
         return

@@ -29,10 +29,13 @@ def check(
         load_plugin_file(file)
     outcomes = check_plugin(method)
     rows = [
-        [one.method, one.check.replace("_", " "), one.reason or f"ok{one.remark and ': '}{one.remark}"]
+        [one.method, one.check.replace("_", " "), "fails" if one.reason else f"ok{one.remark and ': '}{one.remark}"]
         for one in outcomes
     ]
     console.table(["method", "check", "outcome"], rows)
+    for one in outcomes:
+        if one.reason:
+            console.line(f"{one.method}: {one.check.replace('_', ' ')}: {one.reason}")
     failed = sum(bool(one.reason) for one in outcomes)
     tell = console.complaint if failed else console.line
     tell(f"{len(outcomes) - failed} of {len(outcomes)} checks passed.")

@@ -35,11 +35,12 @@ def _line(word: str, finding: Finding) -> str:
     return f"{word:<8}{finding.level:<7} {finding.label}: {_figures(finding)}"
 
 
-def markdown(comparison: Comparison, baseline: str, store: str, grid: str | None = None) -> str:
+def markdown(comparison: Comparison, baseline: str, store: str, grid: str | None = None, flags: str = "") -> str:
     """Format a comparison for a comment. It has the verdict, a small table for each kind of finding, counts of the
     rest, and what to do next.
 
-    Paths of baseline and store, and the grid, stand in the commands to run next.
+    Paths of baseline and store, the grid, and further options (`flags`, as " --plugin mine.py") stand in the commands
+    to run next.
     """
     parts = [f"### Regression gate: {_headline(comparison)}", f"{_counts(comparison)}."]
     if comparison.of("worse"):
@@ -63,7 +64,8 @@ def markdown(comparison: Comparison, baseline: str, store: str, grid: str | None
     parts += map(_escape, comparison.stale)
     if comparison.environment:
         parts.append("Not the baseline's:\n" + "\n".join(f"- {_escape(line)}" for line in comparison.environment))
-    parts.append("What to do next:\n" + "\n".join(f"- {line}" for line in _advice(comparison, baseline, store, grid)))
+    further = shlex.quote(store) + flags
+    parts.append("What to do next:\n" + "\n".join(f"- {line}" for line in _advice(comparison, baseline, further, grid)))
     parts.append(f"<sub>{_rule(comparison)[0].upper()}{_rule(comparison)[1:]}.</sub>")
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -171,8 +173,9 @@ def _seeds(findings: Sequence[Finding]) -> str:
 
 
 def _advice(comparison: Comparison, baseline: str, store: str, grid: str | None) -> list[str]:
+    """List what to do next; `store`: quoted, with the options that follow it."""
     counts, advice = comparison.counts, []
-    baseline, store = shlex.quote(baseline), shlex.quote(store)
+    baseline = shlex.quote(baseline)
     chosen = f" --grid {shlex.quote(grid)}" if grid else ""
     worse = [f for f in comparison.of("worse") if f.key]
     if worse:

@@ -43,6 +43,11 @@ from bench.testing.fixtures import (
 )
 
 Check: TypeAlias = Callable[[type[Method], Options], str | None]
+DECLARE = "declare when each counts, or why it is unseen"
+OWN_LOSS = (
+    'a method with a loss of its own overrides sample_loss, and its Options name it, loss: Literal["NAME"] '
+    '(docs/tutorials/add_a_method.md, "A loss of your own")'
+)
 
 
 def is_documented(method: type[Method], options: Options) -> None:
@@ -60,7 +65,8 @@ def is_documented(method: type[Method], options: Options) -> None:
 def does_what_options_say(method: type[Method], options: Options) -> None:
     """Check that every option changes a short run exactly where it is declared to count (`structural`)."""
     found = list(differences(method, options))
-    assert not found, "; ".join(found)
+    advice = OWN_LOSS if any(line.startswith("option loss does nothing") for line in found) else DECLARE
+    assert not found, "; ".join((*found, advice))
 
 
 def has_finite_gradients(method: type[Method], options: Options) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, TypeAlias, get_args
 
 import numpy as np
@@ -88,7 +89,7 @@ class Runs:
 
 
 def differences(method: type[Method], options: Options, names: Iterable[str] | None = None) -> Iterator[str]:
-    """Find options whose effect is not as declared, a line each.
+    """Find options whose effect is not as declared, one line for each option.
 
     Each is tried beside these options, and beside those that switch it on or off. One that says why a short run does
     not show it (`unseen`) is left out.
@@ -102,8 +103,8 @@ def differences(method: type[Method], options: Options, names: Iterable[str] | N
     for name in type(options).model_fields if names is None else names:
         extra = type(options).model_fields[name].json_schema_extra
         if not (isinstance(extra, dict) and extra.get("unseen")):
-            for beside in (options, *turned(options, name)):
-                yield from _difference(runs, beside, name)
+            found = (line for beside in (options, *turned(options, name)) for line in _difference(runs, beside, name))
+            yield from islice(found, 1)
 
 
 def _difference(runs: Runs, options: Options, name: str) -> Iterator[str]:
@@ -114,7 +115,7 @@ def _difference(runs: Runs, options: Options, name: str) -> Iterator[str]:
             yield f"option {name} counts {where}, where it is declared to do nothing"
     elif others and not any(runs.differ(beside, variants(beside, name)) for beside in _around(options, name)):
         tried = ", ".join(str(getattr(other, name)) for other in others)
-        yield f"option {name} does nothing {where}, tried {tried}; declare when it counts, or why it is unseen"
+        yield f"option {name} does nothing {where}, tried {tried}"
 
 
 def _given(options: Options, but: str = "") -> str:

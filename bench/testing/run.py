@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.contracts.method import Method, Options
+from bench.engine.trial import one_thread
 from bench.errors import BenchError, escape
 from bench.grid.options import method_options
 from bench.plugins import LOSSES, METHODS, SPLITS
@@ -29,8 +30,10 @@ class CheckResult:
 
 
 def run_checks(method: type[Method], chosen: Options, name: str = "") -> list[CheckResult]:
-    """Run every check on a method with these options."""
-    return [CheckResult(name or method.__name__, check.__name__, *_outcome(check, method, chosen)) for check in CHECKS]
+    """Run every check on a method with these options, with one thread, as cells are trained."""
+    name = name or method.__name__
+    with one_thread():
+        return [CheckResult(name, check.__name__, *_outcome(check, method, chosen)) for check in CHECKS]
 
 
 def _outcome(check: Check, method: type[Method], chosen: Options) -> tuple[str, str]:

@@ -67,6 +67,7 @@ class SuspectPage:
         suspects: by rank.
         references: for a class an image on whose label the methods agree.
         labels: how many labels were ranked.
+        unjudged: how many images of other splits have labels that are never ranked.
         out_of_sample: whether trained methods have left samples out.
         guessed: classes on which the methods are no better than chance.
         precision: share of wrong labels among the first, by ranking and number; empty where the truth is unknown.
@@ -83,6 +84,7 @@ class SuspectPage:
     labels: int
     out_of_sample: bool = True
     guessed: Sequence[ClassTest] = ()
+    unjudged: int = 0
     precision: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     wrong: int | None = None
     table: tuple[Sequence[str], Sequence[Sequence[str]], int] | None = None

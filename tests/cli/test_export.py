@@ -9,7 +9,9 @@ import pandas as pd
 import pytest
 
 import bench
+from bench.cli import import_archive
 from bench.cli.main import invoke
+from bench.records.archive import ArchiveContents
 from tests.reports.factory import grid, write_store
 
 Output = pytest.CaptureFixture[str]
@@ -75,3 +77,12 @@ def test_an_archive_is_imported_elsewhere_with_all_its_records(capsys: Output) -
     pd.testing.assert_frame_equal(bench.load("published").frame(), bench.load("results").frame())
     assert invoke(["import", "paper.zip", "--store", "published", "--json"]) == 0
     assert '"new": []' in capsys.readouterr().out
+
+
+def test_an_import_names_the_plugins_that_its_records_need(monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    found = ArchiveContents(new=["0f3a"], plugins=("file my method.py", "package other 1.2"))
+    monkeypatch.setattr(import_archive, "read_archive", lambda file, store: found)
+    assert invoke(["import", "paper.zip", "--store", "published"]) == 0
+    told = capsys.readouterr().out
+    assert "to name its rows, and to run its cells again, also needed: package other 1.2\n" in told
+    assert told.endswith("next: bench table --store published --plugin 'my method.py'\n")

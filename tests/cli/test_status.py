@@ -106,6 +106,17 @@ def test_a_large_store_is_told_by_each_name_alone_and_read_once(
     assert lines[-1] == "by data set, noise and method together: bench table"
 
 
+def test_each_record_is_named_with_its_key_on_request(capsys: Output) -> None:
+    records = of_no_grid()
+    filled(records)
+    assert invoke(["status", "--cells"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["key", "cell", "status"] in lines
+    assert {(line[0], line[-1]) for line in lines if line} >= {(one.key, one.status) for one in records}
+    named = counted(capsys, "--cells")["recorded"]
+    assert sorted(one["key"] for one in named) == sorted(one.key for one in records)
+
+
 def test_an_empty_store_and_files_that_are_no_records(capsys: Output) -> None:
     Path("results").mkdir()
     assert invoke(["status"]) == 0

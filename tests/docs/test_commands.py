@@ -46,6 +46,7 @@ NOT_RUN = {
     "bench suspects --store": "it follows runs of minutes",
     "bench compare": "tests/cli/test_compare.py and the tutorial of the gate run it; the baseline is the reader's",
     "corrections.csv": "a browser saves the file; tests/suspects/test_page_in_browser.py opens it as a data set",
+    "others.csv": "the page writes the file, from the reader's suspects",
     "new_photos": "tests/cli/test_predict.py runs it; the images are the reader's",
     "new_images": "tests/cli/test_predict.py runs it; the images are the reader's",
 }

@@ -246,7 +246,9 @@ def test_the_markdown_summary_has_the_worse_first_and_counts_the_rest(baseline: 
     key = comparison.of("worse", "cell")[0].key
     assert f"`bench reproduce {key} --store results`" in text
     assert "`bench compare --write --baseline ci/b.json --store results`" in text
-    assert "--write --grid ci --baseline" in markdown(comparison, "ci/b.json", "results", "ci")
+    text = markdown(comparison, "ci/b.json", "results", "ci", " --plugin mine.py")
+    assert f"`bench reproduce {key} --store results --plugin mine.py`" in text
+    assert "`bench compare --write --grid ci --baseline ci/b.json --store results --plugin mine.py`" in text
 
 
 def test_a_summary_stays_short_and_says_nothing_but_text(tmp_path: Path):

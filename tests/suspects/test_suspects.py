@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -466,6 +467,10 @@ def test_a_users_own_images_are_named_by_their_path_and_found_where_they_went(
     captured = capsys.readouterr()
     assert "precision" not in captured.out
     assert "folder:mine · given · 4 shots: " in captured.out
+    (count,) = re.findall(r"not those of (\d+) images of the validation and test splits", captured.out)
+    assert f"Labels of {count} images of the validation and test splits are not judged." in Path(
+        "results/suspects/suspects.html"
+    ).read_text(encoding="utf-8")
     rows = rows_of(Path("results/suspects/suspects.csv"))
     assert "true" not in rows[0]
     assert all((own / row["path"]).is_file() for row in rows)

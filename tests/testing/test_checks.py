@@ -18,7 +18,9 @@ from bench.contracts import method
 from bench.engine.member import Diverged, Member
 from bench.plugins import METHODS
 from bench.seeds import Stream
-from bench.testing import checks
+from bench.testing import checks, run
+from tests import ROOT
+from tests.docs.blocks import blocks
 from tests.testing.test_effects import Ignores
 from tests.testing.test_method_contract import ON_VARIANTS
 from tests.testing.toys import Toy
@@ -37,6 +39,14 @@ class BareOption(Toy):
 
     class Options(Toy.Options):
         size: int = 3
+
+
+class OwnObjective(Toy):
+    __doc__ = Toy.__doc__
+
+    def objective(self, logits: Tensor, batch: method.Batch) -> dict[str, Tensor]:
+        right = logits.softmax(1).gather(1, batch.observed[:, None])[:, 0]
+        return {"own": ((1 - right) * batch.valid).sum() / batch.valid.sum().clamp(min=1)}
 
 
 class Infinite(Toy):
@@ -459,7 +469,10 @@ def test_bench_test_reports_and_exits(capsys: pytest.CaptureFixture[str], tmp_pa
     )
     assert invoke(["test", str(file)]) == 1
     out = capsys.readouterr().out
+    assert "\nplanted-batch-norm: predicts one by one: " in out
     assert "depends on the batch's size" in out
+    table = out.partition("\nplanted-batch-norm: ")[0]
+    assert max(map(len, table.splitlines())) < 80  # why a check fails stands below the table, which stays narrow
     assert "10 of 11 checks passed" in out
 
 
@@ -469,3 +482,34 @@ def test_bench_test_reports_and_exits(capsys: pytest.CaptureFixture[str], tmp_pa
 def test_bench_test_of_nothing(plugin: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(["test", plugin]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_loss_of_ones_own_as_the_tutorial_writes_it_keeps_the_contract() -> None:
+    page = ROOT / "docs" / "tutorials" / "add_a_method.md"
+    (text,) = (one.text for one in blocks(page) if "class MySCE" in one.text)
+    space: dict[str, Any] = {"__name__": "mine"}
+    code = text.partition("\nbench.register(")[0]
+    exec(compile(code, page.name, "exec", dont_inherit=True), space)
+    mine = space["MySCE"]
+    checks.is_documented(mine, mine.Options())
+    checks.does_what_options_say(mine, mine.Options())
+    assert checks.runs_as_a_pack(mine, mine.Options()) == "bit for bit"
+
+
+def test_one_that_overrides_the_objective_is_told_how_to_declare_its_loss() -> None:
+    with pytest.raises(
+        AssertionError, match=r"option loss does nothing .*overrides sample_loss, and its Options name it"
+    ):
+        checks.does_what_options_say(OwnObjective, OwnObjective.Options())
+
+
+def test_methods_are_checked_with_one_thread_as_cells_are_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    monkeypatch.setattr(run, "CHECKS", (lambda method, options: seen.append(torch.get_num_threads()),))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert [one.reason for one in run.run_checks(Toy, Toy.Options())] == [""]
+        assert (seen, torch.get_num_threads()) == ([1], 2)
+    finally:
+        torch.set_num_threads(before)

@@ -32,7 +32,7 @@ def test_verify_decodes_every_image_and_names_the_broken(folder: Path, capsys: p
     capsys.readouterr()
     assert invoke(["data", "verify"]) == 0  # of all that are ready
     out = capsys.readouterr().out
-    assert "caltech101: 3 classes, 12 + 6 + 9 images, 27 decoded in" in out
+    assert "caltech101: 3 classes, 12 train + 6 validation + 9 test images, 27 decoded in" in out
     assert "caltech101: is as it should be." in out
     assert "caltech101[mode=tv]: is as it should be." in out
     broken = sorted((folder / IMAGES).rglob("t*/*.jpg"))[::2]
