@@ -62,6 +62,8 @@ RC: Any = {
     "pdf.fonttype": 42,
     "svg.fonttype": "none",
     "svg.hashsalt": "noisy-prompt-bench",
+    "figure.constrained_layout.w_pad": 0.07,  # inches, twice between panels, so that no label touches its neighbour
+    "figure.constrained_layout.h_pad": 0.06,
     "text.hinting": "no_hinting",  # hinted text is narrower or wider from one resolution to the next
     "figure.dpi": 200,
     "savefig.dpi": 200,
