@@ -122,7 +122,10 @@ def line_panel(
     )  # fmt: skip
     if rows["sd"].notna().any() and len(rows) > 1:
         low, high = (rows["mean"] - rows["sd"]).clip(lower=0), (rows["mean"] + rows["sd"]).clip(upper=top)
-        edge, face = to_rgba(chosen.color, 0.5), to_rgba(chosen.color, 0.13 * dense)  # edges keep bands apart that overlap
+        edge, face = (
+            to_rgba(chosen.color, 0.5),
+            to_rgba(chosen.color, 0.13 * dense),
+        )  # edges keep bands apart that overlap
         axes.fill_between(rows["epoch"], low, high, facecolor=face, edgecolor=edge, linewidth=0.4)
 
 
@@ -159,7 +162,7 @@ def box_panel(axes: Axes, boxes: pd.DataFrame, labels: Sequence[str], groups: Se
 
 def _legend_columns(labels: Collection[str], width: float) -> int:
     """Choose as many columns as the widest label allows: at most six, and no more than the rows need."""
-    widest = 0.55 + 0.062 * max(map(len, labels), default=0)
+    widest = 0.61 + 0.062 * max(map(len, labels), default=0)
     most = max(1, min(6, int(width / widest)))
     return max(1, math.ceil(len(labels) / math.ceil(len(labels) / most))) if labels else 1
 
