@@ -82,7 +82,7 @@ def _panels(
     columns: Sequence[Column],
     looks: dict[str, Look],
 ) -> list[pd.DataFrame]:
-    """Draw a row of panels for each label and a panel for each quantity, a line for each column of noise."""
+    """Draw a row of panels for each label, with a line for each column of noise."""
     data = []
     dense = min(1.0, 2 / len(columns))  # many bands on each other would hide the lines
     for row, label in zip(grid, labels, strict=True):
