@@ -51,7 +51,7 @@ class Row:
             (`bench.contracts.conditions`); empty where it always does.
         color: of a method in figures, one of `COLORS`; this and the next two follow from the name where empty.
         marker: one of `MARKERS`, as matplotlib writes them.
-        dash: one of `DASHES`; solid where a colour is given.
+        dash: one of `DASHES`; where empty it follows from the colour.
         identifiable: of a kind of noise, the highest rate at which labels alone can tell the truth; 0.5 where the wrong
             labels of a class are all of one other class. Above it nothing is ranked.
         beside: the option that this limit belongs to, such as "pattern=pair"; empty where it always holds.

@@ -11,7 +11,7 @@ import pandas as pd
 from bench.reports.document import Chapter, Drawn, Table, Words, in_pieces
 from bench.reports.frame import truth_known
 from bench.reports.names import SIGNS, UNCHANGED, column_name
-from bench.reports.tables.summary import describe, settings
+from bench.reports.tables.summary import describe, settings, short_names
 
 ALL_FINISHED = "Every cell of every table has finished."
 _ACCURACY = """\
@@ -47,9 +47,10 @@ _UNFINISHED = ["setting", "label", "noise", "rate", "seed", "status", "reason"]
 
 @dataclass(frozen=True)
 class SettingPassage:
-    """One setting: its name, a heading, what holds for its data, its figures and its tables."""
+    """One setting: its name, a heading, it in full, what holds for its data, its figures and its tables."""
 
     name: str
+    short: str
     title: str
     remarks: tuple[str, ...]
     figures: tuple[Drawn, ...]
@@ -116,9 +117,10 @@ def front_page_of(
         formats: in which the report is written beside this page.
         left_out: a line per kind of figure that was not drawn.
     """
+    short = short_names(frame)
     passages = tuple(
         SettingPassage(
-            name, describe(part), tuple(_remarks(part)),
+            name, short[name], describe(part), tuple(_remarks(part)),
             tuple(figure for figure in figures if figure.setting == name),
             tuple(table for table in tables if table.setting == name),
         )

@@ -17,6 +17,16 @@ VERBS = ("run", "plan", "status", "show", "table", "report", "export", "import",
          "suspects", "list", "new", "test", "config", "noise", "data", "perf", "doctor")  # fmt: skip
 MODULES = {"import": "import_archive"}  # of verbs that cannot be the name of a module
 EVERYWHERE = ("quiet", "verbose")  # options of `bench` that may also stand behind a verb
+# What help and reference show for values: some versions of typer show Python's types.
+METAVARS = {
+    "--set": "AXIS=VALUES", "--methods": "NAMES", "--columns": "KIND@RATE", "--retry": "STATUS", "--width": "WIDTH",
+    **dict.fromkeys(("--backbone", "--data", "--font", "--grid", "--project", "--wandb"), "NAME"),
+    **dict.fromkeys(("--baseline", "--config", "--markdown", "--mlflow", "--out", "--plugin", "--store"), "PATH"),
+    "--address": "ADDRESS", "--classes": "NUMBERS", "--device": "NAME", "--mode": "NAME", "--packs": "NUMBERS",
+    **dict.fromkeys(("--plot", "--save", "--tensorboard"), "PATH"),
+    **dict.fromkeys(("--digits", "--figures", "--minimum-effect", "--pack", "--sheets", "--top"), "NUMBER"),
+    **dict.fromkeys(("--repeats", "--workers"), "NUMBER"),
+}  # fmt: skip
 DEFAULT_GRID = "quick"
 EXIT_UNFINISHED = 4
 # typer has its own copy of click or the real one, depending on its version; either way this is the base of its errors.
@@ -76,6 +86,8 @@ class Verbs(TyperGroup):
 
     def _equipped(self, command: Any) -> Any:
         command.params += [option for option in self.params if option.name in EVERYWHERE]
+        for param in command.params:
+            param.metavar = param.metavar or METAVARS.get(param.opts[-1])
         for inner in getattr(command, "commands", {}).values():
             self._equipped(inner)
         return command

@@ -71,13 +71,15 @@ def by_truth_figures(scope: Scope, number: SampleQuantity) -> Iterator[Drawn]:
         axes.set_xlabel("Epoch")
     legend(figure, list(grid.flat), looks)
     found = pd.concat(data, ignore_index=True)
-    caption = _caption(number, rows, columns, found) + left_out_text(labels, columns, every)
+    caption = _caption(number, rows, columns, found) + left_out_text(labels, rows, columns, every)
     yield scope.save(figure, data, "gates", caption, number.suffix)
 
 
-def left_out_text(labels: Sequence[str], columns: Sequence[Column], every: Sequence[Column]) -> str:
-    """Explain what a figure of the first `ROWS` labels and of some columns does not show."""
-    more = f" The first {ROWS} of {len(labels)} variants." if len(labels) > ROWS else ""
+def left_out_text(
+    labels: Sequence[str], rows: Sequence[str], columns: Sequence[Column], every: Sequence[Column]
+) -> str:
+    """Explain what a figure of the first labels and of some columns does not show."""
+    more = f" The first {len(rows)} of {len(labels)} variants." if len(labels) > len(rows) else ""
     return more + (" Further kinds and rates are left out." if len(columns) < len(every) else "")
 
 

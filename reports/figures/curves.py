@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from bench.reports.document import Drawn
 from bench.reports.figures.canvas import Scope, nearest, parts_of, seeds_text, small, title
-from bench.reports.figures.panels import curve_panel, legend, legend_height, level
+from bench.reports.figures.panels import curve_panel, end_at, legend, legend_height, level
 from bench.reports.names import column_name
 from bench.reports.tables.columns import Column
 
@@ -149,6 +149,7 @@ def _figure(scope: Scope, columns: Sequence[Column], what: _Curves) -> tuple[Fig
             data.append(panel)
         if quantity in FROM_ZERO:  # after all panels, because a limit once set no longer follows those that share it
             row[0].set_ylim(bottom=0)
+        end_at(row[0])
     for axes, column in zip(grid[0], columns, strict=True):
         title(axes, column_name(*column), len(columns), width)
     for axes in grid[-1]:

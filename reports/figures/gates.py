@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from bench.reports.document import Drawn
 from bench.reports.figures.by_truth import ROWS, SampleQuantity, by_truth_figures, left_out_text
@@ -17,6 +19,7 @@ from bench.reports.names import column_name
 from bench.reports.tables.columns import Column
 
 LINES = 7  # columns of noise in one panel
+NARROW = 2  # variants beside each other in a column
 QUANTITIES = {
     "gate_mean": "Mean of the gate",
     "gate_sd_images": "Spread of the gate\nover images",
@@ -49,38 +52,46 @@ def _reach(scope: Scope) -> Iterator[Drawn]:
     columns = thinned(found, LINES)[:LINES]
     looks = {column_name(*column): noise for column, noise in noise_looks(columns).items()}
     quantities = [quantity for quantity in QUANTITIES if scope.has(quantity)]
-    quantities = quantities[: scope.page.across(len(quantities), narrow=2)]
-    rows = labels[:ROWS]
+    stacked = scope.page.across(len(quantities)) < len(quantities)  # below each other, and variants beside each other
+    rows = labels[: NARROW if stacked else ROWS]
     width = scope.page.inches(wide=True)
-    height = 1.5 * len(rows) + 0.5 + legend_height(looks, width)
+    height = 1.5 * len(quantities if stacked else rows) + 0.5 + legend_height(looks, width)
     figure = Figure(figsize=(width, height), layout="constrained")
-    data = _panels(figure, scope, rows, quantities, columns, looks)
+    shape = (len(quantities), len(rows)) if stacked else (len(rows), len(quantities))
+    grid = figure.subplots(*shape, squeeze=False, sharex=True)
+    data = _panels(grid.T if stacked else grid, scope, rows, quantities, columns, looks)
+    for panels in grid.T:
+        for axes in [axes for axes in panels if axes.lines][-1:]:
+            axes.set_xlabel("Epoch")
+            axes.tick_params(axis="x", labelbottom=True)
+    legend(figure, list(grid.flat), looks)
     caption = (
         f": gates of {', '.join(rows)} on the first eight training images, over epochs. Mean of the gate, its standard "
         "deviation over images, and the part of the context that differs between images (root mean squares, as a share "
         f"of the whole context). {seeds_text(data[0]['n'])}; bands: ± sample standard deviation."
-        f"{left_out_text(labels, columns, found)}"
+        f"{left_out_text(labels, rows, columns, found)}"
     )
     yield scope.save(figure, data, "gates", caption)
 
 
 def _panels(
-    figure: Figure,
+    grid: NDArray[Any],
     scope: Scope,
     labels: Sequence[str],
     quantities: Sequence[str],
     columns: Sequence[Column],
     looks: dict[str, Look],
 ) -> list[pd.DataFrame]:
-    grid = figure.subplots(len(labels), len(quantities), squeeze=False, sharex=True)
+    """Draw a row of panels for each label, with a line for each column of noise."""
     data = []
+    dense = min(1.0, 2 / len(columns))  # many bands on each other would hide the lines
     for row, label in zip(grid, labels, strict=True):
         for axes, quantity in zip(row, quantities, strict=True):
             for column in columns:
                 panel = scope.at(quantity, column)
                 rows = panel[panel["label"] == label].sort_values("epoch")
                 if len(rows):
-                    line_panel(axes, rows, column_name(*column), looks[column_name(*column)])
+                    line_panel(axes, rows, column_name(*column), looks[column_name(*column)], dense=dense)
                     data.append(rows)
             if axes.lines:
                 axes.set_ylabel(QUANTITIES[quantity])
@@ -89,10 +100,4 @@ def _panels(
                 axes.set_axis_off()  # what the variant does not have
         if len(labels) > 1:
             row[0].set_title(label, loc="left")
-    for panels in grid.T:
-        lowest = [axes for axes in panels if axes.lines][-1:]
-        for axes in lowest:
-            axes.set_xlabel("Epoch")
-            axes.tick_params(axis="x", labelbottom=True)
-    legend(figure, list(grid.flat), looks)
     return data

@@ -98,6 +98,12 @@ def curve_panel(axes: Axes, panel: pd.DataFrame, looks: dict[str, Look], top: fl
     epochs_axis(axes)
 
 
+def end_at(axes: Axes, most: float = 100.0) -> None:
+    """End the axis beside a panel close above the highest value that there can be."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(top=min(high, most + 0.04 * max(most - low, 1.0)))
+
+
 def epochs_axis(axes: Axes) -> None:
     """Set few whole epochs below, and few levels beside."""
     axes.xaxis.set_major_locator(MaxNLocator(nbins=4, integer=True, steps=[1, 2, 5, 10]))
@@ -105,8 +111,10 @@ def epochs_axis(axes: Axes) -> None:
     axes.margins(x=0.02)
 
 
-def line_panel(axes: Axes, rows: pd.DataFrame, label: str, chosen: Look, top: float = math.inf) -> None:
-    """Draw one line over epochs with its band."""
+def line_panel(
+    axes: Axes, rows: pd.DataFrame, label: str, chosen: Look, top: float = math.inf, dense: float = 1.0
+) -> None:
+    """Draw one line over epochs with its band, which is paler with a lower `dense`."""
     every = max(1, len(rows) // 5)
     axes.plot(
         rows["epoch"], rows["mean"], label=label, marker=chosen.marker or None, markevery=every, markersize=3.2,
@@ -114,7 +122,10 @@ def line_panel(axes: Axes, rows: pd.DataFrame, label: str, chosen: Look, top: fl
     )  # fmt: skip
     if rows["sd"].notna().any() and len(rows) > 1:
         low, high = (rows["mean"] - rows["sd"]).clip(lower=0), (rows["mean"] + rows["sd"]).clip(upper=top)
-        edge, face = to_rgba(chosen.color, 0.5), to_rgba(chosen.color, 0.13)  # edges keep bands apart that overlap
+        edge, face = (
+            to_rgba(chosen.color, 0.5),
+            to_rgba(chosen.color, 0.13 * dense),
+        )  # edges keep bands apart that overlap
         axes.fill_between(rows["epoch"], low, high, facecolor=face, edgecolor=edge, linewidth=0.4)
 
 
@@ -151,7 +162,7 @@ def box_panel(axes: Axes, boxes: pd.DataFrame, labels: Sequence[str], groups: Se
 
 def _legend_columns(labels: Collection[str], width: float) -> int:
     """Choose as many columns as the widest label allows: at most six, and no more than the rows need."""
-    widest = 0.55 + 0.062 * max(map(len, labels), default=0)
+    widest = 0.61 + 0.062 * max(map(len, labels), default=0)
     most = max(1, min(6, int(width / widest)))
     return max(1, math.ceil(len(labels) / math.ceil(len(labels) / most))) if labels else 1
 

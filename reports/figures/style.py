@@ -3,7 +3,7 @@
 A method's row (`methods/__init__.py`) names its colour, marker and dash, and `COLORS_OF_ROWS` says what they are here;
 what a row leaves open follows from the name, never from a position. Colours are Okabe and Ito's, which stay apart under
 the common colour-vision deficiencies (jfly.uni-koeln.de/color); their yellow is too pale for lines on white. Marker and
-dash tell apart what shares a colour.
+dash tell apart what shares a colour, or is alike in grey or to the colour-blind.
 """
 
 from __future__ import annotations
@@ -33,6 +33,11 @@ NEUTRALS = ("#222222", "#777777", "#AAAAAA")  # of what is no method: one colour
 OTHER_MARKERS = ("P", "X", "h", "p", "<", ">", "d", "*")
 RATE_MARKERS = ("*", "o", "s", "^", "D", "v", "P")
 DASHES: tuple[Dash, ...] = ((0, (5.0, 1.5)), (0, (3.0, 1.2, 1.0, 1.2)), (0, (5.0, 1.0, 1.0, 1.0, 1.0, 1.0)))
+DASHES_OF_COLORS: dict[str, Dash] = {  # in grey orange and sky are alike, and green, vermillion and purple
+    COLORS_OF_ROWS["sky"]: (0, (3.5, 1.2)),
+    COLORS_OF_ROWS["green"]: (0, (6.0, 1.2, 1.2, 1.2)),
+    COLORS_OF_ROWS["purple"]: (0, (9.0, 1.6)),
+}
 DASHES_OF_ROWS: dict[str, Dash] = {"solid": "-", "dotted": ":", "dashed": DASHES[0]}
 FONT = "DejaVu Sans"  # comes with matplotlib; `bench.reports.figures.fonts` adds others for what it does not have
 FONTS = {"sans": FONT, "serif": "STIXGeneral"}  # both come with matplotlib
@@ -46,7 +51,7 @@ RC: Any = {
     "ytick.labelsize": 7.5,
     "legend.fontsize": 7.5,
     "legend.frameon": False,
-    "legend.handlelength": 2.4,
+    "legend.handlelength": 3.0,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.linewidth": 0.6,
@@ -62,6 +67,8 @@ RC: Any = {
     "pdf.fonttype": 42,
     "svg.fonttype": "none",
     "svg.hashsalt": "noisy-prompt-bench",
+    "figure.constrained_layout.w_pad": 0.07,  # inches, twice between panels, so that no label touches its neighbour
+    "figure.constrained_layout.h_pad": 0.06,
     "text.hinting": "no_hinting",  # hinted text is narrower or wider from one resolution to the next
     "figure.dpi": 200,
     "savefig.dpi": 200,
@@ -149,10 +156,11 @@ def _base(method: str) -> Look:
         OTHER_MARKERS[_hash(method, "marker") % len(OTHER_MARKERS)],
         ("-", *DASHES)[_hash(method, "dash") % (len(DASHES) + 1)],
     )
+    color = COLORS_OF_ROWS.get(row.color, drawn.color)
     return Look(
-        COLORS_OF_ROWS.get(row.color, drawn.color),
+        color,
         {"": drawn.marker, "none": ""}.get(row.marker, row.marker),
-        DASHES_OF_ROWS.get(row.dash, "-" if row.color else drawn.dash),
+        DASHES_OF_ROWS.get(row.dash, DASHES_OF_COLORS.get(color, "-") if row.color else drawn.dash),
     )
 
 

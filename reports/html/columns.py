@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import pandas as pd
 
 from bench.dataset_name import shown
+from bench.errors import printable
 from bench.grid.options import defaults
 from bench.records.cell import Cell, Role
 from bench.records.record import Record
@@ -108,6 +109,18 @@ def rounded(value: Any) -> Any:
     if isinstance(value, list):
         return [rounded(item) for item in value]
     return value
+
+
+def readable(data: Any) -> Any:
+    """Escape in every text what hides letters or turns their direction, as `bench.errors.printable` does."""
+    match data:
+        case str():
+            return printable(data)
+        case Mapping():
+            return {printable(name): readable(value) for name, value in data.items()}
+        case list() if any(isinstance(value, str | list | Mapping) for value in data):
+            return [readable(value) for value in data]
+    return data
 
 
 def embedded(data: Any) -> str:

@@ -87,14 +87,21 @@ def environments(records: Sequence[Record]) -> list[dict[str, Any]]:
 
 
 def span(records: Sequence[Record]) -> str:
-    """Format when the first cell began and the last one ended; empty where unknown."""
+    """Format when the first cell began and the last one ended, to the minute; empty where unknown."""
     begun = [record.provenance.started for record in records if record.provenance.started]
     ended = [record.provenance.finished for record in records if record.provenance.finished]
-    return f"{_minute(min(begun))} to {_minute(max(ended))}" if begun and ended else ""
+    if not (begun and ended):
+        return ""
+    (day, first), (other, last) = _moment(min(begun)), _moment(max(ended))
+    if (day, first) == (other, last):
+        return f"{day}, {first} UTC"
+    return f"{day}, {first} to {'' if day == other else f'{other}, '}{last} UTC"
 
 
-def _minute(moment: str) -> str:
-    return moment.replace("T", " ").replace("+00:00", " UTC")
+def _moment(text: str) -> tuple[str, str]:
+    """Return day and minute of a time as records note it, in UTC."""
+    day, _, time = text.partition("T")
+    return day, time[:5]
 
 
 def _setting(name: str, part: pd.DataFrame) -> SettingOverview:

@@ -17,7 +17,7 @@ from bench.reports.document import Code, Emphasis, Ranks, Table, Words
 from bench.reports.figures.ranks import ranks_svg
 from bench.reports.figures.style import look
 from bench.reports.front_page import ALL_FINISHED, FrontPage
-from bench.reports.html.columns import cell_columns, detail_columns, embedded
+from bench.reports.html.columns import cell_columns, detail_columns, embedded, readable
 from bench.reports.html.curves import Thinning, curve_block, thinning
 from bench.reports.html.environment import escaping_environment, file_text, raw_text
 from bench.reports.html.overview import SettingOverview, environments, oracles, overviews, span
@@ -83,7 +83,7 @@ def _blocks(
         for number, setting in enumerate(settings)
     }
     data = {"cells": index, "details": detail_columns(records), **curves}
-    return {name: Markup(embedded(block)) for name, block in data.items()}  # noqa: S704 - escaped by `embedded`
+    return {name: Markup(embedded(readable(block))) for name, block in data.items()}  # noqa: S704 - escaped by `embedded`
 
 
 def _dash(dash: Any) -> list[float]:

@@ -18,11 +18,13 @@ def markdown_report(front: FrontPage) -> str:
     """Render `report.md`: how to read it, figures and tables per setting, chapters, and what did not finish."""
     lines = ["# Report", "", front.lead, "", f"**How to read this.** {_markdown(front.reading)}", ""]
     for setting in front.settings:
-        lines += [f"## {escape_markdown(setting.title)}", ""]
+        lines += [f"## {escape_markdown(setting.short)}", "", f"{escape_markdown(setting.title)}.", ""]
         lines += [" ".join(map(escape_markdown, setting.remarks)), ""] if setting.remarks else []
         for kind in dict.fromkeys((*FIGURE_KINDS, *TABLE_KINDS)):
-            lines += [line for figure in setting.figures if figure.kind == kind for line in _figure(figure)]
-            lines += [line for table in setting.tables if table.kind == kind for line in (markdown_table(table), "")]
+            figures = [figure for figure in setting.figures if figure.kind == kind]
+            lines += [line for figure in figures for line in _figure(figure, f"On {setting.title}")]
+            tables = [table for table in setting.tables if table.kind == kind]
+            lines += [line for table in tables for line in (markdown_table(table, whole=False), "")]
     files = [f"- {_markdown(words)}" for words in front.files]
     return "\n".join([*lines, *markdown_lines(front.chapters), *_unfinished(front), "## Files", "", *files, ""])
 
@@ -63,12 +65,14 @@ def _passage(passage: Passage) -> list[str]:
     return lines + [line for advice in passage.advice for line in (_markdown(advice), "")]
 
 
-def _figure(figure: Drawn) -> list[str]:
+def _figure(figure: Drawn, said: str = "") -> list[str]:
+    """Render a figure over its caption, without the words it begins with where these are `said` above it."""
+    rest = figure.caption.removeprefix(said).lstrip(" .,:")
     links = ", ".join(f"[{p.suffix[1:].upper()}](figures/{p.name})" for p in figure.files if p.suffix != ".png")
     return [
         f"![{figure.kind} figure](figures/{figure.name}.png)",
         "",
-        f"{escape_markdown(figure.caption)} ({links})",
+        f"{escape_markdown(rest[:1].upper() + rest[1:])} ({links})",
         "",
     ]
 
@@ -91,10 +95,17 @@ def _piece(piece: str) -> str:
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>|#~&$])")
 
 
-def markdown_table(table: Table) -> str:
-    """Render a pipe table under its caption, notes below; every user's text escaped."""
+def markdown_table(table: Table, whole: bool = True) -> str:
+    """Render a pipe table under its caption, notes below; every user's text escaped.
+
+    Args:
+        table: with plain texts.
+        whole: whether the caption names the setting, which a heading above may say.
+    """
     columns = [f"{group} {name}".strip() for group, name in table.head]
-    lines = [f"**{escape_markdown(' '.join(table.caption))}**", "", _pipe(["", *map(escape_markdown, columns)])]
+    first = f"{table.title}." if table.title and not whole else "".join(table.caption[:1])
+    caption = f"**{escape_markdown(first)}** {escape_markdown(' '.join(table.caption[1:]))}".rstrip()
+    lines = [caption, "", _pipe(["", *map(escape_markdown, columns)])]
     lines.append("| --- |" + " ---: |" * len(columns))
     for index, section in enumerate(table.sections):
         if section.title:

@@ -87,7 +87,8 @@ def _cost_row(row: dict[str, Any], memory: bool, digits: int) -> TableRow:
     steps = {str(k)[6:]: v for k, v in row.items() if str(k).startswith("steps_") and not math.isnan(v)}
     total = steps.pop("all", math.nan)
     partial = sorted(((v, k) for k, v in steps.items() if v and v != total), key=lambda pair: (-pair[0], pair[1]))
-    terms = [f"{term} {value:,.0f}" for value, term in partial[:SHOWN_TERMS]] + ["..."] * (len(partial) > SHOWN_TERMS)
+    terms = [f"{term.replace('_', ' ')} {value:,.0f}" for value, term in partial[:SHOWN_TERMS]]
+    terms += ["..."] * (len(partial) > SHOWN_TERMS)
     text = "0" if math.isnan(total) and not terms else f"{total:,.0f}" if not math.isnan(total) else ""
     brackets = f" ({', '.join(terms)})" if terms else ""
     texts = [

@@ -22,6 +22,7 @@ SHARED = {
 }  # fmt: skip
 SAME_REFERENCE = {"ot-clean": "nlprompt", "tip-adapter-f": "tip-adapter"}  # so the same defects
 DEFECTS = "Defects decided on"
+DECIDED = re.compile(r"^Defects (?:of the reference )?decided on[.:,]\s+(.)")  # which the heading says
 ACCURACY = {"Digits": "digits", "Letters": "letters"}
 
 
@@ -88,8 +89,8 @@ def _explained(parts: list[str]) -> str:
         if heading != current:
             shown.append(f"## {heading}")
         current = heading
-        body = re.sub(r"^Equations[.:] ", "", text)
-        shown.append(equations(body) if heading == "Equations" else paragraph(text, math=heading == "Notes"))
+        body = DECIDED.sub(lambda found: found[1].upper(), re.sub(r"^Equations[.:] ", "", text))
+        shown.append(equations(body) if heading == "Equations" else paragraph(body, math=heading == "Notes"))
     return "\n\n".join(shown)
 
 

@@ -33,7 +33,12 @@ def option_table(options: type[Options], defaults: dict[str, Any]) -> str:
         table = "\n".join(f"    {line}" for line in [*HEAD.splitlines(), *inherited])
         title = f"{len(inherited)} inherited option{'s' if len(inherited) > 1 else ''}"
         parts.append(f'{"???" if own else "???+"} note "{title}"\n\n{table}')
-    return "\n\n".join(parts) or "None."
+    return stacked("\n\n".join(parts)) if parts else "None."
+
+
+def stacked(table: str) -> str:
+    """Mark a table of options, whose rows the style sheet shows one below the other on a phone."""
+    return f'<div class="options" markdown>\n\n{table}\n\n</div>'
 
 
 def _row(name: str, field: FieldInfo, defaults: dict[str, Any]) -> str:

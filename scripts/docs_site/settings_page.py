@@ -7,6 +7,7 @@ import re
 
 from allowed import allowed
 from committed import ROOT
+from option_tables import stacked
 
 from bench.settings.schema import Protocol, load_config
 
@@ -78,7 +79,7 @@ def _keys(lines: str) -> str:
         f"| `{name}` | `{value}` | {_values(name) if name in fields else 'text'} | {_escaped(meaning)} |"
         for name, value, meaning in rows
     ]
-    return "\n".join(["| key | packaged | values | meaning |", "| --- | --- | --- | --- |", *shown_rows])
+    return stacked("\n".join(["| key | packaged | values | meaning |", "| --- | --- | --- | --- |", *shown_rows]))
 
 
 def _values(name: str) -> str:

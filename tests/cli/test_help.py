@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -48,6 +49,7 @@ def test_every_help_has_examples_of_its_own(words: str, capsys: Output) -> None:
     short = capsys.readouterr().out
     assert invoke([*words.split(), "--help"]) == 0
     assert capsys.readouterr().out == short
+    assert not re.search(r"^ +-.*<(str|int|float|list|path)", short, re.MULTILINE), "options name no type of Python's"
     own = [line for of, line in EXAMPLES if of == words]
     assert 2 <= len(own) <= 4
     assert "  Examples:\n" in short

@@ -81,3 +81,19 @@ def test_links_out_of_the_docs_lead_to_pages_of_the_site() -> None:
     assert outward("tutorials/a.md", "[a](../../examples/my_package)") == "[a](../source/examples/my_package.md)"
     for text in ("[a](ci.md)", "[a](../ci.md)", "[a](https://example.org/../b)", "[a](../nowhere.py)"):
         assert outward("tutorials/a.md", text) == text
+
+
+def test_a_heading_is_not_said_again() -> None:
+    page = module("method_pages")._explained(
+        ["From A.", "Equations: b = c.", "Defects of the reference decided on: its d."]
+    )
+    assert "decided on:" not in page
+    assert "## Defects decided on\n\n<p>Its d.</p>" in page
+    assert "b = c" in page
+
+
+def test_options_stand_in_a_marked_table() -> None:
+    page = module("option_tables").option_table(CoOp.Options, {})
+    assert page.startswith('<div class="options" markdown>\n\n')
+    assert "| option | default | values | meaning |" in page
+    assert page.endswith("\n\n</div>")

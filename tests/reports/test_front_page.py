@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from bench.reports.document import Chapter, Passage
+from bench.reports.document import Chapter, Drawn, Passage
 from bench.reports.frame import tidy
 from bench.reports.front_page import ALL_FINISHED, FrontPage, front_page_of
 from bench.reports.html.page import html_page
-from bench.reports.output.markdown import escape_markdown, markdown_report
+from bench.reports.output.markdown import escape_markdown, markdown_report, markdown_table
 from bench.reports.tables.accuracy import accuracy_tables
+from bench.reports.tables.summary import describe
 from tests.reports.factory import GRID, cell, grid, record
 from tests.reports.html.pages import Structure
 
@@ -55,3 +56,19 @@ def test_what_was_skipped_alone_has_a_heading_of_its_own():
     assert front.unfinished_title == "Skipped"
     assert "## Skipped" in markdown
     assert "Not finished and not run" not in page
+
+
+def test_captions_under_a_setting_do_not_name_it_again():
+    records = grid(methods=("coop",), epochs=2)
+    frame = tidy(records)
+    name = str(frame["setting"].iloc[0])
+    words = "digits, 16 shots per class, backbone tiny, 2 epochs, the same optimizer for all"
+    tables = accuracy_tables(frame)
+    figure = Drawn("gap", name, "gap-x", f"On {describe(frame)}: what is lost.", ())
+    text = markdown_report(front_page_of(frame, tables, [figure]))
+    assert words in describe(frame)
+    assert text.count(words) == 1
+    assert "## digits, 16 shots, tiny\n\ndigits, 16 shots per class" in text
+    assert "\nWhat is lost. (" in text
+    assert "**Test accuracy (%) under label noise.** Accuracy after" in text
+    assert words in markdown_table(tables[0])

@@ -122,6 +122,8 @@ def test_names_of_strangers_stay_names(ran: tuple[Path, str]) -> None:
     assert set(Elements(page).found) == {"script"}
     assert Elements(page).found.count("script") == 5, "data in three, the chart library and ours"
     assert "<img src=x" not in page
+    assert OVERRIDE not in page, "neither in a table nor in the data that the script shows"
+    assert "\\\\u202egnp.exe" in page, "readable in the data"
     assert "Content-Security-Policy" in page
     for file in (report / "report.md", *(report / "tables").glob("*.md"), *(report / "tables").glob("*.tex")):
         text = file.read_text(encoding="utf-8")

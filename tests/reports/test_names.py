@@ -8,7 +8,7 @@ from bench.execution.estimate import relative_cost
 from bench.plugins import METHODS, NOISE
 from bench.registry import BUILT_IN, Registry
 from bench.reports.figures.kinds import _families
-from bench.reports.figures.style import GREEN, Look, look
+from bench.reports.figures.style import DASHES_OF_COLORS, GREEN, Look, look
 from bench.reports.frame import tidy
 from bench.reports.names import family, method_name, method_order, noise_name, noise_order
 from bench.reports.tables.accuracy import accuracy_tables
@@ -40,7 +40,7 @@ def test_a_plugin_is_named_placed_drawn_and_estimated_by_its_row():
     assert method_order(["unknown", "maple", "plain-coop", "smooth-coop", "elr", "coop"]) == [
         "coop", "elr", "smooth-coop", "maple", "plain-coop", "unknown",
     ]  # fmt: skip
-    assert look("smooth-coop", "smooth-coop", "method") == Look(GREEN, "X")
+    assert look("smooth-coop", "smooth-coop", "method") == Look(GREEN, "X", DASHES_OF_COLORS[GREEN])
     assert look("smooth-coop", "smooth-coop", "oracle").marker == "X"
     assert (relative_cost("smooth-coop"), relative_cost("plain-coop"), relative_cost("unknown")) == (7, 1, 1)
     frame = tidy([record(cell("smooth-coop", options={"eps": value})) for value in (0.2, 0.4)])

@@ -96,7 +96,7 @@ function cellHead(row) {
   return [h("p", {}, h("a", { href: "#cells-list" }, "← Back to the report")),
     h("h1", { id: "cell-title", tabindex: "-1" }, `${cellValue("label", row)}, ${cellValue("column", row)}, seed ${cellValue("seed", row)}`),
     h("p", { class: "lead" }, shortName(cellValue("setting", row))),
-    h("p", {}, h("span", { class: "status" + (status === "done" ? "" : " bad") }, statusWords(status)), number, ". Key ", h("code", {}, cellValue("key", row)), "."),
+    h("p", {}, h("span", { class: "status" + (status === "done" ? "" : " bad") }, sentence(statusWords(status))), number, ". Key ", h("code", {}, cellValue("key", row)), "."),
     reason ? h("p", { class: "warn" }, "Reason: " + reason) : null].filter(Boolean);
 }
 

@@ -1,10 +1,11 @@
-// The list of cells: filtered, sorted, a hundred rows at a time.
+// The list of cells: filtered, sorted, the first few, then a hundred rows at a time.
+const FEW = 20;
 const PAGE = 100;
-const LISTED = [["key", "Cell"], ["label", "Method"], ["column", "Noise"], ["seed", "Seed"], ["status", "Status"], ["last", "Test (%)"],
-  ["memorized", "Memorized (%)"], ["seconds", "Seconds"], ["setting", "Setting"]];
+const LISTED = [["key", "Cell"], ["label", "Method"], ["column", "Noise"], ["seed", "Seed"], ["last", "Test (%)"],
+  ["memorized", "Memorized (%)"], ["seconds", "Seconds"], ["status", "Status"], ["setting", "Setting"]];
 const TEXTS = ["label", "column", "status", "setting"];
 const listed = () => (settingNames().length > 1 ? LISTED : LISTED.slice(0, -1));
-const list = { text: "", setting: "", status: "", by: "", sign: 1, shown: PAGE };
+const list = { text: "", setting: "", status: "", by: "", sign: 1, shown: FEW };
 
 const statusWords = (status) => block("cells").signs[status] || (status === "done" ? "finished" : status);
 
@@ -40,12 +41,20 @@ function fillList() {
   document.getElementById("cells-more").hidden = rows.length <= list.shown;
 }
 
+// Lengthens the list to where a cell stands, unless that is very far down.
+function reveal(key) {
+  const at = listedRows().findIndex((row) => cellValue("key", row) === key);
+  if (at < list.shown || at >= 10 * PAGE) return;
+  list.shown = at + 1;
+  fillList();
+}
+
 function listHead([name, text]) {
   const head = h("th", { scope: "col", "aria-sort": "none", "data-name": text, class: TEXTS.includes(name) ? "left" : null });
   head.append(h("button", { type: "button", onclick: () => {
     list.sign = list.by === name ? -list.sign : ["last", "memorized", "seconds"].includes(name) ? -1 : 1;
     list.by = name;
-    list.shown = PAGE;
+    list.shown = FEW;
     fillList();
     markSorted(head, list.sign);
   } }, text));
@@ -60,7 +69,7 @@ function showMore() {
 }
 
 function startCells() {
-  const change = (name) => (chosen) => { list[name] = chosen; list.shown = PAGE; fillList(); };
+  const change = (name) => (chosen) => { list[name] = chosen; list.shown = FEW; fillList(); };
   const box = h("input", { type: "search", id: "cells-filter", placeholder: "method, noise, seed=2, key, reason", autocomplete: "off", oninput: () => change("text")(box.value) });
   const statuses = distinct(allRows().map((row) => cellValue("status", row))).map((status) => [status, statusWords(status)]);
   const settings = settingNames().map((name) => [name, shortName(name)]);

@@ -14,6 +14,7 @@ const QUANTITIES = { test_accuracy: "Test accuracy", validation_accuracy: "Accur
 const measured = (setting) => block("cells").settings[setting][1];
 const quantityName = (name, setting) => (name === "test_accuracy" ? measured(setting) : QUANTITIES[name] || name.replaceAll("_", " "));
 const FIRST = 8;
+const BANDS = "Means over the finished seeds; bands: ± sample standard deviation.";
 // What the charts show now.
 const view = { setting: "", noise: "", column: "", rateQuantity: "last", epochQuantity: "", labels: new Set() };
 let undrawn = null;
@@ -82,8 +83,8 @@ function rateChart(rows) {
   const unit = view.rateQuantity === "seconds" || view.rateQuantity === "memorized_excess" ? "" : " (%)";
   return chart({
     title: `${rateName(name)} against noise rate`, x: x.map((rate) => rate * 100), lines, digits: 1,
-    xLabel: `Noise rate (%), ${noiseName(view.noise)}`, xName: (rate) => `${Number(rate.toPrecision(4))} %`, yLabel: rateName(name) + unit,
-    note: "Means over the finished seeds; bands are ± one sample standard deviation, absent where one seed stands. Rate 0 is clean labels.",
+    xLabel: `${noiseName(view.noise)} noise, rate (%)`, xName: (rate) => `${Number(rate.toPrecision(4))} %`, yLabel: rateName(name) + unit,
+    note: `${BANDS} Rate 0 is clean labels.`,
   });
 }
 
@@ -103,10 +104,12 @@ function epochChart(rows) {
     return { ...lineLook(label), y: points.map((p) => (flat ? points[0].mean : p.mean)), sd: points.map((p) => (flat ? null : p.sd)) };
   });
   const percent = found[0][1].scale[view.epochQuantity] ? " (%)" : "";
+  const [name, meaning] = quantityName(view.epochQuantity, view.setting).split(": ");
+  const said = meaning ? `${sentence(meaning)}. ` : "";
   return chart({
-    title: `${quantityName(view.epochQuantity, view.setting)} over epochs, ${view.column}`, x, lines, digits: percent ? 1 : 3,
-    xLabel: "Epoch", whole: true, xName: (epoch) => `epoch ${epoch}`, yLabel: quantityName(view.epochQuantity, view.setting).split(":")[0] + percent,
-    note: "Means over the finished seeds with ± one sample standard deviation. Epoch 0 is before training; a method that does not train is drawn as a level line.",
+    title: `${name} over epochs, ${view.column}`, x, lines, digits: percent ? 1 : 3,
+    xLabel: "Epoch", whole: true, xName: (epoch) => `epoch ${epoch}`, yLabel: name + percent,
+    note: `${said}${BANDS} Epoch 0 is before training; a method that does not train is a level line.`,
   });
 }
 

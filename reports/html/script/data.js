@@ -50,6 +50,8 @@ function select(label, options, chosen, change) {
 const fixed = (number, digits = 1) =>
   number === null || number === undefined || Number.isNaN(number) ? "–" : number.toFixed(digits).replace("-", "−");
 
+const sentence = (text) => text[0].toUpperCase() + text.slice(1);
+
 const say = (text) => (document.getElementById("said").textContent = text);
 
 function statistics(numbers) {

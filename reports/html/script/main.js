@@ -24,6 +24,7 @@ function route() {
 let before = location.hash;
 
 function land() {
+  if (left.key && !left.part) reveal(left.key);
   const link = document.querySelector(`#cells-table a[href="#/cell/${CSS.escape(left.key)}"]`);
   if (link && !left.part && ["#cells-list", left.hash].includes(location.hash)) {
     link.focus({ preventScroll: true });

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pandas as pd
@@ -21,6 +22,7 @@ from bench.reports.frame import curves, tidy
 from bench.reports.front_page import front_page_of
 from bench.reports.names import noise_name
 from bench.reports.output.markdown import markdown_report
+from bench.rows import FAMILIES
 from tests.reports.details import detailed
 from tests.reports.drawing import Seen, draw_records
 from tests.reports.factory import GRID, cell, grid, record
@@ -118,6 +120,29 @@ def test_a_look_belongs_to_a_name():
     assert look("coop", "coop", "oracle").color == "#777777"
     ours = [look(name, name, "method") for name in METHODS]
     assert len({(one.color, one.marker) for one in ours}) == len(ours)
+
+
+def test_methods_of_a_figure_are_told_apart_in_grey():
+    def lightness(color: str) -> float:
+        parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 116 * sum(w * v for w, v in zip((0.2126, 0.7152, 0.0722), linear, strict=True)) ** (1 / 3) - 16
+
+    for family in FAMILIES:
+        names = [name for name in METHODS if METHODS.row(name).family in (family, "references")]
+        for one, other in itertools.combinations([look(name, name, "method") for name in names], 2):
+            assert (one.marker, one.dash) != (other.marker, other.dash)
+            assert one.dash != other.dash or abs(lightness(one.color) - lightness(other.color)) > 7.5
+
+
+def test_no_axis_of_percent_goes_beyond_its_end(tmp_path: Path):
+    records = grid(methods=("zero-shot", "visprompt"), columns=(("none", 0.0),), oracle=False, epochs=3)
+    for each in records:
+        each.curve.split_precision = [1.0] * len(each.curve.epoch)
+    seen: list[float] = []
+    draw_records(records, Seen(tmp_path, look=lambda f, _: seen.extend(a.get_ylim()[1] for a in f.axes)), "splits")
+    assert seen
+    assert max(seen) < 105
 
 
 def test_many_rows_are_drawn_family_by_family(tmp_path: Path):

@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.reports import frame
-from bench.reports.figures.style import COLUMN_WIDTH, TEXT_WIDTH
+from bench.reports.figures import gates
+from bench.reports.figures.style import COLUMN_WIDTH, TEXT_WIDTH, PageStyle
 from tests.reports.details import detailed
 from tests.reports.drawing import Seen, draw_records
 from tests.reports.factory import grid
@@ -85,6 +86,18 @@ def test_a_control_without_a_gate_leaves_its_panels_out(tmp_path: Path):
     panels = kept[0]
     assert [axes.axison for axes in panels] == [True, True, True, True, False, True]
     assert [axes.get_xlabel() for axes in panels] == ["", "Epoch", "", "Epoch", "", "Epoch"]
+
+
+def test_a_column_shows_every_number_of_the_gates_below_each_other(tmp_path: Path):
+    found: list[Figure] = []
+    folder = Seen(tmp_path, look=lambda figure, _: found.append(figure), page=PageStyle(width="column"))
+    records = gated((0.5,), {"control": "shuffled"}, {"control": "no-film"})
+    (one, *_) = draw_records(records, folder, "gates", defaults={"visprompt": {"control": "none"}})
+    assert found[0].get_figwidth() == COLUMN_WIDTH
+    labels = [axes.get_ylabel() for axes in found[0].axes]
+    assert labels == [name for name in gates.QUANTITIES.values() for _ in range(gates.NARROW)]
+    assert [bool(axes.get_xlabel()) for axes in found[0].axes] == [False] * 4 + [True] * 2
+    assert "The first 2 of 3 variants." in one.caption
 
 
 def test_a_variant_that_lacks_the_rate_shown_is_left_out_of_it(tmp_path: Path):

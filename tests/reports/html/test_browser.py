@@ -181,6 +181,8 @@ def test_a_cell_has_three_charts_in_the_colour_of_its_method(browser: Browser, t
             ["Accuracy", "What becomes of mislabeled samples", "What tells clean samples from mislabeled ones"]
         )
         expect(tab.locator("#cell figure").nth(1).locator(".key li")).to_have_count(3)
+        tops = "[...document.querySelectorAll('#cell .drawing')].map((e) => Math.round(e.getBoundingClientRect().top))"
+        assert len(set(tab.evaluate(tops))) == 1  # though titles and keys are not equally high
         swatches = tab.locator("#cell .key canvas").evaluate_all(
             """(all) => all.map((canvas) => { const seen = new Set();
             const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);

@@ -245,7 +245,11 @@ def test_a_report_says_from_when_to_when_it_was_run():
     first, last = record(cell(seed=1)), record(cell(seed=2))
     assert span([first, last]) == ""
     first.provenance.started, last.provenance.finished = "2026-01-01T00:00:00+00:00", "2026-01-01T01:02:03+00:00"
-    assert span([first, last]) == "2026-01-01 00:00:00 UTC to 2026-01-01 01:02:03 UTC"
+    assert span([first, last]) == "2026-01-01, 00:00 to 01:02 UTC"
+    last.provenance.finished = "2026-01-02T01:02:03+00:00"
+    assert span([first, last]) == "2026-01-01, 00:00 to 2026-01-02, 01:02 UTC"
+    last.provenance.finished = "2026-01-01T00:00:59+00:00"
+    assert span([first, last]) == "2026-01-01, 00:00 UTC"
 
 
 def test_the_licence_of_the_chart_library_is_in_the_file(structure: Structure):

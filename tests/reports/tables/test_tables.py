@@ -353,6 +353,7 @@ def test_peak_memory_has_a_column_where_it_is_known():
     ("steps", "text"),
     [
         ({"all": 250, "ce": 250, "gce": 180}, "250 (gce 180)"),
+        ({"all": 218, "soft_ce": 168}, "218 (soft ce 168)"),
         ({"all": 250, "ce": 250}, "250"),
         ({"all": 300, "ce": 100, "mae": 200}, "300 (mae 200, ce 100)"),
         ({"all": 300, "a": 10, "b": 20, "c": 30}, "300 (c 30, b 20, ...)"),
