@@ -17,6 +17,7 @@ TITLES = {  # what stands on the command line of each kind of victim
     "head": "/gcs/gcs_server ",
 }
 NO_VICTIMS = ("Agent", "IDLE")  # of Ray's
+DYING_SECONDS = 10.0
 
 
 def marked(mark: str) -> list[psutil.Process]:
@@ -46,12 +47,27 @@ def victims(kind: str, parent: int, mark: str) -> list[int]:
 
 
 def kill(kind: str, number: int) -> bool:
-    """Kill a process, or the group that it leads; False where it is gone."""
+    """Kill a process, or the group that it leads, and wait for those below it; False where it is gone.
+
+    They die with it, but on a busy machine they may outlive it for a moment, and begin a cell.
+    """
+    below: list[psutil.Process] = []
+    with suppress(psutil.Error):
+        below = psutil.Process(number).children(recursive=True)
     try:
         (os.killpg if kind == "group" else os.kill)(number, signal.SIGKILL)
     except ProcessLookupError:
         return False
+    late = time.monotonic() + DYING_SECONDS
+    while any(map(_runs, below)) and time.monotonic() < late:
+        time.sleep(0.01)
     return True
+
+
+def _runs(process: psutil.Process) -> bool:
+    with suppress(psutil.Error):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def left(mark: str, within: float) -> list[str]:

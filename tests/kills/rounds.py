@@ -188,7 +188,9 @@ class Night:
                 self.faults.append(f"begun though it had a record: {cell}")
             for first, second in pairwise(times):
                 if not any(first <= after and before <= second for before, after in self.kills):
-                    self.faults.append(f"trained twice though nothing was killed: {cell}")
+                    when = ", ".join(f"{(before - first) / 1e9:+.3f} s" for before, _ in self.kills)
+                    apart = f"{(second - first) / 1e9:.3f} s later, kills: {when or 'none'}"
+                    self.faults.append(f"trained twice though nothing was killed: {cell}, {apart}")
 
 
 def contents(store: Path) -> dict[str, Any]:
