@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from types import FunctionType, ModuleType
 from typing import Any, Final
@@ -41,8 +42,10 @@ numpy_item = partial(library_item, "numpy")
 
 def _set_device(torch: Any, before: Any) -> None:
     torch.set_default_device(None)
-    if torch.get_default_device() != before:
-        torch.set_default_device(before)
+    with suppress(AttributeError):  # of torch 2.8, which cannot read it after None
+        if torch.get_default_device() == before:
+            return
+    torch.set_default_device(before)
 
 
 def _autocast(torch: Any) -> dict[str, Any]:
