@@ -241,6 +241,16 @@ def test_a_guard_may_take_what_is_now_for_what_is_to_be_kept(monkeypatch: pytest
     assert guard.changed == []
 
 
+def test_the_default_device_is_put_back_as_one_that_was_never_set() -> None:
+    """Where it was, but set in so many words, every call of torch would go through a device context."""
+    for _ in range(2):
+        with Guard() as guard:
+            torch.set_default_device("meta")
+        assert guard.changed == ["torch's default device"]
+        assert torch.get_default_device() == torch.device("cpu")
+        assert torch.overrides._get_current_function_mode_stack() == []
+
+
 def test_a_working_directory_that_is_gone_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "gone").mkdir()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import partial
 from types import FunctionType, ModuleType
 from typing import Any, Final
@@ -42,10 +41,11 @@ numpy_item = partial(library_item, "numpy")
 
 def _set_device(torch: Any, before: Any) -> None:
     torch.set_default_device(None)
-    with suppress(AttributeError):  # of torch 2.8, which cannot read it after None
-        if torch.get_default_device() == before:
-            return
-    torch.set_default_device(before)
+    kept = getattr(torch, "_GLOBAL_DEVICE_CONTEXT", None)
+    if getattr(kept, "device_context", torch) is None:
+        del kept.device_context  # torch 2.8 cannot read a default that is None, only one that was never set
+    if torch.get_default_device() != before:
+        torch.set_default_device(before)
 
 
 def _autocast(torch: Any) -> dict[str, Any]:
