@@ -71,16 +71,16 @@ use_wheel:
 		$(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) $(WHEEL)/*.whl
 	@$(BIN)/python scripts/try_wheel.py $(CURDIR)/build/venv/bin/python
 
-versions: $(READY)  ## the quick tests with the oldest and with the newest packages that are supported
+versions: $(READY)  ## the quick tests with the oldest and the newest supported packages; PYTHON=python3.13
 	@$(call quick_tests,lowest-direct,-o filterwarnings=)
 	@$(call quick_tests,highest)
 
-# In an environment of its own, without the constraints. Old packages beside what they depend on today warn of each
-# other, which is no fault of ours: there warnings are no errors.
+# In an environment of its own, without the constraints; the oldest packages are those with a wheel for this Python. Beside
+# what they depend on today they warn of each other, which is no fault of ours: there warnings are no errors.
 define quick_tests
 	echo "Quick tests with --resolution $(1)" && \
-	$(BIN)/uv venv --quiet --clear --python $(BIN)/python build/$(1) && \
-	$(BIN)/uv pip install --quiet --compile-bytecode --python build/$(1)/bin/python --resolution $(1) \
+	$(BIN)/uv venv --quiet --clear --python $(PYTHON) build/$(1) && \
+	$(BIN)/uv pip install --quiet --compile-bytecode --python build/$(1)/bin/python --resolution $(1) --only-binary :all: \
 		$(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) --editable '.[dev,docs]' && \
 	build/$(1)/bin/python -m pytest -m "not slow" -n auto --dist loadfile --no-loadscope-reorder $(2)
 endef

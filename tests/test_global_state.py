@@ -16,6 +16,7 @@ import PIL.ImageFile
 import pytest
 import sklearn
 import torch
+import torch.backends.opt_einsum
 
 from bench.contracts.method import Context
 from bench.global_state import ITEMS, Guard, note, put_back
@@ -212,9 +213,10 @@ def test_a_worker_with_plugins_knows_every_method_before_its_first_cell(tmp_path
     found = alone(
         "import json, os, sys\nfrom bench.schedulers.work import Work\n"
         f"Work('s', run_pack='os:getcwd', plugins=({str(tmp_path / 'mine.py')!r},)).begin()\n"
-        "os.write(2, json.dumps([name for name in sys.modules if 'bench.methods.' in name]).encode())\nos._exit(0)"
+        "os.write(2, json.dumps([*sys.modules]).encode())\nos._exit(0)"
     )
     assert {"bench.methods.coop", "bench.methods.visprompt", "bench.methods.linear_probe"} <= set(found)
+    assert "torch.backends.opt_einsum" in found
 
 
 def test_the_innermost_guard_is_asked_and_told() -> None:
@@ -237,6 +239,16 @@ def test_a_guard_may_take_what_is_now_for_what_is_to_be_kept(monkeypatch: pytest
         guard.renew()
     assert os.environ["KEPT"] == "1"
     assert guard.changed == []
+
+
+def test_the_default_device_is_put_back_as_one_that_was_never_set() -> None:
+    """Where it was, but set in so many words, every call of torch would go through a device context."""
+    for _ in range(2):
+        with Guard() as guard:
+            torch.set_default_device("meta")
+        assert guard.changed == ["torch's default device"]
+        assert torch.get_default_device() == torch.device("cpu")
+        assert torch.overrides._get_current_function_mode_stack() == []
 
 
 def test_a_working_directory_that_is_gone_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

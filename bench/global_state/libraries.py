@@ -41,6 +41,9 @@ numpy_item = partial(library_item, "numpy")
 
 def _set_device(torch: Any, before: Any) -> None:
     torch.set_default_device(None)
+    kept: Any = getattr(torch, "_GLOBAL_DEVICE_CONTEXT", None)
+    if getattr(kept, "device_context", torch) is None:
+        del kept.device_context  # torch 2.8 cannot read a default that is None, only one that was never set
     if torch.get_default_device() != before:
         torch.set_default_device(before)
 

@@ -12,6 +12,7 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -80,6 +81,7 @@ class Work:
             load_plugin_file(plugin)
         foreign = any(row.origin != BUILT_IN for registry in REGISTRIES for row in registry.rows())
         if self.plugins or foreign:  # what a plugin's cell would import first could not be put back
+            import_module("torch.backends.opt_einsum")  # torch 2.8 does at the first use
             for row in METHODS.rows():
                 if row.origin == BUILT_IN:
                     METHODS.get(row.name)

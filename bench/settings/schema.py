@@ -60,6 +60,10 @@ def _listed(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
+def _numbers(value: Any) -> Any:
+    return spread(_listed(value))
+
+
 def _within_a_year(seconds: float) -> float:
     if YEAR < seconds < math.inf:
         raise ValueError(f"at most {YEAR:,} seconds, a year, or inf for no limit")
@@ -85,7 +89,7 @@ def _pack_size(value: Any) -> Any:
 Seconds: TypeAlias = Annotated[float, Field(gt=0, strict=True), AfterValidator(_within_a_year)]
 Name: TypeAlias = Annotated[str, Field(min_length=1)]
 Axis: TypeAlias = Annotated[list[T], BeforeValidator(_listed), Field(min_length=1)]
-Numbers: TypeAlias = Annotated[list[T], BeforeValidator(spread), BeforeValidator(_listed), Field(min_length=1)]
+Numbers: TypeAlias = Annotated[list[T], BeforeValidator(_numbers), Field(min_length=1)]
 ViewCount: TypeAlias = Annotated[Views, WrapValidator(_views), PlainSerializer(lambda value: value)]
 PackSize: TypeAlias = Annotated[int | Literal["auto"], PlainValidator(_pack_size)]
 Rows: TypeAlias = Annotated[list[Name], BeforeValidator(_listed)]

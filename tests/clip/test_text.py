@@ -43,6 +43,9 @@ WORDS = [
     "2011 Audi S6 Sedan",
 ]
 POSITIONS: list[Position] = ["end", "middle", "front"]
+KNOWS_EOS = pytest.mark.skipif(
+    not hasattr(open_clip.model.CLIPTextCfg, "eos_id"), reason="this version of open_clip builds no such tower"
+)
 
 
 @lru_cache
@@ -324,7 +327,7 @@ def test_an_unknown_position() -> None:
     [
         ({"no_causal_mask": True}, "not causal"),
         ({"pool_type": "last"}, 'pools "last"'),
-        ({"pool_type": "eos", "eos_id": 2}, 'pools "eos"'),
+        pytest.param({"pool_type": "eos", "eos_id": 2}, 'pools "eos"', marks=KNOWS_EOS),
         ({"embed_cls": True}, "class token"),
         ({"vocab_size": 32000}, "vocabulary of 32000"),
         ({"block_type": "custom"}, "built of Custom"),

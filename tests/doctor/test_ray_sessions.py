@@ -68,12 +68,13 @@ def test_processes_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_folder_is_rays_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     utils = pytest.importorskip("ray._common.utils")
+    of_ray = getattr(utils, "get_default_ray_temp_dir", None) or utils.get_ray_temp_dir  # its older name
     for variables in ({"RAY_TMPDIR": str(tmp_path)}, {"TMPDIR": str(tmp_path)}, {}):
         for name in ("RAY_TMPDIR", "TMPDIR"):
             monkeypatch.delenv(name, raising=False)
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
-        assert str(ray_sessions.ray_folder()) == utils.get_default_ray_temp_dir()
+        assert str(ray_sessions.ray_folder()) == of_ray()
 
 
 def test_a_session_is_of_a_process_that_began_before_it() -> None:

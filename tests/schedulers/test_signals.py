@@ -23,6 +23,8 @@ UNNAMED = [  # a signal that has a number and no name, where the system has such
     (f"os.kill(os.getpid(), {number})", (2, CUT_OFF.format(f"signal {number}")))
     for number in range(getattr(signal, "SIGRTMIN", 0) + 3, getattr(signal, "SIGRTMIN", -9) + 4)
 ]
+# A job in the background of a shell, or one under nohup, ignores these two, and so do its children.
+LISTENING = "signal.signal(signal.SIGINT, signal.default_int_handler)\nsignal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
 # Waits, and tidies up for half a second when it is interrupted; says on its output what it does.
 BUSY = """
 def command():
@@ -40,7 +42,8 @@ def command():
 def start(command: str, before: str = "") -> subprocess.Popen[str]:
     """A process that runs a `command()` under supervision, as the leader of a group of its own."""
     program = (
-        f"import atexit, ctypes, os, signal, sys, time\nfrom bench.schedulers.signals import supervised\n{before}\n"
+        "import atexit, ctypes, os, signal, sys, time\nfrom bench.schedulers.signals import supervised\n"
+        f"{LISTENING}{before}\n"
     )
     return subprocess.Popen(
         [sys.executable, "-c", f"{program}{command}\nsys.exit(supervised(command))"],

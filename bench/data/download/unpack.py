@@ -126,6 +126,8 @@ def _safe_member(member: tarfile.TarInfo) -> tarfile.TarInfo:
 
 
 def _check_zipped(member: zipfile.ZipInfo) -> None:
+    if not member.is_dir() and not PureWindowsPath(member.filename).parts:  # some versions of Python raise no OSError
+        raise _Unsafe(f'its member "{member.filename}" has no name')
     _check_path(member.filename, "its member")
     kind = stat.S_IFMT(member.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):

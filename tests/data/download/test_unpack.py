@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bench.data.download.unpack import unpack_archive
@@ -173,6 +173,7 @@ names = st.lists(st.sampled_from(["..", ".", "a", "b", "/", "c.txt"]), min_size=
 
 
 @given(members=st.lists(names, min_size=1, max_size=4, unique=True), zipped=st.booleans())
+@example(members=["."], zipped=True)
 @settings(max_examples=60, deadline=None)
 def test_whatever_the_names_nothing_is_written_outside(
     members: list[str], zipped: bool, tmp_path_factory: pytest.TempPathFactory

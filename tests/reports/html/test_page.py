@@ -109,6 +109,7 @@ def test_the_curves_of_the_page_are_those_of_the_records(structure: Structure):
                     if part:
                         rows[frame["key"][int(row)], name, epoch] = float(part) / (block["scale"][name] or 1)
     done = pd.Series({key: v for key, v in rows.items() if key[0] in set(expected.index.get_level_values(0))})
+    done = done.rename_axis(expected.index.names)
     assert set(done.index) == set(expected.index)
     assert float((done - expected.loc[done.index]).abs().max()) <= 0.0500001
     assert {FAILED.key} < {key for key, _, _ in rows}
