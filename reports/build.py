@@ -74,6 +74,7 @@ def build_from_store(
     )  # fmt: skip
 
 
+@pd.option_context("mode.string_storage", "python")  # pyarrow's texts are slow to ask one by one
 def build_report(
     records: Sequence[Record],
     out: Path,
