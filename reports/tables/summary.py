@@ -31,7 +31,7 @@ def summarize(frame: pd.DataFrame, value: str = "last") -> pd.DataFrame:
     full = anchored(frame)
     full = full[GROUP].assign(_value=full[value].where(full["status"] == "done"), _sign=signs_of(full))
     grouped = full.groupby(GROUP, sort=False)
-    table = grouped["_value"].agg(n="count", mean="mean", sd="std")
+    table = grouped["_value"].agg(["count", "mean", "std"]).rename(columns={"count": "n", "std": "sd"})
     return table.assign(signs=joined_signs(grouped["_sign"])).reset_index()
 
 
