@@ -9,7 +9,7 @@ from __future__ import annotations
 import gc
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -142,7 +142,7 @@ class Store:
             contents = self.files.read_many([key + RECORD_FILE for key in keys])
         except OSError as error:  # no single file's
             raise self._unreadable(error) from error
-        with _uncollected() if len(keys) > 1 else nullcontext():
+        with uncollected():
             return [self._taken(key, content) for key, content in zip(keys, contents, strict=True)]
 
     def _taken(self, key: str, content: bytes | OSError | None) -> Record | None:
@@ -249,15 +249,13 @@ def _next_batch(keys: Iterator[str]) -> list[str]:
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
-    """Keep the search for cycles off records, which have none: it takes three times as long as making them."""
+def uncollected() -> Iterator[None]:
+    """Put off the search for cycles, of which records have none: it takes three times as long as making them."""
     enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        gc.freeze()  # with the next line: what was made counts as old, and is hardly ever searched
-        gc.unfreeze()
         if enabled:
             gc.enable()
 
