@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from bench.errors import BenchError
 from bench.limits import MOST_FOLDS, Value
@@ -111,6 +112,7 @@ def _no_text(read: Value, text: str) -> bool:
     return read != text and not isinstance(read, bool)
 
 
+@lru_cache(maxsize=1024)
 def entry_text(text: str) -> str:
     """Format a text of an axis as one entry for `split_list` and `unquoted`.
 

@@ -17,9 +17,6 @@ from bench.records.record import Record
 from bench.reports.chapters.published import published_supplement
 from bench.reports.chapters.statistics import statistics_supplement
 from bench.reports.document import Drawn, Supplement, Table
-from bench.reports.figures.canvas import Outcomes
-from bench.reports.figures.folder import FigureFolder
-from bench.reports.figures.kinds import MOST, draw
 from bench.reports.frame import Defaults, curves, tidy, written
 from bench.reports.front_page import front_page_of, unfinished
 from bench.reports.html.page import html_page
@@ -34,9 +31,11 @@ from bench.spreadsheet import inert_frame
 
 if TYPE_CHECKING:
     from bench.records.store import Store
+    from bench.reports.figures.canvas import Outcomes
 
 FORMATS = frozenset({"latex", "markdown", "csv", "html"})
 MANIFEST = "files.txt"
+NO_FIGURE = "no figure was drawn, because of --figures 0; without it they are drawn"
 
 
 def build_from_store(
@@ -74,6 +73,7 @@ def build_from_store(
     )  # fmt: skip
 
 
+@pd.option_context("mode.string_storage", "python")  # pyarrow's texts are slow to ask one by one
 def build_report(
     records: Sequence[Record],
     out: Path,
@@ -100,9 +100,8 @@ def build_report(
     """
     if unknown := sorted(formats - FORMATS):
         raise BenchError(f'unknown table format "{unknown[0]}"; expected {", ".join(sorted(FORMATS))}.')
-    most = MOST if figures is None else figures
-    if most < 0:
-        raise BenchError(f"{most} figures cannot be drawn; give --figures 0 for none, or how many at most.")
+    if figures is not None and figures < 0:
+        raise BenchError(f"{figures} figures cannot be drawn; give --figures 0 for none, or how many at most.")
     if not records:
         raise BenchError(f'no record in "{where}", so there is nothing to report; run `bench run` first.')
     if all(record.cell.fold for record in records):
@@ -114,10 +113,15 @@ def build_report(
     with fresh_folder(out.parent, out.name, f'report "{out}"') as fresh:
         for name in ("tables", "figures"):
             (fresh / name).mkdir()
-        folder = FigureFolder(fresh / "figures", page=paper.page)
-        long = curves(records, frame) if most else pd.DataFrame()
-        drawn, left_out = draw(frame, long, folder, outcomes, most, cpus())
-        statistics, ranked = statistics_supplement(frame, folder if most else None, paper.choice)
+        drawn: list[Drawn] = []
+        folder, left_out = None, [NO_FIGURE]
+        if figures != 0:
+            from bench.reports.figures.folder import FigureFolder  # and matplotlib with it
+            from bench.reports.figures.kinds import MOST, draw
+
+            folder, most = FigureFolder(fresh / "figures", page=paper.page), MOST if figures is None else figures
+            drawn, left_out = draw(frame, curves(records, frame), folder, outcomes, most, cpus())
+        statistics, ranked = statistics_supplement(frame, folder, paper.choice)
         parts = _Parts(frame, records, statistics.joined(extra), (*drawn, *ranked), paper)
         _write(parts, fresh, formats, problems, left_out)
         return _swap(fresh, out)

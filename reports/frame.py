@@ -12,6 +12,7 @@ import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, TypeAlias
 
 import pandas as pd
@@ -152,9 +153,11 @@ def anchored(frame: pd.DataFrame) -> pd.DataFrame:
 
     Without wrong labels the clean subset is the whole set, so the method's own records at rate 0 stand there too.
     """
-    keys = ["setting", "method", "variant"]
-    oracle = frame.loc[frame["subset"] == "clean", [*keys, "label", "section"]].drop_duplicates()
-    have = frame.loc[(frame["subset"] == "clean") & (frame["noise"] == "none"), keys]
+    keys, clean = ["setting", "method", "variant"], frame["subset"] == "clean"
+    if not clean.any():
+        return frame
+    oracle = frame.loc[clean, [*keys, "label", "section"]].drop_duplicates()
+    have = frame.loc[clean & (frame["noise"] == "none"), keys]
     own = frame.loc[(frame["subset"] == "all") & (frame["noise"] == "none")].drop(columns=["label", "section"])
     extra = own.merge(oracle, on=keys)
     taken = set(have.itertuples(index=False, name=None))
@@ -167,14 +170,14 @@ def truth_known(part: pd.DataFrame) -> bool:
     return bool(part["truth"].all())
 
 
-def number(value: Any) -> float:
-    """Convert a finite number to float, anything else to NaN."""
-    return float(value) if finite(value) else math.nan
+def number(value: float | None) -> float:
+    """Convert a finite number to float, any other and None to NaN."""
+    return math.nan if value is None or not math.isfinite(value) else float(value)
 
 
-def finite(value: Any) -> bool:
-    """Return whether a value is a finite number."""
-    return isinstance(value, (int, float)) and math.isfinite(value)
+def finite(value: float | None) -> bool:
+    """Return whether a number is there and finite."""
+    return value is not None and math.isfinite(value)
 
 
 def written(value: Any) -> str:
@@ -183,36 +186,43 @@ def written(value: Any) -> str:
     >>> written(1 / 3), written(2637824.0), written(1e-8)
     ('0.333333', '2637824', '1e-08')
     """
-    whole = abs(value) < WHOLE and float(value).is_integer()
+    whole = 1e5 < abs(value) < WHOLE and float(value).is_integer()  # below, both are the same
     return f"{value:.0f}" if whole else f"{value:.6g}"
 
 
-def _own(cell: Cell) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(("views", *Cell.own_fields(cell.budget))))
+@cache
+def _own(budget: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(("views", *Cell.own_fields(budget))))
+
+
+@cache
+def _fixed(budget: str) -> tuple[str, ...]:
+    return tuple(name for name in Cell.model_fields if name not in {*SPANNED, *_own(budget)})
 
 
 def _settings(records: Sequence[Record], datasets: Sequence[str], backbones: Sequence[str]) -> list[str]:
     """Format a file name per record: the named fields, and others in which settings of that name differ."""
     fixed = [
-        {k: v for k, v in r.cell.model_dump().items() if k not in SPANNED and k not in _own(r.cell)}
-        | {"dataset": dataset, "backbone": backbone}
+        {name: getattr(r.cell, name) for name in _fixed(r.cell.budget)} | {"dataset": dataset, "backbone": backbone}
         for r, dataset, backbone in zip(records, datasets, backbones, strict=True)
     ]
-    stems = ["-".join(_part(k, f[k]) for k in NAMED if k in f) for f in fixed]
+    texts = [json.dumps(fields, sort_keys=True, default=str) for fields in fixed]
+    settings = dict(zip(texts, fixed, strict=True))  # few of many records
+    stems = {text: "-".join(_part(k, f[k]) for k in NAMED if k in f) for text, f in settings.items()}
     together: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for stem, fields in zip(stems, fixed, strict=True):
-        together[stem].append(fields)
+    for text, fields in settings.items():
+        together[stems[text]].append(fields)
     varied = {
         stem: [name for name in sorted(found[0]) if len({str(fields[name]) for fields in found}) > 1]
         for stem, found in together.items()
     }
-    names = ["-".join([s, *(_part(k, f[k]) for k in varied[s])]) for s, f in zip(stems, fixed, strict=True)]
-    texts = [json.dumps(fields, sort_keys=True, default=str) for fields in fixed]
-    alike = Counter(name for name, _ in set(zip(names, texts, strict=True)))
-    return [
-        name if alike[name] == 1 else f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
-        for name, text in zip(names, texts, strict=True)  # of values that differ in what no file name holds alone
-    ]
+    names = {t: "-".join([stems[t], *(_part(k, f[k]) for k in varied[stems[t]])]) for t, f in settings.items()}
+    alike = Counter(names.values())
+    whole = {
+        text: name if alike[name] == 1 else f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:6]}"
+        for text, name in names.items()  # of values that differ in what no file name holds alone
+    }
+    return [whole[text] for text in texts]
 
 
 def _part(field: str, value: Any) -> str:
@@ -236,7 +246,7 @@ def _variants(
         cell = record.cell
         for name, value in cell.options.items():
             values[cell.method, name].add(json.dumps(value))
-        for name in _own(cell):
+        for name in _own(cell.budget):
             own[setting, cell.method, json.dumps(cell.options, sort_keys=True), name].add(str(getattr(cell, name)))
     texts = []
     told = marks(records, "method", lambda number: records[number].cell.method)
@@ -249,7 +259,7 @@ def _variants(
             and (setting, cell.method, name) not in by_noise
         }
         options = json.dumps(cell.options, sort_keys=True)
-        shown.update({n: getattr(cell, n) for n in _own(cell) if len(own[setting, cell.method, options, n]) > 1})
+        shown.update({n: getattr(cell, n) for n in _own(cell.budget) if len(own[setting, cell.method, options, n]) > 1})
         texts.append(_with_options(variant_text(cell.method, shown), mark))
     return texts
 
@@ -257,7 +267,8 @@ def _variants(
 def _noises(records: Sequence[Record], settings: Sequence[str]) -> list[str]:
     """Format each record's noise as a variant, with files, versions or code in which columns differ."""
     cells = [record.cell for record in records]
-    found = marks(records, "noise", lambda number: noise_name(cells[number].noise), settings.__getitem__)
+    names = {kind: noise_name(kind) for kind in {cell.noise for cell in cells}}
+    found = marks(records, "noise", lambda number: names[cells[number].noise], settings.__getitem__)
     return [_with_options(cell.noise, mark) for cell, mark in zip(cells, found, strict=True)]
 
 
@@ -302,7 +313,8 @@ def _numbers(record: Record) -> dict[str, Any]:
     accuracy = {name: 100 * number(getattr(record.accuracy, name)) for name in ("last", "best", "selected")}
     unusable = record.status == "done" and math.isnan(accuracy["last"])
     status = "no_number" if unusable else record.status
-    row: dict[str, Any] = {"key": record.key, **cell.model_dump(exclude={"options"}), "status": status}
+    row: dict[str, Any] = {"key": record.key, **vars(cell), "status": status}
+    del row["options"]
     row |= {"reason": SIGNS["no_number"][1] if unusable else record.reason or "", **accuracy}
     row["truth"] = record.noise.truth is not False
     row["test_truth"] = record.data.test_truth is not False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ from bench import console
 from bench.cli.app import ConfigFile, Plugins, StoreRoot, examples, json_option, verbs
 from bench.cli.selection import Selection, report_folder
 from bench.errors import BenchError
+from bench.records.store import uncollected
 from bench.variants import split_list
 
 # What a paper chooses of a report.
@@ -92,7 +94,8 @@ def write_report(
     )
     opened = Selection(store=store, config=config, plugins=plugin).existing()
     folder = report_folder(opened.root, out, "report")
-    files = build_from_store(opened, folder, formats, published, figures, paper)
+    with uncollected() if figures == 0 else nullcontext():  # figures hold cycles
+        files = build_from_store(opened, folder, formats, published, figures, paper)
     for problem in opened.problems.values():
         console.warn(problem)
     console.line(f"report: {files[0]} and {len(files) - 1} more files in {files[0].parent}")

@@ -17,7 +17,7 @@ from bench.execution.plan import Plan, make_plan
 from bench.execution.summary import in_order, row_names
 from bench.grid.expansion import Grid, expand
 from bench.records.record import UNFINISHED, Record
-from bench.records.store import Store
+from bench.records.store import Store, uncollected
 from bench.settings.schema import Config
 
 NAMES = ("dataset", "noise", "method")
@@ -48,6 +48,7 @@ class Snapshot(Store):
         "bench status", "bench status --grid ci --store results/ci", "bench status --cells", "bench status --json"
     ),
 )
+@uncollected()
 def count_records(
     grid: Annotated[str | None, typer.Option(help="Count this grid alone.  [default: all that were begun]")] = None,
     store: StoreRoot = None,

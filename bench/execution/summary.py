@@ -56,18 +56,21 @@ def summary_rows(records: Iterable[Record]) -> tuple[list[str], list[list[str]]]
 
 def row_names(records: Sequence[Record]) -> list[TableRow]:
     """Return each record's data set, with the fields of the cell that differ, its noise and its method."""
-    pairs = zip(records, backbone_names(records), strict=True)
-    fixed = [{**record.cell.model_dump(exclude=SHOWN_FIELDS), "backbone": name} for record, name in pairs]
+    fields = [name for name in Cell.model_fields if name not in SHOWN_FIELDS]
+    cells = [record.cell for record in records]
+    fixed = [{name: getattr(cell, name) for name in fields} for cell in cells]
+    fixed = [{**values, "backbone": name} for values, name in zip(fixed, backbone_names(records), strict=True)]
     varying = _varying(records, fixed)
     settings = []
     for record, dataset, values in zip(records, dataset_names(records), fixed, strict=True):
         others = [f"{name.replace('_', ' ')} {values[name]}" for name in varying]
         others += ["agreement with given test labels"] if record.data.test_truth is False else []
         settings.append(" · ".join((dataset, *others)))
-    noises = [noise_text(record.cell.noise, record.cell.rate) for record in records]
+    noises = [noise_text(cell.noise, cell.rate) for cell in cells]
     by_noise = marks(records, "noise", lambda number: (settings[number], noises[number]))
-    cells = [record.cell for record in records]
-    methods = [method_variant(cell.method, cell.options) + suffix(cell) for cell in cells]
+    variants = {str((cell.method, cell.options)): cell for cell in cells}  # few of many records
+    named = {text: method_variant(cell.method, cell.options) for text, cell in variants.items()}
+    methods = [named[str((cell.method, cell.options))] + suffix(cell) for cell in cells]
     by_method = marks(records, "method", lambda number: (settings[number], methods[number]))
     noises = [marked(*pair) for pair in zip(noises, by_noise, strict=True)]
     methods = [marked(*pair) for pair in zip(methods, by_method, strict=True)]

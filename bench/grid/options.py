@@ -80,8 +80,10 @@ def parts(method: str, chosen: Mapping[str, Value]) -> dict[str, Row]:
 
     Those of a method that is unknown or does not load are left out.
     """
-    special = {row.name for one in (LOSSES, SPLITS) for row in one.rows() if row.origin != BUILT_IN or row.version != 1}
-    if not special & {value for value in chosen.values() if isinstance(value, str)}:
+    texts = {value for value in chosen.values() if isinstance(value, str)}
+    rows = [row for one in (LOSSES, SPLITS) for text in texts if (row := one.find(text)) and row.name == text]
+    special = {row.name for row in rows if row.origin != BUILT_IN or row.version != 1}
+    if not special:
         return {}  # nothing has to be imported
     try:
         fields = METHODS.get(method).Options.model_fields

@@ -11,7 +11,6 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Final, Literal, NamedTuple
 
 from bench.dataset_name import shown
@@ -23,6 +22,7 @@ Field = Literal["dataset", "backbone", "noise", "method"]
 Facets = Mapping[str, str]
 DIGITS: Final = 6
 UNRECORDED: Final = "unrecorded"
+NOTHING_NOTED: Final = Resolved()
 CONTENT: Final = "content"
 NAMED: Final = ("engine", "dataset", "backbone", "noise", "method")  # other entries are losses and splits
 
@@ -96,9 +96,9 @@ class RecordOrigin:
         noted = self._resolved.backbone
         return noted if "sha256:" in noted else self.record.provenance.weights
 
-    @cached_property
+    @property
     def _resolved(self) -> Resolved:
-        return self.record.provenance.resolved or Resolved()
+        return self.record.provenance.resolved or NOTHING_NOTED
 
 
 def differing(record: Record, other: Record) -> bool:
@@ -151,6 +151,8 @@ def marks(
         for facet, value in found.items():
             if value:
                 known[where(number, facet)][value] = None
+    if all(len(values) < 2 for values in known.values()):
+        return [{}] * len(records)
     marked: list[Facets] = []
     for number, found in enumerate(facets):
         done, mine = records[number].status == "done", {}

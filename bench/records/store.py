@@ -142,7 +142,7 @@ class Store:
             contents = self.files.read_many([key + RECORD_FILE for key in keys])
         except OSError as error:  # no single file's
             raise self._unreadable(error) from error
-        with _uncollected():
+        with uncollected():
             return [self._taken(key, content) for key, content in zip(keys, contents, strict=True)]
 
     def _taken(self, key: str, content: bytes | OSError | None) -> Record | None:
@@ -249,8 +249,8 @@ def _next_batch(keys: Iterator[str]) -> list[str]:
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
-    """Put off the search for cycles while records are made: it takes three times as long as making them."""
+def uncollected() -> Iterator[None]:
+    """Put off the search for cycles, of which records have none: it takes three times as long as making them."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -70,10 +70,10 @@ class SeedGroup:
         return json.dumps([cell, self.content.dataset, self.content.backbone], sort_keys=True)
 
 
-def identity(cell: Cell, content: Content = UNKNOWN) -> str:
-    """Return the identity of a cell's group. It is every field but the seed, and its known contents, as JSON."""
+def identity(cell: Mapping[str, Any], content: Content = UNKNOWN) -> str:
+    """Return the identity of a group as JSON. It is every field of its cells but the seed, and their known contents."""
     known = {name: value for name, value in content._asdict().items() if value}
-    return json.dumps([cell.model_dump(exclude={"seed"}), known], sort_keys=True)
+    return json.dumps([cell, known], sort_keys=True)
 
 
 def write_baseline(records: Iterable[Record], path: Path) -> int:
@@ -123,15 +123,12 @@ def grouped(records: Iterable[Record]) -> dict[str, SeedGroup]:
     alike: dict[str, list[SeedGroup]] = defaultdict(list)
     chosen = [record for record in newest(records) if record.status != "skipped" and record.cell.fold is None]
     for record in sorted(chosen, key=lambda record: record.status != "done"):
-        cell, content, plain = (
-            record.cell.model_dump(exclude={"seed"}),
-            RecordOrigin(record).content,
-            identity(record.cell),
-        )
+        cell, content = record.cell.model_dump(exclude={"seed"}), RecordOrigin(record).content
+        plain = identity(cell)
         if record.status != "done":
             same = [group.content for group in alike[plain] if group.content.may_be(content)]
             content = same[-1] if same else content
-        name = identity(record.cell, content)
+        name = identity(cell, content)
         if name not in groups:
             groups[name] = SeedGroup(cell, {}, {}, {}, {}, content=content)
             alike[plain].append(groups[name])
@@ -168,7 +165,7 @@ def read_baseline(path: Path) -> Baseline:
         for row in found.groups:
             cell, content = Cell(**row.cell, seed=0), Content(**row.content)  # with the fields that have come since
             whole = cell.model_dump(exclude={"seed"})
-            named[identity(cell, content)] = SeedGroup(
+            named[identity(whole, content)] = SeedGroup(
                 whole, row.accuracy, row.memorized, row.keys, {}, row.label, content
             )
         if len(named) < len(found.groups):

@@ -78,9 +78,11 @@ def _aligned(before: Mapping[str, SeedGroup], now: Mapping[str, SeedGroup]) -> d
     """Match the baseline's groups to today's names, also where one side does not state its contents."""
     found = {name: group for name, group in before.items() if name in now}
     for name, group in before.items():
+        if name in found:
+            continue
         alike = [other for other, one in now.items() if one.cell == group.cell and one.content.may_be(group.content)]
         free = [other for other in alike if other not in found]
-        found.setdefault(free[0] if len(alike) == len(free) == 1 else name, group)
+        found[free[0] if len(alike) == len(free) == 1 else name] = group
     return found
 
 

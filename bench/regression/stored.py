@@ -13,7 +13,7 @@ from bench.grid.expansion import PlannedCell, expand
 from bench.grid.freshness import stale_lines, stale_parts
 from bench.records.naming import newest
 from bench.records.record import Record
-from bench.records.store import Store
+from bench.records.store import Store, uncollected
 from bench.regression.baseline import grouped, read_baseline, write_baseline
 from bench.regression.comparison import DEFAULT_RULES, compare
 from bench.regression.findings import Comparison, GateRules
@@ -31,6 +31,7 @@ class Written:
     notes: tuple[str, ...]
 
 
+@uncollected()
 def compare_store(
     store: Store,
     config: Config,

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from bench.reports.document import Chapter, Drawn, Passage, Ranks, Supplement, Table
-from bench.reports.figures.folder import FigureFolder
-from bench.reports.figures.ranks import caption, colors_of, draw_ranks
 from bench.reports.statistics.bootstrap import bootstrap_frame, bootstrap_tables
 from bench.reports.statistics.friedman import Ranking, ranking_frame, ranking_table, rankings, reason, verdict
 from bench.reports.statistics.paired import paired_frame, paired_tables, sentence
@@ -16,6 +15,9 @@ from bench.reports.statistics.wilcoxon import signed_rank_table, signed_rank_wor
 from bench.reports.tables.averages import BY, DatasetGroup, average_tables, dataset_groups
 from bench.reports.tables.choice import EVERYTHING, Choice
 from bench.reports.tables.summary import settings, short_names
+
+if TYPE_CHECKING:
+    from bench.reports.figures.folder import FigureFolder
 
 INTRO = """\
 A seed changes the few shots, the wrong labels and the initial parameters together, for all methods alike; so methods
@@ -36,14 +38,14 @@ def statistics_supplement(
         signed = signed_ranks(group)
         friedman = [ranking_table(group, found)] if found else []
         across = [*friedman, *signed_rank_table(group, signed), *bootstrap_tables(group, intervals)]
-        figure = draw_ranks(group, found[0], figures) if found and figures else None
+        ranks = _ranks(group, found[0], figures) if found else None
         tables += [*mine, *across]
-        drawn += [figure] if figure else []
+        drawn += [ranks.figure] if ranks and ranks.figure else []
         _add(files, "averages", group.averages.merge(group.ranks.rename(columns={"rank": "mean_rank"}), "left", on=BY))
         _add(files, "statistics-datasets", ranking_frame(group.name, found))
         _add(files, "statistics-pairs", signed)
         _add(files, "statistics-averages", intervals)
-        over.append(_across(group, found, signed, [*mine, *across], figure))
+        over.append(_across(group, ranks, signed, [*mine, *across]))
     chapter = Chapter("Statistics", (INTRO,), (*over, *_within(frame, tests, within)))
     return Supplement(tuple(tables), (chapter,), files), drawn
 
@@ -64,16 +66,21 @@ def _within(frame: pd.DataFrame, tests: pd.DataFrame, tables: Iterable[Table]) -
     return passages
 
 
-def _across(
-    group: DatasetGroup, found: list[Ranking], signed: pd.DataFrame, tables: Iterable[Table], figure: Drawn | None
-) -> Passage:
+def _ranks(group: DatasetGroup, ranking: Ranking, figures: FigureFolder | None) -> Ranks:
+    """Describe the diagram of a ranking, and write it into a folder where there is one."""
+    from bench.reports.figures.ranks import caption, colors_of, draw_ranks  # and matplotlib with it
+
+    figure = draw_ranks(group, ranking, figures) if figures else None
+    return Ranks(ranking, caption(group, ranking), colors_of(group, ranking), figure)
+
+
+def _across(group: DatasetGroup, ranks: Ranks | None, signed: pd.DataFrame, tables: Iterable[Table]) -> Passage:
     """Build the passage on the tests over the data sets of a group."""
     title = f"Over data sets: {group.words}"
     words = signed_rank_words(signed)
     more = ((words,),) if words else ()
-    if not found:
+    if ranks is None:
         trained = group.rows.loc[group.rows["section"] == "method", "label"].nunique()
         why = reason(group, trained) or "Too few methods have a number on every data set."
         return Passage(title, ((why,), *more), tuple(tables))
-    ranks = Ranks(found[0], caption(group, found[0]), colors_of(group, found[0]), figure)
-    return Passage(title, ((verdict(found[0]),), *more), tuple(tables), ranks)
+    return Passage(title, ((verdict(ranks.ranking),), *more), tuple(tables), ranks)

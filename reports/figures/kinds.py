@@ -76,15 +76,13 @@ def draw(
         curves: `bench.reports.frame.curves`.
         folder: where to.
         outcomes: per-sample outcomes of a record by its key; without them no losses of single samples are drawn.
-        most: figures from which on no further one is begun; 0 draws none.
+        most: figures from which on no further one is begun.
         processes: that draw; the figures are the same whatever their number.
         kinds: of figures.
 
     Returns:
         The figures, by setting and kind, and a line for each kind that was not drawn everywhere.
     """
-    if not most:
-        return [], ["no figure was drawn, because of --figures 0; without it they are drawn"]
     tell([*frame["label"], *map(str, frame["noise"])])  # once, before there are several processes
     scopes = list(_scopes(frame, curves, folder, outcomes))
     wanted = [(name, kind, scope) for name, kind in kinds.items() for scope in scopes if _wanted(kind, scope)]

@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from matplotlib.font_manager import FontProperties, findfont, fontManager
-
 from bench.errors import BenchError, did_you_mean
 from bench.plugins import METHODS
 from bench.reports.names import BASELINE, UNCHANGED
@@ -91,6 +89,10 @@ class PageStyle:
         """Raise BenchError where the font is not installed or the width is none."""
         if self.width not in ("", *WIDTHS):
             raise BenchError(f'--width "{self.width}": expected {" or ".join(WIDTHS)}.')
+        if self.font in FONTS:
+            return
+        from matplotlib.font_manager import FontProperties, findfont, fontManager  # slow to import
+
         try:
             findfont(FontProperties(family=[self.family]), fallback_to_default=False)
         except ValueError:

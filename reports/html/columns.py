@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any, TypeAlias
 
@@ -50,7 +50,7 @@ def detail_columns(records: Sequence[Record]) -> dict[str, dict[str, Encoded]]:
 
     As "columns", and as "sets" the arguments of `bench run --set` that ask for the cell.
     """
-    rows = [dict(_flat(_shareable(record))) for record in records]
+    rows = [_flat(_shareable(record)) for record in records]
     return {"columns": _encoded(rows), "sets": _encoded([settings(record.cell) for record in records])}
 
 
@@ -59,7 +59,7 @@ def settings(cell: Cell) -> dict[str, str]:
 
     Left out is what the packaged settings give it anyway: the default grid's values and the method's options.
     """
-    values, packaged = cell.model_dump(), _packaged()
+    values, packaged = vars(cell), _packaged()
     known = _options(cell.method)
     options = {name: value for name, value in cell.options.items() if name not in known or known[name] != value}
     method = entry_text(f"{variant_text(cell.method, options)}{cell.suffix}")
@@ -86,20 +86,19 @@ def _options(method: str) -> dict[str, Any]:
 
 def encode(values: Sequence[Any]) -> Encoded:
     """Encode a column in the shortest of its three forms."""
-    plain = [rounded(value) for value in values]
-    numbers: dict[Any, int] = {}
-    kept: list[Any] = []
-    codes: list[int] = []
-    for value in plain:
-        code = numbers.setdefault(_identity(value), len(kept))
-        if code == len(kept):
-            kept.append(value)
-        codes.append(code)
+    types = set(map(type, values))
+    plain = [rounded(value) for value in values] if types & {float, list} else list(values)
+    mixed = list in types or len(types & {bool, int, float}) > 1  # equal values may be written otherwise
+    known = [_identity(value) for value in plain] if mixed else plain
+    kept: dict[Any, Any] = {}
+    for identity, value in zip(known, plain, strict=True):
+        kept.setdefault(identity, value)
     if len(kept) == 1:
-        return {"values": kept}
+        return {"values": [*kept.values()]}
     if len(kept) > len(plain) / 2:
         return {"raw": plain}
-    return {"values": kept, "codes": codes}
+    codes = {identity: code for code, identity in enumerate(kept)}
+    return {"values": [*kept.values()], "codes": [codes[identity] for identity in known]}
 
 
 def rounded(value: Any) -> Any:
@@ -135,7 +134,7 @@ def _encoded(rows: Sequence[Mapping[str, Any]]) -> dict[str, Encoded]:
 
 
 def _identity(value: Any) -> Any:
-    return (type(value), value) if isinstance(value, str | int | float | None) else json.dumps(value, sort_keys=True)
+    return json.dumps(value, sort_keys=True) if isinstance(value, list) else (type(value), value)
 
 
 def _shareable(record: Record) -> dict[str, Any]:
@@ -147,16 +146,14 @@ def _shareable(record: Record) -> dict[str, Any]:
     return fields
 
 
-def _flat(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
     for name, value in fields.items():
-        if name in LEFT_OUT:
-            continue
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        elif isinstance(value, list) and len(value) > LONGEST:
-            yield f"{prefix}{name}", _in_short(value)
-        elif value not in (None, [], ""):
-            yield f"{prefix}{name}", value
+        if isinstance(value, dict):
+            found |= _flat(value, f"{prefix}{name}.")
+        elif name not in LEFT_OUT and value not in (None, [], ""):
+            found[f"{prefix}{name}"] = _in_short(value) if isinstance(value, list) and len(value) > LONGEST else value
+    return found
 
 
 def _in_short(values: list[Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from bench.records.record import Record
@@ -59,7 +60,8 @@ def curve_block(rows: Mapping[int, Record], thin: Thinning) -> dict[str, Any]:
         texts = {}
         for name, values in _quantities(record):
             scale[name] = 10 if name in FRACTIONS else 0
-            texts[name] = ",".join(_text(values[i] if i < len(values) else None, name in FRACTIONS) for i in kept)
+            shown = [values[i] if i < len(values) else None for i in kept]
+            texts[name] = ",".join(_texts(shown, name in FRACTIONS))
         cells[str(row)] = [pool.setdefault(epochs, len(pool)), texts]
     return {"epochs": [list(epochs) for epochs in pool], "scale": scale, "cells": cells}
 
@@ -93,8 +95,8 @@ def _kept(record: Record, thin: Thinning) -> list[int]:
     return [rows[round(i * step)] for i in range(thin.most)]
 
 
-def _text(value: Any, fraction: bool) -> str:
-    """Format a number in few characters; nothing where it is absent or not finite."""
-    if not finite(value):
-        return ""
-    return str(round(1000 * value)) if fraction else f"{value:.3g}"
+def _texts(values: Iterable[float | None], fraction: bool) -> list[str]:
+    """Format numbers in few characters; nothing where one is absent or not finite."""
+    if fraction:
+        return ["" if v is None or not isfinite(v) else str(round(1000 * v)) for v in values]
+    return ["" if v is None or not isfinite(v) else f"{v:.3g}" for v in values]

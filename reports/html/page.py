@@ -14,7 +14,6 @@ from markupsafe import Markup, escape
 from bench.errors import in_line
 from bench.records.record import Record
 from bench.reports.document import Code, Emphasis, Ranks, Table, Words
-from bench.reports.figures.ranks import ranks_svg
 from bench.reports.figures.style import look
 from bench.reports.front_page import ALL_FINISHED, FrontPage
 from bench.reports.html.columns import cell_columns, detail_columns, embedded, readable
@@ -61,12 +60,11 @@ def _blocks(
     frame: pd.DataFrame, records: Sequence[Record], settings: Sequence[SettingOverview], thin: Thinning
 ) -> dict[str, Markup]:
     """Collect the data of the script, by the id of its element; each is parsed when it is first needed."""
-    looks = {
-        label: look(method, variant, section)
-        for label, method, variant, section in zip(
-            frame["label"], frame["method"], frame["variant"], frame["section"], strict=True
-        )
-    }
+    rows = frame[["label", "method", "variant", "section"]].drop_duplicates().itertuples(index=False, name=None)
+    looks = {label: look(method, variant, section) for label, method, variant, section in rows}
+    chosen: dict[str, dict[int, Record]] = {}
+    for row, (name, record) in enumerate(zip(frame["setting"], records, strict=True)):
+        chosen.setdefault(name, {})[row] = record
     short = short_names(frame)
     index = {
         "count": len(frame),
@@ -76,12 +74,7 @@ def _blocks(
         "noises": {kind: noise_name(kind) for kind in frame["noise"].unique()},
         "columns": cell_columns(frame),
     }
-    curves = {
-        f"curves-{number}": curve_block(
-            {row: records[row] for row, name in enumerate(frame["setting"]) if name == setting.name}, thin
-        )
-        for number, setting in enumerate(settings)
-    }
+    curves = {f"curves-{number}": curve_block(chosen[setting.name], thin) for number, setting in enumerate(settings)}
     data = {"cells": index, "details": detail_columns(records), **curves}
     return {name: Markup(embedded(readable(block))) for name, block in data.items()}  # noqa: S704 - escaped by `embedded`
 
@@ -98,6 +91,8 @@ def _places(front: FrontPage) -> dict[str, str]:
 
 def _picture(ranks: Ranks) -> str:
     """Draw mean ranks as a picture in an address, even in a report without figures; empty of too many methods."""
+    from bench.reports.figures.ranks import ranks_svg  # and matplotlib with it
+
     drawn = ranks_svg(ranks.ranking, ranks.colors)
     return f"data:image/svg+xml;base64,{b64encode(drawn.encode()).decode()}" if drawn else ""
 

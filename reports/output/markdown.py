@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 
 from bench.errors import in_line
 from bench.reports.document import Chapter, Code, Drawn, Emphasis, Passage, Table, TableEntry
-from bench.reports.figures.kinds import KINDS as FIGURE_KINDS
 from bench.reports.front_page import ALL_FINISHED, FrontPage
 from bench.reports.names import SIGNS
 from bench.reports.tables.kinds import KINDS as TABLE_KINDS
@@ -16,17 +15,27 @@ from bench.standing import NEAR
 
 def markdown_report(front: FrontPage) -> str:
     """Render `report.md`: how to read it, figures and tables per setting, chapters, and what did not finish."""
+    kinds = _kinds(front)
     lines = ["# Report", "", front.lead, "", f"**How to read this.** {_markdown(front.reading)}", ""]
     for setting in front.settings:
         lines += [f"## {escape_markdown(setting.short)}", "", f"{escape_markdown(setting.title)}.", ""]
         lines += [" ".join(map(escape_markdown, setting.remarks)), ""] if setting.remarks else []
-        for kind in dict.fromkeys((*FIGURE_KINDS, *TABLE_KINDS)):
+        for kind in kinds:
             figures = [figure for figure in setting.figures if figure.kind == kind]
             lines += [line for figure in figures for line in _figure(figure, f"On {setting.title}")]
             tables = [table for table in setting.tables if table.kind == kind]
             lines += [line for table in tables for line in (markdown_table(table, whole=False), "")]
     files = [f"- {_markdown(words)}" for words in front.files]
     return "\n".join([*lines, *markdown_lines(front.chapters), *_unfinished(front), "## Files", "", *files, ""])
+
+
+def _kinds(front: FrontPage) -> list[str]:
+    """List the kinds of figures, where there are any, and of tables in the order of the report."""
+    if not any(setting.figures for setting in front.settings):
+        return [*TABLE_KINDS]
+    from bench.reports.figures.kinds import KINDS  # and matplotlib with it
+
+    return [*dict.fromkeys((*KINDS, *TABLE_KINDS))]
 
 
 def _unfinished(front: FrontPage) -> list[str]:

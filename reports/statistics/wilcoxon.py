@@ -43,32 +43,35 @@ def signed_ranks(group: DatasetGroup) -> pd.DataFrame:
 def _pairs(values: pd.DataFrame, column: Column, against: str | None) -> pd.DataFrame:
     """Test all pairs of a table of data sets by labels, the baseline as the second."""
     labels = sorted(values, key=lambda label: label == against)
-    rows = []
-    for first, second in combinations(labels, 2):
-        if len(labels) > MOST and second != against:
-            continue
-        difference = (values[first] - values[second]).to_numpy()
-        rows.append(
-            {
-                "noise": column[0], "rate": column[1], "datasets": len(values), "first": first, "second": second,
-                "difference": difference.mean(), "above": int((difference > 0).sum()),
-                "below": int((difference < 0).sum()), "p": signed_rank_p(difference),
-            }
-        )  # fmt: skip
-    table = pd.DataFrame(rows)
-    if table.empty:
-        return table
-    mine = (table["second"] == against).to_numpy()
-    corrected = np.full(len(table), np.nan)
-    corrected[mine] = holm(table["p"].to_numpy()[mine])
-    return table.assign(p_holm=holm(table["p"].to_numpy()), p_holm_baseline=corrected)
+    pairs = [pair for pair in combinations(labels, 2) if len(labels) <= MOST or pair[1] == against]
+    if not pairs:
+        return pd.DataFrame()
+    first, second = (list(side) for side in zip(*pairs, strict=True))
+    differences = np.ascontiguousarray((values[first].to_numpy() - values[second].to_numpy()).T)
+    p, mine = signed_rank_p(differences), np.array([label == against for label in second])
+    corrected = np.full(len(pairs), np.nan)
+    corrected[mine] = holm(p[mine])
+    return pd.DataFrame(
+        {
+            "noise": column[0], "rate": column[1], "datasets": len(values), "first": first, "second": second,
+            "difference": differences.mean(axis=1), "above": (differences > 0).sum(axis=1),
+            "below": (differences < 0).sum(axis=1), "p": p, "p_holm": holm(p), "p_holm_baseline": corrected,
+        }
+    )  # fmt: skip
 
 
-def signed_rank_p(difference: np.ndarray) -> float:
-    """Compute the two-sided p of Wilcoxon's signed-rank test, [n]; zeros after Pratt (1959), 1 if all are."""
-    if not difference.any():
-        return 1.0
-    return float(stats.wilcoxon(difference, zero_method="pratt").pvalue)
+def signed_rank_p(differences: np.ndarray) -> np.ndarray:
+    """Compute the two-sided p of Wilcoxon's signed-rank tests of rows, [tests, n]; zeros after Pratt (1959).
+
+    It is 1 where all are zero. Rows with ties are tested one by one, since scipy chooses one way for all of a call.
+    """
+    sizes = np.sort(np.abs(differences), axis=1)
+    tied = (sizes[:, 0] == 0) | (np.diff(sizes, axis=1) == 0).any(axis=1)
+    p = np.ones(len(differences))
+    for rows in [np.flatnonzero(~tied), *np.flatnonzero(tied & differences.any(axis=1))[:, None]]:
+        if len(rows):
+            p[rows] = stats.wilcoxon(differences[rows], zero_method="pratt", axis=1).pvalue
+    return p
 
 
 def signed_rank_table(group: DatasetGroup, found: pd.DataFrame) -> list[Table]:

@@ -78,7 +78,7 @@ class DatasetGroup:
         A row that lacks a data set has n = 0 and no mean.
         """
         letters = self.rows.assign(_sign=signs_of(self.rows)).groupby(BY, sort=False)["_sign"]
-        told = letters.agg(joined_signs).rename("signs")
+        told = joined_signs(letters).rename("signs")
         numbers = self.seeds.groupby(BY, sort=False)["last"].agg(n="count", mean="mean", sd="std")
         joined = told.to_frame().join(numbers).reset_index()
         joined["n"] = joined["n"].fillna(0).astype(int)

@@ -14,6 +14,7 @@ from bench.reports.tables.columns import Column, as_dicts
 from bench.reports.tables.summary import ORACLE, describe, equality, settings, summarize
 
 SHOWN_TERMS = 2
+COSTS = ["seconds", "forward_passes", "trained_parameters", "peak_memory_bytes"]
 
 
 def cost_tables(frame: pd.DataFrame, choice: Choice = EVERYTHING) -> list[Table]:
@@ -57,19 +58,16 @@ def cost_frame(frame: pd.DataFrame) -> pd.DataFrame:
     """
     rows: list[dict[str, Any]] = []
     for setting, part in settings(frame):
-        done = part[part["status"] == "done"]
         common, means = _common_columns(summarize(part))
-        for (section, label), group in done.groupby(["section", "label"], sort=False):
-            row: dict[str, Any] = {"setting": setting, "section": section, "label": label}
-            row["records"] = len(group)
-            row |= {"accuracy": means.get(str(label), math.nan), "common_columns": common}
-            for name in ("seconds", "forward_passes", "trained_parameters", "peak_memory_bytes"):
-                row[name] = float(group[name].mean())
-            terms = sorted({term for steps in group["steps"] for term in steps})
-            row |= {f"steps_{t}": sum(steps.get(t, 0.0) for steps in group["steps"]) / len(group) for t in terms}
-            rows.append(row)
-    names = ["setting", "section", "label", "records", "accuracy", "common_columns", "seconds", "forward_passes"]
-    return pd.DataFrame(rows, columns=None if rows else [*names, "trained_parameters", "peak_memory_bytes"])
+        done = part[part["status"] == "done"].groupby(["section", "label"], sort=False)
+        costs, steps = done[COSTS].mean(), done["steps"].agg(list)
+        for (section, label), cost, taken in zip(costs.index, as_dicts(costs), steps, strict=True):
+            row = {"setting": setting, "section": section, "label": label, "records": len(taken)}
+            row |= {"accuracy": means.get(label, math.nan), "common_columns": common, **cost}
+            terms = sorted({term for one in taken for term in one})
+            rows.append(row | {f"steps_{t}": sum(one.get(t, 0.0) for one in taken) / len(taken) for t in terms})
+    names = ["setting", "section", "label", "records", "accuracy", "common_columns"]
+    return pd.DataFrame(rows, columns=None if rows else [*names, *COSTS])
 
 
 def _common_columns(summary: pd.DataFrame) -> tuple[int, dict[str, float]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -12,6 +13,9 @@ from bench.reports.document import TableEntry
 from bench.reports.frame import anchored
 from bench.reports.names import DAGGER, SIGNS
 from bench.reports.tables.columns import Maker
+
+if TYPE_CHECKING:
+    from pandas.api.typing import SeriesGroupBy
 
 GROUP = ["setting", "section", "method", "label", "noise", "rate"]
 TRAINING = {"epochs": "epochs", "optimizer": "optimizer", "learning_rate": "learning rate", "batch_size": "batch size"}
@@ -25,12 +29,10 @@ def summarize(frame: pd.DataFrame, value: str = "last") -> pd.DataFrame:
     other seeds. Oracle rows get their clean column (`anchored`).
     """
     full = anchored(frame)
-    full = full.assign(_value=full[value].where(full["status"] == "done"), _sign=signs_of(full))
+    full = full[GROUP].assign(_value=full[value].where(full["status"] == "done"), _sign=signs_of(full))
     grouped = full.groupby(GROUP, sort=False)
-    table = grouped.agg(
-        n=("_value", "count"), mean=("_value", "mean"), sd=("_value", "std"), signs=("_sign", joined_signs)
-    )
-    return table.reset_index()
+    table = grouped["_value"].agg(["count", "mean", "std"]).rename(columns={"count": "n", "std": "sd"})
+    return table.assign(signs=joined_signs(grouped["_sign"])).reset_index()
 
 
 def settings(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -134,9 +136,9 @@ def signs_of(rows: pd.DataFrame) -> pd.Series[str]:
     return rows["status"].map({status: sign for status, (sign, _) in SIGNS.items()}).fillna("")
 
 
-def joined_signs(signs: pd.Series[str]) -> str:
-    """Join the letters that occur, each once."""
-    return "".join(sorted(set("".join(signs))))
+def joined_signs(grouped: SeriesGroupBy[str, Any]) -> pd.Series[str]:
+    """Join the letters that occur in each group, each once."""
+    return grouped.sum().map(lambda letters: "".join(sorted(set(letters))))
 
 
 def short_names(frame: pd.DataFrame) -> dict[str, str]:

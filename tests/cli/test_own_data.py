@@ -11,7 +11,7 @@ import pytest
 from bench.cli.main import invoke
 from bench.data import library
 from bench.records.store import Store
-from bench.reports import build
+from bench.reports.figures import kinds
 from tests.data.own.files import pictures
 
 CLASSES = ("one", "two", "three")
@@ -69,7 +69,7 @@ def test_what_cannot_be_measured_is_skipped_and_left_out(capsys: Output, monkeyp
                    "--store", "fast", "--fail-fast"]) == 0  # fmt: skip
     assert len(Store("fast").keys()) == 2, "a skipped cell stops nothing"
 
-    monkeypatch.setattr(build, "draw", lambda *_: ([], []))
+    monkeypatch.setattr(kinds, "draw", lambda *_: ([], []))
     assert invoke(["report", "--store", "one"]) == 0
     text = Path("one/report/report.md").read_text(encoding="utf-8")
     assert "2 of 4 recorded cells finished, 2 were skipped." in text
@@ -131,7 +131,7 @@ def test_what_is_left_out_is_said_at_the_start_in_the_record_and_in_the_report(
     records = list(Store("one").records())
     assert [record.data.left_out for record in records] == [left_out] * 2
     assert {record.key for record in Store("none").records()} < {record.key for record in records}
-    monkeypatch.setattr(build, "draw", lambda *_: ([], []))
+    monkeypatch.setattr(kinds, "draw", lambda *_: ([], []))
     assert invoke(["report", "--store", "one"]) == 0
     assert 'Left out: 1 link that leads nowhere, "train/one/gone.png"' in Path("one/report/report.md").read_text()
 

@@ -136,7 +136,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_what_ends_in_seconds_is_run_and_what_takes_longer_is_planned(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("bench.reports.build.draw", lambda *_: ([], []))  # tests/reports draw
+    monkeypatch.setattr("bench.reports.figures.kinds.draw", lambda *_: ([], []))  # tests/reports draw
     key = Store("results").keys()[0][:8]
     lines = dict.fromkeys(in_place(line, key) for page, line in ELSEWHERE if not reason(line))
     failed = []

@@ -9,9 +9,9 @@ import pytest
 from bench.cli.main import invoke
 from bench.errors import BenchError
 from bench.records.store import Store
-from bench.reports import build as module
 from bench.reports.build import build_from_store, build_report
 from bench.reports.document import Section, Table, TableEntry, TableRow
+from bench.reports.figures import kinds
 from bench.reports.figures.kinds import MOST
 from bench.reports.frame import tidy
 from bench.reports.front_page import unfinished
@@ -138,16 +138,20 @@ def test_without_figures_no_diagram_of_ranks_is_drawn(tmp_path: Path):
     assert 'src="data:image/svg+xml;base64,' in page  # the page has it all the same
 
 
-@pytest.mark.parametrize(("flags", "expected"), [([], MOST), (["--figures", "7"], 7), (["--figures", "0"], 0)])
+@pytest.mark.parametrize(("flags", "expected"), [([], [MOST]), (["--figures", "7"], [7]), (["--figures", "0"], [])])
 def test_the_option_reaches_the_report(
-    flags: list[str], expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    flags: list[str],
+    expected: list[int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ):
     monkeypatch.chdir(tmp_path)
     asked: list[int] = []
-    monkeypatch.setattr(module, "draw", lambda *given: asked.append(given[-2]) or ([], []))
+    monkeypatch.setattr(kinds, "draw", lambda *given: asked.append(given[-2]) or ([], []))
     write_store(tmp_path / "results", SMALL)
     assert invoke(["report", "--csv", *flags]) == 0
-    assert asked == [expected]
+    assert asked == expected
     assert invoke(["report", "--figures", "-1"]) == 2
     assert "--figures" in capsys.readouterr().err
 
