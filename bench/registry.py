@@ -14,6 +14,7 @@ import importlib.metadata
 import importlib.util
 import inspect
 import pkgutil
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ WATCHED = ("numpy", "torch", "PIL.ImageFile", "open_clip", "rich.style")
 ROWS = "noisy_prompt_bench.rows"  # the entry-point group of rows
 FOUND = {"target", "origin", "files", "plugin_file"}  # what `register` finds by itself
 SAID = frozenset(field.name for field in fields(Row)) - FOUND  # what it takes
+UNNAMED = re.compile(r"[\[\]@=,:*\"\s]")  # what no name has: with it, no grid could name the plugin
 PASSED_OVER = ("bench.registry", "bench.plugins")  # modules through which foreign code registers
 changed: dict[str, list[str]] = {}  # global state that foreign code changed when it was imported, by its origin
 importing: list[str] = []  # plugin files that are being imported, the outermost first
@@ -58,10 +60,15 @@ class Registry(Generic[T]):
         """Add a row, with its object where it is already at hand.
 
         Raises:
-            BenchError: a name, an alias or a title is taken.
+            BenchError: a name, an alias or a title is taken, or a name is none that a grid can give.
         """
         self._read_own_rows()
         for name in (row.name, *row.aliases):
+            if not isinstance(name, str) or not name or UNNAMED.search(name):
+                raise BenchError(
+                    f"{self.kind} {name!r} from {row.origin} cannot be named in a grid; expected a name without blanks "
+                    'and without []@=,:*", for example in the form my-method.'
+                )
             taken = self._rows.get(self._aliases.get(name, name))
             if taken is not None:
                 raise BenchError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -22,7 +21,6 @@ FAMILIES: Final[Mapping[str, str]] = {
     "features": "methods on features alone",
     OTHERS: "other methods",
 }
-UNNAMED: Final = re.compile(r"[\[\]@=,:*\"\s]")  # what no name has: with it, no grid could name the plugin
 COLORS: Final = ("black", "orange", "sky", "green", "blue", "vermillion", "purple")
 MARKERS: Final = ("none", *"osD^v<>PXdhp*")
 DASHES: Final = ("solid", "dotted", "dashed")
@@ -91,12 +89,6 @@ class Row:
             value = getattr(self, field)
             if value not in known:
                 self._refuse(field, did_you_mean(str(value), filter(None, known)))
-        for name in (self.name, *self.aliases):
-            if not isinstance(name, str) or not name or UNNAMED.search(name):
-                raise BenchError(
-                    f"{name!r} from {self.origin} cannot be named in a grid; expected a name without blanks and "
-                    'without []@=,:*", for example in the form my-method.'
-                )
         for field in ("title", "paper", "alone", "alone_when", "beside", "spelled"):
             text = getattr(self, field)
             if not isinstance(text, str) or not text.isprintable() or text != text.strip():
