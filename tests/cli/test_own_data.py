@@ -73,7 +73,7 @@ def test_what_cannot_be_measured_is_skipped_and_left_out(capsys: Output, monkeyp
     assert invoke(["report", "--store", "one"]) == 0
     text = Path("one/report/report.md").read_text(encoding="utf-8")
     assert "2 of 4 recorded cells finished, 2 were skipped." in text
-    assert "## folder:photos, 4 shots per class" in text
+    assert "\n## folder:photos, 4 shots, tiny\n\nfolder:photos, 4 shots per class, backbone tiny" in text
     assert "Nobody knows which training labels are wrong here" in text
     assert "*Memorized*" not in text
     assert (
