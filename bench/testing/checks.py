@@ -8,6 +8,7 @@ Authors of methods outside this repository call them from their own tests
 
 from __future__ import annotations
 
+import inspect
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -52,8 +53,8 @@ OWN_LOSS = (
 
 def is_documented(method: type[Method], options: Options) -> None:
     """Check that the class has a docstring with the paper, and every option a description and a role."""
-    text = method.__doc__ or ""
-    assert len(text.splitlines()) > 3, "the class docstring must state idea, paper, equations and decisions"
+    text = inspect.cleandoc(method.__doc__ or "")  # as Python 3.13 keeps it
+    assert len(text.splitlines()) >= 3, "the class docstring must state idea, paper, equations and decisions"
     for name, spec in type(options).model_fields.items():
         extra = spec.json_schema_extra
         assert isinstance(extra, dict), f"option {name}: declare it with structural() or scalar()"

@@ -104,7 +104,7 @@ def test_a_mistake_is_one_line(arguments: list[str], message: str, capsys: pytes
         ("[protocol\n", "bench.toml is not valid TOML"),
         ("[protocol]\nepoch = 3\n", 'bench.toml: unknown key "epoch" in [protocol]; did you mean "epochs"?'),
         ("[grid.quick]\nshots = 0\n", "bench.toml: grid.quick.shots = 0"),
-        ('[grid.quick]\nseed = "5..1"\n', "grid.quick.seed = ['5..1']: expected the lower number first, \"1..5\"."),
+        ('[grid.quick]\nseed = "5..1"\n', "grid.quick.seed = '5..1': expected the lower number first, \"1..5\"."),
     ],
 )
 def test_a_wrong_settings_file(verb: list[str], text: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
