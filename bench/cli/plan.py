@@ -32,7 +32,7 @@ from bench.grid.expansion import Grid, expand
 from bench.grid.options import method_variant
 from bench.machine import WORKER_BYTES, Machine, this_machine
 from bench.records.cell import Cell, noise_text
-from bench.records.store import Store
+from bench.records.store import Store, uncollected
 
 app = verbs()
 
@@ -45,6 +45,7 @@ app = verbs()
         "bench plan --set backbone=ViT-B-16/openai --set seed=1..3 --json",
     ),
 )
+@uncollected()
 def plan_grid(
     grid: GridName = DEFAULT_GRID,
     sets: Sets = None,

@@ -14,6 +14,7 @@ from bench.execution.summary import in_order, summary_rows
 from bench.grid.expansion import expand
 from bench.grid.filters import filtered, unmatched
 from bench.records.naming import made_with, mixture
+from bench.records.store import uncollected
 
 app = verbs()
 
@@ -26,6 +27,7 @@ app = verbs()
         "bench table --grid ci --store results/ci",
     ),
 )
+@uncollected()
 def print_table(
     sets: Annotated[
         list[str] | None,
