@@ -8,7 +8,6 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: bits depend on it, and tests compare bits
 
-from bench.machine import cpus
 from bench.plugins import REGISTRIES
 from tests import golden_data
 
@@ -32,12 +31,6 @@ def registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--golden-table", action="store_true", help="print the deviations from the original authors' code")
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """With `-n auto` one process more than there are processors: a quarter of the time tests wait for processes."""
-    return cpus() + 1
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
