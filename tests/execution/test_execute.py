@@ -87,6 +87,7 @@ def test_only_the_guilty_of_a_pack_fail(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_ray_starts_again_for_what_was_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _, found = drive(monkeypatch, tmp_path, {"2": "die", "6": "fail"}, 6, 3, "ray", workers=2)
     assert statuses(found, KEYS[:6]) == ["done", "failed", "done", "done", "done", "failed"]

@@ -60,7 +60,10 @@ def quiet(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(("scheduler", "names"), [("local", QUICK), pytest.param("ray", FEW, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    ("scheduler", "names"),
+    [("local", FEW), *(pytest.param(*more, marks=pytest.mark.long) for more in (("local", QUICK), ("ray", FEW)))],
+)
 def test_a_fault_is_told_as_what_it_is_and_costs_its_cell_alone(
     scheduler: str, names: list[str], tmp_path: Path, quiet: dict[str, str]
 ) -> None:

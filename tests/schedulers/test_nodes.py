@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from bench.records.store import Store
 from bench.schedulers.nodes import LABEL, LOOK_SECONDS, Placement, lost_on, node_in
 from bench.schedulers.ray_tune import _by_node
@@ -62,6 +64,8 @@ nodes.shutdown()
 """
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_on_a_cluster_of_two_the_second_try_is_on_the_other(tmp_path: Path) -> None:
     store = tmp_path / "store"
     store.mkdir()
