@@ -14,7 +14,6 @@ import importlib.metadata
 import importlib.util
 import inspect
 import pkgutil
-import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from typing import Any, Generic, TypeVar, cast
 
 from bench.errors import BenchError, did_you_mean, escape
 from bench.rows import BUILT_IN, Row
+from bench.variants import is_name
 
 __all__ = ["BUILT_IN", "Registry", "Row", "changed", "load_plugin_file"]
 
@@ -33,7 +33,6 @@ WATCHED = ("numpy", "torch", "PIL.ImageFile", "open_clip", "rich.style")
 ROWS = "noisy_prompt_bench.rows"  # the entry-point group of rows
 FOUND = {"target", "origin", "files", "plugin_file"}  # what `register` finds by itself
 SAID = frozenset(field.name for field in fields(Row)) - FOUND  # what it takes
-UNNAMED = re.compile(r"[\[\]@=,:*\"\s]")  # what no name has: with it, no grid could name the plugin
 PASSED_OVER = ("bench.registry", "bench.plugins")  # modules through which foreign code registers
 changed: dict[str, list[str]] = {}  # global state that foreign code changed when it was imported, by its origin
 importing: list[str] = []  # plugin files that are being imported, the outermost first
@@ -64,7 +63,7 @@ class Registry(Generic[T]):
         """
         self._read_own_rows()
         for name in (row.name, *row.aliases):
-            if not isinstance(name, str) or not name or UNNAMED.search(name):
+            if not is_name(name):
                 raise BenchError(
                     f"{self.kind} {name!r} from {row.origin} cannot be named in a grid; expected a name without blanks "
                     'and without []@=,:*", for example in the form my-method.'

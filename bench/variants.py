@@ -17,6 +17,7 @@ from bench.limits import MOST_FOLDS, Value
 _FORM = re.compile(r"(?P<name>[^\[\]@=,\s]+)(\[(?P<options>.*)\])?(?P<subset>@[^\[\]]*)?", re.DOTALL)
 _FOLDS = re.compile(r"folds(?P<all>[1-9]\d{0,17})|fold(?P<one>[1-9]\d{0,17})of(?P<of>[1-9]\d{0,17})")
 _QUOTED = re.compile(r'(?P<before>(\w+:)?)"(?P<inside>([^"]|"")*)"')
+_RESERVED = frozenset(':*"')  # of data sets in folders, of "every method", of values with commas
 SUBSETS = '"@clean", "@folds4" or "@fold2of4"'
 
 
@@ -57,6 +58,18 @@ def parse_variant(text: str, kind: str = "method") -> Variant:
             raise BenchError(f'{kind} "{text}" gives option "{name.strip()}" twice; keep one of the two.')
         options[name.strip()] = parse_value(value)
     return Variant(match["name"], options, _subsets(text, match["subset"]))
+
+
+def is_name(text: object) -> bool:
+    """Return whether a grid can name a plugin so.
+
+    A name has no blank and none of []@=,:*".
+
+    >>> is_name("gce-coop"), is_name("coop@clean"), is_name("folder:a")
+    (True, False, False)
+    """
+    match = _FORM.fullmatch(text) if isinstance(text, str) else None
+    return match is not None and match["name"] == text and _RESERVED.isdisjoint(match["name"])
 
 
 def _subsets(text: str, suffix: str | None) -> tuple[str, ...]:

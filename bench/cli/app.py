@@ -39,6 +39,10 @@ Sets = Annotated[
     list[str] | None,
     typer.Option("--set", help="axis=value1,value2, or seed=1..5; replaces an axis. Repeatable."),
 ]
+RecordSets = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="axis=value1,value2; only records with one of these values. Repeatable."),
+]
 StoreRoot = Annotated[str | None, typer.Option("--store", help="Folder or URL of records.  [default: results]")]
 ConfigFile = Annotated[str | None, typer.Option("--config", help="Settings laid over the packaged ones.")]
 Plugins = Annotated[list[str] | None, typer.Option("--plugin", help="Python file that registers plugins. Repeatable.")]

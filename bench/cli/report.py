@@ -8,17 +8,13 @@ from typing import Annotated
 import typer
 
 from bench import console
-from bench.cli.app import ConfigFile, Plugins, StoreRoot, examples, json_option, verbs
+from bench.cli.app import ConfigFile, Plugins, RecordSets, StoreRoot, examples, json_option, verbs
 from bench.cli.selection import Selection, report_folder
 from bench.errors import BenchError
 from bench.records.store import uncollected
 from bench.variants import split_list
 
 # What a paper chooses of a report.
-Sets = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="axis=value1,value2; only records with one of these values. Repeatable."),
-]
 Methods = Annotated[
     str | None, typer.Option(help="Rows of the tables, in this order: coop,gce-coop[q=0.5],coop@clean.")
 ]
@@ -62,7 +58,7 @@ def write_report(
             min=0, max=100_000, help="About how many figures at most; 0 for none, which is quick.  [default: 100]"
         ),
     ] = None,
-    sets: Sets = None,
+    sets: RecordSets = None,
     methods: Methods = None,
     columns: Columns = None,
     digits: Digits = 1,

@@ -70,7 +70,7 @@ def count_records(
     groups = _groups(records)
     total = {"store": snapshot.root, **_total(plans, records)}
     counts = [plan.counts() for plan in plans]
-    named = [{"key": one.key, "label": one.cell.label(), "status": one.status} for one in records]
+    named = [{"key": one.key, "label": one.cell.label(), "status": one.status} for one in records if cells]
     if json:
         console.as_json({**total, "grids": counts, "groups": groups, **({"recorded": named} if cells else {})})
         return 0

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from bench import console
-from bench.cli.app import ConfigFile, Plugins, StoreRoot, examples, verbs
+from bench.cli.app import ConfigFile, Plugins, RecordSets, StoreRoot, examples, verbs
 from bench.cli.selection import Selection
 from bench.errors import BenchError
 from bench.execution.summary import in_order, summary_rows
@@ -29,10 +29,7 @@ app = verbs()
 )
 @uncollected()
 def print_table(
-    sets: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="axis=value1,value2; only records with one of these values. Repeatable."),
-    ] = None,
+    sets: RecordSets = None,
     grid: Annotated[str | None, typer.Option(help="Only records of cells of this grid.")] = None,
     store: StoreRoot = None,
     plugin: Plugins = None,
