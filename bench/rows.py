@@ -42,8 +42,10 @@ class Row:
         title: the name in tables and figures; empty for the name as it is.
         paper: where it is from, for example "Zhou et al., IJCV 2022, arXiv 2109.01134".
         family: of a method, one of `FAMILIES`: where it stands in tables and figures.
-        cost: seconds per epoch, for estimates before a like cell has been run: of a method relative to CoOp's, of a
-            data set relative to those on digits.
+        cost: seconds per epoch, for estimates before a like cell has been run: of a method relative to CoOp's on the
+            same data, of a data set relative to one of as many classes and images.
+        classes: of a data set, how many it has, for estimates; 0 where its catalogue entry says it, or nobody.
+        images: of a data set, how many it trains on where all shots are asked for, for estimates; 0 where not known.
         alone: of a method, why its cells are never trained in lockstep, as the end of a sentence; empty where they are.
         alone_when: the options under which that holds, such as "faithful=true", written as the condition of an option
             (`bench.contracts.conditions`); empty where it always does.
@@ -72,6 +74,8 @@ class Row:
     paper: str = ""
     family: str = OTHERS
     cost: float = 1.0
+    classes: int = 0
+    images: int = 0
     alone: str = ""
     alone_when: str = ""
     color: str = ""
@@ -100,6 +104,10 @@ class Row:
             usable = isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number)
             if not usable or not 0 < number <= most:
                 self._refuse(field, f"expected a number above 0, at most {most:g}.")
+        for field in ("classes", "images"):
+            count = getattr(self, field)
+            if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= 10**9:
+                self._refuse(field, "expected a whole number, 0 where it is not known.")
         for field in ("beside", "spelled"):
             if (text := getattr(self, field)) and not all(text.partition("=")):
                 self._refuse(field, "expected option=value.")

@@ -20,7 +20,7 @@ from typing import Literal, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 from bench.plugins import NOISE
 from bench.statistics import Spread
@@ -78,7 +78,7 @@ class Judged:
         if self.seeds < 2:
             return math.nan
         sd, df = self.spread.of(*_variance(self.values, high, low))
-        return float(stats.t.ppf(0.975, df)) * sd / math.sqrt(self.seeds)
+        return float(special.stdtrit(df, 0.975)) * sd / math.sqrt(self.seeds)
 
     def apart(self, high: int, low: int) -> bool:
         """Return whether the seeds separate two methods, the higher mean first; without a test they do."""

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 # A spread below this is not believed: accuracies are whole numbers of test images.
 SMALLEST_SD = 0.1
@@ -53,7 +53,9 @@ def rank_test(before: Sequence[float], now: Sequence[float]) -> tuple[float, flo
     """Test two samples by the exact one-sided Mann–Whitney test, ties included. Returns the probabilities that chance
     puts `now` so low, and so high.
     """
-    doubled = np.rint(2 * stats.rankdata([*now, *before])).astype(int)  # ranks of ties are halves
+    both = np.array([*now, *before], float)
+    ordered = np.sort(both)
+    doubled = 1 + np.searchsorted(ordered, both) + np.searchsorted(ordered, both, "right")  # ranks of ties are halves
     observed = int(doubled[: len(now)].sum())
     ways = np.zeros((len(now) + 1, int(doubled.sum()) + 1))  # of choosing k of the ranks with this sum
     ways[0, 0] = 1

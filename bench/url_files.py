@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import inspect
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from bench.errors import BenchError
@@ -15,9 +16,11 @@ from bench.errors import BenchError
 TEMPORARY = ".tmp"
 STALE_SECONDS = 3600.0
 MOST_BYTES = 2**32
-# File systems of fsspec whose `pipe_file` puts a file whole, and with `mode="create"` in one request that fails where
-# there is something. On others a reader may see half a file, and two may look at a time whether there is one.
+# File systems of fsspec whose `pipe_file` puts a file whole, and with one of these arguments, where it has it, by one
+# request that fails where there is something. On others a reader may see half a file, and two may look at a time if
+# there is one.
 OBJECT_STORES = frozenset({"memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl"})
+CREATE: Mapping[str, Any] = {"mode": "create", "overwrite": False}
 EXTRAS = {"s3fs": "s3"}  # of this package, by the package that a protocol needs
 
 
@@ -39,6 +42,9 @@ class UrlFiles:
             raise BenchError(f'store "{root}" cannot be opened: {text}; {mend}.') from error
         protocol = self.system.protocol
         self._puts_whole = bool(OBJECT_STORES.intersection([protocol] if isinstance(protocol, str) else protocol))
+        put = getattr(type(self.system), "_pipe_file", type(self.system).pipe_file)
+        known = inspect.signature(put).parameters if self._puts_whole else ()
+        self._create = dict([one for one in CREATE.items() if one[0] in known][:1])
 
     def _path(self, name: str) -> str:
         return f"{self.root.rstrip('/')}/{name}"
@@ -107,20 +113,31 @@ class UrlFiles:
             self.system.mv(partial, self._path(name))
             return True
 
-    @property
+    @cached_property
     def exclusive(self) -> bool:
-        """Whether this version of the file system's package puts on the condition that there is nothing yet."""
-        put = getattr(type(self.system), "_pipe_file", type(self.system).pipe_file)
-        return self._puts_whole and "mode" in inspect.signature(put).parameters
+        """Whether a put on the condition that there is nothing yet is refused where there is something: tried once.
+
+        Not every version of a file system's package knows the condition, and not every server heeds it.
+        """
+        if not self._create:
+            return False
+        probe = f".{uuid.uuid4().hex}{TEMPORARY}"
+        try:
+            return self._put_new(probe, b"1") and not self._put_new(probe, b"2")
+        finally:
+            self.remove(probe)
 
     def create(self, name: str, content: bytes) -> bool:
         """Put on the condition that there is nothing yet."""
         if not self.exclusive:
             raise OSError(errno.ENOTSUP, "no file can be created exclusively there")
+        return self._put_new(name, content)
+
+    def _put_new(self, name: str, content: bytes) -> bool:
         with _told():
             for last in (False, True):  # two that try at one moment may both be told to try again
                 try:
-                    self.system.pipe_file(self._path(name), content, mode="create")
+                    self.system.pipe_file(self._path(name), content, **self._create)
                 except Exception:  # every file system behind fsspec has an error of its own for it
                     if self.read(name) is not None:
                         return False

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 import typer
 
-from bench import console
+from bench import console, dataset_name
 from bench.cli.app import AsJson, ConfigFile, Plugins, StoreRoot, examples, verbs
 from bench.cli.selection import Selection
+from bench.clip import identity
 from bench.errors import BenchError
 from bench.execution.plan import Plan, make_plan
 from bench.execution.summary import in_order, row_names
@@ -66,7 +67,7 @@ def count_records(
         records = in_order(snapshot.records(planned.key for planned in plans[0].grid.cells))
     else:
         records = in_order(snapshot.records())
-        plans = [make_plan(begun, snapshot) for begun in _begun(settings, {record.key for record in records})]
+        plans = [make_plan(begun, snapshot) for begun in _begun(settings, records)]
     groups = _groups(records)
     total = {"store": snapshot.root, **_total(plans, records)}
     counts = [plan.counts() for plan in plans]
@@ -163,18 +164,22 @@ def _total(plans: Sequence[Plan], records: Sequence[Record]) -> dict[str, Any]:
     }
 
 
-def _begun(config: Config, keys: Collection[str]) -> list[Grid]:
+def _begun(config: Config, records: Sequence[Record]) -> list[Grid]:
     """Find the smallest grids of the settings that account for the records of a store.
 
     A large grid shares cells with a small one; it counts only where it has a record that no smaller one has.
     """
     grids = []
-    for name in config.settings.grid:
+    datasets, backbones = ({getattr(record.cell, name) for record in records} for name in ("dataset", "backbone"))
+    for name, table in config.settings.grid.items():
         try:
-            grids.append(expand(config, name))
+            if datasets.isdisjoint(map(dataset_name.canonical, table.dataset)):
+                continue
+            if not backbones.isdisjoint(map(identity.canonical, table.backbone)):
+                grids.append(expand(config, name))
         except BenchError:  # it needs a plugin that is not here, and nobody asked for it by name
             continue
-    begun, left = [], set(keys)
+    begun, left = [], {record.key for record in records}
     for grid in sorted(grids, key=lambda grid: len(grid.cells)):
         if own := {planned.key for planned in grid.cells} & left:
             begun.append(grid)

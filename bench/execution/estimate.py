@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from bench import dataset_name
+from bench.data import catalogue
+from bench.errors import BenchError
 from bench.grid.expansion import PlannedCell
 from bench.machine import UNMEASURED_BYTES, this_machine
 from bench.plugins import DATASETS, METHODS
 from bench.records.cell import Cell
 from bench.records.provenance import accelerator, processor
 from bench.records.record import Record
+from bench.rows import Row
 from bench.schedulers.contract import Pack
 
-# Where no like cell has been run: seconds per epoch of CoOp, and once per cell. Measured with `tiny` and digits on one
-# core; a ViT-B/16 without GPU takes more than a hundred times as long. What a method takes relative to CoOp, or a data
-# set relative to digits, stands in its row.
+if TYPE_CHECKING:
+    from bench.contracts.method import Needs
+
+# Where no like cell has been run: seconds per epoch of CoOp on 16 shots of ten classes, and once per cell, measured
+# with `tiny` and digits on one core; other backbones count as a ViT-B/16 without GPU. What a method takes relative to
+# CoOp stands in its row.
 SECONDS_PER_EPOCH = {"tiny": 0.0175}
-OTHER_SECONDS_PER_EPOCH = 3.0
+OTHER_SECONDS_PER_EPOCH = 0.5
+SHOTS, CLASSES = 16, 10
+PREFIX, NAME = 17, 3  # tokens of a prompt that all classes share, and of a class name with what ends it
+BOUND: Final = 1 / 3  # of a step of CoOp on `tiny`, what grows with the tokens; the rest is the start of operations
 CELL_SECONDS = 0.025
 RECORD_BYTES = 100_000
 SHARED: Final = 0.75  # of CoOp's seconds on `tiny`, ten classes, what a pack pays once: 3.1 cells' time for 16
@@ -84,19 +94,26 @@ def estimated(todo: Sequence[PlannedCell], records: Iterable[Record], device: st
     rates: dict[tuple[bool, Likeness], list[float]] = defaultdict(list)
     peaks: dict[Likeness, dict[int, int]] = defaultdict(dict)
     apart: set[Likeness] = set()
+    works: dict[Likeness, float] = {}
+
+    def work(cell: Cell, name: Likeness) -> float:
+        if name not in works:
+            works[name] = _work(cell)
+        return works[name]
+
     here = processor_here(device) if todo else ""
     for record in records:
         cell, width = record.cell, record.cost.lockstep or 1
-        seconds, peak = record.cost.seconds, record.cost.peak_memory_bytes
+        seconds, peak, names = record.cost.seconds, record.cost.peak_memory_bytes, _likeness(cell)
         if record.status == "done" and isinstance(seconds, (int, float)):
             if record.cost.not_in_lockstep or record.cost.trained_parameters == 0:
-                apart.add(_likeness(cell)[2])
+                apart.add(names[2])
                 width = 1
             rate = seconds / pack_gain(cell, width) / cell.epochs
-            for name in _likeness(cell):
-                rates[record.provenance.processor == here, name].append(rate / _scale(cell, name))
+            for name in names:
+                rates[record.provenance.processor == here, name].append(rate / work(cell, names[0]))
         if record.status == "done" and isinstance(peak, int):
-            for name in _likeness(cell):
+            for name in names:
                 peaks[name][width] = max(peak, peaks[name].get(width, 0))
     means = {name: fmean(values) for name, values in rates.items()}
     seconds_by_key, peaks_by_key = {}, {}
@@ -106,11 +123,12 @@ def estimated(todo: Sequence[PlannedCell], records: Iterable[Record], device: st
         cell, names = planned.cell, _likeness(planned.cell)
         found = next(((own, name) for own in (True, False) for name in names if (own, name) in means), None)
         if found is None:
-            seconds_by_key[planned.key] = _default_seconds(cell)
+            rate, once = SECONDS_PER_EPOCH.get(cell.backbone, OTHER_SECONDS_PER_EPOCH), CELL_SECONDS
         else:
-            seconds_by_key[planned.key] = means[found] * _scale(cell, found[1]) * cell.epochs
+            rate, once = means[found], 0.0
             learned.add(planned.key)
             elsewhere.update(() if found[0] else (planned.key,))
+        seconds_by_key[planned.key] = rate * work(cell, names[0]) * cell.epochs + once
         peaks_by_key[planned.key] = next((peaks[name] for name in names if name in peaks), {})
     alone = frozenset(planned.key for planned in todo if _likeness(planned.cell)[2] in apart)
     disk = len(seconds_by_key) * RECORD_BYTES
@@ -141,26 +159,49 @@ def shared(method: str) -> float:
     return SHARED / max(1.0, relative_cost(method))
 
 
-def _default_seconds(cell: Cell) -> float:
-    rate = SECONDS_PER_EPOCH.get(cell.backbone, OTHER_SECONDS_PER_EPOCH)
-    return rate * _dataset_cost(cell.dataset) * relative_cost(cell.method) * cell.epochs + CELL_SECONDS
+def _work(cell: Cell) -> float:
+    """Return the seconds of an epoch relative to CoOp's on 16 shots of ten classes, as rows and needs say.
+
+    There are as many steps as images. What a step takes grows with the tokens of the texts where these are computed for
+    each image or the tower is large; a small one mostly waits for operations to start. A step through the image tower
+    hardly knows of classes.
+    """
+    row = DATASETS.find(dataset_name.base(cell.dataset))
+    classes, most = _size(row)
+    images = min(cell.shots * classes, most)
+    tokens = (PREFIX + NAME * classes) / (PREFIX + NAME * CLASSES)
+    needs = _needs(cell)
+    if needs is not None and needs.pixels:
+        tokens = 1.0
+    elif cell.backbone in SECONDS_PER_EPOCH and not (needs is not None and needs.per_image_text):
+        tokens = 1 + BOUND * (tokens - 1)
+    return relative_cost(cell.method) * (1.0 if row is None else row.cost) * images / (SHOTS * CLASSES) * tokens
 
 
-def _dataset_cost(dataset: str) -> float:
-    row = DATASETS.find(dataset_name.base(dataset))
-    return 1.0 if row is None else row.cost
+def _size(row: Row | None) -> tuple[int, float]:
+    """Return the numbers of classes and of training images that a data set's row or catalogue entry says it has."""
+    if row is None or row.classes:
+        return (row.classes, row.images or math.inf) if row is not None else (CLASSES, math.inf)
+    try:
+        sizes = next(iter(catalogue.entry(row.name).sizes.values()))
+    except BenchError:
+        return CLASSES, math.inf
+    return sizes.classes, sizes.train or math.inf
+
+
+def _needs(cell: Cell) -> Needs | None:
+    """Return what the cell's method needs, None where the method is not at hand."""
+    try:
+        kind = METHODS.get(cell.method)
+        return kind.needs(kind.Options(**cell.options))
+    except (BenchError, ValueError):
+        return None
 
 
 def relative_cost(method: str) -> float:
     """Return seconds of a method relative to CoOp's, as its row says; of an unknown one 1."""
     row = METHODS.find(method)
     return 1.0 if row is None else row.cost
-
-
-def _scale(cell: Cell, likeness: Likeness) -> float:
-    """Return the factor that divides a rate shared by methods, or by data sets, and multiplies it again."""
-    scale = 1.0 if cell.method in likeness else relative_cost(cell.method)
-    return scale if cell.dataset in likeness else scale * _dataset_cost(cell.dataset)
 
 
 def _likeness(cell: Cell) -> tuple[Likeness, ...]:

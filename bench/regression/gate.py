@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from bench.regression.baseline import SeedGroup, Seeds
 from bench.statistics import Spread, rank_test, smallest_drop
@@ -113,4 +113,4 @@ def _variance(values: Seeds) -> tuple[float, int]:
 
 
 def _quantile(alpha: float, df: float) -> float:
-    return float(stats.t.isf(alpha, df))
+    return -float(special.stdtrit(df, alpha))

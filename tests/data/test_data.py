@@ -20,7 +20,8 @@ SIZES = {"digits": (10, 900, 358, 539), "letters": (26, 832, 208, 520), "cued-le
 def test_sizes_classes_and_disjoint_images(name: str) -> None:
     dataset = DATASETS.get(name)()
     classes, *sizes = SIZES[name]
-    assert len(dataset.class_names) == classes
+    assert len(dataset.class_names) == DATASETS.row(name).classes == classes
+    assert len(dataset.splits["train"]) == DATASETS.row(name).images
     assert [len(dataset.splits[split]) for split in SPLITS] == pytest.approx(sizes, abs=4)
     for split in SPLITS:
         labels = dataset.splits[split].labels

@@ -13,7 +13,6 @@ from bench.execution.execute import Request
 from bench.execution.plan import START_SECONDS, make_plan
 from bench.grid.expansion import Grid, PlannedCell
 from bench.machine import UNMEASURED_BYTES, WORKER_BYTES, Machine, cpus, this_machine
-from bench.plugins import DATASETS
 from bench.records.cell import Cell
 from bench.records.provenance import processor
 from bench.records.store import Store
@@ -129,11 +128,36 @@ def test_cells_that_differ_in_noise_and_seed_alone_come_before_other_variants(tm
 
 
 def test_the_speed_of_a_machine_is_known_from_other_data(tmp_path: Path) -> None:
+    """Letters have 2.6 times the classes: as many more steps, of 2.02 times the tokens, a third of CoOp's time."""
     store, letters = Store(tmp_path), cell(1, dataset="letters", method="sce")
     store.publish(record(KEYS[0], CELLS[0], cost={"seconds": 100.0}), {})
     estimate = make_plan(grid(letters), store).estimate
-    assert estimate.seconds[letters.key(VERSIONS)] == pytest.approx(100.0 * DATASETS.row("letters").cost)
+    assert estimate.seconds[letters.key(VERSIONS)] == pytest.approx(100.0 * 2.6 * (1 + (95 / 47 - 1) / 3))
     assert estimate.measured == 1
+
+
+def times_as_long(first: Cell, second: Cell, folder: Path) -> float:
+    """Estimate one cell by default, relative to the other."""
+    before, after = (make_plan(grid(one), Store(folder)).estimate.total for one in (first, second))
+    return (after - estimate.CELL_SECONDS) / (before - estimate.CELL_SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "tokens"),
+    [("maple", {}, 1), ("cocoop", {}, 95 / 47), ("visprompt", {}, 95 / 47), ("visprompt", {"control": "coop"}, 1.3404)],
+)
+def test_how_a_step_grows_with_the_classes_depends_on_what_it_computes(
+    method: str, options: dict[str, str], tokens: float, tmp_path: Path
+) -> None:
+    digits, letters = (cell(1, dataset=name, method=method, options=options) for name in ("digits", "letters"))
+    assert times_as_long(digits, letters, tmp_path) == pytest.approx(2.6 * tokens, rel=1e-3)
+
+
+def test_a_large_tower_waits_for_nothing_and_a_data_set_has_no_more_images_than_it_has(tmp_path: Path) -> None:
+    pets, scenes = (cell(1, dataset=name, backbone="ViT-B-16/openai") for name in ("oxfordpets", "sun397"))
+    assert times_as_long(pets, scenes, tmp_path) == pytest.approx(397 / 37 * (17 + 3 * 397) / (17 + 3 * 37))
+    few, every = cell(1), cell(1, shots=1000)
+    assert times_as_long(few, every, tmp_path) == pytest.approx(898 / 160)
 
 
 def test_workers_take_seconds_to_start_that_are_said_beside_the_estimate(store: Store) -> None:
@@ -206,7 +230,8 @@ def test_without_like_cells_a_default_is_used_and_said_to_be_one(tmp_path: Path)
     plan = make_plan(grid(cell(1, epochs=10)), Store(tmp_path))
     assert plan.estimate.measured == 0
     assert 0 < plan.estimate.total < 60
-    assert make_plan(grid(cell(1, backbone="ViT-B-16/openai")), Store(tmp_path)).estimate.total > 5
+    small, large = (grid(cell(1, backbone=name)) for name in ("tiny", "ViT-B-16/openai"))
+    assert make_plan(large, Store(tmp_path)).estimate.total > 10 * make_plan(small, Store(tmp_path)).estimate.total
 
 
 def test_images_that_come_from_files_are_named_beside_the_estimate(tmp_path: Path) -> None:

@@ -10,11 +10,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from bench import url_files
 from bench.errors import BenchError
 from bench.files import LocalFiles, open_folder
 from bench.records.store import Store
@@ -224,6 +226,37 @@ def test_a_file_system_that_creates_nothing_exclusively_has_one_driver(plain: st
     with Fleet(plain, pytest.fail, 0.01):
         pass
     assert left(plain) == []
+
+
+class Heedless(MemoryFileSystem):
+    """An object store whose server does not heed the condition of a request, as some that speak S3."""
+
+    protocol = "heedless"
+
+    def pipe_file(self, path: str, value: bytes, mode: str = "overwrite", **more: Any) -> None:
+        super().pipe_file(path, value, **more)
+
+
+class Azure(MemoryFileSystem):
+    """An object store whose package calls the condition otherwise, as adlfs does."""
+
+    protocol = "azure"
+
+    def pipe_file(self, path: str, value: bytes, overwrite: bool = True, **more: Any) -> None:
+        super().pipe_file(path, value, mode="overwrite" if overwrite else "create", **more)
+
+
+@pytest.mark.parametrize(("kind", "exclusive"), [(Heedless, False), (Azure, True)])
+def test_whether_a_server_heeds_the_condition_is_tried(
+    kind: type[MemoryFileSystem], exclusive: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(url_files, "OBJECT_STORES", frozenset({kind.protocol}))
+    fsspec.register_implementation(kind.protocol, kind, clobber=True)
+    files = UrlFiles(f"{kind.protocol}://{tmp_path.name}")
+    assert files.exclusive is exclusive
+    assert files.names("") == []
+    assert [files.write("a", b"1", replace=False), files.write("a", b"2", replace=False)] == [True, False]
+    assert files.read("a") == b"1"
 
 
 def test_one_that_ends_while_it_is_watched_makes_room(plain: str) -> None:

@@ -5,12 +5,26 @@ from __future__ import annotations
 from bench.rows import Row
 
 ROWS = (
-    Row("digits", "bench.data.sets.digits:Digits", "1,797 real handwritten digits of 8 x 8 pixels, 10 classes"),
-    Row("letters", "bench.data.sets.letters:Letters", "rendered letters in held-out fonts, 26 classes", cost=3.5),
+    Row(
+        "digits",
+        "bench.data.sets.digits:Digits",
+        "1,797 real handwritten digits of 8 x 8 pixels, 10 classes",
+        classes=10,
+        images=898,
+    ),
+    Row(
+        "letters",
+        "bench.data.sets.letters:Letters",
+        "rendered letters in held-out fonts, 26 classes",
+        classes=26,
+        images=832,
+    ),
     Row(
         "cued-letters",
         "bench.data.sets.cued_letters:CuedLetters",
         "two rendered letters over each other, of which a colour says which is named, 10 classes",
+        classes=10,
+        images=320,
     ),
     Row("caltech101", "bench.data.sets.coop:Caltech101", "objects, 100 classes, CoOp's split"),
     Row("oxfordpets", "bench.data.sets.coop:OxfordPets", "cats and dogs, 37 breeds", aliases=("oxford_pets",)),

@@ -133,7 +133,7 @@ const WHOLE = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000];
 function chart(spec) {
   const host = h("div", { class: "drawing", role: "img", "aria-label": inWords(spec) });
   const keys = spec.lines.map((line) => h("li", {}, swatch(line), line.label));
-  const table = h("details", {}, h("summary", {}, "Numbers of this chart"));
+  const table = h("details", { class: "unprinted" }, h("summary", {}, "Numbers of this chart"));
   table.addEventListener("toggle", () => table.open && !table.querySelector("table") && table.append(numberTable(spec)));
   const figure = h("figure", {}, h("h3", {}, spec.title), h("ul", { class: "key" }, ...keys), host,
     h("figcaption", {}, spec.note), table);
