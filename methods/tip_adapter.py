@@ -160,9 +160,9 @@ class TipAdapter(TipCache):
     plain image alone. 100 is a literal in the reference and here, not the weights' own temperature (which it is for
     OpenAI's weights): alpha has its meaning beside it.
 
-    Defects of the reference decided on: T2 one-hot labels take their width from the largest label seen and do not fit
+    Defects of the reference decided on: A2 one-hot labels take their width from the largest label seen and do not fit
     where the last class has no sample (all C classes here; `faithful` reproduces it and says so). A search without a
-    hit returns alpha = beta = 0 there (the set values stay here; `faithful` gives 0). T3 the whole clean
+    hit returns alpha = beta = 0 there (the set values stay here; `faithful` gives 0). A3 the whole clean
     validation split is searched there (the noisy few-shot twin here, as any user would have). On ImageNet it searches
     on the test set: not available. Ranges and starts are set per data set there; one setting for all here.
     """

@@ -26,9 +26,9 @@ class TipAdapterF(TipCache, Objective):
     A training image finds itself in the cache with similarity 1, so it sees its own observed label: memorization before
     the first step is Tip-Adapter's.
 
-    Defects of the reference decided on: T1 it keeps the epoch that is best on the test set and reports the better of
-    that and the searched result: never available here, the last epoch counts. T2, a search without a hit and
-    `faithful`: as Tip-Adapter. T3 the search runs on the noisy validation twin, not on the whole clean split.
+    Defects of the reference decided on: A1 it keeps the epoch that is best on the test set and reports the better of
+    that and the searched result: never available here, the last epoch counts. A2, a search without a hit and
+    `faithful`: as Tip-Adapter. A3 the search runs on the noisy validation twin, not on the whole clean split.
     It starts from keys of ten random crops and trains on a new one in every epoch: `views = 20`, its epochs, is that
     but for twenty in the keys; with `views = 0` both are the plain image. alpha in training is set per data set there
     (1 to 10), ImageNet's for all here.

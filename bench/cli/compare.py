@@ -43,7 +43,11 @@ def compare_records(
         typer.Option("--summary", "--markdown", help="Also write a Markdown summary, for a comment, to this file."),
     ] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with 1 also where a cell or a seed is not in the baseline.")
+        bool,
+        typer.Option(
+            "--strict",
+            help="Exit with 1 also where a cell or a seed is not in the baseline, or a record is other code's.",
+        ),
     ] = False,
     partial: Annotated[
         bool, typer.Option("--partial", help="A partial run: cells and seeds of the baseline may be missing.")

@@ -177,7 +177,7 @@ def test_without_validation_nothing_is_searched() -> None:
 
 
 def test_labels_without_the_last_class() -> None:
-    """T2: the reference's one-hot is too narrow then; a width of 1 spreads over all classes."""
+    """A2: the reference's one-hot is too narrow then; a width of 1 spreads over all classes."""
     observed = torch.tensor([0, 2, 1])
     assert torch.equal(cache_values(observed, 5), F.one_hot(observed, 5).float())
     assert torch.equal(cache_values(observed, 3, faithful=True), cache_values(observed, 3))
