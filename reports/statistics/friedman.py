@@ -17,6 +17,7 @@ from bench.reports.document import Section, Table, TableEntry, TableRow
 from bench.reports.names import UNCHANGED, column_name
 from bench.reports.tables.averages import DatasetGroup
 from bench.reports.tables.columns import Column, columns_of, only
+from bench.statistics import TIE_DIGITS
 
 ALPHA = 0.05
 FEWEST = 11  # data sets of a Friedman test: Demšar trusts its chi-squared distribution above 10
@@ -113,18 +114,22 @@ def verdict(ranking: Ranking) -> str:
 
 
 def by_data_set(means: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
-    """Average over columns, data sets by labels, those labels that have every column on every data set."""
+    """Average over columns, data sets by labels, those labels that have every column on every data set.
+
+    Numbers that differ by the order of their sums alone are equal (`bench.statistics.TIE_DIGITS`).
+    """
     chosen = only(means, columns)
     wide = chosen.pivot_table(index="dataset", columns=["label", "noise", "rate"], values="last", sort=False)
     whole = wide.dropna(axis=1).T.groupby(level="label", sort=False)
     counts = whole.size()
-    return whole.mean().T[list(counts[counts == len(columns)].index)]
+    return whole.mean().round(TIE_DIGITS).T[list(counts[counts == len(columns)].index)]
 
 
 def friedman_test(values: pd.DataFrame, column: Column = MEAN, left_out: tuple[str, ...] = ()) -> Ranking:
     """Test a table of data sets by labels, higher values better."""
     import scikit_posthocs  # takes seconds to import, and few reports have the data sets for it
 
+    values = values.round(TIE_DIGITS)
     count, methods = values.shape
     ranks = values.rank(axis=1, ascending=False).mean().sort_values(kind="stable")
     level = bool(values.eq(values.iloc[:, 0], axis=0).all(axis=None))

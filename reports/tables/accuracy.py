@@ -24,6 +24,7 @@ from bench.reports.tables.summary import (
 )
 from bench.reports.tables.ties import judge, resolution
 from bench.standing import NEAR, UNSTABLE, UNSTABLE_RATIO, Judged, Standing, identifiable, marks
+from bench.statistics import TIE_DIGITS
 
 BEYOND_HALF = (
     "Above 50 % the wrong label is the commoner one of its class, so labels alone cannot tell the truth: numbers are "
@@ -151,6 +152,6 @@ def _zero_shot_note(summary: pd.DataFrame) -> tuple[str, ...]:
     for row in as_dicts(summary[summary["n"] > 0]):
         column = (str(row["noise"]), float(row["rate"]))
         side = zero if row["method"] == REFERENCE else best if row["section"] == "method" else {}
-        side[column] = max(side.get(column, -math.inf), row["mean"])
+        side[column] = max(side.get(column, -math.inf), round(row["mean"], TIE_DIGITS))
     below = [column_name(*column) for column, value in best.items() if value <= zero.get(column, -math.inf)]
     return (f"No trained method is above zero-shot at: {', '.join(below)}.",) if below else ()

@@ -29,6 +29,7 @@ from bench.reports.tables.summary import (
 )
 from bench.reports.tables.ties import judge, resolution
 from bench.standing import Judged, identifiable
+from bench.statistics import TIE_DIGITS
 
 FIXED = [name for name in Cell.model_fields if name not in {*SPANNED, "dataset", "views"}]
 NO_NUMBER = "No method has a number on every data set."
@@ -98,7 +99,7 @@ class DatasetGroup:
         Of the methods that have an average there; 1 is best, equal means share their ranks' mean; nothing of one method
         alone.
         """
-        means = self.means[self.means["section"] == "method"]
+        means = self.means[self.means["section"] == "method"].round({"last": TIE_DIGITS})
         place = means.groupby(["dataset", "noise", "rate"])["last"]
         means = means.assign(rank=place.rank(ascending=False), of=place.transform("count"))
         ranks = means[means["of"] > 1].groupby(BY, sort=False).agg(rank=("rank", "mean"), of=("of", "max"))
