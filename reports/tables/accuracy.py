@@ -22,7 +22,7 @@ from bench.reports.tables.summary import (
     summarize,
     usual_seeds,
 )
-from bench.reports.tables.ties import judge, resolution
+from bench.reports.tables.ties import judge, resolution, shared_best
 from bench.standing import NEAR, UNSTABLE, UNSTABLE_RATIO, Judged, Standing, identifiable, marks
 from bench.statistics import TIE_DIGITS
 
@@ -84,8 +84,8 @@ def _table(part: _Part, known: Mapping[Column, Judged], notes: Sequence[str], ch
         *spread_text(n, summary),
         *ranking_text(sections),
     )
-    told = (*resolution(judged), *legend(part.rows, summary, n), *([] if right else [NOISY_TEST]))
-    told = (*told, *_zero_shot_note(summary), *notes)
+    told = (*resolution(judged, shared_best(sections, part.columns)), *legend(part.rows, summary, n))
+    told = (*told, *([] if right else [NOISY_TEST]), *_zero_shot_note(summary), *notes)
     setting = str(part.rows["setting"].iloc[0])
     return Table("accuracy", setting, part.name, head(part.columns), sections, caption, told, part.title)
 

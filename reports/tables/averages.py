@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -27,7 +27,7 @@ from bench.reports.tables.summary import (
     spread_text,
     usual_seeds,
 )
-from bench.reports.tables.ties import judge, resolution
+from bench.reports.tables.ties import judge, resolution, shared_best
 from bench.standing import Judged, identifiable
 from bench.statistics import TIE_DIGITS
 
@@ -106,9 +106,20 @@ class DatasetGroup:
         return ranks.reset_index()
 
     @cached_property
+    def trained(self) -> frozenset[str]:
+        """Labels of the trained methods, those without an average included."""
+        return frozenset(self.rows.loc[self.rows["section"] == "method", "label"])
+
+    @cached_property
     def judged(self) -> dict[Column, Judged]:
         """What the seeds tell apart of the averages, by column."""
         return judge(self.seeds)
+
+
+def lacking_note(labels: Iterable[str]) -> list[str]:
+    """Name the rows that no test or interval speaks of; nothing where there are none."""
+    named = ", ".join(sorted(labels))
+    return [f"Left out where they lack a data set or a column: {named}."] if named else []
 
 
 def dataset_groups(frame: pd.DataFrame) -> Iterator[DatasetGroup]:
@@ -166,7 +177,7 @@ def _table(group: DatasetGroup, columns: Sequence[Column], suffix: str, choice: 
         *(["Ranks are those of a method's mean on each data set, averaged; 1 is best."] if ranks else []),
     )
     notes = (
-        *resolution(judged),
+        *resolution(judged, shared_best(sections, columns)),
         f"Data sets: {', '.join(group.datasets)}.",
         *legend(group.rows, chosen, n),
         *([WITHOUT_AVERAGE] if lacks_numbers(chosen, len(columns)) else []),

@@ -15,6 +15,7 @@ from bench.reports.document import Table, TableEntry
 from bench.reports.frame import tidy
 from bench.reports.names import noise_name
 from bench.reports.tables.accuracy import accuracy_tables
+from bench.reports.tables.choice import Choice
 from bench.reports.tables.columns import WIDEST, column_sets, head
 from bench.reports.tables.cost import cost_frame, cost_tables
 from bench.reports.tables.ties import judge, resolution
@@ -244,6 +245,26 @@ def test_many_methods():
     records = [record(cell(f"method_{i}%")) for i in range(400)]
     table = only(records)
     assert len(table.sections[0].rows) == 400
+
+
+def test_a_note_speaks_of_the_columns_that_were_tested_and_no_others():
+    """Before, "in every column" was said beside columns of one seed, and of a best that two rows share."""
+    half = [record(cell(m, "symmetric", 0.5, s), b + s / 1000) for m, b in (("coop", 0.8), ("joapr", 0.9)) for s in
+            (1, 2, 3)]  # fmt: skip
+    clean = planted({"coop": 0.90, "joapr": 0.9011})
+    texts = only([*half, *clean]).notes
+    assert "Best and second are apart at Symmetric 50 % (a paired t-test over 3 seeds" in texts[0]
+    assert texts[1].startswith("One seed cannot separate methods at Clean: no spread is known")
+    near = [record(cell(m, "asymmetric", 0.5, s), 0.8 + s * d) for m, d in (("coop", 0.01), ("joapr", 0.02)) for s in
+            (1, 2)]  # fmt: skip
+    first = only([*half, *clean, *near]).notes[0]
+    assert "apart at Symmetric 50 %, not at Asymmetric 50 % (a paired t-test over 2 to 3 seeds" in first
+    assert ": 2 seeds are too few" in first
+    alike = seeded({"coop": (0.9461, 0.9466, 0.9471), "joapr": (0.9511, 0.9516, 0.9521)})
+    (coarse,) = accuracy_tables(tidy(alike), Choice(digits=0))
+    assert [row.entries[0].mark for row in coarse.sections[0].rows] == ["best", "best"]
+    assert not any("Best and second" in note for note in coarse.notes)
+    assert "apart in every column" in only(alike).notes[0]
 
 
 def test_seeds_resolve_large_differences_and_not_small_ones():
