@@ -15,7 +15,7 @@ from scipy import stats
 
 from bench.reports.document import Section, Table, TableEntry, TableRow
 from bench.reports.names import UNCHANGED, column_name
-from bench.reports.tables.averages import DatasetGroup
+from bench.reports.tables.averages import DatasetGroup, lacking_note
 from bench.reports.tables.columns import Column, columns_of, only
 from bench.statistics import TIE_DIGITS
 
@@ -61,11 +61,10 @@ def rankings(group: DatasetGroup) -> list[Ranking]:
     """
     means = group.means
     means = means[means["section"] == "method"]
-    labels = list(dict.fromkeys(means["label"]))
-    if reason(group, len(labels)):
+    if reason(group, means["label"].nunique()):
         return []
     return [
-        friedman_test(values, column, tuple(sorted(set(labels) - set(values))))
+        friedman_test(values, column, tuple(sorted(group.trained - set(values))))
         for column, values in column_values(means)
         if len(values.columns) > 2
     ]
@@ -125,7 +124,7 @@ def by_data_set(means: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
     return whole.mean().round(TIE_DIGITS).T[list(counts[counts == len(columns)].index)]
 
 
-def friedman_test(values: pd.DataFrame, column: Column = MEAN, left_out: tuple[str, ...] = ()) -> Ranking:
+def friedman_test(values: pd.DataFrame, column: Column = MEAN, missing: tuple[str, ...] = ()) -> Ranking:
     """Test a table of data sets by labels, higher values better."""
     import scikit_posthocs  # takes seconds to import, and few reports have the data sets for it
 
@@ -138,7 +137,7 @@ def friedman_test(values: pd.DataFrame, column: Column = MEAN, left_out: tuple[s
     critical = float(stats.studentized_range.ppf(1 - ALPHA, methods, np.inf)) / math.sqrt(2)
     difference = critical * math.sqrt(methods * (methods + 1) / (6 * count))
     found = dict(zip(map(str, ranks.index), ranks.tolist(), strict=True))
-    return Ranking(column, found, count, float(statistic), float(p), difference, pairs, left_out)
+    return Ranking(column, found, count, float(statistic), float(p), difference, pairs, missing)
 
 
 def ranking_frame(name: str, found: Sequence[Ranking]) -> pd.DataFrame:
@@ -172,11 +171,8 @@ def ranking_table(group: DatasetGroup, found: Sequence[Ranking]) -> Table:
         "Data sets are the blocks, numbers a method's mean over seeds after the last epoch.",
         "Pairs apart: mean ranks differ by the critical difference (5 %), where Friedman's p is below 5 %.",
     )
-    missing = sorted({label for r in found for label in r.left_out})
-    notes = (
-        f"Data sets: {', '.join(group.datasets)}.",
-        *([f"Left out where they lack a data set: {', '.join(missing)}."] if missing else []),
-    )
+    missing = {label for r in found for label in r.left_out}
+    notes = (f"Data sets: {', '.join(group.datasets)}.", *lacking_note(missing))
     columns = tuple(("", text) for text in texts)
     name = f"statistics-{group.name}-friedman"
     return Table("statistics", group.name, name, columns, (Section("", tuple(rows)),), caption, notes)

@@ -17,7 +17,7 @@ from scipy import stats
 from bench.reports.document import Section, Table, TableEntry
 from bench.reports.statistics.friedman import MOST, column_values, spoken, title
 from bench.reports.statistics.paired import ALPHA, APART, SIGNED_RANKS, baseline, holm
-from bench.reports.tables.averages import DatasetGroup
+from bench.reports.tables.averages import DatasetGroup, lacking_note
 from bench.reports.tables.columns import Column, difference_text, only, rows_of
 from bench.statistics import TIE_DIGITS
 
@@ -94,6 +94,7 @@ def signed_rank_table(group: DatasetGroup, found: pd.DataFrame) -> list[Table]:
     notes = (
         f"Data sets: {', '.join(group.datasets)}.",
         *([f"{more} further noise columns are in the CSV, and all pairs of methods."] if more else []),
+        *lacking_note(group.trained - {against, *tests["first"]}),
     )
     name = f"statistics-{group.name}-wilcoxon"
     heads = tuple(("", title(column)) for column in columns)

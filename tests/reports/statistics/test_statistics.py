@@ -230,6 +230,19 @@ def test_tests_over_data_sets_need_more_than_ten_and_are_recomputed():
     assert first.rows[0].entries[4].text == f"{overall.apart} of 10"
 
 
+def test_a_method_that_lacks_a_data_set_is_left_out_of_the_tests_and_named():
+    records = several(FEWEST, columns=GRID[:2], oracle=False)
+    group = group_of([r for r in records if (r.cell.method, r.cell.dataset) != ("joapr", "digits")])
+    found = rankings(group)
+    assert {one.left_out for one in found} == {("JoAPR",)}
+    assert all("JoAPR" not in one.ranks for one in found)
+    assert "Left out where they lack a data set or a column: JoAPR." in ranking_table(group, found).notes
+    (table,) = signed_rank_table(group, signed_ranks(group))
+    assert "Left out where they lack a data set or a column: JoAPR." in table.notes
+    (intervals,) = bootstrap_tables(group, bootstrap_frame(group))
+    assert "Left out where they lack a data set or a column: JoAPR." in intervals.notes
+
+
 def test_signed_ranks_over_data_sets_are_those_of_scipy():
     assert signed_ranks(group_of(several(5, columns=GRID[:2]))).empty
     records = several(8, columns=GRID[:3], oracle=False)
