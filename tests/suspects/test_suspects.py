@@ -182,6 +182,19 @@ def test_labels_that_each_seed_draws_anew_are_ranked_by_themselves() -> None:
     assert all(rank(labels).table["predictions"].eq(1).all() for labels in sets)
 
 
+def test_seeds_whose_few_shots_hardly_overlap_are_pooled_where_labels_are_stored_alone() -> None:
+    for noise, rate, shared, expected in (
+        ("symmetric", 0.5, 0, [1, 2]), ("symmetric", 0.5, 12, [1, 2]), ("matrix[file=a.csv]", 0.0, 0, [1, 2]),
+        ("symmetric", 0.5, 24, [None]), ("given", 0.0, 0, [None]), ("human[labels=worst]", 0.0, 12, [None]),
+    ):  # fmt: skip
+        shop = Shop()
+        shop.fold(1, seed=1, noise=noise, rate=rate)
+        shop.positions = shop.positions + 24 - shared
+        shop.true, shop.observed = np.roll(shop.true, shared - 24), np.roll(shop.observed, shared - 24)
+        shop.fold(1, seed=2, noise=noise, rate=rate)
+        assert [labels.seed for labels in shop.sets()] == expected, (noise, shared)
+
+
 def test_other_data_noise_rates_or_shots_are_other_label_sets() -> None:
     shop = Shop()
     for changes in ({}, {"noise": "symmetric", "rate": 0.5}, {"shots": 2}, {"dataset": "other"}):
