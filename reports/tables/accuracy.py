@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from bench.records.cell import Cell, Role
 from bench.reports.document import Section, Table, TableEntry, TableRow
+from bench.reports.frame import SPANNED
 from bench.reports.names import REFERENCE, column_name
 from bench.reports.tables.choice import EVERYTHING, Choice
 from bench.reports.tables.columns import Column, as_dicts, columns_of, head, only, rows_of
@@ -26,6 +28,7 @@ from bench.reports.tables.ties import judge, resolution, shared_best
 from bench.standing import NEAR, UNSTABLE, UNSTABLE_RATIO, Judged, Standing, identifiable, marks
 from bench.statistics import TIE_DIGITS
 
+BUDGET = {"budget", *Cell.fields_of(Role.TRAINING)} - {"validation"}  # fields whose other values are another budget
 BEYOND_HALF = (
     "Above 50 % the wrong label is the commoner one of its class, so labels alone cannot tell the truth: numbers are "
     "to be read beside zero-shot, and nothing is ranked."
@@ -44,7 +47,7 @@ def accuracy_tables(frame: pd.DataFrame, choice: Choice = EVERYTHING) -> list[Ta
     tables = []
     one = bool(choice.columns)
     for setting, part in settings(frame):
-        summary, judged, others = summarize(part), judge(part), other_budgets(frame, setting)
+        summary, judged, others = summarize(part), judge(part), other_settings(frame, setting)
         beyond = [column for column in columns_of(summary) if not identifiable(*column)]
         judged = {column: found for column, found in judged.items() if column not in beyond}
         within = only(summary, [column for column in columns_of(summary) if one or column not in beyond])
@@ -118,13 +121,17 @@ def ranking_text(sections: Sequence[Section]) -> tuple[str, ...]:
     return tuple(told)
 
 
-def other_budgets(frame: pd.DataFrame, setting: str) -> tuple[str, ...]:
-    """List the settings that differ in the budget alone, which no table mixes."""
+def other_settings(frame: pd.DataFrame, setting: str) -> tuple[str, ...]:
+    """List the settings of the same data, shots and backbone, which no table mixes; budgets, where no more differs."""
     same = ["dataset", "shots", "backbone"]
     first = frame.loc[frame["setting"] == setting].iloc[0]
-    alike = frame.loc[(frame[same] == first[same]).all(axis=1), "setting"]
-    others = sorted(set(alike) - {setting})
-    return (f"Other budgets on the same data stand in tables of their own: {', '.join(others)}.",) if others else ()
+    others = frame[(frame[same] == first[same]).all(axis=1) & (frame["setting"] != setting)]
+    if others.empty:
+        return ()
+    fields = [name for name in Cell.model_fields if name in frame and name not in {*SPANNED, *BUDGET}]
+    what = "budgets" if (others[fields] == first[fields]).all(axis=None) else "settings"
+    named = ", ".join(sorted(set(others["setting"])))
+    return (f"Other {what} on the same data stand in tables of their own: {named}.",)
 
 
 def _standings(

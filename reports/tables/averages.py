@@ -18,6 +18,7 @@ from bench.reports.tables.accuracy import ranked_sections, ranking_text
 from bench.reports.tables.choice import EVERYTHING, Choice
 from bench.reports.tables.columns import Column, columns_of, head, only, rows_of
 from bench.reports.tables.summary import (
+    NOT_RUN,
     describe,
     joined_signs,
     lacks_numbers,
@@ -32,8 +33,8 @@ from bench.standing import Judged, identifiable
 from bench.statistics import TIE_DIGITS
 
 FIXED = [name for name in Cell.model_fields if name not in {*SPANNED, "dataset", "views"}]
-NO_NUMBER = "No method has a number on every data set."
-WITHOUT_AVERAGE = "A method without a number on every data set has no average and no rank."
+NO_NUMBER = "No method has a seed with a number on every data set."
+WITHOUT_AVERAGE = "–: no average. A method without a seed with a number on every data set has none, and no rank."
 BY = ["section", "method", "label", "noise", "rate"]
 
 
@@ -179,7 +180,7 @@ def _table(group: DatasetGroup, columns: Sequence[Column], suffix: str, choice: 
     notes = (
         *resolution(judged, shared_best(sections, columns)),
         f"Data sets: {', '.join(group.datasets)}.",
-        *legend(group.rows, chosen, n),
+        *(note for note in legend(group.rows, chosen, n) if note != NOT_RUN),
         *([WITHOUT_AVERAGE] if lacks_numbers(chosen, len(columns)) else []),
         *_left_out(group),
     )

@@ -101,7 +101,20 @@ def test_nothing_is_averaged_over_fewer_data_sets():
     two = plain(records)
     two = two[(two["m"] == "coop") & (two["k"] == "symmetric") & (two["r"] == 0.25) & (two["s"] < 3)]
     assert (short.n, short.show_n, short.mean) == (2, True, pytest.approx(two["a"].mean()))
-    assert any("without a number on every data set" in note for note in table.notes)
+    assert any("without a seed with a number on every data set" in note for note in table.notes)
+
+
+def test_data_sets_that_share_no_seed_are_not_said_to_lack_runs():
+    records = [
+        record(cell(m, dataset=name, seed=s))
+        for m in ("coop", "joapr")
+        for name, seeds in (("digits", (1, 2)), ("letters", (3, 4)))
+        for s in seeds
+    ]
+    (table,) = average_tables(group_of(records))
+    assert "No method has a seed with a number on every data set." in table.caption
+    assert any("no average" in note for note in table.notes)
+    assert not any("not been run" in note for note in table.notes)
 
 
 def test_protocols_are_never_mixed():

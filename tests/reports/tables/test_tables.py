@@ -119,6 +119,9 @@ def test_other_budgets_stand_in_tables_of_their_own():
     first, second = accuracy_tables(tidy([record(cell("coop", epochs=e)) for e in (50, 200)]))
     assert first.notes == (f"Other budgets on the same data stand in tables of their own: {second.setting}.",)
     assert len(first.sections[0].rows) == 1
+    for other in ({"precision": "tf32"}, {"validation": "clean"}):
+        notes = accuracy_tables(tidy([record(cell("coop")), record(cell("coop", **other))]))[0].notes
+        assert notes[-1].startswith("Other settings on the same data stand in tables of their own: digits-")
 
 
 def planted(accuracies: dict[str, float]) -> list[Record]:
