@@ -135,7 +135,7 @@ def _tell_whole(found: Found) -> None:
 
 
 def not_judged(facts: Mapping[str, Any]) -> str:
-    """Say how many of the ranked labels a method has not judged; empty where all have judged all."""
+    """Describe how many of the ranked labels a method has not judged; empty where all have judged all."""
     counts: Mapping[str, int] = facts["not_judged"]
     (name, count), *others = counts.items() or [("", 0)]
     more = [f"{other} {number}" for other, number in others]

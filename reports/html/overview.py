@@ -14,10 +14,10 @@ import pandas as pd
 from bench.records.parts import CodeState
 from bench.records.record import Record
 from bench.reports.names import REFERENCE, column_name, noise_name, noise_order
-from bench.reports.tables.columns import as_dicts
+from bench.reports.tables.columns import as_dicts, beyond_limits
 from bench.reports.tables.summary import describe, measured, settings, summarize
 from bench.reports.tables.ties import judge
-from bench.standing import Judged, identifiable, marks
+from bench.standing import Judged, marks
 
 SHOWN = 3
 MACHINE = ("device", "processor", "platform", "threads")
@@ -123,11 +123,11 @@ def _best(part: pd.DataFrame) -> tuple[Best, ...]:
     }
     references = summary[summary["method"] == REFERENCE]
     zero = {(row["noise"], float(row["rate"])): float(row["mean"]) for row in as_dicts(references)}
-    judged = judge(part)
+    judged, beyond = judge(part), set(beyond_limits(part))
     rank = noise_order(kind for kind, _ in judged)
     found = []
     for column in sorted(judged, key=lambda column: (rank.index(column[0]), column)):
-        if identifiable(*column):
+        if column not in beyond:
             row = known[judged[column].labels[0], *column]
             mean, sd, n = (row[name] for name in ("mean", "sd", "n"))
             several = len(judged[column].labels) > 1
@@ -138,7 +138,7 @@ def _best(part: pd.DataFrame) -> tuple[Best, ...]:
 
 
 def _near(judged: Judged) -> str:
-    """List the methods that seeds do not tell from the first, or that are printed like it; none that is unstable."""
+    """List the stable methods that seeds do not tell from the first, or that are printed like it."""
     if len(judged.labels) == 1:
         return "no other method"
     if judged.seeds == 1:

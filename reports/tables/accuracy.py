@@ -13,7 +13,7 @@ from bench.reports.document import Section, Table, TableEntry, TableRow
 from bench.reports.frame import SPANNED
 from bench.reports.names import REFERENCE, column_name
 from bench.reports.tables.choice import EVERYTHING, Choice
-from bench.reports.tables.columns import Column, as_dicts, columns_of, head, only, rows_of
+from bench.reports.tables.columns import Column, as_dicts, beyond_limits, columns_of, head, only, rows_of
 from bench.reports.tables.summary import (
     describe,
     entry_of,
@@ -25,13 +25,13 @@ from bench.reports.tables.summary import (
     usual_seeds,
 )
 from bench.reports.tables.ties import judge, resolution, shared_best
-from bench.standing import NEAR, UNSTABLE, UNSTABLE_RATIO, Judged, Standing, identifiable, marks
+from bench.standing import NEAR, UNSTABLE, UNSTABLE_RATIO, Judged, Standing, marks
 from bench.statistics import TIE_DIGITS
 
 BUDGET = {"budget", *Cell.fields_of(Role.TRAINING)} - {"validation"}  # fields whose other values are another budget
 BEYOND_HALF = (
-    "Above 50 % the wrong label is the commoner one of its class, so labels alone cannot tell the truth: numbers are "
-    "to be read beside zero-shot, and nothing is ranked."
+    "A wrong label is as common as the true one of its class here, or commoner, so labels alone cannot tell the truth: "
+    "numbers are to be read beside zero-shot, and nothing is ranked."
 )
 NO_REFERENCE = "Zero-shot, the level to compare with, was not run."
 NOISY_TEST = "The test labels come with the training labels and are as noisy: numbers are agreement, no accuracy."
@@ -48,7 +48,7 @@ def accuracy_tables(frame: pd.DataFrame, choice: Choice = EVERYTHING) -> list[Ta
     one = bool(choice.columns)
     for setting, part in settings(frame):
         summary, judged, others = summarize(part), judge(part), other_settings(frame, setting)
-        beyond = [column for column in columns_of(summary) if not identifiable(*column)]
+        beyond = beyond_limits(part)
         judged = {column: found for column, found in judged.items() if column not in beyond}
         within = only(summary, [column for column in columns_of(summary) if one or column not in beyond])
         for suffix, columns in choice.column_sets(within) if len(within) else []:

@@ -16,7 +16,7 @@ from bench.reports.frame import SPANNED, anchored
 from bench.reports.names import column_name, file_part
 from bench.reports.tables.accuracy import ranked_sections, ranking_text
 from bench.reports.tables.choice import EVERYTHING, Choice
-from bench.reports.tables.columns import Column, columns_of, head, only, rows_of
+from bench.reports.tables.columns import Column, beyond_limits, columns_of, head, only, rows_of
 from bench.reports.tables.summary import (
     NOT_RUN,
     describe,
@@ -29,7 +29,7 @@ from bench.reports.tables.summary import (
     usual_seeds,
 )
 from bench.reports.tables.ties import judge, resolution, shared_best
-from bench.standing import Judged, identifiable
+from bench.standing import Judged
 from bench.statistics import TIE_DIGITS
 
 FIXED = [name for name in Cell.model_fields if name not in {*SPANNED, "dataset", "views"}]
@@ -152,7 +152,7 @@ def _group(name: str, words: str, rows: pd.DataFrame, twice: tuple[str, ...]) ->
     counts = rows.groupby(["noise", "rate"])["dataset"].nunique()
     everywhere = {column for column, count in counts.items() if count == len(datasets)}
     columns = columns_of(rows)
-    beyond = tuple(column for column in columns if not identifiable(*column))
+    beyond = tuple(beyond_limits(rows))
     partial = tuple(column for column in columns if column not in everywhere and column not in beyond)
     kept = [column for column in columns if column not in {*beyond, *partial}]
     return DatasetGroup(name, words, datasets, only(anchored(rows), kept), partial, beyond, twice)

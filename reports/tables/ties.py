@@ -55,7 +55,7 @@ def shared_best(sections: Iterable[Section], columns: Sequence[Column]) -> set[C
 
 
 def _separated(tested: Mapping[Column, Judged], columns: int) -> str:
-    """Say where best and second are apart, of so many columns, and what it would take where they are not."""
+    """Describe where best and second are apart, of so many columns, and what it would take elsewhere."""
     near = {column: found.needed(0, 1) for column, found in tested.items() if not found.apart(0, 1)}
     apart, whole = [column for column in tested if column not in near], len(tested) == columns
     moderated = ", moderated variances" if any(found.spread.df0 for found in tested.values()) else ""

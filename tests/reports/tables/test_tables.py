@@ -10,11 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from bench.execution.summary import summary_rows
 from bench.records.record import Record
 from bench.reports.document import Table, TableEntry
 from bench.reports.frame import tidy
+from bench.reports.html.overview import overviews
 from bench.reports.names import noise_name
+from bench.reports.statistics.paired import paired_frame
 from bench.reports.tables.accuracy import accuracy_tables
+from bench.reports.tables.averages import dataset_groups
 from bench.reports.tables.choice import Choice
 from bench.reports.tables.columns import WIDEST, column_sets, head
 from bench.reports.tables.cost import cost_frame, cost_tables
@@ -22,7 +26,7 @@ from bench.reports.tables.ties import judge, resolution
 from bench.reports.tables.training import memorization_tables
 from bench.standing import NEAR, Judged, identifiable
 from bench.statistics import Spread
-from tests.reports.factory import GRID, cell, grid, record
+from tests.reports.factory import GRID, cell, changed, grid, record
 
 
 def only(records: list[Record]) -> Table:
@@ -84,6 +88,60 @@ def test_wide_tables_are_split_by_noise_kind_with_the_clean_column_in_each():
 )
 def test_above_one_half_pairs_of_classes_cannot_be_told_apart(kind: str, rate: float, known: bool):
     assert identifiable(kind, rate) == known
+
+
+@pytest.mark.parametrize(
+    ("kind", "classes", "below", "beyond"),
+    [
+        ("symmetric", 2, 0.49, 0.5),
+        ("symmetric", 3, 0.66, 2 / 3),
+        ("symmetric[per_class=true]", 10, 0.89, 0.9),
+        ("symmetric", 100, 0.98, 0.99),
+        ("replacement", 2, 0.49, 0.5),
+        ("replacement[pattern=pair]", 10, 0.5, 0.51),
+        ("imbalanced", 10, 0.75, 0.9),
+        ("imbalanced[shape=half]", 10, 0.45, 0.5),
+        ("instance", 2, 0.4, 0.6),
+        ("confusion", 10, 0.7, 0.75),
+        ("confusion[by=zero-shot,top_share=0.6]", 10, 0.6, 0.65),
+        ("asymmetric", 10, 0.5, 0.51),
+        ("asymmetric", 2, 0.49, 0.5),  # of two classes it is what symmetric noise is
+    ],
+)
+def test_the_limit_of_a_kind_is_where_a_wrong_label_is_as_common_as_the_true_one(kind, classes, below, beyond):
+    assert (identifiable(kind, below, classes), identifiable(kind, beyond, classes)) == (True, False)
+
+
+@pytest.mark.parametrize("kind", ["symmetric-inclusive", "open-set", "none", "unknown"])
+def test_kinds_under_which_true_labels_stay_the_commonest_have_no_limit(kind):
+    assert identifiable(kind, 0.999, 2)
+
+
+def test_of_two_classes_symmetric_noise_above_one_half_is_not_ranked():
+    half = [("symmetric", 0.4), ("symmetric", 0.6)]
+    records = [changed(r, data={"classes": 2}) for r in grid(columns=half, oracle=False)]
+    records.append(record(cell("joapr", "symmetric", 0.6, 3), status="failed", reason="lost, and its classes with it"))
+    usual, beyond = accuracy_tables(tidy(records))
+    assert (usual.head, beyond.head) == ((("Symmetric", "40 %"),), (("Symmetric", "60 %"),))
+    assert ranked(beyond) == set()
+    assert ranked(usual)
+    assert beyond.notes[-1].startswith("A wrong label is as common as the true one")
+    assert set(paired_frame(tidy(records))["rate"]) == {0.4}
+    assert [best.column for best in overviews(tidy(records))[0].best] == ["Symmetric 40 %"]
+    columns, rows = summary_rows(records)
+    place = columns.index("best")
+    assert {row[1] for row in rows if row[place]} == {"symmetric 0.4"}
+
+
+def test_an_average_leaves_out_what_no_label_tells_on_one_of_its_data_sets():
+    records = [
+        changed(r, data={"classes": classes})
+        for name, classes in (("digits", 10), ("letters", 2))
+        for r in grid(columns=[("symmetric", 0.25), ("symmetric", 0.6)], oracle=False, dataset=name)
+    ]
+    (group,) = dataset_groups(tidy(records))
+    assert group.beyond == (("symmetric", 0.6),)
+    assert set(group.averages["rate"]) == {0.25}
 
 
 def test_the_caption_says_what_the_few_cells_of_more_seeds_show():
