@@ -11,9 +11,9 @@ import pandas as pd
 from bench.records.cell import Cell, Role
 from bench.reports.document import Section, Table, TableEntry, TableRow
 from bench.reports.frame import SPANNED
-from bench.reports.names import REFERENCE, column_name
+from bench.reports.names import REFERENCE
 from bench.reports.tables.choice import EVERYTHING, Choice
-from bench.reports.tables.columns import Column, as_dicts, beyond_limits, columns_of, head, only, rows_of
+from bench.reports.tables.columns import Column, as_dicts, beyond_limits, column_names, columns_of, head, only, rows_of
 from bench.reports.tables.summary import (
     describe,
     entry_of,
@@ -30,8 +30,8 @@ from bench.statistics import TIE_DIGITS
 
 BUDGET = {"budget", *Cell.fields_of(Role.TRAINING)} - {"validation"}  # fields whose other values are another budget
 BEYOND_HALF = (
-    "A wrong label is as common as the true one of its class here, or commoner, so labels alone cannot tell the truth: "
-    "numbers are to be read beside zero-shot, and nothing is ranked."
+    "At {} a wrong label is as common as the true one of its class, or commoner, so labels alone cannot tell the "
+    "truth: numbers are to be read beside zero-shot, and nothing is ranked."
 )
 NO_REFERENCE = "Zero-shot, the level to compare with, was not run."
 NOISY_TEST = "The test labels come with the training labels and are as noisy: numbers are agreement, no accuracy."
@@ -53,12 +53,14 @@ def accuracy_tables(frame: pd.DataFrame, choice: Choice = EVERYTHING) -> list[Ta
         within = only(summary, [column for column in columns_of(summary) if one or column not in beyond])
         for suffix, columns in choice.column_sets(within) if len(within) else []:
             title = f"{measured(part)} (%) under label noise"
-            notes = [*others, *([BEYOND_HALF] if set(columns) & set(beyond) else [])]
+            here = [column for column in columns if column in beyond]
+            notes = [*others, *([BEYOND_HALF.format(column_names(here))] if here else [])]
             table = _Part(f"accuracy-{setting}{suffix}", title, part, only(summary, columns), columns)
             tables.append(_table(table, judged, notes, choice))
         if beyond and not one:
             chosen = only(summary, beyond)
-            notes = [BEYOND_HALF, *([] if (chosen["method"] == REFERENCE).any() else [NO_REFERENCE])]
+            without = [] if (chosen["method"] == REFERENCE).any() else [NO_REFERENCE]
+            notes = [BEYOND_HALF.format(column_names(beyond)), *without]
             title = f"{measured(part)} (%) where labels cannot identify the truth"
             table = _Part(f"accuracy-{setting}-beyond-half", title, part, chosen, beyond)
             tables.append(_table(table, judged, notes, choice))
@@ -160,5 +162,5 @@ def _zero_shot_note(summary: pd.DataFrame) -> tuple[str, ...]:
         column = (str(row["noise"]), float(row["rate"]))
         side = zero if row["method"] == REFERENCE else best if row["section"] == "method" else {}
         side[column] = max(side.get(column, -math.inf), round(row["mean"], TIE_DIGITS))
-    below = [column_name(*column) for column, value in best.items() if value <= zero.get(column, -math.inf)]
-    return (f"No trained method is above zero-shot at: {', '.join(below)}.",) if below else ()
+    below = [column for column, value in best.items() if value <= zero.get(column, -math.inf)]
+    return (f"No trained method is above zero-shot at: {column_names(below)}.",) if below else ()

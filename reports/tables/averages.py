@@ -13,10 +13,10 @@ import pandas as pd
 from bench.records.cell import Cell
 from bench.reports.document import Section, Table, TableEntry
 from bench.reports.frame import SPANNED, anchored
-from bench.reports.names import column_name, file_part
+from bench.reports.names import file_part
 from bench.reports.tables.accuracy import ranked_sections, ranking_text
 from bench.reports.tables.choice import EVERYTHING, Choice
-from bench.reports.tables.columns import Column, beyond_limits, columns_of, head, only, rows_of
+from bench.reports.tables.columns import Column, beyond_limits, column_names, columns_of, head, only, rows_of
 from bench.reports.tables.summary import (
     NOT_RUN,
     describe,
@@ -195,9 +195,5 @@ def _ranks(group: DatasetGroup, columns: Sequence[Column]) -> tuple[Section, ...
 
 def _left_out(group: DatasetGroup) -> list[str]:
     texts = {"not run on every data set": group.partial, "labels cannot identify the truth there": group.beyond}
-    told = [
-        f"Left out, because {why}: {', '.join(column_name(*column) for column in columns)}."
-        for why, columns in texts.items()
-        if columns
-    ]
+    told = [f"Left out, because {why}: {column_names(columns)}." for why, columns in texts.items() if columns]
     return told + ([f"Left out, because one data set counts once: {', '.join(group.twice)}."] if group.twice else [])

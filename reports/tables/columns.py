@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 import pandas as pd
 
 from bench.reports.document import TableEntry, TableRow, unsigned_zero
-from bench.reports.names import UNCHANGED, file_part, noise_name, noise_order, noise_parts, percent
+from bench.reports.names import UNCHANGED, column_name, file_part, noise_name, noise_order, noise_parts, percent
 from bench.standing import identifiable
 
 Column: TypeAlias = tuple[str, float]
@@ -23,6 +23,11 @@ def columns_of(summary: pd.DataFrame) -> list[Column]:
     """List the noise columns of a summary, in order."""
     kinds = noise_order(str(kind) for kind in summary["noise"])
     return [(kind, float(r)) for kind in kinds for r in sorted(set(summary.loc[summary["noise"] == kind, "rate"]))]
+
+
+def column_names(columns: Iterable[Column]) -> str:
+    """Join noise columns in words."""
+    return ", ".join(column_name(*column) for column in columns)
 
 
 def beyond_limits(rows: pd.DataFrame) -> list[Column]:

@@ -7,8 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 import pandas as pd
 
 from bench.reports.document import Section
-from bench.reports.names import column_name
-from bench.reports.tables.columns import Column
+from bench.reports.tables.columns import Column, column_names
 from bench.standing import Judged, judged
 
 FEW_SEEDS = 5
@@ -44,7 +43,7 @@ def resolution(columns: Mapping[Column, Judged], shared: Collection[Column] = ()
         return (ONE_SEED.format(""),) if compared else ()
     tested = {column: found for column, found in known.items() if column not in shared}
     single = [column for column in compared if column not in known]
-    one = (ONE_SEED.format(f" at {_names(single)}"),) if single else ()
+    one = (ONE_SEED.format(f" at {column_names(single)}"),) if single else ()
     return (*([_separated(tested, len(columns))] if tested else []), *one)
 
 
@@ -61,21 +60,17 @@ def _separated(tested: Mapping[Column, Judged], columns: int) -> str:
     moderated = ", moderated variances" if any(found.spread.df0 for found in tested.values()) else ""
     test = f"a paired t-test over {_seeds(tested.values())} with the same wrong labels{moderated}, two-sided 5 %"
     if not near:
-        where = "in every column" if whole else f"at {_names(apart)}"
+        where = "in every column" if whole else f"at {column_names(apart)}"
         return f"Best and second are apart {where} ({test})."
     low, high = (f"{needed:.1f}" for needed in (min(near.values()), max(near.values())))
     needed = f"{low} points" if low == high else f"{low} to {high} points"
     if whole:
-        where = f"not at {_names(near)}" if apart else "in no column"
+        where = f"not at {column_names(near)}" if apart else "in no column"
     else:
-        where = f"at {_names(apart)}, not at {_names(near)}" if apart else f"not at {_names(near)}"
+        where = f"at {column_names(apart)}, not at {column_names(near)}" if apart else f"not at {column_names(near)}"
     mine = [found for column, found in tested.items() if column in near]
     few = "are too few, and would" if max(found.seeds for found in mine) < FEW_SEEDS else "would"
     return f"Best and second are apart {where} ({test}): {_seeds(mine)} {few} need differences of {needed} there."
-
-
-def _names(columns: Iterable[Column]) -> str:
-    return ", ".join(column_name(*column) for column in columns)
 
 
 def _seeds(several: Iterable[Judged]) -> str:

@@ -125,7 +125,7 @@ def test_of_two_classes_symmetric_noise_above_one_half_is_not_ranked():
     assert (usual.head, beyond.head) == ((("Symmetric", "40 %"),), (("Symmetric", "60 %"),))
     assert ranked(beyond) == set()
     assert ranked(usual)
-    assert beyond.notes[-1].startswith("A wrong label is as common as the true one")
+    assert beyond.notes[-1].startswith("At Symmetric 60 % a wrong label is as common as the true one")
     assert set(paired_frame(tidy(records))["rate"]) == {0.4}
     assert [best.column for best in overviews(tidy(records))[0].best] == ["Symmetric 40 %"]
     columns, rows = summary_rows(records)
