@@ -11,6 +11,7 @@ from bench.errors import BenchError, did_you_mean
 
 BUILT_IN: Final = "built-in"
 OTHERS: Final = "others"
+UNIFORM: Final = "uniform"
 # Families of methods in the order of tables, in words; where there are many rows, each has a figure of its own.
 FAMILIES: Final[Mapping[str, str]] = {
     "references": "variants of CoOp",
@@ -55,6 +56,10 @@ class Row:
         identifiable: of a kind of noise, the highest rate at which labels alone can tell the truth; 0.5 where the wrong
             labels of a class are all of one other class. Above it nothing is ranked.
         beside: the option that this limit belongs to, such as "pattern=pair"; empty where it always holds.
+        commonest: of a kind of noise, which share of the wrong labels of a class is of the commonest wrong class:
+            "uniform" where all other classes are alike, or an option with its default, such as "top_share=0.4". From a
+            rate of 1/(1 + share) on that class is as common as the true one, and nothing is ranked; empty for no such
+            limit.
         spelled: a default option that the title names all the same, such as "labels=worst".
         faithful: of a method, raised in the place of `version` where results under its option `faithful` alone change.
 
@@ -83,6 +88,7 @@ class Row:
     dash: str = ""
     identifiable: float = 1.0
     beside: str = ""
+    commonest: str = ""
     spelled: str = ""
     faithful: int = 1
 
@@ -93,7 +99,7 @@ class Row:
             value = getattr(self, field)
             if value not in known:
                 self._refuse(field, did_you_mean(str(value), filter(None, known)))
-        for field in ("title", "paper", "alone", "alone_when", "beside", "spelled"):
+        for field in ("title", "paper", "alone", "alone_when", "beside", "commonest", "spelled"):
             text = getattr(self, field)
             if not isinstance(text, str) or not text.isprintable() or text != text.strip():
                 self._refuse(field, "expected one line of text.")
@@ -108,9 +114,9 @@ class Row:
             count = getattr(self, field)
             if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= 10**9:
                 self._refuse(field, "expected a whole number, 0 where it is not known.")
-        for field in ("beside", "spelled"):
-            if (text := getattr(self, field)) and not all(text.partition("=")):
-                self._refuse(field, "expected option=value.")
+        for field, word in (("beside", ""), ("spelled", ""), ("commonest", UNIFORM)):
+            if (text := getattr(self, field)) not in ("", word) and not all(text.partition("=")):
+                self._refuse(field, f"expected {f'{word} or ' * bool(word)}option=value.")
 
     def _refuse(self, field: str, expected: str) -> None:
         raise BenchError(f'"{self.name}" from {self.origin}: {field} = {getattr(self, field)!r}: {expected}')

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Literal, TypeAlias, TypeVar
@@ -23,6 +23,7 @@ import numpy.typing as npt
 from scipy import special
 
 from bench.plugins import NOISE
+from bench.rows import UNIFORM, Row
 from bench.statistics import Spread
 
 Mark: TypeAlias = Literal["", "best", "second"]
@@ -32,6 +33,7 @@ UNSTABLE_RATIO = 3.0  # spread of a method to the usual spread of the others
 SMALL_SPREAD = 1.0  # points; a usual spread below it counts as much
 NEAR = "·"  # what a test over seeds does not tell from the best
 UNSTABLE = "U"
+EXACT = 1e-9  # by which rates of a limit may miss it
 REFERENCE = "zero-shot"  # trains nothing, and is never ranked
 
 
@@ -146,8 +148,35 @@ def marks(judged: Judged, printed: Mapping[str, str]) -> dict[str, Standing]:
     }
 
 
-def identifiable(kind: str, rate: float) -> bool:
-    """Return whether labels alone can tell the truth, by the kind's row; true of an unknown kind."""
-    name, _, options = kind.removesuffix("]").partition("[")
-    row = NOISE.find(name)
-    return row is None or rate <= row.identifiable or (bool(row.beside) and row.beside not in options.split(","))
+def identifiable(kind: str, rate: float, classes: int = 0) -> bool:
+    """Return whether labels alone can tell the truth, by the kind's row; true of an unknown kind.
+
+    With C classes, wrong labels that are uniformly another class are as common as true ones from a rate of (C-1)/C on.
+
+    Args:
+        kind: of noise, with options.
+        rate: nominal.
+        classes: of the data, C; 0 where unknown, and then no limit hangs on it.
+    """
+    name, _, inside = kind.removesuffix("]").partition("[")
+    row, options = NOISE.find(name), inside.split(",")
+    if row is None:
+        return True
+    limit = 1.0 if row.beside and row.beside not in options else row.identifiable
+    below = 1 / (1 + _commonest_share(row, options, classes if limit < 1 or row.commonest else 0))
+    return rate <= limit and rate < below - EXACT
+
+
+def _commonest_share(row: Row, options: Sequence[str], classes: int) -> float:
+    """Return which share of a class's wrong labels its commonest wrong class has; 0 where unknown."""
+    if classes == 2:
+        return 1.0  # there is one other class
+    if row.commonest == UNIFORM:
+        return 1 / (classes - 1) if classes > 1 else 0.0
+    name, _, usual = row.commonest.partition("=")
+    given = [option.partition("=")[2] for option in options if option.partition("=")[0] == name]
+    try:
+        share = float((given or [usual])[0] or 0)
+    except ValueError:
+        return 0.0
+    return share if 0 < share <= 1 else 0.0

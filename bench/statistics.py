@@ -13,6 +13,7 @@ from scipy import special
 # A spread below this is not believed: accuracies are whole numbers of test images.
 SMALLEST_SD = 0.1
 BEYOND_TIE = 1e-6  # a shift just beyond a tie, in points
+TIE_DIGITS = 9  # decimals of points to which numbers are compared: equal sums in another order differ by 1e-14
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def rank_test(before: Sequence[float], now: Sequence[float]) -> tuple[float, flo
     """Test two samples by the exact one-sided Mann–Whitney test, ties included. Returns the probabilities that chance
     puts `now` so low, and so high.
     """
-    both = np.array([*now, *before], float)
+    both = np.array([*now, *before], float).round(TIE_DIGITS)
     ordered = np.sort(both)
     doubled = 1 + np.searchsorted(ordered, both) + np.searchsorted(ordered, both, "right")  # ranks of ties are halves
     observed = int(doubled[: len(now)].sum())

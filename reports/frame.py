@@ -69,9 +69,8 @@ def tidy(records: Iterable[Record], defaults: Defaults | None = None) -> pd.Data
     above it in points, `split_share` (taken as clean, percent), `mask` (digest of the observed labels: equal where two
     cells were trained on the same wrong labels), `steps` ({loss term: optimizer steps}), costs (seconds, bytes),
     `truth` and `test_truth` (whether training and test labels are known to be right), `notes` on the data, `by_noise`
-    (options that differ from column to column of a row), `made` (what it was made by and on,
-    `bench.records.naming.made_with`)
-    and `named`, the data set as the cell names it.
+    (options that differ from column to column of a row), `classes` (how many, 0 where unknown), `made` (what it was
+    made by and on, `bench.records.naming.made_with`) and `named`, the data set as the cell names it.
     Absent and non-finite numbers are NaN; a finished record without a finite accuracy has status "no_number".
     """
     chosen = [record for record in newest(records) if record.cell.fold is None]
@@ -321,6 +320,7 @@ def _numbers(record: Record) -> dict[str, Any]:
     row["notes"] = " ".join(filter(None, [*record.data.notes, *record.data.left_out, _left_out(record)]))
     if cell.noise == "none" and not row["truth"]:
         row["noise"] = AS_IS
+    row["classes"] = record.data.classes or len(record.data.class_names)
     row["mask"] = record.noise.digest or ""
     row["realised_rate"] = number(record.noise.realised_rate)
     row["split_share"] = _split_share(record)

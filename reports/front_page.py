@@ -18,10 +18,10 @@ _ACCURACY = """\
 Accuracy is on the test set with true labels, after the last epoch; nothing is selected on test
 data."""
 _MEMORIZED = """\
-The noise rate is the share of training labels that were replaced by a wrong one. *Memorized* is the share of
-these mislabeled training samples that the model predicts as their given wrong label, *recovered* the share that it
-predicts as their true label; the rest is predicted as neither. Zero-shot predictions already hit some wrong labels, so
-what counts is memorization above epoch 0, before training."""
+The noise rate is the nominal one; how many training labels are then wrong follows from the kind of noise, and stands in
+each record. *Memorized* is the share of the mislabeled training samples that the model predicts as their given wrong
+label, *recovered* the share that it predicts as their true label; the rest is predicted as neither. Zero-shot
+predictions already hit some wrong labels, so what counts is memorization above epoch 0, before training."""
 _TEST = "Numbers on the test set are those after the last epoch; nothing is selected on test data."
 _SPREAD = """\
 Rows with † are oracles: they were told what a user would not know, and bound what a method can reach. Spread is the

@@ -25,6 +25,7 @@ from bench.rows import Row
         ({"cost": 0}, "cost = 0: expected a number above 0"),
         ({"cost": "high"}, "cost = 'high': expected a number above 0"),
         ({"identifiable": 50}, "identifiable = 50: expected a number above 0, at most 1."),
+        ({"commonest": "top_share"}, "commonest = 'top_share': expected uniform or option=value."),
         ({"beside": "pattern"}, "beside = 'pattern': expected option=value."),
     ],
 )

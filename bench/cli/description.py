@@ -8,7 +8,7 @@ from dataclasses import fields
 from typing import Any, Final
 
 from bench.registry import Registry
-from bench.rows import Row
+from bench.rows import UNIFORM, Row
 
 NEEDS: Final = {
     "tokens": "patch tokens of the images",
@@ -83,13 +83,22 @@ def _method(row: Row, method: Any) -> dict[str, str]:
     }
 
 
-def _noise(row: Row, kind: Any) -> dict[str, str]:
+def limit_text(row: Row) -> str:
+    """Describe up to which rates the labels of a kind of noise can tell the truth; C classes."""
     beside = f" ({row.beside})" if row.beside else ""
-    limit = f"up to a rate of {row.identifiable:g}{beside}" if row.identifiable < 1 else "at every rate"
+    option = row.commonest.partition("=")[0]
+    limits = [
+        *([f"up to a rate of {row.identifiable:g}{beside}"] if row.identifiable < 1 else []),
+        *([f"below {'(C-1)/C' if option == UNIFORM else f'1/(1 + {option})'}"] if option else []),
+    ]
+    return ", ".join(limits) or "at every rate"
+
+
+def _noise(row: Row, kind: Any) -> dict[str, str]:
     return {
         "rate": "nominal" if kind.takes_rate else "none: labels are as they are",
         "starts from": "true labels" if kind.on_true else "labels as stored",
-        "labels can tell the truth": limit if kind.takes_rate else "",
+        "labels can tell the truth": limit_text(row) if kind.takes_rate else "",
     }
 
 

@@ -21,7 +21,7 @@ REGISTRIES: Mapping[str, Registry[Any]] = {
 }  # fmt: skip
 MORE: Mapping[str, Sequence[str]] = {
     "methods": ("family", "cost", "alone", "alone_when"),
-    "noise": ("identifiable", "beside"),
+    "noise": ("identifiable", "beside", "commonest"),
 }
 GRIDS = "grids"
 KINDS = (*REGISTRIES, GRIDS)

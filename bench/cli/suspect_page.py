@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from bench.cli.suspect_text import Found
+from bench.cli.suspect_text import FOOTING, Found, not_judged
 from bench.dataset_name import folder_of
 from bench.reports.html.suspects import ClassTest, Suspect, SuspectPage, suspects_page
 from bench.suspects.chance import class_agreements
@@ -59,6 +59,7 @@ def page(
             precision=found.facts["precision"],
             wrong=found.wrong,
             unjudged=found.unjudged,
+            lacking=f"{lacking[0].upper()}{lacking[1:]}. {FOOTING}" if (lacking := not_judged(found.facts)) else "",
             table=None if table is None else (table.header, table.rows, table.column),
             refusal=whole if isinstance(whole, str) else "",
             folder="" if folder is None else folder.name,

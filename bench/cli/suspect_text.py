@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,10 @@ WEAKER = (
 UNJUDGED = (
     "labels of training images are judged; not those of {:,} images of the validation and test splits. To judge them "
     'too, train on them: docs/suspects.md, "Images that are held out".'
+)
+FOOTING = (
+    "What other methods make of a label is on another level, so it is ranked among those that the same methods judged; "
+    "run the missing folds or seeds and rank again."
 )
 NO_CLEANLAB = "cleanlab is not installed; to compare with it: pip install 'noisy-prompt-bench[suspects]'."
 COLUMNS = ["labels", "number", "methods", "contradicted", "known wrong", "precision %"]
@@ -65,6 +69,7 @@ def find(ranking: SuspectRanking, table: pd.DataFrame) -> Found:
         "contradicted": int((table["proposed"] != table["given"]).sum()),
         "out_of_sample": bool(ranking.out_of_sample),
         "unranked": int(ranking.unranked),
+        "not_judged": dict(ranking.lacking),
         "no_better_than_chance": list(guessed),
         "precision": precise,
         "first": table.head(SHOWN)[["rank", "path", "given", "proposed", "score"]].to_dict("records"),
@@ -129,12 +134,24 @@ def _tell_whole(found: Found) -> None:
         console.line(f"{found.wrong} of {facts['labels']} labels are known to be wrong.")
 
 
+def not_judged(facts: Mapping[str, Any]) -> str:
+    """Describe how many of the ranked labels a method has not judged; empty where all have judged all."""
+    counts: Mapping[str, int] = facts["not_judged"]
+    (name, count), *others = counts.items() or [("", 0)]
+    more = [f"{other} {number}" for other, number in others]
+    shown = [*more[: SHOWN - 1], *([f"{len(more) - SHOWN + 1} more methods others"] if len(more) >= SHOWN else [])]
+    return ", ".join([f"of {facts['labels']} labels {name} has not judged {count}", *shown]) if counts else ""
+
+
 def _tell_notes(several: Sequence[Found]) -> None:
     weaker = sum(not found.out_of_sample for found in several)
     if weaker:
         console.warn(WEAKER if weaker == len(several) else f"for {weaker} of {len(several)} sets of labels {WEAKER}")
     if unranked := sum(found.unranked for found in several):
         console.warn(f"{unranked} samples are left out: no finished record predicts them without their label.")
+    if lacking := list(filter(None, (not_judged(found.facts) for found in several))):
+        more = f", and {len(lacking) - 1} other sets of labels lack some, too" if len(lacking) > 1 else ""
+        console.warn(f"{lacking[0]}{more}. {FOOTING}")
     if unjudged := max((found.unjudged for found in several), default=0):
         console.line(UNJUDGED.format(unjudged))
     guessed = [found for found in several if found.guessed]

@@ -12,7 +12,7 @@ import typer
 from bench import console
 from bench.cli.app import DEFAULT_GRID, ConfigFile, Plugins, Sets, StoreRoot, examples, json_option, verbs
 from bench.cli.selection import Selection, report_folder
-from bench.cli.suspect_text import FEW, Found, find
+from bench.cli.suspect_text import FEW, Found, find, not_judged
 from bench.cli.suspect_text import tell as tell_found
 from bench.errors import BenchError
 from bench.files import write_whole
@@ -147,11 +147,12 @@ def _drawings(ranking: SuspectRanking, table: pd.DataFrame, source: LabelSetImag
     from bench.cli.suspect_page import page
 
     shown = table[table["rank"].isin(list(images))]
-    return _sheets(shown, images, ranking.labels) | {".html": page(ranking, shown, images, source, facts)}
+    drawn = _sheets(shown, images, ranking.labels, not_judged(facts.facts))
+    return drawn | {".html": page(ranking, shown, images, source, facts)}
 
 
-def _sheets(table: pd.DataFrame, images: Mapping[int, Image], labels: LabelSet) -> dict[str, bytes]:
-    """Draw pages of images by rank."""
+def _sheets(table: pd.DataFrame, images: Mapping[int, Image], labels: LabelSet, note: str) -> dict[str, bytes]:
+    """Draw pages of images by rank, with a note below."""
     from bench.reports.figures.contact_sheet import Tile, draw_sheets
     from bench.reports.figures.fonts import class_texts
     from bench.suspects.table import NONE_OF_THEM, title
@@ -161,4 +162,4 @@ def _sheets(table: pd.DataFrame, images: Mapping[int, Image], labels: LabelSet) 
     for row in table.to_dict("records"):
         known: dict[str, Any] = {"true": drawn[row["true"]], "wrong": bool(row["wrong"])} if "true" in row else {}
         tiles.append(Tile(row["rank"], images[row["rank"]], drawn[row["given"]], drawn[row["proposed"]], **known))
-    return draw_sheets(tiles, f"Labels that are probably wrong: {title(labels)}")
+    return draw_sheets(tiles, f"Labels that are probably wrong: {title(labels)}", note=note)

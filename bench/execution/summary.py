@@ -118,7 +118,8 @@ def _standings(groups: Mapping[TableRow, Sequence[Record]]) -> dict[TableRow, st
     for name, group in groups.items():
         done = {f"{r.cell.seed} {r.noise.digest}": 100 * (r.accuracy.last or 0.0) for r in _done(group)}
         unranked = any(r.cell.method == standing.REFERENCE or r.cell.subset != "all" or r.oracle for r in group)
-        if done and not unranked and standing.identifiable(group[0].cell.noise, group[0].cell.rate):
+        cell, classes = group[0].cell, max(r.data.classes or len(r.data.class_names) for r in group)
+        if done and not unranked and standing.identifiable(cell.noise, cell.rate, classes):
             columns[name[:2]][name[2]] = done
     found: dict[TableRow, str] = {}
     for column, judged in standing.judged(columns).items():

@@ -12,8 +12,10 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.contracts.noise import Labels
+from bench.contracts.noise import AsStored, Labels
 from bench.dataset_name import shown
+from bench.errors import BenchError
+from bench.plugins import NOISE
 from bench.records.naming import Facets, marked, marks
 from bench.records.record import Record
 
@@ -94,7 +96,8 @@ def label_sets(records: Iterable[Record], outcomes: Callable[[str], SampleArrays
     """Group the usable records into label sets.
 
     Labels that are drawn anew for each seed are one set per seed: pooled, they would average the noise away, which no
-    user can.
+    user can. So are those of a kind of noise that draws, unless all seeds have the same images with the same labels:
+    where few shots hardly overlap, nothing else would tell.
 
     `outcomes` returns per-sample outcomes by key, empty where there are none.
     """
@@ -110,7 +113,7 @@ def label_sets(records: Iterable[Record], outcomes: Callable[[str], SampleArrays
             groups[name._replace(drawn=drawn_by)][record.cell.seed].append((record, found))
     sets: list[LabelSet] = []
     for name, by_seed in groups.items():
-        if _agree([part[0][1] for part in by_seed.values()]):
+        if _agree([part[0][1] for part in by_seed.values()], _stored(name.noise)):
             sets.append(_label_set(name, None, [pair for part in by_seed.values() for pair in part]))
         else:
             sets += [_label_set(name, seed, part) for seed, part in sorted(by_seed.items())]
@@ -127,14 +130,24 @@ def images_of(outcomes: SampleArrays) -> Labels:
     return own if foreign is None else np.where(foreign < 0, own, -1 - foreign)
 
 
-def _agree(several: Sequence[SampleArrays]) -> bool:
-    """Return whether each image has the same labels in all outcomes that contain it."""
+def _stored(noise: str) -> bool:
+    """Return whether a kind of noise takes labels as they are stored; False of a kind that is not there."""
+    try:
+        return issubclass(NOISE.get(noise.partition("[")[0]).Options, AsStored)
+    except BenchError:
+        return False
+
+
+def _agree(several: Sequence[SampleArrays], stored: bool) -> bool:
+    """Return whether each image has the same labels in all outcomes that contain it, which of drawn labels all must."""
     seen: dict[int, set[int]] = {}
     for outcomes in several:
         labels: dict[int, set[int]] = defaultdict(set)
         for image, given in zip(images_of(outcomes).tolist(), outcomes["observed"].tolist(), strict=True):
             labels[image].add(given)
         if any(seen.setdefault(image, found) != found for image, found in labels.items()):
+            return False
+        if not stored and labels.keys() != seen.keys():
             return False
     return True
 

@@ -12,6 +12,10 @@ Predictions are *out of sample* where a method has left the sample out (`coop@fo
 (`zero-shot`). Where no trained method has left anything out, loss and contradiction are means over the epochs of
 training: a method that memorizes its labels contradicts none of them.
 
+Scores of samples that other methods judged stand on another level, as a sure method's losses are smaller than an
+undecided one's. So where folds or seeds of a method are missing, a sample ranks by the share of samples with a higher
+score among those that the same methods judged; where all judged all, that is the order of the scores.
+
 The form was chosen on `letters` alone; `docs/suspects.md` has the reasons, and what it finds elsewhere. n samples, C
 classes.
 """
@@ -19,8 +23,8 @@ classes.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -29,8 +33,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.contracts.noise import Labels
+from bench.grid.options import method_variant
 from bench.records.cell import Cell, Role
-from bench.records.naming import marks
+from bench.records.naming import marked, marks
 from bench.suspects.groups import LabelledRecord, LabelSet, SampleArrays
 
 Numbers: TypeAlias = NDArray[np.float64]
@@ -44,12 +49,13 @@ class SuspectRanking:
     """Samples of a label set, most suspicious first.
 
     Attributes:
-        table: one row per ranked sample, by falling score: image, given, proposed (the label that the predictions agree
-            on, which may be the given one), score, loss, contradicted, left_out; out of sample also probability of the
-            given label and by how much it exceeds the largest other one, margin; methods, predictions and splits
-            (counts); where known true and wrong.
+        table: one row per ranked sample, by falling score (see `places`): image, given, proposed (the label that the
+            predictions agree on, which may be the given one), score, loss, contradicted, left_out; out of sample also
+            probability of the given label and by how much it exceeds the largest other one, margin; methods,
+            predictions and splits (counts); where known true and wrong.
         out_of_sample: whether trained methods have left samples out.
         unranked: how many samples no finished record says anything of.
+        lacking: methods that have not judged all that are ranked, with how many they have not.
         probabilities: of each method, out of sample, for the rows of the table, [n, C]; NaN where it has none.
     """
 
@@ -57,13 +63,15 @@ class SuspectRanking:
     table: pd.DataFrame
     out_of_sample: bool
     unranked: int
+    lacking: tuple[tuple[str, int], ...]
     probabilities: tuple[Numbers, ...]
 
 
 def rank(labels: LabelSet) -> SuspectRanking:
     """Rank the samples of a label set."""
     folds = any("unseen" in one.outcomes and one.record.cell.fold for one in labels.members)
-    methods = [MethodEvidence.of(labels, members, folds) for members in _by_method(labels.members)]
+    groups = _by_method(labels.members)
+    methods = [MethodEvidence.of(labels, members, folds) for members in groups.values()]
     table = pd.DataFrame({"image": labels.images, "given": labels.given})
     for name in ("loss", "contradicted", "left_out"):
         table[name] = mean([getattr(method, name) for method in methods])
@@ -80,10 +88,33 @@ def rank(labels: LabelSet) -> SuspectRanking:
     table["splits"] = sum(method.splits for method in methods)
     if labels.true is not None:
         table["true"], table["wrong"] = labels.true, labels.true != labels.given
-    ranked = table[table["methods"] > 0].sort_values(["score", "loss"], ascending=False, kind="stable")
-    order = ranked.index.to_numpy()
+    ranked = table[table["methods"] > 0]
+    spoke = [speaks > 0 for method in methods for speaks in (method.predictions, method.splits)]
+    above = places(ranked["score"].to_numpy(), np.stack(spoke)[:, ranked.index])
+    order = ranked.index[np.lexsort((-ranked["loss"], above))].to_numpy()
     kept = tuple(method.support[order] for method in methods if folds and method.predictions.any())
-    return SuspectRanking(labels, ranked.reset_index(drop=True), folds, len(table) - len(ranked), kept)
+    missing = [int((method.predictions[order] == 0).sum()) for method in methods]
+    lacking = tuple(pair for pair in zip(groups, missing, strict=True) if 0 < pair[1] < len(order))
+    left = len(table) - len(order)
+    return SuspectRanking(labels, table.loc[order].reset_index(drop=True), folds, left, lacking, kept)
+
+
+def places(score: Numbers, spoke: NDArray[np.bool_]) -> Numbers:
+    """Compute the share of samples with a higher score, of those that the same methods judged.
+
+    The halves of those with the same score count, so a sample that nothing can be compared with stands in the middle.
+
+    Args:
+        score: [n], higher is more suspicious.
+        spoke: which methods judged a sample, [methods, n].
+
+    Returns:
+        [n], in (0, 1).
+    """
+    alike = np.unique(spoke, axis=1, return_inverse=True)[1].reshape(-1)
+    groups = pd.Series(score).groupby(alike)
+    found: Numbers = ((groups.rank(ascending=False) - 0.5) / groups.transform("size")).to_numpy()
+    return found
 
 
 @dataclass(frozen=True)
@@ -151,16 +182,30 @@ def _evidence(outcomes: SampleArrays, classes: int, unseen: bool) -> RecordEvide
     return RecordEvidence(np.arange(len(given)), losses, (predicted != given).mean(0), votes)
 
 
-def _by_method(members: Sequence[LabelledRecord]) -> list[list[LabelledRecord]]:
-    """Group records by method. Those of a group have one cell but for seed and fold, one version, code and weights."""
+def _by_method(members: Sequence[LabelledRecord]) -> dict[str, list[LabelledRecord]]:
+    """Group records by method, under a name for display.
+
+    Those of a group have one cell but for seed and fold, one version, code and weights.
+    """
     records = [one.record for one in members]
     cells = [record.cell.model_dump(exclude=NO_PART) for record in records]
     codes = marks(records, "method", lambda number: records[number].cell.method)
     weights = marks(records, "backbone", lambda number: records[number].cell.backbone)
     found: dict[str, list[LabelledRecord]] = defaultdict(list)
+    names: dict[str, str] = {}
     for one, *apart in zip(members, cells, codes, weights, strict=True):
-        found[json.dumps(apart, sort_keys=True)].append(one)
-    return list(found.values())
+        text, cell = json.dumps(apart, sort_keys=True), one.record.cell
+        found[text].append(one)
+        names[text] = marked(marked(method_variant(cell.method, cell.options), apart[1]), apart[2])
+    taken = Counter(names.values())
+    number = Counter[str]()
+    return {_numbered(names[text], taken, number): group for text, group in found.items()}
+
+
+def _numbered(name: str, taken: Mapping[str, int], number: Counter[str]) -> str:
+    """Count names that several have."""
+    number[name] += 1
+    return f"{name} ({number[name]})" if taken[name] > 1 else name
 
 
 def mean(values: Sequence[Numbers]) -> Numbers:
@@ -198,4 +243,5 @@ def cleanlab_orders(ranking: SuspectRanking) -> dict[str, Labels]:
     if len(ranking.probabilities) > 1:
         each = [np.where(np.isnan(one), together, one) for one in ranking.probabilities]
         scores["cleanlab, ensemble"] = get_label_quality_ensemble_scores(given, each, verbose=False)
-    return {name: np.argsort(values, kind="stable") for name, values in scores.items()}
+    spoke = np.stack([~np.isnan(one[:, 0]) for one in ranking.probabilities])
+    return {name: np.argsort(places(-values, spoke), kind="stable") for name, values in scores.items()}

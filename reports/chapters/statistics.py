@@ -81,6 +81,6 @@ def _across(group: DatasetGroup, ranks: Ranks | None, signed: pd.DataFrame, tabl
     more = ((words,),) if words else ()
     if ranks is None:
         trained = group.rows.loc[group.rows["section"] == "method", "label"].nunique()
-        why = reason(group, trained) or "Too few methods have a number on every data set."
+        why = reason(group, trained) or "Too few methods have a seed with a number on every data set."
         return Passage(title, ((why,), *more), tuple(tables))
     return Passage(title, ((verdict(ranks.ranking),), *more), tuple(tables), ranks)

@@ -17,9 +17,8 @@ from bench.reports.document import Drawn
 from bench.reports.figures.folder import FigureFolder
 from bench.reports.figures.style import TEXT_WIDTH, Look, PageStyle, look
 from bench.reports.names import SECTIONS, UNCHANGED, noise_order
-from bench.reports.tables.columns import Column, columns_of, evenly
+from bench.reports.tables.columns import Column, beyond_limits, columns_of, evenly
 from bench.reports.tables.summary import summarize
-from bench.standing import identifiable
 
 # Per-sample outcomes of a record by its key, see `bench.records.store.Store.outcomes`.
 Outcomes: TypeAlias = Callable[[str], Mapping[str, Any]]
@@ -94,7 +93,8 @@ class Scope:
         """
         columns = self.columns("memorized")
         rows = self.rows[self.rows["section"] != "oracle"]
-        known = [column for column in one_of_each(columns, len(columns)) if identifiable(*column)]
+        beyond = beyond_limits(self.rows)
+        known = [column for column in one_of_each(columns, len(columns)) if column not in beyond]
         shares = {column: _within(rows, column)["memorized"].mean() for column in known}
         most = max(shares, key=lambda column: np.nan_to_num(shares[column]), default=chosen(columns))
         return most if shares.get(most, 0) > 0 else chosen(columns)

@@ -25,6 +25,7 @@ PIXELS = 160  # longer side of a thumbnail
 LETTERS = 17  # of a class name, at the width of a column
 TILE = (1.16, 1.5)  # inches; the image takes a square of it
 HEAD = 0.62  # inches above the tiles
+FOOT = 0.2  # inches below them, where there is a note
 PALE = "#D9D9D9"
 WRONG, RIGHT = "its label is wrong", "its label is right: a false alarm"
 
@@ -50,12 +51,14 @@ class Tile:
     wrong: bool | None = None
 
 
-def draw_sheets(tiles: Sequence[Tile], title: str, per_page: int = ACROSS * DOWN) -> dict[str, bytes]:
+def draw_sheets(tiles: Sequence[Tile], title: str, per_page: int = ACROSS * DOWN, note: str = "") -> dict[str, bytes]:
     """Draw the pages of a contact sheet.
 
     Args:
         tiles: in the order of their ranks, at least one.
         title: what the suspects are of.
+        per_page: how many tiles.
+        note: a line of small print below them; empty for none.
 
     Returns:
         File endings and contents: "-1.png" and so on, one for each page, and ".pdf" with all of them.
@@ -65,7 +68,7 @@ def draw_sheets(tiles: Sequence[Tile], title: str, per_page: int = ACROSS * DOWN
     document = io.BytesIO()
     with style.context(["default", RC]), PdfPages(document, metadata={"CreationDate": None}) as pdf:
         for number, page in enumerate(pages, 1):
-            figure = _page(page, title)
+            figure = _page(page, title, note)
             pdf.savefig(figure)
             content = io.BytesIO()
             figure.savefig(content, format="png", metadata={"Software": None})
@@ -73,14 +76,16 @@ def draw_sheets(tiles: Sequence[Tile], title: str, per_page: int = ACROSS * DOWN
     return files | {".pdf": document.getvalue()}
 
 
-def _page(tiles: Sequence[Tile], title: str) -> Figure:
+def _page(tiles: Sequence[Tile], title: str, note: str = "") -> Figure:
     rows = -(-len(tiles) // ACROSS)
-    width, height = ACROSS * TILE[0], rows * TILE[1] + HEAD
+    width, height = ACROSS * TILE[0], rows * TILE[1] + HEAD + FOOT * bool(note)
     figure = Figure(figsize=(width, height))
     axes: Axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, width), ylim=(height, 0))
     axes.axis("off")
     axes.text(0.1, 0.2, title, fontsize=9, va="center", fontweight="bold")
+    if note:
+        axes.text(0.1, height - FOOT / 2, note, fontsize=7.5, va="center", color=GREY)
     _legend(axes, tiles)
     for place, tile in enumerate(tiles):
         _draw(axes, tile, place % ACROSS * TILE[0], HEAD + place // ACROSS * TILE[1])

@@ -6,18 +6,18 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from bench.records.parts import CodeState
 from bench.records.record import Record
 from bench.reports.names import REFERENCE, column_name, noise_name, noise_order
-from bench.reports.tables.columns import as_dicts
+from bench.reports.tables.columns import as_dicts, beyond_limits
 from bench.reports.tables.summary import describe, measured, settings, summarize
 from bench.reports.tables.ties import judge
-from bench.standing import Judged, identifiable
+from bench.standing import Judged, marks
 
 SHOWN = 3
 MACHINE = ("device", "processor", "platform", "threads")
@@ -123,11 +123,11 @@ def _best(part: pd.DataFrame) -> tuple[Best, ...]:
     }
     references = summary[summary["method"] == REFERENCE]
     zero = {(row["noise"], float(row["rate"])): float(row["mean"]) for row in as_dicts(references)}
-    judged = judge(part)
+    judged, beyond = judge(part), set(beyond_limits(part))
     rank = noise_order(kind for kind, _ in judged)
     found = []
     for column in sorted(judged, key=lambda column: (rank.index(column[0]), column)):
-        if identifiable(*column):
+        if column not in beyond:
             row = known[judged[column].labels[0], *column]
             mean, sd, n = (row[name] for name in ("mean", "sd", "n"))
             several = len(judged[column].labels) > 1
@@ -138,12 +138,15 @@ def _best(part: pd.DataFrame) -> tuple[Best, ...]:
 
 
 def _near(judged: Judged) -> str:
-    """List the methods that seeds do not tell from the first."""
+    """List the stable methods that seeds do not tell from the first, or that are printed like it."""
     if len(judged.labels) == 1:
         return "no other method"
     if judged.seeds == 1:
         return "unknown with one seed"
-    others = range(1, len(judged.labels))
-    near = [judged.labels[i] for i in takewhile(lambda i: not judged.apart(0, i), others)]
+    means = np.mean(judged.values, axis=1)
+    printed = {label: f"{mean:.1f}" for label, mean in zip(judged.labels, means, strict=True)}
+    stands = marks(judged, printed)
+    others = [(label, stands[label]) for label in judged.labels[1:]]
+    near = [label for label, found in others if (found.near or found.mark == "best") and not found.unstable]
     more = f" and {len(near) - SHOWN} more" if len(near) > SHOWN else ""
     return ", ".join(near[:SHOWN]) + more if near else "none"

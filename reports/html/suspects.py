@@ -68,6 +68,7 @@ class SuspectPage:
         references: for a class an image on whose label the methods agree.
         labels: how many labels were ranked.
         unjudged: how many images of other splits have labels that are never ranked.
+        lacking: which methods have not judged all of them, and what follows; empty where all have.
         out_of_sample: whether trained methods have left samples out.
         guessed: classes on which the methods are no better than chance.
         precision: share of wrong labels among the first, by ranking and number; empty where the truth is unknown.
@@ -85,6 +86,7 @@ class SuspectPage:
     out_of_sample: bool = True
     guessed: Sequence[ClassTest] = ()
     unjudged: int = 0
+    lacking: str = ""
     precision: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     wrong: int | None = None
     table: tuple[Sequence[str], Sequence[Sequence[str]], int] | None = None

@@ -7,7 +7,7 @@ import pandas as pd
 from scipy import stats
 
 from bench.reports.document import Section, Table, TableEntry
-from bench.reports.tables.averages import BY, DatasetGroup
+from bench.reports.tables.averages import BY, DatasetGroup, lacking_note
 from bench.reports.tables.columns import column_sets, head, rows_of
 
 FEWEST_BOOTSTRAP = 5  # data sets of a bootstrap: 126 different draws; of 4 there are 35, too few for 2.5 % tails
@@ -51,7 +51,8 @@ def bootstrap_tables(group: DatasetGroup, found: pd.DataFrame) -> list[Table]:
             f"{DRAWS} draws of the data sets, percentiles: how far an average hangs on the choice of data sets.",
             "Intervals of two methods may overlap where one is above the other on every data set.",
         )
-        notes = (f"Data sets: {', '.join(group.datasets)}.",)
+        lacking = set(group.rows["label"]) - set(found["label"])
+        notes = (f"Data sets: {', '.join(group.datasets)}.", *lacking_note(lacking))
         name = f"statistics-{group.name}-averages{suffix}"
         tables.append(Table("statistics", group.name, name, head(columns), (Section("", rows),), caption, notes))
     return tables

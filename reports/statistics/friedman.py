@@ -15,8 +15,9 @@ from scipy import stats
 
 from bench.reports.document import Section, Table, TableEntry, TableRow
 from bench.reports.names import UNCHANGED, column_name
-from bench.reports.tables.averages import DatasetGroup
+from bench.reports.tables.averages import DatasetGroup, lacking_note
 from bench.reports.tables.columns import Column, columns_of, only
+from bench.statistics import TIE_DIGITS
 
 ALPHA = 0.05
 FEWEST = 11  # data sets of a Friedman test: Demšar trusts its chi-squared distribution above 10
@@ -60,11 +61,10 @@ def rankings(group: DatasetGroup) -> list[Ranking]:
     """
     means = group.means
     means = means[means["section"] == "method"]
-    labels = list(dict.fromkeys(means["label"]))
-    if reason(group, len(labels)):
+    if reason(group, means["label"].nunique()):
         return []
     return [
-        friedman_test(values, column, tuple(sorted(set(labels) - set(values))))
+        friedman_test(values, column, tuple(sorted(group.trained - set(values))))
         for column, values in column_values(means)
         if len(values.columns) > 2
     ]
@@ -113,18 +113,22 @@ def verdict(ranking: Ranking) -> str:
 
 
 def by_data_set(means: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
-    """Average over columns, data sets by labels, those labels that have every column on every data set."""
+    """Average over columns, data sets by labels, those labels that have every column on every data set.
+
+    Numbers that differ by the order of their sums alone are equal (`bench.statistics.TIE_DIGITS`).
+    """
     chosen = only(means, columns)
     wide = chosen.pivot_table(index="dataset", columns=["label", "noise", "rate"], values="last", sort=False)
     whole = wide.dropna(axis=1).T.groupby(level="label", sort=False)
     counts = whole.size()
-    return whole.mean().T[list(counts[counts == len(columns)].index)]
+    return whole.mean().round(TIE_DIGITS).T[list(counts[counts == len(columns)].index)]
 
 
-def friedman_test(values: pd.DataFrame, column: Column = MEAN, left_out: tuple[str, ...] = ()) -> Ranking:
+def friedman_test(values: pd.DataFrame, column: Column = MEAN, missing: tuple[str, ...] = ()) -> Ranking:
     """Test a table of data sets by labels, higher values better."""
     import scikit_posthocs  # takes seconds to import, and few reports have the data sets for it
 
+    values = values.round(TIE_DIGITS)
     count, methods = values.shape
     ranks = values.rank(axis=1, ascending=False).mean().sort_values(kind="stable")
     level = bool(values.eq(values.iloc[:, 0], axis=0).all(axis=None))
@@ -133,7 +137,7 @@ def friedman_test(values: pd.DataFrame, column: Column = MEAN, left_out: tuple[s
     critical = float(stats.studentized_range.ppf(1 - ALPHA, methods, np.inf)) / math.sqrt(2)
     difference = critical * math.sqrt(methods * (methods + 1) / (6 * count))
     found = dict(zip(map(str, ranks.index), ranks.tolist(), strict=True))
-    return Ranking(column, found, count, float(statistic), float(p), difference, pairs, left_out)
+    return Ranking(column, found, count, float(statistic), float(p), difference, pairs, missing)
 
 
 def ranking_frame(name: str, found: Sequence[Ranking]) -> pd.DataFrame:
@@ -167,11 +171,8 @@ def ranking_table(group: DatasetGroup, found: Sequence[Ranking]) -> Table:
         "Data sets are the blocks, numbers a method's mean over seeds after the last epoch.",
         "Pairs apart: mean ranks differ by the critical difference (5 %), where Friedman's p is below 5 %.",
     )
-    missing = sorted({label for r in found for label in r.left_out})
-    notes = (
-        f"Data sets: {', '.join(group.datasets)}.",
-        *([f"Left out where they lack a data set: {', '.join(missing)}."] if missing else []),
-    )
+    missing = {label for r in found for label in r.left_out}
+    notes = (f"Data sets: {', '.join(group.datasets)}.", *lacking_note(missing))
     columns = tuple(("", text) for text in texts)
     name = f"statistics-{group.name}-friedman"
     return Table("statistics", group.name, name, columns, (Section("", tuple(rows)),), caption, notes)

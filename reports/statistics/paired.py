@@ -13,9 +13,17 @@ from scipy import stats
 
 from bench.reports.document import Section, Table, TableEntry
 from bench.reports.names import BASELINE
-from bench.reports.tables.columns import Column, column_sets, columns_of, difference_text, head, only, rows_of
+from bench.reports.tables.columns import (
+    Column,
+    beyond_limits,
+    column_sets,
+    columns_of,
+    difference_text,
+    head,
+    only,
+    rows_of,
+)
 from bench.reports.tables.summary import describe, settings
-from bench.standing import identifiable
 from bench.statistics import SMALLEST_SD
 
 ALPHA = 0.05
@@ -48,7 +56,8 @@ def paired_frame(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _setting(setting: str, part: pd.DataFrame, against: str) -> pd.DataFrame:
     done = part[(part["section"] == "method") & (part["status"] == "done")]
-    done = only(done, [column for column in columns_of(done) if identifiable(*column)])
+    beyond = beyond_limits(part)
+    done = only(done, [column for column in columns_of(done) if column not in beyond])
     base = done.loc[done["label"] == against, [*PAIR, "last"]]
     both = done[done["label"] != against].merge(base, on=PAIR, suffixes=("", "_base"))
     both["difference"] = both["last"] - both["last_base"]

@@ -17,8 +17,9 @@ from scipy import stats
 from bench.reports.document import Section, Table, TableEntry
 from bench.reports.statistics.friedman import MOST, column_values, spoken, title
 from bench.reports.statistics.paired import ALPHA, APART, SIGNED_RANKS, baseline, holm
-from bench.reports.tables.averages import DatasetGroup
+from bench.reports.tables.averages import DatasetGroup, lacking_note
 from bench.reports.tables.columns import Column, difference_text, only, rows_of
+from bench.statistics import TIE_DIGITS
 
 SHOWN = 6  # columns of the table; the CSV has them all
 
@@ -47,7 +48,7 @@ def _pairs(values: pd.DataFrame, column: Column, against: str | None) -> pd.Data
     if not pairs:
         return pd.DataFrame()
     first, second = (list(side) for side in zip(*pairs, strict=True))
-    differences = np.ascontiguousarray((values[first].to_numpy() - values[second].to_numpy()).T)
+    differences = np.ascontiguousarray((values[first].to_numpy() - values[second].to_numpy()).T).round(TIE_DIGITS)
     p, mine = signed_rank_p(differences), np.array([label == against for label in second])
     corrected = np.full(len(pairs), np.nan)
     corrected[mine] = holm(p[mine])
@@ -65,6 +66,7 @@ def signed_rank_p(differences: np.ndarray) -> np.ndarray:
 
     It is 1 where all are zero. Rows with ties are tested one by one, since scipy chooses one way for all of a call.
     """
+    differences = differences.round(TIE_DIGITS)
     sizes = np.sort(np.abs(differences), axis=1)
     tied = (sizes[:, 0] == 0) | (np.diff(sizes, axis=1) == 0).any(axis=1)
     p = np.ones(len(differences))
@@ -92,6 +94,7 @@ def signed_rank_table(group: DatasetGroup, found: pd.DataFrame) -> list[Table]:
     notes = (
         f"Data sets: {', '.join(group.datasets)}.",
         *([f"{more} further noise columns are in the CSV, and all pairs of methods."] if more else []),
+        *lacking_note(group.trained - {against, *tests["first"]}),
     )
     name = f"statistics-{group.name}-wilcoxon"
     heads = tuple(("", title(column)) for column in columns)

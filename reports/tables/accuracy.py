@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from bench.records.cell import Cell, Role
 from bench.reports.document import Section, Table, TableEntry, TableRow
-from bench.reports.names import REFERENCE, column_name
+from bench.reports.frame import SPANNED
+from bench.reports.names import REFERENCE
 from bench.reports.tables.choice import EVERYTHING, Choice
-from bench.reports.tables.columns import Column, as_dicts, columns_of, head, only, rows_of
+from bench.reports.tables.columns import Column, as_dicts, beyond_limits, column_names, columns_of, head, only, rows_of
 from bench.reports.tables.summary import (
     describe,
     entry_of,
@@ -22,12 +24,14 @@ from bench.reports.tables.summary import (
     summarize,
     usual_seeds,
 )
-from bench.reports.tables.ties import judge, resolution
-from bench.standing import NEAR, UNSTABLE, UNSTABLE_RATIO, Judged, Standing, identifiable, marks
+from bench.reports.tables.ties import judge, resolution, shared_best
+from bench.standing import NEAR, UNSTABLE, UNSTABLE_RATIO, Judged, Standing, marks
+from bench.statistics import TIE_DIGITS
 
+BUDGET = {"budget", *Cell.fields_of(Role.TRAINING)} - {"validation"}  # fields whose other values are another budget
 BEYOND_HALF = (
-    "Above 50 % the wrong label is the commoner one of its class, so labels alone cannot tell the truth: numbers are "
-    "to be read beside zero-shot, and nothing is ranked."
+    "At {} a wrong label is as common as the true one of its class, or commoner, so labels alone cannot tell the "
+    "truth: numbers are to be read beside zero-shot, and nothing is ranked."
 )
 NO_REFERENCE = "Zero-shot, the level to compare with, was not run."
 NOISY_TEST = "The test labels come with the training labels and are as noisy: numbers are agreement, no accuracy."
@@ -43,18 +47,20 @@ def accuracy_tables(frame: pd.DataFrame, choice: Choice = EVERYTHING) -> list[Ta
     tables = []
     one = bool(choice.columns)
     for setting, part in settings(frame):
-        summary, judged, others = summarize(part), judge(part), other_budgets(frame, setting)
-        beyond = [column for column in columns_of(summary) if not identifiable(*column)]
+        summary, judged, others = summarize(part), judge(part), other_settings(frame, setting)
+        beyond = beyond_limits(part)
         judged = {column: found for column, found in judged.items() if column not in beyond}
         within = only(summary, [column for column in columns_of(summary) if one or column not in beyond])
         for suffix, columns in choice.column_sets(within) if len(within) else []:
             title = f"{measured(part)} (%) under label noise"
-            notes = [*others, *([BEYOND_HALF] if set(columns) & set(beyond) else [])]
+            here = [column for column in columns if column in beyond]
+            notes = [*others, *([BEYOND_HALF.format(column_names(here))] if here else [])]
             table = _Part(f"accuracy-{setting}{suffix}", title, part, only(summary, columns), columns)
             tables.append(_table(table, judged, notes, choice))
         if beyond and not one:
             chosen = only(summary, beyond)
-            notes = [BEYOND_HALF, *([] if (chosen["method"] == REFERENCE).any() else [NO_REFERENCE])]
+            without = [] if (chosen["method"] == REFERENCE).any() else [NO_REFERENCE]
+            notes = [BEYOND_HALF.format(column_names(beyond)), *without]
             title = f"{measured(part)} (%) where labels cannot identify the truth"
             table = _Part(f"accuracy-{setting}-beyond-half", title, part, chosen, beyond)
             tables.append(_table(table, judged, notes, choice))
@@ -83,8 +89,8 @@ def _table(part: _Part, known: Mapping[Column, Judged], notes: Sequence[str], ch
         *spread_text(n, summary),
         *ranking_text(sections),
     )
-    told = (*resolution(judged), *legend(part.rows, summary, n), *([] if right else [NOISY_TEST]))
-    told = (*told, *_zero_shot_note(summary), *notes)
+    told = (*resolution(judged, shared_best(sections, part.columns)), *legend(part.rows, summary, n))
+    told = (*told, *([] if right else [NOISY_TEST]), *_zero_shot_note(summary), *notes)
     setting = str(part.rows["setting"].iloc[0])
     return Table("accuracy", setting, part.name, head(part.columns), sections, caption, told, part.title)
 
@@ -117,13 +123,17 @@ def ranking_text(sections: Sequence[Section]) -> tuple[str, ...]:
     return tuple(told)
 
 
-def other_budgets(frame: pd.DataFrame, setting: str) -> tuple[str, ...]:
-    """List the settings that differ in the budget alone, which no table mixes."""
+def other_settings(frame: pd.DataFrame, setting: str) -> tuple[str, ...]:
+    """List the settings of the same data, shots and backbone, which no table mixes; budgets, where no more differs."""
     same = ["dataset", "shots", "backbone"]
     first = frame.loc[frame["setting"] == setting].iloc[0]
-    alike = frame.loc[(frame[same] == first[same]).all(axis=1), "setting"]
-    others = sorted(set(alike) - {setting})
-    return (f"Other budgets on the same data stand in tables of their own: {', '.join(others)}.",) if others else ()
+    others = frame[(frame[same] == first[same]).all(axis=1) & (frame["setting"] != setting)]
+    if others.empty:
+        return ()
+    fields = [name for name in Cell.model_fields if name in frame and name not in {*SPANNED, *BUDGET}]
+    what = "budgets" if (others[fields] == first[fields]).all(axis=None) else "settings"
+    named = ", ".join(sorted(set(others["setting"])))
+    return (f"Other {what} on the same data stand in tables of their own: {named}.",)
 
 
 def _standings(
@@ -151,6 +161,6 @@ def _zero_shot_note(summary: pd.DataFrame) -> tuple[str, ...]:
     for row in as_dicts(summary[summary["n"] > 0]):
         column = (str(row["noise"]), float(row["rate"]))
         side = zero if row["method"] == REFERENCE else best if row["section"] == "method" else {}
-        side[column] = max(side.get(column, -math.inf), row["mean"])
-    below = [column_name(*column) for column, value in best.items() if value <= zero.get(column, -math.inf)]
-    return (f"No trained method is above zero-shot at: {', '.join(below)}.",) if below else ()
+        side[column] = max(side.get(column, -math.inf), round(row["mean"], TIE_DIGITS))
+    below = [column for column, value in best.items() if value <= zero.get(column, -math.inf)]
+    return (f"No trained method is above zero-shot at: {column_names(below)}.",) if below else ()

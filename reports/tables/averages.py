@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,11 +13,12 @@ import pandas as pd
 from bench.records.cell import Cell
 from bench.reports.document import Section, Table, TableEntry
 from bench.reports.frame import SPANNED, anchored
-from bench.reports.names import column_name, file_part
+from bench.reports.names import file_part
 from bench.reports.tables.accuracy import ranked_sections, ranking_text
 from bench.reports.tables.choice import EVERYTHING, Choice
-from bench.reports.tables.columns import Column, columns_of, head, only, rows_of
+from bench.reports.tables.columns import Column, beyond_limits, column_names, columns_of, head, only, rows_of
 from bench.reports.tables.summary import (
+    NOT_RUN,
     describe,
     joined_signs,
     lacks_numbers,
@@ -27,12 +28,13 @@ from bench.reports.tables.summary import (
     spread_text,
     usual_seeds,
 )
-from bench.reports.tables.ties import judge, resolution
-from bench.standing import Judged, identifiable
+from bench.reports.tables.ties import judge, resolution, shared_best
+from bench.standing import Judged
+from bench.statistics import TIE_DIGITS
 
 FIXED = [name for name in Cell.model_fields if name not in {*SPANNED, "dataset", "views"}]
-NO_NUMBER = "No method has a number on every data set."
-WITHOUT_AVERAGE = "A method without a number on every data set has no average and no rank."
+NO_NUMBER = "No method has a seed with a number on every data set."
+WITHOUT_AVERAGE = "–: no average. A method without a seed with a number on every data set has none, and no rank."
 BY = ["section", "method", "label", "noise", "rate"]
 
 
@@ -98,16 +100,27 @@ class DatasetGroup:
         Of the methods that have an average there; 1 is best, equal means share their ranks' mean; nothing of one method
         alone.
         """
-        means = self.means[self.means["section"] == "method"]
+        means = self.means[self.means["section"] == "method"].round({"last": TIE_DIGITS})
         place = means.groupby(["dataset", "noise", "rate"])["last"]
         means = means.assign(rank=place.rank(ascending=False), of=place.transform("count"))
         ranks = means[means["of"] > 1].groupby(BY, sort=False).agg(rank=("rank", "mean"), of=("of", "max"))
         return ranks.reset_index()
 
     @cached_property
+    def trained(self) -> frozenset[str]:
+        """Labels of the trained methods, those without an average included."""
+        return frozenset(self.rows.loc[self.rows["section"] == "method", "label"])
+
+    @cached_property
     def judged(self) -> dict[Column, Judged]:
         """What the seeds tell apart of the averages, by column."""
         return judge(self.seeds)
+
+
+def lacking_note(labels: Iterable[str]) -> list[str]:
+    """Name the rows that no test or interval speaks of; nothing where there are none."""
+    named = ", ".join(sorted(labels))
+    return [f"Left out where they lack a data set or a column: {named}."] if named else []
 
 
 def dataset_groups(frame: pd.DataFrame) -> Iterator[DatasetGroup]:
@@ -139,7 +152,7 @@ def _group(name: str, words: str, rows: pd.DataFrame, twice: tuple[str, ...]) ->
     counts = rows.groupby(["noise", "rate"])["dataset"].nunique()
     everywhere = {column for column, count in counts.items() if count == len(datasets)}
     columns = columns_of(rows)
-    beyond = tuple(column for column in columns if not identifiable(*column))
+    beyond = tuple(beyond_limits(rows))
     partial = tuple(column for column in columns if column not in everywhere and column not in beyond)
     kept = [column for column in columns if column not in {*beyond, *partial}]
     return DatasetGroup(name, words, datasets, only(anchored(rows), kept), partial, beyond, twice)
@@ -165,9 +178,9 @@ def _table(group: DatasetGroup, columns: Sequence[Column], suffix: str, choice: 
         *(["Ranks are those of a method's mean on each data set, averaged; 1 is best."] if ranks else []),
     )
     notes = (
-        *resolution(judged),
+        *resolution(judged, shared_best(sections, columns)),
         f"Data sets: {', '.join(group.datasets)}.",
-        *legend(group.rows, chosen, n),
+        *(note for note in legend(group.rows, chosen, n) if note != NOT_RUN),
         *([WITHOUT_AVERAGE] if lacks_numbers(chosen, len(columns)) else []),
         *_left_out(group),
     )
@@ -182,9 +195,5 @@ def _ranks(group: DatasetGroup, columns: Sequence[Column]) -> tuple[Section, ...
 
 def _left_out(group: DatasetGroup) -> list[str]:
     texts = {"not run on every data set": group.partial, "labels cannot identify the truth there": group.beyond}
-    told = [
-        f"Left out, because {why}: {', '.join(column_name(*column) for column in columns)}."
-        for why, columns in texts.items()
-        if columns
-    ]
+    told = [f"Left out, because {why}: {column_names(columns)}." for why, columns in texts.items() if columns]
     return told + ([f"Left out, because one data set counts once: {', '.join(group.twice)}."] if group.twice else [])

@@ -10,7 +10,8 @@ from typing import Any, TypeAlias, TypeVar
 import pandas as pd
 
 from bench.reports.document import TableEntry, TableRow, unsigned_zero
-from bench.reports.names import UNCHANGED, file_part, noise_name, noise_order, noise_parts, percent
+from bench.reports.names import UNCHANGED, column_name, file_part, noise_name, noise_order, noise_parts, percent
+from bench.standing import identifiable
 
 Column: TypeAlias = tuple[str, float]
 Maker: TypeAlias = Callable[[Mapping[str, Any]], TableEntry]
@@ -22,6 +23,19 @@ def columns_of(summary: pd.DataFrame) -> list[Column]:
     """List the noise columns of a summary, in order."""
     kinds = noise_order(str(kind) for kind in summary["noise"])
     return [(kind, float(r)) for kind in kinds for r in sorted(set(summary.loc[summary["noise"] == kind, "rate"]))]
+
+
+def column_names(columns: Iterable[Column]) -> str:
+    """Join noise columns in words."""
+    return ", ".join(column_name(*column) for column in columns)
+
+
+def beyond_limits(rows: pd.DataFrame) -> list[Column]:
+    """List the noise columns in which labels alone cannot tell the truth, on some data set of a frame."""
+    classes = rows.groupby("dataset")["classes"].transform("max")
+    found = set(zip(rows["noise"].astype(str), rows["rate"].astype(float), classes.astype(int), strict=True))
+    beyond = {(noise, rate) for noise, rate, count in found if not identifiable(noise, rate, count)}
+    return [column for column in columns_of(rows) if column in beyond]
 
 
 def column_sets(summary: pd.DataFrame) -> list[tuple[str, list[Column]]]:

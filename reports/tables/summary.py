@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 GROUP = ["setting", "section", "method", "label", "noise", "rate"]
 TRAINING = {"epochs": "epochs", "optimizer": "optimizer", "learning_rate": "learning rate", "batch_size": "batch size"}
+NOT_RUN = "–: no number; without a letter the cell has not been run."
 ORACLE = "oracle, told what a user would not know (clean subset: trained on the truly clean samples alone)"
 
 
@@ -108,7 +109,7 @@ def legend(part: pd.DataFrame, summary: pd.DataFrame, n: int) -> tuple[str, ...]
     if any(count not in (0, n) for count in summary["n"]):
         notes.append(f"(n): number of finished seeds, where it is not {n}; ranked are rows of the same seeds alone.")
     if lacks_numbers(summary, len(summary[["noise", "rate"]].drop_duplicates())):
-        notes.append("–: no number; without a letter the cell has not been run.")
+        notes.append(NOT_RUN)
     if (part["section"] == "oracle").any():
         notes.append(f"{DAGGER}: {ORACLE}.")
     return (*notes, *_by_column(part), *filter(None, [mixture(part["made"])]))

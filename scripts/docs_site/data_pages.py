@@ -10,6 +10,7 @@ from committed import ROOT, Table, built_in, of_variants, plain, tables
 from option_tables import option_table
 from typeset import inline, paragraph, paragraphs
 
+from bench.cli.description import limit_text
 from bench.plugins import DATASETS, NOISE
 from bench.rows import Row
 
@@ -60,9 +61,8 @@ def _noise_facts(row: Row) -> str:
     table = tables("noise.md")[0]
     found = next(cells for cells in table.rows if plain(cells[0]) == row.name)
     facts = dict(zip(table.head[1:], found[1:], strict=True))
-    if row.identifiable < 1:
-        where = f" with `{row.beside}`" if row.beside else ""
-        facts["ranked"] = f"up to a rate of {row.identifiable:g}{where}: above it labels alone cannot tell the truth"
+    if row.identifiable < 1 or row.commonest:
+        facts["ranked"] = f"{limit_text(row)}: beyond, labels alone cannot tell the truth"
     if row.paper:
         facts["paper"] = inline(row.paper)
     facts["code"] = f"[`{_source(row)}`](../source/{_source(row)}.md), version {row.version}"

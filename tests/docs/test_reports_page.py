@@ -125,5 +125,7 @@ def test_the_limits_are_those_of_the_code():
     for text in told:
         assert text in PLAIN, text
     for row in NOISE.rows():
+        if row.commonest:
+            assert f"`{row.name}`" in PLAIN
         if row.identifiable < 1:
             assert f"`{row.name}{f'[{row.beside}]' if row.beside else ''}`" in PLAIN

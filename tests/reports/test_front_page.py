@@ -72,3 +72,10 @@ def test_captions_under_a_setting_do_not_name_it_again():
     assert "\nWhat is lost. (" in text
     assert "**Test accuracy (%) under label noise.** Accuracy after" in text
     assert words in markdown_table(tables[0])
+
+
+def test_the_rate_is_called_nominal_as_not_every_kind_makes_so_many_labels_wrong():
+    made = record(cell("coop", "symmetric-inclusive", 0.5, epochs=1))
+    text = "".join(map(str, front_page_of(tidy([made]), ()).reading))
+    assert "The noise rate is the nominal one; how many training labels are then wrong follows from the kind" in text
+    assert "replaced by a wrong one" not in text

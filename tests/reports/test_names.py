@@ -30,6 +30,8 @@ def theirs(monkeypatch: pytest.MonkeyPatch) -> None:
     )  # fmt: skip
     METHODS.add(Row("plain-coop", "gone:Plain", origin="file s.py"))
     NOISE.add(Row("swap", "gone:Swap", origin="file s.py", title="Swapped pairs", identifiable=0.5))
+    NOISE.add(Row("even", "gone:Even", origin="file s.py", commonest="uniform"))
+    NOISE.add(Row("pull", "gone:Pull", origin="file s.py", commonest="share=0.5"))
     NOISE.add(Row("ring", "gone:Ring", origin="file s.py", identifiable=0.4, beside="wide=true", spelled="wide=false"))
 
 
@@ -54,6 +56,9 @@ def test_noise_of_a_plugin_says_how_far_labels_tell_the_truth():
     )  # fmt: skip
     assert noise_order(["zzz", "swap", "mask", "as-is", "none"]) == ["none", "as-is", "mask", "swap", "zzz"]
     assert (identifiable("swap", 0.5), identifiable("swap", 0.7), identifiable("unknown", 0.7)) == (True, False, True)
+    assert [identifiable("even", 0.7, classes) for classes in (0, 4, 3)] == [True, True, False]
+    assert (identifiable("pull", 0.6, 9), identifiable("pull", 0.7, 9)) == (True, False)
+    assert all(identifiable(f"pull[share={share}]", 0.7, 9) for share in ("0.2", "much", "-1", "nan"))
     assert identifiable("ring", 0.6)
     assert not identifiable("ring[more=1,wide=true]", 0.6)
     columns = [("none", 0.0), ("swap", 0.25), ("swap", 0.75)]

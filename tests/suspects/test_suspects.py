@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from bench.cli.main import invoke
+from bench.cli.suspect_text import not_judged
 from bench.data.library import open_dataset
 from bench.data.sets.digits import Digits
 from bench.records.record import Record
@@ -25,7 +26,7 @@ from bench.records.store import Store
 from bench.reports.figures.contact_sheet import ACROSS, Tile, draw_sheets
 from bench.reports.figures.contact_sheet import _page as page
 from bench.suspects.groups import LabelSet, SampleArrays, label_sets
-from bench.suspects.score import MIN_PROBABILITY, SuspectRanking, cleanlab_orders, precision, rank
+from bench.suspects.score import MIN_PROBABILITY, SuspectRanking, cleanlab_orders, places, precision, rank
 from tests.cells import make_cell
 from tests.few_digits import cache
 from tests.reports.factory import changed
@@ -182,6 +183,19 @@ def test_labels_that_each_seed_draws_anew_are_ranked_by_themselves() -> None:
     assert all(rank(labels).table["predictions"].eq(1).all() for labels in sets)
 
 
+def test_seeds_whose_few_shots_hardly_overlap_are_pooled_where_labels_are_stored_alone() -> None:
+    for noise, rate, shared, expected in (
+        ("symmetric", 0.5, 0, [1, 2]), ("symmetric", 0.5, 12, [1, 2]), ("matrix[file=a.csv]", 0.0, 0, [1, 2]),
+        ("symmetric", 0.5, 24, [None]), ("given", 0.0, 0, [None]), ("human[labels=worst]", 0.0, 12, [None]),
+    ):  # fmt: skip
+        shop = Shop()
+        shop.fold(1, seed=1, noise=noise, rate=rate)
+        shop.positions = shop.positions + 24 - shared
+        shop.true, shop.observed = np.roll(shop.true, shared - 24), np.roll(shop.observed, shared - 24)
+        shop.fold(1, seed=2, noise=noise, rate=rate)
+        assert [labels.seed for labels in shop.sets()] == expected, (noise, shared)
+
+
 def test_other_data_noise_rates_or_shots_are_other_label_sets() -> None:
     shop = Shop()
     for changes in ({}, {"noise": "symmetric", "rate": 0.5}, {"shots": 2}, {"dataset": "other"}):
@@ -208,6 +222,44 @@ def test_samples_that_no_finished_fold_left_out_are_counted_and_not_ranked() -> 
     shop.fold(1)
     ranking = rank(shop.sets()[0])
     assert (len(ranking.table), ranking.unranked) == (12, 12)
+
+
+def told(shop: Shop, fold: int, method: str, given: Sequence[float]) -> None:
+    """One of three folds of a method that gives the given label of each sample this probability."""
+    unseen = np.flatnonzero(np.arange(24) % 3 == fold - 1)
+    own = np.array(given)[unseen]
+    probabilities = np.repeat((1 - own)[:, None] / (CLASSES - 1), CLASSES, axis=1)
+    probabilities[np.arange(len(unseen)), shop.observed[unseen]] = own
+    shop.add({"unseen": unseen, "probabilities": probabilities}, method=method, subset=f"fold{fold}of3")
+
+
+def test_samples_that_a_method_has_not_judged_are_ranked_among_their_like() -> None:
+    """Before, right labels that an undecided method alone had judged came before wrong ones that both had."""
+    shop, mistaken = Shop(), [2, 5, 8]  # images of the last fold whose right labels the undecided method contradicts
+    wrong = np.flatnonzero((shop.true != shop.observed) & (np.arange(24) % 3 < 2))
+    for fold in (1, 2, 3):
+        told(shop, fold, "undecided", np.where(np.isin(np.arange(24), mistaken), 0.02, 0.3).tolist())
+    for fold in (1, 2, 3):
+        told(shop, fold, "sure", np.where(np.isin(np.arange(24), wrong), 0.001, 0.97).tolist())
+    whole = rank(shop.sets()[0])
+    assert whole.lacking == ()
+    assert (np.diff(whole.table["score"]) <= 0).all()
+    shop.records.pop()
+    ranking = rank(shop.sets()[0])
+    assert (ranking.lacking, len(ranking.table), ranking.unranked) == ((("sure", 8),), 24, 0)
+    assert sorted(ranking.table["image"][:4] - 100) == wrong.tolist()
+    assert sorted(ranking.table["image"][4:7] - 100) == mistaken
+    assert ranking.table["score"][4] > ranking.table["score"][0]
+    for _, part in ranking.table.groupby("methods"):
+        assert (np.diff(part["score"]) <= 0).all()
+    pytest.importorskip("cleanlab", reason="the extra `suspects` is not installed")
+    for order in cleanlab_orders(ranking).values():
+        assert set(ranking.table["image"][order[:4]] - 100) == set(wrong)
+
+
+def test_a_sample_that_nothing_compares_with_stands_in_the_middle() -> None:
+    spoke = np.array([[True] * 5, [True, True, True, True, False]])
+    assert places(np.array([4.0, 1, 3, 3, 9]), spoke).tolist() == [0.125, 0.875, 0.5, 0.5, 0.5]
 
 
 def test_an_image_that_stands_under_two_labels_has_two_rows() -> None:
@@ -430,6 +482,28 @@ def test_without_folds_it_says_that_this_is_weaker(folder: Path, capsys: pytest.
     assert {row["out_of_sample"] for row in rows} == {"False"}
     names = {file.name for file in Path("results/suspects").iterdir() if file.suffix == ".png"}
     assert names == {"suspects-digits-none-4-shots-1.png", "suspects-digits-symmetric-0.5-4-shots-1.png"}
+
+
+def test_what_a_method_has_not_judged_is_said(store: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(store, "part", ignore=shutil.ignore_patterns("suspects"))
+    lost = next(one.key for one in Store("part").records() if one.cell.label().endswith("@fold2of2 · seed 1"))
+    for file in Path("part").glob(f"{lost}*"):
+        file.unlink()
+    assert invoke(["suspects", "--store", "part", "--top", "2", "--json"]) == 0
+    captured = capsys.readouterr()
+    (facts,) = json.loads(captured.out)["sets"]
+    ((name, count),) = facts["not_judged"].items()
+    assert name in ("linear-probe[search=false]", "tip-adapter[search=false]")
+    assert 15 <= count <= 25
+    said = f"f 40 labels {name} has not judged {count}. What other methods make of a label is on another level"
+    assert f"o{said}" in captured.err
+    assert f"O{said}" in Path("part/suspects/suspects.html").read_text(encoding="utf-8")
+    several = {"labels": 24, "not_judged": {"joapr": 8, "coop": 2}}
+    assert not_judged(several) == "of 24 labels joapr has not judged 8, coop 2"
+    assert not_judged({"labels": 24, "not_judged": {}}) == ""
+    noted = page(tiles(1), "T", "a note")
+    assert "a note" in texts(noted)
+    assert noted.get_figheight() > page(tiles(1), "T").get_figheight()
 
 
 def test_without_cleanlab_the_line_says_how_to_get_it(

@@ -147,6 +147,15 @@ def test_the_best_method_is_named_with_those_it_is_not_told_from():
     assert alone.near == "no other method"
 
 
+def test_an_unstable_method_is_not_called_near_the_best():
+    levels = {"coop": (0.9, 0.901, 0.902), "promptmae": (0.7, 0.999, 0.98), "joapr": (0.6, 0.601, 0.602)}
+    records = [record(cell(m, seed=s), value) for m, found in levels.items() for s, value in enumerate(found)]
+    (best,) = overviews(tidy(records, DEFAULTS))[0].best
+    assert (best.label, best.near) == ("CoOp", "none")
+    alike = [record(cell(m, seed=s), 0.9 + s / 1e5) for m in ("coop", "joapr") for s in (1, 2, 3)]
+    assert overviews(tidy(alike, DEFAULTS))[0].best[0].near == "JoAPR"
+
+
 @pytest.mark.parametrize("method", ["coop", "gce-coop", "visprompt", "zero-shot"])
 def test_the_command_of_a_cell_asks_for_exactly_this_cell(method: str):
     config = load_config()

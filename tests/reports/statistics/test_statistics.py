@@ -27,7 +27,7 @@ from bench.reports.statistics.friedman import (
     verdict,
 )
 from bench.reports.statistics.paired import holm, paired_frame, paired_tables, sentence
-from bench.reports.statistics.wilcoxon import signed_rank_table, signed_rank_words, signed_ranks
+from bench.reports.statistics.wilcoxon import signed_rank_p, signed_rank_table, signed_rank_words, signed_ranks
 from bench.reports.tables.averages import DatasetGroup, average_tables, dataset_groups
 from tests.reports.factory import GRID, cell, grid, record
 from tests.reports.latex import compile_tables
@@ -101,7 +101,20 @@ def test_nothing_is_averaged_over_fewer_data_sets():
     two = plain(records)
     two = two[(two["m"] == "coop") & (two["k"] == "symmetric") & (two["r"] == 0.25) & (two["s"] < 3)]
     assert (short.n, short.show_n, short.mean) == (2, True, pytest.approx(two["a"].mean()))
-    assert any("without a number on every data set" in note for note in table.notes)
+    assert any("without a seed with a number on every data set" in note for note in table.notes)
+
+
+def test_data_sets_that_share_no_seed_are_not_said_to_lack_runs():
+    records = [
+        record(cell(m, dataset=name, seed=s))
+        for m in ("coop", "joapr")
+        for name, seeds in (("digits", (1, 2)), ("letters", (3, 4)))
+        for s in seeds
+    ]
+    (table,) = average_tables(group_of(records))
+    assert "No method has a seed with a number on every data set." in table.caption
+    assert any("no average" in note for note in table.notes)
+    assert not any("not been run" in note for note in table.notes)
 
 
 def test_protocols_are_never_mixed():
@@ -230,6 +243,19 @@ def test_tests_over_data_sets_need_more_than_ten_and_are_recomputed():
     assert first.rows[0].entries[4].text == f"{overall.apart} of 10"
 
 
+def test_a_method_that_lacks_a_data_set_is_left_out_of_the_tests_and_named():
+    records = several(FEWEST, columns=GRID[:2], oracle=False)
+    group = group_of([r for r in records if (r.cell.method, r.cell.dataset) != ("joapr", "digits")])
+    found = rankings(group)
+    assert {one.left_out for one in found} == {("JoAPR",)}
+    assert all("JoAPR" not in one.ranks for one in found)
+    assert "Left out where they lack a data set or a column: JoAPR." in ranking_table(group, found).notes
+    (table,) = signed_rank_table(group, signed_ranks(group))
+    assert "Left out where they lack a data set or a column: JoAPR." in table.notes
+    (intervals,) = bootstrap_tables(group, bootstrap_frame(group))
+    assert "Left out where they lack a data set or a column: JoAPR." in intervals.notes
+
+
 def test_signed_ranks_over_data_sets_are_those_of_scipy():
     assert signed_ranks(group_of(several(5, columns=GRID[:2]))).empty
     records = several(8, columns=GRID[:3], oracle=False)
@@ -264,6 +290,28 @@ def test_signed_ranks_mark_what_is_certain_and_take_equal_numbers():
     words = signed_rank_words(signed_ranks(group))
     assert words.endswith("tell 1 of 2 methods apart from CoOp at Clean (1 above, 0 below).")
     assert marks == {"GCE-CoOp": ("0.0 (0/0)", ""), "VisPrompt": ("+10.0 (9/0)", "*")}
+
+
+def test_means_that_differ_by_the_order_of_a_sum_alone_are_equal():
+    """Of 8 data sets with equal means one was called better: ranks 1.56 and 1.44, better on one."""
+    rows = [(5 * d + 3, 5 * d + 200, 5 * d + 301) for d in range(30)]
+    moved = [(a + 3, b - 5, c + 2) for a, b, c in rows]  # the same sum
+    means = [[float(np.mean([100 * (hits / 450) for hits in row])) for row in side] for side in (rows, moved)]
+    assert means[0] != means[1]  # floats: some differ by 1e-14
+    records = [
+        record(cell(m, "symmetric", 0.5, s + 1, dataset=f"set{d}", epochs=1), hits[s] / 450)
+        for m, side in (("coop", rows), ("gce-coop", moved))
+        for d, hits in enumerate(side)
+        for s in range(3)
+    ]
+    group = group_of(records)
+    assert group.ranks["rank"].tolist() == [1.5, 1.5]
+    (test,) = signed_ranks(group).to_dict("records")
+    assert (test["above"], test["below"], test["p"], test["difference"]) == (0, 0, 1, 0)
+    noise = np.array([[1e-14, -2e-14, 0, 1e-14, 0, 3e-14], [1, 1 + 1e-14, -1, 2, 3, 4]])
+    assert signed_rank_p(noise).tolist() == signed_rank_p(np.array([[0.0] * 6, [1, 1, -1, 2, 3, 4]])).tolist()
+    values = pd.DataFrame({"a": means[0], "b": means[1], "c": [90.0] * 30})
+    assert dict(friedman_test(values).ranks) == {"c": 1, "a": 2.5, "b": 2.5}
 
 
 def test_many_methods_are_tested_against_the_baseline_alone():

@@ -89,4 +89,4 @@ def test_a_column_beyond_one_half_stands_in_the_one_table_and_is_not_ranked():
     (table,) = accuracy_tables(choice.of(frame), choice)
     marks = [{row.entries[place].mark for section in table.sections for row in section.rows} for place in (0, 1)]
     assert marks == [{""}, {"", "best", "second"}]
-    assert BEYOND_HALF in table.notes
+    assert BEYOND_HALF.format("Asymmetric 75 %") in table.notes

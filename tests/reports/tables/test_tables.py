@@ -10,18 +10,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from bench.execution.summary import summary_rows
 from bench.records.record import Record
 from bench.reports.document import Table, TableEntry
 from bench.reports.frame import tidy
+from bench.reports.html.overview import overviews
 from bench.reports.names import noise_name
+from bench.reports.statistics.paired import paired_frame
 from bench.reports.tables.accuracy import accuracy_tables
+from bench.reports.tables.averages import dataset_groups
+from bench.reports.tables.choice import Choice
 from bench.reports.tables.columns import WIDEST, column_sets, head
 from bench.reports.tables.cost import cost_frame, cost_tables
 from bench.reports.tables.ties import judge, resolution
 from bench.reports.tables.training import memorization_tables
 from bench.standing import NEAR, Judged, identifiable
 from bench.statistics import Spread
-from tests.reports.factory import GRID, cell, grid, record
+from tests.reports.factory import GRID, cell, changed, grid, record
 
 
 def only(records: list[Record]) -> Table:
@@ -85,6 +90,60 @@ def test_above_one_half_pairs_of_classes_cannot_be_told_apart(kind: str, rate: f
     assert identifiable(kind, rate) == known
 
 
+@pytest.mark.parametrize(
+    ("kind", "classes", "below", "beyond"),
+    [
+        ("symmetric", 2, 0.49, 0.5),
+        ("symmetric", 3, 0.66, 2 / 3),
+        ("symmetric[per_class=true]", 10, 0.89, 0.9),
+        ("symmetric", 100, 0.98, 0.99),
+        ("replacement", 2, 0.49, 0.5),
+        ("replacement[pattern=pair]", 10, 0.5, 0.51),
+        ("imbalanced", 10, 0.75, 0.9),
+        ("imbalanced[shape=half]", 10, 0.45, 0.5),
+        ("instance", 2, 0.4, 0.6),
+        ("confusion", 10, 0.7, 0.75),
+        ("confusion[by=zero-shot,top_share=0.6]", 10, 0.6, 0.65),
+        ("asymmetric", 10, 0.5, 0.51),
+        ("asymmetric", 2, 0.49, 0.5),  # of two classes it is what symmetric noise is
+    ],
+)
+def test_the_limit_of_a_kind_is_where_a_wrong_label_is_as_common_as_the_true_one(kind, classes, below, beyond):
+    assert (identifiable(kind, below, classes), identifiable(kind, beyond, classes)) == (True, False)
+
+
+@pytest.mark.parametrize("kind", ["symmetric-inclusive", "open-set", "none", "unknown"])
+def test_kinds_under_which_true_labels_stay_the_commonest_have_no_limit(kind):
+    assert identifiable(kind, 0.999, 2)
+
+
+def test_of_two_classes_symmetric_noise_above_one_half_is_not_ranked():
+    half = [("symmetric", 0.4), ("symmetric", 0.6)]
+    records = [changed(r, data={"classes": 2}) for r in grid(columns=half, oracle=False)]
+    records.append(record(cell("joapr", "symmetric", 0.6, 3), status="failed", reason="lost, and its classes with it"))
+    usual, beyond = accuracy_tables(tidy(records))
+    assert (usual.head, beyond.head) == ((("Symmetric", "40 %"),), (("Symmetric", "60 %"),))
+    assert ranked(beyond) == set()
+    assert ranked(usual)
+    assert beyond.notes[-1].startswith("At Symmetric 60 % a wrong label is as common as the true one")
+    assert set(paired_frame(tidy(records))["rate"]) == {0.4}
+    assert [best.column for best in overviews(tidy(records))[0].best] == ["Symmetric 40 %"]
+    columns, rows = summary_rows(records)
+    place = columns.index("best")
+    assert {row[1] for row in rows if row[place]} == {"symmetric 0.4"}
+
+
+def test_an_average_leaves_out_what_no_label_tells_on_one_of_its_data_sets():
+    records = [
+        changed(r, data={"classes": classes})
+        for name, classes in (("digits", 10), ("letters", 2))
+        for r in grid(columns=[("symmetric", 0.25), ("symmetric", 0.6)], oracle=False, dataset=name)
+    ]
+    (group,) = dataset_groups(tidy(records))
+    assert group.beyond == (("symmetric", 0.6),)
+    assert set(group.averages["rate"]) == {0.25}
+
+
 def test_the_caption_says_what_the_few_cells_of_more_seeds_show():
     records = [record(cell(m, seed=s)) for m in ("coop", "joapr", "elr") for s in (1, 2) if m == "coop" or s == 1]
     assert "One seed where no (n) stands, and mean" in " ".join(only(records).caption)
@@ -118,6 +177,9 @@ def test_other_budgets_stand_in_tables_of_their_own():
     first, second = accuracy_tables(tidy([record(cell("coop", epochs=e)) for e in (50, 200)]))
     assert first.notes == (f"Other budgets on the same data stand in tables of their own: {second.setting}.",)
     assert len(first.sections[0].rows) == 1
+    for other in ({"precision": "tf32"}, {"validation": "clean"}):
+        notes = accuracy_tables(tidy([record(cell("coop")), record(cell("coop", **other))]))[0].notes
+        assert notes[-1].startswith("Other settings on the same data stand in tables of their own: digits-")
 
 
 def planted(accuracies: dict[str, float]) -> list[Record]:
@@ -244,6 +306,26 @@ def test_many_methods():
     records = [record(cell(f"method_{i}%")) for i in range(400)]
     table = only(records)
     assert len(table.sections[0].rows) == 400
+
+
+def test_a_note_speaks_of_the_columns_that_were_tested_and_no_others():
+    """Before, "in every column" was said beside columns of one seed, and of a best that two rows share."""
+    half = [record(cell(m, "symmetric", 0.5, s), b + s / 1000) for m, b in (("coop", 0.8), ("joapr", 0.9)) for s in
+            (1, 2, 3)]  # fmt: skip
+    clean = planted({"coop": 0.90, "joapr": 0.9011})
+    texts = only([*half, *clean]).notes
+    assert "Best and second are apart at Symmetric 50 % (a paired t-test over 3 seeds" in texts[0]
+    assert texts[1].startswith("One seed cannot separate methods at Clean: no spread is known")
+    near = [record(cell(m, "asymmetric", 0.5, s), 0.8 + s * d) for m, d in (("coop", 0.01), ("joapr", 0.02)) for s in
+            (1, 2)]  # fmt: skip
+    first = only([*half, *clean, *near]).notes[0]
+    assert "apart at Symmetric 50 %, not at Asymmetric 50 % (a paired t-test over 2 to 3 seeds" in first
+    assert ": 2 seeds are too few" in first
+    alike = seeded({"coop": (0.9461, 0.9466, 0.9471), "joapr": (0.9511, 0.9516, 0.9521)})
+    (coarse,) = accuracy_tables(tidy(alike), Choice(digits=0))
+    assert [row.entries[0].mark for row in coarse.sections[0].rows] == ["best", "best"]
+    assert not any("Best and second" in note for note in coarse.notes)
+    assert "apart in every column" in only(alike).notes[0]
 
 
 def test_seeds_resolve_large_differences_and_not_small_ones():
