@@ -1,7 +1,7 @@
 """Records as one tidy pandas frame, and their curves as a long one.
 
 A *setting* is everything that a table holds fixed: all of a cell but noise, rate, method, options, subset and seed.
-Under the paper budget each method brings its own optimizer and epochs, so these are no part of the setting there.
+Under the paper budget each method brings its own optimizer, epochs and views, which are no part of the setting there.
 """
 
 from __future__ import annotations
@@ -191,13 +191,8 @@ def written(value: Any) -> str:
 
 
 @cache
-def _own(budget: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(("views", *Cell.own_fields(budget))))
-
-
-@cache
 def _fixed(budget: str) -> tuple[str, ...]:
-    return tuple(name for name in Cell.model_fields if name not in {*SPANNED, *_own(budget)})
+    return tuple(name for name in Cell.model_fields if name not in {*SPANNED, *Cell.own_fields(budget)})
 
 
 def _settings(records: Sequence[Record], datasets: Sequence[str], backbones: Sequence[str]) -> list[str]:
@@ -246,7 +241,7 @@ def _variants(
         cell = record.cell
         for name, value in cell.options.items():
             values[cell.method, name].add(json.dumps(value))
-        for name in _own(cell.budget):
+        for name in Cell.own_fields(cell.budget):
             own[setting, cell.method, json.dumps(cell.options, sort_keys=True), name].add(str(getattr(cell, name)))
     texts = []
     told = marks(records, "method", lambda number: records[number].cell.method)
@@ -259,7 +254,8 @@ def _variants(
             and (setting, cell.method, name) not in by_noise
         }
         options = json.dumps(cell.options, sort_keys=True)
-        shown.update({n: getattr(cell, n) for n in _own(cell.budget) if len(own[setting, cell.method, options, n]) > 1})
+        fields = Cell.own_fields(cell.budget)
+        shown.update({n: getattr(cell, n) for n in fields if len(own[setting, cell.method, options, n]) > 1})
         texts.append(_with_options(variant_text(cell.method, shown), mark))
     return texts
 

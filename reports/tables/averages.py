@@ -30,7 +30,7 @@ from bench.reports.tables.summary import (
 from bench.reports.tables.ties import judge, resolution
 from bench.standing import Judged, identifiable
 
-FIXED = [name for name in Cell.model_fields if name not in {*SPANNED, "dataset", "views"}]
+FIXED = [name for name in Cell.model_fields if name not in {*SPANNED, "dataset"}]
 NO_NUMBER = "No method has a number on every data set."
 WITHOUT_AVERAGE = "A method without a number on every data set has no average and no rank."
 BY = ["section", "method", "label", "noise", "rate"]

@@ -5,11 +5,13 @@ import math
 import pandas as pd
 import pytest
 
+from bench.execution.summary import summary_rows
 from bench.records.parts import Curve
 from bench.records.record import Record
 from bench.reports.frame import anchored, curves, tidy, written
 from bench.reports.names import noise_name
 from bench.reports.tables.accuracy import accuracy_tables
+from bench.reports.tables.averages import DatasetGroup, dataset_groups
 from bench.reports.tables.summary import summarize
 from bench.variants import variant_text
 from tests.reports.factory import cell, changed, grid, record
@@ -95,6 +97,23 @@ def test_under_the_paper_budget_methods_bring_their_own_epochs():
     assert len(set(tidy(records)["setting"])) == 1
     both = tidy([*records, record(cell("coop", budget="paper", epochs=5))])
     assert set(both["label"]) == {"CoOp[epochs=5]", "CoOp[epochs=50]", "JoAPR"}
+
+
+@pytest.mark.parametrize(("budget", "found"), [("equal", 2), ("tuned", 2), ("paper", 1)])
+def test_views_are_part_of_the_setting_except_where_each_method_brings_its_own(budget: str, found: int):
+    records = [record(cell(method, budget=budget, views=views)) for method, views in (("coop", 0), ("gce-coop", 8))]
+    assert tidy(records)["setting"].nunique() == found
+    assert len({row[0] for row in summary_rows(records)[1]}) == found, "as `bench table` does"
+    assert len(accuracy_tables(tidy(records))) == found
+
+
+def test_data_sets_with_other_views_are_not_averaged():
+    def over_two(views: int) -> list[DatasetGroup]:
+        cells = [cell(m, dataset=d, views=v) for m in ("coop", "elr") for d, v in (("digits", 0), ("letters", views))]
+        return list(dataset_groups(tidy(map(record, cells))))
+
+    assert [group.datasets for group in over_two(0)] == [("digits", "letters")]
+    assert over_two(8) == []
 
 
 def test_oracles_are_marked_and_get_the_clean_column():
