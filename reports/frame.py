@@ -80,10 +80,10 @@ def tidy(records: Iterable[Record], defaults: Defaults | None = None) -> pd.Data
     by_noise = _by_noise(chosen, settings)
     variants = _variants(chosen, settings, defaults or {}, by_noise)
     noises = _noises(chosen, settings)
-    told = {(r.cell.method, v) for r, v in zip(chosen, variants, strict=True) if r.oracle and r.cell.subset == "all"}
+    told = {(s, v) for r, s, v in zip(chosen, settings, variants, strict=True) if r.oracle and r.cell.subset == "all"}
     rows = []
     for number, (record, setting, variant) in enumerate(zip(chosen, settings, variants, strict=True)):
-        label, section = _label(record.cell, variant, (record.cell.method, variant) in told)
+        label, section = _label(record.cell, variant, (setting, variant) in told)
         names = {"setting": setting, "variant": variant, "label": label, "section": section}
         row = {**names, **_numbers(record), "dataset": datasets[number], "backbone": backbones[number]}
         row |= {"named": record.cell.dataset, "made": made_with(record)}

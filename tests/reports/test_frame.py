@@ -17,6 +17,9 @@ from bench.variants import variant_text
 from tests.reports.factory import cell, changed, grid, record
 
 
+NOISES = (("none", 0.0), ("symmetric", 0.5))
+
+
 def test_units_and_excess():
     made = record(cell("coop", "symmetric", 0.5), last=0.55)
     row = tidy([made]).iloc[0]
@@ -131,6 +134,28 @@ def test_a_method_that_is_told_a_secret_is_an_oracle_at_every_rate():
     told = record(cell("theirs", "symmetric", 0.5)).model_copy(update={"oracle": ["noise_rate"]})
     frame = tidy([told, record(cell("theirs"))])
     assert set(frame["section"]) == {"oracle"}
+
+
+def test_a_method_that_is_told_a_secret_in_one_setting_is_no_oracle_in_another():
+    def under(validation: str) -> list[Record]:
+        told = ["clean_validation"] if validation == "clean" else []
+        cells = [cell(method, seed=s, validation=validation) for method in ("coop", "gce-coop") for s in (1, 2)]
+        return [changed(record(one), oracle=told if one.method == "gce-coop" else []) for one in cells]
+
+    frame = tidy([*under("noisy"), *under("clean")])
+    found = {str(v): set(part["label"]) for v, part in frame.groupby("validation")}
+    assert found == {"noisy": {"CoOp", "GCE-CoOp"}, "clean": {"CoOp", "GCE-CoOp (oracle)†"}}
+    columns, rows = summary_rows([*under("noisy"), *under("clean")])
+    ranked = {(row[0], row[2]) for row in rows if row[columns.index("best")]}
+    assert ranked == {("digits · validation noisy", "coop"), ("digits · validation noisy", "gce-coop")}
+
+
+def test_bench_table_takes_an_oracle_for_one_at_every_rate_too():
+    cells = [cell(m, *noise, s) for m in ("coop", "elr", "sce") for noise in NOISES for s in (1, 2)]
+    records = [record(one) for one in cells]
+    told = [changed(r, oracle=["noise_rate"] if r.cell.method == "sce" and r.cell.rate else []) for r in records]
+    columns, rows = summary_rows(told)
+    assert {row[2] for row in rows if row[columns.index("best")]} == {"coop", "elr"}
 
 
 def test_non_finite_numbers_are_absent():
