@@ -21,6 +21,7 @@ from bench.limits import Value
 from bench.records.cell import Cell, Role
 from bench.records.naming import backbone_names, dataset_names, made_with, marks, newest
 from bench.records.record import Record
+from bench.records.truth import completed
 from bench.reports.names import (
     AS_IS,
     DAGGER,
@@ -68,7 +69,8 @@ def tidy(records: Iterable[Record], defaults: Defaults | None = None) -> pd.Data
     method, oracle), status, reason, accuracies and shares in percent, `<share>_start` at epoch 0 and `<share>_excess`
     above it in points, `split_share` (taken as clean, percent), `mask` (digest of the observed labels: equal where two
     cells were trained on the same wrong labels), `steps` ({loss term: optimizer steps}), costs (seconds, bytes),
-    `truth` and `test_truth` (whether training and test labels are known to be right), `notes` on the data, `by_noise`
+    `truth` and `test_truth` (whether training and test labels are known to be right, of a
+    lost cell as the others of its setting say), `notes` on the data, `by_noise`
     (options that differ from column to column of a row), `made` (what it was made by and on,
     `bench.records.naming.made_with`)
     and `named`, the data set as the cell names it.
@@ -81,11 +83,14 @@ def tidy(records: Iterable[Record], defaults: Defaults | None = None) -> pd.Data
     variants = _variants(chosen, settings, defaults or {}, by_noise)
     noises = _noises(chosen, settings)
     told = {(s, v) for r, s, v in zip(chosen, settings, variants, strict=True) if r.oracle and r.cell.subset == "all"}
+    by_kind = [(s, r.cell.noise) for s, r in zip(settings, chosen, strict=True)]
+    truths = completed([r.noise.truth for r in chosen], by_kind, settings)
+    test_truths = completed([r.data.test_truth for r in chosen], settings)
     rows = []
     for number, (record, setting, variant) in enumerate(zip(chosen, settings, variants, strict=True)):
         label, section = _label(record.cell, variant, (setting, variant) in told)
         names = {"setting": setting, "variant": variant, "label": label, "section": section}
-        row = {**names, **_numbers(record), "dataset": datasets[number], "backbone": backbones[number]}
+        row = {**names, **_numbers(record, truths[number], test_truths[number]), "dataset": datasets[number], "backbone": backbones[number]}
         row |= {"named": record.cell.dataset, "made": made_with(record)}
         row["by_noise"] = ", ".join(o for s, m, o in sorted(by_noise) if (s, m) == (setting, record.cell.method))
         rows.append(row | ({} if row["noise"] in UNCHANGED else {"noise": noises[number]}))
@@ -303,7 +308,7 @@ def _label(cell: Cell, variant: str, told: bool) -> tuple[str, str]:
     return name, "reference" if cell.method == REFERENCE else "method"
 
 
-def _numbers(record: Record) -> dict[str, Any]:
+def _numbers(record: Record, truth: bool, test_truth: bool) -> dict[str, Any]:
     """Flatten a record, in the units of `tidy`."""
     cell, cost = record.cell, record.cost
     accuracy = {name: 100 * number(getattr(record.accuracy, name)) for name in ("last", "best", "selected")}
@@ -312,10 +317,9 @@ def _numbers(record: Record) -> dict[str, Any]:
     row: dict[str, Any] = {"key": record.key, **vars(cell), "status": status}
     del row["options"]
     row |= {"reason": SIGNS["no_number"][1] if unusable else record.reason or "", **accuracy}
-    row["truth"] = record.noise.truth is not False
-    row["test_truth"] = record.data.test_truth is not False
+    row |= {"truth": truth, "test_truth": test_truth}
     row["notes"] = " ".join(filter(None, [*record.data.notes, *record.data.left_out, _left_out(record)]))
-    if cell.noise == "none" and not row["truth"]:
+    if cell.noise == "none" and not truth:
         row["noise"] = AS_IS
     row["mask"] = record.noise.digest or ""
     row["realised_rate"] = number(record.noise.realised_rate)

@@ -13,7 +13,9 @@ from bench.plugins import METHODS, NOISE
 from bench.records.cell import Cell, Role, noise_text
 from bench.records.naming import backbone_names, dataset_names, marked, marks, suffix
 from bench.records.record import Record
+from bench.records.truth import completed
 
+AGREEMENT = "agreement with given test labels"
 MEMORIZED, AGREES, SKIPPED = "memorized %", "agrees with given %", "skipped"
 SPREAD, STANDING = "±", "best"
 HEADINGS = [
@@ -61,11 +63,12 @@ def row_names(records: Sequence[Record]) -> list[TableRow]:
     fixed = [{name: getattr(cell, name) for name in fields} for cell in cells]
     fixed = [{**values, "backbone": name} for values, name in zip(fixed, backbone_names(records), strict=True)]
     varying = _varying(records, fixed)
-    settings = []
-    for record, dataset, values in zip(records, dataset_names(records), fixed, strict=True):
-        others = [f"{name.replace('_', ' ')} {values[name]}" for name in varying]
-        others += ["agreement with given test labels"] if record.data.test_truth is False else []
-        settings.append(" · ".join((dataset, *others)))
+    settings = [
+        " · ".join((dataset, *(f"{name.replace('_', ' ')} {values[name]}" for name in varying)))
+        for dataset, values in zip(dataset_names(records), fixed, strict=True)
+    ]
+    right = completed([record.data.test_truth for record in records], settings)
+    settings = [name if true else f"{name} · {AGREEMENT}" for name, true in zip(settings, right, strict=True)]
     noises = [noise_text(cell.noise, cell.rate) for cell in cells]
     by_noise = marks(records, "noise", lambda number: (settings[number], noises[number]))
     variants = {str((cell.method, cell.options)): cell for cell in cells}  # few of many records
