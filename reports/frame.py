@@ -90,7 +90,12 @@ def tidy(records: Iterable[Record], defaults: Defaults | None = None) -> pd.Data
     for number, (record, setting, variant) in enumerate(zip(chosen, settings, variants, strict=True)):
         label, section = _label(record.cell, variant, (setting, variant) in told)
         names = {"setting": setting, "variant": variant, "label": label, "section": section}
-        row = {**names, **_numbers(record, truths[number], test_truths[number]), "dataset": datasets[number], "backbone": backbones[number]}
+        row = {
+            **names,
+            **_numbers(record, truths[number], test_truths[number]),
+            "dataset": datasets[number],
+            "backbone": backbones[number],
+        }
         row |= {"named": record.cell.dataset, "made": made_with(record)}
         row["by_noise"] = ", ".join(o for s, m, o in sorted(by_noise) if (s, m) == (setting, record.cell.method))
         rows.append(row | ({} if row["noise"] in UNCHANGED else {"noise": noises[number]}))

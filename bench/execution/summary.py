@@ -122,7 +122,12 @@ def _standings(groups: Mapping[TableRow, Sequence[Record]]) -> dict[TableRow, st
     for name, group in groups.items():
         done = {f"{r.cell.seed} {r.noise.digest}": 100 * (r.accuracy.last or 0.0) for r in _done(group)}
         unranked = any(r.cell.method == standing.REFERENCE or r.cell.subset != "all" for r in group)
-        if done and not unranked and (name[0], name[2]) not in told and standing.identifiable(group[0].cell.noise, group[0].cell.rate):
+        if (
+            done
+            and not unranked
+            and (name[0], name[2]) not in told
+            and standing.identifiable(group[0].cell.noise, group[0].cell.rate)
+        ):
             columns[name[:2]][name[2]] = done
     found: dict[TableRow, str] = {}
     for column, judged in standing.judged(columns).items():

@@ -120,7 +120,7 @@ def dataset_groups(frame: pd.DataFrame) -> Iterator[DatasetGroup]:
     for setting, row in frame.drop_duplicates("setting").set_index("setting").sort_index().iterrows():
         fields = [f for f in FIXED if f in row.index and f not in Cell.own_fields(row["budget"])]
         mode = str(row["dataset"]).partition("[")[2]
-        alike[(mode, right[setting], *(str(row[f]) for f in fields))].append(str(setting))
+        alike[(mode, right[str(setting)], *(str(row[f]) for f in fields))].append(str(setting))
     taken: Counter[str] = Counter()
     for found in alike.values():
         both = frame[frame["setting"].isin(found)]

@@ -16,7 +16,6 @@ from bench.reports.tables.summary import summarize
 from bench.variants import variant_text
 from tests.reports.factory import cell, changed, grid, record
 
-
 NOISES = (("none", 0.0), ("symmetric", 0.5))
 
 
