@@ -23,6 +23,7 @@ HEADINGS = [
     SKIPPED,
 ]  # fmt: skip
 SHOWN_FIELDS = {"dataset", *Cell.fields_of(Role.TABLE)}  # with a column, or options of one
+UNRANKED = "not ranked"  # for want of seeds and wrong labels in common with the others
 FEWEST_SEEDS = 2  # of one seed nothing can be told apart
 TableRow = tuple[str, ...]
 
@@ -35,7 +36,8 @@ def summary_rows(records: Iterable[Record]) -> tuple[list[str], list[list[str]]]
     cell's mean. What has finished without an accuracy counts as unfinished. Memorized is shown where the truth of some
     records is known, agreement where that of some is not. The folds of a method are one row, each of its means over
     them. The sample standard deviation is over seeds, and "best" says how trained methods stand within a noise, by the
-    rule of `bench.standing`; both are left out where no row has one.
+    rule of `bench.standing`, and which are not ranked, for want of seeds and wrong labels in common with the others.
+    Both are left out where no row has one.
     """
     groups: dict[TableRow, list[Record]] = defaultdict(list)
     records = list(records)
@@ -133,6 +135,7 @@ def _standings(groups: Mapping[TableRow, Sequence[Record]]) -> dict[TableRow, st
     for column, judged in standing.judged(columns).items():
         if judged.seeds < FEWEST_SEEDS:
             continue
+        found |= {(*column, label): UNRANKED for label in judged.unranked}
         printed = {label: _mean(list(columns[column][label].values()), 1) for label in judged.labels}
         for label, stands in standing.marks(judged, printed).items():
             sign = standing.UNSTABLE * stands.unstable + standing.NEAR * stands.near

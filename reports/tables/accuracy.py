@@ -30,6 +30,7 @@ BEYOND_HALF = (
     "to be read beside zero-shot, and nothing is ranked."
 )
 NO_REFERENCE = "Zero-shot, the level to compare with, was not run."
+UNRANKED = "Not ranked, for want of seeds and wrong labels in common with the others: "
 NOISY_TEST = "The test labels come with the training labels and are as noisy: numbers are agreement, no accuracy."
 
 
@@ -83,7 +84,12 @@ def _table(part: _Part, known: Mapping[Column, Judged], notes: Sequence[str], ch
         *spread_text(n, summary),
         *ranking_text(sections),
     )
-    told = (*resolution(judged), *legend(part.rows, summary, n), *([] if right else [NOISY_TEST]))
+    told = (
+        *resolution(judged),
+        *unranked_text(judged),
+        *legend(part.rows, summary, n),
+        *([] if right else [NOISY_TEST]),
+    )
     told = (*told, *_zero_shot_note(summary), *notes)
     setting = str(part.rows["setting"].iloc[0])
     return Table("accuracy", setting, part.name, head(part.columns), sections, caption, told, part.title)
@@ -115,6 +121,16 @@ def ranking_text(sections: Sequence[Section]) -> tuple[str, ...]:
     if any(UNSTABLE in entry.signs for entry in entries):
         told.append(f"{UNSTABLE}: unstable, its seeds spread at least {UNSTABLE_RATIO:g} times as far as the others'.")
     return tuple(told)
+
+
+def unranked_text(columns: Mapping[Column, Judged]) -> tuple[str, ...]:
+    """Name the trained methods that are not ranked, and where it is not in all columns those in which they are not."""
+    found: dict[str, list[str]] = {}
+    for column, judged in columns.items():
+        for label in judged.unranked:
+            found.setdefault(label, []).append(column_name(*column))
+    names = [f"{label} ({', '.join(at)})" if len(at) < len(columns) else label for label, at in found.items()]
+    return (f"{UNRANKED}{'; '.join(names)}.",) if names else ()
 
 
 def other_budgets(frame: pd.DataFrame, setting: str) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from bench.records.cell import Cell
 from bench.reports.document import Section, Table, TableEntry
 from bench.reports.frame import SPANNED, anchored
 from bench.reports.names import column_name, file_part
-from bench.reports.tables.accuracy import ranked_sections, ranking_text
+from bench.reports.tables.accuracy import ranked_sections, ranking_text, unranked_text
 from bench.reports.tables.choice import EVERYTHING, Choice
 from bench.reports.tables.columns import Column, columns_of, head, only, rows_of
 from bench.reports.tables.summary import (
@@ -167,6 +167,7 @@ def _table(group: DatasetGroup, columns: Sequence[Column], suffix: str, choice: 
     )
     notes = (
         *resolution(judged),
+        *unranked_text(judged),
         f"Data sets: {', '.join(group.datasets)}.",
         *legend(group.rows, chosen, n),
         *([WITHOUT_AVERAGE] if lacks_numbers(chosen, len(columns)) else []),

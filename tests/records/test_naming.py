@@ -168,8 +168,8 @@ def test_no_group_of_a_baseline_mixes_versions(tmp_path: Path) -> None:
     store = Store(write_store(tmp_path / "store", versions()))
     notes = write_baseline_of(store, load_config(None), path).notes
     assert [note for note in notes if "plugin version than" in note] == [
-        "seeds of an earlier plugin version than others of their cells do not count: 1 of the records; `bench run` makes "
-        "them anew."
+        "seeds of an earlier plugin version than others of their cells do not count: 1 of the records; `bench run` "
+        "makes them anew."
     ]
     lost = lost_record("f" * 16, cell("coop", "mask[file=a.csv]", 0.0, 3), "failed", "died")
     (group,) = grouped([*versions(), lost]).values()
