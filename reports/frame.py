@@ -161,7 +161,8 @@ def _quantities(record: Record) -> Iterator[tuple[str, dict[float, float]]]:
 def anchored(frame: pd.DataFrame) -> pd.DataFrame:
     """Add the clean column of the oracle rows.
 
-    Without wrong labels the clean subset is the whole set, so the method's own records at rate 0 stand there too.
+    Without wrong labels the clean subset is the whole set, so the method's own records at rate 0 stand there too, after
+    all others; of a frame that has them nothing is added.
     """
     keys, clean = ["setting", "method", "variant"], frame["subset"] == "clean"
     if not clean.any():
@@ -169,7 +170,7 @@ def anchored(frame: pd.DataFrame) -> pd.DataFrame:
     oracle = frame.loc[clean, [*keys, "label", "section"]].drop_duplicates()
     have = frame.loc[clean & (frame["noise"] == "none"), keys]
     own = frame.loc[(frame["subset"] == "all") & (frame["noise"] == "none")].drop(columns=["label", "section"])
-    extra = own.merge(oracle, on=keys)
+    extra = own.merge(oracle, on=keys).assign(subset="clean")
     taken = set(have.itertuples(index=False, name=None))
     free = [name not in taken for name in extra[keys].itertuples(index=False, name=None)]
     return pd.concat([frame, extra.loc[free]], ignore_index=True) if any(free) else frame
