@@ -7,7 +7,7 @@ from collections.abc import Hashable, Sequence
 
 
 def completed(said: Sequence[bool | None], *places: Sequence[Hashable]) -> list[bool]:
-    """Complete by its place what a record of a lost cell does not say: whether labels are known to be right.
+    """Complete whether labels are known to be right, of records of lost cells by their place.
 
     Args:
         said: by each record; None where it says nothing.

@@ -83,7 +83,7 @@ def _stale(records: Iterable[Record], config: Config) -> list[str]:
 
 
 def _doubled(records: Sequence[Record]) -> list[str]:
-    """Report that several records are of one cell, or of other versions than other seeds, and so do not all count."""
+    """Report records that do not count: superseded in their cell, or of an earlier version than other seeds."""
     chosen = newest(records)
     older = len(records) - len(chosen)
     found = sum(len(group.keys) + len(group.failed) for group in grouped(chosen).values())

@@ -124,7 +124,7 @@ def ranking_text(sections: Sequence[Section]) -> tuple[str, ...]:
 
 
 def unranked_text(columns: Mapping[Column, Judged]) -> tuple[str, ...]:
-    """Name the trained methods that are not ranked, and where it is not in all columns those in which they are not."""
+    """Name the trained methods that are not ranked, with the columns where these are not all."""
     found: dict[str, list[str]] = {}
     for column, judged in columns.items():
         for label in judged.unranked:
