@@ -106,7 +106,9 @@ def test_views_are_part_of_the_setting_except_where_each_method_brings_its_own(b
     records = [record(cell(method, budget=budget, views=views)) for method, views in (("coop", 0), ("gce-coop", 8))]
     assert tidy(records)["setting"].nunique() == found
     assert len({row[0] for row in summary_rows(records)[1]}) == found, "as `bench table` does"
-    assert len(accuracy_tables(tidy(records))) == found
+    captions = [table.caption[0] for table in accuracy_tables(tidy(records))]
+    assert len(captions) == found
+    assert sum("50 epochs, 8 augmented views, " in caption for caption in captions) == found - 1
 
 
 def test_data_sets_with_other_views_are_not_averaged():
