@@ -24,7 +24,7 @@ from scipy import special
 
 from bench.plugins import NOISE
 from bench.rows import UNIFORM, Row
-from bench.statistics import Spread
+from bench.statistics import TIE_DIGITS, Spread
 
 Mark: TypeAlias = Literal["", "best", "second"]
 Values: TypeAlias = Mapping[str, Mapping[str, float]]  # of one column, by label and by seed with its wrong labels
@@ -60,16 +60,23 @@ class Judged:
         labels: of the methods.
         values: [methods, seeds], in points.
         spread: what the other pairs of the table tell of the variance of a difference.
+        left_out: methods with other seeds or wrong labels, however many.
     """
 
     labels: tuple[str, ...]
     values: npt.NDArray[np.float64]
     spread: Spread
+    left_out: tuple[str, ...] = ()
 
     @property
     def seeds(self) -> int:
         """How many there are."""
         return int(self.values.shape[1])
+
+    @property
+    def unranked(self) -> tuple[str, ...]:
+        """Methods that are compared with no other: those left out, and the one that is then alone."""
+        return (*(self.labels if len(self.labels) == 1 and self.left_out else ()), *self.left_out)
 
     def gap(self, high: int, low: int) -> float:
         """Compute the difference between two means."""
@@ -101,7 +108,10 @@ def judged(columns: Mapping[K, Values]) -> dict[K, Judged]:
     spread = Spread.fitted(
         _variance(values, 0, low) for labels, values in found.values() for low in range(1, len(labels))
     )
-    return {column: Judged(labels, values, spread) for column, (labels, values) in found.items()}
+    return {
+        column: Judged(labels, values, spread, tuple(label for label in columns[column] if label not in labels))
+        for column, (labels, values) in found.items()
+    }
 
 
 def _variance(values: npt.NDArray[np.float64], high: int, low: int) -> tuple[float, int]:
@@ -116,7 +126,7 @@ def _ordered(values: Values) -> tuple[tuple[str, ...], npt.NDArray[np.float64]]:
     usual = max(counts, key=lambda seeds: (counts[seeds], len(seeds)))
     labels = [label for label, seeds in values.items() if seeds.keys() == usual]
     table = np.array([[values[label][seed] for seed in sorted(usual)] for label in labels])
-    ordered = np.argsort(-table.mean(axis=1), kind="stable")
+    ordered = np.argsort(-table.mean(axis=1).round(TIE_DIGITS), kind="stable")
     return tuple(labels[i] for i in ordered), table[ordered]
 
 

@@ -1,7 +1,7 @@
 """Records as one tidy pandas frame, and their curves as a long one.
 
 A *setting* is everything that a table holds fixed: all of a cell but noise, rate, method, options, subset and seed.
-Under the paper budget each method brings its own optimizer and epochs, so these are no part of the setting there.
+Under the paper budget each method brings its own optimizer, epochs and views, which are no part of the setting there.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from bench.limits import Value
 from bench.records.cell import Cell, Role
 from bench.records.naming import backbone_names, dataset_names, made_with, marks, newest
 from bench.records.record import Record
+from bench.records.truth import completed
 from bench.reports.names import (
     AS_IS,
     DAGGER,
@@ -68,9 +69,10 @@ def tidy(records: Iterable[Record], defaults: Defaults | None = None) -> pd.Data
     method, oracle), status, reason, accuracies and shares in percent, `<share>_start` at epoch 0 and `<share>_excess`
     above it in points, `split_share` (taken as clean, percent), `mask` (digest of the observed labels: equal where two
     cells were trained on the same wrong labels), `steps` ({loss term: optimizer steps}), costs (seconds, bytes),
-    `truth` and `test_truth` (whether training and test labels are known to be right), `notes` on the data, `by_noise`
-    (options that differ from column to column of a row), `classes` (how many, 0 where unknown), `made` (what it was
-    made by and on, `bench.records.naming.made_with`) and `named`, the data set as the cell names it.
+    `truth` and `test_truth` (whether training and test labels are known to be right, of a lost cell as the others of
+    its setting say), `notes` on the data, `by_noise` (options that differ from column to column of a row), `classes`
+    (how many, 0 where unknown), `made` (what it was made by and on, `bench.records.naming.made_with`) and `named`, the
+    data set as the cell names it.
     Absent and non-finite numbers are NaN; a finished record without a finite accuracy has status "no_number".
     """
     chosen = [record for record in newest(records) if record.cell.fold is None]
@@ -79,12 +81,20 @@ def tidy(records: Iterable[Record], defaults: Defaults | None = None) -> pd.Data
     by_noise = _by_noise(chosen, settings)
     variants = _variants(chosen, settings, defaults or {}, by_noise)
     noises = _noises(chosen, settings)
-    told = {(r.cell.method, v) for r, v in zip(chosen, variants, strict=True) if r.oracle and r.cell.subset == "all"}
+    told = {(s, v) for r, s, v in zip(chosen, settings, variants, strict=True) if r.oracle and r.cell.subset == "all"}
+    by_kind = [(s, r.cell.noise) for s, r in zip(settings, chosen, strict=True)]
+    truths = completed([r.noise.truth for r in chosen], by_kind, settings)
+    test_truths = completed([r.data.test_truth for r in chosen], settings)
     rows = []
     for number, (record, setting, variant) in enumerate(zip(chosen, settings, variants, strict=True)):
-        label, section = _label(record.cell, variant, (record.cell.method, variant) in told)
+        label, section = _label(record.cell, variant, (setting, variant) in told)
         names = {"setting": setting, "variant": variant, "label": label, "section": section}
-        row = {**names, **_numbers(record), "dataset": datasets[number], "backbone": backbones[number]}
+        row = {
+            **names,
+            **_numbers(record, truths[number], test_truths[number]),
+            "dataset": datasets[number],
+            "backbone": backbones[number],
+        }
         row |= {"named": record.cell.dataset, "made": made_with(record)}
         row["by_noise"] = ", ".join(o for s, m, o in sorted(by_noise) if (s, m) == (setting, record.cell.method))
         rows.append(row | ({} if row["noise"] in UNCHANGED else {"noise": noises[number]}))
@@ -150,7 +160,8 @@ def _quantities(record: Record) -> Iterator[tuple[str, dict[float, float]]]:
 def anchored(frame: pd.DataFrame) -> pd.DataFrame:
     """Add the clean column of the oracle rows.
 
-    Without wrong labels the clean subset is the whole set, so the method's own records at rate 0 stand there too.
+    Without wrong labels the clean subset is the whole set, so the method's own records at rate 0 stand there too, after
+    all others; of a frame that has them nothing is added.
     """
     keys, clean = ["setting", "method", "variant"], frame["subset"] == "clean"
     if not clean.any():
@@ -158,7 +169,7 @@ def anchored(frame: pd.DataFrame) -> pd.DataFrame:
     oracle = frame.loc[clean, [*keys, "label", "section"]].drop_duplicates()
     have = frame.loc[clean & (frame["noise"] == "none"), keys]
     own = frame.loc[(frame["subset"] == "all") & (frame["noise"] == "none")].drop(columns=["label", "section"])
-    extra = own.merge(oracle, on=keys)
+    extra = own.merge(oracle, on=keys).assign(subset="clean")
     taken = set(have.itertuples(index=False, name=None))
     free = [name not in taken for name in extra[keys].itertuples(index=False, name=None)]
     return pd.concat([frame, extra.loc[free]], ignore_index=True) if any(free) else frame
@@ -190,13 +201,8 @@ def written(value: Any) -> str:
 
 
 @cache
-def _own(budget: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(("views", *Cell.own_fields(budget))))
-
-
-@cache
 def _fixed(budget: str) -> tuple[str, ...]:
-    return tuple(name for name in Cell.model_fields if name not in {*SPANNED, *_own(budget)})
+    return tuple(name for name in Cell.model_fields if name not in {*SPANNED, *Cell.own_fields(budget)})
 
 
 def _settings(records: Sequence[Record], datasets: Sequence[str], backbones: Sequence[str]) -> list[str]:
@@ -245,7 +251,7 @@ def _variants(
         cell = record.cell
         for name, value in cell.options.items():
             values[cell.method, name].add(json.dumps(value))
-        for name in _own(cell.budget):
+        for name in Cell.own_fields(cell.budget):
             own[setting, cell.method, json.dumps(cell.options, sort_keys=True), name].add(str(getattr(cell, name)))
     texts = []
     told = marks(records, "method", lambda number: records[number].cell.method)
@@ -258,7 +264,8 @@ def _variants(
             and (setting, cell.method, name) not in by_noise
         }
         options = json.dumps(cell.options, sort_keys=True)
-        shown.update({n: getattr(cell, n) for n in _own(cell.budget) if len(own[setting, cell.method, options, n]) > 1})
+        fields = Cell.own_fields(cell.budget)
+        shown.update({n: getattr(cell, n) for n in fields if len(own[setting, cell.method, options, n]) > 1})
         texts.append(_with_options(variant_text(cell.method, shown), mark))
     return texts
 
@@ -306,7 +313,7 @@ def _label(cell: Cell, variant: str, told: bool) -> tuple[str, str]:
     return name, "reference" if cell.method == REFERENCE else "method"
 
 
-def _numbers(record: Record) -> dict[str, Any]:
+def _numbers(record: Record, truth: bool, test_truth: bool) -> dict[str, Any]:
     """Flatten a record, in the units of `tidy`."""
     cell, cost = record.cell, record.cost
     accuracy = {name: 100 * number(getattr(record.accuracy, name)) for name in ("last", "best", "selected")}
@@ -315,10 +322,9 @@ def _numbers(record: Record) -> dict[str, Any]:
     row: dict[str, Any] = {"key": record.key, **vars(cell), "status": status}
     del row["options"]
     row |= {"reason": SIGNS["no_number"][1] if unusable else record.reason or "", **accuracy}
-    row["truth"] = record.noise.truth is not False
-    row["test_truth"] = record.data.test_truth is not False
+    row |= {"truth": truth, "test_truth": test_truth}
     row["notes"] = " ".join(filter(None, [*record.data.notes, *record.data.left_out, _left_out(record)]))
-    if cell.noise == "none" and not row["truth"]:
+    if cell.noise == "none" and not truth:
         row["noise"] = AS_IS
     row["classes"] = record.data.classes or len(record.data.class_names)
     row["mask"] = record.noise.digest or ""

@@ -13,7 +13,9 @@ from bench.plugins import METHODS, NOISE
 from bench.records.cell import Cell, Role, noise_text
 from bench.records.naming import backbone_names, dataset_names, marked, marks, suffix
 from bench.records.record import Record
+from bench.records.truth import completed
 
+AGREEMENT = "agreement with given test labels"
 MEMORIZED, AGREES, SKIPPED = "memorized %", "agrees with given %", "skipped"
 SPREAD, STANDING = "±", "best"
 HEADINGS = [
@@ -21,6 +23,7 @@ HEADINGS = [
     SKIPPED,
 ]  # fmt: skip
 SHOWN_FIELDS = {"dataset", *Cell.fields_of(Role.TABLE)}  # with a column, or options of one
+UNRANKED = "not ranked"  # for want of seeds and wrong labels in common with the others
 FEWEST_SEEDS = 2  # of one seed nothing can be told apart
 TableRow = tuple[str, ...]
 
@@ -33,7 +36,8 @@ def summary_rows(records: Iterable[Record]) -> tuple[list[str], list[list[str]]]
     cell's mean. What has finished without an accuracy counts as unfinished. Memorized is shown where the truth of some
     records is known, agreement where that of some is not. The folds of a method are one row, each of its means over
     them. The sample standard deviation is over seeds, and "best" says how trained methods stand within a noise, by the
-    rule of `bench.standing`; both are left out where no row has one.
+    rule of `bench.standing`, and which are not ranked, for want of seeds and wrong labels in common with the others.
+    Both are left out where no row has one.
     """
     groups: dict[TableRow, list[Record]] = defaultdict(list)
     records = list(records)
@@ -61,11 +65,12 @@ def row_names(records: Sequence[Record]) -> list[TableRow]:
     fixed = [{name: getattr(cell, name) for name in fields} for cell in cells]
     fixed = [{**values, "backbone": name} for values, name in zip(fixed, backbone_names(records), strict=True)]
     varying = _varying(records, fixed)
-    settings = []
-    for record, dataset, values in zip(records, dataset_names(records), fixed, strict=True):
-        others = [f"{name.replace('_', ' ')} {values[name]}" for name in varying]
-        others += ["agreement with given test labels"] if record.data.test_truth is False else []
-        settings.append(" · ".join((dataset, *others)))
+    settings = [
+        " · ".join((dataset, *(f"{name.replace('_', ' ')} {values[name]}" for name in varying)))
+        for dataset, values in zip(dataset_names(records), fixed, strict=True)
+    ]
+    right = completed([record.data.test_truth for record in records], settings)
+    settings = [name if true else f"{name} · {AGREEMENT}" for name, true in zip(settings, right, strict=True)]
     noises = [noise_text(cell.noise, cell.rate) for cell in cells]
     by_noise = marks(records, "noise", lambda number: (settings[number], noises[number]))
     variants = {str((cell.method, cell.options)): cell for cell in cells}  # few of many records
@@ -115,16 +120,20 @@ def _standings(groups: Mapping[TableRow, Sequence[Record]]) -> dict[TableRow, st
     from bench import standing  # not at the top, since it imports scipy
 
     columns: dict[tuple[str, ...], dict[str, dict[str, float]]] = defaultdict(dict)
+    told = {(name[0], name[2]) for name, group in groups.items() if any(record.oracle for record in group)}
     for name, group in groups.items():
         done = {f"{r.cell.seed} {r.noise.digest}": 100 * (r.accuracy.last or 0.0) for r in _done(group)}
-        unranked = any(r.cell.method == standing.REFERENCE or r.cell.subset != "all" or r.oracle for r in group)
+        unranked = any(r.cell.method == standing.REFERENCE or r.cell.subset != "all" for r in group)
         cell, classes = group[0].cell, max(r.data.classes or len(r.data.class_names) for r in group)
-        if done and not unranked and standing.identifiable(cell.noise, cell.rate, classes):
+        if unranked or not done or (name[0], name[2]) in told:
+            continue
+        if standing.identifiable(cell.noise, cell.rate, classes):
             columns[name[:2]][name[2]] = done
     found: dict[TableRow, str] = {}
     for column, judged in standing.judged(columns).items():
         if judged.seeds < FEWEST_SEEDS:
             continue
+        found |= {(*column, label): UNRANKED for label in judged.unranked}
         printed = {label: _mean(list(columns[column][label].values()), 1) for label in judged.labels}
         for label, stands in standing.marks(judged, printed).items():
             sign = standing.UNSTABLE * stands.unstable + standing.NEAR * stands.near

@@ -11,7 +11,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 from bench.dataset_name import shown
 from bench.records.cell import Cell
@@ -19,6 +19,7 @@ from bench.records.parts import Resolved
 from bench.records.record import Record
 
 Field = Literal["dataset", "backbone", "noise", "method"]
+FIELDS: Final[tuple[Field, ...]] = get_args(Field)
 Facets = Mapping[str, str]
 DIGITS: Final = 6
 UNRECORDED: Final = "unrecorded"
@@ -75,6 +76,16 @@ class RecordOrigin:
         return Content(self._data(), self._weights(), self._noise())
 
     @property
+    def versions(self) -> Mapping[str, str]:
+        """Versions of the plugins behind the names; those that the record does not say are left out."""
+        return {
+            f"{field} {facet}": text
+            for field in FIELDS
+            for facet, text in self.facets(field).items()
+            if text and facet.endswith("version")
+        }
+
+    @property
     def sources(self) -> Mapping[str, str]:
         """Digests of the code by part; empty where they were not recorded."""
         return self.record.provenance.sources
@@ -111,16 +122,36 @@ def newest(records: Iterable[Record]) -> list[Record]:
     """Select the last record of each cell with the same data, weights and files, in the order of the keys.
 
     Earlier ones of other versions of a plugin are superseded by it; those of other contents are not. A record that did
-    not finish and does not say its contents is superseded by any later one of its cell.
+    not finish and does not say its contents supersedes the last one before it that may have the same, and is superseded
+    by any later one of its cell.
     """
-    order = sorted(records, key=lambda one: (one.provenance.finished, one.key))
-    chosen: dict[str, dict[Content, Record]] = defaultdict(dict)
-    for record in order:
-        known, content = chosen[record.cell.model_dump_json()], RecordOrigin(record).content
-        for other in [other for other, held in known.items() if "" in other and held.status != "done"]:
-            del known[other]
-        known[content] = record
-    return sorted((record for known in chosen.values() for record in known.values()), key=lambda record: record.key)
+    cells: dict[str, list[Record]] = defaultdict(list)
+    for record in in_time(records):
+        cells[record.cell.model_dump_json()].append(record)
+    return sorted((record for found in cells.values() for record in _last(found)), key=lambda record: record.key)
+
+
+def in_time(records: Iterable[Record]) -> list[Record]:
+    """Sort records by the time at which they ended, and by key where that is the same or unknown."""
+    return sorted(records, key=_time)
+
+
+def _time(record: Record) -> tuple[str, str]:
+    return record.provenance.finished, record.key
+
+
+def _last(records: Sequence[Record]) -> Iterable[Record]:
+    """Select the last record of each content, of the records of one cell in the order of time."""
+    chosen: dict[Content, Record] = {}
+    for record in records:
+        content = RecordOrigin(record).content
+        if record.status != "done" and "" in content:
+            if record is not records[-1]:
+                continue
+            content = next((known for known in reversed(chosen) if known.may_be(content)), content)
+        chosen.pop(content, None)
+        chosen[content] = record
+    return chosen.values()
 
 
 def marks(
@@ -139,7 +170,7 @@ def marks(
 
     Returns:
         For each record the facets in which records of its name differ, shortened; mostly none. A finished record that
-        does not say what it stood for is `UNRECORDED` there; an unfinished one goes with the last that does.
+        does not say what it stood for is `UNRECORDED` there; an unfinished one goes with the newest that does.
     """
     facets = [RecordOrigin(record).facets(field) for record in records]
     known: dict[Hashable, dict[str, None]] = defaultdict(dict)
@@ -147,10 +178,12 @@ def marks(
     def where(number: int, facet: str) -> Hashable:
         return name(number), facet, place(number) if facet == CONTENT else None
 
-    for number, found in enumerate(facets):
-        for facet, value in found.items():
+    for number in sorted(range(len(records)), key=lambda number: _time(records[number])):
+        for facet, value in facets[number].items():
             if value:
-                known[where(number, facet)][value] = None
+                values = known[where(number, facet)]
+                values.pop(value, None)
+                values[value] = None  # the newest last
     if all(len(values) < 2 for values in known.values()):
         return [{}] * len(records)
     marked: list[Facets] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -18,7 +18,7 @@ from bench.files import write_whole
 from bench.grid.options import method_variant
 from bench.plugins import METHODS
 from bench.records.cell import Cell, noise_text
-from bench.records.naming import UNKNOWN, Content, RecordOrigin, newest
+from bench.records.naming import UNKNOWN, Content, RecordOrigin, in_time, newest
 from bench.records.record import Record
 
 KIND = "noisy-prompt-bench baseline"
@@ -84,6 +84,7 @@ def write_baseline(records: Iterable[Record], path: Path) -> int:
     """
     records = newest(records)
     groups = {k: g for k, g in grouped(records).items() if g.accuracy}
+    kept = {key for group in groups.values() for key in group.keys.values()}
     if not groups:
         raise BenchError("no finished record to make a baseline of; run `bench run` first.")
     sd, df = pooled([g.accuracy for g in groups.values()])
@@ -94,7 +95,7 @@ def write_baseline(records: Iterable[Record], path: Path) -> int:
         "unit": "percent",
         "pooled_sd": _short(sd),
         "pooled_df": df,
-        "environment": environment(record for record in records if record.status == "done"),
+        "environment": environment(record for record in records if record.key in kept),
         "groups": rows,
     }
     try:
@@ -117,22 +118,36 @@ def pooled(groups: Iterable[Seeds]) -> tuple[float, int]:
 def grouped(records: Iterable[Record]) -> dict[str, SeedGroup]:
     """Group records by `identity`. Skipped records, and folds, which are no experiments of their own, are left out.
 
-    A record that did not finish, and so may not say its contents, goes with those of its cell that may be the same.
+    A record that did not finish, and so may not say its contents, goes with the newest of its cells that may be the
+    same. No group mixes versions of a plugin: those of the newest record count, and others are left out.
     """
-    groups: dict[str, SeedGroup] = {}
-    alike: dict[str, list[SeedGroup]] = defaultdict(list)
     chosen = [record for record in newest(records) if record.status != "skipped" and record.cell.fold is None]
-    for record in sorted(chosen, key=lambda record: record.status != "done"):
-        cell, content = record.cell.model_dump(exclude={"seed"}), RecordOrigin(record).content
-        plain = identity(cell)
+    cells: dict[str, dict[Content, list[Record]]] = defaultdict(dict)
+    for record in sorted(in_time(chosen), key=lambda record: record.status != "done"):
+        content = RecordOrigin(record).content
+        alike = cells[identity(record.cell.model_dump(exclude={"seed"}))]
         if record.status != "done":
-            same = [group.content for group in alike[plain] if group.content.may_be(content)]
-            content = same[-1] if same else content
-        name = identity(cell, content)
-        if name not in groups:
-            groups[name] = SeedGroup(cell, {}, {}, {}, {}, content=content)
-            alike[plain].append(groups[name])
-        group = groups[name]
+            content = next((known for known in reversed(alike) if known.may_be(content)), content)
+        alike[content] = [*alike.pop(content, []), record]  # the newest last
+    groups = (_group(of_one_version(found), content) for alike in cells.values() for content, found in alike.items())
+    return {identity(group.cell, group.content): group for group in groups}
+
+
+def of_one_version(records: Iterable[Record]) -> list[Record]:
+    """Select the records that contradict no later one in the version of a plugin."""
+    known: dict[str, str] = {}
+    chosen = []
+    for record in reversed(in_time(records)):
+        versions = RecordOrigin(record).versions
+        if all(known.get(name, version) == version for name, version in versions.items()):
+            known |= versions
+            chosen.append(record)
+    return chosen
+
+
+def _group(records: Sequence[Record], content: Content) -> SeedGroup:
+    group = SeedGroup(records[0].cell.model_dump(exclude={"seed"}), {}, {}, {}, {}, content=content)
+    for record in sorted(records, key=lambda record: record.key):
         accuracy, seed = record.accuracy.last, record.cell.seed
         if record.status != "done" or accuracy is None or not math.isfinite(accuracy):
             group.failed[seed] = record.reason or ("no final accuracy" if record.status == "done" else record.status)
@@ -141,7 +156,7 @@ def grouped(records: Iterable[Record]) -> dict[str, SeedGroup]:
         share = (record.curve.memorized or [None])[-1]
         if share is not None and math.isfinite(share):
             group.memorized[seed] = _short(100 * float(share))
-    return {k: g for k, g in groups.items() if g.accuracy or g.failed}
+    return group
 
 
 @dataclass(frozen=True)

@@ -83,14 +83,18 @@ def _stale(records: Iterable[Record], config: Config) -> list[str]:
 
 
 def _doubled(records: Sequence[Record]) -> list[str]:
-    """Report that several records are of one cell, since only one of them counts."""
-    older = len(records) - len(newest(records))
-    if not older:
-        return []
-    return [
+    """Report records that do not count: superseded in their cell, or of an earlier version than other seeds."""
+    chosen = newest(records)
+    older = len(records) - len(chosen)
+    found = sum(len(group.keys) + len(group.failed) for group in grouped(chosen).values())
+    outdated = sum(record.status != "skipped" and record.cell.fold is None for record in chosen) - found
+    told = {
         f"{older} records are of cells that also have a record of other plugin versions or weights; the one finished "
-        "last counts, with --grid the one of today's grid."
-    ]
+        "last counts, with --grid the one of today's grid.": older,
+        f"seeds of an earlier plugin version than others of their cells do not count: {outdated} of the records; "
+        "`bench run` makes them anew.": outdated,
+    }
+    return [line for line, count in told.items() if count]
 
 
 def _labels(path: Path) -> dict[str, str]:

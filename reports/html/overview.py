@@ -31,6 +31,7 @@ class Best:
         ahead: points by which it is ahead of the next.
         needed: points that would be needed to be apart.
         near: methods that seeds do not tell from it.
+        left_out: methods that are not ranked, having other seeds or wrong labels.
     """
 
     column: str
@@ -42,6 +43,7 @@ class Best:
     needed: float
     near: str
     zero_shot: float
+    left_out: str = ""
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,8 @@ def _best(part: pd.DataFrame) -> tuple[Best, ...]:
             several = len(judged[column].labels) > 1
             ahead, needed = (judged[column].gap(0, 1), judged[column].needed(0, 1)) if several else (math.nan, math.nan)
             name, zero_shot = column_name(*column), zero.get(column, math.nan)
-            found.append(Best(name, row["label"], mean, sd, n, ahead, needed, _near(judged[column]), zero_shot))
+            near, left_out = _near(judged[column]), ", ".join(judged[column].left_out)
+            found.append(Best(name, row["label"], mean, sd, n, ahead, needed, near, zero_shot, left_out))
     return tuple(found)
 
 

@@ -37,7 +37,7 @@ class LatexForm:
     Attributes:
         tabular: the rows alone, without float, caption and notes.
         wide: over both columns of a page (`table*`).
-        short: captions without what is the same in every table, and no notes but those on signs.
+        short: captions without what is the same in every table, and no notes but those on signs and on rows not ranked.
     """
 
     tabular: bool = False
@@ -46,7 +46,7 @@ class LatexForm:
 
 
 FLOATS = LatexForm()
-_SIGN = re.compile(r"(\(n\)|\S): ")  # begins a note that says what a sign stands for
+_SIGN = re.compile(r"(\(n\)|\S): |Not ranked, ")  # begins a note that says what a sign, or its lack, stands for
 
 
 def latex_report(

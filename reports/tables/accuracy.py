@@ -11,7 +11,7 @@ import pandas as pd
 from bench.records.cell import Cell, Role
 from bench.reports.document import Section, Table, TableEntry, TableRow
 from bench.reports.frame import SPANNED
-from bench.reports.names import REFERENCE
+from bench.reports.names import REFERENCE, column_name
 from bench.reports.tables.choice import EVERYTHING, Choice
 from bench.reports.tables.columns import Column, as_dicts, beyond_limits, column_names, columns_of, head, only, rows_of
 from bench.reports.tables.summary import (
@@ -34,6 +34,7 @@ BEYOND_HALF = (
     "truth: numbers are to be read beside zero-shot, and nothing is ranked."
 )
 NO_REFERENCE = "Zero-shot, the level to compare with, was not run."
+UNRANKED = "Not ranked, for want of seeds and wrong labels in common with the others: "
 NOISY_TEST = "The test labels come with the training labels and are as noisy: numbers are agreement, no accuracy."
 
 
@@ -89,8 +90,13 @@ def _table(part: _Part, known: Mapping[Column, Judged], notes: Sequence[str], ch
         *spread_text(n, summary),
         *ranking_text(sections),
     )
-    told = (*resolution(judged, shared_best(sections, part.columns)), *legend(part.rows, summary, n))
-    told = (*told, *([] if right else [NOISY_TEST]), *_zero_shot_note(summary), *notes)
+    told = (
+        *resolution(judged, shared_best(sections, part.columns)),
+        *unranked_text(judged),
+        *legend(part.rows, summary, n),
+        *([] if right else [NOISY_TEST]),
+    )
+    told = (*told, *_zero_shot_note(summary), *notes)
     setting = str(part.rows["setting"].iloc[0])
     return Table("accuracy", setting, part.name, head(part.columns), sections, caption, told, part.title)
 
@@ -121,6 +127,16 @@ def ranking_text(sections: Sequence[Section]) -> tuple[str, ...]:
     if any(UNSTABLE in entry.signs for entry in entries):
         told.append(f"{UNSTABLE}: unstable, its seeds spread at least {UNSTABLE_RATIO:g} times as far as the others'.")
     return tuple(told)
+
+
+def unranked_text(columns: Mapping[Column, Judged]) -> tuple[str, ...]:
+    """Name the trained methods that are not ranked, with the columns where these are not all."""
+    found: dict[str, list[str]] = {}
+    for column, judged in columns.items():
+        for label in judged.unranked:
+            found.setdefault(label, []).append(column_name(*column))
+    names = [f"{label} ({', '.join(at)})" if len(at) < len(columns) else label for label, at in found.items()]
+    return (f"{UNRANKED}{'; '.join(names)}.",) if names else ()
 
 
 def other_settings(frame: pd.DataFrame, setting: str) -> tuple[str, ...]:

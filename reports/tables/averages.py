@@ -14,7 +14,7 @@ from bench.records.cell import Cell
 from bench.reports.document import Section, Table, TableEntry
 from bench.reports.frame import SPANNED, anchored
 from bench.reports.names import file_part
-from bench.reports.tables.accuracy import ranked_sections, ranking_text
+from bench.reports.tables.accuracy import ranked_sections, ranking_text, unranked_text
 from bench.reports.tables.choice import EVERYTHING, Choice
 from bench.reports.tables.columns import Column, beyond_limits, column_names, columns_of, head, only, rows_of
 from bench.reports.tables.summary import (
@@ -32,7 +32,7 @@ from bench.reports.tables.ties import judge, resolution, shared_best
 from bench.standing import Judged
 from bench.statistics import TIE_DIGITS
 
-FIXED = [name for name in Cell.model_fields if name not in {*SPANNED, "dataset", "views"}]
+FIXED = [name for name in Cell.model_fields if name not in {*SPANNED, "dataset"}]
 NO_NUMBER = "No method has a seed with a number on every data set."
 WITHOUT_AVERAGE = "–: no average. A method without a seed with a number on every data set has none, and no rank."
 BY = ["section", "method", "label", "noise", "rate"]
@@ -129,10 +129,11 @@ def dataset_groups(frame: pd.DataFrame) -> Iterator[DatasetGroup]:
     What was run under one name with several contents is no data set more for each, and left out.
     """
     alike: dict[tuple[Any, ...], list[str]] = defaultdict(list)
+    right = frame.groupby("setting")["test_truth"].all()
     for setting, row in frame.drop_duplicates("setting").set_index("setting").sort_index().iterrows():
         fields = [f for f in FIXED if f in row.index and f not in Cell.own_fields(row["budget"])]
         mode = str(row["dataset"]).partition("[")[2]
-        alike[(mode, row["test_truth"], *(str(row[f]) for f in fields))].append(str(setting))
+        alike[(mode, right[str(setting)], *(str(row[f]) for f in fields))].append(str(setting))
     taken: Counter[str] = Counter()
     for found in alike.values():
         both = frame[frame["setting"].isin(found)]
@@ -179,6 +180,7 @@ def _table(group: DatasetGroup, columns: Sequence[Column], suffix: str, choice: 
     )
     notes = (
         *resolution(judged, shared_best(sections, columns)),
+        *unranked_text(judged),
         f"Data sets: {', '.join(group.datasets)}.",
         *(note for note in legend(group.rows, chosen, n) if note != NOT_RUN),
         *([WITHOUT_AVERAGE] if lacks_numbers(chosen, len(columns)) else []),

@@ -10,6 +10,7 @@ import pandas as pd
 
 from bench.errors import BenchError, did_you_mean
 from bench.plugins import METHODS
+from bench.reports.frame import anchored
 from bench.reports.names import SECTIONS, column_name, noise_name
 from bench.reports.tables.columns import Column, column_sets, columns_of
 
@@ -39,13 +40,14 @@ class Choice:
         """
         if not 0 <= self.digits <= MOST_DIGITS:
             raise BenchError(f"--digits {self.digits}: expected 0 to {MOST_DIGITS} decimals.")
+        frame = anchored(frame) if self.methods else frame
         if self.columns:
             wanted = set(_found("--columns", self.columns, _column_names(columns_of(frame))))
             kept = [pair in wanted for pair in zip(frame["noise"], frame["rate"], strict=True)]
             frame = frame[pd.Series(kept, index=frame.index, dtype=bool)]
         if self.methods:
             places = {label: i for i, label in enumerate(_found("--methods", self.methods, _row_names(frame)))}
-            frame = frame[frame["label"].isin(places)].assign(_place=lambda rows: rows["label"].map(places))
+            frame = _once(frame[frame["label"].isin(places)]).assign(_place=lambda rows: rows["label"].map(places))
             frame = frame.sort_values(["setting", "_place"], kind="stable").drop(columns="_place")
         return frame.reset_index(drop=True)
 
@@ -59,15 +61,26 @@ class Choice:
         return [("", list(dict.fromkeys(asked)))] if asked else []
 
     def sections(self, frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-        """Yield section and rows, by section, or as methods are asked for; a section may then come twice."""
+        """Yield section and rows, by section, or rows as asked for; a section may then come twice, a row never."""
         if not self.methods:
             yield from ((name, rows) for name in SECTIONS if len(rows := frame[frame["section"] == name]))
             return
+        order = frame["label"].map({label: place for place, label in enumerate(frame["label"].drop_duplicates())})
+        frame = frame.loc[order.sort_values(kind="stable").index]
         runs = (frame["section"] != frame["section"].shift()).cumsum()
         yield from ((str(rows["section"].iloc[0]), rows) for _, rows in frame.groupby(runs, sort=False))
 
 
 EVERYTHING = Choice()
+
+
+def _once(frame: pd.DataFrame) -> pd.DataFrame:
+    """Drop the copies of records in oracle rows (`anchored`), which summaries make again where the originals stand.
+
+    A row that is nothing but copies keeps them.
+    """
+    copies = frame["key"].duplicated()
+    return frame[~copies | ~frame["label"].isin(frame.loc[~copies, "label"])]
 
 
 def _found(option: str, texts: Iterable[str], names: Mapping[str, Sequence[T]]) -> list[T]:

@@ -48,10 +48,12 @@ def describe(part: pd.DataFrame) -> str:
     fixed = f"{first['dataset']}, {_counted(first['shots'], 'shot')} per class, backbone {first['backbone']}"
     if first["budget"] == "paper":
         return f"{fixed}, each method's own optimizer and epochs (budget {first['budget']})"
+    views = f", {_counted(first['views'], 'augmented view')}" if first["views"] else ""
+    fixed = f"{fixed}, {_counted(first['epochs'], 'epoch')}{views}"
     if first["budget"] == "tuned":
-        return f"{fixed}, {_counted(first['epochs'], 'epoch')}, each method's own learning rate (budget tuned)"
+        return f"{fixed}, each method's own learning rate (budget tuned)"
     return (
-        f"{fixed}, {_counted(first['epochs'], 'epoch')}, the same optimizer for all "
+        f"{fixed}, the same optimizer for all "
         f"({first['optimizer']}, batch {first['batch_size']}, learning rate {first['learning_rate']:g})"
     )
 

@@ -63,5 +63,8 @@ def test_best_second_and_what_seeds_do_not_tell_apart_stand_in_a_column_of_their
     assert [told[name]["best"] for name in ("zero-shot", "coop", "sce", "elr")] == ["", "best", "second ·", "·"]
     assert told["gce-coop"]["best"] == ""
     assert (told["joapr"]["±"], told["joapr"]["best"] in {"", "U"}) == ("22.5", True)
+    late = [record(cell("promptmae", seed=seed), 0.99) for seed in (1, 2, 3)]
+    _, rows = summary_rows([*records, *late])
+    assert {row[2]: row[6] for row in rows} == {name: told[name]["best"] for name in told} | {"promptmae": "not ranked"}
     one, _ = summary_rows([r for r in records if r.cell.seed == 1])
     assert "best" not in one and "±" not in one  # noqa: PT018

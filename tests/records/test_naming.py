@@ -12,17 +12,21 @@ from bench.execution.summary import summary_rows
 from bench.records.naming import Content, made_with, mixture, newest
 from bench.records.parts import Accuracy, Data, Provenance
 from bench.records.record import Record
-from bench.regression.baseline import grouped
+from bench.records.store import Store
+from bench.regression.baseline import grouped, read_baseline
 from bench.regression.comparison import compare, write_baseline
 from bench.regression.findings import GateRules
+from bench.regression.stored import write_store as write_baseline_of
 from bench.reports.frame import tidy
 from bench.reports.names import column_name
 from bench.reports.tables.accuracy import accuracy_tables
 from bench.reports.tables.averages import average_tables, dataset_groups
 from bench.reports.tables.summary import summarize
+from bench.schedulers.work import lost_record
+from bench.settings.schema import load_config
 from bench.suspects.groups import label_sets
 from bench.suspects.score import rank
-from tests.reports.factory import cell, record
+from tests.reports.factory import cell, record, write_store
 
 SEEDS = (1, 2, 3, 4)
 
@@ -118,6 +122,58 @@ def test_seeds_that_are_rerun_supersede_those_of_an_older_version_and_others_sta
     found = summarize(tidy([*old, *new]))
     assert sorted(zip(found["label"], found["n"], strict=True)) == [("CoOp[version=1]", 1), ("CoOp[version=2]", 2)]
     assert newest([*old[:2], *new]) == sorted(new, key=lambda one: one.key)
+
+
+def versions() -> list[Record]:
+    """CoOp of version 1 with three seeds, and of version 2, later and lower, with two; the third was lost."""
+    old, new = [made(s, 0.9) for s in SEEDS[:3]], [made(s, 0.8, version=2) for s in SEEDS[:2]]
+    for one in new:
+        one.provenance.finished = "2026-02-01"
+    return [*old, *new]
+
+
+@pytest.mark.parametrize("key", ["0" * 16, "f" * 16])
+def test_a_lost_cell_supersedes_its_older_versions_and_goes_with_the_newest(key: str) -> None:
+    lost = lost_record(key, cell("coop", "mask[file=a.csv]", 0.0, 3), "failed", "died")
+    assert {one.key for one in newest([*versions(), lost])} == {key, *(one.key for one in versions()[3:])}
+    found = summarize(tidy([*versions(), lost]))
+    assert found[["label", "n", "signs"]].to_numpy().tolist() == [["CoOp", 2, "F"]]
+    assert round(found["mean"][0], 6) == 80
+    columns, rows = summary_rows([*versions(), lost])
+    unfinished = {row[2]: row[columns.index("unfinished")] for row in rows}
+    assert unfinished == {"coop (version 1)": "", "coop (version 2)": "1"}
+
+
+def test_a_lost_cell_is_superseded_by_whatever_came_later() -> None:
+    lost = lost_record("0" * 16, cell("coop", "mask[file=a.csv]", 0.0, 1), "failed", "died")
+    lost.provenance.finished = "2026-01-15"
+    both = [made(1, 0.9), made(1, 0.5, data="1" * 64)]
+    both[1].provenance.finished = "2026-02-01"
+    assert sorted(one.key for one in newest([lost, *both])) == sorted(one.key for one in both)
+
+
+def test_a_lost_cell_supersedes_the_last_of_other_contents_alone() -> None:
+    lost = lost_record("0" * 16, cell("coop", "mask[file=a.csv]", 0.0, 1), "failed", "died")
+    first, second = made(1, 0.9), made(1, 0.5, data="1" * 64)
+    second.provenance.finished = "2026-02-01"
+    assert newest([first, second, lost]) == [lost, first]
+
+
+def test_no_group_of_a_baseline_mixes_versions(tmp_path: Path) -> None:
+    path = tmp_path / "baseline.json"
+    assert write_baseline(versions(), path) == 1
+    (group,) = read_baseline(path).groups.values()
+    assert group.accuracy == {1: 80, 2: 80}
+    assert set(group.keys.values()) == {one.key for one in versions()[3:]}
+    store = Store(write_store(tmp_path / "store", versions()))
+    notes = write_baseline_of(store, load_config(None), path).notes
+    assert [note for note in notes if "plugin version than" in note] == [
+        "seeds of an earlier plugin version than others of their cells do not count: 1 of the records; `bench run` "
+        "makes them anew."
+    ]
+    lost = lost_record("f" * 16, cell("coop", "mask[file=a.csv]", 0.0, 3), "failed", "died")
+    (group,) = grouped([*versions(), lost]).values()
+    assert (group.accuracy, group.failed) == ({1: 80, 2: 80}, {3: "died"})
 
 
 def test_contents_are_not_superseded() -> None:

@@ -5,14 +5,18 @@ import math
 import pandas as pd
 import pytest
 
+from bench.execution.summary import summary_rows
 from bench.records.parts import Curve
 from bench.records.record import Record
 from bench.reports.frame import anchored, curves, tidy, written
 from bench.reports.names import noise_name
 from bench.reports.tables.accuracy import accuracy_tables
+from bench.reports.tables.averages import DatasetGroup, dataset_groups
 from bench.reports.tables.summary import summarize
 from bench.variants import variant_text
 from tests.reports.factory import cell, changed, grid, record
+
+NOISES = (("none", 0.0), ("symmetric", 0.5))
 
 
 def test_units_and_excess():
@@ -97,6 +101,25 @@ def test_under_the_paper_budget_methods_bring_their_own_epochs():
     assert set(both["label"]) == {"CoOp[epochs=5]", "CoOp[epochs=50]", "JoAPR"}
 
 
+@pytest.mark.parametrize(("budget", "found"), [("equal", 2), ("tuned", 2), ("paper", 1)])
+def test_views_are_part_of_the_setting_except_where_each_method_brings_its_own(budget: str, found: int):
+    records = [record(cell(method, budget=budget, views=views)) for method, views in (("coop", 0), ("gce-coop", 8))]
+    assert tidy(records)["setting"].nunique() == found
+    assert len({row[0] for row in summary_rows(records)[1]}) == found, "as `bench table` does"
+    captions = [table.caption[0] for table in accuracy_tables(tidy(records))]
+    assert len(captions) == found
+    assert sum("50 epochs, 8 augmented views, " in caption for caption in captions) == found - 1
+
+
+def test_data_sets_with_other_views_are_not_averaged():
+    def over_two(views: int) -> list[DatasetGroup]:
+        cells = [cell(m, dataset=d, views=v) for m in ("coop", "elr") for d, v in (("digits", 0), ("letters", views))]
+        return list(dataset_groups(tidy(map(record, cells))))
+
+    assert [group.datasets for group in over_two(0)] == [("digits", "letters")]
+    assert over_two(8) == []
+
+
 def test_oracles_are_marked_and_get_the_clean_column():
     frame = tidy(grid(methods=("coop",)))
     oracle = frame[frame["section"] == "oracle"]
@@ -112,6 +135,28 @@ def test_a_method_that_is_told_a_secret_is_an_oracle_at_every_rate():
     told = record(cell("theirs", "symmetric", 0.5)).model_copy(update={"oracle": ["noise_rate"]})
     frame = tidy([told, record(cell("theirs"))])
     assert set(frame["section"]) == {"oracle"}
+
+
+def test_a_method_that_is_told_a_secret_in_one_setting_is_no_oracle_in_another():
+    def under(validation: str) -> list[Record]:
+        told = ["clean_validation"] if validation == "clean" else []
+        cells = [cell(method, seed=s, validation=validation) for method in ("coop", "gce-coop") for s in (1, 2)]
+        return [changed(record(one), oracle=told if one.method == "gce-coop" else []) for one in cells]
+
+    frame = tidy([*under("noisy"), *under("clean")])
+    found = {str(v): set(part["label"]) for v, part in frame.groupby("validation")}
+    assert found == {"noisy": {"CoOp", "GCE-CoOp"}, "clean": {"CoOp", "GCE-CoOp (oracle)†"}}
+    columns, rows = summary_rows([*under("noisy"), *under("clean")])
+    ranked = {(row[0], row[2]) for row in rows if row[columns.index("best")]}
+    assert ranked == {("digits · validation noisy", "coop"), ("digits · validation noisy", "gce-coop")}
+
+
+def test_bench_table_takes_an_oracle_for_one_at_every_rate_too():
+    cells = [cell(m, *noise, s) for m in ("coop", "elr", "sce") for noise in NOISES for s in (1, 2)]
+    records = [record(one) for one in cells]
+    told = [changed(r, oracle=["noise_rate"] if r.cell.method == "sce" and r.cell.rate else []) for r in records]
+    columns, rows = summary_rows(told)
+    assert {row[2] for row in rows if row[columns.index("best")]} == {"coop", "elr"}
 
 
 def test_non_finite_numbers_are_absent():

@@ -145,6 +145,10 @@ def test_the_best_method_is_named_with_those_it_is_not_told_from():
     assert one.near == "unknown with one seed"
     alone = overviews(tidy([r for r in records if r.cell.method == "coop"], DEFAULTS))[0].best[0]
     assert alone.near == "no other method"
+    late = [record(cell("elr", seed=seed), 0.99) for seed in (2, 3, 4, 5)]
+    with_late = overviews(tidy([*records, *late], DEFAULTS))[0].best[0]
+    assert (with_late.label, with_late.left_out) == ("PromptMAE", "ELR")
+    assert "GCE-CoOp (not ranked, with other seeds or wrong labels: ELR)" in made([*records, *late])
 
 
 def test_an_unstable_method_is_not_called_near_the_best():

@@ -75,6 +75,8 @@ def test_a_paper_is_given_a_tabular_alone_or_a_float_over_both_columns():
     assert "no checkpoint selected" not in wide
     assert "Best and second" not in wide
     assert r"\footnotesize \textsuperscript{$\dagger$}: oracle" in wide  # a sign is explained all the same
+    (table_of_some,) = accuracy_tables(tidy([*grid(oracle=False), *grid(("elr",), (2, 3), oracle=False)]))
+    assert "Not ranked, for want of" in latex_table(table_of_some, LatexForm(short=True))  # so are marks that lack
     report = latex_report([table], [], LatexForm(tabular=True, wide=True))
     assert r"\documentclass[twocolumn]" in report
     assert rf"\input{{tables/{table.name}.tex}}" in report

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from bench.errors import BenchError
+from bench.reports.build import build_report
 from bench.reports.document import Table
-from bench.reports.frame import tidy
+from bench.reports.frame import anchored, tidy
+from bench.reports.paper import PaperForm
 from bench.reports.tables.accuracy import BEYOND_HALF, accuracy_tables
 from bench.reports.tables.choice import Choice
 from bench.reports.tables.cost import cost_tables
 from bench.reports.tables.training import memorization_tables
-from tests.reports.factory import cell, grid, record
+from tests.reports.factory import GRID, cell, grid, record
 
 FRAME = tidy(
     [*grid(), *(record(cell("gce-coop", seed=s, options={"q": 0.5})) for s in (1, 2))], {"gce-coop": {"q": 0.7}}
@@ -33,6 +37,45 @@ def test_rows_and_columns_are_those_asked_for_in_their_order():
     (memorized,) = memorization_tables(frame, choice)
     assert [row.label for row in memorized.sections[0].rows] == [label for (label,) in labels(table)]
     assert labels(cost_tables(frame, choice)[0]) == labels(table)
+
+
+ORACLE, CLEAN_FIRST = "CoOp (clean subset, oracle)†", ("coop@clean", "coop", "gce-coop")
+
+
+@pytest.mark.parametrize(
+    ("methods", "sections"),
+    [
+        (CLEAN_FIRST, [[ORACLE], ["CoOp", "GCE-CoOp"]]),
+        (("coop", "coop@clean", "gce-coop"), [["CoOp"], [ORACLE], ["GCE-CoOp"]]),
+        (("coop@clean", "gce-coop"), [[ORACLE], ["GCE-CoOp"]]),
+    ],
+)
+@pytest.mark.parametrize("columns", [(), ("none",)])
+def test_an_oracle_row_is_one_row_with_its_clean_entry_wherever_it_stands(
+    methods: tuple[str, ...], sections: list[list[str]], columns: tuple[str, ...]
+):
+    choice = Choice(methods, columns)
+    (table,) = accuracy_tables(choice.of(FRAME), choice)
+    assert labels(table) == sections
+    found = {row.label: row.entries[0].mean for section in table.sections for row in section.rows}
+    usual = {row.label: row.entries[0].mean for section in accuracy_tables(FRAME)[0].sections for row in section.rows}
+    assert found == {label: usual[label] for label in found}
+    assert not any("has not been run" in note for note in table.notes)
+
+
+def test_no_record_is_counted_twice_where_its_row_and_an_oracle_row_are_asked_for():
+    assert not Choice(CLEAN_FIRST).of(FRAME)["key"].duplicated().any()
+    assert anchored(anchored(FRAME)).equals(anchored(FRAME))
+
+
+@pytest.mark.parametrize("methods", [CLEAN_FIRST, ("coop@clean", "gce-coop")])
+def test_a_report_of_an_oracle_row_is_whole(methods: tuple[str, ...], tmp_path: Path):
+    for columns in ((), ("none",)):
+        form = PaperForm(choice=Choice(methods, columns))
+        build_report(grid(columns=GRID[:3]), tmp_path / str(columns), figures=0, paper=form, published=True)
+        page = (tmp_path / str(columns) / "report.md").read_text(encoding="utf-8")
+        assert "not been run" not in page
+        assert "no record" not in page
 
 
 @pytest.mark.parametrize(

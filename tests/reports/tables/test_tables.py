@@ -17,8 +17,8 @@ from bench.reports.frame import tidy
 from bench.reports.html.overview import overviews
 from bench.reports.names import noise_name
 from bench.reports.statistics.paired import paired_frame
-from bench.reports.tables.accuracy import accuracy_tables
-from bench.reports.tables.averages import dataset_groups
+from bench.reports.tables.accuracy import UNRANKED, accuracy_tables
+from bench.reports.tables.averages import average_tables, dataset_groups
 from bench.reports.tables.choice import Choice
 from bench.reports.tables.columns import WIDEST, column_sets, head
 from bench.reports.tables.cost import cost_frame, cost_tables
@@ -32,6 +32,10 @@ from tests.reports.factory import GRID, cell, changed, grid, record
 def only(records: list[Record]) -> Table:
     (table,) = accuracy_tables(tidy(records))
     return table
+
+
+def unranked(records: list[Record]) -> list[str]:
+    return [note.removeprefix(UNRANKED)[:-1] for note in only(records).notes if note.startswith(UNRANKED)]
 
 
 def entries(table: Table, label: str) -> tuple[TableEntry, ...]:
@@ -242,6 +246,30 @@ def test_rows_of_other_seeds_or_wrong_labels_are_not_ranked():
         one.noise.digest = "e" * 16
     records = records[:6] + seeded({"promptmae": (0.65, 0.65, 0.66)})
     assert shown(records) == {"CoOp": ("best", ""), "JoAPR": ("", ""), "PromptMAE": ("second", "")}
+
+
+def test_rows_that_are_not_ranked_are_named_with_their_columns_whatever_their_number_of_seeds():
+    def of(method: str, seeds: tuple[int, ...], noise: tuple[str, float], level: float) -> list[Record]:
+        return [record(cell(method, *noise, seed), level + 0.01 * seed) for seed in seeds]
+
+    records = [one for noise in GRID[:2] for m, a in (("coop", 0.8), ("joapr", 0.7)) for one in of(m, (1, 2), noise, a)]
+    assert unranked(records) == []
+    late = of("promptmae", (2, 3), GRID[0], 0.95)
+    assert unranked([*records, *late]) == ["PromptMAE (Clean)"]
+    assert [entry.mark for entry in entries(only([*records, *late]), "PromptMAE")] == ["", ""]
+    late += of("promptmae", (2, 3), GRID[1], 0.95)
+    for one in (others := of("elr", (1, 2), GRID[1], 0.9)):
+        one.noise.digest = "e" * 16
+    assert unranked([*records, *late, *others]) == ["PromptMAE; ELR (Symmetric 25 %)"]
+    assert unranked([*records[:2], *late[:2]]) == ["CoOp; PromptMAE"], "neither is ranked"
+
+
+def test_averages_name_the_rows_that_are_not_ranked():
+    seeds = {"coop": (1, 2), "gce-coop": (1, 2), "promptmae": (2, 3)}
+    cells = [cell(m, seed=s, dataset=d) for m, found in seeds.items() for s in found for d in ("digits", "letters")]
+    (group,) = dataset_groups(tidy(map(record, cells)))
+    (table,) = average_tables(group)
+    assert f"{UNRANKED}PromptMAE." in table.notes
 
 
 def test_reference_and_oracle_rows_are_never_ranked():

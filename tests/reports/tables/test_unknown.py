@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from bench.execution.summary import AGREEMENT, summary_rows
 from bench.records.parts import Data
 from bench.records.record import Record
 from bench.reports.build import build_report
@@ -16,8 +17,10 @@ from bench.reports.frame import tidy
 from bench.reports.front_page import unfinished
 from bench.reports.names import AS_IS
 from bench.reports.tables.accuracy import accuracy_tables
+from bench.reports.tables.averages import dataset_groups
 from bench.reports.tables.cost import cost_tables
 from bench.reports.tables.training import agreement_tables, memorization_tables
+from bench.schedulers.work import lost_record
 from tests.reports.drawing import draw_records
 from tests.reports.factory import cell, grid, record
 
@@ -186,3 +189,32 @@ def test_folders_of_one_name_and_other_content_are_two_settings() -> None:
     assert set(frame["dataset"]) == {"folder:photos (111111)", "folder:photos (222222)"}
     assert len(agreement_tables(frame)) == 2
     assert set(tidy(one)["dataset"]) == {"folder:photos"}
+
+
+def test_a_lost_cell_stands_in_the_column_of_its_finished_seeds() -> None:
+    records = [one for one in unknown(("none",)) if (one.cell.method, one.cell.seed) != ("coop", 2)]
+    frame = tidy([*records, lost_record("e" * 16, cell("coop", seed=2, epochs=2, dataset=PLACE), "failed", "died")])
+    assert accuracy_tables(frame)[0].head == (("", "Labels as they are"),)
+    missing = unfinished(frame)
+    assert missing[["label", "noise", "seed", "status"]].to_numpy().tolist() == [["CoOp", AS_IS, 2, "failed"]]
+
+
+def test_a_lost_cell_of_other_noise_takes_the_truth_of_its_setting() -> None:
+    lost = lost_record("e" * 16, cell("coop", "symmetric", 0.5, seed=2, epochs=2, dataset=PLACE), "failed", "died")
+    frame = tidy([*unknown(("none",)), lost])
+    assert not frame["truth"].any()
+    assert memorization_tables(frame) == []
+
+
+def test_a_lost_cell_does_not_make_accuracy_of_agreement_with_noisy_test_labels() -> None:
+    right = [record(cell(method, seed=seed, epochs=2)) for method in ("coop", "nlprompt") for seed in (1, 2)]
+    noisy = unknown(("none",), place="folder:letters", test_truth=False)
+    for one in noisy:
+        one.noise.truth = True
+    lost = lost_record("0" * 16, cell("zero-shot", epochs=2, dataset="folder:letters"), "failed", "died")
+    for records in ([*right, *noisy], [*right, lost, *noisy]):
+        frame = tidy(records)
+        assert list(dataset_groups(frame)) == []
+        titles = [table.title for table in accuracy_tables(frame)]
+        assert [title.partition(" (")[0] for title in titles] == ["Test accuracy", "Agreement with given test labels"]
+    assert {row[0] for row in summary_rows([*noisy, lost])[1]} == {f"folder:letters · {AGREEMENT}"}
