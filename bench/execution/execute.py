@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from bench.errors import BenchError
 from bench.execution import preflight
 from bench.execution.collector import Collector
 from bench.execution.observer import Observer
-from bench.execution.packs import MOST
+from bench.execution.packs import MOST, pack_seconds
 from bench.execution.plan import Plan
 from bench.execution.progress import Progress
 from bench.machine import cpus, this_machine
@@ -85,7 +85,8 @@ def set_up(plan: Plan, config: Config, request: Request, tell: Callable[[list[st
     name: Literal["ray", "local"] = "ray" if workers > 1 or request.address is not None else "local"
     if request.scheduler != "auto":
         name = request.scheduler
-    return Setup(_scheduler(name, request, machine.gpus, machine.fraction(workers), tell), name, workers,
+    seconds = {pack[0][0]: pack_seconds(pack, plan.estimate.seconds) for pack in packs}
+    return Setup(_scheduler(name, request, machine.gpus, machine.fraction(workers), seconds, tell), name, workers,
                  "cuda" if machine.gpus else "cpu", packs)  # fmt: skip
 
 
@@ -219,7 +220,12 @@ def _work(plan: Plan, store: Store, config: Config, setup: Setup, request: Reque
 
 
 def _scheduler(
-    name: str, request: Request, gpus: int, fraction: float, tell: Callable[[list[str]], None] | None
+    name: str,
+    request: Request,
+    gpus: int,
+    fraction: float,
+    seconds: Mapping[str, float],
+    tell: Callable[[list[str]], None] | None,
 ) -> Scheduler:
     if name == "local":
         from bench.schedulers.local import Local
@@ -227,7 +233,7 @@ def _scheduler(
         return Local(gpus)
     from bench.schedulers.ray_tune import RayTune
 
-    return RayTune(request.address, gpus, fraction, tell or (lambda _: None))
+    return RayTune(request.address, gpus, fraction, tell or (lambda _: None), seconds)
 
 
 def unfinished(plan: Plan, progress: Progress) -> Sequence[tuple[str, str]]:

@@ -9,7 +9,7 @@ import json
 import socket
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from multiprocessing.connection import wait
@@ -47,12 +47,14 @@ class RayTune:
         gpus: GPUs of this machine that may be used.
         fraction: of one GPU that a trial asks for, 0 for none.
         tell: called with a line for each node of a running cluster, before the cells begin.
+        seconds: what packs are estimated to take, by the key of their first cell; one that is missing counts as long.
     """
 
     address: str | None = None
     gpus: int = 0
     fraction: float = 0.0
     tell: Callable[[list[str]], None] = field(default=lambda _: None, compare=False, repr=False)
+    seconds: Mapping[str, float] = field(default_factory=dict, compare=False, repr=False)
 
     def run(self, packs: Sequence[Pack], work: Work, workers: int, report: Report, stop: Callable[[], bool]) -> None:
         """Run every pack once; see the contract in `bench.schedulers.work`."""
@@ -68,7 +70,7 @@ class RayTune:
             def run() -> None:
                 self._check()
                 chosen = packs if self.address is None else self._welcomed(packs, work, workers, heard)
-                waiting = _by_node(chosen, work.losses, workers)
+                waiting = _by_node(chosen, work.losses, workers, self.seconds)
                 while waiting and not over():
                     now, waiting = waiting[:TRIALS_PER_RUN], waiting[TRIALS_PER_RUN:]
                     waiting = self._fit(now, work, workers, heard, over, folder) + waiting
@@ -220,23 +222,35 @@ def _trial() -> Any:
     return Trial
 
 
-def bundled(packs: Sequence[Pack], workers: int) -> list[Bundle]:
-    """Divide packs among trials: many at first, and one at the end, so that no worker is left with many."""
+def bundled(packs: Sequence[Pack], workers: int, seconds: Mapping[str, float]) -> list[Bundle]:
+    """Divide packs among trials: each has a small share of the seconds that are left, so that no worker ends late."""
+    longest = max(seconds.values(), default=1.0)
+    spent = [seconds.get(pack[0][0], longest) for pack in packs]
     found: list[Bundle] = []
-    begun = 0
+    begun, left = 0, sum(spent)
     while begun < len(packs):
-        size = min(PACKS_PER_TRIAL, max(1, (len(packs) - begun) // (SHARE * workers)))
+        size = 1
+        while size < min(PACKS_PER_TRIAL, len(packs) - begun) and (
+            sum(spent[begun : begun + size + 1]) <= left / (SHARE * workers)
+        ):
+            size += 1
         found.append(tuple(packs[begun : begun + size]))
+        left -= sum(spent[begun : begun + size])
         begun += size
     return found
 
 
-def _by_node(packs: Sequence[Pack], losses: Losses, workers: int) -> list[Bundle]:
-    """Divide packs among trials, those together that were lost on one node and read the same features."""
+def _by_node(packs: Sequence[Pack], losses: Losses, workers: int, seconds: Mapping[str, float]) -> list[Bundle]:
+    """Divide packs among trials, those together that were lost on one node and read the same features.
+
+    They are in the order of their longest packs, whatever the features: a long one that began last would end alone.
+    """
     groups: dict[tuple[str, str], list[Pack]] = {}
     for pack in packs:
         groups.setdefault((lost_on(pack, losses), features_of(pack)), []).append(pack)
-    return [bundle for group in groups.values() for bundle in bundled(group, workers)]
+    place = {pack[0][0]: number for number, pack in enumerate(packs)}
+    bundles = [bundle for group in groups.values() for bundle in bundled(group, workers, seconds)]
+    return sorted(bundles, key=lambda bundle: place[bundle[0][0][0]])
 
 
 def packed(bundle: Bundle) -> str:

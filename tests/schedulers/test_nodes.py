@@ -25,7 +25,7 @@ def test_a_pack_avoids_the_node_where_it_was_last_lost() -> None:
     placement = Placement([FIRST, SECOND], LOSSES, lambda: {A, B})
     assert placement.selector(FIRST) == {"bundle_label_selector": [{LABEL: f"!{A}"}]}
     assert placement.selector(SECOND) == placement.selector(THIRD) == {}
-    assert [len(bundle) for bundle in _by_node([FIRST, SECOND, THIRD], LOSSES, 1)] == [1, 1, 1]
+    assert [len(bundle) for bundle in _by_node([FIRST, SECOND, THIRD], LOSSES, 1, {})] == [1, 1, 1]
 
 
 def test_where_there_is_no_other_node_it_is_not_avoided() -> None:
