@@ -33,7 +33,7 @@ from tests.cells import make_cell
 from tests.reports.factory import record
 
 PAGE = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
-EXAMPLE = next(block.partition("```")[0] for block in PAGE.split("```python\n")[1:] if "LOSSES" in block)
+EXAMPLE = next(block.partition("```")[0] for block in PAGE.split("```python\n")[1:] if "squared" in block)
 STRICT = next(block.partition("```")[0] for block in PAGE.split("```python\n")[1:] if "strict" in block)
 
 
