@@ -223,7 +223,7 @@ def _trial() -> Any:
 
 
 def bundled(packs: Sequence[Pack], workers: int, seconds: Mapping[str, float]) -> list[Bundle]:
-    """Divide packs among trials: each has a small share of the seconds that are left, so that no worker ends late."""
+    """Divide packs among trials, each a small share of the seconds left, so that no worker ends late."""
     longest = max(seconds.values(), default=1.0)
     spent = [seconds.get(pack[0][0], longest) for pack in packs]
     found: list[Bundle] = []
