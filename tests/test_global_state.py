@@ -19,7 +19,7 @@ import torch
 import torch.backends.opt_einsum
 
 from bench.contracts.method import Context
-from bench.global_state import ITEMS, Guard, note, put_back
+from bench.global_state import ITEMS, Guard, libraries, note, put_back
 from bench.global_state.libraries import BOUND
 from bench.methods.coop import CoOp
 from bench.plugins import METHODS
@@ -335,3 +335,29 @@ def test_a_backbone_that_a_plugin_has_written_to_is_loaded_anew(work: Work, alon
     assert record.provenance.changed_state == ["weights of the backbone"]
     assert spent
     assert bits(ran(work, "after-scribbling", "coop")[0]) == alone_bits
+
+
+def test_a_reading_that_fails_in_the_middle_leaves_none_of_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread imports at that moment, say; names of before would be put back as if they were today's."""
+    place, real = "bench.records.store.Store:publish", Store.publish
+
+    class FailsOnce:
+        failed = False
+
+        def __call__(self) -> None: ...
+
+        @property
+        def hooked(self) -> bool:
+            if not self.failed:
+                self.failed = True
+                raise RuntimeError("dictionary changed size during iteration")
+            return False
+
+    names = libraries.Bindings()
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "publish", id)
+        assert names.bound()[place] is id
+    monkeypatch.setattr(Store, "later", FailsOnce(), raising=False)
+    with pytest.raises(RuntimeError):
+        names.bound()
+    assert names.bound()[place] is real

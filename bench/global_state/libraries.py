@@ -177,8 +177,9 @@ class Bindings:
             return
         namespaces = _namespaces()
         listing = [sys.modules[name] for name in MODULES if name in sys.modules]  # whose classes are looked at
-        self._modules = dict(sys.modules)
-        self._contents = [(namespace, dict(vars(namespace))) for namespace in (*listing, *namespaces.values())]
+        modules = dict(sys.modules)
+        contents = [(namespace, dict(vars(namespace))) for namespace in (*listing, *namespaces.values())]
+        self._contents = []  # so that nothing old counts where a thread's import makes what follows fail
         self._bound = {
             f"{where}:{name}": _unhooked(value)
             for where, namespace in namespaces.items()
@@ -190,6 +191,7 @@ class Bindings:
             for where, one in namespaces.items()
             if isinstance(one, type)
         }
+        self._modules, self._contents = modules, contents
 
 
 BOUND: Final = Bindings()
