@@ -191,9 +191,10 @@ def _size(row: Row | None) -> tuple[int, float]:
 
 def _needs(cell: Cell) -> Needs | None:
     """Return what the cell's method needs, None where the method is not at hand."""
+    from bench.engine.checkpoint import needs_of  # with torch, which the method needs anyway
+
     try:
-        kind = METHODS.get(cell.method)
-        return kind.needs(kind.Options(**cell.options))
+        return needs_of(cell)
     except (BenchError, ValueError):
         return None
 
