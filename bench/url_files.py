@@ -44,7 +44,7 @@ class UrlFiles:
         self._puts_whole = bool(OBJECT_STORES.intersection([protocol] if isinstance(protocol, str) else protocol))
         put = getattr(type(self.system), "_pipe_file", type(self.system).pipe_file)
         known = inspect.signature(put).parameters if self._puts_whole else ()
-        self._create = dict([one for one in CREATE.items() if one[0] in known][:1])
+        self._create = next(({name: value} for name, value in CREATE.items() if name in known), {})
 
     def _path(self, name: str) -> str:
         return f"{self.root.rstrip('/')}/{name}"

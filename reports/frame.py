@@ -326,7 +326,7 @@ def _numbers(record: Record, truth: bool, test_truth: bool) -> dict[str, Any]:
     row["notes"] = " ".join(filter(None, [*record.data.notes, *record.data.left_out, _left_out(record)]))
     if cell.noise == "none" and not truth:
         row["noise"] = AS_IS
-    row["classes"] = record.data.classes or len(record.data.class_names)
+    row["classes"] = record.data.class_count
     row["mask"] = record.noise.digest or ""
     row["realised_rate"] = number(record.noise.realised_rate)
     row["split_share"] = _split_share(record)

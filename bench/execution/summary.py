@@ -124,7 +124,7 @@ def _standings(groups: Mapping[TableRow, Sequence[Record]]) -> dict[TableRow, st
     for name, group in groups.items():
         done = {f"{r.cell.seed} {r.noise.digest}": 100 * (r.accuracy.last or 0.0) for r in _done(group)}
         unranked = any(r.cell.method == standing.REFERENCE or r.cell.subset != "all" for r in group)
-        cell, classes = group[0].cell, max(r.data.classes or len(r.data.class_names) for r in group)
+        cell, classes = group[0].cell, max(record.data.class_count for record in group)
         if unranked or not done or (name[0], name[2]) in told:
             continue
         if standing.identifiable(cell.noise, cell.rate, classes):

@@ -67,6 +67,11 @@ class Data(RecordModel):
     left_out: list[str] = Field(default_factory=list)
     digest: str = ""
 
+    @property
+    def class_count(self) -> int:
+        """Number of classes; 0 where the record does not say it."""
+        return self.classes or len(self.class_names)
+
 
 class Curve(RecordModel):
     """One list per quantity, one entry per evaluated epoch."""
