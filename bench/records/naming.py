@@ -55,18 +55,16 @@ class RecordOrigin:
 
     def facets(self, field: Field) -> Facets:
         """Return the facets of one field."""
-        noted = self._resolved
+        versions = self._versions(field)
         if field == "dataset":
-            return {CONTENT: self._data(), "version": _version(noted.dataset), "prompts": self._prompts()}
+            return {CONTENT: self._data(), **versions, "prompts": self._prompts()}
         if field == "backbone":
             return {CONTENT: self._weights(), "code": self.sources.get("backbone", "")}
         if field == "noise":
-            version = _text(noted.noise.version) if noted.noise else ""
-            return {CONTENT: self._noise(), "version": version, "code": self.sources.get("noise", "")}
+            return {CONTENT: self._noise(), **versions, "code": self.sources.get("noise", "")}
         return {
-            "version": _text(noted.method),
+            **versions,
             "code": self.sources.get("method", ""),
-            **{f"{name} version": str(version) for name, version in (noted.model_extra or {}).items()},
             **{f"{name} code": code for name, code in self.sources.items() if name not in NAMED},
         }
 
@@ -78,17 +76,23 @@ class RecordOrigin:
     @property
     def versions(self) -> Mapping[str, str]:
         """Versions of the plugins behind the names; those that the record does not say are left out."""
-        return {
-            f"{field} {facet}": text
-            for field in FIELDS
-            for facet, text in self.facets(field).items()
-            if text and facet.endswith("version")
-        }
+        return {f"{field} {facet}": text for field in FIELDS for facet, text in self._versions(field).items() if text}
 
     @property
     def sources(self) -> Mapping[str, str]:
         """Digests of the code by part; empty where they were not recorded."""
         return self.record.provenance.sources
+
+    def _versions(self, field: Field) -> Facets:
+        noted = self._resolved
+        if field == "dataset":
+            return {"version": _version(noted.dataset)}
+        if field == "noise":
+            return {"version": _text(noted.noise.version) if noted.noise else ""}
+        if field == "method":
+            further = {f"{name} version": str(version) for name, version in (noted.model_extra or {}).items()}
+            return {"version": _text(noted.method), **further}
+        return {}
 
     def _data(self) -> str:
         kind, _, rest = self._resolved.dataset.partition(" ")

@@ -7,6 +7,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -53,7 +54,7 @@ class SeedGroup:
         """Noise kind and rate."""
         return f"{self.cell['noise']} {self.cell['rate']}"
 
-    @property
+    @cached_property
     def label(self) -> str:
         """Dataset, noise and method with non-default options, for display."""
         cell = self.cell
@@ -82,8 +83,8 @@ def write_baseline(records: Iterable[Record], path: Path) -> int:
     Raises:
         BenchError: no record is done, or the file cannot be written.
     """
-    records = newest(records)
-    groups = {k: g for k, g in grouped(records).items() if g.accuracy}
+    found = Grouped.of(records)
+    groups = {k: g for k, g in found.groups.items() if g.accuracy}
     kept = {key for group in groups.values() for key in group.keys.values()}
     if not groups:
         raise BenchError("no finished record to make a baseline of; run `bench run` first.")
@@ -95,7 +96,7 @@ def write_baseline(records: Iterable[Record], path: Path) -> int:
         "unit": "percent",
         "pooled_sd": _short(sd),
         "pooled_df": df,
-        "environment": environment(record for record in records if record.key in kept),
+        "environment": environment(record for record in found.records if record.key in kept),
         "groups": rows,
     }
     try:
@@ -115,22 +116,55 @@ def pooled(groups: Iterable[Seeds]) -> tuple[float, int]:
     return (math.sqrt(sum(v * d for v, d in squares) / df), df) if df else (0.0, 0)
 
 
-def grouped(records: Iterable[Record]) -> dict[str, SeedGroup]:
-    """Group records by `identity`. Skipped records, and folds, which are no experiments of their own, are left out.
+@dataclass(frozen=True)
+class Grouped:
+    """The records of a store that count, in groups, and how many do not.
 
-    A record that did not finish, and so may not say its contents, goes with the newest of its cells that may be the
-    same. No group mixes versions of a plugin: those of the newest record count, and others are left out.
+    Attributes:
+        records: the last of each cell.
+        groups: of them by `identity`, without skipped records, and folds, which are no experiments of their own.
+        superseded: records of cells that have a later one.
+        outdated: last records of an earlier plugin version than other seeds of their cell.
     """
-    chosen = [record for record in newest(records) if record.status != "skipped" and record.cell.fold is None]
-    cells: dict[str, dict[Content, list[Record]]] = defaultdict(dict)
-    for record in sorted(in_time(chosen), key=lambda record: record.status != "done"):
-        content = RecordOrigin(record).content
-        alike = cells[identity(record.cell.model_dump(exclude={"seed"}))]
-        if record.status != "done":
-            content = next((known for known in reversed(alike) if known.may_be(content)), content)
-        alike[content] = [*alike.pop(content, []), record]  # the newest last
-    groups = (_group(of_one_version(found), content) for alike in cells.values() for content, found in alike.items())
-    return {identity(group.cell, group.content): group for group in groups}
+
+    records: list[Record]
+    groups: dict[str, SeedGroup]
+    superseded: int
+    outdated: int
+
+    @classmethod
+    def of(cls, records: Iterable[Record]) -> Grouped:
+        """Group records.
+
+        A record that did not finish, and so may not say its contents, goes with the newest of its cells that may be the
+        same. No group mixes versions of a plugin: those of the newest record count, and others are left out.
+        """
+        every = list(records)
+        last = newest(every)
+        chosen = [record for record in last if record.status != "skipped" and record.cell.fold is None]
+        cells: dict[str, dict[Content, list[Record]]] = defaultdict(dict)
+        for record in sorted(in_time(chosen), key=lambda record: record.status != "done"):
+            content = RecordOrigin(record).content
+            alike = cells[record.cell.model_dump_json(exclude={"seed"})]
+            if record.status != "done":
+                content = next((known for known in reversed(alike) if known.may_be(content)), content)
+            alike[content] = [*alike.pop(content, []), record]  # the newest last
+        groups = [
+            _group(of_one_version(found), content) for alike in cells.values() for content, found in alike.items()
+        ]
+        counted = sum(len(group.keys) + len(group.failed) for group in groups)
+        by_identity = {identity(group.cell, group.content): group for group in groups}
+        return cls(last, by_identity, len(every) - len(last), len(chosen) - counted)
+
+    def notes(self) -> list[str]:
+        """Report records that do not count."""
+        told = {
+            f"{self.superseded} records are of cells that also have a record of other plugin versions or weights; the "
+            "one finished last counts, with --grid the one of today's grid.": self.superseded,
+            f"seeds of an earlier plugin version than others of their cells do not count: {self.outdated} of the "
+            "records; `bench run` makes them anew.": self.outdated,
+        }
+        return [line for line, count in told.items() if count]
 
 
 def of_one_version(records: Iterable[Record]) -> list[Record]:

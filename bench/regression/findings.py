@@ -89,6 +89,7 @@ class Comparison:
         counts: cells by verdict.
         changes: cells of verdict "same" by what has changed.
         stale: lines on records that were not made by the code and data that are here.
+        uncounted: lines on records that do not count.
     """
 
     findings: tuple[Finding, ...]
@@ -96,6 +97,7 @@ class Comparison:
     rules: GateRules
     alpha: float
     stale: tuple[str, ...] = ()
+    uncounted: tuple[str, ...] = ()
     counts: Mapping[str, int] = field(init=False)
     changes: Mapping[Change, int] = field(init=False)
 

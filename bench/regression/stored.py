@@ -11,10 +11,9 @@ from bench.data.library import Library
 from bench.errors import BenchError
 from bench.grid.expansion import PlannedCell, expand
 from bench.grid.freshness import stale_lines, stale_parts
-from bench.records.naming import newest
 from bench.records.record import Record
 from bench.records.store import Store, uncollected
-from bench.regression.baseline import grouped, read_baseline, write_baseline
+from bench.regression.baseline import Grouped, read_baseline, write_baseline
 from bench.regression.comparison import DEFAULT_RULES, compare
 from bench.regression.findings import Comparison, GateRules
 from bench.settings.schema import Config
@@ -56,7 +55,7 @@ def compare_store(
     records = list(store.records(None if planned is None else [one.key for one in planned]))
     cells = None if planned is None else [one.cell for one in planned]
     result = compare(records, baseline, rules, planned=cells, stale=_stale(records, config))
-    return result, [*store.problems.values(), *_doubled(records)]
+    return result, [*store.problems.values(), *result.uncounted]
 
 
 def write_store(store: Store, config: Config, baseline: Path, grid: str | None = None) -> Written:
@@ -68,33 +67,18 @@ def write_store(store: Store, config: Config, baseline: Path, grid: str | None =
     keys = [planned.key for planned in expand(config, grid).cells] if grid else None
     records = list(store.records(keys))
     before = _labels(baseline)
-    count = write_baseline(records, baseline)
+    count, grouped = write_baseline(records, baseline), Grouped.of(records)
     lost = _lost(before, _labels(baseline))
     absent = sum(record.status not in ("done", "skipped") for record in records)
     absent += 0 if keys is None else len(keys) - len(records)
     left = f"{absent} cells have not finished and are not in it; `bench run --retry all` runs them again."
-    notes = [*store.problems.values(), *_doubled(records), *_stale(records, config), *lost, *([left] if absent else [])]
-    return Written(count, _seeds(records), tuple(notes))
+    notes = [*store.problems.values(), *grouped.notes(), *_stale(records, config), *lost, *([left] if absent else [])]
+    return Written(count, _seeds(grouped), tuple(notes))
 
 
 def _stale(records: Iterable[Record], config: Config) -> list[str]:
     done = (record for record in records if record.status == "done")
     return stale_lines(stale_parts(done, Library.of(config.settings.dataset)))
-
-
-def _doubled(records: Sequence[Record]) -> list[str]:
-    """Report records that do not count: superseded in their cell, or of an earlier version than other seeds."""
-    chosen = newest(records)
-    older = len(records) - len(chosen)
-    found = sum(len(group.keys) + len(group.failed) for group in grouped(chosen).values())
-    outdated = sum(record.status != "skipped" and record.cell.fold is None for record in chosen) - found
-    told = {
-        f"{older} records are of cells that also have a record of other plugin versions or weights; the one finished "
-        "last counts, with --grid the one of today's grid.": older,
-        f"seeds of an earlier plugin version than others of their cells do not count: {outdated} of the records; "
-        "`bench run` makes them anew.": outdated,
-    }
-    return [line for line, count in told.items() if count]
 
 
 def _labels(path: Path) -> dict[str, str]:
@@ -112,8 +96,8 @@ def _lost(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     return [f"no longer in the baseline, and so no longer guarded: {'; '.join(lost[:NAMED])}{more}."] if lost else []
 
 
-def _seeds(records: Iterable[Record]) -> str:
+def _seeds(grouped: Grouped) -> str:
     """Describe how many seeds the groups have, and what one alone is worth."""
-    counts = Counter(len(group.accuracy) for group in grouped(records).values() if group.accuracy)
+    counts = Counter(len(group.accuracy) for group in grouped.groups.values() if group.accuracy)
     texts = " and ".join(f"{seeds} seed{'s' if seeds > 1 else ''}" for seeds in sorted(counts))
     return f"{texts} each" + ("; one seed alone gives no estimate of the noise" if 1 in counts else "")
