@@ -83,7 +83,7 @@ def write_baseline(records: Iterable[Record], path: Path) -> int:
     Raises:
         BenchError: no record is done, or the file cannot be written.
     """
-    found = Grouped.of(records)
+    found = CountedRecords.of(records)
     groups = {k: g for k, g in found.groups.items() if g.accuracy}
     kept = {key for group in groups.values() for key in group.keys.values()}
     if not groups:
@@ -117,7 +117,7 @@ def pooled(groups: Iterable[Seeds]) -> tuple[float, int]:
 
 
 @dataclass(frozen=True)
-class Grouped:
+class CountedRecords:
     """The records of a store that count, in groups, and how many do not.
 
     Attributes:
@@ -133,7 +133,7 @@ class Grouped:
     outdated: int
 
     @classmethod
-    def of(cls, records: Iterable[Record]) -> Grouped:
+    def of(cls, records: Iterable[Record]) -> CountedRecords:
         """Group records.
 
         A record that did not finish, and so may not say its contents, goes with the newest of its cells that may be the
@@ -152,9 +152,9 @@ class Grouped:
         groups = [
             _group(of_one_version(found), content) for alike in cells.values() for content, found in alike.items()
         ]
-        counted = sum(len(group.keys) + len(group.failed) for group in groups)
+        taken = sum(len(group.keys) + len(group.failed) for group in groups)
         by_identity = {identity(group.cell, group.content): group for group in groups}
-        return cls(last, by_identity, len(every) - len(last), len(chosen) - counted)
+        return cls(last, by_identity, len(every) - len(last), len(chosen) - taken)
 
     def notes(self) -> list[str]:
         """Report records that do not count."""

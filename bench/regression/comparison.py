@@ -21,7 +21,7 @@ import numpy as np
 from bench.errors import NothingCompared
 from bench.records.cell import Cell
 from bench.records.record import Record
-from bench.regression.baseline import Grouped, SeedGroup, environment, read_baseline, write_baseline
+from bench.regression.baseline import CountedRecords, SeedGroup, environment, read_baseline, write_baseline
 from bench.regression.coverage import Coverage, failures, mean, seed_findings
 from bench.regression.findings import Change, Comparison, Finding, GateRules, Level, Verdict
 from bench.regression.gate import GroupPair, SeedNoise, paired
@@ -52,12 +52,12 @@ def compare(
         BenchError: the baseline is missing or torn (exit code 2).
         NothingCompared: no group is on both sides (exit code 3).
     """
-    grouped = Grouped.of(records)
+    counted = CountedRecords.of(records)
     base = read_baseline(baseline)
-    now = _ordered(grouped.groups)
+    now = _ordered(counted.groups)
     before = _ordered(_aligned(base.groups, now))
     skipped = [
-        (record.cell.model_dump(), record.reason or "") for record in grouped.records if record.status == "skipped"
+        (record.cell.model_dump(), record.reason or "") for record in counted.records if record.status == "skipped"
     ]
     coverage = Coverage(before, now, planned, skipped)
     pairs = [(group, now[name]) for name, group in before.items() if name in now]
@@ -71,8 +71,8 @@ def compare(
     share = GATE_ALPHA / (len(pairs) + len(methods))
     found = [*_judge("cell", pairs, rules.minimum_effect, share), *coverage.findings(), *seed_findings(pairs)]
     found += _judge("method", methods, rules.minimum_effect, share)
-    changed = _changes(base.environment, environment(grouped.records))
-    return Comparison(tuple(found), changed, rules, GATE_ALPHA, tuple(stale), tuple(grouped.notes()))
+    changed = _changes(base.environment, environment(counted.records))
+    return Comparison(tuple(found), changed, rules, GATE_ALPHA, tuple(stale), tuple(counted.notes()))
 
 
 def _aligned(before: Mapping[str, SeedGroup], now: Mapping[str, SeedGroup]) -> dict[str, SeedGroup]:

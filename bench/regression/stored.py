@@ -13,7 +13,7 @@ from bench.grid.expansion import PlannedCell, expand
 from bench.grid.freshness import stale_lines, stale_parts
 from bench.records.record import Record
 from bench.records.store import Store, uncollected
-from bench.regression.baseline import Grouped, read_baseline, write_baseline
+from bench.regression.baseline import CountedRecords, read_baseline, write_baseline
 from bench.regression.comparison import DEFAULT_RULES, compare
 from bench.regression.findings import Comparison, GateRules
 from bench.settings.schema import Config
@@ -67,13 +67,13 @@ def write_store(store: Store, config: Config, baseline: Path, grid: str | None =
     keys = [planned.key for planned in expand(config, grid).cells] if grid else None
     records = list(store.records(keys))
     before = _labels(baseline)
-    count, grouped = write_baseline(records, baseline), Grouped.of(records)
+    count, counted = write_baseline(records, baseline), CountedRecords.of(records)
     lost = _lost(before, _labels(baseline))
     absent = sum(record.status not in ("done", "skipped") for record in records)
     absent += 0 if keys is None else len(keys) - len(records)
     left = f"{absent} cells have not finished and are not in it; `bench run --retry all` runs them again."
-    notes = [*store.problems.values(), *grouped.notes(), *_stale(records, config), *lost, *([left] if absent else [])]
-    return Written(count, _seeds(grouped), tuple(notes))
+    notes = [*store.problems.values(), *counted.notes(), *_stale(records, config), *lost, *([left] if absent else [])]
+    return Written(count, _seeds(counted), tuple(notes))
 
 
 def _stale(records: Iterable[Record], config: Config) -> list[str]:
@@ -96,8 +96,8 @@ def _lost(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     return [f"no longer in the baseline, and so no longer guarded: {'; '.join(lost[:NAMED])}{more}."] if lost else []
 
 
-def _seeds(grouped: Grouped) -> str:
+def _seeds(counted: CountedRecords) -> str:
     """Describe how many seeds the groups have, and what one alone is worth."""
-    counts = Counter(len(group.accuracy) for group in grouped.groups.values() if group.accuracy)
+    counts = Counter(len(group.accuracy) for group in counted.groups.values() if group.accuracy)
     texts = " and ".join(f"{seeds} seed{'s' if seeds > 1 else ''}" for seeds in sorted(counts))
     return f"{texts} each" + ("; one seed alone gives no estimate of the noise" if 1 in counts else "")

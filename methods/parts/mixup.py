@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from scipy.special import betaincinv
 from torch import Tensor
 
 
@@ -26,6 +25,8 @@ def sharpen(probability: Tensor, power: Tensor | float) -> Tensor:
 
 def mixing_share(beta: float, number: float) -> float:
     """Draw max(l, 1 - l), l ~ Beta(beta, beta), by a uniform `number`; 1, no mix-up, where beta is 0."""
+    from scipy.special import betaincinv  # a fifth of a second that verbs without a cell need not wait
+
     share = float(betaincinv(beta, beta, number)) if beta else 1.0
     return max(share, 1 - share)
 

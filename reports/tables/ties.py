@@ -64,13 +64,15 @@ def _separated(tested: Mapping[Column, Judged], columns: int) -> str:
         return f"Best and second are apart {where} ({test})."
     low, high = (f"{needed:.1f}" for needed in (min(near.values()), max(near.values())))
     needed = f"{low} points" if low == high else f"{low} to {high} points"
-    if whole:
-        where = f"not at {column_names(near)}" if apart else "in no column"
+    if whole and not apart:
+        claim = "apart in no column"
+    elif whole or not apart:
+        claim = f"not apart at {column_names(near)}"
     else:
-        where = f"at {column_names(apart)}, not at {column_names(near)}" if apart else f"not at {column_names(near)}"
+        claim = f"apart at {column_names(apart)}, not at {column_names(near)}"
     mine = [found for column, found in tested.items() if column in near]
     few = "are too few, and would" if max(found.seeds for found in mine) < FEW_SEEDS else "would"
-    return f"Best and second are apart {where} ({test}): {_seeds(mine)} {few} need differences of {needed} there."
+    return f"Best and second are {claim} ({test}): {_seeds(mine)} {few} need differences of {needed} there."
 
 
 def _seeds(several: Iterable[Judged]) -> str:

@@ -13,7 +13,7 @@ from bench.records.naming import Content, made_with, mixture, newest
 from bench.records.parts import Accuracy, Data, Provenance
 from bench.records.record import Record
 from bench.records.store import Store
-from bench.regression.baseline import Grouped, read_baseline
+from bench.regression.baseline import CountedRecords, read_baseline
 from bench.regression.comparison import compare, write_baseline
 from bench.regression.findings import GateRules
 from bench.regression.stored import write_store as write_baseline_of
@@ -172,7 +172,7 @@ def test_no_group_of_a_baseline_mixes_versions(tmp_path: Path) -> None:
         "makes them anew."
     ]
     lost = lost_record("f" * 16, cell("coop", "mask[file=a.csv]", 0.0, 3), "failed", "died")
-    (group,) = Grouped.of([*versions(), lost]).groups.values()
+    (group,) = CountedRecords.of([*versions(), lost]).groups.values()
     assert (group.accuracy, group.failed) == ({1: 80, 2: 80}, {3: "died"})
 
 
@@ -274,7 +274,7 @@ def test_the_gate_never_holds_one_experiment_against_another(what: str, tmp_path
     file = tmp_path / "baseline.json"
     assert write_baseline([made(s, 0.91) for s in SEEDS], file) == 1
     both = [made(s, 0.91) for s in SEEDS] + [made(s, 0.10, **{what: CHANGES[what]}) for s in SEEDS]
-    assert len(Grouped.of(both).groups) == 2
+    assert len(CountedRecords.of(both).groups) == 2
     found = compare(both, file)
     assert (found.counts["same"], found.counts["new"], found.exit_code) == (1, 1, 0)
     other = [record(cell("zero-shot", seed=s)) for s in SEEDS]
