@@ -61,8 +61,11 @@ class Files(Protocol):
     def discard(self) -> None:
         """Remove the folder if it is empty."""
 
+    def leftovers(self, seconds: float = STALE_SECONDS) -> list[str]:
+        """List temporary files of killed runs: of ended processes of this machine, and those that are so old."""
+
     def sweep(self, seconds: float = STALE_SECONDS) -> None:
-        """Remove temporary files of killed runs: of ended processes of this machine, and those that are so old."""
+        """Remove the `leftovers`."""
 
     def exists(self) -> bool:
         """Return whether the folder exists."""
@@ -235,17 +238,24 @@ class LocalFiles:
         probe.unlink()
         self.sweep()
 
-    def sweep(self, seconds: float = STALE_SECONDS) -> None:
-        """Remove temporary files of killed runs: of ended processes of this machine, and those that are so old."""
+    def leftovers(self, seconds: float = STALE_SECONDS) -> list[str]:
+        """List temporary files of killed runs: of ended processes of this machine, and those that are so old."""
+        left = []
         for name in self.names(TEMPORARY):
-            file = self.root / name
             with suppress(FileNotFoundError):
-                if name == _LOCK or not (_orphaned(name) or time.time() - file.stat().st_mtime > seconds):
-                    continue
-                if file.is_dir() and not file.is_symlink():  # Ray's state, of a driver of an earlier version
-                    shutil.rmtree(file, ignore_errors=True)
-                else:
-                    file.unlink()
+                old = time.time() - (self.root / name).stat().st_mtime > seconds
+                if name != _LOCK and (old or _orphaned(name)):
+                    left.append(name)
+        return left
+
+    def sweep(self, seconds: float = STALE_SECONDS) -> None:
+        """Remove the `leftovers`."""
+        for name in self.leftovers(seconds):
+            file = self.root / name
+            if file.is_dir() and not file.is_symlink():  # Ray's state, of a driver of an earlier version
+                shutil.rmtree(file, ignore_errors=True)
+            else:
+                file.unlink(missing_ok=True)
 
     def exists(self) -> bool:
         """Return whether the folder exists."""

@@ -166,19 +166,25 @@ class UrlFiles:
         self.system.rm_file(probe)
         return noted
 
-    def sweep(self, seconds: float = STALE_SECONDS) -> None:
-        """Remove temporary files of killed runs, and folders that an earlier version left, those that are so old.
+    def leftovers(self, seconds: float = STALE_SECONDS) -> list[str]:
+        """List temporary files of killed runs, and folders that an earlier version left, those that are so old.
 
-        Their age is by the clock of the file system, and at least an hour; what it tells none of stays.
+        Their age is by the clock of the file system, and at least an hour; what it tells none of is not listed.
         """
-        left = self.names(TEMPORARY)
-        now = self._probe() if left else None
-        for name in left if now else ():
+        names, left = self.names(TEMPORARY), []
+        now = self._probe() if names else None
+        for name in names if now else ():
             with suppress(Exception):  # its age is not told, or another has removed it
-                path = self._path(name)
-                newest = max(self.system.modified(file) for file in self.system.find(path))
+                newest = max(self.system.modified(file) for file in self.system.find(self._path(name)))
                 if (now - newest).total_seconds() > max(seconds, STALE_SECONDS):
-                    self.system.rm(path, recursive=True)
+                    left.append(name)
+        return left
+
+    def sweep(self, seconds: float = STALE_SECONDS) -> None:
+        """Remove the `leftovers`."""
+        for name in self.leftovers(seconds):
+            with suppress(Exception):  # another has removed it
+                self.system.rm(self._path(name), recursive=True)
 
     def exists(self) -> bool:
         """Return whether the folder exists."""

@@ -13,7 +13,7 @@ from bench.doctor.diagnosis import Diagnosis, Subject
 from bench.errors import BenchError
 from bench.records.file_names import ASIDE
 from bench.records.store import Store
-from bench.url_files import STALE_SECONDS, TEMPORARY
+from bench.url_files import TEMPORARY
 
 READ_SECONDS = 1.5  # of reading records; of a large store some are read
 NAMED = 5
@@ -56,22 +56,14 @@ def content(subject: Subject) -> Iterator[Diagnosis]:
 def leftovers(subject: Subject) -> Iterator[Diagnosis]:
     """List temporary files and folders that dead runs left, and files that were set aside."""
     store = Store(subject.store)
-    if "://" not in store.root and store.exists():
+    if left := store.files.leftovers():
         folder = Path(store.root).expanduser()
-        left = [folder / name for name in store.files.names(TEMPORARY)]
-        old = [path for path in left if path.name != f".lock{TEMPORARY}" and _stale(path)]
-        if old:
-            named = " ".join(shlex.quote(str(path)) for path in old[:NAMED])
-            more = f" and {len(old) - NAMED} more" if len(old) > NAMED else ""
-            yield Diagnosis(
-                "leftovers", "problem", f"{len(old)} temporary files or folders of dead runs", f"rm -r {named}{more}"
-            )
+        named = " ".join(shlex.quote(str(folder / name)) for name in left[:NAMED])
+        more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
+        mend = "bench run  # removes them" if "://" in store.root else f"rm -r {named}{more}"
+        yield Diagnosis("leftovers", "problem", f"{len(left)} temporary files or folders of dead runs", mend)
     if aside := store.files.names(ASIDE):
         yield Diagnosis("leftovers", "note", f"{len(aside)} files that were no records are kept as *{ASIDE}")
-
-
-def _stale(path: Path) -> bool:
-    return path.exists() and time.time() - path.stat().st_mtime > STALE_SECONDS
 
 
 def _unwritable(store: Store, exists: bool) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import fsspec
@@ -11,6 +12,7 @@ import pytest
 
 from bench.doctor import records
 from bench.records.store import Store
+from bench.url_files import STALE_SECONDS
 from tests.doctor.subjects import problems, subject
 from tests.reports.factory import cell, record
 
@@ -49,6 +51,22 @@ def test_a_store_behind_a_url_is_probed_and_left_as_it_was() -> None:
         assert system.ls("/doctor") == []
     finally:
         system.rm("/doctor", recursive=True)
+
+
+def test_what_dead_runs_left_behind_a_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    system = fsspec.filesystem("memory")
+    system.pipe_file("/left/.abc.tmp", b"")
+    real = type(system).modified
+    old = timedelta(seconds=STALE_SECONDS + 60)
+
+    def modified(self: object, path: str) -> datetime:
+        return real(self, path) - (old if path.endswith("/.abc.tmp") else timedelta())
+
+    monkeypatch.setattr(type(system), "modified", modified)
+    (wrong,) = records.leftovers(subject("memory://left"))
+    assert (wrong.found, wrong.mend) == ("1 temporary files or folders of dead runs", "bench run  # removes them")
+    Store("memory://left").prepare()
+    assert not system.exists("/left/.abc.tmp")
 
 
 def test_files_that_are_no_records(tmp_path: Path) -> None:
