@@ -126,6 +126,8 @@ def test_a_class_with_few_labels_is_recorded_as_short() -> None:
     rare = np.where(WORST == 2, 1, WORST)
     rare[:3] = 2
     assert drawn("human", annotated(worst=rare), 0.0).short == {2: 3}
+    assert drawn("human", annotated(worst=np.where(rare == 0, 1, rare)), 0.0).short == {0: 0, 2: 3}
+    assert drawn("replacement", scene([0] * 6 + [2] * 4, 3, shots=3), 0.3).short == {1: 0, 2: 2}
 
 
 def test_human_without_annotations_or_with_others_is_one_line() -> None:
