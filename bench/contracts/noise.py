@@ -65,7 +65,7 @@ class NoisyLabels:
         true: [N]; `OUTSIDE` for an image of none of the classes.
         observed: [N].
         num_classes: C.
-        truth: whether `true` is known; where not, it repeats the observed labels and nothing is measured by it.
+        truth: whether `true` is known; where not, it holds the labels of the data, and nothing is measured by it.
     """
 
     true: Labels
