@@ -145,6 +145,12 @@ def test_human_without_annotations_or_with_others_is_one_line() -> None:
     )
 
 
+@pytest.mark.parametrize("kind", ["human", "given"])
+def test_a_validation_split_without_the_labels_can_be_clean(kind: str) -> None:
+    with pytest.raises(BenchError, match=r'\(validation\) has no .*; set validation = "clean", or give it'):
+        drawn(kind, replace(annotated(), split_name="validation"), 0.0)
+
+
 def test_human_labels_without_a_truth_are_only_observed() -> None:
     place = annotated(truth=False, labels=GIVEN, worst=WORST)
     found = drawn("human", place, 0.0)
