@@ -15,17 +15,27 @@ def parse_toml(text: str) -> dict[str, Any]:
     """Parse a text.
 
     Raises:
-        tomllib.TOMLDecodeError: it is no TOML, or larger or deeper than any settings are; says what.
+        tomllib.TOMLDecodeError: it is no TOML, larger or deeper than any settings are, or a text has a null character,
+            which no path can hold; says what.
     """
     if len(text) > MOST_CHARACTERS:
         raise tomllib.TOMLDecodeError(f"it has {len(text):,} characters, expected at most {MOST_CHARACTERS:,}")
     if any(part.count(".") > MOST_STEPS for part in _ENDS.split(text)):
         raise tomllib.TOMLDecodeError(f"a key or text has more than {MOST_STEPS} dots")
     try:
-        return tomllib.loads(text.replace("\r\n", "\n"))
+        found = tomllib.loads(text.replace("\r\n", "\n"))
     except RecursionError as error:
         raise tomllib.TOMLDecodeError("it is nested too deeply") from error
     except tomllib.TOMLDecodeError:
         raise
     except ValueError as error:  # a whole number of thousands of digits
         raise tomllib.TOMLDecodeError(f"a number is too long ({error})") from error
+    if _holds_null(found):
+        raise tomllib.TOMLDecodeError("a text holds the null character, U+0000")
+    return found
+
+
+def _holds_null(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_holds_null, [*value, *value.values()]))
+    return any(map(_holds_null, value)) if isinstance(value, list) else isinstance(value, str) and "\0" in value

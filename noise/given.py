@@ -31,9 +31,11 @@ class Given(Noise):
         """Draw shots with their original labels."""
         split = scene.split
         if split.truth and GIVEN not in split.annotations:
+            validation = scene.split_name == "validation"
+            way = 'set validation = "clean", or give it some.' if validation else "use none, or a synthetic kind."
             raise BenchError(
                 f"noise {self.kind}: {scene.dataset} ({scene.split_name}) has no labels beside its own, and its labels "
-                "are true ones; use none, or a synthetic kind."
+                f"are true ones; {way}"
             )
         labels = split.annotations.get(GIVEN, split.labels)
         positions, short = scene.sample(labels)

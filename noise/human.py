@@ -64,6 +64,11 @@ class Human(Noise):
         known, name = scene.split.annotations, self.options.labels
         if name in known:
             return known[name]
+        if scene.split_name == "validation":
+            raise BenchError(
+                f'noise {self.kind}: {scene.dataset} (validation) has no annotation "{name}", which its training split '
+                'has; set validation = "clean", or give it one.'
+            )
         if not known:
             raise BenchError(
                 f"noise {self.kind} needs human annotations, of which {scene.dataset} ({scene.split_name}) has none; "

@@ -49,7 +49,7 @@ class Imbalanced(Relabel):
         if count > able:
             raise BenchError(
                 f"noise {self.kind}[shape=half]: rate {rate:g} asks for {count} wrong labels and the noisy half has "
-                f"{able} samples; use a rate up to {able / len(true):.3g}, or shape=linear."
+                f"{able} samples; use a rate up to {1000 * able // len(true) / 1000:g}, or shape=linear."
             )
         return changed(true, wrong, order[np.argsort(due[order], kind="stable")][:count])
 

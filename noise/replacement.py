@@ -68,7 +68,7 @@ class Replacement(Noise):
         observed = np.repeat(present, [len(found) for found in images])
         order = scene.stream(self.kind).permutation(len(observed))
         positions, observed = np.concatenate(images)[order], observed[order]
-        short = {c: len(kept[c]) for c in present if len(kept[c]) < scene.shots}
+        short = {c: len(images) for c, images in enumerate(kept) if len(images) < scene.shots}
         noisy = NoisyLabels(scene.split.labels[positions], observed, scene.num_classes, scene.split.truth)
         return Sampled(positions, noisy, short, facts={"repeated_images": len(positions) - len(np.unique(positions))})
 

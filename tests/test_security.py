@@ -207,6 +207,7 @@ SETTINGS = {
     "a = { " + "b." * 20_000 + "c = 1 }": f"more than {MOST_STEPS} dots",
     "a = " + "9" * 10_000: "a number is too long",
     f'a = "{"x" * MOST_CHARACTERS}"': "characters, expected at most",
+    r'grid.a.dataset = [{ b = "folder:\u0000" }]': "the null character",
 }
 
 

@@ -89,9 +89,10 @@ def _predicted(
         images = _decoded(classifier, files)
         while chunk := list(islice(images, CHUNK_SIZE)):
             read += len(chunk)
-            probabilities = classifier.probabilities([image for _, image in chunk])
-            best = probabilities.topk(min(top, probabilities.shape[1]), dim=1)
-            for (file, _), shares, labels in zip(chunk, best.values.tolist(), best.indices.tolist(), strict=True):
+            logits = classifier.logits([image for _, image in chunk])
+            best = logits.topk(min(top, logits.shape[1]), dim=1).indices
+            found = logits.softmax(1).gather(1, best)
+            for (file, _), shares, labels in zip(chunk, found.tolist(), best.tolist(), strict=True):
                 for rank, (share, label) in enumerate(zip(shares, labels, strict=True), 1):
                     rows.append((str(file), str(rank), classifier.class_names[label], f"{share:.6f}"))
         return rows, len(files) - read

@@ -65,7 +65,7 @@ class NoisyLabels:
         true: [N]; `OUTSIDE` for an image of none of the classes.
         observed: [N].
         num_classes: C.
-        truth: whether `true` is known; where not, it repeats the observed labels and nothing is measured by it.
+        truth: whether `true` is known; where not, it holds the labels of the data, and nothing is measured by it.
     """
 
     true: Labels
@@ -217,9 +217,11 @@ class Scene:
         return Stream(self.seed, "noise", self.dataset, self.split_name, self.shots, kind, *axes)
 
     def sample(self, labels: Labels | None = None) -> tuple[Labels, dict[int, int]]:
-        """Draw few shots balanced by `labels` [n], the split's own where None."""
+        """Draw few shots balanced by `labels` [n], the split's own where None. A class without images is short, too."""
         by = self.split.labels if labels is None else labels
-        return sample(by, self.shots, self.seed, self.dataset, self.split_name)
+        positions, short = sample(by, self.shots, self.seed, self.dataset, self.split_name)
+        absent = np.setdiff1d(np.arange(self.num_classes), by).tolist()
+        return positions, dict(sorted({**dict.fromkeys(absent, 0), **short}.items()))
 
 
 class Noise(ABC):

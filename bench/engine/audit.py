@@ -33,7 +33,7 @@ class Predictions:
 
     Attributes:
         confidence: the largest probability, [n] float32.
-        predicted: its class, [n] int16.
+        predicted: class of the largest logit, [n] int16; probabilities are equal where logits hardly differ.
         correct: whether that is the test label, [n] bool.
     """
 
@@ -44,8 +44,8 @@ class Predictions:
     @classmethod
     def of(cls, logits: Tensor, labels: Tensor) -> Predictions:
         """Build predictions from logits [..., n, C] and labels [n]."""
-        confidence, predicted = logits.float().softmax(-1).max(-1)
-        return cls(confidence, predicted.to(torch.int16), predicted == labels)
+        predicted = logits.argmax(-1)
+        return cls(logits.float().softmax(-1).amax(-1), predicted.to(torch.int16), predicted == labels)
 
     def member(self, number: int) -> Predictions:
         """Return the predictions of one member of a pack."""
@@ -216,8 +216,8 @@ def measure(
     """
     found = _of_training([audit.observed for audit in audits], train)
     tested = None if test is None else Predictions.of(test, audits[0].test)
-    if test is not None and tested is not None:
-        found |= {"test": (test.argmax(-1) == audits[0].test).sum(-1), "gaps": tested.calibration_gaps()}
+    if tested is not None:
+        found |= {"test": tested.correct.sum(-1), "gaps": tested.calibration_gaps()}
     if validation is not None:
         given = torch.stack([audit.validation for audit in audits])
         found["validation"] = (validation.argmax(-1) == given).sum(-1)

@@ -24,14 +24,13 @@ class Classifier:
             self.prepared = method.prepare()
 
     def decoded(self, image: Image.Image) -> Tensor:
-        """Decode an image for `probabilities`, [3, H, W]."""
+        """Decode an image for `logits`, [3, H, W]."""
         return self.evaluation.decoded(image)
 
     @torch.no_grad()
-    def probabilities(self, decoded: Sequence[Tensor]) -> Tensor:
-        """Return class probabilities of B decoded images, [B, C] on the CPU."""
+    def logits(self, decoded: Sequence[Tensor]) -> Tensor:
+        """Return class logits of B decoded images, [B, C] float32 on the CPU."""
         pixels = self.evaluation.scaled(torch.stack(list(decoded)).to(self.backbone.device))
         features = self.backbone.image(pixels)
         tokens, images = features.tokens if self.needs.tokens else None, pixels if self.needs.pixels else None
-        logits = self.method.predict(Inputs(features.pooled, tokens, images), self.prepared)
-        return logits.float().softmax(1).cpu()
+        return self.method.predict(Inputs(features.pooled, tokens, images), self.prepared).float().cpu()

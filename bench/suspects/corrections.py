@@ -12,6 +12,7 @@ from bench.suspects.images import LabelSetImages
 LOST = "The images are not at hand; with --data the page can save corrections."
 NO_FILES = "These images are no folder of yours, so there is no file to correct; the boxes are left out."
 DRAWN = "These labels are not the ones that stand in your files (noise {}), so there is nothing in them to correct."
+SPACED = 'The class "{}" begins or ends with a space, which no CSV keeps; rename its folder to correct labels.'
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ def correctable(labels: LabelSet, source: LabelSetImages) -> Correctable | str:
         return NO_FILES
     header, rows = source.dataset.listing
     classes = source.class_labels
+    if spaced := [name for name in classes if name != name.strip()]:
+        return SPACED.format(spaced[0])
     column = header.index("label" if "label" in header else "true_label")
     places = {name: row for row, name in enumerate(source.dataset.listed_names)}
     written = [

@@ -186,6 +186,19 @@ def test_predictions_are_those_of_the_run_on_the_same_images(
         assert hits == records[method].accuracy.last
 
 
+def test_labels_stand_by_logits_where_probabilities_are_equal(
+    shop: Shop, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, records, root = shop
+    ask = ["predict", records["coop"].key, str(root / "images"), "--store", store.root, "--top", "3"]
+    plain, answers = CoOp.predict, []
+    for scale in (1.0, 1e-9):
+        monkeypatch.setattr(CoOp, "predict", lambda self, *asked, by=scale: by * plain(self, *asked))
+        assert invoke(ask) == 0
+        answers.append([row["label"] for row in csv.DictReader(io.StringIO(capsys.readouterr().out))])
+    assert answers[0] == answers[1]
+
+
 def test_a_key_may_be_cut_short_and_the_answer_a_file(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
     store, _, root = shop
     image, out = root / "images" / "more" / "000.png", root / "answers" / "a.csv"

@@ -107,6 +107,19 @@ def test_the_last_row_with_a_test_set_is_kept_sample_by_sample() -> None:
     assert told.correct.tolist() == [True, False]
 
 
+def test_samples_agree_with_the_accuracy_where_probabilities_are_equal() -> None:
+    """A strongly regularized linear probe has logits that differ by less than single precision can show of a share."""
+    measured = audit()
+    logits = torch.tensor([[0.0, 1e-9, 0.0], [0.0, 0.0, 1e-9]])
+    assert logits.softmax(1).unique().numel() == 1
+    measured.measure(0, sharp(PREDICTED), logits, sharp(torch.tensor([2, 1])), ())
+    told = measured.tested
+    assert told is not None
+    assert told.predicted.tolist() == [1, 2]
+    assert told.correct.double().mean() == measured.rows[0]["test_accuracy"]
+    assert measured.rows[0]["test_calibration_error"] == pytest.approx(told.calibration_error())
+
+
 def test_numbers_of_single_samples_by_truth() -> None:
     gate = torch.tensor([0.1, 0.9, 0.3, 0.5, 0.5, 0.2])  # mislabeled are the second, fourth and sixth
     row = audit().by_truth({"gate": gate, "even": torch.full((6,), 0.25)})

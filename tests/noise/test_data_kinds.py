@@ -126,6 +126,8 @@ def test_a_class_with_few_labels_is_recorded_as_short() -> None:
     rare = np.where(WORST == 2, 1, WORST)
     rare[:3] = 2
     assert drawn("human", annotated(worst=rare), 0.0).short == {2: 3}
+    assert drawn("human", annotated(worst=np.where(rare == 0, 1, rare)), 0.0).short == {0: 0, 2: 3}
+    assert drawn("replacement", scene([0] * 6 + [2] * 4, 3, shots=3), 0.3).short == {1: 0, 2: 2}
 
 
 def test_human_without_annotations_or_with_others_is_one_line() -> None:
@@ -141,6 +143,12 @@ def test_human_without_annotations_or_with_others_is_one_line() -> None:
     assert str(caught.value) == (
         'noise human: digits (train) has no annotation "random11" but random1, worst; did you mean "random1"?'
     )
+
+
+@pytest.mark.parametrize("kind", ["human", "given"])
+def test_a_validation_split_without_the_labels_can_be_clean(kind: str) -> None:
+    with pytest.raises(BenchError, match=r'\(validation\) has no .*; set validation = "clean", or give it'):
+        drawn(kind, replace(annotated(), split_name="validation"), 0.0)
 
 
 def test_human_labels_without_a_truth_are_only_observed() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from fractions import Fraction
 
 import numpy as np
@@ -154,3 +155,7 @@ def test_half_of_the_classes_cannot_be_wrong_at_a_higher_rate() -> None:
         "noise imbalanced[shape=half]: rate 0.625 asks for 100 wrong labels and the noisy half has 80 samples; "
         "use a rate up to 0.5, or shape=linear."
     )
+    pets = scene(balanced(37, 64), 37)
+    with pytest.raises(BenchError) as caught:
+        drawn("imbalanced", pets, 0.6, shape="half")
+    drawn("imbalanced", pets, float(re.findall(r"up to ([\d.]+),", str(caught.value))[0]), shape="half")

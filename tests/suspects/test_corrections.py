@@ -130,6 +130,19 @@ def test_labels_that_do_not_stand_in_the_files_are_not_corrected(here: Path) -> 
     assert "are not the ones that stand in your files" in str(correctable(foreign, LabelSetImages(data)))
 
 
+def test_a_class_whose_name_a_csv_does_not_keep_is_not_corrected(here: Path) -> None:
+    """Values of a CSV are read without outer spaces: with "cat " and "cat" the list would have a class less."""
+    folder = make_photos(here / "photos")
+    judge(folder, here / "s")
+    store = Store(here / "s")
+    (labels,) = label_sets(store.records(), store.outcomes)
+    for number, name in enumerate((CLASSES[0] + " ", "\u00a0" + CLASSES[0])):
+        spaced = make_photos(here / str(number))
+        (spaced / "train" / CLASSES[0]).rename(spaced / "train" / name)
+        told = str(correctable(labels, LabelSetImages(Folder(spaced))))
+        assert told.startswith(f'The class "{name}" begins or ends with a space')
+
+
 def test_a_page_is_bounded_and_measures_where_the_truth_is_known() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (3000, 2000, 3), dtype=np.uint8)
     image = Image.fromarray(noise)

@@ -252,6 +252,8 @@ class Folder(Dataset):
         }
         if empty := [split for split, part in parts.items() if not part.names]:
             raise BenchError(f'"{self._folder}": no image of the {empty[0]} split can be decoded; put them right.')
+        if lost := sorted(self._listed["train"].classes - parts["train"].classes):
+            raise BenchError(f'"{self._folder}": no image of class "{lost[0]}" can be decoded; put them right.')
         return parts
 
     @cached_property

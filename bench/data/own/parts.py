@@ -120,14 +120,18 @@ def text_of(file: Path) -> str:
     """Read a text file in UTF-8, with or without a byte-order mark.
 
     Raises:
-        BenchError: it cannot be read, or is not UTF-8.
+        BenchError: it cannot be read, is not UTF-8, or has a null character, which no path can hold.
     """
     try:
-        return file.read_bytes().decode("utf-8-sig")
+        text = file.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BenchError(f'"{file}" is not UTF-8 (byte {error.start}); save it in that encoding.') from error
     except OSError as error:
         raise BenchError(f'"{file}" cannot be read: {error.strerror}; change its permissions.') from error
+    if "\0" in text:
+        line = text.partition("\0")[0].count("\n") + 1
+        raise BenchError(f'"{file}" line {line} has a null character and is damaged; restore the file.')
+    return text
 
 
 def unknown_class(where: str, what: str, name: str, allowed: set[str]) -> BenchError:

@@ -212,6 +212,10 @@ def test_broken_images_are_named_or_left_out(tmp_path: Path) -> None:
     assert sizes(lenient) == [9, 2, 11]
     assert sorted(lenient.skipped) == ["test/b/0.png", "train/a/3.png"]
     assert lenient.digest != strict.digest
+    (pictures(tmp_path, "train/c", count=1) / "train/c/0.png").write_bytes(b"x")
+    fails(tmp_path, 'no image of class "c" can be decoded', skip_broken=True)
+    (tmp_path / "train/c/0.png").unlink()
+    (tmp_path / "train/c").rmdir()
     for index in range(6):
         (tmp_path / f"test/a/{index}.png").write_bytes(b"x")
         (tmp_path / f"test/b/{index}.png").write_bytes(b"x")

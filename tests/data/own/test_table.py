@@ -165,6 +165,8 @@ def test_more_mistakes_in_a_table(tmp_path: Path) -> None:
     fails(tmp_path, 'has true labels, and dataset.toml beside it says labels = "true"')
     (tmp_path / "labels.csv").write_bytes("path,label\n1.png,café\n".encode("latin-1"))
     fails(tmp_path, 'labels.csv" is not UTF-8 (byte 20)')
+    (tmp_path / "labels.csv").write_text("path,label\n1.png,cat\n2\0.png,dog\n")
+    fails(tmp_path, 'labels.csv" line 3 has a null character')
     (tmp_path / "labels.csv").rename(tmp_path / "x_labels.csv")
     (tmp_path / "y_labels.csv").write_text("path,label\n")
     fails(tmp_path, "several lists of labels (x_labels.csv, y_labels.csv)")
