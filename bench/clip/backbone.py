@@ -24,6 +24,7 @@ from bench.lockstep import FEW_ROWS, LayerNorm, Linear, one_by_one, together
 
 __all__ = ["Backbone", "ClassTokens", "ImageFeatures", "Position"]
 
+FEW_ON_GPU = 4  # images that are encoded member by member; more would lose what a pack saves
 FEW_CLASSES = 4  # of whose prompts a product with a matrix may have less than `FEW_ROWS` rows
 TEXT_CHUNK = 256
 LISTS_KEPT = 4  # of texts with their features, oldest first out
@@ -195,7 +196,8 @@ class Backbone:
                     pooled, patches = image.prompted(pixels, prompts, deep, norm, tokens)
                 return pooled.float(), patches.float()
 
-            run = one_by_one if len(pixels) < FEW_ROWS else together
+            few = FEW_ROWS if pixels.device.type == "cpu" else FEW_ON_GPU
+            run = one_by_one if len(pixels) < few else together
             return ImageFeatures(*run(encode)(pixels, prompts, *deep))
         if deep:
             raise ValueError("deep visual prompts stand in for the first, and none was given")
