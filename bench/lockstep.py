@@ -7,9 +7,9 @@ are what they wrap.
 
 On a CPU a power, `sigmoid`, `softplus`, `silu` and `logaddexp` round the last elements of a tensor, less than 16,
 otherwise than the others, and which are the last depends on how many members there are: `power`, `sigmoid` and
-`logaddexp` here are without that. A product of less than four rows with a matrix rounds otherwise than one of more. The
-sum over a gradient, such as a bias's, depends on its strides: what makes the gradient then stands in one function with
-what takes the sum.
+`logaddexp` here are without that. A product of few rows with a matrix rounds otherwise than one of more: less than four
+on some processors, less than 16 on others. The sum over a gradient, such as a bias's, depends on its strides: what
+makes the gradient then stands in one function with what takes the sum.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ from torch.nn import functional as F
 
 Pure: TypeAlias = Callable[..., Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
+FEW_ROWS = 16  # of a product with a matrix: below, its bits may depend on how many rows it has
 _inside: ContextVar[bool] = ContextVar("lockstep", default=False)
+_members: ContextVar[int] = ContextVar("members", default=1)  # that a function is called for at once
 
 
 @contextmanager
@@ -79,8 +81,23 @@ def _marked(function: Pure, run: Pure) -> Pure:
     return called
 
 
+def apart(function: Pure, *tensors: Tensor) -> Tensor:
+    """Call a function of rows [N, R, W] that multiplies each with a matrix; each member's by themselves where few.
+
+    Within a function that is called `together`, whose members' rows are one after the other.
+    """
+    members, rows = _members.get(), tensors[0]
+    if members == 1 or rows.is_cuda or rows.shape[:-1].numel() >= FEW_ROWS * members:
+        return cast("Tensor", function(*tensors))
+    return torch.cat([function(*own) for own in zip(*(tensor.chunk(members) for tensor in tensors), strict=True)])
+
+
 def _once(function: Pure, members: int, moved: list[tuple[Tensor, bool]]) -> tuple[Any, Any]:
-    found = function(*(tensor if own else tensor.expand(members, *tensor.shape) for tensor, own in moved))
+    token = _members.set(members)
+    try:
+        found = function(*(tensor if own else tensor.expand(members, *tensor.shape) for tensor, own in moved))
+    finally:
+        _members.reset(token)
     return found, 0 if isinstance(found, Tensor) else tuple(0 for _ in found)
 
 

@@ -28,6 +28,7 @@ from bench.reports.names import (
     REFERENCE,
     SIGNS,
     UNCHANGED,
+    clipped,
     method_name,
     method_order,
     noise_name,
@@ -231,7 +232,7 @@ def _settings(records: Sequence[Record], datasets: Sequence[str], backbones: Seq
 
 
 def _part(field: str, value: Any) -> str:
-    text = re.sub(r"[^A-Za-z0-9]+", "_", f"{value:g}" if isinstance(value, float) else str(value))
+    text = clipped(re.sub(r"[^A-Za-z0-9]+", "_", f"{value:g}" if isinstance(value, float) else str(value)))
     match field:
         case "dataset" | "backbone" | "budget":
             return text

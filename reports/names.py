@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections.abc import Iterable
@@ -27,6 +28,7 @@ SIGNS = {
 SECTIONS = ("reference", "method", "oracle")
 REFERENCE, BASELINE = standing.REFERENCE, "coop"
 DAGGER = "†"
+PART_LENGTH = 80
 
 
 def method_name(method: str) -> str:
@@ -105,7 +107,19 @@ def file_part(text: str) -> str:
     >>> file_part("human[labels=worst]")
     'human_labels_worst'
     """
-    return re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_")
+    return clipped(re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_"))
+
+
+def clipped(part: str) -> str:
+    """Shorten a part of a file's name, of which file systems take 255 letters; a digest stands for what is left out.
+
+    >>> clipped("digits"), len(clipped("n" * 200))
+    ('digits', 80)
+    """
+    if len(part) <= PART_LENGTH:
+        return part
+    digest = hashlib.sha256(part.encode()).hexdigest()[:6]
+    return f"{part[: PART_LENGTH - 7]}_{digest}"
 
 
 def method_order(names: Iterable[str]) -> list[str]:

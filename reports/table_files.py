@@ -17,6 +17,8 @@ from bench.spreadsheet import inert_frame
 if TYPE_CHECKING:
     import pandas as pd
 
+NESTED = ("steps", "made")  # mappings; Parquet has none without an entry, so empty ones are null
+
 
 def write_frames(records: Sequence[Record], out: str, form: str) -> Iterator[tuple[Path, int]]:
     """Write `cells` and `epochs` in a folder; yields each file with its number of rows.
@@ -40,8 +42,9 @@ def write_frames(records: Sequence[Record], out: str, form: str) -> Iterator[tup
 
 def _parquet(table: pd.DataFrame) -> bytes:
     written = io.BytesIO()
+    nested = {name: table[name].where(table[name].map(bool), None) for name in NESTED if name in table}
     try:
-        table.to_parquet(written, engine="pyarrow", index=False)
+        table.assign(**nested).to_parquet(written, engine="pyarrow", index=False)
     except ImportError as error:
         raise BenchError("--format parquet needs the package pyarrow; uv pip install pyarrow.") from error
     return written.getvalue()

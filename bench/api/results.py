@@ -132,7 +132,7 @@ def report(
     if out is None and "://" in root:
         raise BenchError(f'store "{root}" is a URL; name the folder of the report with out=.')
     folder = Path(root) / "report" if out is None else Path(out)
-    return build_from_store(load(root), folder, frozenset(formats) or FORMATS, published, figures)
+    return build_from_store(load(root), folder.expanduser(), frozenset(formats) or FORMATS, published, figures)
 
 
 def compare(
@@ -170,7 +170,7 @@ def compare(
 
     cells = None if planned is None else planned.grid.cells
     rules = GateRules(minimum_effect, strict, partial)
-    return compare_store(load(_root(store)), configuration(), Path(baseline), rules, cells)[0]
+    return compare_store(load(_root(store)), configuration(), Path(baseline).expanduser(), rules, cells)[0]
 
 
 def opened(store: Place | None, config: Config) -> Results:

@@ -76,7 +76,7 @@ def run(
             the script that calls this, has registered itself.
         progress: print how far it is, and what is worth knowing of the plan.
         options: axes laid over the grid, see `Axes`; and those of `RunOptions`. With cells: only axes that are no part
-            of a cell (timeout, pack, keep_prompts, device).
+            of a cell (timeout, pack, keep_prompts, device). With a plan, `retry` and `rerun` are its own unless named.
 
     Returns:
         The store, whose tables hold the cells of this call. A cell that did not finish has a record with its reason:
@@ -95,6 +95,8 @@ def run(
     """
     _refuse_while_importing()
     files = import_plugins(plugins)
+    if isinstance(cells, Plan):
+        options = {"retry": cells.retry, "rerun": cells.rerun, **options}  # type: ignore[typeddict-item]
     grid, config = _chosen(cells, options)
     results = Results(opened(store, config).root, [planned.key for planned in grid.cells])
     request = Request(

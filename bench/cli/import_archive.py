@@ -38,7 +38,7 @@ def import_records(
     console.line(f"{opened.root}: {len(found.new):,} records added; {len(found.same):,} were there already.")
     if found.other:
         console.warn(
-            f"{len(found.other):,} cells have another done record here, which stays, for example {found.other[0]}; "
+            f"{len(found.other):,} cells have another record here, which stays, for example {found.other[0]}; "
             "import into another store to see both."
         )
     for origin in found.plugins:

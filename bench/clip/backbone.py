@@ -20,11 +20,12 @@ from bench.clip.prompts import Form, Position
 from bench.clip.text import TextTower
 from bench.clip.tokens import ClassTokens, Vocabulary, encode, tokenise
 from bench.errors import BenchError
-from bench.lockstep import LayerNorm, Linear, one_by_one, together
+from bench.lockstep import FEW_ROWS, LayerNorm, Linear, one_by_one, together
 
 __all__ = ["Backbone", "ClassTokens", "ImageFeatures", "Position"]
 
-FEW_ROWS = 4  # below which, on a CPU, the bits of a product with a matrix depend on how many rows it has
+FEW_ON_GPU = 4  # images that are encoded member by member; more would lose what a pack saves
+FEW_CLASSES = 4  # of whose prompts a product with a matrix may have less than `FEW_ROWS` rows
 TEXT_CHUNK = 256
 LISTS_KEPT = 4  # of texts with their features, oldest first out
 
@@ -195,7 +196,8 @@ class Backbone:
                     pooled, patches = image.prompted(pixels, prompts, deep, norm, tokens)
                 return pooled.float(), patches.float()
 
-            run = one_by_one if len(pixels) < FEW_ROWS else together
+            few = FEW_ROWS if pixels.device.type == "cpu" else FEW_ON_GPU
+            run = one_by_one if len(pixels) < few else together
             return ImageFeatures(*run(encode)(pixels, prompts, *deep))
         if deep:
             raise ValueError("deep visual prompts stand in for the first, and none was given")
@@ -270,7 +272,7 @@ class Backbone:
                 return self._text.encode(context, classes, position, class_specific, deep).float()
 
         # a group of names of one length has less than all rows; attention to one key rounds by where it lies in memory
-        few = len(classes) <= FEW_ROWS or class_specific or position != "end"
+        few = len(classes) <= FEW_CLASSES or class_specific or position != "end"
         features: Tensor = (one_by_one(encode) if few else together(encode, align=True))(context, *deep)
         return features
 

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from bench.clip.attention import Dense, Grouped, Layout
 from bench.clip.tokens import START, VOCABULARY, ClassTokens, TokenGroup
 from bench.clip.tree import Tree
+from bench.lockstep import FEW_ROWS
 
 Position: TypeAlias = Literal["end", "middle", "front"]
 POSITIONS: tuple[Position, ...] = ("end", "middle", "front")
@@ -23,7 +24,6 @@ FORMS: tuple[Form, ...] = get_args(Form)
 DENSE_LIMIT: Final = 128  # tokens
 TREE_WIDTH: Final = 256  # the miniature's stored numbers are of the other forms, and the tree rounds otherwise
 WORTH_IT: Final = 0.9  # tokens of the tree to those it stands for: it takes more operations
-FEW_ROWS: Final = 16  # a product of fewer rows may be rounded otherwise than as a part of a larger one
 
 
 class Shape(NamedTuple):

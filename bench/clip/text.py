@@ -24,6 +24,7 @@ from bench.clip.attention import Layout, finish
 from bench.clip.prompts import POSITIONS, Form, Position, Prompts, Shape, lay_out, project
 from bench.clip.tokens import END, VOCABULARY, ClassTokens
 from bench.errors import BenchError
+from bench.lockstep import apart
 
 
 class TextTower:
@@ -85,7 +86,7 @@ class TextTower:
             projected = project(block, x) if number else laid.first(block, x, prefix)
             x = self._layer(block, x, projected, laid.axis)
         x = _entered(x, len(self.blocks) - 1, replacements)
-        features = self._project(self._last_layer(self.blocks[-1], x, laid.axis))
+        features = self._last_layer(self.blocks[-1], x, laid.axis)
         if laid.inverse is not None:
             features = features.index_select(1, laid.inverse)
         return features.reshape(*lead, len(classes), features.shape[-1])
@@ -119,14 +120,17 @@ class TextTower:
         return finish(block, x, axis.attend(torch.unflatten(projected, -1, (3, self.heads, -1))))
 
     def _last_layer(self, block: Any, x: Tensor, axis: Layout) -> Tensor:
-        """Apply the last layer to the [EOT] tokens alone. Maps x [N, T, W] to [N, C, W] in the order of the groups."""
+        """Apply the last layer to the [EOT] tokens alone, and project them.
+
+        Maps x [N, T, W] to [N, C, D] in the order of the groups.
+        """
         weight, bias = block.attn.in_proj_weight, block.attn.in_proj_bias
         normed = block.ln_1(x)
-        asked = F.linear(axis.last(normed), weight[: self.width], bias[: self.width])
+        asked = apart(lambda rows: F.linear(rows, weight[: self.width], bias[: self.width]), axis.last(normed))
         queries = torch.unflatten(asked, -1, (self.heads, -1))
         projected = F.linear(normed, weight[self.width :], bias[self.width :])
         attended = axis.attend_last(queries, torch.unflatten(projected, -1, (2, self.heads, -1)))
-        return finish(block, axis.last(x), attended)
+        return apart(lambda rows, seen: self._project(finish(block, rows, seen)), axis.last(x), attended)
 
     def _project(self, x: Tensor) -> Tensor:
         x = self.ln_final(x)

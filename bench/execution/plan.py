@@ -36,6 +36,7 @@ class Plan:
         stale: what done cells were made by or from that is not as it is now, by key; asked for on request.
         pack: cells of a pack at most, as the user says; None for as many as keep all workers busy.
         tries: number of earlier attempts of the cells to run that have a record.
+        retry: as `make_plan` was told, and so `rerun`.
     """
 
     grid: Grid
@@ -47,6 +48,8 @@ class Plan:
     stale: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     pack: int | None = None
     tries: Mapping[str, int] = field(default_factory=dict)
+    retry: str | None = None
+    rerun: bool = False
 
     @property
     def from_files(self) -> tuple[str, ...]:
@@ -163,7 +166,8 @@ def make_plan(
     known = list(store.records()) if todo else []
     statuses = {key: record.status for key, record in records.items()}
     tries = {key: len(records[key].attempts) for key in chosen}
-    return Plan(grid, statuses, left, todo, estimated(todo, known, device), problems, stale, pack, tries)
+    estimate = estimated(todo, known, device)
+    return Plan(grid, statuses, left, todo, estimate, problems, stale, pack, tries, retry, rerun)
 
 
 def remarks(plan: Plan, rerun: bool = False) -> list[str]:

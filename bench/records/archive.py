@@ -49,8 +49,8 @@ class ArchiveContents:
 
     Attributes:
         new: records that were added.
-        same: records that were there already.
-        other: done records of the same cell with other content, which stay.
+        same: records that were there already, perhaps after other attempts.
+        other: records of the same cell with other content, which stay: done ones, and any where it did not finish.
         plugins: origins of third parties' plugins that the records name, "file mine.py" or "package NAME VERSION".
     """
 
@@ -118,8 +118,9 @@ def read_archive(file: Path, store: Store) -> ArchiveContents:
     store.prepare()
     for record, files in checked:
         before = store.read(record.key)
-        if before is not None and before.status == "done":
-            (found.same if before.to_json() == record.to_json() else found.other).append(record.key)
+        if before is not None and (before.status == "done" or record.status != "done"):
+            tried = before.model_copy(update={"attempts": record.attempts})
+            (found.same if tried.to_json() == record.to_json() else found.other).append(record.key)
         else:
             store.put(record, files)
             found.new.append(record.key)
@@ -161,7 +162,7 @@ def _checked(
         _listed(file, archive, name, *listed[name])
     keys = [name.removeprefix(RECORDS).removesuffix(RECORD_FILE) for name in contents if name.endswith(RECORD_FILE)]
     known = {f"{RECORDS}{key}{ending}" for key in keys for ending in (RECORD_FILE, *COMPANIONS)}
-    if stray := sorted({*contents} - known):
+    if stray := sorted({name for name in contents if "/" in name.removeprefix(RECORDS)} or {*contents} - known):
         raise BenchError(f'"{file}": "{in_line(stray[0])}" belongs to no record; fetch the archive again.')
     for key in keys:
         record = parsed(key, contents[f"{RECORDS}{key}{RECORD_FILE}"])

@@ -25,7 +25,7 @@ from bench.reports.document import Drawn
 from bench.reports.figures.folder import FigureFolder
 from bench.reports.figures.fonts import class_texts, tell
 from bench.reports.figures.style import BLUE, COLUMN_WIDTH, GREY, RC, TEXT_WIDTH, VERMILLION
-from bench.reports.names import noise_name, percent
+from bench.reports.names import clipped, noise_name, percent
 from bench.reports.staging import fresh_folder
 from bench.variants import parse_variant
 
@@ -299,4 +299,4 @@ def _free(base: str, names: set[str], numbered: str = "{}-{}") -> str:
 
 
 def _slug(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9.-]+", "_", text).strip("_")
+    return clipped(re.sub(r"[^A-Za-z0-9.-]+", "_", text).strip("_"))

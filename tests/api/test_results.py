@@ -79,6 +79,18 @@ def test_what_is_no_record_is_told(store: Store) -> None:
     assert list(results.problems) == ["0123456789abcdef"]
 
 
+def test_a_report_beside_a_store_in_the_home_folder(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(Path(store.root).parent))
+    monkeypatch.chdir(tmp_path)
+    name = Path(store.root).name
+    for out, place in ((None, f"{name}/report"), ("~/elsewhere", "elsewhere")):
+        files = bench.report(f"~/{name}", out, formats=["markdown"], figures=0)
+        assert files[0] == Path.home() / place / "report.md"
+    assert not (tmp_path / "~").exists()
+
+
 def test_a_report(store: Store, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     files = bench.report(store.root, tmp_path / "there", formats=["csv"], figures=0)
     assert files[0] == tmp_path / "there" / "report.md"

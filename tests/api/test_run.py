@@ -86,6 +86,15 @@ def test_what_is_done_stays_and_tables_hold_what_was_asked_for(
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_plan_to_retry_is_run_as_it_was_made(here: Here, tmp_path: Path) -> None:
+    here.status = "failed"
+    bench.run(store=tmp_path, method="coop", **SMALL)  # type: ignore[arg-type]
+    here.status, here.ran = "done", []
+    plan = bench.plan(store=tmp_path, method="coop", retry="all", **SMALL)  # type: ignore[arg-type]
+    assert {*bench.run(plan, store=tmp_path).frame()["status"]} == {"done"}
+    assert sorted(here.ran) == sorted(one.key for one in plan.todo)
+
+
 def test_cells_and_plans_run_as_they_are(here: Here, tmp_path: Path) -> None:
     plan = bench.plan(store=tmp_path, method=["coop", "gce-coop"], **SMALL)  # type: ignore[arg-type]
     some = bench.run(plan.todo[:3], store=tmp_path, timeout=60)

@@ -41,6 +41,18 @@ def test_tables_are_those_of_the_python_interface(form: str, capsys: Output) -> 
         assert f"{file}: {len(expected)} rows." in capsys.readouterr().out or name == "epochs"
 
 
+def test_tables_of_records_without_a_step_and_without_provenance() -> None:
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    records = [one for one in grid() if one.cell.method == "zero-shot"][:2]
+    lost = [one.model_copy(update={"status": "failed", "reason": "for a test"}) for one in records]
+    for number, found in enumerate((records, lost)):
+        for record in found:
+            record.cost.optimizer_steps = {}
+        write_store(Path(f"store{number}"), found)
+        assert invoke(["export", "--format", "parquet", "--out", "tables", "--store", f"store{number}"]) == 0
+        assert pd.read_parquet("tables/cells.parquet")["steps"].isna().all()
+
+
 def test_event_files_of_a_store(capsys: Output) -> None:
     pytest.importorskip("tensorboardX")
     assert invoke(["export", "--format", "tensorboard", "--out", "runs"]) == 0

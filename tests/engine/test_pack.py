@@ -19,7 +19,7 @@ from bench.data.library import Library
 from bench.data.sets.letters import Letters
 from bench.data.splits import ArrayImages
 from bench.engine.trial import TrialSettings
-from bench.lockstep import in_lockstep, logaddexp, power, sigmoid
+from bench.lockstep import FEW_ROWS, apart, in_lockstep, logaddexp, power, sigmoid, together
 from bench.plugins import METHODS
 from bench.testing import checks, fixtures
 from tests.engine.packs import alone, differences, members, packed, why
@@ -159,3 +159,39 @@ def test_the_last_elements_of_a_tensor_are_rounded_as_they_are_alone(
     x = 3 * torch.randn(64, size, generator=torch.Generator().manual_seed(0))
     with in_lockstep():
         assert torch.equal(torch.vmap(function)(x), torch.stack([function(row) for row in x]))
+
+
+@pytest.mark.parametrize("rows", [1, FEW_ROWS - 1, FEW_ROWS])
+def test_few_rows_are_multiplied_with_a_matrix_member_by_member(rows: int) -> None:
+    """Whatever this processor makes of them: on some, less than 16 round otherwise than as a part of more."""
+    stream = torch.Generator().manual_seed(1)
+    x, matrix = torch.randn(3, 1, rows, 256, generator=stream), torch.randn(256, 8, generator=stream)
+    seen: list[int] = []
+
+    def product(x: Tensor) -> Tensor:
+        seen.append(x.shape[:-1].numel())
+        return x @ matrix
+
+    alone = torch.stack([product(one) for one in x])
+    seen.clear()
+    with in_lockstep():
+        packed = torch.func.vmap(together(lambda x: apart(product, x.flatten(0, -3)).view(*x.shape[:-1], -1)))(x)
+    assert seen == ([rows] * 3 if rows < FEW_ROWS else [3 * rows])
+    assert torch.equal(packed, alone)
+
+
+def test_the_last_layer_of_a_text_has_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone, seen = fixtures.backbone(), []
+    classes = backbone.class_tokens(fixtures.CLASSES)
+    context = torch.randn(3, 4, backbone.width, generator=torch.Generator().manual_seed(1))
+    plain = torch.nn.functional.linear
+
+    def noted(x: Tensor, *others: Tensor) -> Tensor:
+        seen.append(x.shape[:-1].numel())
+        return plain(x, *others)
+
+    monkeypatch.setattr("torch.nn.functional.linear", noted)
+    with in_lockstep():
+        torch.func.vmap(lambda context: backbone.text(context, classes))(context)
+    assert len(classes) in seen
+    assert 3 * len(classes) not in seen

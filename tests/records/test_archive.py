@@ -81,6 +81,21 @@ def test_an_unfinished_record_becomes_an_attempt(archive: Path, tmp_path: Path) 
     read = there.read(RECORDS[0].key)
     assert read is not None
     assert (read.status, [tried["reason"] for tried in read.attempts]) == ("done", ["for a test"])
+    assert RECORDS[0].key in read_archive(archive, there).same
+
+
+def test_an_unfinished_record_takes_no_place(tmp_path: Path) -> None:
+    here, there = Store(tmp_path / "here"), Store(tmp_path / "there")
+    here.publish(RECORDS[0].model_copy(update={"status": "failed", "reason": "for a test"}), {})
+    write_archive(here, list(here.records()), None, tmp_path / "a.zip")
+    for expected in ("new", "same", "same"):
+        assert getattr(read_archive(tmp_path / "a.zip", there), expected) == [RECORDS[0].key]
+    assert content(there) == content(here)
+    other = Store(tmp_path / "other")
+    other.publish(RECORDS[0].model_copy(update={"status": "skipped", "reason": "no meaning"}), {})
+    before = content(other)
+    assert read_archive(tmp_path / "a.zip", other).other == [RECORDS[0].key]
+    assert content(other) == before
 
 
 def test_plugins_of_third_parties_are_named(store: Store, tmp_path: Path) -> None:
@@ -115,6 +130,12 @@ def spoil(files: Files) -> None:
     files[name] = files[name].replace(b"digits", b"digitS", 1)
 
 
+def climb(files: Files) -> None:
+    """A whole record whose key leads out of the store."""
+    record = json.loads(files[f"records/{KEYS[0]}{RECORD_FILE}"])
+    files["records/../x.json"] = json.dumps(record | {"key": "../x"}).encode()
+
+
 CHANGES: dict[str, tuple[Callable[[Files], object], bool, str]] = {
     "a record": (spoil, False, "is not what contents.json says"),
     "a longer file": (lambda files: files.update({"report/report.md": bytes(10**6)}), False, "more bytes than"),
@@ -125,7 +146,7 @@ CHANGES: dict[str, tuple[Callable[[Files], object], bool, str]] = {
     "a deep list": (lambda files: files.update({CONTENTS: b"[" * 10**5}), False, "no list of contents"),
     "a newer form": (lambda files: files.update({CONTENTS: b'{"form": 9, "files": {}}'}), False, "install a newer"),
     "no record": (lambda files: files.update({f"records/{KEYS[0]}{RECORD_FILE}": b"{}"}), True, "is no record"),
-    "outside": (lambda files: files.update({"records/../../x.json": b"{}"}), True, "is no record"),
+    "outside": (climb, True, "belongs to no record"),
     "stray": (lambda files: files.update({f"records/x{OUTCOMES_FILE}": b""}), True, "belongs to no record"),
 }
 

@@ -48,6 +48,14 @@ def test_a_report_is_whole_and_deterministic(tmp_path: Path):
     assert len(rows) == len(SMALL)
 
 
+def test_names_as_long_as_a_file_system_takes(tmp_path: Path):
+    names = [{"dataset": f"folder:{'n' * 240}{one}", "backbone": f"RN50@/{'w' * 250}.pt"} for one in "ab"]
+    records = [one.model_copy(update={"cell": one.cell.model_copy(update=more)}) for one in SMALL for more in names]
+    assert tidy(records)["setting"].nunique() == 2
+    files = build_report(records, tmp_path / "out", defaults=DEFAULTS, figures=3)
+    assert max(len(file.name) for file in files) < 220
+
+
 def test_only_the_formats_asked_for(tmp_path: Path):
     build_report(SMALL, tmp_path / "out", frozenset({"csv"}), defaults=DEFAULTS, figures=0)
     assert {Path(name).suffix for name in contents(tmp_path / "out")} == {".csv", ".md", ".txt"}
