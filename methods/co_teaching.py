@@ -30,7 +30,8 @@ class CoTeaching(CoOp):
     network its own gradient. Parameters: 2·M·W (ViT-B/16: 16,384), two draws of one stream; the first network
     starts as CoOp does.
 
-    r is the true noise rate: an oracle that a user would not have, declared, and marked in every table.
+    r is the nominal noise rate, or the realised one of a kind that has none, whatever part of the set is trained on: an
+    oracle that a user would not have, declared, and marked in every table.
 
     Defects of the reference decided on, repaired unless `faithful`, which is the reference as it runs: its mean loss is
     divided once more by the number of samples kept, which shrinks the learning rate by that factor; it rounds (1 - R) B

@@ -93,7 +93,8 @@ class DivideMix(PromptLearner):
     without views. Mix-up acts on frozen features, not on pixels. Its epoch ends with the clean samples; here
     the longer half sets the length, as for JoAPR. Its -entropy in warm-up is for noise known to be asymmetric, and
     its average of five epochs' losses for a known rate of 90 %; a user knows neither: `penalty` and `window`, off.
-    Warm-up: 10, its value for CIFAR-10 (30 for CIFAR-100), and never more than a fifth of the epochs.
+    Warm-up: 10, its value for CIFAR-10 (30 for CIFAR-100), and never more than a fifth of the epochs, but one
+    at least.
     """
 
     class Options(PromptLearner.Options):

@@ -106,8 +106,8 @@ class JoAPR(PromptLearner):
 
     Warm-up: the authors tune it per data set and partly per rate (1, 10 or 20 of 200 epochs, Aircraft 150): their table
     stands in `bench.toml` for budget = "paper". Under the equal budget 10, their value for EuroSAT, serves all, and
-    never more than a fifth of the epochs. alpha1 and alpha2: the defaults of their `train.py`, .5 and 1; its shipped
-    configuration rn50.yaml has alpha2 = .5, and their read-me's table one or the other by data set.
+    never more than a fifth of the epochs, but one at least. alpha1 and alpha2: the defaults of their `train.py`, .5 and
+    1; its shipped configuration rn50.yaml has alpha2 = .5, and their read-me's table one or the other by data set.
     """
 
     class Options(PromptLearner.Options):
@@ -116,7 +116,9 @@ class JoAPR(PromptLearner):
         warmup: int = structural(
             10, "warm-up epochs; the authors' for EuroSAT, theirs run from 1 to 150", ge=0, **EPOCHS
         )
-        warmup_cap: float = structural(0.2, "largest share of the epochs that is warm-up", "warmup>0", ge=0, le=1)
+        warmup_cap: float = structural(
+            0.2, "largest share of the epochs that is warm-up, but one epoch at least", "warmup>0", ge=0, le=1
+        )
         alpha1: float = scalar(
             0.5, "weight of the negative entropy in warm-up; authors: .1 to .5", "warmup>0", **WEIGHT
         )

@@ -85,9 +85,10 @@ class LinearProbe(method.Method):
     search of CoOp's few-shot probe (arXiv 2109.01134).
 
     Equations: logits = A f + b; A, b minimise C · sum of -log p_y + |A|² / 2 by L-BFGS in float64, at most 1,000
-    iterations. C: the best of 10^6, 10^4, … 10^-6 by accuracy on the noisy validation twin, then eight bisections of
-    its log10 within one decade on either side, the last winner counts. One row is measured, after the search; before
-    it C is the option's. Parameters: C·D + C (ViT-B/16, 100 classes: 51,300), fitted, not trained by the loop.
+    iterations; where two classes alone have samples the penalty is |A|², scikit-learn's binary form. C: the best of
+    10^6, 10^4, … 10^-6 by accuracy on the noisy validation twin, then eight bisections of its log10 within one decade
+    on either side, the last winner counts. One row is measured, after the search; before it C is the option's.
+    Parameters: C·D + C (ViT-B/16, 100 classes: 51,300), fitted, not trained by the loop.
 
     A class without a sample gets intercept -10,000, so it is never predicted. One thread, so no bit depends on the
     machine's size.

@@ -163,7 +163,7 @@ class SRRS(PromptLearner):
     The protocol's business: S5 four views of 32 images a step, here one; S7 selection on clean validation labels.
 
     Deviations: mix-up acts on the frozen features, not on pixels. Warm-up: the authors' two epochs, and never more than
-    a fifth of all.
+    a fifth of all, but one at least.
     """
 
     class Options(PromptLearner.Options):

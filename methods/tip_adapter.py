@@ -40,7 +40,7 @@ def cache_values(observed: Tensor, classes: int, faithful: bool = False) -> Tens
     width = values.shape[1]
     if width not in (1, classes):
         raise BenchError(
-            f"tip-adapter[faithful=true]: no sample is labelled with the last of {classes} classes, so the reference's "
+            f"faithful=true: no sample is labelled with the last of {classes} classes, so the reference's "
             f"one-hot labels are only {width} wide; leave out faithful=true."
         )
     return values

@@ -37,7 +37,7 @@ SPLIT_GIVEN: Final = {
     "zero_shot": "logits of zero-shot CLIP under the data set's templates, [N, C]",
     "image": "image features of the frozen tower, [N, D]",
     "class_texts": "normalised features of the data set's P templates with each class name, [C, P, D]",
-    "share": "of samples with the right label, a fraction; an oracle",
+    "share": "1 minus the nominal noise rate, or the realised one of a kind that has none; an oracle",
     "epoch": "from 1",
     "seed": "a number of the epoch's own, below 2^31",
     "ot_reg": "entropy weight of a transport",

@@ -284,9 +284,12 @@ def gaussian_crossing(mean: tuple[float, float], variance: tuple[float, float]) 
 def reference_crossing(mean: tuple[float, float], variance: tuple[float, float]) -> float:
     """Find JoAPR's own threshold: variances where deviations belong, and a factor 2 inside the logarithm.
 
-    Equal variances give about 0; a negative discriminant gives NaN, below which nothing lies. Kept to reproduce it.
+    Equal variances give about 0; a negative discriminant gives NaN, below which nothing lies, and so do variances of 0.
+    Kept to reproduce it.
     """
     (m1, m2), (v1, v2) = mean, variance
+    if v1 <= 0 or v2 <= 0:
+        return math.nan
     a = v2**2 - v1**2
     b = 2 * (m2 * v1**2 - m1 * v2**2)
     c = (m1 * v2) ** 2 - (m2 * v1) ** 2 + 2 * (v1 * v2) ** 2 * math.log(2 * v1 / v2 + 1e-8)

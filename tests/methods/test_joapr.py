@@ -68,6 +68,15 @@ def test_partition_repaired_differs_in_the_threshold_alone() -> None:
     assert abs(theirs.tau - ours.tau) > 0.01
 
 
+@pytest.mark.parametrize("faithful", [False, True])
+def test_equal_losses_are_all_clean(faithful: bool) -> None:
+    rho = 0.5
+    for epochs in (1, 2):
+        split = joapr.joapr_partition(torch.zeros(epochs, 6), rho, 1, nominal=8, faithful=faithful)
+        rho = split.rho
+        assert split.clean.all()
+
+
 def test_rho_is_the_share_outside_the_old_rho() -> None:
     first = joapr.joapr_partition(history(), 0.5, 1)
     second = joapr.joapr_partition(history(), first.rho, 1)

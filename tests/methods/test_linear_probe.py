@@ -40,12 +40,13 @@ def test_it_is_scikit_learns_regression(faithful: bool) -> None:
     assert torch.allclose(method.predict(inputs, {}), expected, atol=1e-4)
 
 
-def test_the_fit_is_where_the_gradient_vanishes() -> None:
-    features, labels = F.normalize(training().pooled, dim=-1).double(), fixtures.labels()
-    weights, biases, converged = fit(features.numpy(), labels.numpy(), CLASSES, 2.0)
+@pytest.mark.parametrize(("classes", "penalty"), [(CLASSES, 0.5), (2, 1.0)])
+def test_the_fit_is_where_the_gradient_vanishes(classes: int, penalty: float) -> None:
+    features, labels = F.normalize(training().pooled, dim=-1).double(), fixtures.labels() % classes
+    weights, biases, converged = fit(features.numpy(), labels.numpy(), classes, 2.0)
     parameters = [torch.from_numpy(part).requires_grad_() for part in (weights, biases)]
     loss = 2.0 * F.cross_entropy(F.linear(features, *parameters), labels, reduction="sum")
-    gradients = torch.autograd.grad(loss + parameters[0].square().sum() / 2, parameters)
+    gradients = torch.autograd.grad(loss + penalty * parameters[0].square().sum(), parameters)
     assert converged
     assert max(gradient.abs().max() for gradient in gradients) < 1e-2
 

@@ -236,6 +236,7 @@ def test_mixture_of_one_value_takes_all_for_clean(values: np.ndarray) -> None:
     fit = splits.fit_two_gaussians(values, 0)
     assert (fit.low == 1).all()
     assert splits.gaussian_crossing(fit.mean, fit.variance) == -math.inf
+    assert math.isnan(splits.reference_crossing(fit.mean, fit.variance))
 
 
 def test_mixture_of_two_samples_and_of_nonsense() -> None:
