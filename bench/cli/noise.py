@@ -18,6 +18,7 @@ from bench.engine import mask_export
 from bench.engine.labellings import LABELLING_AXES, Combination, distinct
 from bench.errors import BenchError
 from bench.execution.labels import Drawing
+from bench.files import is_file, is_folder
 from bench.grid.expansion import expand
 from bench.records.cell import Cell, noise_text
 from bench.settings.schema import Config
@@ -62,7 +63,7 @@ def show_noise(
 ) -> int:
     """Print the label noise of a grid's cells: rates, classes, confusions, digests; with --out also draw it."""
     settings, cells = _selected(grid, sets, plugin, config)
-    if out is not None and Path(out).is_file():
+    if out is not None and is_file(Path(out)):
         raise BenchError(f'--out "{out}" is a file; give a folder for the figures.')
     found, problems = Drawing(settings, grid).draw_all(cells)
     files = _figures(found, Path(out)) if out is not None else []
@@ -103,7 +104,7 @@ def export_mask(
     if len(cells) > 1:
         raise BenchError(f"a mask holds one labelling, these options give {len(cells)}; narrow them: {_narrow(cells)}.")
     drawing, path = Drawing(settings, grid), Path(out).expanduser()
-    if path.is_dir():
+    if is_folder(path):
         raise BenchError(f'--out "{out}" is a folder; give the name of a file, for example {out.rstrip("/")}/mask.csv.')
     combination = drawing.draw(cells[0])
     header, rows = mask_export.mask_of(cells[0], drawing.opened(cells[0].dataset), combination.few, drawing.opened)

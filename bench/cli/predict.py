@@ -17,7 +17,7 @@ from bench import console
 from bench.cli.app import EXIT_UNFINISHED, ConfigFile, Key, Plugins, StoreRoot, Weights, examples, verbs
 from bench.cli.selection import Selection, writing
 from bench.errors import BenchError
-from bench.files import write_whole
+from bench.files import is_folder, write_whole
 from bench.grid.freshness import NOT_NOTED, other_code
 from bench.grid.options import method_variant
 from bench.machine import precision_problem, this_machine
@@ -151,7 +151,7 @@ def _images(paths: Sequence[str]) -> list[Path]:
         check_name(path)
         if not os.access(path, os.F_OK):
             raise BenchError(f'"{text}" does not exist; give images or folders of images.')
-        if not path.is_dir():
+        if not is_folder(path):
             files.append(path)
             continue
         walk = Walk(path)

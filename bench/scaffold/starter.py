@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from bench.errors import BenchError
+from bench.files import is_file
 from bench.plugins import REGISTRIES
 
 Kind = Literal["method", "noise", "dataset", "loss", "split"]
@@ -158,7 +159,7 @@ class Starter:
 
 def is_checkout(folder: Path) -> bool:
     """Check whether a folder is the root of a checkout of this project."""
-    return all((folder / rows).is_file() for _, _, rows, _ in PLACES.values())
+    return all(is_file(folder / rows) for _, _, rows, _ in PLACES.values())
 
 
 def _before(file: Path, start: str, end: str, line: str) -> str:
