@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TextIO
 
+from bench import streams
 from bench.errors import printable
 from bench.layout import fact_lines, table_lines
 
@@ -59,7 +60,8 @@ def detail(text: str) -> None:
 
 def result(text: str) -> None:
     """Print what a program reads, such as JSON or CSV, on the standard output; on a terminal escaped."""
-    _write(sys.stdout, "\n".join(map(printable, text.split("\n"))) if sys.stdout.isatty() else text)
+    stream = streams.results()
+    _write(stream, "\n".join(map(printable, text.split("\n"))) if stream.isatty() else text)
 
 
 def _write(stream: TextIO, text: str) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench import console
+from bench import console, streams
 from bench.cli.app import EXIT_UNFINISHED, ConfigFile, Key, Plugins, StoreRoot, Weights, examples, verbs
 from bench.cli.selection import Selection, writing
 from bench.errors import BenchError
@@ -54,6 +54,8 @@ def predict_labels(
     config: ConfigFile = None,
 ) -> int:
     """Apply the prompts that a record has kept to images: path, rank, label and probability as CSV."""
+    if out is None:
+        streams.reserve()
     selection = Selection(store=store, config=config, plugins=plugin)
     opened = selection.existing()
     record = find_record(opened, key)
