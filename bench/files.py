@@ -72,6 +72,17 @@ class Files(Protocol):
         """Return a context manager that holds the folder's lock among this machine's processes."""
 
 
+def local_path(path: str | Path, option: str) -> Path:
+    """Return the path of something to be written on this machine, with `~` expanded.
+
+    Raises:
+        BenchError: it is a URL, of which pathlib would make a folder "s3:" here; names the option.
+    """
+    if "://" in str(path):
+        raise BenchError(f'{option} "{path}" is a URL; what it names is written on this machine, give a path here.')
+    return Path(path).expanduser()
+
+
 def is_file(path: Path) -> bool:
     """Return whether a regular file is there.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, TypeVar, get_args
 
 import typer
@@ -11,7 +10,7 @@ from bench import console
 from bench.cli.app import examples, verbs
 from bench.cli.selection import writing
 from bench.errors import BenchError, did_you_mean
-from bench.files import write_whole
+from bench.files import local_path, write_whole
 from bench.scaffold.starter import Form, Kind, Starter, is_checkout
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -40,7 +39,7 @@ def write_starter(
     out: Annotated[str, typer.Option(help="Folder to write to.")] = ".",
 ) -> int:
     """Write a working plugin with its test and its page, to be changed into one's own."""
-    root = Path(out).expanduser()
+    root = local_path(out, "--out")
     here = is_checkout(root)
     form = form or ("checkout" if here else "file")
     starter = Starter(_one_of(kind, KINDS, "kind"), name, _one_of(form, FORMS, "form"))

@@ -92,6 +92,13 @@ def fails(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
         (["list"], "Missing argument 'methods|noise|datasets|backbones|losses|splits|grids'."),
         (["list", "methods", "--jsn"], "--jsn"),
         (["config", "--config", "none.toml"], "does not exist"),
+        (
+            ["noise", "show", "--set", "seed=1", "--out", "s3://a/b"],
+            '--out "s3://a/b" is a URL; what it names is written',
+        ),
+        (["predict", "0", "x.png", "--out", "s3://a/b.csv"], '--out "s3://a/b.csv" is a URL'),
+        (["new", "method", "mine", "--out", "s3://a/b"], '--out "s3://a/b" is a URL'),
+        (["run", "--tensorboard", "gs://a/b"], '--tensorboard "gs://a/b" is a URL'),
     ],
 )
 def test_a_mistake_is_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
