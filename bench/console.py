@@ -7,6 +7,7 @@ Where the standard output is for a program, as with --json, everything for peopl
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import sys
@@ -84,8 +85,17 @@ def warn(text: str) -> None:
 
 
 def as_json(value: Any) -> None:
-    """Print a value as JSON on the standard output."""
-    result(json.dumps(value, indent=1))
+    """Print a value as JSON on the standard output; what JSON lacks, inf, nan and dates of settings, as text."""
+    result(json.dumps(_in_json(value), indent=1, default=str))
+
+
+def _in_json(value: Any) -> Any:
+    """Return a value with numbers that are not finite as text: JSON has none."""
+    if isinstance(value, dict):
+        return {key: _in_json(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_in_json(one) for one in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, TypeVar, get_args
 
 import typer
@@ -49,7 +50,7 @@ def write_starter(
         )
     files, edits = starter.files(), starter.edits(root)
     for path in files:
-        if (root / path).exists():
+        if os.access(root / path, os.F_OK):
             raise BenchError(f'"{root / path}" is there, and nothing was written; choose another name or --out.')
     with writing("--out", out):
         for path, text in {**files, **edits}.items():

@@ -97,6 +97,8 @@ def fails(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
             '--out "s3://a/b" is a URL; what it names is written',
         ),
         (["predict", "0", "x.png", "--out", "s3://a/b.csv"], '--out "s3://a/b.csv" is a URL'),
+        (["new", "loss", "bench"], '"bench" is no name for a loss'),
+        (["new", "method", "x" * 300], "cannot be written: File name too long"),
         (["new", "method", "mine", "--out", "s3://a/b"], '--out "s3://a/b" is a URL'),
         (["run", "--tensorboard", "gs://a/b"], '--tensorboard "gs://a/b" is a URL'),
     ],
@@ -139,6 +141,14 @@ def test_data_sets_in_a_place_that_cannot_be_looked_at_are_missing(capsys: pytes
     assert invoke(["data", "list", "--json"]) == 0
     rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
     assert rows["dtd"]["state"] == "missing"
+
+
+def test_json_has_no_numbers_that_json_lacks(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("bench.toml").write_text("[protocol]\ntimeout = inf\n[method.coop]\nmine = 2026-01-31\n")
+    assert invoke(["config", "--json"]) == 0
+    values = {one["key"]: one["value"] for one in json.loads(capsys.readouterr().out, parse_constant=pytest.fail)}
+    assert values["protocol.timeout"] == "inf"
+    assert values["method.coop.mine"] == "2026-01-31"
 
 
 def test_a_list_of_grids_that_are_no_tables(capsys: pytest.CaptureFixture[str]) -> None:
