@@ -7,6 +7,7 @@ Where the standard output is for a program, as with --json, everything for peopl
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import sys
@@ -15,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TextIO
 
+from bench import streams
 from bench.errors import printable
 from bench.layout import fact_lines, table_lines
 
@@ -59,7 +61,8 @@ def detail(text: str) -> None:
 
 def result(text: str) -> None:
     """Print what a program reads, such as JSON or CSV, on the standard output; on a terminal escaped."""
-    _write(sys.stdout, "\n".join(map(printable, text.split("\n"))) if sys.stdout.isatty() else text)
+    stream = streams.results()
+    _write(stream, "\n".join(map(printable, text.split("\n"))) if stream.isatty() else text)
 
 
 def _write(stream: TextIO, text: str) -> None:
@@ -82,8 +85,17 @@ def warn(text: str) -> None:
 
 
 def as_json(value: Any) -> None:
-    """Print a value as JSON on the standard output."""
-    result(json.dumps(value, indent=1))
+    """Print a value as JSON on the standard output; what JSON lacks, inf, nan and dates of settings, as text."""
+    result(json.dumps(_in_json(value), indent=1, default=str))
+
+
+def _in_json(value: Any) -> Any:
+    """Return a value with numbers that are not finite as text: JSON has none."""
+    if isinstance(value, dict):
+        return {key: _in_json(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_in_json(one) for one in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], title: str = "") -> None:

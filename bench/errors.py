@@ -120,7 +120,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     'did you mean "coop"?'
     """
     known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.6)
     if near:
         return f'did you mean "{near[0]}"?'
     if not known:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
+from bench.errors import BenchError
 from bench.processes import has_ended, signature
 from bench.url_files import STALE_SECONDS, TEMPORARY, UrlFiles, check_size
 
@@ -72,6 +73,42 @@ class Files(Protocol):
 
     def lock(self) -> Any:
         """Return a context manager that holds the folder's lock among this machine's processes."""
+
+
+def local_path(path: str | Path, option: str) -> Path:
+    """Return the path of something to be written on this machine, with `~` expanded.
+
+    Raises:
+        BenchError: it is a URL, of which pathlib would make a folder "s3:" here; names the option.
+    """
+    if "://" in str(path):
+        raise BenchError(f'{option} "{path}" is a URL; what it names is written on this machine, give a path here.')
+    return Path(path).expanduser()
+
+
+def is_file(path: Path) -> bool:
+    """Return whether a regular file is there.
+
+    Raises:
+        BenchError: that cannot be seen: a folder above may not be entered, or the name is no name of a file.
+    """
+    return stat.S_ISREG(_mode(path))
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a folder is there. Raises BenchError where that cannot be seen, as `is_file` does."""
+    return stat.S_ISDIR(_mode(path))
+
+
+def _mode(path: Path) -> int:
+    """Return the type and the permissions of what is there, 0 where nothing is."""
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return 0
+    except (OSError, ValueError) as error:  # the second of a NUL
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise BenchError(f'"{path}" cannot be looked at: {reason}; change the path or the permissions.') from error
 
 
 def open_folder(root: str) -> Files:

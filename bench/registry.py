@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 from bench.errors import BenchError, did_you_mean, escape
+from bench.files import is_file
 from bench.rows import BUILT_IN, Row
 from bench.variants import is_name
 
@@ -227,7 +228,7 @@ def load_plugin_file(path: str) -> None:
         BenchError: the file does not exist, does not import, or has changed since it was imported.
     """
     file = Path(path)
-    if not file.is_file():
+    if not is_file(file):
         raise BenchError(f'plugin file "{path}" does not exist; give the path of a Python file.')
     name = f"bench_plugin_{file.stem}"
     content = hash(file.read_bytes())

@@ -15,6 +15,7 @@ from typing import Any, TextIO
 EXIT_CLOSED = 141  # what a shell shows of a program that SIGPIPE has ended
 EXIT_UNWRITABLE = 2
 HANDLER = "noisy-prompt-bench"
+_reserved: list[TextIO] = []  # the standard output, once it is kept for results
 ASCII = {"·": "-", "–": "-", "…": "...", "→": "->", "±": "+-", "─": "-", "━": "-", "†": "+", "×": "x"}
 
 
@@ -86,6 +87,20 @@ def prepare(ends: bool = True) -> None:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest free number is this one
     sys.stdout = _replaced(sys.stdout, 1, ends)
     sys.stderr = _replaced(sys.stderr, 2, False)
+
+
+def reserve() -> None:
+    """Keep the standard output for `results`; what plugins, libraries and workers print goes to the standard error."""
+    if isinstance(sys.stdout, Output) and not _reserved:
+        sys.stdout.flush()
+        kept = open(os.dup(1), "w", encoding=sys.stdout.encoding)  # noqa: SIM115, PTH123 - as long as the process
+        _reserved.append(Output(kept, True))
+        os.dup2(2, 1)
+
+
+def results() -> TextIO:
+    """Return the stream of what a program reads."""
+    return _reserved[0] if _reserved else sys.stdout
 
 
 def finished(code: int) -> int:

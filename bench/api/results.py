@@ -10,6 +10,7 @@ from bench.api.axes import configuration
 from bench.api.plugins import Files, import_plugins
 from bench.errors import BenchError
 from bench.execution.plan import Plan
+from bench.files import local_path
 from bench.records.store import Store
 from bench.settings.schema import Config
 
@@ -131,8 +132,8 @@ def report(
     root = _root(store)
     if out is None and "://" in root:
         raise BenchError(f'store "{root}" is a URL; name the folder of the report with out=.')
-    folder = Path(root) / "report" if out is None else Path(out)
-    return build_from_store(load(root), folder.expanduser(), frozenset(formats) or FORMATS, published, figures)
+    folder = Path(root).expanduser() / "report" if out is None else local_path(out, "out=")
+    return build_from_store(load(root), folder, frozenset(formats) or FORMATS, published, figures)
 
 
 def compare(

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from bench import console
+from bench import console, streams
 from bench.errors import BenchError, escape
 
 VERBS = ("run", "plan", "status", "show", "table", "report", "export", "import", "compare", "reproduce", "predict",
@@ -64,6 +64,8 @@ def json_option(text: str = "Print JSON.") -> Any:
 
     def keep(asked: bool) -> bool:
         console.verbosity.json |= asked
+        if asked:
+            streams.reserve()
         return asked
 
     return typer.Option("--json", callback=keep, help=text)

@@ -12,7 +12,7 @@ from bench import console
 from bench.cli.app import AsJson, ConfigFile, Plugins, StoreRoot, examples, verbs
 from bench.cli.selection import Selection, writing
 from bench.errors import BenchError
-from bench.files import write_whole
+from bench.files import local_path, write_whole
 from bench.grid.expansion import expand
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _tell(result: Comparison, json: bool) -> None:
 
 def _summarise(path: str, text: str) -> None:
     """Write the summary; to GitHub's file of a job's summaries it is appended."""
-    file = Path(path).expanduser()
+    file = local_path(path, "--summary")
     collected = os.environ.get(STEP_SUMMARY)
     with writing("--summary", path):
         if collected and file == Path(collected):

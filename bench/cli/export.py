@@ -15,6 +15,7 @@ from bench.cli.app import ConfigFile, Plugins, StoreRoot, examples, verbs
 from bench.cli.selection import Selection, writing
 from bench.errors import BenchError
 from bench.execution.summary import in_order
+from bench.files import local_path
 from bench.records.record import Record
 from bench.records.store import Store
 from bench.tracking.contract import PROJECT, Tracker, hand_over
@@ -60,12 +61,13 @@ def export_records(
     if not records:
         raise BenchError(f'store "{opened.root}" has no record; run `bench run` first, or change --store.')
     if form == ExportFormat.ARCHIVE:
-        return _archive(opened, records, Path(out).expanduser())
+        return _archive(opened, records, local_path(out, "--out"))
     if form in (ExportFormat.CSV, ExportFormat.PARQUET):
         from bench.reports.table_files import write_frames
 
+        folder = local_path(out, "--out")
         with writing("--out", out):
-            for file, rows in write_frames(records, out, form.value):
+            for file, rows in write_frames(records, str(folder), form.value):
                 console.line(f"{file}: {rows:,} rows.")
         return 0
     with writing("--out", out):

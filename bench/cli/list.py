@@ -94,6 +94,8 @@ def _registered(what: str) -> list[dict[str, Any]]:
 def _grids(config: str | None) -> list[dict[str, Any]]:
     layers = read_layers(config)
     grids = layers.values.get("grid", {})
+    if not isinstance(grids, dict):
+        raise BenchError(f"{layers.origin(('grid',))}: grid = {grids!r}: expected a table for each grid, [grid.NAME].")
     return [
         {"name": name, "summary": table.get("summary", ""), "origin": layers.origin(("grid", name))}
         for name, table in grids.items()

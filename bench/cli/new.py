@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import Annotated, TypeVar, get_args
 
 import typer
@@ -11,7 +11,7 @@ from bench import console
 from bench.cli.app import examples, verbs
 from bench.cli.selection import writing
 from bench.errors import BenchError, did_you_mean
-from bench.files import write_whole
+from bench.files import local_path, write_whole
 from bench.scaffold.starter import Form, Kind, Starter, is_checkout
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -40,7 +40,7 @@ def write_starter(
     out: Annotated[str, typer.Option(help="Folder to write to.")] = ".",
 ) -> int:
     """Write a working plugin with its test and its page, to be changed into one's own."""
-    root = Path(out).expanduser()
+    root = local_path(out, "--out")
     here = is_checkout(root)
     form = form or ("checkout" if here else "file")
     starter = Starter(_one_of(kind, KINDS, "kind"), name, _one_of(form, FORMS, "form"))
@@ -50,7 +50,7 @@ def write_starter(
         )
     files, edits = starter.files(), starter.edits(root)
     for path in files:
-        if (root / path).exists():
+        if os.access(root / path, os.F_OK):
             raise BenchError(f'"{root / path}" is there, and nothing was written; choose another name or --out.')
     with writing("--out", out):
         for path, text in {**files, **edits}.items():

@@ -18,6 +18,7 @@ from bench.engine import mask_export
 from bench.engine.labellings import LABELLING_AXES, Combination, distinct
 from bench.errors import BenchError
 from bench.execution.labels import Drawing
+from bench.files import is_file, is_folder, local_path
 from bench.grid.expansion import expand
 from bench.records.cell import Cell, noise_text
 from bench.settings.schema import Config
@@ -62,10 +63,10 @@ def show_noise(
 ) -> int:
     """Print the label noise of a grid's cells: rates, classes, confusions, digests; with --out also draw it."""
     settings, cells = _selected(grid, sets, plugin, config)
-    if out is not None and Path(out).is_file():
+    if out is not None and is_file(local_path(out, "--out")):
         raise BenchError(f'--out "{out}" is a file; give a folder for the figures.')
     found, problems = Drawing(settings, grid).draw_all(cells)
-    files = _figures(found, Path(out)) if out is not None else []
+    files = _figures(found, local_path(out, "--out")) if out is not None else []
     if json:
         console.as_json({"combinations": _entries(found), "files": [str(file) for file in files], "problems": problems})
         return 0
@@ -102,8 +103,8 @@ def export_mask(
     settings, cells = _selected(grid, sets, plugin, config)
     if len(cells) > 1:
         raise BenchError(f"a mask holds one labelling, these options give {len(cells)}; narrow them: {_narrow(cells)}.")
-    drawing, path = Drawing(settings, grid), Path(out).expanduser()
-    if path.is_dir():
+    drawing, path = Drawing(settings, grid), local_path(out, "--out")
+    if is_folder(path):
         raise BenchError(f'--out "{out}" is a folder; give the name of a file, for example {out.rstrip("/")}/mask.csv.')
     combination = drawing.draw(cells[0])
     header, rows = mask_export.mask_of(cells[0], drawing.opened(cells[0].dataset), combination.few, drawing.opened)

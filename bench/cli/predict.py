@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bench import console
+from bench import console, streams
 from bench.cli.app import EXIT_UNFINISHED, ConfigFile, Key, Plugins, StoreRoot, Weights, examples, verbs
 from bench.cli.selection import Selection, writing
 from bench.errors import BenchError
-from bench.files import write_whole
+from bench.files import is_folder, local_path, write_whole
 from bench.grid.freshness import NOT_NOTED, other_code
 from bench.grid.options import method_variant
 from bench.machine import precision_problem, this_machine
@@ -54,6 +54,10 @@ def predict_labels(
     config: ConfigFile = None,
 ) -> int:
     """Apply the prompts that a record has kept to images: path, rank, label and probability as CSV."""
+    if out is None:
+        streams.reserve()
+    else:
+        local_path(out, "--out")
     selection = Selection(store=store, config=config, plugins=plugin)
     opened = selection.existing()
     record = find_record(opened, key)
@@ -116,7 +120,7 @@ def _write(rows: Sequence[Sequence[str]], out: str | None) -> None:
         console.result(text.getvalue().rstrip("\n"))
         return
     with writing("--out", out):
-        write_whole(Path(out).expanduser(), text.getvalue())
+        write_whole(local_path(out, "--out"), text.getvalue())
 
 
 def _kept(store: Store, record: Record) -> bytes:
@@ -152,7 +156,7 @@ def _images(paths: Sequence[str]) -> list[Path]:
         check_name(path)
         if not os.access(path, os.F_OK):
             raise BenchError(f'"{text}" does not exist; give images or folders of images.')
-        if not path.is_dir():
+        if not is_folder(path):
             files.append(path)
             continue
         walk = Walk(path)

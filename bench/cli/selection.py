@@ -12,6 +12,7 @@ from pathlib import Path
 from bench import console
 from bench.cli.app import DEFAULT_GRID
 from bench.errors import BenchError
+from bench.files import local_path
 from bench.grid.code import read_plugins
 from bench.grid.overrides import override
 from bench.records.store import Store
@@ -91,4 +92,4 @@ def report_folder(root: str, out: str | None, name: str) -> Path:
     """
     if out is None and "://" in root:
         raise BenchError(f'store "{root}" is a URL; name the folder of the {name} with --out.')
-    return Path(out or Path(root) / name).expanduser()
+    return local_path(out or Path(root) / name, "--out")

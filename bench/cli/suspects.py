@@ -15,7 +15,7 @@ from bench.cli.selection import Selection, report_folder
 from bench.cli.suspect_text import FEW, Found, find, not_judged
 from bench.cli.suspect_text import tell as tell_found
 from bench.errors import BenchError
-from bench.files import write_whole
+from bench.files import is_file, write_whole
 from bench.grid.expansion import expand
 from bench.records.store import Store
 
@@ -64,7 +64,7 @@ def rank_suspects(
     selection = Selection(grid, sets, store, config, plugin)
     opened = selection.existing()
     folder = report_folder(opened.root, out, NAME)
-    if folder.is_file():
+    if is_file(folder):
         raise BenchError(f'--out "{folder}" is a file; give a folder.')
     found = _label_sets(selection, opened)
     sources = SuspectImages(selection.configuration, data, [labels.name.digest for labels in found])

@@ -24,6 +24,7 @@ from bench.clip.spec import WEIGHT_SUFFIXES
 from bench.clip.tokens import END, START, VOCABULARY
 from bench.clip.torchscript import RefusedArchive, read_torchscript
 from bench.errors import BenchError
+from bench.files import is_file
 
 CONFIG_NAMES: Final = ("open_clip_config.json", "open_clip.json")
 MARKERS: Final = ("input_resolution", "context_length", "vocab_size")
@@ -93,7 +94,7 @@ def read_checkpoint(path: Path, published: frozenset[str] = PUBLISHED) -> Checkp
 
 
 def _tensors(path: Path, published: frozenset[str]) -> dict[str, Tensor]:
-    if not path.is_file():
+    if not is_file(path):
         raise BenchError(f'checkpoint "{path}" does not exist; give the path of a {", ".join(WEIGHT_SUFFIXES)} file.')
     if path.suffix not in WEIGHT_SUFFIXES:
         raise BenchError(f'checkpoint "{path}" ends in "{path.suffix}"; expected {", ".join(WEIGHT_SUFFIXES)}.')

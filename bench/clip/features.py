@@ -159,7 +159,7 @@ class FeatureStore:
     def _open(self, key: FeatureKey, part: FeaturePart, count: int) -> NDArray[Any] | None:
         """Open the array of a valid entry, or return None and log why the entry is invalid."""
         folder = self._folder(key, part)
-        if not folder.is_dir():
+        if not os.access(folder, os.F_OK):
             return None
         try:
             meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))

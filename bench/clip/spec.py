@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from bench.files import is_file
+
 WEIGHT_SUFFIXES: Final = (".safetensors", ".pt", ".pth", ".bin")
 
 
@@ -30,7 +32,7 @@ def parse(name: str) -> Spec:
     ARCH may be written with a slash where a tag follows (ViT-B/16/openai). Any other name gives an empty `Spec`: it is
     looked up in the registry.
     """
-    if Path(name).expanduser().is_file() or (name.endswith(WEIGHT_SUFFIXES) and "@" not in name):
+    if is_file(Path(name).expanduser()) or (name.endswith(WEIGHT_SUFFIXES) and "@" not in name):
         return Spec(path=Path(name).expanduser())
     left, at, path = name.partition("@")
     arch, slash, tag = left.rpartition("/")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import zipfile
 from collections.abc import Iterator
@@ -33,7 +34,7 @@ def datasets(subject: Subject) -> Iterator[Diagnosis]:
         if not lines:
             yield Diagnosis(about, "ok", "present" if own or not _verifiable(name) else _present(name))
     for name, root in library.roots.items():
-        if not Path(root).expanduser().is_dir():
+        if not os.access(Path(root).expanduser(), os.F_OK):
             yield Diagnosis(f"data set {name}", "note", f'its folder "{root}" is not there', _prepare(name))
 
 
@@ -49,7 +50,7 @@ def weights(subject: Subject) -> Iterator[Diagnosis]:
 def noise_files(subject: Subject) -> Iterator[Diagnosis]:
     """List files that kinds of noise read and that are not there."""
     for file in dict.fromkeys(_of_noise(subject, "file")):
-        there = Path(file).expanduser().is_file()
+        there = os.access(Path(file).expanduser(), os.R_OK)
         told = f'"{file}" {"is there" if there else "is not there"}'
         yield Diagnosis("noise file", "ok" if there else "problem", told, "" if there else f"ls {shlex.quote(file)}")
 

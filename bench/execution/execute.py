@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from bench.data.library import Library
 from bench.dataset_name import embedded, shown
-from bench.errors import BenchError
+from bench.errors import BenchError, did_you_mean
 from bench.execution import preflight
 from bench.execution.collector import Collector
 from bench.execution.observer import Observer
@@ -27,6 +27,7 @@ from bench.schedulers.work import Work
 from bench.settings.schema import Config
 
 SchedulerName = Literal["auto", "ray", "local"]
+SCHEDULERS: tuple[SchedulerName, ...] = get_args(SchedulerName)
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,9 @@ class Request:
         fail_fast: stop after the pack of the first cell that does not finish.
         plugins: files that workers import too.
         rerun: whether done records of other code or data are replaced.
+
+    Raises:
+        BenchError: there is no such scheduler, or no such number of workers.
     """
 
     scheduler: SchedulerName = "auto"
@@ -48,6 +52,12 @@ class Request:
     fail_fast: bool = False
     plugins: tuple[str, ...] = ()
     rerun: bool = False
+
+    def __post_init__(self) -> None:
+        if self.scheduler not in SCHEDULERS:
+            raise BenchError(f'unknown scheduler "{self.scheduler}"; {did_you_mean(str(self.scheduler), SCHEDULERS)}')
+        if self.workers is not None and (type(self.workers) is not int or self.workers < 1):
+            raise BenchError(f"workers = {self.workers!r}: expected a whole number from 1 on, or None for what fits.")
 
 
 @dataclass(frozen=True)

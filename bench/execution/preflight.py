@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -15,6 +16,7 @@ from bench.clip.place import ELSEWHERE, features_root, unwritable
 from bench.data.library import Library
 from bench.errors import BenchError, Several
 from bench.execution.plan import Plan
+from bench.files import is_file
 from bench.grid.options import noise_kind, noise_options, noise_roles, non_default, takes_weights
 from bench.machine import precision_problem
 from bench.plugins import DATASETS, METHODS, NOISE
@@ -54,7 +56,7 @@ def check(plan: Plan, settings: Mapping[str, Any], here: bool = True, texts: boo
     lines += [
         f'"{file}", which a kind of noise reads, is not there any more; restore it.'
         for role, file in by_noise
-        if role == "file" and not Path(file).expanduser().is_file()
+        if role == "file" and not is_file(Path(file).expanduser())
     ]
     loaded = {name: _loaded(name) for name in dict.fromkeys(backbones)}
     lines += [line for found in loaded.values() if isinstance(found, tuple) for line in found]
@@ -168,7 +170,7 @@ def _unkept(cells: Sequence[Cell], settings: Mapping[str, Any]) -> list[str]:
     """Return one line where features have to be written and cannot be."""
     folder = features_root(settings["cache"])
     reason = unwritable(folder)
-    if reason is None or (folder.is_dir() and _complete(cells, settings)):
+    if reason is None or (os.access(folder, os.F_OK) and _complete(cells, settings)):
         return []
     return [f'the feature folder "{folder}" cannot be written ({reason}); {ELSEWHERE}']
 

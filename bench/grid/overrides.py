@@ -61,8 +61,8 @@ def grid_table(config: Config, grid: str) -> GridTable:
         BenchError: there is none of this name.
     """
     grids = config.settings.grid
-    if grid not in grids:
-        raise BenchError(f'unknown grid "{grid}"; {did_you_mean(grid, grids)}')
+    if str(grid) not in grids:  # a list too, from Python
+        raise BenchError(f'unknown grid "{grid}"; {did_you_mean(str(grid), grids)}')
     return grids[grid]
 
 

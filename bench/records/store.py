@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from bench.errors import BenchError
-from bench.files import open_folder
+from bench.files import is_file, open_folder
 from bench.records.file_names import ASIDE, OUTCOMES_FILE, PROMPTS_FILE, RECORD_FILE
 from bench.records.naming import differing
 from bench.records.record import SCHEMA, Record, Status
@@ -49,7 +49,7 @@ class Store:
         self.root = str(root)
         self.files = open_folder(self.root)
         self.problems: dict[str, str] = {}
-        if "://" not in self.root and Path(self.root).expanduser().is_file():
+        if "://" not in self.root and is_file(Path(self.root).expanduser()):
             raise BenchError(f'store "{self.root}" is a file; expected a folder, change --store or paths.store.')
 
     def exists(self) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from bench.errors import BenchError
+from bench.files import is_file
 from bench.plugins import REGISTRIES
 
 Kind = Literal["method", "noise", "dataset", "loss", "split"]
@@ -36,6 +37,7 @@ PAGES: Final = {
     "dataset": ("docs/datasets.md", "| `{name}` | 10 | 898 / 360 / 539 | | CC BY 4.0 | comes with scikit-learn |"),
 }
 COUNTS: Final = ("tests/testing/test_method_contract.py", "COUNTS = [", '    ("{name}", {}, 8_192),')
+IMPORTED: Final = ("bench", "torch", "numpy", "pytest")  # by what is written; a file or function would hide them
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
@@ -57,10 +59,10 @@ class Starter:
     form: Form
 
     def __post_init__(self) -> None:
-        if not _NAME.fullmatch(self.name) or keyword.iskeyword(self.name):
+        if not _NAME.fullmatch(self.name) or keyword.iskeyword(self.name) or self.name in IMPORTED:
             raise BenchError(
                 f'"{self.name}" is no name for a {self.kind}; use lower-case letters, digits and hyphens, '
-                "beginning with a letter, for example my-method."
+                "beginning with a letter, and no word of Python or module that it imports, for example my-method."
             )
         registry = next(one for one in REGISTRIES if one.kind == self.kind)
         if (taken := registry.find(self.name)) is not None:
@@ -158,7 +160,7 @@ class Starter:
 
 def is_checkout(folder: Path) -> bool:
     """Check whether a folder is the root of a checkout of this project."""
-    return all((folder / rows).is_file() for _, _, rows, _ in PLACES.values())
+    return all(is_file(folder / rows) for _, _, rows, _ in PLACES.values())
 
 
 def _before(file: Path, start: str, end: str, line: str) -> str:

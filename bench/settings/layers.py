@@ -5,6 +5,7 @@ Nothing but the standard library is imported here, so that listing the grids ans
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from bench.errors import BenchError
+from bench.files import is_file
 from bench.toml_text import parse_toml
 
 NAME = "bench.toml"
@@ -100,9 +102,10 @@ def read_layers(config: str | None = None) -> Layers:
     """
     packaged, layers = packaged_file(), packaged_layers()
     overlay = Path(config or NAME)
-    if config is not None and not overlay.is_file():
-        raise BenchError(f'settings file "{config}" does not exist; give the path of a TOML file.')
-    if overlay.is_file() and not overlay.samefile(packaged):
+    if not is_file(overlay) and (config is not None or os.path.lexists(overlay)):
+        found = "is no file" if os.path.lexists(overlay) else "does not exist"
+        raise BenchError(f'settings file "{overlay}" {found}; give the path of a TOML file.')
+    if is_file(overlay) and not overlay.samefile(packaged):
         layers.lay(read_toml(overlay, str(overlay)), str(overlay))
     return layers
 

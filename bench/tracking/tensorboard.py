@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from bench.errors import BenchError
+from bench.files import local_path
 from bench.records.record import Record
 from bench.tracking.contract import file_name, history, package, parameters, results
 
@@ -19,7 +18,7 @@ class TensorBoard:
     """
 
     def __init__(self, folder: str) -> None:
-        self.root = Path(folder).expanduser()
+        self.root = local_path(folder, "--tensorboard")
 
     def begin(self) -> None:
         """Create the folder.

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -227,3 +228,24 @@ def test_a_script_needs_no_guard_and_nothing_is_printed(tmp_path: Path) -> None:
     rows, curve, name = json.loads((tmp_path / "found.json").read_text(encoding="utf-8"))
     assert sorted(rows) == [["broken", "failed", "RuntimeError: no set-up"], ["nearest-mean", "done", ""]]
     assert (curve, name) == (1, "__main__")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"scheduler": "lokal"}, 'unknown scheduler "lokal"; did you mean "local"?'),
+        ({"workers": 0}, "workers = 0: expected a whole number from 1 on"),
+        ({"workers": "2"}, "workers = '2': expected a whole number from 1 on"),
+        ({"retry": True}, "--retry True: known: all"),
+    ],
+)
+def test_what_the_command_line_refuses_is_refused_here(wrong: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(bench.BenchError) as refused:
+        bench.run(store=tmp_path / "results", **SMALL, **wrong)
+    assert message in str(refused.value)
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_grid_that_is_no_name() -> None:
+    with pytest.raises(bench.BenchError, match="unknown grid \"\\['quick'\\]\""):
+        bench.plan(["quick"])  # type: ignore[arg-type]

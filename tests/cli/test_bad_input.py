@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -91,6 +92,15 @@ def fails(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
         (["list"], "Missing argument 'methods|noise|datasets|backbones|losses|splits|grids'."),
         (["list", "methods", "--jsn"], "--jsn"),
         (["config", "--config", "none.toml"], "does not exist"),
+        (
+            ["noise", "show", "--set", "seed=1", "--out", "s3://a/b"],
+            '--out "s3://a/b" is a URL; what it names is written',
+        ),
+        (["predict", "0", "x.png", "--out", "s3://a/b.csv"], '--out "s3://a/b.csv" is a URL'),
+        (["new", "loss", "bench"], '"bench" is no name for a loss'),
+        (["new", "method", "x" * 300], "cannot be written: File name too long"),
+        (["new", "method", "mine", "--out", "s3://a/b"], '--out "s3://a/b" is a URL'),
+        (["run", "--tensorboard", "gs://a/b"], '--tensorboard "gs://a/b" is a URL'),
     ],
 )
 def test_a_mistake_is_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -102,6 +112,7 @@ def test_a_mistake_is_one_line(arguments: list[str], message: str, capsys: pytes
     ("text", "message"),
     [
         ("[protocol\n", "bench.toml is not valid TOML"),
+        ("grid = 1\n", "bench.toml: grid = 1: expected a valid dictionary"),
         ("[protocol]\nepoch = 3\n", 'bench.toml: unknown key "epoch" in [protocol]; did you mean "epochs"?'),
         ("[grid.quick]\nshots = 0\n", "bench.toml: grid.quick.shots = 0"),
         ('[grid.quick]\nseed = "5..1"\n', "grid.quick.seed = '5..1': expected the lower number first, \"1..5\"."),
@@ -110,6 +121,47 @@ def test_a_mistake_is_one_line(arguments: list[str], message: str, capsys: pytes
 def test_a_wrong_settings_file(verb: list[str], text: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("bench.toml").write_text(text)
     fails(capsys, verb, message)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["status", "--store"], ["plan", "--store"], ["plan", "--config"], ["list", "grids", "--config"],
+        ["plan", "--plugin"], ["new", "method", "mine", "--out"], ["noise", "show", "--set", "seed=1", "--out"],
+        ["noise", "export", "--set", "seed=1", "--set", "noise=none", "--out"],
+    ],
+)  # fmt: skip
+def test_a_path_that_cannot_be_looked_at(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Of another's folder, which may not be entered, the system says so in the same way."""
+    fails(capsys, [*arguments, "x" * 300], "cannot be looked at: File name too long")
+
+
+def test_data_sets_in_a_place_that_cannot_be_looked_at_are_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("bench.toml").write_text(f"[dataset.dtd]\nroot = '{'x' * 300}'\n")
+    assert invoke(["data", "list", "--json"]) == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["dtd"]["state"] == "missing"
+
+
+def test_json_has_no_numbers_that_json_lacks(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("bench.toml").write_text("[protocol]\ntimeout = inf\n[method.coop]\nmine = 2026-01-31\n")
+    assert invoke(["config", "--json"]) == 0
+    values = {one["key"]: one["value"] for one in json.loads(capsys.readouterr().out, parse_constant=pytest.fail)}
+    assert values["protocol.timeout"] == "inf"
+    assert values["method.coop.mine"] == "2026-01-31"
+
+
+def test_a_list_of_grids_that_are_no_tables(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("bench.toml").write_text("grid = 1\n")
+    fails(capsys, ["list", "grids"], "bench.toml: grid = 1: expected a table for each grid, [grid.NAME].")
+
+
+def test_a_settings_file_that_is_none_is_not_passed_over(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("bench.toml").symlink_to("moved.toml")
+    fails(capsys, ["plan"], 'settings file "bench.toml" is no file; give the path of a TOML file.')
+    Path("bench.toml").unlink()
+    Path("bench.toml").mkdir()
+    fails(capsys, ["config"], 'settings file "bench.toml" is no file; give the path of a TOML file.')
 
 
 def test_a_plugin_that_does_not_import(capsys: pytest.CaptureFixture[str]) -> None:

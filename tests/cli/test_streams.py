@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -73,6 +74,16 @@ def test_a_full_disk_behind_the_output_is_one_line() -> None:
         done = subprocess.run([*BENCH, "config"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr == "error: the standard output cannot be written: No space left on device.\n"
+
+
+def test_what_a_plugin_prints_is_no_part_of_the_json() -> None:
+    """Neither what the command imports prints to it, nor a process that it starts."""
+    Path("talks.py").write_text("import os\nprint('from Python')\nos.system('echo from a process')\n")
+    command = [*BENCH, "list", "splits", "--plugin", "talks.py", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert [row["name"] for row in json.loads(done.stdout)]
+    assert "from Python\n" in done.stderr
+    assert "from a process\n" in done.stderr
 
 
 def test_closed_descriptors_are_never_those_of_our_files() -> None:

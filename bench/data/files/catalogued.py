@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
@@ -55,12 +56,12 @@ class Catalogued(Dataset):
 
     def base(self, path: str) -> Path | None:
         """Return the first of `bases` under which a path exists."""
-        return next((base for base in self.bases() if (base / path).exists()), None)
+        return next((base for base in self.bases() if os.access(base / path, os.F_OK)), None)
 
     def place(self, path: str) -> Path | None:
         """Locate a file or folder of the catalogue entry, also compressed (.gz); None where it is missing."""
         found = (base / name for base in self.bases() for name in (path, f"{path}.gz"))
-        return next((file for file in found if file.exists()), None)
+        return next((file for file in found if os.access(file, os.F_OK)), None)
 
     def missing(self) -> list[str]:
         """List what is missing, one line each with what to do about it."""
@@ -72,7 +73,8 @@ class Catalogued(Dataset):
         for file in (file for file in self.downloads if not file.optional):
             remedy = self._prepare if file.urls else file.manual
             remedies.setdefault(remedy, []).extend(path for path in file.gives if self.place(path) is None)
-        where = "" if self.folder.is_dir() else f", or if it lies elsewhere, set root under [dataset.{self.name}]"
+        here = os.access(self.folder, os.F_OK)
+        where = "" if here else f", or if it lies elsewhere, set root under [dataset.{self.name}]"
         return [
             f'dataset {self.full_name}: "{self.folder}" has no {", ".join(paths)}; {remedy.rstrip(".")}{where}.'
             for remedy, paths in remedies.items()
