@@ -233,14 +233,14 @@ def parsed(key: str, content: bytes) -> Record | str:
     if len(content) > MOST_BYTES:
         return f"it has {len(content):,} bytes, expected at most {MOST_BYTES:,}"
     try:
-        record = Record.model_validate_json(content)
+        record = Record.model_validate_json(content, strict=True)
     except ValidationError as error:
         first, schema = error.errors()[0], _schema(content)
         where = ".".join(map(str, first["loc"]))
         told = f"{where}: {first['msg']}" if where else str(first["msg"])
         return NEWER.format(schema) if schema > SCHEMA else told
-    if record.schema_ > SCHEMA:
-        return NEWER.format(record.schema_)
+    if "schema_" not in record.model_fields_set:
+        return "it names no schema"
     return record if record.key == key else f'its key is "{record.key}"'
 
 

@@ -202,6 +202,13 @@ def test_numbers_that_are_not_finite_are_refused() -> None:
 NOT_OURS: dict[str, bytes] = {
     "newer": DONE.to_json().replace('"schema": 1', '"schema": 2, "invention": {}').encode(),
     "unknown field": DONE.to_json().replace('"schema": 1', '"schema": 1, "invention": {}').encode(),
+    **{
+        f"schema {text}": DONE.to_json().replace('"schema": 1,', f'"schema": {text},').encode()
+        for text in ("0", "-1", "true", "null", '"1"')
+    },
+    "no schema": DONE.to_json().replace('"schema": 1,', "").encode(),
+    "truth for a number": DONE.to_json().replace('"seed": 1', '"seed": true').encode(),
+    "text for a number": DONE.to_json().replace('"seed": 1', '"seed": "1"').encode(),
     "another key": DONE.to_json().replace(KEY, "0" * 16).encode(),
     "cut short": DONE.to_json().encode()[:100],
     "empty": b"",
