@@ -76,13 +76,13 @@ class Files(Protocol):
 
 
 def local_path(path: str | Path, option: str) -> Path:
-    """Return the path of something to be written on this machine, with `~` expanded.
+    """Return the path of a file or folder of this machine, with `~` expanded.
 
     Raises:
         BenchError: it is a URL, of which pathlib would make a folder "s3:" here; names the option.
     """
     if "://" in str(path):
-        raise BenchError(f'{option} "{path}" is a URL; what it names is written on this machine, give a path here.')
+        raise BenchError(f'{option} "{path}" is a URL; give a path on this machine.')
     return Path(path).expanduser()
 
 

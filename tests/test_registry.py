@@ -100,6 +100,12 @@ def test_a_plugin_file_registers_and_is_imported_once(tmp_path: Path) -> None:
         ("import sys\nsys.exit(0)", r"broken\.py, line 2, called sys\.exit\(0\); a plugin must not end the process"),
         ("exit()", r"broken\.py, line 1, called sys\.exit\(\)"),
         ("raise GeneratorExit", r"broken\.py, line 1, raised GeneratorExit"),
+        ("import bench\nclass Mine(bench.CoOp): needs = 3", r"Mine\.needs is 3; expected a class method that takes"),
+        ("import bench\nclass Mine(bench.CoOp): Options = 3", r"Mine\.Options is 3; derive a class from Options"),
+        (
+            "import bench\nclass Mine(bench.NoiseKind): Options = int",
+            r"Mine\.Options is .*from NoiseOptions",
+        ),
         ("class Own(BaseException): pass\nraise Own('mine')", r"broken\.py, line 2, raised Own: mine"),
     ],
 )

@@ -66,7 +66,7 @@ def compare_records(
     from bench.regression.stored import compare_store, write_store
     from bench.regression.text import markdown, stopped
 
-    selection, file = Selection(grid, None, store, config, plugin), Path(baseline)
+    selection, file = Selection(grid, None, store, config, plugin), local_path(baseline, "--baseline")
     if write:
         made = write_store(selection.existing(), selection.configuration, file, grid)
         console.line(f"wrote {made.groups} groups of cells to {baseline}, {made.seeds}.")

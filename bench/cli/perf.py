@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,7 +12,7 @@ from bench import console
 from bench.cli.app import AsJson, Plugins, examples, verbs
 from bench.cli.selection import writing
 from bench.errors import BenchError
-from bench.files import write_whole
+from bench.files import local_path, write_whole
 from bench.registry import load_plugin_file
 from bench.variants import split_list
 
@@ -77,16 +77,19 @@ def measure_speed(
         tuple(split_list(methods)), backbone, device, _numbers("--classes", classes, MOST_CLASSES),
         Effort(sizes, repeats or (3 if quick else 5), quick),
     )  # fmt: skip
-    before = SpeedBaseline.read(Path(baseline)) if baseline else None  # a mistake in it is told before minutes pass
+    named = {"--baseline": baseline, "--save": save, "--plot": plot, "--markdown": markdown}
+    files = {option: local_path(path, option) for option, path in named.items() if path}
+    # mistakes are told before minutes pass
+    before = SpeedBaseline.read(files["--baseline"]) if baseline else None
     if plot is not None:
         from bench.perf.figure import check_format
 
-        check_format(Path(plot))
+        check_format(files["--plot"])
     result = run(request, console.detail)
     if json:
         console.as_json(result.as_json())
     _tell(result)
-    _write(result, markdown, plot, save)
+    _write(result, files)
     if before is None:
         return 0
     found = compare_speed(result.speeds, before, backbone, request.classes[0], sizes)
@@ -94,25 +97,24 @@ def measure_speed(
     return exit_code(found)
 
 
-def _write(result: PerfResult, page: str | None, plot: str | None, baseline: str | None) -> None:
-    """Write the files that were asked for."""
-    if page is not None:
+def _write(result: PerfResult, files: Mapping[str, Path]) -> None:
+    """Write the files that were asked for, by option."""
+    if page := files.get("--markdown"):
         from bench.perf.result import inserted, markdown
 
-        with writing("--markdown", page):
-            file = Path(page)
-            text = file.read_text(encoding="utf-8") if file.is_file() else ""
-            write_whole(file, inserted(text, markdown(result)))
-    if plot is not None:
+        with writing("--markdown", str(page)):
+            text = page.read_text(encoding="utf-8") if page.is_file() else ""
+            write_whole(page, inserted(text, markdown(result)))
+    if plot := files.get("--plot"):
         from bench.perf.figure import draw_growth
 
-        with writing("--plot", plot):
-            draw_growth(result, Path(plot))
-    if baseline is not None:
+        with writing("--plot", str(plot)):
+            draw_growth(result, plot)
+    if baseline := files.get("--save"):
         from bench.perf.baseline import write_speed
 
-        with writing("--save", baseline):
-            write_speed(result.speeds, result.backbone, result.scale.classes, Path(baseline))
+        with writing("--save", str(baseline)):
+            write_speed(result.speeds, result.backbone, result.scale.classes, baseline)
 
 
 def _numbers(option: str, text: str, most: int) -> tuple[int, ...]:

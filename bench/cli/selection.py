@@ -77,11 +77,11 @@ def with_pack(sets: Sequence[str] | None, pack: int | None) -> Sequence[str] | N
 
 @contextmanager
 def writing(option: str, path: str) -> Iterator[None]:
-    """Convert an OSError into a BenchError that names the option whose file cannot be written."""
+    """Convert an OSError into a BenchError that names the option whose path cannot be written."""
     try:
         yield
     except OSError as error:
-        raise BenchError(f'{option} "{path}" cannot be written: {error.strerror}; give the path of a file.') from error
+        raise BenchError(f'{option} "{path}" cannot be written: {error.strerror}; give another path.') from error
 
 
 def report_folder(root: str, out: str | None, name: str) -> Path:

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from bench.clip.backbone import Backbone, ClassTokens
 from bench.contracts.inputs import IMAGES, TEXTS, Inputs, Pixels, images_at_a_time
-from bench.contracts.options import ENTROPY, EPOCHS, WEIGHT, Options, Q, scalar, scalar_options, structural
+from bench.contracts.options import ENTROPY, EPOCHS, WEIGHT, Options, Q, check_class, scalar, scalar_options, structural
 from bench.lockstep import inner_products
 from bench.seeds import Stream
 
@@ -215,6 +215,11 @@ class Method(nn.Module):
     random_start: ClassVar[bool] = True  # whether two seeds start from different parameters, where there are any
     reads_labels: ClassVar[bool] = True  # whether predictions depend on the observed labels
     faithful_drop_last: ClassVar[bool] = False  # whether the option `faithful` includes a loader with drop_last
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        """Check what plans and lists ask of the class."""
+        super().__init_subclass__(**more)
+        check_class(cls, AnyOptions, ("needs", "texts"))
 
     def __init__(self, options: AnyOptions) -> None:
         """Keep the options, and every scalar one as a float32 buffer of its name."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from bench.contracts.dataset import Dataset, Split, SplitName
-from bench.contracts.options import Options
+from bench.contracts.options import Options, check_class
 from bench.fewshot import sample
 from bench.seeds import Stream
 
@@ -239,6 +239,11 @@ class Noise(ABC):
     on_true: ClassVar[bool] = True
     reads_texts: ClassVar[bool] = False
     Options: ClassVar[type[NoiseOptions]] = NoiseOptions
+
+    def __init_subclass__(cls, **more: Any) -> None:
+        """Check what plans and lists ask of the class."""
+        super().__init_subclass__(**more)
+        check_class(cls, NoiseOptions)
 
     def __init__(self, options: NoiseOptions | None = None) -> None:
         self.options = self.Options() if options is None else options

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +51,20 @@ class Options(BaseModel):
     """Options of a plugin, validated and frozen; an unknown option is an error, and so is an infinite number."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def check_class(plugin: type, options: type[Options], functions: Sequence[str] = ()) -> None:
+    """Check the class of a plugin: its options, and that these names are functions.
+
+    Raises:
+        TypeError: they are something else.
+    """
+    found = plugin.Options  # type: ignore[attr-defined]
+    if not (isinstance(found, type) and issubclass(found, options)):
+        raise TypeError(f"{plugin.__name__}.Options is {found!r}; derive a class from {options.__name__}")
+    for name in functions:
+        if not callable(value := getattr(plugin, name)):
+            raise TypeError(f"{plugin.__name__}.{name} is {value!r}; expected a class method that takes the options")
 
 
 def scalar_options(options: type[Options]) -> tuple[str, ...]:

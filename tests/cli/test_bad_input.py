@@ -94,7 +94,12 @@ def fails(capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
         (["config", "--config", "none.toml"], "does not exist"),
         (
             ["noise", "show", "--set", "seed=1", "--out", "s3://a/b"],
-            '--out "s3://a/b" is a URL; what it names is written',
+            '--out "s3://a/b" is a URL; give a path on this machine.',
+        ),
+        (["compare", "--write", "--baseline", "s3://a/b.json"], '--baseline "s3://a/b.json" is a URL'),
+        *(
+            (["perf", "--quick", option, "s3://a/b"], f'{option} "s3://a/b" is a URL')
+            for option in ("--markdown", "--save", "--baseline")
         ),
         (["predict", "0", "x.png", "--out", "s3://a/b.csv"], '--out "s3://a/b.csv" is a URL'),
         (["new", "loss", "bench"], '"bench" is no name for a loss'),
