@@ -83,16 +83,16 @@ def _marked(function: Pure, run: Pure) -> Pure:
 
 
 def few_rows(inner: int) -> int:
-    """Return below how many rows the bits of a product may depend on how many there are, `inner` numbers a sum.
+    """Return below how many rows the bits of a product may depend on their number.
 
-    Forward or backward; measured on an AMD EPYC (4 rows) and an Intel Xeon (3 of 64 numbers, 6 of 128, 11 of 256, 16 of
+    Its longest sums, forward or backward, have `inner` numbers. Measured on an AMD EPYC (4 rows) and an Intel Xeon (3 of 64 numbers, 6 of 128, 11 of 256, 16 of
     512 and more).
     """
     return FEW_ROWS if inner >= LONG_SUMS else FEW_ROWS // 4
 
 
 def apart(function: Pure, inner: int, rows: Tensor) -> Tensor:
-    """Call a function of rows [N, R, W], of products whose longest sums have `inner` numbers; few by member.
+    """Call a function of rows [N, R, W], products with `inner` numbers in their longest sums; few by member.
 
     Within a function that is called `together`, whose members' rows are one after the other.
     """

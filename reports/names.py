@@ -111,7 +111,9 @@ def file_part(text: str) -> str:
 
 
 def clipped(part: str) -> str:
-    """Shorten a part of a file's name, of which file systems take 255 letters; a digest stands for what is left out.
+    """Limit a part of a file's name; a digest stands for what is left out.
+
+    File systems take 255 bytes.
 
     >>> clipped("digits"), len(clipped("n" * 200))
     ('digits', 80)
