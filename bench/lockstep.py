@@ -26,8 +26,7 @@ from torch.nn import functional as F
 
 Pure: TypeAlias = Callable[..., Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
-FEW_ROWS = 16  # of a product with any matrix: below, its bits may depend on how many rows it has
-LONG_SUMS = 128  # numbers in a sum, below which that goes for a quarter of the rows
+FEW_ROWS = 16  # of a product with a matrix: below, its bits may depend on how many rows it has
 _inside: ContextVar[bool] = ContextVar("lockstep", default=False)
 _members: ContextVar[int] = ContextVar("members", default=1)  # that a function is called for at once
 
@@ -82,24 +81,15 @@ def _marked(function: Pure, run: Pure) -> Pure:
     return called
 
 
-def few_rows(inner: int) -> int:
-    """Return below how many rows the bits of a product may depend on their number.
-
-    Its longest sums, forward or backward, have `inner` numbers. Measured on an AMD EPYC (4 rows) and an Intel Xeon (3 of 64 numbers, 6 of 128, 11 of 256, 16 of
-    512 and more).
-    """
-    return FEW_ROWS if inner >= LONG_SUMS else FEW_ROWS // 4
-
-
-def apart(function: Pure, inner: int, rows: Tensor) -> Tensor:
-    """Call a function of rows [N, R, W], products with `inner` numbers in their longest sums; few by member.
+def apart(function: Pure, *tensors: Tensor) -> Tensor:
+    """Call a function of rows [N, R, W] that multiplies each with a matrix; each member's by themselves where few.
 
     Within a function that is called `together`, whose members' rows are one after the other.
     """
-    members = _members.get()
-    if members == 1 or rows.is_cuda or rows.shape[:-1].numel() >= few_rows(inner) * members:
-        return cast("Tensor", function(rows))
-    return torch.cat([function(own) for own in rows.chunk(members)])
+    members, rows = _members.get(), tensors[0]
+    if members == 1 or rows.is_cuda or rows.shape[:-1].numel() >= FEW_ROWS * members:
+        return cast("Tensor", function(*tensors))
+    return torch.cat([function(*own) for own in zip(*(tensor.chunk(members) for tensor in tensors), strict=True)])
 
 
 def _once(function: Pure, members: int, moved: list[tuple[Tensor, bool]]) -> tuple[Any, Any]:

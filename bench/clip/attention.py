@@ -12,14 +12,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-
-from bench.lockstep import apart
 
 QUICK = 1.702  # factor of open_clip's QuickGELU
 
@@ -34,10 +31,9 @@ def finish(block: Any, x: Tensor, attended: Tensor) -> Tensor:
     """
     from open_clip.transformer import QuickGELU  # with torchvision: a second and a half that plans need not wait
 
-    x = x + block.ls_1(apart(block.attn.out_proj, attended.shape[-1], attended))
-    quick = type(block.mlp.gelu) is QuickGELU
-    perceptron = partial(_quick_perceptron, block.mlp) if quick else block.mlp
-    result: Tensor = x + block.ls_2(apart(perceptron, block.mlp.c_fc.out_features, block.ln_2(x)))
+    x = x + block.ls_1(block.attn.out_proj(attended))
+    normed, quick = block.ln_2(x), type(block.mlp.gelu) is QuickGELU
+    result: Tensor = x + block.ls_2(_quick_perceptron(block.mlp, normed) if quick else block.mlp(normed))
     return result
 
 

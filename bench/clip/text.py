@@ -49,8 +49,6 @@ class TextTower:
         self.projection: nn.Linear | Tensor | None = tower.text_projection
         self.heads: int = self.blocks[0].attn.num_heads
         self.width: int = self.token_embedding.embedding_dim
-        projected = getattr(self.projection, "weight", self.projection)
-        self.longest: int = max(self.width, *(() if projected is None else projected.shape))
         self.context_length: int = self.positions.shape[0]
         self._prompts: WeakKeyDictionary[ClassTokens, dict[Hashable, Prompts]] = WeakKeyDictionary()
 
@@ -128,13 +126,11 @@ class TextTower:
         """
         weight, bias = block.attn.in_proj_weight, block.attn.in_proj_bias
         normed = block.ln_1(x)
-        own = weight[: self.width], bias[: self.width]
-        asked = apart(lambda rows: F.linear(rows, *own), self.width, axis.last(normed))
+        asked = apart(lambda rows: F.linear(rows, weight[: self.width], bias[: self.width]), axis.last(normed))
         queries = torch.unflatten(asked, -1, (self.heads, -1))
         projected = F.linear(normed, weight[self.width :], bias[self.width :])
         attended = axis.attend_last(queries, torch.unflatten(projected, -1, (2, self.heads, -1)))
-        found = finish(block, axis.last(x), attended)
-        return apart(self._project, self.longest, found)
+        return apart(lambda rows, seen: self._project(finish(block, rows, seen)), axis.last(x), attended)
 
     def _project(self, x: Tensor) -> Tensor:
         x = self.ln_final(x)
