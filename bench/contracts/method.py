@@ -219,7 +219,7 @@ class Method(nn.Module):
     def __init_subclass__(cls, **more: Any) -> None:
         """Check what plans and lists ask of the class."""
         super().__init_subclass__(**more)
-        check_class(cls, AnyOptions, ("needs", "texts"))
+        check_class(cls, ("needs", "texts"))
 
     def __init__(self, options: AnyOptions) -> None:
         """Keep the options, and every scalar one as a float32 buffer of its name."""

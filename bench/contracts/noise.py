@@ -243,7 +243,7 @@ class Noise(ABC):
     def __init_subclass__(cls, **more: Any) -> None:
         """Check what plans and lists ask of the class."""
         super().__init_subclass__(**more)
-        check_class(cls, NoiseOptions)
+        check_class(cls)
 
     def __init__(self, options: NoiseOptions | None = None) -> None:
         self.options = self.Options() if options is None else options

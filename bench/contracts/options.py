@@ -53,15 +53,15 @@ class Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-def check_class(plugin: type, options: type[Options], functions: Sequence[str] = ()) -> None:
+def check_class(plugin: type, functions: Sequence[str] = ()) -> None:
     """Check the class of a plugin: its options, and that these names are functions.
 
     Raises:
         TypeError: they are something else.
     """
     found = plugin.Options  # type: ignore[attr-defined]
-    if not (isinstance(found, type) and issubclass(found, options)):
-        raise TypeError(f"{plugin.__name__}.Options is {found!r}; derive a class from {options.__name__}")
+    if not (isinstance(found, type) and issubclass(found, BaseModel)):
+        raise TypeError(f"{plugin.__name__}.Options is {found!r}; derive a class from Options")
     for name in functions:
         if not callable(value := getattr(plugin, name)):
             raise TypeError(f"{plugin.__name__}.{name} is {value!r}; expected a class method that takes the options")
