@@ -75,6 +75,7 @@ if os.environ.get("END_AT_IMPORT"):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_method_that_ends_its_process_costs_its_cells_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "exiting.py").write_text(EXITING, encoding="utf-8")
     small = ["--set", "noise=none", "--set", "seed=1", "--set", "epochs=1", "--set", "shots=2", "--workers", "1"]

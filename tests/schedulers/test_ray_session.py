@@ -97,7 +97,7 @@ def under(process: subprocess.Popen[str], done: int) -> list[psutil.Process]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.long)])
 def test_a_signal_ends_a_driver_as_ctrl_c_does_and_nothing_is_left(number: signal.Signals, tmp_path: Path) -> None:
     process = driver(tmp_path, mishaps={"2": "hold", "4": "stop"})
     children = under(process, 2)
@@ -123,6 +123,7 @@ def test_the_local_scheduler_listens_nowhere(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_end_of_a_head_that_was_started_here_is_told_in_seconds(tmp_path: Path) -> None:
     process = driver(tmp_path, mishaps={"2": "hold", "4": "stop"})
     children = under(process, 2)

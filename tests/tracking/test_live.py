@@ -42,6 +42,7 @@ def test_a_local_run_is_tracked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_run_on_ray_is_tracked() -> None:
     pytest.importorskip("tensorboardX")
     command = [sys.executable, "-c", "from bench.cli.main import console_script; console_script()", *RUN]
