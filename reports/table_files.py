@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NESTED = ("steps", "made")  # mappings; Parquet has none without an entry, so empty ones are null
 
 
-def write_frames(records: Sequence[Record], out: str, form: str) -> Iterator[tuple[Path, int]]:
+def write_frames(records: Sequence[Record], out: Path, form: str) -> Iterator[tuple[Path, int]]:
     """Write `cells` and `epochs` in a folder; yields each file with its number of rows.
 
     Args:
@@ -35,7 +35,7 @@ def write_frames(records: Sequence[Record], out: str, form: str) -> Iterator[tup
     frame = tidy(records, option_defaults({record.cell.method for record in records}))
     tables = {"cells": frame, "epochs": frame if frame.empty else wide_curves(curves(records, frame), frame)}
     for name, table in tables.items():
-        file = Path(out).expanduser() / f"{name}.{form}"
+        file = out / f"{name}.{form}"
         write_whole(file, inert_frame(table).to_csv(index=False) if form == "csv" else _parquet(table))
         yield file, len(table)
 

@@ -67,7 +67,7 @@ def export_records(
 
         folder = local_path(out, "--out")
         with writing("--out", out):
-            for file, rows in write_frames(records, str(folder), form.value):
+            for file, rows in write_frames(records, folder, form.value):
                 console.line(f"{file}: {rows:,} rows.")
         return 0
     with writing("--out", out):

@@ -63,10 +63,11 @@ def show_noise(
 ) -> int:
     """Print the label noise of a grid's cells: rates, classes, confusions, digests; with --out also draw it."""
     settings, cells = _selected(grid, sets, plugin, config)
-    if out is not None and is_file(local_path(out, "--out")):
+    folder = None if out is None else local_path(out, "--out")
+    if folder is not None and is_file(folder):
         raise BenchError(f'--out "{out}" is a file; give a folder for the figures.')
     found, problems = Drawing(settings, grid).draw_all(cells)
-    files = _figures(found, local_path(out, "--out")) if out is not None else []
+    files = [] if folder is None else _figures(found, folder)
     if json:
         console.as_json({"combinations": _entries(found), "files": [str(file) for file in files], "problems": problems})
         return 0

@@ -54,10 +54,9 @@ def predict_labels(
     config: ConfigFile = None,
 ) -> int:
     """Apply the prompts that a record has kept to images: path, rank, label and probability as CSV."""
-    if out is None:
+    file = None if out is None else local_path(out, "--out")
+    if file is None:
         streams.reserve()
-    else:
-        local_path(out, "--out")
     selection = Selection(store=store, config=config, plugins=plugin)
     opened = selection.existing()
     record = find_record(opened, key)
@@ -65,7 +64,7 @@ def predict_labels(
     files = _images(paths)
     weights = backbone or record.cell.backbone
     rows, skipped = _predicted(record, content, weights, files, top, selection.configuration.settings.protocol.device)
-    _write(rows, out)
+    _write(rows, file)
     if parts := [part for part in other_code(record) if part != NOT_NOTED]:
         console.warn(f"record {record.key} was made by another version of the code: {', '.join(parts)}.")
     if skipped:
@@ -113,14 +112,14 @@ def _decoded(classifier: Classifier, files: Sequence[Path]) -> Iterator[tuple[Pa
             console.warn(f'"{file}" cannot be decoded: {reason(error)}')
 
 
-def _write(rows: Sequence[Sequence[str]], out: str | None) -> None:
+def _write(rows: Sequence[Sequence[str]], file: Path | None) -> None:
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n").writerows([COLUMNS, *(map(inert, row) for row in rows)])
-    if out is None:
+    if file is None:
         console.result(text.getvalue().rstrip("\n"))
         return
-    with writing("--out", out):
-        write_whole(local_path(out, "--out"), text.getvalue())
+    with writing("--out", str(file)):
+        write_whole(file, text.getvalue())
 
 
 def _kept(store: Store, record: Record) -> bytes:

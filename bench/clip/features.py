@@ -159,7 +159,7 @@ class FeatureStore:
     def _open(self, key: FeatureKey, part: FeaturePart, count: int) -> NDArray[Any] | None:
         """Open the array of a valid entry, or return None and log why the entry is invalid."""
         folder = self._folder(key, part)
-        if not os.access(folder, os.F_OK):
+        if not (os.access(folder, os.F_OK) and folder.is_dir()):
             return None
         try:
             meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))

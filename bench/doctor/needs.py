@@ -34,7 +34,8 @@ def datasets(subject: Subject) -> Iterator[Diagnosis]:
         if not lines:
             yield Diagnosis(about, "ok", "present" if own or not _verifiable(name) else _present(name))
     for name, root in library.roots.items():
-        if not os.access(Path(root).expanduser(), os.F_OK):
+        folder = Path(root).expanduser()
+        if not (os.access(folder, os.F_OK) and folder.is_dir()):
             yield Diagnosis(f"data set {name}", "note", f'its folder "{root}" is not there', _prepare(name))
 
 
@@ -50,7 +51,8 @@ def weights(subject: Subject) -> Iterator[Diagnosis]:
 def noise_files(subject: Subject) -> Iterator[Diagnosis]:
     """List files that kinds of noise read and that are not there."""
     for file in dict.fromkeys(_of_noise(subject, "file")):
-        there = os.access(Path(file).expanduser(), os.R_OK)
+        path = Path(file).expanduser()
+        there = os.access(path, os.R_OK) and path.is_file()
         told = f'"{file}" {"is there" if there else "is not there"}'
         yield Diagnosis("noise file", "ok" if there else "problem", told, "" if there else f"ls {shlex.quote(file)}")
 

@@ -55,7 +55,7 @@ class Request:
 
     def __post_init__(self) -> None:
         if self.scheduler not in SCHEDULERS:
-            raise BenchError(f'unknown scheduler "{self.scheduler}"; {did_you_mean(str(self.scheduler), SCHEDULERS)}')
+            raise BenchError(f'unknown scheduler "{self.scheduler}"; {did_you_mean(self.scheduler, SCHEDULERS)}')
         if self.workers is not None and (type(self.workers) is not int or self.workers < 1):
             raise BenchError(f"workers = {self.workers!r}: expected a whole number from 1 on, or None for what fits.")
 

@@ -170,7 +170,7 @@ def _unkept(cells: Sequence[Cell], settings: Mapping[str, Any]) -> list[str]:
     """Return one line where features have to be written and cannot be."""
     folder = features_root(settings["cache"])
     reason = unwritable(folder)
-    if reason is None or (os.access(folder, os.F_OK) and _complete(cells, settings)):
+    if reason is None or (os.access(folder, os.F_OK) and folder.is_dir() and _complete(cells, settings)):
         return []
     return [f'the feature folder "{folder}" cannot be written ({reason}); {ELSEWHERE}']
 

@@ -62,7 +62,7 @@ def grid_table(config: Config, grid: str) -> GridTable:
     """
     grids = config.settings.grid
     if str(grid) not in grids:  # a list too, from Python
-        raise BenchError(f'unknown grid "{grid}"; {did_you_mean(str(grid), grids)}')
+        raise BenchError(f'unknown grid "{grid}"; {did_you_mean(grid, grids)}')
     return grids[grid]
 
 

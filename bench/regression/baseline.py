@@ -83,8 +83,12 @@ def write_baseline(records: Iterable[Record], path: Path) -> int:
     Raises:
         BenchError: no record is done, or the file cannot be written.
     """
-    found = CountedRecords.of(records)
-    groups = {k: g for k, g in found.groups.items() if g.accuracy}
+    return write_counted(CountedRecords.of(records), path)
+
+
+def write_counted(counted: CountedRecords, path: Path) -> int:
+    """Write the baseline of records that are grouped already, as `write_baseline` does."""
+    groups = {k: g for k, g in counted.groups.items() if g.accuracy}
     kept = {key for group in groups.values() for key in group.keys.values()}
     if not groups:
         raise BenchError("no finished record to make a baseline of; run `bench run` first.")
@@ -96,7 +100,7 @@ def write_baseline(records: Iterable[Record], path: Path) -> int:
         "unit": "percent",
         "pooled_sd": _short(sd),
         "pooled_df": df,
-        "environment": environment(record for record in found.records if record.key in kept),
+        "environment": environment(record for record in counted.records if record.key in kept),
         "groups": rows,
     }
     try:

@@ -13,7 +13,7 @@ from bench.grid.expansion import PlannedCell, expand
 from bench.grid.freshness import stale_lines, stale_parts
 from bench.records.record import Record
 from bench.records.store import Store, uncollected
-from bench.regression.baseline import CountedRecords, read_baseline, write_baseline
+from bench.regression.baseline import CountedRecords, read_baseline, write_counted
 from bench.regression.comparison import DEFAULT_RULES, compare
 from bench.regression.findings import Comparison, GateRules
 from bench.settings.schema import Config
@@ -67,7 +67,8 @@ def write_store(store: Store, config: Config, baseline: Path, grid: str | None =
     keys = [planned.key for planned in expand(config, grid).cells] if grid else None
     records = list(store.records(keys))
     before = _labels(baseline)
-    count, counted = write_baseline(records, baseline), CountedRecords.of(records)
+    counted = CountedRecords.of(records)
+    count = write_counted(counted, baseline)
     lost = _lost(before, _labels(baseline))
     absent = sum(record.status not in ("done", "skipped") for record in records)
     absent += 0 if keys is None else len(keys) - len(records)

@@ -96,5 +96,8 @@ def test_a_file_that_noise_reads() -> None:
     made = subject("results", "noise=mask[file=mask.csv]")
     (wrong,) = problems(needs.noise_files(made))
     assert wrong.mend == "ls mask.csv"
+    Path("mask.csv").mkdir()
+    assert [one.mend for one in problems(needs.noise_files(made))] == ["ls mask.csv"]
+    Path("mask.csv").rmdir()
     Path("mask.csv").write_text("")
     assert not problems(needs.noise_files(made))

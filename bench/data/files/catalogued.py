@@ -73,7 +73,7 @@ class Catalogued(Dataset):
         for file in (file for file in self.downloads if not file.optional):
             remedy = self._prepare if file.urls else file.manual
             remedies.setdefault(remedy, []).extend(path for path in file.gives if self.place(path) is None)
-        here = os.access(self.folder, os.F_OK)
+        here = os.access(self.folder, os.F_OK) and self.folder.is_dir()
         where = "" if here else f", or if it lies elsewhere, set root under [dataset.{self.name}]"
         return [
             f'dataset {self.full_name}: "{self.folder}" has no {", ".join(paths)}; {remedy.rstrip(".")}{where}.'
