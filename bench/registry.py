@@ -32,7 +32,7 @@ T = TypeVar("T")
 # Imported before foreign code: it may change their global state, and what their own import changes is not its doing.
 WATCHED = ("numpy", "torch", "PIL.ImageFile", "open_clip", "rich.style")
 ROWS = "noisy_prompt_bench.rows"  # the entry-point group of rows
-FOUND = {"target", "origin", "files", "plugin_file"}  # what `register` finds by itself
+FOUND = {"target", "options", "origin", "files", "plugin_file"}  # what `register` finds by itself
 SAID = frozenset(field.name for field in fields(Row)) - FOUND  # what it takes
 PASSED_OVER = ("bench.registry", "bench.plugins")  # modules through which foreign code registers
 changed: dict[str, list[str]] = {}  # global state that foreign code changed when it was imported, by its origin
@@ -140,21 +140,32 @@ class Registry(Generic[T]):
         """
         row = self.row(name)
         if row.name not in self._objects:
-            self._objects[row.name] = self._checked(row, self._import(row))
+            self._objects[row.name] = self._checked(row, self._import(row, row.target))
         return self._objects[row.name]
+
+    def options(self, name: str) -> type[Any]:
+        """Import the options of a method or a kind of noise, without itself where its row says where they are.
+
+        Raises:
+            BenchError: as `get`.
+        """
+        row = self.row(name)
+        if not row.options or row.name in self._objects:
+            return cast("type[Any]", self.get(name).Options)  # type: ignore[attr-defined]
+        return cast("type[Any]", self._import(row, row.options))
 
     def row_of(self, obj: T) -> Row | None:
         """Find the row of a plugin at hand, or None."""
         target = f"{getattr(obj, '__module__', '')}:{getattr(obj, '__qualname__', '')}"
         return next((row for row in self.rows() if self._objects.get(row.name) is obj or row.target == target), None)
 
-    def _import(self, row: Row) -> Any:
-        what = f'{self.kind} "{row.name}" ({row.origin}) does not load from {row.target}'
+    def _import(self, row: Row, target: str) -> Any:
+        what = f'{self.kind} "{row.name}" ({row.origin}) does not load from {target}'
         if row.origin != BUILT_IN:
             with _foreign(row.origin, what):
-                return pkgutil.resolve_name(row.target)
+                return pkgutil.resolve_name(target)
         try:
-            return pkgutil.resolve_name(row.target)
+            return pkgutil.resolve_name(target)
         except (ImportError, AttributeError, SyntaxError) as error:
             raise BenchError(f"{what}: {error}; install what it needs or correct its target.") from error
 
@@ -172,6 +183,11 @@ class Registry(Generic[T]):
             )
         if self._base is None and not callable(obj):
             raise BenchError(f'{self.kind} "{row.name}" ({row.origin}): {row.target} is not a function; give one.')
+        if row.options and self._import(row, row.options) is not getattr(obj, "Options", None):
+            raise BenchError(
+                f'{self.kind} "{row.name}" ({row.origin}): {row.options} are not the Options of {row.target}; '
+                "correct its row."
+            )
         return cast("T", obj)
 
     def _read_own_rows(self) -> None:

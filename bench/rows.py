@@ -38,6 +38,8 @@ class Row:
         version: raised whenever results may change; part of every record's key.
         aliases: other names of the same plugin.
         origin: "built-in", "package NAME VERSION" or "file NAME".
+        options: "module:object" of a plugin's `Options` where that module needs no torch: reading records, listing and
+            planning then wait for no import of the plugin. Empty where they stand in the plugin alone.
         files: where the code of a plugin is that a file has registered: that file, and the object's own.
         plugin_file: the file given as a plugin whose import registered it, "" where none did.
         title: the name in tables and figures; empty for the name as it is.
@@ -73,6 +75,7 @@ class Row:
     version: int = 1
     aliases: tuple[str, ...] = ()
     origin: str = BUILT_IN
+    options: str = ""
     files: tuple[str, ...] = ()
     plugin_file: str = ""
     title: str = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -12,11 +12,9 @@ from torch.nn import functional as F
 
 from bench.contracts import method
 from bench.errors import BenchError
+from bench.methods.options.clap import CLAPOptions, Multiplier
 from bench.methods.parts.objective import Objective
 from bench.seeds import Stream
-
-Multiplier: TypeAlias = Literal["class", "constant", "normalised", "unit"]
-HELD = "constraint!=none"
 
 
 def class_multipliers(confidence: Tensor, observed: Tensor, classes: int, kind: Multiplier) -> Tensor:
@@ -40,7 +38,7 @@ def class_multipliers(confidence: Tensor, observed: Tensor, classes: int, kind: 
     return alpha * classes / alpha.sum() if kind == "normalised" else alpha
 
 
-def class_texts(options: CLAP.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
+def class_texts(options: CLAPOptions, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
     """List every template with every class name, template by template."""
     from open_clip import SIMPLE_IMAGENET_TEMPLATES
 
@@ -86,27 +84,9 @@ class CLAP(Objective):
     their `_` in its texts, as in UCF101's "Apply_Eye_Makeup" (spaces here, `_` under `faithful`).
     """
 
-    class Options(Objective.Options):
-        """The constraint, its multipliers, and the objective."""
+    Options: TypeAlias = CLAPOptions
 
-        constraint: Literal["l2", "cosine", "none"] = method.structural(
-            "l2", "distance of class weights to class texts that is kept small; none: ZSLP"
-        )
-        multiplier: Multiplier = method.structural(
-            "class", "weights alpha of the classes in the constraint; the paper's class", HELD
-        )
-        adaptive: bool = method.structural(
-            False,
-            "whether alpha follows the distance after each epoch, as an augmented Lagrangian",
-            HELD,
-            "shows from the third epoch on, and where weights have moved far",
-        )
-        ensemble: bool = method.structural(False, "whether seven templates for ImageNet stand beside the data set's")
-        faithful: bool = method.structural(
-            False, "the reference's steps, drawn from all views, its texts with _, and no class without a sample"
-        )
-
-    options: CLAP.Options
+    options: CLAPOptions
     random_start: ClassVar[bool] = False  # the class texts are the start
     scale: Tensor
     text: Tensor
@@ -114,13 +94,13 @@ class CLAP(Objective):
     rho: Tensor
 
     @classmethod
-    def needs(cls, options: CLAP.Options) -> method.Needs:
+    def needs(cls, options: CLAPOptions) -> method.Needs:
         """Require all views where they make alpha or the reference's epochs, beside what the split needs."""
         measured = options.constraint != "none" and options.multiplier != "unit"
         return replace(super().needs(options), views=measured or options.faithful)
 
     @classmethod
-    def texts(cls, options: CLAP.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
+    def texts(cls, options: CLAPOptions, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
         """List every template with every class name, template by template, beside what the split encodes."""
         return (*class_texts(options, names, templates), *super().texts(options, names, templates))
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from bench.contracts import method
-from bench.contracts.method import scalar, structural
 from bench.lockstep import linear
+from bench.methods.options.clip_adapter import CLIPAdapterOptions
 from bench.methods.parts.objective import Objective
 from bench.methods.parts.templates import zero_shot_text, zero_shot_texts
 
@@ -34,15 +34,9 @@ class CLIPAdapter(Objective):
     per data set is the context's templates here, averaged where there are several.
     """
 
-    class Options(Objective.Options):
-        """The adapter, and the objective."""
+    Options: TypeAlias = CLIPAdapterOptions
 
-        reduction: int = structural(
-            4, "width of the features over that of the bottleneck; the authors' 4", "ratio>0", ge=1, le=10_000
-        )
-        ratio: float = scalar(0.2, "share of the adapted in the new feature; the authors' code 0.2", ge=0, le=1)
-
-    options: CLIPAdapter.Options
+    options: CLIPAdapterOptions
     ratio: Tensor
     text: Tensor
     scale: Tensor

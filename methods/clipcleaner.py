@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, TypeAlias
 
 from bench.contracts import method
 from bench.methods.coop import CoOp
-from bench.methods.parts.clipcleaner import Classifiers, Criteria, Fill, Scope
-from bench.methods.parts.objective import Rest
+from bench.methods.options.clipcleaner import CLIPCleanerOptions
+from bench.methods.parts.clipcleaner import Criteria
 from bench.methods.parts.templates import template_features, zero_shot_texts
 
 
@@ -40,33 +40,13 @@ class CLIPCleaner(CoOp):
     `faithful` is of the selection alone: the training that follows there is left out, its loader too.
     """
 
-    class Options(CoOp.Options):
-        """CoOp's options; the split is fixed and has options of its own."""
+    Options: TypeAlias = CLIPCleanerOptions
 
-        split: Literal["clipcleaner"] = method.structural("clipcleaner", "always clipcleaner")
-        rest: Rest = method.structural("drop", "loss of what the selection rejects; drop: left out")
-        theta_gmm: float = method.structural(
-            0.5, "least membership of the upper Gaussian; the authors' .5, 0 for no such rule", ge=0, le=1
-        )
-        theta_cons: float = method.structural(
-            0.8, "least ratio of p_y to the largest p; the authors' .8 (WebVision 1), 0 for no such rule", ge=0, le=1
-        )
-        temperature: float = method.structural(
-            0.07, "of the zero-shot probabilities; the authors' .07", "classifiers!=visual", gt=0.001, le=100
-        )
-        classifiers: Classifiers = method.structural("both", "who is asked: zero-shot CLIP, the regression, or both")
-        mixture: Scope = method.structural("set", "Gaussians over the set or, the authors', by class", "faithful=false")
-        fill: Fill = method.structural("highest", "scores that fill an empty class (Q1)", "faithful=false")
-        template: str = method.structural(
-            "dataset", 'a text with {} for the class name, or "dataset" for the set\'s own', "classifiers!=visual"
-        )
-        faithful: bool = method.structural(False, "the reference's defects Q1 and Q3, and its mixtures by class")
-
-    options: CLIPCleaner.Options
+    options: CLIPCleanerOptions
 
     @classmethod
     def texts(
-        cls, options: CLIPCleaner.Options, names: Sequence[str], templates: Sequence[str]
+        cls, options: CLIPCleanerOptions, names: Sequence[str], templates: Sequence[str]
     ) -> tuple[method.Text, ...]:
         """List CoOp's prompts, and the texts of zero-shot CLIP."""
         return (*super().texts(options, names, templates), *zero_shot_texts(names, templates, options.template))

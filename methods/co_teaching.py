@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from bench.contracts import method
-from bench.contracts.method import EPOCHS, structural
 from bench.methods.coop import CoOp
+from bench.methods.options.co_teaching import CoTeachingOptions
 from bench.methods.parts.losses import masked_mean
 from bench.methods.parts.splits import ROUNDING, forget_rate, small_loss_selection
 from bench.seeds import Stream
@@ -43,17 +43,9 @@ class CoTeaching(CoOp):
     prediction here.
     """
 
-    class Options(CoOp.Options):
-        """CoOp's options and co-teaching's."""
+    Options: TypeAlias = CoTeachingOptions
 
-        init: Literal[""] = structural("", "always random: two networks of one start would stay one network")
-        split: Literal["none"] = structural("none", "always none: the selection is made in every step")
-        gradual: int = structural(10, "epochs until R is the whole noise rate; the authors' 10", ge=1, **EPOCHS)
-        faithful: bool = structural(
-            False, "as the reference runs: second division, rounding, R a tenth early, incomplete batches dropped"
-        )
-
-    options: CoTeaching.Options
+    options: CoTeachingOptions
     faithful_drop_last = True
 
     @classmethod

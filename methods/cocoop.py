@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.contracts import method
-from bench.contracts.method import structural
 from bench.methods.coop import CoOp
+from bench.methods.options.cocoop import CoCoOpOptions
 from bench.methods.parts.linear import linear_layer
 
 REDUCTION = 16
@@ -36,11 +36,7 @@ class CoCoOp(CoOp):
     possible here and gets the same shift.
     """
 
-    class Options(CoOp.Options):
-        """CoOp's options; the context starts from a phrase."""
-
-        context: int = structural(4, "context vectors M where no phrase starts them; CoCoOp's 4", "init=", ge=1, le=64)
-        init: str = structural("a photo of a", "words that start the context, CoCoOp's; empty: random")
+    Options: TypeAlias = CoCoOpOptions
 
     meta_net: nn.Sequential
 

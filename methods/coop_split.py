@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, TypeAlias
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from bench.contracts import method
-from bench.contracts.method import ENTROPY, Q, scalar, structural
 from bench.contracts.objective import CleanSplit
+from bench.methods.options.coop_split import CoOpSplitOptions
 from bench.methods.parts.losses import cross_entropy, generalised_cross_entropy, masked_mean
 from bench.methods.parts.prompt_learner import PromptLearner
 from bench.methods.parts.splits import argmax_split, batch_transport_certain, optimal_transport_split
 
 CERTAIN, UNCERTAIN = 0, 1
-TRANSPORT = "loss=split and split=ot"
 
 
 class CoOpSplit(PromptLearner):
@@ -36,34 +34,15 @@ class CoOpSplit(PromptLearner):
     loss, SCE in half precision, is NaN and not offered; N3 every sample is scored.
     """
 
-    class Options(PromptLearner.Options):
-        """CoOp's options; the split and the loss."""
+    Options: TypeAlias = CoOpSplitOptions
 
-        split: Literal["ot", "argmax", "none"] = structural(
-            "ot", "who is certain: transport, arg-max, or everyone", "loss=split"
-        )
-        ot_scope: Literal["set", "batch"] = structural(
-            "set", "transport over the whole set, or batch by batch (V3)", TRANSPORT
-        )
-        ot_reg: float = scalar(0.1, "entropy weight of the transport (authors .01, plain domain)", TRANSPORT, **ENTROPY)
-        delta: float = scalar(0.5, "confidence threshold; the authors' config value .5", TRANSPORT, ge=0, le=1)
-        q: float = scalar(
-            0.7, "exponent of GCE; authors' .7", "loss=gce or loss=split and split!=none and alpha!=1", **Q
-        )
-        alpha: Literal["certain"] | Annotated[float, Field(ge=0, le=1)] = structural(
-            "certain",
-            "weight of CE: the certain fraction, or a constant in [0, 1] (the authors' is not stated)",
-            "loss=split",
-        )
-        loss: Literal["split", "ce", "gce"] = structural("split", "both losses, or one of them on every sample")
-
-    options: CoOpSplit.Options
+    options: CoOpSplitOptions
     ot_reg: Tensor
     delta: Tensor
     q: Tensor
 
     @classmethod
-    def splits_set(cls, options: CoOpSplit.Options) -> bool:
+    def splits_set(cls, options: CoOpSplitOptions) -> bool:
         """Return whether the whole set is split at the start of the epoch."""
         whole = options.split == "argmax" or (options.split == "ot" and options.ot_scope == "set")
         return options.loss == "split" and whole

@@ -5,23 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.contracts import method
-from bench.contracts.method import EPOCHS, WEIGHT, scalar, structural
 from bench.lockstep import inner_products, linear, sigmoid
+from bench.methods.options.deft import DeFTOptions
 from bench.methods.parts.image_prompts import ImagePromptLearner
 from bench.methods.parts.losses import cross_entropy, masked_mean
-from bench.methods.parts.objective import Loss
 from bench.seeds import Stream
 
 LEAST = 1e-5  # probabilities are clamped to it before the logarithm
 TUNED = ("head", "layers.")
-SCE = "loss=sce or real=true and warmup>0"
 
 
 def yes_probability(positive: Tensor, negative: Tensor) -> tuple[Tensor, Tensor]:
@@ -60,30 +58,16 @@ class DeFT(ImagePromptLearner):
     A ResNet has no place for visual prompts: an error.
     """
 
-    class Options(ImagePromptLearner.Options):
-        """Context, loss of the selected, visual prompts, warm-up and second phase."""
-
-        init: Literal[""] = structural("", "always random: two equal contexts would never disagree")
-        split: Literal["none"] = structural("none", "always none: the selection is made in every step")
-        loss: Loss = structural("ce", "loss of the selected, and in warm-up unless real", "real=false or warmup!=10")
-        a: float = scalar(1.0, "weight of CE in sce; the authors' 1", SCE, **WEIGHT)
-        b: float = scalar(1.0, "weight of reverse CE in sce; the authors' 1", SCE, **WEIGHT)
-        visual_context: int = structural(20, "visual prompts P of each layer; the authors' 20", ge=1, le=256)
-        warmup: int = structural(1, "warm-up epochs in every ten; the authors' 1, for real noise 5", ge=0, le=10)
-        real: bool = structural(False, "the authors' script for real noise")
-        fine_tune: int = structural(
-            0, "epochs at the end that train a copy of the image tower; authors' 10", ge=0, **EPOCHS
-        )
-        fine_tune_rate: float = structural(1 / 60, "factor of the learning rate in them", "fine_tune>0", gt=0, le=1e6)
+    Options: TypeAlias = DeFTOptions
 
     norm = False
-    options: DeFT.Options
+    options: DeFTOptions
     visual_prompts: nn.Parameter
     selected: Tensor
     tuned: Tensor
 
     @classmethod
-    def needs(cls, options: DeFT.Options) -> method.Needs:
+    def needs(cls, options: DeFTOptions) -> method.Needs:
         """Require the images; with a second phase, weights of the backbone."""
         return replace(super().needs(options), trains_backbone=options.fine_tune > 0)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TypeAlias
 
-from bench.contracts.method import structural
 from bench.methods.coop import CoOp
+from bench.methods.options.double_softmax import DoubleSoftmaxOptions
 
 
 class DoubleSoftmax(CoOp):
@@ -23,7 +23,4 @@ class DoubleSoftmax(CoOp):
     softmax in its cost by mistake (N1).
     """
 
-    class Options(CoOp.Options):
-        """CoOp's options; the loss is fixed."""
-
-        loss: Literal["double-softmax"] = structural("double-softmax", "always double-softmax")
+    Options: TypeAlias = DoubleSoftmaxOptions

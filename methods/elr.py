@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import torch
 from torch import Tensor
 
 from bench.contracts import method
-from bench.contracts.method import WEIGHT, scalar, structural
 from bench.methods.coop import CoOp
+from bench.methods.options.elr import ELROptions
 from bench.methods.parts.losses import early_learning_regularisation, early_learning_target, masked_mean
 
 
@@ -33,16 +35,9 @@ class ELR(CoOp):
     is not.
     """
 
-    class Options(CoOp.Options):
-        """CoOp's options and ELR's."""
+    Options: TypeAlias = ELROptions
 
-        beta: float = scalar(
-            0.3, "momentum of the memory; DeFT's .3, the authors' .7 (CIFAR-10)", "lambda_elr>0", ge=0, lt=1
-        )
-        lambda_elr: float = scalar(5.0, "weight of the pull; DeFT's 5, the authors' 3 (CIFAR-10)", **WEIGHT)
-        faithful: bool = structural(False, "probabilities in half precision, as DeFT takes them", "lambda_elr>0")
-
-    options: ELR.Options
+    options: ELROptions
     memory: Tensor
     beta: Tensor
     lambda_elr: Tensor

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TypeAlias
 
-from bench.contracts.method import structural
 from bench.methods.coop import CoOp
+from bench.methods.options.gce_coop import GCECoOpOptions
 
 
 class GCECoOp(CoOp):
@@ -23,7 +23,4 @@ class GCECoOp(CoOp):
     collapses; sampling is the engine's here.
     """
 
-    class Options(CoOp.Options):
-        """CoOp's options; the loss is fixed."""
-
-        loss: Literal["gce"] = structural("gce", "always gce")
+    Options: TypeAlias = GCECoOpOptions

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from bench.contracts import method
-from bench.contracts.method import EPOCHS, WEIGHT, scalar, structural
+from bench.methods.options.joapr import JoAPROptions
 from bench.methods.parts.losses import cross_entropy, divergence_from_uniform, entropy, masked_mean, soft_cross_entropy
 from bench.methods.parts.mixup import mix, mixing_share, partners, refine, sharpen
 from bench.methods.parts.prompt_learner import PromptLearner
@@ -110,24 +110,9 @@ class JoAPR(PromptLearner):
     1; its shipped configuration rn50.yaml has alpha2 = .5, and their read-me's table one or the other by data set.
     """
 
-    class Options(PromptLearner.Options):
-        """CoOp's options and JoAPR's."""
+    Options: TypeAlias = JoAPROptions
 
-        warmup: int = structural(
-            10, "warm-up epochs; the authors' for EuroSAT, theirs run from 1 to 150", ge=0, **EPOCHS
-        )
-        warmup_cap: float = structural(
-            0.2, "largest share of the epochs that is warm-up, but one epoch at least", "warmup>0", ge=0, le=1
-        )
-        alpha1: float = scalar(
-            0.5, "weight of the negative entropy in warm-up; authors: .1 to .5", "warmup>0", **WEIGHT
-        )
-        alpha2: float = scalar(1.0, "weight of KL(uniform || mean p); authors: .5 or 1", **WEIGHT)
-        beta: float = structural(0.001, "parameter of the mix-up's Beta distribution; 0 for no mix-up", ge=0, le=1e6)
-        targets: Literal["step", "epoch"] = structural("step", "soft targets from each step or the epoch's start")
-        faithful: bool = structural(False, "as the reference runs: J1, J3, J4's C·K, incomplete batches dropped")
-
-    options: JoAPR.Options
+    options: JoAPROptions
     faithful_drop_last = True
     alpha1: Tensor
     alpha2: Tensor

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from bench.contracts import method
-from bench.contracts.method import WEIGHT, scalar, structural
 from bench.methods.coop import CoOp
+from bench.methods.options.kgcoop import KgCoOpOptions
 from bench.methods.parts.templates import zero_shot_text, zero_shot_texts
 
 
@@ -35,22 +36,14 @@ class KgCoOp(CoOp):
     decides.
     """
 
-    class Options(CoOp.Options):
-        """CoOp's options, the weight of the pull, and where it pulls to."""
+    Options: TypeAlias = KgCoOpOptions
 
-        context: int = structural(4, "context vectors M where no phrase starts them; KgCoOp's 4", "init=", ge=1, le=64)
-        init: str = structural("a photo of a", "words that start the context, KgCoOp's; empty: random")
-        w: float = scalar(8.0, "weight of the pull; 8 in the paper and the scripts, 1 in the configuration", **WEIGHT)
-        template: str = structural(
-            "dataset", 'a text with {} for the class name, or "dataset" for the set\'s own', "w>0"
-        )
-
-    options: KgCoOp.Options
+    options: KgCoOpOptions
     anchor: Tensor
     w: Tensor
 
     @classmethod
-    def texts(cls, options: KgCoOp.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
+    def texts(cls, options: KgCoOpOptions, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
         """List CoOp's prompts, and the texts that they are kept near."""
         return (*super().texts(options, names, templates), *zero_shot_texts(names, templates, options.template))
 

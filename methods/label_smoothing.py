@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TypeAlias
 
 from torch import Tensor
 
-from bench.contracts import method
 from bench.methods.coop import CoOp
+from bench.methods.options.label_smoothing import LabelSmoothingOptions
 from bench.methods.parts import losses
 
 
@@ -26,15 +26,9 @@ class LabelSmoothing(CoOp):
     Defects of the reference decided on: it keeps the best epoch on the test set beside the last: never available here.
     """
 
-    class Options(CoOp.Options):
-        """CoOp's options, and how much is smoothed; the loss is fixed."""
+    Options: TypeAlias = LabelSmoothingOptions
 
-        loss: Literal["label-smoothing"] = method.structural("label-smoothing", "always label-smoothing")
-        smoothing: float = method.scalar(
-            losses.SMOOTHING, "share r of the uniform distribution in the label; Wei et al.'s 0.1", ge=-8, lt=1
-        )
-
-    options: LabelSmoothing.Options
+    options: LabelSmoothingOptions
     smoothing: Tensor
 
     def sample_loss(self, name: str, logits: Tensor, labels: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.contracts import method
-from bench.contracts.method import structural
+from bench.methods.options.linear_probe import LinearProbeOptions
 
 Array: TypeAlias = NDArray[Any]
 EXPONENTS = (6.0, 4.0, 2.0, 0.0, -2.0, -4.0, -6.0)  # of C, in the reference's order
@@ -101,21 +101,14 @@ class LinearProbe(method.Method):
     validation twin, and no test set.
     """
 
-    class Options(method.Options):
-        """Penalty and its search."""
+    Options: TypeAlias = LinearProbeOptions
 
-        search: bool = structural(True, "whether C is chosen on the noisy validation twin")
-        strength: float = structural(
-            1.0, "C where it is not searched for; scikit-learn's default 1", "search=false", ge=1e-6, le=1e6
-        )
-        faithful: bool = structural(False, "the reference's features, not normalised, and its choice of equals")
-
-    options: LinearProbe.Options
+    options: LinearProbeOptions
     coefficient: nn.Parameter
     intercept: nn.Parameter
 
     @classmethod
-    def needs(cls, options: LinearProbe.Options) -> method.Needs:
+    def needs(cls, options: LinearProbeOptions) -> method.Needs:
         """Require the validation twin for the search."""
         return method.Needs(validation=options.search)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import torch
 from torch import Tensor, nn
 
 from bench.contracts import method
-from bench.contracts.method import structural
+from bench.methods.options.maple import MaPLeOptions
 from bench.methods.parts.image_prompts import DeepPromptLearner
 
 
@@ -30,15 +32,9 @@ class MaPLe(DeepPromptLearner):
     idle. A ResNet has no place for visual prompts: an error.
     """
 
-    class Options(DeepPromptLearner.Options):
-        """Context, objective, depth and start."""
+    Options: TypeAlias = MaPLeOptions
 
-        context: int = structural(2, "prompts M of each layer; the authors' 2", ge=1, le=64)
-        faithful: bool = structural(
-            False, "as the reference runs: deep projections start as copies of one draw, incomplete batches dropped"
-        )
-
-    options: MaPLe.Options
+    options: MaPLeOptions
     faithful_drop_last = True
     weight: nn.Parameter
     bias: nn.Parameter

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
 from bench.contracts import method
-from bench.contracts.method import EPOCHS, structural
 from bench.contracts.objective import CleanSplit
 from bench.errors import BenchError
 from bench.methods.coop import CoOp
+from bench.methods.options.nlprompt import NLPromptOptions
 from bench.methods.parts.drop_last import DropLast
-from bench.methods.parts.objective import CLEAN, REST, Rest
+from bench.methods.parts.objective import CLEAN, REST
 from bench.methods.parts.splits import nlprompt_reference_split, nlprompt_split
 
 
@@ -51,26 +51,9 @@ class NLPrompt(CoOp):
     the ablation without it.
     """
 
-    class Options(CoOp.Options):
-        """CoOp's options; split and rest have NLPrompt's defaults."""
+    Options: TypeAlias = NLPromptOptions
 
-        split: Literal["ot", "argmax"] = structural("ot", "transport, or the arg-max of the prediction (N9)")
-        rest: Rest = structural("mae", "loss of what the split rejects; drop: left out")
-        curriculum: int = structural(
-            0, "epochs T of the curriculum; the authors' 0 for none", "split=ot", ge=0, **EPOCHS
-        )
-        begin: float = structural(0.3, "confident share at its start; the authors' .3", "curriculum>0", gt=0, le=1)
-        growth: Literal["linear", "exp"] = structural("linear", "shape of the curriculum", "curriculum>0 and begin!=1")
-        faithful: bool = structural(
-            False, "as the reference runs: all its defects together, but for half precision", "split=ot"
-        )
-
-        @property
-        def as_run(self) -> bool:
-            """Whether the reference's defects are in: they are those of a transport."""
-            return self.faithful and self.split == "ot"
-
-    options: NLPrompt.Options
+    options: NLPromptOptions
     loader: DropLast | None
 
     def setup(self, context: method.Context) -> None:

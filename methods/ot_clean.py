@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TypeAlias
 
-from bench.contracts.method import structural
 from bench.methods.nlprompt import NLPrompt
+from bench.methods.options.ot_clean import OTCleanOptions
 
 
 class OTClean(NLPrompt):
@@ -22,7 +22,4 @@ class OTClean(NLPrompt):
     unless `faithful`.
     """
 
-    class Options(NLPrompt.Options):
-        """NLPrompt's options; the rest is dropped."""
-
-        rest: Literal["drop"] = structural("drop", "always drop")
+    Options: TypeAlias = OTCleanOptions

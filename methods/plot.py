@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import ClassVar, Literal
+from typing import ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from bench.contracts import method
-from bench.contracts.method import scalar, structural
 from bench.methods.coop import CoOp
+from bench.methods.options.plot import PLOTOptions
 from bench.methods.parts.prompt_learner import CONTEXT_STD
 
 THRESHOLD = 1e-2  # the authors' stopping rule
@@ -77,25 +77,15 @@ class PLOT(CoOp):
     is refused. PLOT++, with prompts in the image tower too, is left out.
     """
 
-    class Options(CoOp.Options):
-        """CoOp's options and the transport's."""
+    Options: TypeAlias = PLOTOptions
 
-        init: Literal[""] = structural("", "always empty: equal prompts would stay equal")
-        prompts: int = structural(4, "prompts N per class; PLOT's 4", ge=1, le=64)
-        epsilon: float = scalar(0.1, "weight of the entropy; PLOT's 0.1", "prompts>1", ge=0.025, le=1e6)
-        iterations: int = structural(100, "Sinkhorn's iterations; PLOT's cap", "prompts>1", ge=1, le=10_000)
-        pooled: bool = structural(False, "whether the pooled feature's logit is added, as PLOT does on ImageNet")
-        faithful: bool = structural(
-            False, "as the reference runs: transport stopped by the mean over the batch, incomplete batches dropped"
-        )
-
-    options: PLOT.Options
+    options: PLOTOptions
     faithful_drop_last = True
     entries: ClassVar[int] = 2**23  # similarities, or features of tokens, in a prediction at a time: 32 MiB a copy
     epsilon: Tensor
 
     @classmethod
-    def needs(cls, options: PLOT.Options) -> method.Needs:
+    def needs(cls, options: PLOTOptions) -> method.Needs:
         """Require patch tokens, and what the split needs."""
         return replace(super().needs(options), tokens=True)
 

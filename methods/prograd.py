@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from bench.contracts import method
-from bench.contracts.method import WEIGHT, scalar, structural
 from bench.errors import BenchError
 from bench.methods.coop import CoOp
+from bench.methods.options.prograd import ProGradOptions
 from bench.methods.parts.losses import masked_mean, soft_cross_entropy
 from bench.methods.parts.templates import zero_shot_text, zero_shot_texts
 
@@ -71,20 +71,9 @@ class ProGrad(CoOp):
     Flowers, DTD and EuroSAT at 8 and 16 shots and to 1 elsewhere: here it is 1.
     """
 
-    class Options(CoOp.Options):
-        """CoOp's options, the share of the conflict that is removed, and the start."""
+    Options: TypeAlias = ProGradOptions
 
-        init: str = structural("template", 'words at the end of the context; "template": the text\'s; "": random')
-        context: int = structural(16, "context vectors M; CoOp's default 16", ge=1, le=64)
-        template: str = structural(
-            "dataset", 'a text with {} for the class name; "dataset": the set\'s first', "init=template or projection>0"
-        )
-        projection: float = scalar(1.0, "lambda, the share of the conflicting part that is removed; 1", **WEIGHT)
-        faithful: bool = structural(
-            False, "as the reference runs: as many tokens of the start as it has words, incomplete batches dropped"
-        )
-
-    options: ProGrad.Options
+    options: ProGradOptions
     faithful_drop_last = True
     projection: Tensor
     teacher: Tensor
@@ -95,7 +84,7 @@ class ProGrad(CoOp):
         return replace(super().needs(options), separate_gradients=True)
 
     @classmethod
-    def texts(cls, options: ProGrad.Options, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
+    def texts(cls, options: ProGradOptions, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
         """List CoOp's prompts, the words that start their context, and the teacher's texts."""
         words = class_last(templates[0] if options.template == "dataset" else options.template)
         start = words if options.init == "template" else options.init

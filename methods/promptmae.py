@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TypeAlias
 
 from torch import Tensor
 
-from bench.contracts.method import scalar, structural
 from bench.methods.coop import CoOp
+from bench.methods.options.promptmae import PromptMAEOptions
 
 
 class PromptMAE(CoOp):
@@ -24,11 +24,7 @@ class PromptMAE(CoOp):
     PromptMAE; here it is written out.
     """
 
-    class Options(CoOp.Options):
-        """CoOp's options and the factor."""
-
-        loss: Literal["mae"] = structural("mae", "always mae")
-        factor: float = scalar(1.0, "1 as NLPrompt computes it, 2 for the textbook's L1 distance", gt=0, le=1e6)
+    Options: TypeAlias = PromptMAEOptions
 
     factor: Tensor
 

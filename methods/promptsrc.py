@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.contracts import method
-from bench.contracts.method import WEIGHT, Backbone, scalar, structural
+from bench.contracts.method import Backbone
 from bench.lockstep import inner_products
+from bench.methods.options.promptsrc import PromptSRCOptions
 from bench.methods.parts.image_prompts import DeepPromptLearner, normalised
 from bench.methods.parts.losses import masked_mean
 from bench.methods.parts.prompt_learner import CONTEXT_STD
@@ -84,20 +85,9 @@ class PromptSRC(DeepPromptLearner):
     whatever E is. J is capped at the layers of each tower. A ResNet has no place for visual prompts: an error.
     """
 
-    class Options(DeepPromptLearner.Options):
-        """Context, objective, depth, regularisation and average; the authors' few-shot values."""
+    Options: TypeAlias = PromptSRCOptions
 
-        context: int = structural(4, "text prompts M of each layer; the authors' 4", ge=1, le=64)
-        visual_context: int = structural(4, "visual prompts P of each layer; the authors' 4", ge=1, le=256)
-        text_weight: float = scalar(25.0, "weight of the text features' distance; the authors' 25", **WEIGHT)
-        image_weight: float = scalar(10.0, "weight of the image features' distance; the authors' 10", **WEIGHT)
-        mean: float = scalar(30.0, "centre of the average in epochs; the authors' 30 or 45 of 50", ge=-1e6, le=1e6)
-        deviation: float = scalar(30.0, "width of the average in epochs; the authors' 30 or 5", ge=0.01, le=1e6)
-        faithful: bool = structural(
-            False, "as the reference runs: CLIP's own weights averaged too, in half, and incomplete batches dropped"
-        )
-
-    options: PromptSRC.Options
+    options: PromptSRCOptions
     faithful_drop_last = True
     visual_prompts: nn.Parameter
     teacher: Tensor

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from bench.contracts import method
-from bench.methods.parts.objective import Loss
+from bench.methods.options.robust_upl import RobustUPLOptions
 from bench.methods.upl import UPL, first_of_each, pseudo_labels
 from bench.seeds import Stream
 
@@ -44,14 +44,9 @@ class RobustUPL(UPL):
     mixed-precision branch ignores that.
     """
 
-    class Options(UPL.Options):
-        """UPL's options, and which of the predictions are taken."""
+    Options: TypeAlias = RobustUPLOptions
 
-        loss: Loss = method.structural("gce", "loss of every sample; the authors' gce")
-        q: float = method.scalar(0.5, "exponent of gce; 0.5 in PTNL's trainer", "loss=gce", **method.Q)
-        pick: Literal["random", "surest"] = method.structural("random", "which predictions of a class; surest: UPL's")
-
-    options: RobustUPL.Options
+    options: RobustUPLOptions
 
     def pick(self, logits: Tensor, context: method.Context) -> tuple[Tensor, Tensor]:
         """Draw positions in the pool [P] and their pseudo-labels [P] from the stream `method`."""

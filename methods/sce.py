@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TypeAlias
 
 from bench.contracts import method
-from bench.contracts.method import structural
 from bench.methods.coop import CoOp
+from bench.methods.options.sce import SCEOptions
 
 
 class SCE(CoOp):
@@ -25,13 +25,9 @@ class SCE(CoOp):
     class alone, whose trainer is withheld. The device is not chosen when the module is imported.
     """
 
-    class Options(CoOp.Options):
-        """CoOp's options; the loss is fixed."""
+    Options: TypeAlias = SCEOptions
 
-        loss: Literal["sce"] = structural("sce", "always sce")
-        faithful: bool = structural(False, "VisPrompt's 1e-6 / C for the zeros of the label", "b>0")
-
-    options: SCE.Options
+    options: SCEOptions
 
     def setup(self, context: method.Context) -> None:
         """Set up as CoOp, and choose the constant for the zeros of the label."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -12,12 +12,11 @@ from torch.nn import functional as F
 from bench.contracts import method
 from bench.contracts.objective import CleanSplit
 from bench.methods.nlprompt import NLPrompt
+from bench.methods.options.tecoprompt import TecoPromptOptions
 from bench.methods.parts import losses
 
 CLEAN, MIDDLE, NOISY = range(3)
 MINIMUM = 2  # the reference's least number of labels rewritten in an epoch (T3)
-SMOOTHED = "split=ot and threshold>0"  # arg-max knows no confidence
-MIDDLE_LOSS = "split=argmax and rewrite=true or faithful=false and rewrite=true or faithful=false and threshold>low"
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ class Memory:
         run: epochs in a row, up to now, in which a sample was believed surely, and the same, [N].
     """
 
-    def __init__(self, observed: Tensor, options: TecoPrompt.Options, batch_size: int) -> None:
+    def __init__(self, observed: Tensor, options: TecoPromptOptions, batch_size: int) -> None:
         self.options, self.batch_size = options, batch_size
         self.labels = observed.clone()
         self.smoothed: Tensor | None = None
@@ -129,44 +128,9 @@ class TecoPrompt(NLPrompt):
     With `rewrite=false` nothing is steady; with `split=argmax` every k is 1.
     """
 
-    class Options(NLPrompt.Options):
-        """NLPrompt's options and the memory's."""
+    Options: TypeAlias = TecoPromptOptions
 
-        patience: int = method.structural(
-            8, "epochs K that a label must be steady; the authors' 8", "rewrite=true", ge=1, **method.EPOCHS
-        )
-        steady: float = method.structural(
-            0.99, "confidence in each of them; the authors' .99", "split=ot and rewrite=true", ge=0, le=1
-        )
-        minimum: int = method.structural(
-            1,
-            "labels due in an epoch below which none is rewritten; the authors' 2 (T3)",
-            "split=argmax and rewrite=true or faithful=false and rewrite=true",
-            "a short run has no epoch in which one label alone is due",
-            ge=1,
-        )
-        rewrite: bool = method.structural(True, "whether labels are rewritten at all")
-        smoothing: float = method.structural(
-            0.8,
-            "share of the old confidence; the authors' .8, 0 for none",
-            SMOOTHED,
-            "in a short run a middle part is smaller than a batch and joins the clean one",
-            ge=0,
-            lt=1,
-        )
-        threshold: float = method.structural(
-            0.8, "smoothed confidence of the clean; the authors' .8", "split=ot", ge=0, le=1
-        )
-        low: float = method.structural(0.2, "smoothed confidence of the middle; the authors' .2", SMOOTHED, ge=0, le=1)
-        middle: Literal["gce", "ce", "mae"] = method.structural(
-            "gce", "loss of the middle part; the authors' code runs ce (T1)", MIDDLE_LOSS
-        )
-        rest: Literal["mae", "gce", "ce"] = method.structural("mae", "loss of the noisy part")
-        q: float = method.scalar(
-            0.5, "exponent of gce; the authors' .5 in the middle", "loss=gce or rest=gce or middle=gce", **method.Q
-        )
-
-    options: TecoPrompt.Options
+    options: TecoPromptOptions
 
     def setup(self, context: method.Context) -> None:
         """Create what NLPrompt does, and an empty memory."""

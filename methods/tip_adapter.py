@@ -4,23 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from bench.contracts import method
-from bench.contracts.method import WEIGHT, scalar, structural
 from bench.errors import BenchError
 from bench.lockstep import inner_products, products
+from bench.methods.options.tip_adapter import TipAdapterOptions, TipCacheOptions
 from bench.methods.parts.templates import zero_shot_text, zero_shot_texts
 
 SCALE = 100.0  # written out in the reference, whatever the weights' own temperature: alpha is measured against it
 CROP = 0.5  # least share of the area in the reference's views; CoOp's is 0.08
 LOWEST = 0.1  # where both of the reference's grids begin
-SEARCH = "search=true"
-FINE = "shows where another step of the grid has more hits on the validation twin"
 
 
 def cache_keys(views: Tensor) -> Tensor:
@@ -54,25 +52,9 @@ def search_grid(highest: float, steps: int) -> list[float]:
 class TipCache(method.Method):
     """Cache and logits of both Tip-Adapters, and their search for alpha and beta on the validation twin."""
 
-    class Options(method.Options):
-        """Strength of the cache, and the search for it."""
+    Options: TypeAlias = TipCacheOptions
 
-        alpha: float = scalar(1.17, "weight of the cache before the search; the authors' for ImageNet", **WEIGHT)
-        beta: float = scalar(1.0, "sharpness of the cache before the search; the authors' 1", "alpha>0", **WEIGHT)
-        search: bool = structural(True, "whether alpha and beta are chosen on the noisy validation twin")
-        search_beta: float = structural(
-            7.0, "end of the grid of beta; the authors' for ImageNet and Pets", SEARCH, FINE, gt=0.1, le=1e6
-        )
-        search_alpha: float = structural(3.0, "end of the grid of alpha; the authors' as above", SEARCH, gt=0.1, le=1e6)
-        steps_beta: int = structural(200, "values of beta tried; the authors' 200", SEARCH, FINE, ge=1, le=10_000)
-        steps_alpha: int = structural(20, "values of alpha tried; the authors' 20", SEARCH, FINE, ge=1, le=10_000)
-        faithful: bool = structural(
-            False,
-            "the reference's one-hot without class count, its search without a hit",
-            unseen="shows where the last class has no sample, or the search no hit",
-        )
-
-    options: TipCache.Options
+    options: TipCacheOptions
     alpha: Tensor
     beta: Tensor
     keys: Tensor
@@ -167,13 +149,9 @@ class TipAdapter(TipCache):
     on the test set: not available. Ranges and starts are set per data set there; one setting for all here.
     """
 
-    class Options(TipCache.Options):
-        """Strength of the cache, or the search for it."""
+    Options: TypeAlias = TipAdapterOptions
 
-        alpha: float = scalar(1.17, "weight of the cache; the authors' for ImageNet", "search=false", **WEIGHT)
-        beta: float = scalar(1.0, "sharpness of the cache; the authors' 1", "search=false and alpha>0", **WEIGHT)
-
-    options: TipAdapter.Options
+    options: TipAdapterOptions
 
     def begin_epoch(self, epoch: int, full_pass: method.FullPass) -> tuple[method.Phase, ...]:
         """Return no phase: nothing is trained."""

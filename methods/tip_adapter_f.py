@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 from torch import Tensor, nn
 
 from bench.contracts import method
+from bench.methods.options.tip_adapter_f import TipAdapterFOptions
 from bench.methods.parts.objective import Objective
 from bench.methods.tip_adapter import TipCache
 
@@ -34,10 +35,9 @@ class TipAdapterF(TipCache, Objective):
     (1 to 10), ImageNet's for all here.
     """
 
-    class Options(TipCache.Options, Objective.Options):
-        """Strength of the cache, the search for it, and the objective."""
+    Options: TypeAlias = TipAdapterFOptions
 
-    options: TipAdapterF.Options
+    options: TipAdapterFOptions
     random_start: ClassVar[bool] = False  # the training features are the start
 
     def setup(self, context: method.Context) -> None:

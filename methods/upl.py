@@ -5,16 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from bench.contracts import method
-from bench.contracts.method import structural
 from bench.errors import BenchError
 from bench.methods.coop import CoOp
+from bench.methods.options.upl import UPLOptions
 from bench.methods.parts.losses import masked_mean
 from bench.methods.parts.templates import zero_shot_text, zero_shot_texts
 
@@ -68,17 +68,9 @@ class UPL(CoOp):
     silence: neither exists here. Equal confidences fall in arbitrary order there, in the pool's order here.
     """
 
-    class Options(CoOp.Options):
-        """CoOp's options, the pseudo-labels and the ensemble."""
+    Options: TypeAlias = UPLOptions
 
-        split: Literal["none"] = structural("none", "always none: there is no given label to trust or not")
-        per_class: int = structural(16, "images K of each predicted class; the authors' 16", ge=1, le=1_000_000)
-        members: int = structural(1, "contexts E whose predictions are averaged; the paper's 16", ge=1, le=64)
-        average: Literal["logits", "probabilities"] = structural(
-            "logits", "what the members' mean is taken of; the authors' script averages logits", "members>1"
-        )
-
-    options: UPL.Options
+    options: UPLOptions
     reads_labels: ClassVar[bool] = False
     chosen: tuple[method.Inputs, Tensor]
 

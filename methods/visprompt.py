@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Literal, TypeAlias
+from typing import TypeAlias
 
 import torch
-from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
 from bench.contracts import method
-from bench.contracts.method import structural
 from bench.errors import BenchError
 from bench.methods.coop_split import CoOpSplit
+from bench.methods.options.visprompt import VisPromptOptions
 from bench.methods.parts.visprompt_head import HeadShape, VisualPromptHead
 from bench.seeds import Stream
 
 WITHOUT_IMAGE = ("image-free", "coop")
 # C^ = C whatever the gate where FiLM leaves C alone, which the identity form does without an image or without FiLM
-SEEN = " or ".join(
-    f"control!=coop and control!=image-free and {further}" for further in ("form=literal", "control!=no-film")
-)
-GATED = "control!=coop and form=literal or control!=coop and control!=image-free and control!=no-film"
 GATE_BIAS = {"literal": 0.0, "identity": -2.0}
 Predict: TypeAlias = Callable[[method.Inputs, Mapping[str, Tensor]], Tensor]
 LOOKED_AT = 8  # images whose class texts are compared for the record
@@ -73,34 +68,18 @@ class VisPrompt(CoOpSplit):
     are the engine's.
     """
 
-    class Options(CoOpSplit.Options):
-        """The split's options and the visual path's."""
+    Options: TypeAlias = VisPromptOptions
 
-        class_specific: Literal[False] = structural(False, "always shared, as in the released configuration")
-        form: Literal["literal", "identity"] = structural(
-            "literal", "FiLM on LN(C), or on C starting as identity", "control!=coop"
-        )
-        evidence: Literal["tokens", "pooled"] = structural("tokens", "patch tokens, or the one pooled feature", SEEN)
-        control: Literal["none", "image-free", "shuffled", "constant-gate", "no-film", "coop"] = structural(
-            "none", "which part is taken away"
-        )
-        heads: int = structural(8, "attention heads; must divide the text width", "evidence=tokens", ge=1, le=1024)
-        ffn: int = structural(0, "width of the FFN; 0 is the text tower's width", "form=literal", ge=0, le=65_536)
-        gate_bias: Literal["form"] | Annotated[float, Field(ge=-100, le=100)] = structural(
-            "form", "start of the gate before the sigmoid; form: 0 (literal), -2 (identity)", GATED
-        )
-        prompt_dropout: float = structural(0.0, "dropout on C^; the authors' config names .1", ge=0, lt=1)
-
-    options: VisPrompt.Options
+    options: VisPromptOptions
     head: VisualPromptHead | None
 
     @classmethod
-    def uses_image(cls, options: VisPrompt.Options) -> bool:
+    def uses_image(cls, options: VisPromptOptions) -> bool:
         """Return whether the text features depend on the image."""
         return options.control not in WITHOUT_IMAGE
 
     @classmethod
-    def needs(cls, options: VisPrompt.Options) -> method.Needs:
+    def needs(cls, options: VisPromptOptions) -> method.Needs:
         """Require tokens and per-image text where a control leaves the image, and what the split needs."""
         image = cls.uses_image(options)
         tokens = image and options.evidence == "tokens"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
 
 from bench.contracts import method
-from bench.contracts.method import structural
+from bench.methods.options.zero_shot import ZeroShotOptions
 from bench.methods.parts.templates import zero_shot_text, zero_shot_texts
 
 
@@ -27,20 +27,15 @@ class ZeroShot(method.Method):
     spaces, as in CoOp.
     """
 
-    class Options(method.Options):
-        """`template` is a text with `{}` for the class name, or "dataset" for all templates of the data set."""
+    Options: TypeAlias = ZeroShotOptions
 
-        template: str = structural("dataset", 'a text with {} for the class name, or "dataset"')
-
-    options: ZeroShot.Options
+    options: ZeroShotOptions
     reads_labels: ClassVar[bool] = False
     text: Tensor
     scale: Tensor
 
     @classmethod
-    def texts(
-        cls, options: ZeroShot.Options, names: Sequence[str], templates: Sequence[str]
-    ) -> tuple[method.Text, ...]:
+    def texts(cls, options: ZeroShotOptions, names: Sequence[str], templates: Sequence[str]) -> tuple[method.Text, ...]:
         """List every template with every class name."""
         return zero_shot_texts(names, templates, options.template)
 

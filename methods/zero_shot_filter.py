@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TypeAlias
 
-from bench.contracts.method import structural
 from bench.methods.coop import CoOp
-from bench.methods.parts.objective import Rest
+from bench.methods.options.zero_shot_filter import ZeroShotFilterOptions
 
 
 class ZeroShotFilter(CoOp):
@@ -21,8 +20,4 @@ class ZeroShotFilter(CoOp):
     Defects of the reference decided on: none, there is no reference. What zero-shot CLIP gets wrong is never trained.
     """
 
-    class Options(CoOp.Options):
-        """CoOp's options; the split is fixed, what it rejects may be trained on with another loss."""
-
-        split: Literal["zero-shot"] = structural("zero-shot", "always zero-shot")
-        rest: Rest = structural("drop", "loss of what the filter rejects; drop: left out")
+    Options: TypeAlias = ZeroShotFilterOptions

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -14,12 +14,13 @@ from bench.errors import BenchError
 from bench.grid.filters import filtered
 from bench.machine import cpus
 from bench.records.record import Record
+from bench.reports.background import begin
 from bench.reports.chapters.published import published_supplement
 from bench.reports.chapters.statistics import statistics_supplement
 from bench.reports.document import Drawn, Supplement, Table
 from bench.reports.frame import Defaults, curves, tidy, written
 from bench.reports.front_page import front_page_of, unfinished
-from bench.reports.html.page import html_page
+from bench.reports.html.page import html_page, page_data
 from bench.reports.names import AS_IS
 from bench.reports.output.latex import latex_report, latex_table
 from bench.reports.output.markdown import markdown_report, markdown_table
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 FORMATS = frozenset({"latex", "markdown", "csv", "html"})
 MANIFEST = "files.txt"
+MANY = 1000  # records from which on their part of the page is worth a process of its own
 NO_FIGURE = "no figure was drawn, because of --figures 0; without it they are drawn"
 
 
@@ -121,8 +123,11 @@ def build_report(
 
             folder, most = FigureFolder(fresh / "figures", page=paper.page), MOST if figures is None else figures
             drawn, left_out = draw(frame, curves(records, frame), folder, outcomes, most, cpus())
+        page: Callable[[], dict[str, Any]] = partial(page_data, frame, records)
+        if "html" in formats and len(records) >= MANY:
+            page = begin(page)
         statistics, ranked = statistics_supplement(frame, folder, paper.choice)
-        parts = _Parts(frame, records, statistics.joined(extra), (*drawn, *ranked), paper)
+        parts = _Parts(frame, page, statistics.joined(extra), (*drawn, *ranked), paper)
         _write(parts, fresh, formats, problems, left_out)
         return _swap(fresh, out)
 
@@ -139,7 +144,7 @@ class _Parts:
     """What a report is put together from."""
 
     frame: pd.DataFrame
-    records: Sequence[Record]
+    page: Callable[[], dict[str, Any]]
     extra: Supplement
     figures: Sequence[Drawn]
     paper: PaperForm
@@ -172,7 +177,7 @@ def _write(
         parts.frame, tables, figures, parts.extra.chapters, problems=problems, formats=formats, left_out=left_out
     )
     if "html" in formats:
-        _text(folder / "report.html", html_page(parts.frame, parts.records, front))
+        _text(folder / "report.html", html_page(parts.page(), front))
     _text(folder / "report.md", markdown_report(front))
 
 

@@ -30,6 +30,15 @@ def test_static_rows_hold_for_the_objects_they_name(known: Registry[Any]) -> Non
             assert known.get(alias) is found
 
 
+def test_options_are_told_without_the_plugin_where_its_row_says_where_they_are() -> None:
+    row = Row("a", "no_such_module:Thing", options="pathlib:Path")
+    assert registry(row).options("a") is Path
+    with pytest.raises(BenchError, match=r'thing "a" \(built-in\) does not load from pathlib:NoSuch'):
+        registry(Row("a", "pathlib:Path", options="pathlib:NoSuch")).options("a")
+    with pytest.raises(BenchError, match="pathlib:Path are not the Options of collections:Counter; correct its row"):
+        registry(Row("a", "collections:Counter", options="pathlib:Path")).get("a")
+
+
 def test_an_alias_is_another_name_and_iteration_gives_names() -> None:
     known = registry(Row("path", "pathlib:Path", aliases=("p",)))
     assert known.get("p") is Path

@@ -1,6 +1,7 @@
 """Options of a cell from its plugins' code, and whether a kind of noise takes a rate.
 
-Asking means importing the plugin, and with it torch, which takes seconds once in a process.
+Ours declare them without torch. Asking a plugin whose row does not say where they are means importing it, and with it
+torch, which takes seconds once in a process.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def parts(method: str, chosen: Mapping[str, Value]) -> dict[str, Row]:
     if not special:
         return {}  # nothing has to be imported
     try:
-        fields = METHODS.get(method).Options.model_fields
+        fields = METHODS.options(method).model_fields
     except BenchError:
         return {}
     found = {}
@@ -102,7 +103,7 @@ def scalar_names(method: str) -> tuple[str, ...]:
     """List the options in which cells of a pack may differ; none of a method that does not load."""
     question = json.dumps(["scalars", method])
     try:
-        return tuple(_remembered(METHODS, method, question, lambda: scalar_options(METHODS.get(method).Options)))
+        return tuple(_remembered(METHODS, method, question, lambda: scalar_options(METHODS.options(method))))
     except BenchError:
         return ()
 
@@ -214,7 +215,7 @@ def noise_roles(noise: str) -> dict[str, str]:
 
 
 def _roles(kind: str) -> dict[str, str]:
-    fields = NOISE.get(kind).Options.model_fields
+    fields = NOISE.options(kind).model_fields
     extras = {name: field.json_schema_extra for name, field in fields.items()}
     return {name: str(extra.get("role", "")) for name, extra in extras.items() if isinstance(extra, dict)}
 
@@ -241,7 +242,7 @@ def _stands_for(kind: str, name: str, value: Value, role: str) -> Value:
 
 
 def _options(what: str, plugin: str, registry: Registry[Any], layers: Sequence[Layer]) -> dict[str, Value]:
-    model: type[BaseModel] = registry.get(plugin).Options
+    model: type[BaseModel] = registry.options(plugin)
     given: dict[str, Value] = {}
     stages: list[tuple[Layer, Mapping[str, str]]] = []  # layers, with what is idle once they are laid
     try:

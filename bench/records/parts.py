@@ -24,6 +24,13 @@ class RecordModel(BaseModel):
         return {name: value for name, value in write(self).items() if name not in absent}
 
 
+def noted(part: BaseModel) -> dict[str, Any]:
+    """Return the fields of a cell, or those of another part of a record that were set, as they are."""
+    fields, extra = vars(part), part.model_extra or {}
+    known = part.model_fields_set if isinstance(part, RecordModel) else fields.keys()
+    return {name: value for name, value in fields.items() if name in known} | extra
+
+
 class Labels(RecordModel):
     """Labels that were drawn for one split; further fields are facts that the kind of noise adds."""
 
@@ -95,14 +102,16 @@ class Curve(RecordModel):
 
     @model_validator(mode="after")
     def _even(self) -> Curve:
-        if len({len(values) for values in self.columns.values()}) > 1:
+        fields = vars(self)
+        if len({len(fields[name]) for name in self.model_fields_set}) > 1:
             raise ValueError("its lists are not of one length")
         return self
 
     @property
     def columns(self) -> dict[str, Column]:
         """Quantities that were recorded, by name."""
-        return {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
+        known = self.model_fields_set
+        return {name: values for name, values in vars(self).items() if name in known}
 
 
 class Accuracy(RecordModel):

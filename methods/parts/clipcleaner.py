@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -18,11 +17,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench.contracts.objective import CleanSplit
+from bench.methods.options.clipcleaner import Classifiers, Fill, Scope
 from bench.methods.parts.splits import scaled
 
-Classifiers: TypeAlias = Literal["both", "zero-shot", "visual"]
-Fill: TypeAlias = Literal["highest", "lowest"]
-Scope: TypeAlias = Literal["set", "class"]
 START = 0  # of k-means: the selection is then a function of features and labels alone (Q3)
 
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.contracts import method
-from bench.contracts.method import structural
 from bench.errors import BenchError
+from bench.methods.options.image_prompts import DeepPromptLearnerOptions
 from bench.methods.parts.prompt_learner import CONTEXT_STD, ObjectivePromptLearner
 
 
@@ -59,17 +59,9 @@ class DeepPromptLearner(ImagePromptLearner):
     The first M words of the phrase start the context. The others stay what they are, frozen, before the class name.
     """
 
-    class Options(ObjectivePromptLearner.Options):
-        """A shared context before the name, started from a phrase."""
+    Options: TypeAlias = DeepPromptLearnerOptions
 
-        init: str = structural("a photo of a", "phrase whose first M words start the context; empty: random")
-        class_specific: Literal[False] = structural(False, "always false: deep prompts are shared")
-        position: Literal["end"] = structural("end", "always end: deep prompts replace the first positions")
-        depth: int = structural(
-            9, "layers J of each tower with prompts, at most as many as it has; the authors' 9", ge=1, le=1000
-        )
-
-    options: DeepPromptLearner.Options
+    options: DeepPromptLearnerOptions
     deep: nn.Parameter | None
 
     def setup(self, context: method.Context) -> None:

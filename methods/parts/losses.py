@@ -12,11 +12,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bench.lockstep import power
+from bench.methods.options.label_smoothing import SMOOTHING
 
 EPSILON = 1e-6
 OFF_CLASS = 1e-4  # what SCE puts for the logarithm of 0; its probabilities are at least FLOOR
 FLOOR = 1e-7
-SMOOTHING = 0.1  # default of the authors' code in "To Smooth or Not?", ICML 2022
 CERTAINTY = 1e-4  # ELR's probabilities keep this distance from 0 and 1
 
 

@@ -7,16 +7,15 @@ their own. A learner brings logits (and perhaps further terms), the objective br
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 from bench.contracts import method
-from bench.contracts.method import ENTROPY, WEIGHT, Q, scalar, structural
 from bench.contracts.objective import CHANGING, FULL_PASS, CleanSplit, loss_asks, split_asks
-from bench.contracts.options import Registered
 from bench.errors import BenchError
+from bench.methods.options.objective import ObjectiveOptions
 from bench.methods.parts import (
     clipcleaner,  # noqa: F401 - what the registry loads counts among the code of a method
     losses,
@@ -25,15 +24,7 @@ from bench.methods.parts import (
 from bench.methods.parts.templates import template_features, zero_shot_logits, zero_shot_texts
 from bench.plugins import LOSSES, SPLITS
 
-Loss: TypeAlias = Annotated[str, Registered(LOSSES)]
-Rest: TypeAlias = Annotated[str, Registered(LOSSES, ("drop",))]
-SplitBy: TypeAlias = Annotated[str, Registered(SPLITS, ("none",))]
 CLEAN, REST = 0, 1
-
-
-def _uses(loss: str) -> str:
-    """Return the condition under which some sample gets a loss."""
-    return f"loss={loss} or rest={loss} and split!=none"
 
 
 class Objective(method.Method):
@@ -44,18 +35,9 @@ class Objective(method.Method):
     clean is trained with `loss`, in batches of its own, and then the rest with `rest`.
     """
 
-    class Options(method.Options):
-        """The loss, and the split."""
+    Options: TypeAlias = ObjectiveOptions
 
-        loss: Loss = structural("ce", "loss of every sample, or of those that the split takes for clean")
-        split: SplitBy = structural("none", "who is clean; none: everyone")
-        rest: Rest = structural("mae", "loss of what the split rejects; drop: left out", "split!=none")
-        q: float = scalar(0.7, "exponent of gce; 0.7 in the loss's paper, 0.5 in PTNL's trainer", _uses("gce"), **Q)
-        a: float = scalar(1.0, "weight of CE in sce; DeFT's 1", _uses("sce"), **WEIGHT)
-        b: float = scalar(1.0, "weight of reverse CE in sce; DeFT's 1", _uses("sce"), **WEIGHT)
-        ot_reg: float = structural(0.01, "entropy weight of the transport; NLPrompt's 0.01", "split=ot", **ENTROPY)
-
-    options: Objective.Options
+    options: ObjectiveOptions
     observed: Tensor
     q: Tensor
     a: Tensor

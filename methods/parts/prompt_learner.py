@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bench.contracts import method
-from bench.contracts.method import Backbone, ClassTokens, structural
+from bench.contracts.method import Backbone, ClassTokens
+from bench.methods.options.coop import CoOpOptions
+from bench.methods.options.prompt_learner import PromptLearnerOptions
 from bench.methods.parts.objective import Objective
 
 CONTEXT_STD = 0.02
@@ -23,15 +25,9 @@ class PromptLearner(method.Method):
     the module's parameters and buffers, so it is neither trained, nor copied into a pack.
     """
 
-    class Options(method.Options):
-        """Shape and start of the context; CoOp's defaults."""
+    Options: TypeAlias = PromptLearnerOptions
 
-        context: int = structural(16, "context vectors M; CoOp's default 16", "init=", ge=1, le=64)
-        class_specific: bool = structural(False, "one context per class instead of a shared one")
-        init: str = structural("", "words whose embeddings start the context (M is then their count)")
-        position: Literal["end", "middle", "front"] = structural("end", "where the class name stands")
-
-    options: PromptLearner.Options
+    options: PromptLearnerOptions
     context: nn.Parameter
     observed: Tensor
     backbone: Backbone
@@ -111,10 +107,9 @@ class PromptLearner(method.Method):
 class ObjectivePromptLearner(PromptLearner, Objective):
     """Learned context vectors under a loss and a split that are chosen by options."""
 
-    class Options(PromptLearner.Options, Objective.Options):
-        """Context and objective."""
+    Options: TypeAlias = CoOpOptions
 
-    options: ObjectivePromptLearner.Options
+    options: CoOpOptions
 
     def setup(self, context: method.Context) -> None:
         """Create the context, and what the split needs."""

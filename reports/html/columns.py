@@ -13,11 +13,13 @@ from functools import cache
 from typing import Any, TypeAlias
 
 import pandas as pd
+from pydantic import BaseModel
 
 from bench.dataset_name import shown
 from bench.errors import printable
 from bench.grid.options import defaults
 from bench.records.cell import Cell, Role
+from bench.records.parts import noted
 from bench.records.record import Record
 from bench.reports.names import column_name
 from bench.settings.layers import packaged_layers
@@ -27,12 +29,14 @@ from bench.variants import entry_text, variant_text
 Encoded: TypeAlias = dict[str, list[Any]]
 DIGITS = 6
 LONGEST = 40
+PLAIN = frozenset({int, float, bool, type(None)})  # in which no letter can hide
 CELLS = (
     "key", "setting", "label", "section", "noise", "rate", "seed", "status", "reason", "last", "best", "selected",
     "memorized", "memorized_excess", "recovered", "neither", "train_clean_accuracy", "train_given_accuracy",
     "test_calibration_error", "split_share", "seconds",
 )  # fmt: skip
 LEFT_OUT = ("confusion",)
+SHARED = ("cell", "noise", "data", "accuracy", "cost", "oracle", "attempts", "provenance")
 SAID_OTHERWISE = ("noise", "rate", "method")  # with options
 AXES = ("dataset", "backbone", "shots", "seed", "epochs")  # named in every command
 QUICK = "quick"  # the grid that `bench run` runs where none is named
@@ -50,7 +54,7 @@ def detail_columns(records: Sequence[Record]) -> dict[str, dict[str, Encoded]]:
 
     As "columns", and as "sets" the arguments of `bench run --set` that ask for the cell.
     """
-    rows = [_flat(_shareable(record)) for record in records]
+    rows = [_shareable(record) for record in records]
     return {"columns": _encoded(rows), "sets": _encoded([settings(record.cell) for record in records])}
 
 
@@ -117,7 +121,7 @@ def readable(data: Any) -> Any:
             return printable(data)
         case Mapping():
             return {printable(name): readable(value) for name, value in data.items()}
-        case list() if any(isinstance(value, str | list | Mapping) for value in data):
+        case list() if not PLAIN.issuperset(map(type, data)):
             return [readable(value) for value in data]
     return data
 
@@ -139,21 +143,23 @@ def _identity(value: Any) -> Any:
 
 def _shareable(record: Record) -> dict[str, Any]:
     """Return a record without curves, a user's folder by name alone: its path says who the user is."""
-    fields = record.model_dump(
-        include={"cell", "noise", "data", "accuracy", "cost", "oracle", "attempts", "provenance"}
-    )
-    fields["cell"]["dataset"] = shown(record.cell.dataset)
-    return fields
-
-
-def _flat(fields: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for name, value in fields.items():
-        if isinstance(value, dict):
-            found |= _flat(value, f"{prefix}{name}.")
-        elif name not in LEFT_OUT and value not in (None, [], ""):
-            found[f"{prefix}{name}"] = _in_short(value) if isinstance(value, list) and len(value) > LONGEST else value
+    for name in SHARED:
+        _flatten(vars(record)[name], name, found)
+    found["cell.dataset"] = shown(record.cell.dataset)
     return found
+
+
+def _flatten(value: Any, name: str, found: dict[str, Any]) -> None:
+    """Add what a value holds to `found`, under its names joined by dots."""
+    if isinstance(value, BaseModel):
+        value = noted(value)
+    if isinstance(value, dict):
+        for part, inner in value.items():
+            if part not in LEFT_OUT:
+                _flatten(inner, f"{name}.{part}", found)
+    elif value not in (None, [], ""):
+        found[name] = _in_short(value) if isinstance(value, list) and len(value) > LONGEST else value
 
 
 def _in_short(values: list[Any]) -> str:

@@ -31,13 +31,10 @@ class Thinning:
 
 def thinning(records: Iterable[Record], budget: int = BUDGET) -> Thinning:
     """Find the mildest thinning that keeps all curves within `budget` numbers."""
-    rows, evaluated = [], []
-    for record in records:
-        quantities = sum(1 for _ in _quantities(record))
-        rows.append(quantities * len(record.curve.epoch))
-        evaluated.append((quantities, len(_evaluated(record))))
-    if sum(rows) <= budget:
+    counts = [(sum(1 for _ in _quantities(record)), record) for record in records]
+    if sum(quantities * len(record.curve.epoch) for quantities, record in counts) <= budget:
         return Thinning()
+    evaluated = [(quantities, len(_evaluated(record))) for quantities, record in counts]
     if sum(q * n for q, n in evaluated) <= budget:
         return Thinning(evaluated=True)
     return Thinning(True, max(FEWEST, budget // max(1, sum(q for q, _ in evaluated))))

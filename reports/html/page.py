@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -27,24 +27,31 @@ from bench.standing import NEAR
 SCRIPTS = ("data", "theme", "tables", "chart", "curves", "cells", "cell", "main")
 
 
-def html_page(frame: pd.DataFrame, records: Sequence[Record], front: FrontPage) -> str:
-    """Render the report as one HTML file without outside resources; records that `frame` lacks are ignored."""
+def page_data(frame: pd.DataFrame, records: Sequence[Record]) -> dict[str, Any]:
+    """Collect what the page shows of the records, by the template's names; records that `frame` lacks are ignored."""
     by_key = {record.key: record for record in records}
     chosen = [by_key[key] for key in frame["key"]]
     thin = thinning(chosen)
-    context = {
-        "front": front,
+    return {
         "overviews": (shown := overviews(frame)),
-        "places": _places(front),
         "short": short_names(frame),
-        "several": len(front.settings) > 1,
-        "dot": NEAR,
         "oracles": oracles(frame, chosen),
-        "all_finished": ALL_FINISHED,
         "environments": environments(chosen),
         "span": span(chosen),
         "thinning": thin.sentence(),
         "blocks": _blocks(frame, chosen, shown, thin),
+    }
+
+
+def html_page(data: Mapping[str, Any], front: FrontPage) -> str:
+    """Render the report as one HTML file without outside resources, from its `page_data`."""
+    context = {
+        **data,
+        "front": front,
+        "places": _places(front),
+        "several": len(front.settings) > 1,
+        "dot": NEAR,
+        "all_finished": ALL_FINISHED,
         "style": raw_text("vendor/uPlot.min.css") + raw_text("page.css"),
         "licence": escape(file_text("vendor/uPlot.LICENSE")),
         "uplot": raw_text("vendor/uPlot.iife.min.js"),

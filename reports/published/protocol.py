@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from bench.contracts.method import Method, Options
 from bench.data import catalogue
 from bench.limits import Value
 from bench.plugins import METHODS
 from bench.records.cell import Cell
 from bench.reports.published.numbers import Budget, PublishedNumber
 from bench.variants import parse_variant
+
+if TYPE_CHECKING:
+    from bench.contracts.method import Method, Options
 
 DEFAULT_MODE = "coop"  # the default mode of every data set that has modes: the splits of CoOp's authors
 PRECISION = {

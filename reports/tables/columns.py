@@ -21,8 +21,9 @@ Item = TypeVar("Item")
 
 def columns_of(summary: pd.DataFrame) -> list[Column]:
     """List the noise columns of a summary, in order."""
-    kinds = noise_order(str(kind) for kind in summary["noise"])
-    return [(kind, float(r)) for kind in kinds for r in sorted(set(summary.loc[summary["noise"] == kind, "rate"]))]
+    found = sorted(set(zip(summary["noise"].tolist(), summary["rate"].tolist(), strict=True)))
+    kinds = noise_order(str(kind) for kind, _ in found)
+    return [(kind, float(rate)) for kind in kinds for own, rate in found if own == kind]
 
 
 def column_names(columns: Iterable[Column]) -> str:
@@ -76,13 +77,15 @@ def evenly(items: list[Item], most: int) -> list[list[Item]]:
 def only(summary: pd.DataFrame, columns: Sequence[Column]) -> pd.DataFrame:
     """Choose the rows of a summary that are in some columns."""
     wanted = set(columns)
-    kept = [pair in wanted for pair in zip(summary["noise"], summary["rate"], strict=True)]
+    kept = [pair in wanted for pair in zip(summary["noise"].tolist(), summary["rate"].tolist(), strict=True)]
     return summary[pd.Series(kept, index=summary.index, dtype=bool)]
 
 
 def as_dicts(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """List the rows of a frame, each by column."""
-    return [{str(k): v for k, v in row.items()} for row in frame.to_dict("records")]
+    names = [str(name) for name in frame.columns]
+    rows = zip(*(frame[name].tolist() for name in frame.columns), strict=True)
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def entries_of(rows: Iterable[Mapping[str, Any]], columns: Sequence[Column], made: Maker) -> tuple[TableEntry, ...]:

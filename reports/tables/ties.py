@@ -23,9 +23,8 @@ def judge(rows: pd.DataFrame, value: str = "last") -> dict[Column, Judged]:
     known = rows[(rows["section"] == "method") & (rows["status"] == "done") & rows[value].notna()]
     blocks = known["seed"].astype(str) + " " + known["mask"]
     columns: dict[Column, dict[str, dict[str, float]]] = {}
-    for noise, rate, label, block, number in zip(
-        known["noise"], known["rate"], known["label"], blocks, known[value], strict=True
-    ):
+    parts = (known["noise"], known["rate"], known["label"], blocks, known[value])
+    for noise, rate, label, block, number in zip(*(part.tolist() for part in parts), strict=True):
         columns.setdefault((str(noise), float(rate)), {}).setdefault(str(label), {})[block] = float(number)
     return judged(columns)
 

@@ -5,7 +5,7 @@ import pytest
 from bench.reports.document import Chapter, Drawn, Passage
 from bench.reports.frame import tidy
 from bench.reports.front_page import ALL_FINISHED, FrontPage, front_page_of
-from bench.reports.html.page import html_page
+from bench.reports.html.page import html_page, page_data
 from bench.reports.output.markdown import escape_markdown, markdown_report, markdown_table
 from bench.reports.tables.accuracy import accuracy_tables
 from bench.reports.tables.summary import describe
@@ -22,7 +22,8 @@ def rendered(records: list, problems: tuple[str, ...] = ()) -> tuple[FrontPage, 
     frame = tidy(records)
     chapters = (Chapter("Statistics", ("How_ to",), (Passage("Over all", (("It is so.",),)),)),)
     front = front_page_of(frame, accuracy_tables(frame), chapters=chapters, problems=problems)
-    return front, markdown_report(front), " ".join(Structure(html_page(frame, records, front)).texts[0].split())
+    page = html_page(page_data(frame, records), front)
+    return front, markdown_report(front), " ".join(Structure(page).texts[0].split())
 
 
 @pytest.mark.parametrize(

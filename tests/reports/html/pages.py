@@ -10,7 +10,7 @@ from typing import Any
 from bench.records.record import Record
 from bench.reports.frame import tidy
 from bench.reports.front_page import front_page_of
-from bench.reports.html.page import html_page
+from bench.reports.html.page import html_page, page_data
 from bench.reports.tables.kinds import KINDS
 
 DEFAULTS = {"gce-coop": {"q": 0.7}}
@@ -21,7 +21,7 @@ def made(records: Sequence[Record], problems: Sequence[str] = ()) -> str:
     """The page with the tables of a report."""
     frame = tidy(records, DEFAULTS)
     tables = [table for kind in KINDS.values() for table in kind.tables(frame)]
-    return html_page(frame, records, front_page_of(frame, tables, problems=problems))
+    return html_page(page_data(frame, records), front_page_of(frame, tables, problems=problems))
 
 
 def decode(column: dict[str, list[Any]], count: int) -> list[Any]:

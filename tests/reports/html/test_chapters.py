@@ -13,7 +13,7 @@ from bench.reports.document import Chapter, Code, Passage, Table, in_pieces
 from bench.reports.figures.ranks import ranks_svg
 from bench.reports.frame import tidy
 from bench.reports.front_page import front_page_of
-from bench.reports.html.page import html_page
+from bench.reports.html.page import html_page, page_data
 from bench.reports.output.markdown import escape_markdown, markdown_lines
 from bench.reports.statistics.friedman import FEWEST
 from tests.reports.factory import GRID, cell, grid, record
@@ -28,7 +28,8 @@ def told(records: list, *, published: bool = False) -> tuple[Structure, tuple[Ch
     parts += [published_supplement(frame, records, DEFAULTS)] if published else []
     tables, chapters = ([*x] for x in zip(*((p.tables, p.chapters) for p in parts), strict=True))
     flat, all_chapters = [t for some in tables for t in some], tuple(c for some in chapters for c in some)
-    return Structure(html_page(frame, records, front_page_of(frame, flat, chapters=all_chapters))), all_chapters, flat
+    page = html_page(page_data(frame, records), front_page_of(frame, flat, chapters=all_chapters))
+    return Structure(page), all_chapters, flat
 
 
 def squeezed(text: str) -> str:
@@ -80,7 +81,7 @@ def test_a_users_text_in_a_chapter_stays_text():
     frame = tidy([record(cell(epochs=1))], DEFAULTS)
     passage = Passage(NASTY, ((NASTY, Code(NASTY)),), before_list=NASTY, items=(NASTY,), advice=((NASTY,),))
     front = front_page_of(frame, [], chapters=[Chapter("Statistics", (NASTY,), (passage,))])
-    made = html_page(frame, [record(cell(epochs=1))], front)
+    made = html_page(page_data(frame, [record(cell(epochs=1))]), front)
     structure = Structure(made)
     assert structure.problems == []
     assert "<script>alert" not in made

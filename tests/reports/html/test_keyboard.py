@@ -11,7 +11,7 @@ import pytest
 from bench.reports.chapters.statistics import statistics_supplement
 from bench.reports.frame import tidy
 from bench.reports.front_page import front_page_of
-from bench.reports.html.page import html_page
+from bench.reports.html.page import html_page, page_data
 from bench.reports.statistics.friedman import FEWEST
 from bench.reports.tables.accuracy import accuracy_tables
 from tests.reports.factory import GRID, cell, grid, record
@@ -268,7 +268,7 @@ def test_the_diagram_of_ranks_is_told_in_words(browser: Browser, tmp_path: Path)
     part, _ = statistics_supplement(frame, None)
     path = tmp_path / "ranks.html"
     front = front_page_of(frame, [*accuracy_tables(frame), *part.tables], chapters=part.chapters)
-    path.write_text(html_page(frame, records, front), encoding="utf-8")
+    path.write_text(html_page(page_data(frame, records), front), encoding="utf-8")
     with opened(browser, path) as tab:
         expect(tab.locator(".setting:not([style])")).to_have_count(0)
         told = tree(tab)

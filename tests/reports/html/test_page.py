@@ -23,7 +23,7 @@ from bench.reports.front_page import front_page_of
 from bench.reports.html.columns import CELLS, embedded, encode, settings
 from bench.reports.html.curves import BUDGET, curve_block, thinning
 from bench.reports.html.overview import overviews, span
-from bench.reports.html.page import html_page
+from bench.reports.html.page import html_page, page_data
 from bench.reports.tables.accuracy import accuracy_tables
 from bench.settings.schema import load_config
 from tests.reports.factory import GRID, cell, changed, grid, record
@@ -294,7 +294,7 @@ def test_five_thousand_cells_fit_in_ten_megabytes():
     frame = tidy(records, DEFAULTS)
     tables = accuracy_tables(frame)
     began = time.perf_counter()
-    text = html_page(frame, records, front_page_of(frame, tables))
+    text = html_page(page_data(frame, records), front_page_of(frame, tables))
     seconds = time.perf_counter() - began
     numbers = sum(len(t.split(",")) for _, texts in Structure(text).data("curves-0")["cells"].values()
                   for t in texts.values())  # fmt: skip

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.reports import background, build
+from bench.reports.background import begin
+from tests.reports.factory import GRID, grid
+
+FORKED = pytest.mark.skipif(sys.platform != "linux", reason="nothing is forked here")
+
+
+@FORKED
+def test_a_job_is_done_elsewhere(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(background, "cpus", lambda: 2)
+    wait = begin(os.getpid)
+    assert wait() != os.getpid()
+
+
+def test_one_processor_does_it_when_asked(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(background, "cpus", lambda: 1)
+    assert begin(os.getpid)() == os.getpid()
+
+
+@FORKED
+def test_a_lost_process_costs_nothing(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(background, "cpus", lambda: 2)
+    own = os.getpid()
+
+    def job() -> int:
+        if os.getpid() != own:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return 7
+
+    assert begin(job)() == 7
+
+
+@FORKED
+def test_a_mistake_is_told_here(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]):
+    monkeypatch.setattr(background, "cpus", lambda: 2)
+
+    def job() -> int:
+        raise ValueError("of the job")
+
+    wait = begin(job)
+    with pytest.raises(ValueError, match="of the job"):
+        wait()
+    assert capfd.readouterr().err == ""
+
+
+@FORKED
+def test_the_page_is_the_same_wherever_its_data_are_collected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(background, "cpus", lambda: 2)
+    pages = []
+    for many in (1, 10**6):
+        monkeypatch.setattr(build, "MANY", many)
+        build.build_report(grid(columns=GRID[:2], epochs=2), tmp_path / f"{many}", figures=0)
+        pages.append((tmp_path / f"{many}" / "report.html").read_bytes())
+    assert pages[0] == pages[1]
