@@ -18,7 +18,7 @@ venv=${BENCH_VENV:-.venv}
 port=$((20000 + SLURM_JOB_ID % 10000))
 RAY_AUTH_TOKEN=$(od -An -N32 -tx1 /dev/urandom | tr -d ' \n')
 export RAY_AUTH_TOKEN RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0
-export NOISY_PROMPT_BENCH_CACHE=${NOISY_PROMPT_BENCH_CACHE:-${TMPDIR:-/tmp}/noisy-prompt-bench-$USER} # of each node
+export NOISY_PROMPT_BENCH_CACHE=${NOISY_PROMPT_BENCH_CACHE:-${TMPDIR:-/tmp}/noisy-prompt-bench-$(id -un)} # of each node
 
 has=(--num-cpus "$SLURM_CPUS_PER_TASK")
 [ -z "${SLURM_GPUS_ON_NODE:-}" ] || has+=(--num-gpus "$SLURM_GPUS_ON_NODE")
