@@ -63,7 +63,8 @@ class Row:
             rate of 1/(1 + share) on that class is as common as the true one, and nothing is ranked; empty for no such
             limit.
         spelled: a default option that the title names all the same, such as "labels=worst".
-        faithful: of a method, raised in the place of `version` where results under its option `faithful` alone change.
+        version_when: of a method, a condition as in `alone_when` and a version beside `version`, counted from 1 and
+            raised in its place where results under that condition alone change, for example ("faithful=true", 2).
 
     Raises:
         BenchError: a value is not one of these.
@@ -93,7 +94,7 @@ class Row:
     beside: str = ""
     commonest: str = ""
     spelled: str = ""
-    faithful: int = 1
+    version_when: tuple[()] | tuple[str, int] = ()
 
     def __post_init__(self) -> None:
         """Reject what tables, figures and plans could not use."""
@@ -117,9 +118,18 @@ class Row:
             count = getattr(self, field)
             if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= 10**9:
                 self._refuse(field, "expected a whole number, 0 where it is not known.")
+        self._check_version()
         for field, word in (("beside", ""), ("spelled", ""), ("commonest", UNIFORM)):
             if (text := getattr(self, field)) not in ("", word) and not all(text.partition("=")):
                 self._refuse(field, f"expected {f'{word} or ' * bool(word)}option=value.")
+
+    def _check_version(self) -> None:
+        match self.version_when:
+            case ():
+                return
+            case (str(when), int(version)) if when and version > 1:
+                return
+        self._refuse("version_when", 'expected a condition and a version above 1, as in ("faithful=true", 2).')
 
     def _refuse(self, field: str, expected: str) -> None:
         raise BenchError(f'"{self.name}" from {self.origin}: {field} = {getattr(self, field)!r}: {expected}')

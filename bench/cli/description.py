@@ -38,11 +38,15 @@ def described(registry: Registry[Any], name: str) -> dict[str, Any]:
         "also": ", ".join(row.aliases),
         "summary": row.summary,
         "paper": row.paper,
-        "from": f"{row.origin}, version {row.version}, {row.target}",
+        "from": f"{row.origin}, version {row.version}{_under(row)}, {row.target}",
     }
     facts |= _MORE.get(registry.kind, _nothing)(row, plugin)
     text = inspect.getdoc(plugin) or ""
     return {name: fact for name, fact in facts.items() if fact} | {"text": text, "options": options_of(plugin)}
+
+
+def _under(row: Row) -> str:
+    return " (its own with {}: {})".format(*row.version_when) if row.version_when else ""
 
 
 def options_of(plugin: Any) -> list[Option]:

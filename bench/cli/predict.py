@@ -91,8 +91,8 @@ def _predicted(
         read = 0
         images = _decoded(classifier, files)
         while chunk := list(islice(images, CHUNK_SIZE)):
+            logits = classifier.logits([image for _, image in chunk], read)
             read += len(chunk)
-            logits = classifier.logits([image for _, image in chunk])
             best = logits.topk(min(top, logits.shape[1]), dim=1).indices
             found = logits.softmax(1).gather(1, best)
             for (file, _), shares, labels in zip(chunk, found.tolist(), best.tolist(), strict=True):

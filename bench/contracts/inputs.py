@@ -35,11 +35,15 @@ class Inputs:
         pooled: [B, D].
         tokens: [B, T, D], or None where the method did not declare them.
         pixels: [B, 3, H, W], or None where the method did not declare them; a tensor in every batch.
+        index: number of each sample, [B] int64: 0 … N-1 are the rows of `Context.train`, under every view, and N + i is
+            the i-th other sample of its set: test, validation, pool, and training samples that the method is not given.
+            The engine numbers all; None where features were put together without.
     """
 
     pooled: Tensor
     tokens: Tensor | None = None
     pixels: Pixels | None = None
+    index: Tensor | None = None
 
     def __len__(self) -> int:
         return self.pooled.shape[0]
@@ -49,17 +53,20 @@ class Inputs:
 
         `on_host` is the same index for images that are decoded or scaled, which would wait for the device to know it.
         """
-        pooled, tokens, pixels = self._parts()
+        pixels = self._parts()[2]
         asked = index if on_host is None or isinstance(pixels, Tensor) else on_host
-        images = None if pixels is None else pixels[asked]
-        return self._like(pooled[index], None if tokens is None else tokens[index], images)
+        return self._rows(index, None if pixels is None else pixels[asked])
 
     def only(self, index: Tensor | slice) -> Inputs:
         """Select samples as a set: images that are decoded when asked for still are."""
-        pooled, tokens, pixels = self._parts()
+        pixels = self._parts()[2]
         chosen = getattr(pixels, "only", None)
-        images = pixels if pixels is None else pixels[index] if chosen is None else chosen(index)
-        return self._like(pooled[index], None if tokens is None else tokens[index], images)
+        return self._rows(index, pixels if pixels is None else pixels[index] if chosen is None else chosen(index))
+
+    def numbered(self, first: int = 0) -> Inputs:
+        """Return these inputs with numbers from `first` on."""
+        numbers = torch.arange(first, first + len(self), device=self.pooled.device)
+        return self._like(*self._parts()[:3], numbers)
 
     def to(self, device: str | torch.device) -> Inputs:
         """Move the features to a device."""
@@ -71,8 +78,13 @@ class Inputs:
             raise TypeError("these inputs hold no images; declare Needs(pixels=True)")
         return self.pixels
 
-    def _parts(self) -> tuple[Tensor, Tensor | None, Pixels | None]:
-        return self.pooled, self.tokens, self.pixels
+    def _rows(self, index: Tensor | slice, images: Pixels | None) -> Inputs:
+        pooled, tokens, _, numbers = self._parts()
+        rows = [None if part is None else part[index] for part in (tokens, numbers)]
+        return self._like(pooled[index], rows[0], images, rows[1])
+
+    def _parts(self) -> tuple[Tensor, Tensor | None, Pixels | None, Tensor | None]:
+        return self.pooled, self.tokens, self.pixels, self.index
 
     def _like(self, *parts: Any) -> Inputs:
         return Inputs(*parts)

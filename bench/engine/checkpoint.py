@@ -20,6 +20,7 @@ from bench.clip.backbone import Backbone
 from bench.contracts.method import Context, Inputs, Method, Needs
 from bench.engine.prediction import chunk_of, collect
 from bench.errors import BenchError
+from bench.grid.options import version_when
 from bench.plugins import METHODS
 from bench.records.cell import Cell
 from bench.seeds import Stream
@@ -111,8 +112,8 @@ def keep(method: Method, cell: Cell, given: SetupInputs, backbone: Backbone, inp
     raise NotKept("it predicts from training images, or from weights, that are no parameter or buffer of its own")
 
 
-def restore(content: bytes, cell: Cell, backbone: Backbone) -> tuple[Method, tuple[str, ...]]:
-    """Restore a saved method on the backbone's device, with its class names.
+def restore(content: bytes, cell: Cell, backbone: Backbone) -> tuple[Method, tuple[str, ...], int]:
+    """Restore a saved method on the backbone's device, with its class names and the number of its training samples.
 
     Raises:
         BenchError: the file is torn or of another format, the weights are not those it was trained on, or the method
@@ -134,11 +135,12 @@ def restore(content: bytes, cell: Cell, backbone: Backbone) -> tuple[Method, tup
     _check(header, cell, backbone)
     method = _twin(cell, given, backbone)
     method.load_state_dict(method.state_dict() | {name: value.to(backbone.device) for name, value in state.items()})
-    return method, given.class_names
+    return method, given.class_names, len(given.observed)
 
 
 def _check(header: Mapping[str, str], cell: Cell, backbone: Backbone) -> None:
-    version = str(METHODS.row(cell.method).version)
+    now, under = _version(cell)
+    kept = (header.get("method"), header.get("version_when", under))  # the first files name no condition
     if header.get("format") != str(CHECKPOINT_FORMAT):
         raise BenchError(
             f"the saved prompts have format {header.get('format')}, expected {CHECKPOINT_FORMAT}; run the cell again."
@@ -148,10 +150,14 @@ def _check(header: Mapping[str, str], cell: Cell, backbone: Backbone) -> None:
             f'the prompts were trained on other weights than "{cell.backbone}" has here; '
             "name the right ones with --backbone."
         )
-    if header.get("method") != f"{cell.method} {version}":
-        raise BenchError(
-            f"the prompts were kept by {header.get('method')}, here is {cell.method} {version}; run the cell again."
-        )
+    if kept != (now, under):
+        raise BenchError(f"the prompts were kept by {kept[0]}{kept[1]}, here is {now}{under}; run the cell again.")
+
+
+def _version(cell: Cell) -> tuple[str, str]:
+    """Describe the version of a cell's method, and that under a condition, empty where there is none."""
+    under = [f" ({when} {version})" for when, version in version_when(cell.method, cell.options).items()]
+    return f"{cell.method} {METHODS.row(cell.method).version}", "".join(under)
 
 
 def _twin(cell: Cell, given: SetupInputs, backbone: Backbone) -> Method:
@@ -159,12 +165,12 @@ def _twin(cell: Cell, given: SetupInputs, backbone: Backbone) -> Method:
     kind, needs = METHODS.get(cell.method), needs_of(cell)
     twin = kind(kind.Options(**cell.options))
     train = _zeros(len(given.observed), needs, backbone)
-    twin.setup(context_of(cell, given, backbone, train, train if needs.pool else None))
+    twin.setup(context_of(cell, given, backbone, train, train.numbered(len(train)) if needs.pool else None))
     return twin.to(backbone.device)
 
 
 def _zeros(count: int, needs: Needs, backbone: Backbone) -> Inputs:
-    """Return zeros in the shape of the declared features. One row is held in memory."""
+    """Return zeros in the shape of the declared features, numbered. One row is held in memory."""
 
     def row(*shape: int) -> Tensor:
         return torch.zeros(1, *shape, device=backbone.device).expand(count, *shape)
@@ -173,7 +179,7 @@ def _zeros(count: int, needs: Needs, backbone: Backbone) -> Inputs:
         row(backbone.embed_dim),
         row(backbone.num_tokens, backbone.embed_dim) if needs.tokens else None,
         row(3, backbone.image_size, backbone.image_size) if needs.pixels else None,
-    )
+    ).numbered()
 
 
 @torch.no_grad()
@@ -191,7 +197,7 @@ def _packed(state: Mapping[str, Tensor], cell: Cell, given: SetupInputs, backbon
 
     header = {
         "format": str(CHECKPOINT_FORMAT),
-        "method": f"{cell.method} {METHODS.row(cell.method).version}",
+        **dict(zip(("method", "version_when"), _version(cell), strict=True)),
         "options": json.dumps(dict(cell.options), sort_keys=True),
         "backbone": backbone.digest,
         "class_names": json.dumps(given.class_names),

@@ -14,10 +14,15 @@ from bench.images.pixels import Evaluation
 
 
 class Classifier:
-    """Method from `bench.engine.checkpoint.restore`, with its C class names, on the backbone of its restoration."""
+    """Method with what else `bench.engine.checkpoint.restore` returns, on the backbone of its restoration.
 
-    def __init__(self, method: Method, class_names: tuple[str, ...], backbone: Backbone) -> None:
-        self.method, self.class_names, self.backbone = method, class_names, backbone
+    Args:
+        class_names: C names.
+        samples: that it was trained on.
+    """
+
+    def __init__(self, method: Method, class_names: tuple[str, ...], samples: int, backbone: Backbone) -> None:
+        self.method, self.class_names, self.samples, self.backbone = method, class_names, samples, backbone
         self.needs = method.needs(method.options)
         self.evaluation = Evaluation(backbone.preprocess)
         with torch.no_grad():
@@ -28,9 +33,10 @@ class Classifier:
         return self.evaluation.decoded(image)
 
     @torch.no_grad()
-    def logits(self, decoded: Sequence[Tensor]) -> Tensor:
-        """Return class logits of B decoded images, [B, C] float32 on the CPU."""
+    def logits(self, decoded: Sequence[Tensor], before: int = 0) -> Tensor:
+        """Return class logits of B decoded images, [B, C] float32 on the CPU, behind `before` others."""
         pixels = self.evaluation.scaled(torch.stack(list(decoded)).to(self.backbone.device))
         features = self.backbone.image(pixels)
         tokens, images = features.tokens if self.needs.tokens else None, pixels if self.needs.pixels else None
-        return self.method.predict(Inputs(features.pooled, tokens, images), self.prepared).float().cpu()
+        inputs = Inputs(features.pooled, tokens, images).numbered(self.samples + before)
+        return self.method.predict(inputs, self.prepared).float().cpu()

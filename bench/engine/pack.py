@@ -20,7 +20,7 @@ from bench.lockstep import in_lockstep
 
 OWN = ("numbers", "check_time")  # of a member alone; not read while it is trained
 PARTS = {"_parameters", "_buffers", "_modules"}
-FEATURES = ("pooled", "tokens", "pixels")
+FEATURES = ("pooled", "tokens", "pixels", "index")
 REFUSED = {  # by what torch says of it
     "data-dependent control flow": "its code branches on the value of a tensor",
     ".item()": "its code reads the value of a tensor as a number",
@@ -172,7 +172,7 @@ def _parts(batches: Sequence[Batch]) -> dict[str, Tensor]:
     """Stack batches as a dictionary of tensors [members, ...]."""
     rows = []
     for batch in batches:
-        inputs = {name: getattr(batch.inputs, name) for name in FEATURES}
+        inputs = {f"inputs.{name}": getattr(batch.inputs, name) for name in FEATURES}
         own = {name: getattr(batch, name) for name in ("index", "valid", "group", "weight", "observed", "target")}
         draws = {f"draws.{name}": value for name, value in batch.draws.items()}
         rows.append({name: value for name, value in (own | inputs | draws).items() if value is not None})
@@ -185,7 +185,7 @@ def _parts(batches: Sequence[Batch]) -> dict[str, Tensor]:
 
 def _batch(parts: Mapping[str, Tensor], phase: int) -> Batch:
     draws = {name.removeprefix("draws."): value for name, value in parts.items() if name.startswith("draws.")}
-    inputs = Inputs(parts["pooled"], parts.get("tokens"), parts.get("pixels"))
+    inputs = Inputs(parts["inputs.pooled"], *(parts.get(f"inputs.{name}") for name in FEATURES[1:]))
     own = {name: parts[name] for name in ("index", "valid", "group", "weight", "observed")}
     return Batch(**own, target=parts.get("target"), inputs=inputs, draws=draws, phase=phase)
 

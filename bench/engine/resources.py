@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -112,14 +112,21 @@ def inputs_of(
 
 
 def views_of(
-    dataset: Dataset, cell: Cell, backbone: Backbone, needs: Needs, settings: TrialSettings, sampled: Sampled
+    dataset: Dataset,
+    cell: Cell,
+    backbone: Backbone,
+    needs: Needs,
+    settings: TrialSettings,
+    sampled: Sampled,
+    numbers: Tensor,
 ) -> Views:
-    """Return the augmented views of a cell's training samples."""
+    """Return the augmented views of a cell's training samples, which have these numbers, [N]."""
     origins = origins_of(dataset, "train", sampled, settings)
 
     def load(number: int) -> Inputs:
         view = view_of(cell, needs, number)
-        return inputs_from(*origins, backbone, needs, store_of(settings), view).to(settings.device)
+        found = inputs_from(*origins, backbone, needs, store_of(settings), view)
+        return replace(found, index=numbers).to(settings.device)
 
     return Views(load, cell.views)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -17,6 +18,7 @@ import open_clip  # noqa: F401 - its import changes the environment, which would
 import rich.style  # noqa: F401 - its import, by scikit-learn, draws from Python's random generator
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from bench import dataset_name
 from bench.clip.backbone import Backbone
@@ -254,17 +256,18 @@ class Run:
             in_time()
             inputs[split] = self._inputs(dataset, split, backbone, needs, few.get(split))
         self.visible = np.flatnonzero(self._shown(train.noisy))
+        given, numbers = len(self.visible), self._numbers(len(train.positions))
         data = TrainingData(
-            train=inputs["train"].to(settings.device),
+            train=replace(inputs["train"], index=numbers).to(settings.device),
             observed=torch.from_numpy(train.noisy.observed).to(settings.device),
             visible=torch.from_numpy(self.visible).to(settings.device),
             validation=(
-                inputs["validation"].to(settings.device),
+                inputs["validation"].to(settings.device).numbered(given),
                 torch.from_numpy(validation.noisy.observed).to(settings.device),
             ),
-            test=inputs["test"].to(settings.device),
+            test=inputs["test"].to(settings.device).numbered(given),
             classes=len(dataset.class_names),
-            views=views_of(dataset, cell, backbone, needs, settings, train),
+            views=views_of(dataset, cell, backbone, needs, settings, train, numbers),
         )
         self.audit = Audit(
             true=torch.from_numpy(train.noisy.true).to(settings.device),
@@ -279,7 +282,7 @@ class Run:
         pool = None
         if needs.pool:
             whole = split_features(dataset, "train", backbone, needs.tokens, settings)
-            pool = self._pool(whole, train).to(settings.device)
+            pool = self._pool(whole, train).to(settings.device).numbered(given)
         shown = data.train.only(data.visible)
         views = tuple(view.only(data.visible) for view in data.views) if needs.views else ()
         in_time()
@@ -300,6 +303,10 @@ class Run:
         self, dataset: Dataset, split: SplitName, backbone: Backbone, needs: Needs, sampled: Sampled | None
     ) -> Inputs:
         return inputs_of(dataset, split, backbone, needs, self.settings, sampled)
+
+    def _numbers(self, count: int) -> Tensor:
+        """Return the numbers of the training samples, as in `Inputs.index`: first those that the method is given."""
+        return torch.from_numpy(np.argsort(np.r_[self.visible, np.setdiff1d(np.arange(count), self.visible)]))
 
     def _pool(self, whole: Inputs, train: Sampled) -> Inputs:
         """Return the training split, less a fold's held-out samples, in an order independent of labels."""

@@ -10,7 +10,7 @@ from bench import dataset_name
 from bench.clip import identity
 from bench.data.library import Library
 from bench.grid.code import code_of, plugins_of
-from bench.grid.options import noise_identity, parts
+from bench.grid.options import noise_identity, parts, version_when
 from bench.plugins import METHODS
 from bench.records.cell import Cell
 
@@ -30,10 +30,9 @@ class Versions:
         Raises:
             BenchError: a plugin is unknown, or a file or folder cannot be read.
         """
-        row = METHODS.row(cell.method)
         return {
-            "method": row.version,
-            **({"faithful": row.faithful} if cell.options.get("faithful") and row.faithful != 1 else {}),
+            "method": METHODS.row(cell.method).version,
+            **version_when(cell.method, cell.options),
             "noise": self.noise(cell.noise),
             "dataset": self.dataset(dataset_name.canonical(cell.dataset)),
             "backbone": self.backbone(cell.backbone),

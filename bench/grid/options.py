@@ -128,14 +128,31 @@ def alone(method: str, chosen: Mapping[str, Value]) -> str:
     row = METHODS.find(method)
     if row is None or not row.alone:
         return ""
+    return row.alone if not row.alone_when or _met(row, "alone_when", row.alone_when, chosen) else ""
+
+
+def version_when(method: str, chosen: Mapping[str, Value]) -> dict[str, int]:
+    """Return the version of what such cells of a method compute under a condition, by its text; mostly none.
+
+    Raises:
+        BenchError: the method is unknown, or its row names a condition that is malformed or of no option.
+    """
+    row = METHODS.row(method)
+    if not row.version_when or not _met(row, "version_when", row.version_when[0], chosen):
+        return {}
+    when, version = row.version_when
+    return {"faithful" if when == "faithful=true" else when: version}
+
+
+def _met(row: Row, field: str, when: str, chosen: Mapping[str, Value]) -> bool:
+    """Check a condition that a method's row names."""
     try:
-        met = not row.alone_when or conditions.met(row.alone_when, {**defaults(method), **chosen})
+        return conditions.met(when, {**defaults(row.name), **chosen})
     except (ValueError, KeyError, TypeError) as error:
         raise BenchError(
-            f'method "{row.name}" from {row.origin}: alone_when = "{row.alone_when}" is no condition on its options; '
+            f'method "{row.name}" from {row.origin}: {field} = "{when}" is no condition on its options; '
             "correct it, for example faithful=true."
         ) from error
-    return row.alone if met else ""
 
 
 def takes_rate(noise: str) -> bool:

@@ -122,7 +122,7 @@ class Workload:
         true = torch.arange(scale.classes).repeat(scale.shots)
         wrong = torch.rand(len(true), generator=generator) < RATE
         observed = torch.where(wrong, (true + 1) % scale.classes, true).to(device)
-        parts = {name: self._inputs(count, generator) for name, count in
+        parts = {name: self._inputs(count, generator).numbered(0 if name == "train" else len(true)) for name, count in
                  (("train", scale.shots), ("validation", VALIDATED), ("test", TESTED))}  # fmt: skip
         held_out = {name: torch.arange(scale.classes, device=device).repeat(count)
                     for name, count in (("validation", VALIDATED), ("test", TESTED))}  # fmt: skip
@@ -133,7 +133,8 @@ class Workload:
         )  # fmt: skip
         method = self._kind(self._kind.Options(**cell.options))
         given = SetupInputs(self._names, TEMPLATES, observed, RATE)
-        method.setup(context_of(cell, given, backbone, data.train, data.train if self.needs.pool else None))
+        pool = data.train.numbered(len(true)) if self.needs.pool else None
+        method.setup(context_of(cell, given, backbone, data.train, pool))
         method.to(device)
         if not any(parameter.requires_grad for parameter in method.parameters()):
             raise BenchError(f'method "{self.method}" trains nothing, so it has no step to be timed; name another.')

@@ -89,10 +89,7 @@ class RecordOrigin:
             return {"version": _version(noted.dataset)}
         if field == "noise":
             return {"version": _text(noted.noise.version) if noted.noise else ""}
-        if field == "method":
-            further = {f"{name} version": str(version) for name, version in (noted.model_extra or {}).items()}
-            return {"version": _text(noted.method), **further}
-        return {}
+        return {"version": _text(noted.method)} if field == "method" else {}
 
     def _data(self) -> str:
         kind, _, rest = self._resolved.dataset.partition(" ")
@@ -110,6 +107,11 @@ class RecordOrigin:
         """Return the digest of a weights file; of a name, that of the weights that were loaded."""
         noted = self._resolved.backbone
         return noted if "sha256:" in noted else self.record.provenance.weights
+
+    @property
+    def further(self) -> Mapping[str, str]:
+        """Versions in the key beside the method's: of losses and splits, and of the method under a condition."""
+        return {f"{name} version": str(version) for name, version in (self._resolved.model_extra or {}).items()}
 
     @property
     def _resolved(self) -> Resolved:
@@ -158,6 +160,26 @@ def _last(records: Sequence[Record]) -> Iterable[Record]:
     return chosen.values()
 
 
+def further_versions(records: Sequence[Record]) -> list[Facets]:
+    """List each record's `RecordOrigin.further`; where others of its method and options have more, these are 1.
+
+    A first version is not noted, so that the record says nothing of it.
+    """
+    origins = [RecordOrigin(record) for record in records]
+    first: dict[Hashable, dict[str, str]] = defaultdict(dict)
+    for origin in origins:
+        if origin.further:
+            first[_learner(origin.record)] |= dict.fromkeys(origin.further, "1")
+    return [
+        {**first[_learner(origin.record)], **origin.further} if first and origin.facets("method")["version"] else {}
+        for origin in origins
+    ]
+
+
+def _learner(record: Record) -> Hashable:
+    return record.cell.method, json.dumps(record.cell.options, sort_keys=True)
+
+
 def marks(
     records: Sequence[Record],
     field: Field,
@@ -177,6 +199,8 @@ def marks(
         does not say what it stood for is `UNRECORDED` there; an unfinished one goes with the newest that does.
     """
     facets = [RecordOrigin(record).facets(field) for record in records]
+    if field == "method":
+        facets = [{**found, **more} for found, more in zip(facets, further_versions(records), strict=True)]
     known: dict[Hashable, dict[str, None]] = defaultdict(dict)
 
     def where(number: int, facet: str) -> Hashable:

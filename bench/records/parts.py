@@ -150,7 +150,7 @@ class NoiseIdentity(RecordModel):
 
 
 class Resolved(RecordModel):
-    """Versions and digests that entered the key; further fields are losses, splits and the version of `faithful`."""
+    """Versions and digests that entered the key; further fields are losses, splits and a version under a condition."""
 
     model_config = ConfigDict(extra="allow")
 

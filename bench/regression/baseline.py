@@ -19,7 +19,7 @@ from bench.files import write_whole
 from bench.grid.options import method_variant
 from bench.plugins import METHODS
 from bench.records.cell import Cell, noise_text
-from bench.records.naming import UNKNOWN, Content, RecordOrigin, in_time, newest
+from bench.records.naming import UNKNOWN, Content, RecordOrigin, further_versions, in_time, newest
 from bench.records.record import Record
 
 KIND = "noisy-prompt-bench baseline"
@@ -174,9 +174,9 @@ class CountedRecords:
 def of_one_version(records: Iterable[Record]) -> list[Record]:
     """Select the records that contradict no later one in the version of a plugin."""
     known: dict[str, str] = {}
-    chosen = []
-    for record in reversed(in_time(records)):
-        versions = RecordOrigin(record).versions
+    chosen, late = [], in_time(records)
+    for record, further in zip(reversed(late), reversed(further_versions(late)), strict=True):
+        versions = {**RecordOrigin(record).versions, **further}
         if all(known.get(name, version) == version for name, version in versions.items()):
             known |= versions
             chosen.append(record)

@@ -62,8 +62,8 @@ class Watched(Inputs):
             object.__getattribute__(self, "used").add(name)
         return value
 
-    def _parts(self) -> tuple[Tensor, Tensor | None, Any]:
-        return tuple(object.__getattribute__(self, name) for name in ("pooled", "tokens", "pixels"))
+    def _parts(self) -> tuple[Tensor, Tensor | None, Any, Tensor | None]:
+        return tuple(object.__getattribute__(self, name) for name in ("pooled", "tokens", "pixels", "index"))
 
     def _like(self, *parts: Any) -> Inputs:
         return watched(Inputs(*parts), self.used)
@@ -71,7 +71,7 @@ class Watched(Inputs):
 
 def watched(inputs: Inputs, used: Used) -> Inputs:
     """Wrap inputs so that they note in `used` what is read."""
-    return Watched(inputs.pooled, inputs.tokens, inputs.pixels, used)
+    return Watched(inputs.pooled, inputs.tokens, inputs.pixels, inputs.index, used)
 
 
 @dataclass(frozen=True)
@@ -139,20 +139,23 @@ def watch_full_pass(method: Method, used: Used) -> None:
     object.__setattr__(method, "begin_epoch", noting)
 
 
-def features(count: int, seed: int, tokens: bool = True, pixels: bool = False) -> Inputs:
-    """Draw inputs: pooled [count, D], tokens [count, T, D], images [count, 3, 32, 32] (pooled is then theirs)."""
+def features(count: int, seed: int, tokens: bool = True, pixels: bool = False, first: int = 0) -> Inputs:
+    """Draw inputs: pooled [count, D], tokens [count, T, D], images [count, 3, 32, 32] (pooled is then theirs).
+
+    They are numbered from `first` on: training samples from 0, held-out ones from `SAMPLES`.
+    """
     generator = torch.Generator().manual_seed(seed)
     pooled = torch.randn(count, DIMENSIONS, generator=generator)
     grid = torch.randn(count, TOKENS, DIMENSIONS, generator=generator) if tokens else None
     if not pixels:
-        return Inputs(pooled, grid)
+        return Inputs(pooled, grid).numbered(first)
     images = torch.randn(count, 3, IMAGE, IMAGE, generator=generator)
-    return Inputs(backbone().image(images).pooled.clone(), grid, images)
+    return Inputs(backbone().image(images).pooled.clone(), grid, images).numbered(first)
 
 
-def inputs_for(needs: Needs, count: int, seed: int) -> Inputs:
-    """Draw inputs with what was declared."""
-    return features(count, seed, needs.tokens, needs.pixels)
+def inputs_for(needs: Needs, count: int, seed: int, first: int = 0) -> Inputs:
+    """Draw inputs with what was declared, numbered from `first` on."""
+    return features(count, seed, needs.tokens, needs.pixels, first)
 
 
 def labels(seed: int = 0, count: int = SAMPLES) -> Tensor:
@@ -177,7 +180,7 @@ def context(
         batch_size=BATCH,
         epochs=EPOCHS,
         oracle=WatchedFacts(facts, used),
-        pool=inputs_for(needs, POOL, 6) if needs.pool else None,
+        pool=inputs_for(needs, POOL, 6, len(observed)) if needs.pool else None,
         views=tuple(inputs_for(needs, len(observed), 9 + number) for number in range(VIEWS)) if needs.views else (),
         used=used,
     )
@@ -248,13 +251,13 @@ def member(
     watch_finalize(method, used)
     needs = method.needs(method.options)
     observed = labels() if "observed" not in dict(method.named_buffers()) else method.get_buffer("observed")
-    validation, answers = inputs_for(needs, HELD_OUT, 7), labels(7, HELD_OUT)
+    validation, answers = inputs_for(needs, HELD_OUT, 7, SAMPLES), labels(7, HELD_OUT)
     material = TrainingData(
         train=watched(inputs_for(needs, SAMPLES, 5), used),
         observed=observed,
         visible=torch.arange(SAMPLES),
         validation=(validation, answers),
-        test=watched(inputs_for(needs, HELD_OUT, 8), used),
+        test=watched(inputs_for(needs, HELD_OUT, 8, SAMPLES), used),
         classes=len(CLASSES),
     )
     audit = Audit(observed if true is None else true, observed, answers, answers, material.visible)

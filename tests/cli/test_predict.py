@@ -56,8 +56,8 @@ def check(run: Run) -> dict[str, torch.Tensor]:
     """The restored method is the finished one on images that it has not seen; returns what was kept."""
     assert run.not_kept == ""
     assert run.method is not None
-    restored, class_names = restore(run.kept, run.cell, open_backbone("tiny", "cpu"))
-    assert class_names == FEW.class_names
+    restored, class_names, samples = restore(run.kept, run.cell, open_backbone("tiny", "cpu"))
+    assert (class_names, samples) == (FEW.class_names, len(run.visible))
     needs = run.method.needs(run.method.options)
     inputs = inputs_of(FEW, "test", open_backbone("tiny", "cpu"), needs, run.settings)
     assert torch.equal(predicted(restored, inputs), predicted(run.method, inputs))
@@ -316,6 +316,19 @@ def test_torn_and_foreign_files_are_refused() -> None:
     other = run.cell.model_copy(update={"method": "nlprompt", "options": few("nlprompt").options})
     with pytest.raises(BenchError, match="were kept by coop 1, here is nlprompt 1"):
         restore(run.kept, other, backbone)
+
+
+def test_prompts_of_another_version_under_a_condition_are_refused() -> None:
+    run = Run(few("nlprompt", options={"faithful": True}, rate=0.1), TrialSettings(cache=cache(), keep_prompts=True))
+    with one_thread():
+        run.execute()
+    backbone = open_backbone("tiny", "cpu")
+    with pytest.raises(BenchError, match=r"kept by nlprompt 1 \(faithful 1\), here is nlprompt 1 \(faithful 2\); run"):
+        restore(run.kept.replace(b"(faithful 2)", b"(faithful 1)"), run.cell, backbone)
+    restore(run.kept.replace(b"version_when", b"not_in_0.1.0"), run.cell, backbone)
+    plain = run.cell.model_copy(update={"options": few("nlprompt").options})
+    with pytest.raises(BenchError, match=r"kept by nlprompt 1 \(faithful 2\), here is nlprompt 1; run"):
+        restore(run.kept, plain, backbone)
 
 
 def test_the_store_publishes_prompts_with_the_record_and_never_over_a_done_one(tmp_path: Path) -> None:

@@ -256,7 +256,7 @@ def test_an_entry_of_positions_holds_each_image_once_and_serves_any_order(
 def test_a_foreign_image_has_the_view_of_its_own_data_set(settings: TrialSettings) -> None:
     dataset, backbone = settings.library.open("digits"), open_backbone("tiny", "cpu")
     cell, needs = small("maple"), Needs(pixels=True)
-    found = views_of(dataset, cell, backbone, needs, settings, SETS[1])[1]
+    found = views_of(dataset, cell, backbone, needs, settings, SETS[1], torch.arange(5))[1]
     letters = settings.library.open("letters").splits["train"]
     own = Augmented([letters.images[40]], [letters.name(40)], View("letters", 1, 1, 0.08), "train", 32)
     assert torch.equal(found.take(slice(1, 2)).images()[0], backbone.preprocess(own[0]))

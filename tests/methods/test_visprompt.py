@@ -11,7 +11,7 @@ from bench.errors import BenchError
 from bench.methods.coop import CoOp
 from bench.methods.coop_split import CoOpSplit
 from bench.methods.parts.visprompt_head import CrossAttention
-from bench.methods.visprompt import VisPrompt, pooled_hash, single_cycle
+from bench.methods.visprompt import VisPrompt, single_cycle
 from bench.seeds import Stream
 from bench.testing import fixtures
 
@@ -119,14 +119,16 @@ def test_foreign_image() -> None:
 
 
 def test_shuffled_images_stay_with_their_donor() -> None:
-    method, train, test = built(control="shuffled"), fixtures.features(20, 5), fixtures.features(6, 9)
-    donor = method.get_buffer("donor")
+    method, train = built(control="shuffled"), fixtures.features(20, 5)
+    test, donor = fixtures.features(50, 9, first=20), method.get_buffer("donor")
     assert (donor != torch.arange(20)).all()
     assert torch.equal(donor.sort().values, torch.arange(20))
-    assert torch.equal(method._donated(train).pooled, train.pooled[donor])
-    whole = method._donated(test).pooled
-    assert torch.equal(method._donated(test.take(slice(2, 4))).pooled, whole[2:4])
+    assert torch.equal(method._evidence(train).pooled, train.pooled[donor])
+    whole = method._evidence(test).pooled
+    for rows in (slice(2, 4), torch.tensor([41, 3, 3]), torch.randperm(50)):
+        assert torch.equal(method._evidence(test.take(rows)).pooled, whole[rows])
     assert all((row == train.pooled).all(1).any() for row in whole)
+    assert len(whole[:20].unique(dim=0)) == 20  # none is preferred
     batch = fixtures.as_batch(method, method.begin_epoch(1, fixtures.full_pass(method))[0], fixtures.labels())
     with torch.no_grad():
         logits = method.batch_logits(batch)
@@ -143,12 +145,23 @@ def test_single_cycle(size: int) -> None:
     assert int(donor[place]) == 0
 
 
-def test_hash_reads_every_bit() -> None:
-    pooled = torch.randn(4, 8)
-    changed = pooled.clone()
-    changed[2, 5] = torch.nextafter(changed[2, 5], torch.tensor(9.0))
-    assert (pooled_hash(pooled) == pooled_hash(changed)).tolist() == [True, True, False, True]
-    assert (pooled_hash(torch.randn(50, 8)) >= 0).all()
+@pytest.mark.parametrize(("held_out", "classes"), [(160, 10), (320, 10), (70, 10), (96, 3)])
+def test_donors_are_of_the_same_class_as_often_as_chance_has_it(held_out: int, classes: int) -> None:
+    """Both sets are sorted by class, and seeds differ."""
+    own, seeds, same = torch.arange(classes).repeat_interleave(16), 40, 0.0
+    theirs = torch.arange(held_out) * classes // held_out
+    for seed in range(seeds):
+        method = fixtures.build(VisPrompt, VisPrompt.Options(control="shuffled", evidence="pooled"), seed, own % 5)
+        donor = method._evidence(fixtures.features(held_out, 9, first=len(own))).index
+        assert donor is not None
+        same += float((own[donor] == theirs).float().mean()) / seeds
+    assert same == pytest.approx(1 / classes, abs=4 * (classes * held_out * seeds) ** -0.5)
+
+
+def test_what_was_not_numbered_is_the_authors_to_mend() -> None:
+    method, inputs = built(control="shuffled"), fixtures.features(4, 2)
+    with pytest.raises(TypeError, match=r"^visprompt\[control=shuffled\] was handed features without the numbers"):
+        fixtures.predictions(method, Inputs(inputs.pooled, inputs.tokens))
 
 
 def test_dropout_mask() -> None:

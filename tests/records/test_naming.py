@@ -34,8 +34,9 @@ SEEDS = (1, 2, 3, 4)
 def made(seed: int, last: float, **origin: Any) -> Record:
     """A record of CoOp under a mask, and what its names stood for: data, weights, file, version, code, engine."""
     told = {"data": "d" * 64, "weights": "w" * 64, "file": "f" * 64, "version": 1, "code": "c" * 12, "engine": "e" * 12}
-    told |= {"dataset": "digits", "templates": "{}", "reader": "b" * 12, "tower": "t" * 12} | origin
+    told |= {"dataset": "digits", "templates": "{}", "reader": "b" * 12, "tower": "t" * 12, "under": {}} | origin
     versions = {"noise": told["file"], "dataset": told["data"], "backbone": told["weights"], "method": told["version"]}
+    versions |= told["under"]
     one = record(cell("coop", "mask[file=a.csv]", 0.0, seed, dataset=told["dataset"]), last, versions=versions)
     one.noise.truth = True
     one.data = Data(digest=told["data"], class_names=["a", "b"], templates=[told["templates"]])
@@ -45,6 +46,7 @@ def made(seed: int, last: float, **origin: Any) -> Record:
             "noise": {"kind": "mask", "version": 1, "options": {"file": f"sha256:{told['file']}"}},
             "dataset": "digits 1",
             "backbone": f"sha256:{told['weights']}",
+            **told["under"],
         },
         "sources": {
             "engine": told["engine"],
@@ -61,7 +63,7 @@ def made(seed: int, last: float, **origin: Any) -> Record:
 
 CHANGES: dict[str, Any] = {
     "data": "1" * 64, "weights": "2" * 64, "file": "3" * 64, "version": 2, "code": "4" * 12, "templates": "a {}",
-    "tower": "5" * 12,
+    "tower": "5" * 12, "under": {"alpha=some": 2},
 }  # fmt: skip
 different = pytest.mark.parametrize("what", CHANGES)
 
@@ -92,7 +94,7 @@ def test_the_table_at_the_end_of_a_run_does_not_either(what: str) -> None:
     [
         ("data", "dataset", "digits (111111)"), ("weights", "backbone", "tiny (222222)"),
         ("version", "label", "CoOp[version=2]"), ("code", "label", "CoOp[code=444444]"),
-        ("tower", "backbone", "tiny (code 555555)"),
+        ("tower", "backbone", "tiny (code 555555)"), ("under", "label", "CoOp[alpha=some version=1]"),
     ],
 )  # fmt: skip
 def test_what_differs_is_named_by_the_digest_in_the_record(what: str, where: str, name: str) -> None:
@@ -124,9 +126,22 @@ def test_seeds_that_are_rerun_supersede_those_of_an_older_version_and_others_sta
     assert newest([*old[:2], *new]) == sorted(new, key=lambda one: one.key)
 
 
-def versions() -> list[Record]:
+def test_a_version_under_a_condition_is_told_of_cells_that_meet_it_alone() -> None:
+    old, new, others = (
+        [made(s, last, **origin) for s in SEEDS[:2]]
+        for last, origin in ((0.9, {}), (0.8, {"under": {"depth=2": 2}}), (0.7, {}))
+    )
+    for number, one in enumerate([*old, *new, *others]):
+        one.cell = one.cell.model_copy(update={"options": {"depth": 1 + (number < 4)}, "seed": number})
+    labels = set(tidy([*old, *new, *others])["label"])
+    assert labels == {"CoOp[depth=1]", "CoOp[depth=2,depth=2 version=1]", "CoOp[depth=2,depth=2 version=2]"}
+    assert set(tidy([*new, *others])["label"]) == {"CoOp[depth=1]", "CoOp[depth=2]"}
+
+
+def versions(**change: Any) -> list[Record]:
     """CoOp of version 1 with three seeds, and of version 2, later and lower, with two; the third was lost."""
-    old, new = [made(s, 0.9) for s in SEEDS[:3]], [made(s, 0.8, version=2) for s in SEEDS[:2]]
+    later = change or {"version": 2}
+    old, new = [made(s, 0.9) for s in SEEDS[:3]], [made(s, 0.8, **later) for s in SEEDS[:2]]
     for one in new:
         one.provenance.finished = "2026-02-01"
     return [*old, *new]
@@ -159,20 +174,21 @@ def test_a_lost_cell_supersedes_the_last_of_other_contents_alone() -> None:
     assert newest([first, second, lost]) == [lost, first]
 
 
-def test_no_group_of_a_baseline_mixes_versions(tmp_path: Path) -> None:
+@pytest.mark.parametrize("change", [{"version": 2}, {"under": {"faithful": 2}}], ids=str)
+def test_no_group_of_a_baseline_mixes_versions(change: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "baseline.json"
-    assert write_baseline(versions(), path) == 1
+    assert write_baseline(versions(**change), path) == 1
     (group,) = read_baseline(path).groups.values()
     assert group.accuracy == {1: 80, 2: 80}
-    assert set(group.keys.values()) == {one.key for one in versions()[3:]}
-    store = Store(write_store(tmp_path / "store", versions()))
+    assert set(group.keys.values()) == {one.key for one in versions(**change)[3:]}
+    store = Store(write_store(tmp_path / "store", versions(**change)))
     notes = write_baseline_of(store, load_config(None), path).notes
     assert [note for note in notes if "plugin version than" in note] == [
         "seeds of an earlier plugin version than others of their cells do not count: 1 of the records; `bench run` "
         "makes them anew."
     ]
     lost = lost_record("f" * 16, cell("coop", "mask[file=a.csv]", 0.0, 3), "failed", "died")
-    (group,) = CountedRecords.of([*versions(), lost]).groups.values()
+    (group,) = CountedRecords.of([*versions(**change), lost]).groups.values()
     assert (group.accuracy, group.failed) == ({1: 80, 2: 80}, {3: "died"})
 
 
