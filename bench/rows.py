@@ -38,8 +38,6 @@ class Row:
         version: raised whenever results may change; part of every record's key.
         aliases: other names of the same plugin.
         origin: "built-in", "package NAME VERSION" or "file NAME".
-        options: "module:object" of a plugin's `Options` where that module needs no torch: reading records, listing and
-            planning then wait for no import of the plugin. Empty where they stand in the plugin alone.
         files: where the code of a plugin is that a file has registered: that file, and the object's own.
         plugin_file: the file given as a plugin whose import registered it, "" where none did.
         title: the name in tables and figures; empty for the name as it is.
@@ -65,6 +63,8 @@ class Row:
         spelled: a default option that the title names all the same, such as "labels=worst".
         version_when: of a method, a condition as in `alone_when` and a version beside `version`, counted from 1 and
             raised in its place where results under that condition alone change, for example ("faithful=true", 2).
+        options: "module:object" of a plugin's `Options` where that module needs no torch: reading records, listing and
+            planning then wait for no import of the plugin. Empty where they stand in the plugin alone.
 
     Raises:
         BenchError: a value is not one of these.
@@ -76,7 +76,6 @@ class Row:
     version: int = 1
     aliases: tuple[str, ...] = ()
     origin: str = BUILT_IN
-    options: str = ""
     files: tuple[str, ...] = ()
     plugin_file: str = ""
     title: str = ""
@@ -95,6 +94,7 @@ class Row:
     commonest: str = ""
     spelled: str = ""
     version_when: tuple[()] | tuple[str, int] = ()
+    options: str = ""
 
     def __post_init__(self) -> None:
         """Reject what tables, figures and plans could not use."""
@@ -103,7 +103,7 @@ class Row:
             value = getattr(self, field)
             if value not in known:
                 self._refuse(field, did_you_mean(str(value), filter(None, known)))
-        for field in ("title", "paper", "alone", "alone_when", "beside", "commonest", "spelled"):
+        for field in ("title", "paper", "alone", "alone_when", "beside", "commonest", "spelled", "options"):
             text = getattr(self, field)
             if not isinstance(text, str) or not text.isprintable() or text != text.strip():
                 self._refuse(field, "expected one line of text.")
