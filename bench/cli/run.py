@@ -110,10 +110,12 @@ class _Narrator(Display):
 
     told: Sequence[str] = ()  # of the nodes of a cluster
 
-    def begin(self, plan: Plan, packs: Sequence[Pack], workers: int, where: str) -> None:
+    def begin(self, plan: Plan, packs: Sequence[Pack], workers: int | None, where: str) -> None:
+        many = "as many workers as the cluster has room for" if workers is None else plural(workers)
+        alone = " of one worker" * (workers is None)
         console.line(
-            f"grid {plan.grid.name}: {len(plan.todo)} of {len(plan.grid.cells)} cells to run, {plural(workers)} "
-            f"({where}), about {console.duration(plan.duration(packs, workers))}{on_top(plan)}, "
+            f"grid {plan.grid.name}: {len(plan.todo)} of {len(plan.grid.cells)} cells to run, {many} "
+            f"({where}), about {console.duration(plan.duration(packs, workers or 1))}{alone}{on_top(plan)}, "
             f"in {plural(len(packs), 'pack')}."
         )
 

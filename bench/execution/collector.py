@@ -48,6 +48,7 @@ class Collector:
         self, plan: Plan, fleet: Fleet, config: Config, setup: Setup, request: Request, listen: Listener
     ) -> None:
         self.fleet, self.request, self.listen, self.packs = fleet, request, listen, setup.packs
+        self.room = setup.room
         self.cluster = request.address is not None
         self.store, self.library = Store(fleet.store), Library.of(config.settings.dataset)
         self.cells = {planned.key: planned.cell for planned in plan.todo}
@@ -192,6 +193,7 @@ class Collector:
         self.held = [key for key in self.held if key not in {outcome.key for outcome in self.progress.done}]
 
     def _add(self, outcome: CellOutcome) -> None:
+        self.progress.workers = min([self.progress.workers, *self.room])
         self.progress.add(outcome)
         self.listen(outcome, self.progress)
 

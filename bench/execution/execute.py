@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -62,13 +62,19 @@ class Request:
 
 @dataclass(frozen=True)
 class Setup:
-    """Scheduler, device, workers and packs that a request resolves to on this machine."""
+    """Scheduler, device, workers and packs that a request resolves to on this machine.
+
+    Attributes:
+        workers: at a time; on a cluster that may be used whole as many as there are packs.
+        room: how many of them the nodes of a cluster have room for, once it has been asked.
+    """
 
     scheduler: Scheduler
     name: Literal["ray", "local"]
     workers: int
     device: Literal["cpu", "cuda"]
     packs: tuple[Pack, ...] = ()
+    room: list[int] = field(default_factory=list)
 
 
 def set_up(plan: Plan, config: Config, request: Request, tell: Callable[[list[str]], None] | None = None) -> Setup:
@@ -96,8 +102,15 @@ def set_up(plan: Plan, config: Config, request: Request, tell: Callable[[list[st
     if request.scheduler != "auto":
         name = request.scheduler
     seconds = {pack[0][0]: pack_seconds(pack, plan.estimate.seconds) for pack in packs}
-    return Setup(_scheduler(name, request, machine.gpus, machine.fraction(workers), seconds, tell), name, workers,
-                 "cuda" if machine.gpus else "cpu", packs)  # fmt: skip
+    room: list[int] = []
+
+    def asked(lines: list[str], places: int) -> None:
+        room[:] = [places]
+        if tell is not None:
+            tell(lines)
+
+    return Setup(_scheduler(name, request, machine.gpus, machine.fraction(workers), seconds, asked), name, workers,
+                 "cuda" if machine.gpus else "cpu", packs, room)  # fmt: skip
 
 
 def make_ready(
@@ -152,7 +165,8 @@ def train(plan: Plan, store: Store, config: Config, request: Request, observer: 
         KeyboardInterrupt: after workers are gone; what was published stays.
     """
     setup = set_up(plan, config, request, observer.nodes)
-    observer.begin(plan, setup.packs, setup.workers, f"{setup.name}, {setup.device}")
+    workers = None if request.address is not None and request.workers is None else setup.workers
+    observer.begin(plan, setup.packs, workers, f"{setup.name}, {setup.device}")
     for text in left_out(plan, config):
         observer.note(text)
     began = time.monotonic()
@@ -235,7 +249,7 @@ def _scheduler(
     gpus: int,
     fraction: float,
     seconds: Mapping[str, float],
-    tell: Callable[[list[str]], None] | None,
+    tell: Callable[[list[str], int], None],
 ) -> Scheduler:
     if name == "local":
         from bench.schedulers.local import Local
@@ -243,7 +257,7 @@ def _scheduler(
         return Local(gpus)
     from bench.schedulers.ray_tune import RayTune
 
-    return RayTune(request.address, gpus, fraction, tell or (lambda _: None), seconds)
+    return RayTune(request.address, gpus, fraction, tell, seconds)
 
 
 def unfinished(plan: Plan, progress: Progress) -> Sequence[tuple[str, str]]:

@@ -14,8 +14,8 @@ from bench.schedulers.contract import Pack
 class Observer:
     """Receiver of the events of a run, in this order; it says nothing."""
 
-    def begin(self, plan: Plan, packs: Sequence[Pack], workers: int, where: str) -> None:
-        """Handle the start; `where` names scheduler and device."""
+    def begin(self, plan: Plan, packs: Sequence[Pack], workers: int | None, where: str) -> None:
+        """Handle the start; `workers` is None where a cluster may be used whole, `where` names scheduler and device."""
 
     def note(self, text: str) -> None:
         """Handle a line that the user should read."""

@@ -46,14 +46,15 @@ class RayTune:
         address: of a running cluster ("auto", "HOST:PORT"); None starts one here and ends it afterwards.
         gpus: GPUs of this machine that may be used.
         fraction: of one GPU that a trial asks for, 0 for none.
-        tell: called with a line for each node of a running cluster, before the cells begin.
+        tell: called with a line for each node of a running cluster, and how many trials they have room for together,
+            before the cells begin.
         seconds: what packs are estimated to take, by the key of their first cell; one that is missing counts as long.
     """
 
     address: str | None = None
     gpus: int = 0
     fraction: float = 0.0
-    tell: Callable[[list[str]], None] = field(default=lambda _: None, compare=False, repr=False)
+    tell: Callable[[list[str], int], None] = field(default=lambda *_: None, compare=False, repr=False)
     seconds: Mapping[str, float] = field(default_factory=dict, compare=False, repr=False)
 
     def run(self, packs: Sequence[Pack], work: Work, workers: int, report: Report, stop: Callable[[], bool]) -> None:
@@ -82,7 +83,8 @@ class RayTune:
         found = nodes()
         if work.driver:
             found = surveyed(found, work.store, work.driver)
-        self.tell([one.line(one.slots(self.fraction), workers) for one in found])
+        room = [one.slots(self.fraction) for one in found]
+        self.tell([one.line(slots, workers) for one, slots in zip(found, room, strict=True)], max(1, sum(room)))
         if all(one.sees for one in found):
             return packs
         chosen = []

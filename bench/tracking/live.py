@@ -40,7 +40,7 @@ class Tracked(Observer):
         self.note, self.encoding, self.encoded, self.end = inner.note, inner.encoding, inner.encoded, inner.end  # type: ignore[method-assign]
         self.nodes = inner.nodes  # type: ignore[method-assign]
 
-    def begin(self, plan: Plan, packs: Sequence[Pack], workers: int, where: str) -> None:
+    def begin(self, plan: Plan, packs: Sequence[Pack], workers: int | None, where: str) -> None:
         """Open the trackers. Raises BenchError where one cannot be."""
         for tracker in self.trackers:
             tracker.begin()

@@ -133,6 +133,27 @@ def test_auto_is_ray_where_more_than_one_worker_fits(
     assert asked[1] == (RayTune(address="host:1"), 2)
 
 
+def test_a_cluster_that_may_be_used_whole_is_estimated_by_the_room_it_has(
+    mishaps: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from bench.schedulers.contract import CellOutcome
+    from bench.schedulers.ray_tune import RayTune
+
+    def run(self: RayTune, packs: Any, work: Any, workers: int, report: Any, stop: Any) -> None:
+        self.tell(["node here"], 2)
+        for pack in packs[:-2]:
+            for key, _ in pack:
+                report(CellOutcome(key, "skipped"))
+
+    monkeypatch.setattr(RayTune, "run", run)
+    assert invoke(["run", *SMALL[:-2], "--address", "host:1", "--pack", "1"]) == 4
+    out = capsys.readouterr().out
+    assert "cells to run, as many workers as the cluster has room for (ray, cpu), about " in out
+    left = [line.rpartition("about ")[2] for line in out.splitlines() if line.endswith(" left")]
+    whole = out.partition("cpu), about ")[2].partition(" of one worker")[0]
+    assert (whole, left[0]) == ("11 s", "5 s left")
+
+
 def test_plan_and_status_count_as_scripts_expect(mishaps: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     def asked(*arguments: str) -> dict[str, Any]:
         assert invoke([*arguments, "--json"]) == 0

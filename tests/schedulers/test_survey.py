@@ -84,7 +84,7 @@ order = json.loads(sys.argv[1])
 nodes = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
 nodes.add_node(num_cpus=1, env_vars={"HOME": order["other"]})
 told = []
-driver.scheduler = lambda _: RayTune(nodes.address, tell=told.extend)
+driver.scheduler = lambda _: RayTune(nodes.address, tell=lambda lines, room: told.extend([*lines, room]))
 driver.main({**order, "address": nodes.address})
 print(json.dumps(["nodes", *told]))
 nodes.shutdown()
@@ -113,9 +113,10 @@ def test_on_a_cluster_without_a_shared_folder_every_record_is_in_the_drivers_sto
         done = subprocess.run([sys.executable, "-c", PROGRAM, json.dumps({**order, "scheduler": "ray"})], check=False,
                               cwd=ROOT, capture_output=True, text=True, timeout=300)  # fmt: skip
     assert done.returncode == 0, done.stderr
-    *rows, (_, *lines) = [json.loads(line) for line in done.stdout.splitlines()]
+    *rows, (_, *lines, room) = [json.loads(line) for line in done.stdout.splitlines()]
     assert [status for _, status, _ in rows] == ["done"] * 8
     assert sorted("does not see the store" in line for line in lines) == [False, True]
+    assert room == 2
     assert Store(home / "store").keys() == sorted(pack[0][0] for pack in chosen)
     assert len(list((home / "store").glob(f"*{OUTCOMES_FILE}"))) == 8
     assert not (home / "store" / FOLDER).exists()
