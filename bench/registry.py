@@ -147,22 +147,22 @@ class Registry(Generic[T]):
         """Import the options of a method or a kind of noise, without itself where its row says where they are.
 
         Raises:
-            BenchError: as `get`.
+            BenchError: as `get`; or the module of a third party's options imports torch.
         """
         row = self.row(name)
         if not row.options or row.name in self._objects:
             return cast("type[Any]", self.get(name).Options)  # type: ignore[attr-defined]
-        return cast("type[Any]", self._import(row, row.options))
+        return cast("type[Any]", self._import(row, row.options, light=True))
 
     def row_of(self, obj: T) -> Row | None:
         """Find the row of a plugin at hand, or None."""
         target = f"{getattr(obj, '__module__', '')}:{getattr(obj, '__qualname__', '')}"
         return next((row for row in self.rows() if self._objects.get(row.name) is obj or row.target == target), None)
 
-    def _import(self, row: Row, target: str) -> Any:
+    def _import(self, row: Row, target: str, light: bool = False) -> Any:
         what = f'{self.kind} "{row.name}" ({row.origin}) does not load from {target}'
         if row.origin != BUILT_IN:
-            with _foreign(row.origin, what):
+            with _foreign(row.origin, what, light):
                 return pkgutil.resolve_name(target)
         try:
             return pkgutil.resolve_name(target)
@@ -275,21 +275,24 @@ def load_plugin_file(path: str) -> None:
 
 
 @contextmanager
-def _foreign(origin: str, what: str) -> Iterator[None]:
+def _foreign(origin: str, what: str, light: bool = False) -> Iterator[None]:
     """Import foreign code, restore global state that it changes, and note its origin in `changed`.
 
-    Folders that it adds to `sys.path` stay, at the end, since it may import its neighbours later.
+    Folders that it adds to `sys.path` stay, at the end, since it may import its neighbours later. `light` code does
+    without the libraries whose state is watched, and waits for none of them.
 
     Raises:
         BenchError: whatever it raises, also where it calls sys.exit(), is the user's to read, in one line.
     """
     from bench.global_state import Guard
 
-    for library in WATCHED:
+    for library in () if light else WATCHED:
         importlib.import_module(library)
-    guard, path = Guard(), list(sys.path)
+    guard, path, before = Guard(), list(sys.path), sys.modules.keys() & WATCHED
     try:
         yield
+        if light and (came := sorted((sys.modules.keys() & WATCHED) - before)):
+            raise BenchError(f"{what}: it imports {', '.join(came)}; move the options to a module that does not.")
     except (BenchError, KeyboardInterrupt):
         raise
     except Exception as error:

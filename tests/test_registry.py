@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 from bench.errors import BenchError
 from bench.plugins import BACKBONES, DATASETS, METHODS, NOISE
 from bench.registry import Registry, Row, changed, load_plugin_file
+from tests import ROOT
 
 ALL: list[Registry[Any]] = [METHODS, NOISE, DATASETS, BACKBONES]
 
@@ -37,6 +40,21 @@ def test_options_are_told_without_the_plugin_where_its_row_says_where_they_are()
         registry(Row("a", "pathlib:Path", options="pathlib:NoSuch")).options("a")
     with pytest.raises(BenchError, match="pathlib:Path are not the Options of collections:Counter; correct its row"):
         registry(Row("a", "collections:Counter", options="pathlib:Path")).get("a")
+
+
+@pytest.mark.parametrize(
+    ("imported", "said"), [("json", "Options False"), ("torch", "it imports torch; move the options")]
+)
+def test_a_third_partys_options_wait_for_no_torch(tmp_path: Path, imported: str, said: str) -> None:
+    (tmp_path / "theirs.py").write_text(f"import {imported}\nclass Options: pass\n")
+    program = (
+        "import sys; from bench.registry import Registry, Row\n"
+        "row = Row('a', 'no_such:Thing', origin='package theirs 1', options='theirs:Options')\n"
+        "print(Registry('thing', 'no.such.group', None, (row,)).options('a').__name__, 'torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False,
+                          env={**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"})  # fmt: skip
+    assert said in done.stdout + done.stderr
 
 
 def test_an_alias_is_another_name_and_iteration_gives_names() -> None:
