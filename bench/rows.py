@@ -63,8 +63,8 @@ class Row:
         spelled: a default option that the title names all the same, such as "labels=worst".
         version_when: of a method, a condition as in `alone_when` and a version beside `version`, counted from 1 and
             raised in its place where results under that condition alone change, for example ("faithful=true", 2).
-        options: "module:object" of a plugin's `Options` where that module needs no torch: reading records, listing and
-            planning then wait for no import of the plugin. Empty where they stand in the plugin alone.
+        options: "module:object" of a plugin's `Options` where that module imports neither torch nor numpy: reading
+            records then waits for no import of the plugin. Empty where they stand in the plugin alone.
 
     Raises:
         BenchError: a value is not one of these.

@@ -42,9 +42,7 @@ def test_options_are_told_without_the_plugin_where_its_row_says_where_they_are()
         registry(Row("a", "collections:Counter", options="pathlib:Path")).get("a")
 
 
-@pytest.mark.parametrize(
-    ("imported", "said"), [("json", "Options False"), ("torch", "it imports torch; move the options")]
-)
+@pytest.mark.parametrize(("imported", "said"), [("json", "Options False"), ("torch", "torch; move the options")])
 def test_a_third_partys_options_wait_for_no_torch(tmp_path: Path, imported: str, said: str) -> None:
     (tmp_path / "theirs.py").write_text(f"import {imported}\nclass Options: pass\n")
     program = (
