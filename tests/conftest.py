@@ -1,32 +1,21 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: bits depend on it, and tests compare bits
 
-from bench.plugins import REGISTRIES
 from tests import golden_data
-
-for registry in REGISTRIES:
-    registry.rows()  # read before a test keeps and restores them
+from tests.registered import registered
 
 
 @pytest.fixture
-def registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def registries() -> Iterator[None]:
     """What a test registers is gone after it, and a plugin file is imported anew by the next one."""
-    for registry in REGISTRIES:
-        for part, value in vars(registry).items():
-            if isinstance(value, dict):
-                monkeypatch.setattr(registry, part, dict(value))
-    before = {*sys.modules}
-    yield
-    for name in {*sys.modules} - before:
-        if name.startswith("bench_plugin_"):
-            del sys.modules[name]
+    with registered():
+        yield
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

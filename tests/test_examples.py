@@ -22,6 +22,7 @@ from bench.testing.run import run_checks
 from tests import ROOT
 from tests.api.example_package import ENTRY_POINTS, installed
 from tests.api.test_results import store as store
+from tests.registered import registered
 
 EXAMPLES = ROOT / "examples"
 
@@ -86,17 +87,16 @@ def test_a_method_as_a_file_is_run_from_the_file_itself_and_by_the_command(
     assert "nothing left to do, 4 of 4 done" in capsys.readouterr().out
 
 
-@pytest.mark.usefixtures("registries")
 def test_a_method_as_a_package_keeps_the_contract_and_its_code_is_noted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(installed(tmp_path))
-    monkeypatch.setattr(METHODS, "_scanned", False)
     (point,) = importlib.metadata.entry_points(group=ENTRY_POINTS, name="nearest-mean")
-    assert METHODS.row("nearest-mean").origin == "package nearest-mean 0.1.0"
-    assert METHODS.get("nearest-mean") is point.load()
-    assert code.plugin_digest(METHODS, "nearest-mean")
-    holds(METHODS.get("nearest-mean"))
+    with registered(scanned=False):
+        assert METHODS.row("nearest-mean").origin == "package nearest-mean 0.1.0"
+        assert METHODS.get("nearest-mean") is point.load()
+        assert code.plugin_digest(METHODS, "nearest-mean")
+        holds(METHODS.get("nearest-mean"))
 
 
 def test_examples_import_bench_and_nothing_else_of_ours() -> None:

@@ -28,6 +28,7 @@ from bench.records.store import Store
 from bench.schedulers.work import Work
 from tests import ROOT
 from tests.cells import make_cell
+from tests.registered import registered
 
 # What a plugin does, and what it has changed by it. Each is put back where it was.
 CHANGES = {
@@ -281,13 +282,11 @@ class Scribbling(CoOp):
 
 @pytest.fixture(scope="module")
 def work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Work]:
-    for name, method in {"leaving": Leaving, "scribbling": Scribbling}.items():
-        METHODS.register(name, method)
     folder = tmp_path_factory.mktemp("work")
-    yield Work(str(folder / "store"), {"cache": str(folder / "cache")})
-    for name in ("leaving", "scribbling"):
-        METHODS._rows.pop(name)
-        METHODS._objects.pop(name)
+    with registered():
+        for name, method in {"leaving": Leaving, "scribbling": Scribbling}.items():
+            METHODS.register(name, method)
+        yield Work(str(folder / "store"), {"cache": str(folder / "cache")})
 
 
 def ran(work: Work, key: str, method: str) -> tuple[Record, bool]:

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from bench.cli.main import invoke
-from bench.plugins import METHODS
 
 
 @pytest.fixture(autouse=True)
@@ -185,15 +184,11 @@ EXITS = {
 }
 
 
+@pytest.mark.usefixtures("registries")
 @pytest.mark.parametrize("where", EXITS)
 def test_a_plugin_that_exits_is_no_success(where: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("exits.py").write_text(EXITS[where])
-    try:
-        fails(capsys, ["plan", "--plugin", "exits.py", "--set", "method=exits"], "called sys.exit(0)")
-    finally:
-        sys.modules.pop("bench_plugin_exits", None)
-        METHODS._rows.pop("exits", None)
-        METHODS._objects.pop("exits", None)
+    fails(capsys, ["plan", "--plugin", "exits.py", "--set", "method=exits"], "called sys.exit(0)")
 
 
 def test_a_plugin_is_told_what_it_changed_for_everybody(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,7 @@ from bench.cli.predict import predict_labels
 from bench.clip.identity import TINY_WEIGHTS
 from bench.contracts.method import Context, Inputs, Method
 from bench.data.library import Library
-from bench.engine.checkpoint import NotKept, SetupInputs, keep, restore
+from bench.engine.checkpoint import restore
 from bench.engine.resources import TrialSettings, inputs_of, open_backbone
 from bench.engine.trial import Run, one_thread, run_cell, run_pack
 from bench.errors import BenchError
@@ -115,15 +115,10 @@ class Greedy(CoOp):
         super().setup(context)
 
 
-def test_a_set_up_that_fails_without_images_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = finished("coop")
-    monkeypatch.setattr(METHODS, "get", lambda name: Greedy)
-    assert run.method is not None
-    assert run.audit is not None
-    assert run.audit.logits is not None
-    given = SetupInputs(FEW.class_names, FEW.templates, run.audit.observed[run.visible])
-    with pytest.raises(NotKept, match=r"^its set-up fails without training images: ValueError: no features at all$"):
-        keep(run.method, run.cell, given, open_backbone("tiny", "cpu"), Inputs(torch.ones(2, 64)), run.audit.logits)
+@pytest.mark.usefixtures("registries")
+def test_a_set_up_that_fails_without_images_is_a_reason() -> None:
+    METHODS.register("greedy", Greedy)
+    assert finished("greedy").not_kept == "its set-up fails without training images: ValueError: no features at all"
 
 
 def test_nothing_is_kept_unless_asked_for() -> None:

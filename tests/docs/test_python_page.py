@@ -26,10 +26,8 @@ def test_every_option_of_a_run_that_is_no_axis_is_on_the_page() -> None:
         assert f"`{name}`" in PAGE, name
 
 
-def test_its_code_runs(monkeypatch: pytest.MonkeyPatch) -> None:
-    for part, value in vars(METHODS).items():
-        if isinstance(value, dict):
-            monkeypatch.setattr(METHODS, part, dict(value))
+@pytest.mark.usefixtures("registries")
+def test_its_code_runs() -> None:
     assert len(BLOCKS) == 3
     for block in BLOCKS:
         compile(block, "docs/python.md", "exec")

@@ -18,7 +18,6 @@ from bench.execution.plan import make_plan
 from bench.execution.progress import Progress
 from bench.grid.expansion import Grid, PlannedCell, expand
 from bench.grid.options import alone, scalar_names
-from bench.plugins import METHODS
 from bench.records.store import Store
 from bench.schedulers.contract import CellOutcome, Pack
 from bench.settings.schema import load_config
@@ -81,14 +80,7 @@ def test_a_method_that_says_why_is_trained_alone(monkeypatch: pytest.MonkeyPatch
     assert not alone("unknown", {})
 
 
-@pytest.fixture
-def theirs(monkeypatch: pytest.MonkeyPatch) -> None:
-    METHODS.rows()
-    for name in ("_rows", "_aliases", "_objects"):
-        monkeypatch.setattr(METHODS, name, dict(getattr(METHODS, name)))
-
-
-@pytest.mark.usefixtures("theirs")
+@pytest.mark.usefixtures("registries")
 def test_third_parties_say_it_by_their_row() -> None:
     bench.register("mine", bench.CoOp, "CoOp by me", alone="it reads the clock")
     bench.register("ours", bench.CoOp, "CoOp by us", alone="it reads the clock", alone_when="contxt>4")

@@ -19,6 +19,7 @@ from bench.plugins import BACKBONES, METHODS
 from bench.records.parts import CodeState
 from bench.registry import Row, load_plugin_file
 from tests.cells import make_cell
+from tests.registered import registered
 from tests.reports.factory import cell, record
 from tests.test_plugin import PLUGIN, bench
 
@@ -133,10 +134,9 @@ def test_helpers_that_exchange_their_names_count_and_the_name_of_a_plugin_does_n
     assert code._plugin(row) == digest(tmp_path, line, "SCALE = 3\n")
 
 
-def test_a_plugin_is_read_before_anything_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("registries")
+def test_a_plugin_is_read_before_anything_is_run(tmp_path: Path) -> None:
     """What is written to a file while another cell trains is not what its plugin runs."""
-    for kept in ("_rows", "_objects"):
-        monkeypatch.setattr(METHODS, kept, dict(getattr(METHODS, kept)))
     file = tmp_path / "early_plugin.py"
     text = "from bench.plugins import METHODS\nfrom bench.methods.coop import CoOp\nclass Mine(CoOp): A = 1\n"
     file.write_text(text + "METHODS.register('early', Mine)\n")
@@ -151,20 +151,16 @@ def test_a_plugin_is_read_before_anything_is_run(tmp_path: Path, monkeypatch: py
     assert code.plugin_digest(METHODS, "early") == before
 
 
-def test_features_of_other_code_of_a_backbone_are_other_features(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(BACKBONES, "_rows", dict(BACKBONES._rows))
-    monkeypatch.setattr(BACKBONES, "_objects", dict(BACKBONES._objects))
+def test_features_of_other_code_of_a_backbone_are_other_features(tmp_path: Path) -> None:
     file = tmp_path / "my_tower.py"
 
     def key(text: str, version: int = 1) -> FeatureKey:
         file.write_text(text)
         for one in (code._plugin, code._source, code._tree, code._content, open_backbone):
             one.cache_clear()
-        BACKBONES._rows.pop("mine", None)
-        BACKBONES.add(Row("mine", "my_tower:load", "x", version, (), "file my_tower.py", (str(file),)), load_tiny)
-        return FeatureKey.of("digest", "train", open_backbone("mine", "cpu"))
+        with registered():
+            BACKBONES.add(Row("mine", "my_tower:load", "x", version, (), "file my_tower.py", (str(file),)), load_tiny)
+            return FeatureKey.of("digest", "train", open_backbone("mine", "cpu"))
 
     first = key("A = 1\n")
     assert first.digest == key("A = 1\n").digest
@@ -230,12 +226,9 @@ def test_a_package_counts_with_its_version_and_nothing_else_of_its_folder(
     monkeypatch.delitem(sys.modules, "third_party_method", raising=False)
 
 
-def test_a_plugin_is_where_it_was_registered_and_where_its_class_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("registries")
+def test_a_plugin_is_where_it_was_registered_and_where_its_class_is(tmp_path: Path) -> None:
     """A class may be made by a helper; the file that registers it decides too."""
-    for kept in ("_rows", "_objects"):
-        monkeypatch.setattr(METHODS, kept, dict(getattr(METHODS, kept)))
     file = tmp_path / "registering_plugin.py"
     file.write_text("from bench.plugins import METHODS\nfrom bench.methods.coop import CoOp\n"
                     "METHODS.register('again-coop', CoOp)\n")  # fmt: skip

@@ -16,6 +16,7 @@ from bench.plugins import METHODS, NOISE
 from bench.settings.layers import read_layers
 from bench.settings.schema import Config, validated
 from bench.variants import Variant, parse_value, parse_variant, split_list
+from tests.registered import registered, say
 
 
 def settings(text: str = "") -> Config:
@@ -351,14 +352,11 @@ def test_an_unknown_grid_names_the_nearest() -> None:
         cells("", grid="quik")
 
 
-def test_versions_of_plugins_are_part_of_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    from dataclasses import replace
-
+def test_versions_of_plugins_are_part_of_the_key() -> None:
     before = cells(SMALL).cells[0].key
     for registry, name in ((METHODS, "coop"), (NOISE, "none")):
-        row = registry.row(name)
-        with monkeypatch.context() as patch:
-            patch.setitem(registry._rows, name, replace(row, version=row.version + 1))
+        with registered():
+            say(registry, name, version=registry.row(name).version + 1)
             assert cells(SMALL).cells[0].key != before
     assert cells(SMALL).cells[0].key == before
 

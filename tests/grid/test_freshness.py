@@ -103,10 +103,9 @@ def test_an_image_of_a_catalogued_data_set_that_changes_in_use_is_not_read(here:
         images[0]
 
 
+@pytest.mark.usefixtures("registries")
 def test_a_plugins_data_set_that_is_made_from_other_pixels_now_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """It counts as embedded where it is made of one of ours, and may read a file all the same."""
-    monkeypatch.setattr(DATASETS, "_rows", dict(DATASETS._rows))
-    monkeypatch.setattr(DATASETS, "_objects", dict(DATASETS._objects))
     monkeypatch.setattr(Deep, "embedded", True)
     DATASETS.register("theirs", Deep)
     assert dataset_name.embedded("theirs")

@@ -173,6 +173,7 @@ class Boundless(Toy):
         weight: float = float("inf")
 
 
+@pytest.mark.usefixtures("registries")
 @pytest.mark.parametrize(
     ("method", "given", "message"),
     [
@@ -182,11 +183,7 @@ class Boundless(Toy):
         (Typo, {}, 'option q counts beside "wieght", which is no option; correct its declaration.'),
     ],
 )
-def test_options_of_a_third_party(
-    method: Any, given: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for part in ("_rows", "_aliases", "_objects"):
-        monkeypatch.setattr(METHODS, part, dict(getattr(METHODS, part)))
+def test_options_of_a_third_party(method: Any, given: dict[str, Any], message: str) -> None:
     METHODS.register("foreign", method)
     with pytest.raises(BenchError) as caught:
         method_options("foreign", given)

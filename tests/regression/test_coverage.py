@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,6 @@ import pytest
 
 from bench.cli.main import invoke
 from bench.grid.expansion import expand
-from bench.plugins import METHODS
 from bench.records.cell import Cell
 from bench.records.record import Status
 from bench.records.store import Store
@@ -20,6 +19,7 @@ from bench.registry import load_plugin_file
 from bench.regression.baseline import read_baseline
 from bench.settings.schema import load_config
 from tests import ROOT
+from tests.registered import registered
 from tests.reports.factory import record
 
 LEVEL = {"zero-shot": 0.9, "coop": 0.8, "gce-coop": 0.85, "probe": 0.88, "prober": 0.88, "upl": 0.7}
@@ -55,18 +55,16 @@ class Project:
         said: output of the last comparison, errors last.
     """
 
-    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        self.folder, self.capsys, self.said = folder, capsys, ""
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str], process: ExitStack) -> None:
+        self.folder, self.capsys, self.process, self.said = folder, capsys, process, ""
         self.config, self.baseline, self.store = folder / "bench.toml", folder / "b.json", folder / "0"
         self.write_plugin()
         self.write_grid()
 
     def write_plugin(self, name: str = "probe", default: float = 0.1, version: int = 1) -> None:
         """The plugin file as it is now; an earlier one is forgotten, as by a new process."""
-        for known in ("probe", "prober"):
-            METHODS._rows.pop(known, None)
-            METHODS._objects.pop(known, None)
-            sys.modules.pop(f"bench_plugin_{known}", None)
+        self.process.close()
+        self.process.enter_context(registered())
         self.plugin = self.folder / f"{name}.py"
         self.plugin.write_text(PLUGIN.format(name=name, default=default, version=version), encoding="utf-8")
 
@@ -112,12 +110,13 @@ class Project:
 
 
 @pytest.fixture
-def project(registries: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Project:
+def project(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Project]:
     """A project with a baseline of two seeds; what it registers is forgotten afterwards."""
-    made = Project(tmp_path, capsys)
-    made.run(store="before")
-    assert made.compare("--write") == 0
-    return made
+    with ExitStack() as process:
+        made = Project(tmp_path, capsys, process)
+        made.run(store="before")
+        assert made.compare("--write") == 0
+        yield made
 
 
 def fall(by: float, method: str = "probe") -> Callable[[Cell], float]:

@@ -6,7 +6,7 @@ import pytest
 
 from bench.execution.estimate import relative_cost
 from bench.plugins import METHODS, NOISE
-from bench.registry import BUILT_IN, Registry
+from bench.registry import BUILT_IN
 from bench.reports.figures.kinds import _families
 from bench.reports.figures.style import DASHES_OF_COLORS, GREEN, Look, look
 from bench.reports.frame import tidy
@@ -18,12 +18,8 @@ from tests.reports.factory import cell, grid, record
 
 
 @pytest.fixture
-def theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+def theirs(registries: None) -> None:
     """Rows alone, of modules that do not exist: nothing here may import a plugin."""
-    registries: list[Registry] = [METHODS, NOISE]
-    for known in registries:
-        known.rows()
-        monkeypatch.setattr(known, "_rows", dict(known._rows))
     METHODS.add(
         Row("smooth-coop", "gone:Smooth", origin="file s.py", title="Smoothed CoOp", family="losses", cost=7,
             color="green", marker="X")

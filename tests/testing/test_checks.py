@@ -16,7 +16,6 @@ import bench
 from bench.cli.main import invoke
 from bench.contracts import method
 from bench.engine.member import Diverged, Member
-from bench.plugins import METHODS
 from bench.seeds import Stream
 from bench.testing import checks, run
 from tests import ROOT
@@ -342,10 +341,8 @@ def test_a_planted_defect_is_caught(method: type[method.Method], name: str) -> N
         check(method, method.Options())
 
 
-def test_a_method_whose_row_says_why_need_not_run_as_a_pack(monkeypatch: pytest.MonkeyPatch) -> None:
-    METHODS.rows()
-    for name in ("_rows", "_aliases", "_objects"):
-        monkeypatch.setattr(METHODS, name, dict(getattr(METHODS, name)))
+@pytest.mark.usefixtures("registries")
+def test_a_method_whose_row_says_why_need_not_run_as_a_pack() -> None:
     bench.register("number", PythonNumber, "weighted", alone="it reads a number", alone_when="weight=2")
     given = checks.runs_as_a_pack(PythonNumber, PythonNumber.Options())
     assert given == "is trained alone: it reads a number"

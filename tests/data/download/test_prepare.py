@@ -20,7 +20,6 @@ from bench.data.download.fetch import LOCK
 from bench.data.download.prepare import FETCHED, Place, fetched, prepare_dataset
 from bench.plugins import DATASETS
 from bench.records.store import Store
-from bench.registry import Row
 from bench.schedulers.local import Local
 from tests.data import miniature
 from tests.data.archives import tar_of
@@ -282,11 +281,9 @@ class Elsewhere(Dataset):
         raise NotImplementedError
 
 
-def test_a_data_set_without_a_record_speaks_for_itself(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setitem(DATASETS._rows, "elsewhere", Row("elsewhere", f"{__name__}:Elsewhere", origin="file x.py"))
-    monkeypatch.setitem(DATASETS._objects, "elsewhere", Elsewhere)
+@pytest.mark.usefixtures("registries")
+def test_a_data_set_without_a_record_speaks_for_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    DATASETS.register("elsewhere", Elsewhere)
     assert rows(capsys)["elsewhere", ""]["state"] == "needs hand"
     assert invoke(["data", "prepare", "elsewhere"]) == 4
     assert capsys.readouterr().err == "error: dataset elsewhere: buy a key, and save it as key.\n"
