@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 
 import pytest
@@ -10,23 +9,17 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: bits 
 
 from bench.plugins import REGISTRIES
 from tests import golden_data
+from tests.registering import as_before
 
 for registry in REGISTRIES:
     registry.rows()  # read before a test keeps and restores them
 
 
 @pytest.fixture
-def registries(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def registries() -> Iterator[None]:
     """What a test registers is gone after it, and a plugin file is imported anew by the next one."""
-    for registry in REGISTRIES:
-        for part, value in vars(registry).items():
-            if isinstance(value, dict):
-                monkeypatch.setattr(registry, part, dict(value))
-    before = {*sys.modules}
-    yield
-    for name in {*sys.modules} - before:
-        if name.startswith("bench_plugin_"):
-            del sys.modules[name]
+    with as_before():
+        yield
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,9 +27,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with slow tests come first, so that no process is left with one of them when the others have finished."""
+    """Files with the longest tests come first, so that no process is left with one when the others have finished.
+
+    These have a limit of their own; then come those with slow ones.
+    """
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: item.path not in slow)
+    longest = {item.path for item in items if item.get_closest_marker("timeout")}
+    items.sort(key=lambda item: (item.path not in longest, item.path not in slow))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
