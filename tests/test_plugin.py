@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.in_process import bench as here
+
 PLUGIN = '''
 import bench
 
@@ -32,16 +34,20 @@ def bench(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_a_method_from_a_file(tmp_path: Path) -> None:
+def test_a_method_from_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "mine.py").write_text(PLUGIN, encoding="utf-8")
-    listed = bench(tmp_path, "list", "methods", "--json", "--plugin", "mine.py")
-    assert listed.returncode == 0, listed.stderr
-    row = next(row for row in json.loads(listed.stdout) if row["name"] == "halved-coop")
+
+    def printed(*arguments: str) -> str:
+        capsys.readouterr()
+        assert here(tmp_path, *arguments, "--plugin", "mine.py") == 0, capsys.readouterr()
+        return capsys.readouterr().out
+
+    row = next(row for row in json.loads(printed("list", "methods", "--json")) if row["name"] == "halved-coop")
     assert (row["origin"], row["summary"]) == ("file mine.py", "CoOp at half the loss")
     assert (row["title"], row["family"], row["cost"]) == ("Halved CoOp", "losses", 5)
     small = ["--set", "noise=none", "--set", "epochs=10", "--set", "shots=2", "--set", "seed=1", "--json"]
-    plans = [bench(tmp_path, "plan", "--plugin", "mine.py", "--set", f"method={m}", *small) for m in ("coop", "halved")]
-    usual, dear = (json.loads(plan.stdout)["estimate_seconds"] for plan in plans)
+    plans = [json.loads(printed("plan", "--set", f"method={name}", *small)) for name in ("coop", "halved")]
+    usual, dear = (plan["estimate_seconds"] for plan in plans)
     assert dear > usual
     run = bench(
         tmp_path, "run", "--plugin", "mine.py", "--set", "method=halved", "--set", "noise=none", "--set", "epochs=1",
@@ -52,8 +58,7 @@ def test_a_method_from_a_file(tmp_path: Path) -> None:
     assert [record["cell"]["method"] for record in records] == ["halved-coop"] * 5
     assert set(records[0]["cost"]["optimizer_steps"]) == {"all", "half_ce"}
     assert records[0]["provenance"]["plugins"] == {"method": "file mine.py"}
-    report = bench(tmp_path, "report", "--markdown", "--plugin", "mine.py")
-    assert report.returncode == 0, report.stderr
+    printed("report", "--markdown")
     assert "Halved CoOp" in (tmp_path / "results" / "report" / "report.md").read_text(encoding="utf-8")
 
 

@@ -55,22 +55,23 @@ def combination(true: list[int], observed: list[int], truth: bool = True, **cell
     return Combination(make_cell(**cell), NAMES, {"train": sampled, "validation": sampled})
 
 
+def given_as_shown(capsys: Output, records: Mapping[str, Record], *arguments: str) -> None:
+    (found,) = shown(capsys, *ONE, *arguments)["combinations"]
+    for record in records.values():
+        noise = record.model_dump(mode="json")["noise"]
+        for name, value in found["train"].items():
+            assert noise[name] == value, name
+        assert noise["validation"] == found["validation"]
+
+
 @pytest.mark.slow
 def test_what_is_shown_is_what_every_method_of_a_run_is_given(capsys: Output) -> None:
-    found = shown(capsys, *ONE)["combinations"]
-    for workers in ("1", "2"):
-        records = ran(f"w{workers}", *ONE, "--set", "method=zero-shot,coop", "--workers", workers)
-        assert sorted(records) == ["coop", "zero-shot"]
-        for record in records.values():
-            assert len(found) == 1
-            noise = record.model_dump(mode="json")["noise"]
-            for name, value in found[0]["train"].items():
-                assert noise[name] == value, name
-            assert noise["validation"] == found[0]["validation"]
-    capsys.readouterr()
+    records = ran("store", *ONE, "--set", "method=zero-shot,coop", "--workers", "2")
+    assert sorted(records) == ["coop", "zero-shot"]
+    given_as_shown(capsys, records)
     assert invoke(["noise", "show", *ONE]) == 0
     out = capsys.readouterr().out
-    assert f"  {record.noise.digest[:12]}\n" in out
+    assert f"  {records['coop'].noise.digest[:12]}\n" in out
     assert "These are the samples and labels that every method is given" in out
 
 
@@ -78,6 +79,7 @@ def test_what_is_shown_is_what_every_method_of_a_run_is_given(capsys: Output) ->
 def test_importing_an_exported_mask_gives_the_identical_record(capsys: Output) -> None:
     methods = ["--set", "method=coop,nlprompt", "--set", "shots=4", "--workers", "1"]
     before = ran("one", *ONE, *methods)
+    given_as_shown(capsys, before, "--set", "shots=4")
     assert invoke(["noise", "export", "--out", "folder/mask.csv", *ONE, "--set", "shots=4"]) == 0
     assert [path.name for path in Path("folder").iterdir()] == ["mask.csv"]
     assert "40 training and 40 validation labels in folder/mask.csv" in capsys.readouterr().out

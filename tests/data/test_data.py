@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -43,6 +46,13 @@ def test_digits_are_all_of_scikit_learns_each_once() -> None:
     image = np.asarray(dataset.splits["test"].images[3])
     assert image.shape == (8, 8)
     assert (np.round(image / (255 / 16)) == load_digits().images[parts["test"][3]]).all()
+
+
+def test_digits_need_no_import_of_scikit_learn() -> None:
+    """It takes a worker longer than many a cell."""
+    read = "from bench.data.sets.digits import Digits; Digits().splits"
+    program = f"import sys; {read}; sys.exit('sklearn' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
 @given(shots=st.integers(1, 40), seed=st.integers(0, 20))

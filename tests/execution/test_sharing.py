@@ -48,6 +48,7 @@ def hanging(store: Path, log: Path, count: int, scheduler: str = "local") -> sub
     process = start(store, log, "a", count=count, mishaps={"1": "hang"}, scheduler=scheduler)
     while not log.exists():
         assert process.poll() is None
+        time.sleep(0.02)
     return process
 
 

@@ -19,9 +19,10 @@ from bench.plugins import BACKBONES, METHODS
 from bench.records.parts import CodeState
 from bench.registry import Row, load_plugin_file
 from tests.cells import make_cell
+from tests.in_process import READ_ONCE, bench
 from tests.registered import registered
 from tests.reports.factory import cell, record
-from tests.test_plugin import PLUGIN, bench
+from tests.test_plugin import PLUGIN
 
 CODE = '''
 """A module."""
@@ -46,11 +47,10 @@ lines"""
 @pytest.fixture(autouse=True)
 def fresh() -> Iterator[None]:
     """Files are read once in a process; here they change."""
-    cached = (code._plugin, code._engine, code._source, code._tree, code._content)
-    for one in cached:
+    for one in READ_ONCE:
         one.cache_clear()
     yield
-    for one in cached:
+    for one in READ_ONCE:
         one.cache_clear()
 
 
@@ -266,17 +266,19 @@ def test_a_plugin_that_is_gone_is_no_other_code() -> None:
 
 
 @pytest.mark.slow
-def test_an_edited_plugin_is_told_run_anew_on_request_and_never_averaged(tmp_path: Path) -> None:
+def test_an_edited_plugin_is_told_run_anew_on_request_and_never_averaged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     plugin = tmp_path / "mine.py"
     plugin.write_text(PLUGIN, encoding="utf-8")
     small = ["--plugin", "mine.py", "--set", "method=halved", "--set", "noise=none", "--set", "epochs=1", "--set",
              "shots=1", "--scheduler", "local", "--workers", "1"]  # fmt: skip
 
     def run(*more: str) -> tuple[str, list[dict[str, object]]]:
-        done = bench(tmp_path, "run", *small, *more)
-        assert done.returncode == 0, done.stdout + done.stderr
+        exit_code, said = bench(tmp_path, "run", *small, *more), "".join(reversed(capsys.readouterr()))
+        assert exit_code == 0, said
         files = sorted((tmp_path / "results").glob("*.json"))
-        return done.stderr + done.stdout, [json.loads(file.read_text(encoding="utf-8")) for file in files]
+        return said, [json.loads(file.read_text(encoding="utf-8")) for file in files]
 
     _, (first,) = run("--set", "seed=1")
     plugin.write_text(PLUGIN.replace("/ 2", "/ 3"), encoding="utf-8")

@@ -64,7 +64,8 @@ def record(
         reason=reason or (None if status == "done" else "loss is nan after 12 steps"),
         cell=made,
         noise={"kind": made.noise, "rate": made.rate, "realised_rate": made.rate, "digest": "d" * 16},
-        curve=Curve.model_construct(**curve),  # as they are: reports are asked for numbers that no file may hold, too
+        # As they are: reports are asked for numbers that no file may hold, too; pydantic is slow to find defaults.
+        curve=Curve.model_construct({*curve}, **{name: [] for name in Curve.model_fields} | curve),
         accuracy=Accuracy.model_construct(last=last, best=last, selected=last, selected_epoch=len(curve["epoch"]) - 1)
         if status == "done"
         else Accuracy(),

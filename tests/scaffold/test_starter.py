@@ -18,6 +18,7 @@ from bench.errors import BenchError
 from bench.plugins import REGISTRIES
 from bench.scaffold.starter import PAGES, PLACES, Kind, Starter
 from tests import ROOT
+from tests.in_process import bench
 
 Output = pytest.CaptureFixture[str]
 
@@ -38,12 +39,8 @@ def python(folder: Path, *arguments: str) -> str:
     return found.stdout
 
 
-def bench(folder: Path, *arguments: str) -> str:
-    return python(folder, "-c", "from bench.cli.main import console_script; console_script()", *arguments)
-
-
 @pytest.mark.slow
-def test_files_are_run_and_pass_their_own_tests(tmp_path: Path) -> None:
+def test_files_are_run_and_pass_their_own_tests(tmp_path: Path, capsys: Output) -> None:
     for kind in KINDS:
         assert invoke(["new", kind, f"my-{kind}", "--out", str(tmp_path)]) == 0
     tested = python(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "not pack", ".")
@@ -51,9 +48,11 @@ def test_files_are_run_and_pass_their_own_tests(tmp_path: Path) -> None:
     plugins = [word for kind in KINDS for word in ("--plugin", f"my_{kind}.py")]
     axes = ("method=my-method,coop[loss=my-loss],coop[split=my-split]", "dataset=my-dataset", "noise=my-noise",
             "rate=0.5", "seed=1", "epochs=1", "shots=2")  # fmt: skip
-    bench(tmp_path, "run", *plugins, "--scheduler", "local", *(word for axis in axes for word in ("--set", axis)))
-    table = bench(tmp_path, "table", *plugins)
-    assert "my-method" in table
+    sets = [word for axis in axes for word in ("--set", axis)]
+    assert bench(tmp_path, "run", *plugins, "--scheduler", "local", "--workers", "1", *sets) == 0
+    capsys.readouterr()
+    assert bench(tmp_path, "table", *plugins) == 0
+    assert "my-method" in capsys.readouterr().out
     assert len(list((tmp_path / "results").glob("*.json"))) == 3
 
 
