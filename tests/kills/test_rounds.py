@@ -12,7 +12,7 @@ import pytest
 from tests import ROOT
 from tests.kills.rounds import Night
 
-SEED = 1
+SEED = 2715
 
 
 @pytest.mark.slow
