@@ -25,7 +25,7 @@ def begin(job: Callable[[], T]) -> Callable[[], T]:
         return job
     context = multiprocessing.get_context("fork")  # the job is not sent but inherited
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_do, args=(job, sender), daemon=True)
+    process = context.Process(target=_do, args=(job, receiver, sender), daemon=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads, which have nothing to do
         process.start()
@@ -44,7 +44,8 @@ def begin(job: Callable[[], T]) -> Callable[[], T]:
     return result
 
 
-def _do(job: Callable[[], Any], sender: Connection) -> None:
+def _do(job: Callable[[], Any], receiver: Connection, sender: Connection) -> None:
+    receiver.close()  # so that nobody is written to once the process that asks has gone
     try:
         sender.send(job())
     except BaseException:  # noqa: BLE001 - the process that asks does the job again, and tells what is wrong

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from bench.reports import background, build
 from bench.reports.background import begin
+from tests import ROOT
 from tests.reports.factory import GRID, grid
 
 FORKED = pytest.mark.skipif(sys.platform != "linux", reason="nothing is forked here")
@@ -61,3 +63,16 @@ def test_the_page_is_the_same_wherever_its_data_are_collected(tmp_path: Path, mo
         build.build_report(grid(columns=GRID[:2], epochs=2), tmp_path / f"{many}", figures=0)
         pages.append((tmp_path / f"{many}" / "report.html").read_bytes())
     assert pages[0] == pages[1]
+
+
+@FORKED
+def test_nothing_is_left_of_a_process_that_has_gone():
+    program = (
+        "import os\n"
+        "from bench.reports import background\n"
+        "background.cpus = lambda: 2\n"
+        "background.begin(lambda: 'x' * 10**7)\n"
+        "os._exit(3)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60, check=False, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (3, b""), "and the pipe that the process had inherited is closed"
