@@ -26,7 +26,7 @@ from bench.cli.app import (
     json_option,
     verbs,
 )
-from bench.cli.plan import labels, on_top, planned, plural, skipped
+from bench.cli.plan import labels, on_top, planned, skipped
 from bench.cli.selection import Selection, with_pack
 from bench.data.library import Library
 from bench.execution.execute import Request, tidy, train, unfinished
@@ -34,6 +34,7 @@ from bench.execution.observer import Display
 from bench.execution.plan import Plan, make_plan
 from bench.execution.progress import Progress
 from bench.execution.summary import summary_rows
+from bench.layout import counted
 from bench.records.naming import made_with, mixture
 from bench.records.record import Record
 from bench.schedulers.contract import Pack
@@ -112,9 +113,9 @@ class _Narrator(Display):
 
     def begin(self, plan: Plan, packs: Sequence[Pack], workers: int, where: str) -> None:
         console.line(
-            f"grid {plan.grid.name}: {len(plan.todo)} of {len(plan.grid.cells)} cells to run, {plural(workers)} "
-            f"({where}), about {console.duration(plan.duration(packs, workers))}{on_top(plan)}, "
-            f"in {plural(len(packs), 'pack')}."
+            f"grid {plan.grid.name}: {len(plan.todo)} of {len(plan.grid.cells)} cells to run, "
+            f"{counted(workers, 'worker')} ({where}), about {console.duration(plan.duration(packs, workers))}"
+            f"{on_top(plan)}, in {counted(len(packs), 'pack')}."
         )
 
     def nodes(self, lines: list[str]) -> None:
@@ -129,8 +130,8 @@ class _Narrator(Display):
 
     def end(self, progress: Progress) -> None:
         own = len(progress.done) - progress.elsewhere
-        others = f"; {plural(progress.elsewhere, 'cell')} done by another run" if progress.elsewhere else ""
-        console.line(f"ran {plural(own, 'cell')} in {console.duration(progress.elapsed)}{others}.")
+        others = f"; {counted(progress.elsewhere, 'cell')} done by another run" if progress.elsewhere else ""
+        console.line(f"ran {counted(own, 'cell')} in {console.duration(progress.elapsed)}{others}.")
 
 
 def _end(selection: Selection, plan: Plan, records: list[Record], progress: Progress) -> int:
