@@ -12,67 +12,11 @@ import uuid
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 from bench.errors import BenchError
 from bench.processes import has_ended, signature
 from bench.url_files import STALE_SECONDS, TEMPORARY, UrlFiles, check_size
-
-
-class Files(Protocol):
-    """Folder operations that the store needs."""
-
-    def names(self, suffix: str) -> list[str]:
-        """List names that end in `suffix`, sorted; none where the folder does not exist."""
-
-    def read(self, name: str) -> bytes | None:
-        """Read a file, or return None where there is none.
-
-        Raises OSError where it is no regular file, or larger than `MOST_BYTES`.
-        """
-
-    def read_many(self, names: Sequence[str]) -> list[bytes | OSError | None]:
-        """Read many files as `read` does, together where that is faster.
-
-        The error of a file stands in its place; what befalls all is raised as an OSError.
-        """
-
-    def rename(self, name: str, new: str) -> bool:
-        """Rename a file of any type. Returns False where it is not there, or the new name is taken."""
-
-    def remove(self, name: str) -> None:
-        """Remove a file, where there is one."""
-
-    def write(self, name: str, content: bytes, *, replace: bool) -> bool:
-        """Publish a file whole. Without `replace`, False where one of this name is there, which is then untouched."""
-
-    def create(self, name: str, content: bytes) -> bool:
-        """Create a small file where none has its name. Of several that try, on any machine, one succeeds.
-
-        Raises OSError where the folder cannot be written, and where `exclusive` is false.
-        """
-
-    @property
-    def exclusive(self) -> bool:
-        """Whether the file system has what `create` needs."""
-
-    def prepare(self) -> None:
-        """Create the folder and check that it can be written; raises OSError where not."""
-
-    def discard(self) -> None:
-        """Remove the folder if it is empty."""
-
-    def leftovers(self, seconds: float = STALE_SECONDS) -> list[str]:
-        """List temporary files of killed runs: of ended processes of this machine, and those that are so old."""
-
-    def sweep(self, seconds: float = STALE_SECONDS) -> None:
-        """Remove the `leftovers`."""
-
-    def exists(self) -> bool:
-        """Return whether the folder exists."""
-
-    def lock(self) -> Any:
-        """Return a context manager that holds the folder's lock among this machine's processes."""
 
 
 def local_path(path: str | Path, option: str) -> Path:
@@ -155,14 +99,17 @@ class LocalFiles:
         self.root = root
 
     def names(self, suffix: str) -> list[str]:
-        """List names that end in `suffix`, sorted."""
+        """List names that end in `suffix`, sorted; none where the folder does not exist."""
         if not self.root.is_dir():
             return []
         with os.scandir(self.root) as entries:
             return sorted(entry.name for entry in entries if entry.name.endswith(suffix))
 
     def read(self, name: str) -> bytes | None:
-        """Read a file, or return None where there is none."""
+        """Read a file, or return None where there is none.
+
+        Raises OSError where it is no regular file, or larger than `MOST_BYTES`.
+        """
         try:
             about = (self.root / name).stat()
             if not stat.S_ISREG(about.st_mode):  # a FIFO would be waited for
@@ -173,7 +120,10 @@ class LocalFiles:
             return None
 
     def read_many(self, names: Sequence[str]) -> list[bytes | OSError | None]:
-        """Read one file after the other."""
+        """Read many files as `read` does, together where that is faster.
+
+        The error of a file stands in its place; what befalls all is raised as an OSError.
+        """
         return [self._read_or_error(name) for name in names]
 
     def _read_or_error(self, name: str) -> bytes | OSError | None:
@@ -194,7 +144,10 @@ class LocalFiles:
         (self.root / name).unlink(missing_ok=True)
 
     def write(self, name: str, content: bytes, *, replace: bool) -> bool:
-        """Write to a temporary name and flush, then rename, or link where nothing may be replaced."""
+        """Publish a file whole. Without `replace`, False where one of this name is there, which is then untouched.
+
+        It is written to a temporary name and flushed, then renamed, or linked where nothing may be replaced.
+        """
         self.root.mkdir(parents=True, exist_ok=True)
         partial = self.root / temporary_name()
         try:
@@ -223,11 +176,15 @@ class LocalFiles:
 
     @property
     def exclusive(self) -> bool:
-        """True: a link to a name that is taken fails everywhere, on NFS without locks too."""
+        """Whether the file system has what `create` needs: a link to a name that is taken fails everywhere."""
         return True
 
     def create(self, name: str, content: bytes) -> bool:
-        """Create by a link, so that nobody sees half a file, or exclusively where there are no links."""
+        """Create a small file where none has its name. Of several that try, on any machine, one succeeds.
+
+        It is made by a link, so that nobody sees half a file, or exclusively where there are no links. Raises OSError
+        where the folder cannot be written, and where `exclusive` is false.
+        """
         partial = self.root / temporary_name()
         try:
             self._put(partial, content)
@@ -268,7 +225,7 @@ class LocalFiles:
             self.root.rmdir()
 
     def prepare(self) -> None:
-        """Create the folder, test that it can be written, and remove leftovers of killed runs."""
+        """Create the folder, test that it can be written, and remove leftovers; raises OSError where it cannot."""
         self.root.mkdir(parents=True, exist_ok=True)
         probe = self.root / temporary_name()
         probe.write_bytes(b"")
@@ -304,6 +261,9 @@ class LocalFiles:
 
         self.root.mkdir(parents=True, exist_ok=True)
         return FileLock(self.root / _LOCK)
+
+
+Files: TypeAlias = LocalFiles | UrlFiles
 
 
 def _same(partial: Path, final: Path) -> bool:

@@ -63,6 +63,24 @@ def wrapped(text: str, room: int) -> list[str]:
     return [line.rstrip() for line in lines]
 
 
+def few(names: Sequence[str], most: int, between: str = ", ") -> str:
+    """Join the first `most` names, and count the others.
+
+    >>> few(["a", "b", "c"], 2), few(["a"], 2)
+    ('a, b and 1 more', 'a')
+    """
+    return between.join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def counted(number: int, noun: str) -> str:
+    """Format a number with its noun.
+
+    >>> counted(1, "seed"), counted(0, "seed")
+    ('1 seed', '0 seeds')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def width(text: str) -> int:
     """Return the columns that a text takes on a terminal. A wide character takes two, one that joins the last none.
 

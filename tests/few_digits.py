@@ -14,7 +14,7 @@ from bench.data.library import Library
 from bench.data.sets.digits import Digits
 from bench.data.splits import ArrayImages
 from bench.engine.resources import TrialSettings
-from bench.engine.trial import Run, one_thread
+from bench.engine.trial import Run, _finished, one_thread
 from bench.plugins import METHODS
 from bench.records.cell import Cell
 from tests.cells import make_cell
@@ -62,10 +62,18 @@ def cache() -> str:
 SETTINGS = TrialSettings(library=FewLibrary(), cache=cache())
 
 
+def execute(run: Run) -> None:
+    """Run a cell alone, and save prompts where requested. Raises what ends it."""
+    with one_thread():
+        run.prepare()
+        list(_finished([run]))
+    if run.error is not None:
+        raise run.error
+
+
 @lru_cache(maxsize=64)
 def finished(method: str) -> Run:
     """A run of the second of three folds that has kept its prompts, once for all tests of a session."""
     run = Run(few(method, subset="fold2of3"), replace(SETTINGS, keep_prompts=True))
-    with one_thread():
-        run.execute()
+    execute(run)
     return run

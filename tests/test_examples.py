@@ -95,7 +95,7 @@ def test_a_method_as_a_package_keeps_the_contract_and_its_code_is_noted(
     with registered(scanned=False):
         assert METHODS.row("nearest-mean").origin == "package nearest-mean 0.1.0"
         assert METHODS.get("nearest-mean") is point.load()
-        assert code.plugin_digest(METHODS, "nearest-mean")
+        assert code._plugin(METHODS.row("nearest-mean"))
         holds(METHODS.get("nearest-mean"))
 
 

@@ -30,6 +30,7 @@ from bench.execution.plan import Plan, make_plan, remarks
 from bench.execution.summary import SHOWN_FIELDS
 from bench.grid.expansion import Grid, expand
 from bench.grid.options import method_variant
+from bench.layout import counted
 from bench.machine import WORKER_BYTES, Machine, this_machine
 from bench.records.cell import Cell, noise_text
 from bench.records.store import Store, uncollected
@@ -94,13 +95,13 @@ def _tell(plan: Plan, counts: Mapping[str, Any]) -> None:
     console.line(
         f"grid {plan.grid.name}: {counts['cells']} cells ({counts['reference']} of them reference rows), "
         f"{counts['done']} done, {counts['failed']} failed{skipped(counts)}, {counts['todo']} to do"
-        + (f" in {plural(counts['packs'], 'pack')}." if plan.todo else ".")
+        + (f" in {counted(counts['packs'], 'pack')}." if plan.todo else ".")
     )
     if plan.todo:
         basis = f"{plan.estimate.measured} of {len(plan.todo)} from records of like cells, the others from a default"
         if foreign := len(plan.estimate.elsewhere):
             basis += f", {foreign} by other machines' records alone"
-        time = f"{console.duration(counts['estimate_seconds'])}{on_top(plan)} on {plural(counts['workers'])}"
+        time = f"{console.duration(counts['estimate_seconds'])}{on_top(plan)} on {counted(counts['workers'], 'worker')}"
         time += (
             f" and {console.duration(counts['start_seconds'])} to start {'it' if counts['workers'] == 1 else 'them'}"
         )
@@ -112,7 +113,7 @@ def _tell(plan: Plan, counts: Mapping[str, Any]) -> None:
             source = "by peaks of like cells" if counts["gpu_memory_measured"] else "until a like cell is measured"
             console.line(
                 f"{counts['gpu_trial_bytes'] / 2**30:.1f} GiB of GPU memory a worker ({source}), "
-                f"{plural(counts['workers_per_gpu'])} to a GPU."
+                f"{counted(counts['workers_per_gpu'], 'worker')} to a GPU."
             )
     for record in plan.unfinished:
         console.line(f"  {record.cell.label()}: {record.status}: {record.reason}")
@@ -158,11 +159,6 @@ def labels(grid: Grid) -> list[str]:
 def skipped(counts: Mapping[str, Any]) -> str:
     """Count cells that do not apply to their data, as the end of a phrase."""
     return f", {counts['skipped']} skipped" if counts["skipped"] else ""
-
-
-def plural(count: int, noun: str = "worker") -> str:
-    """Format a count with its noun."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def on_top(plan: Plan) -> str:

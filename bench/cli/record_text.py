@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bench.console import duration, size
 from bench.grid.options import defaults
+from bench.layout import few
 from bench.records.cell import Cell, noise_text
 from bench.records.parts import CodeState, Cost, Data, Labels, Provenance
 from bench.records.record import Record
@@ -45,10 +45,10 @@ def facts(record: Record) -> list[Fact]:
         ("cost", _cost(record.cost)),
         *(("earlier", f"{tried.get('status', '')}: {tried.get('reason', '')}") for tried in record.attempts),
         ("made", _made(made)),
-        ("on", _joined((made.device, made.processor, made.platform))),
-        ("resolved", _joined(f"{name} {_words(value)}" for name, value in resolved.items())),
-        ("plugins", _joined(f"{part} of {origin}" for part, origin in made.plugins.items())),
-        ("with", _joined(f"{name} {number}" for name, number in made.versions.items())),
+        ("on", _joined(made.device, made.processor, made.platform)),
+        ("resolved", _joined(*(f"{name} {_words(value)}" for name, value in resolved.items()))),
+        ("plugins", _joined(*(f"{part} of {origin}" for part, origin in made.plugins.items()))),
+        ("with", _joined(*(f"{name} {number}" for name, number in made.versions.items()))),
     ]
     return [(name, text) for name, text in found if text]
 
@@ -72,7 +72,7 @@ def _cell(cell: Cell) -> str:
 
 
 def _training(cell: Cell) -> str:
-    found = [
+    return _joined(
         f"{cell.epochs} epochs of the {cell.budget} budget", f"{cell.optimizer} in batches of {cell.batch_size}",
         f"learning rate {cell.learning_rate:g} ({cell.schedule})",
         f"warm-up {cell.warmup_epochs} at {cell.warmup_learning_rate:g}" if cell.warmup_epochs else "no warm-up",
@@ -80,8 +80,7 @@ def _training(cell: Cell) -> str:
         f"epsilon {cell.epsilon:g}" if cell.optimizer != "sgd" else "",
         f"{cell.views} views" if cell.views else "plain images",
         f"{cell.validation} validation labels", f"evaluated every {cell.eval_every}" if cell.eval_every > 1 else "",
-    ]  # fmt: skip
-    return _joined(found)
+    )  # fmt: skip
 
 
 def _options(cell: Cell) -> str:
@@ -93,8 +92,8 @@ def _options(cell: Cell) -> str:
         if name not in known or known[name] != value
     ]
     if not known:
-        return _joined([*told, f"{cell.method} is not known here, so these may be its defaults" if told else ""])
-    return _joined(told) or "the method's defaults"
+        return _joined(*told, f"{cell.method} is not known here, so these may be its defaults" if told else "")
+    return _joined(*told) or "the method's defaults"
 
 
 def _accuracy(record: Record) -> str:
@@ -106,26 +105,24 @@ def _accuracy(record: Record) -> str:
     }
     known = {name: value for name in words if (value := getattr(record.accuracy, name)) is not None}
     agreement = "agreement with given test labels" if known and record.data.test_truth is False else ""
-    return _joined([*(f"{_share(value)} % {words[name]}" for name, value in known.items()), agreement])
+    return _joined(*(f"{_share(value)} % {words[name]}" for name, value in known.items()), agreement)
 
 
 def _mislabeled(record: Record) -> str:
     words = {"memorized": "predicted as given (memorized)", "recovered": "as true (recovered)", "neither": "as neither"}
     last = {name: (record.curve.columns.get(name) or [None])[-1] for name in words}
-    return _joined(f"{_share(last[name])} % {text}" for name, text in words.items() if last[name] is not None)
+    return _joined(*(f"{_share(last[name])} % {text}" for name, text in words.items() if last[name] is not None))
 
 
 def _labels(noise: Labels) -> str:
     rates, known = noise.per_class_rate, noise.realised_rate
     return _joined(
-        [
-            "" if known is None else f"{_share(known)} % wrong",
-            "" if noise.mislabeled is None else f"{noise.mislabeled} samples",
-            f"classes from {_share(min(rates))} % to {_share(max(rates))} %" if rates else "",
-            "the true labels are unknown" if noise.truth is False else "",
-            _digest("digest", noise.digest),
-            _digest("images", noise.images_digest),
-        ]
+        "" if known is None else f"{_share(known)} % wrong",
+        "" if noise.mislabeled is None else f"{noise.mislabeled} samples",
+        f"classes from {_share(min(rates))} % to {_share(max(rates))} %" if rates else "",
+        "the true labels are unknown" if noise.truth is False else "",
+        _digest("digest", noise.digest),
+        _digest("images", noise.images_digest),
     )
 
 
@@ -133,13 +130,11 @@ def _data(data: Data) -> str:
     sizes = [f"{getattr(data, name)} {name}" for name in SIZES if getattr(data, name) is not None]
     short, skipped = data.classes_short_of_shots, data.skipped_images
     return _joined(
-        [
-            *sizes,
-            f"mode {data.mode}" if data.mode else "",
-            _digest("digest", data.digest),
-            f"{len(short)} classes have fewer images than shots" if short else "",
-            f"left out: {_few(skipped)}" if skipped else "",
-        ]
+        *sizes,
+        f"mode {data.mode}" if data.mode else "",
+        _digest("digest", data.digest),
+        f"{len(short)} classes have fewer images than shots" if short else "",
+        f"left out: {few(skipped, NAMES)}" if skipped else "",
     )
 
 
@@ -147,15 +142,13 @@ def _cost(cost: Cost) -> str:
     seconds, parameters, peak = cost.seconds, cost.trained_parameters, cost.peak_memory_bytes
     steps = cost.optimizer_steps
     return _joined(
-        [
-            "" if seconds is None else f"{seconds:.3g} s" if seconds < 60 else duration(seconds),
-            f"optimizer steps: {' '.join(f'{name} {count}' for name, count in steps.items())}" if steps else "",
-            f"{cost.forward_passes} forward passes" if cost.forward_passes else "",
-            "" if parameters is None else f"{parameters:,.0f} trained parameters",
-            "" if not peak else f"{size(peak)} of GPU memory",
-            "" if cost.prompts_bytes is None else f"prompts kept ({size(cost.prompts_bytes)})",
-            f"prompts not kept: {cost.prompts_not_kept}" if cost.prompts_not_kept else "",
-        ]
+        "" if seconds is None else f"{seconds:.3g} s" if seconds < 60 else duration(seconds),
+        f"optimizer steps: {' '.join(f'{name} {count}' for name, count in steps.items())}" if steps else "",
+        f"{cost.forward_passes} forward passes" if cost.forward_passes else "",
+        "" if parameters is None else f"{parameters:,.0f} trained parameters",
+        "" if not peak else f"{size(peak)} of GPU memory",
+        "" if cost.prompts_bytes is None else f"prompts kept ({size(cost.prompts_bytes)})",
+        f"prompts not kept: {cost.prompts_not_kept}" if cost.prompts_not_kept else "",
     )
 
 
@@ -164,10 +157,8 @@ def _made(provenance: Provenance) -> str:
     commit = (code.commit or "")[:DIGITS]
     begun, ended = (text.replace("T", " ") for text in (provenance.started, provenance.finished))
     return _joined(
-        [
-            begun + (f" to {ended}" if ended else ""),
-            f"commit {commit}{' with changes' if code.dirty else ''}" if commit else "",
-        ]
+        begun + (f" to {ended}" if ended else ""),
+        f"commit {commit}{' with changes' if code.dirty else ''}" if commit else "",
     )
 
 
@@ -177,15 +168,11 @@ def _words(value: Any) -> str:
     return re.sub(rf"([0-9a-f]{{{DIGITS}}})[0-9a-f]{{52}}", r"\1", str(value))
 
 
-def _few(names: Sequence[Any]) -> str:
-    return ", ".join(map(str, names[:NAMES])) + (f" and {len(names) - NAMES} more" if len(names) > NAMES else "")
-
-
 def _digest(name: str, value: Any) -> str:
     return f"{name} {str(value)[:DIGITS]}" if value else ""
 
 
-def _joined(texts: Iterable[str]) -> str:
+def _joined(*texts: str) -> str:
     return ", ".join(text for text in texts if text)
 
 

@@ -26,7 +26,7 @@ from bench.cli.app import (
     json_option,
     verbs,
 )
-from bench.cli.plan import labels, on_top, planned, plural, skipped
+from bench.cli.plan import labels, on_top, planned, skipped
 from bench.cli.selection import Selection, with_pack
 from bench.data.library import Library
 from bench.execution.execute import Request, tidy, train, unfinished
@@ -34,6 +34,7 @@ from bench.execution.observer import Display
 from bench.execution.plan import Plan, make_plan
 from bench.execution.progress import Progress
 from bench.execution.summary import summary_rows
+from bench.layout import counted
 from bench.records.naming import made_with, mixture
 from bench.records.record import Record
 from bench.schedulers.contract import Pack
@@ -111,12 +112,12 @@ class _Narrator(Display):
     told: Sequence[str] = ()  # of the nodes of a cluster
 
     def begin(self, plan: Plan, packs: Sequence[Pack], workers: int | None, where: str) -> None:
-        many = "as many workers as the cluster has room for" if workers is None else plural(workers)
+        many = "as many workers as the cluster has room for" if workers is None else counted(workers, "worker")
         alone = " of one worker" * (workers is None)
         console.line(
             f"grid {plan.grid.name}: {len(plan.todo)} of {len(plan.grid.cells)} cells to run, {many} "
             f"({where}), about {console.duration(plan.duration(packs, workers or 1))}{alone}{on_top(plan)}, "
-            f"in {plural(len(packs), 'pack')}."
+            f"in {counted(len(packs), 'pack')}."
         )
 
     def nodes(self, lines: list[str]) -> None:
@@ -131,8 +132,8 @@ class _Narrator(Display):
 
     def end(self, progress: Progress) -> None:
         own = len(progress.done) - progress.elsewhere
-        others = f"; {plural(progress.elsewhere, 'cell')} done by another run" if progress.elsewhere else ""
-        console.line(f"ran {plural(own, 'cell')} in {console.duration(progress.elapsed)}{others}.")
+        others = f"; {counted(progress.elsewhere, 'cell')} done by another run" if progress.elsewhere else ""
+        console.line(f"ran {counted(own, 'cell')} in {console.duration(progress.elapsed)}{others}.")
 
 
 def _end(selection: Selection, plan: Plan, records: list[Record], progress: Progress) -> int:

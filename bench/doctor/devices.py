@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bench.console import size
-from bench.doctor.diagnosis import Diagnosis, Subject
+from bench.doctor.diagnosis import Diagnosis, Subject, judged
 from bench.machine import GPU_TRIAL_BYTES, WORKER_BYTES, cpus, precision_problem
 
 ON_CPU = "bench run --set device=cpu"
@@ -23,10 +23,7 @@ def memory() -> Iterator[Diagnosis]:
 
     machine = psutil.virtual_memory()
     told = f"{size(machine.available)} free of {size(machine.total)}, a worker takes about {size(WORKER_BYTES)}"
-    short = machine.available < WORKER_BYTES
-    yield Diagnosis(
-        "memory", "problem" if short else "ok", told, "ps -eo pid,rss,args --sort=-rss | head" if short else ""
-    )
+    yield judged("memory", told, machine.available < WORKER_BYTES, "ps -eo pid,rss,args --sort=-rss | head")
 
 
 def torch_devices(subject: Subject) -> Iterator[Diagnosis]:
@@ -60,8 +57,7 @@ def gpus() -> Iterator[Diagnosis]:
     for index in range(torch.cuda.device_count()):
         free, whole = torch.cuda.mem_get_info(index)
         told = f"{torch.cuda.get_device_name(index)}, {size(free)} free of {size(whole)}"
-        short = free < min(GPU_TRIAL_BYTES, whole // 2)
-        yield Diagnosis(f"GPU {index}", "problem" if short else "ok", told, "nvidia-smi" if short else "")
+        yield judged(f"GPU {index}", told, free < min(GPU_TRIAL_BYTES, whole // 2), "nvidia-smi")
 
 
 def driver() -> bool:

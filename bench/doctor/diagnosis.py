@@ -29,6 +29,11 @@ class Diagnosis:
     mend: str = ""
 
 
+def judged(check: str, found: str, problem: bool, mend: str) -> Diagnosis:
+    """Build the diagnosis of what is a problem or not; `mend` is told of a problem alone."""
+    return Diagnosis(check, "problem" if problem else "ok", found, mend if problem else "")
+
+
 @dataclass(frozen=True)
 class Subject:
     """What is examined.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.clip.place import ENVIRONMENT, cache_folder, features_root, unwritable
 from bench.console import size
-from bench.doctor.diagnosis import Diagnosis, Subject
+from bench.doctor.diagnosis import Diagnosis, Subject, judged
 
 LEAST_BYTES = 2**30
 LEAST_FILES = 10_000
@@ -51,7 +51,7 @@ def disks(subject: Subject) -> Iterator[Diagnosis]:
         else:
             short = free < LEAST_BYTES
             least = f", less than {size(LEAST_BYTES)}" if short else ""
-            yield Diagnosis(f"disk of {name}", "problem" if short else "ok", told + least, mend if short else "")
+            yield judged(f"disk of {name}", told + least, short, mend)
 
 
 def free_files(place: Path) -> int | None:

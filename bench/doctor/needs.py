@@ -12,7 +12,7 @@ from typing import Any
 from bench import dataset_name
 from bench.clip import identity
 from bench.clip.spec import parse
-from bench.doctor.diagnosis import Diagnosis, State, Subject
+from bench.doctor.diagnosis import Diagnosis, Subject, judged
 from bench.errors import BenchError
 from bench.execution.preflight import named_by
 from bench.plugins import DATASETS
@@ -54,7 +54,7 @@ def noise_files(subject: Subject) -> Iterator[Diagnosis]:
         path = Path(file).expanduser()
         there = os.access(path, os.R_OK) and path.is_file()
         told = f'"{file}" {"is there" if there else "is not there"}'
-        yield Diagnosis("noise file", "ok" if there else "problem", told, "" if there else f"ls {shlex.quote(file)}")
+        yield judged("noise file", told, not there, f"ls {shlex.quote(file)}")
 
 
 def _prepare(name: str) -> str:
@@ -83,17 +83,14 @@ def _of_noise(subject: Subject, role: str) -> list[str]:
 def _weights(name: str) -> Diagnosis:
     about = f"weights {name}"
     if identity.registered(name):
-        own = name == "tiny"
-        problem = broken(identity.TINY_WEIGHTS) if own else ""
-        mend = "uv pip install --reinstall noisy-prompt-bench" if problem else ""
-        return Diagnosis(about, "problem" if problem else "ok", problem or "come with the package", mend)
+        problem = broken(identity.TINY_WEIGHTS) if name == "tiny" else ""
+        mend = "uv pip install --reinstall noisy-prompt-bench"
+        return judged(about, problem or "come with the package", bool(problem), mend)
     spec = parse(name)
     if spec.path is not None:
         problem = broken(spec.path)
         told = problem or f"{spec.path} is there and whole"
-        return Diagnosis(
-            about, "problem" if problem else "ok", told, f"ls -l {shlex.quote(str(spec.path))}" if problem else ""
-        )
+        return judged(about, told, bool(problem), f"ls -l {shlex.quote(str(spec.path))}")
     identity.canonical(name)  # raises where open_clip has no such architecture or tag
     return _downloaded(name, spec.arch or "", spec.tag or "")
 
@@ -110,10 +107,7 @@ def _downloaded(name: str, arch: str, tag: str) -> Diagnosis:
         return Diagnosis(about, "problem", f"not on this machine yet, the run would fetch them from {source}",
                        f"python -c {shlex.quote(create)}")  # fmt: skip
     problem = broken(file)
-    state: State = "problem" if problem else "ok"
-    return Diagnosis(
-        about, state, problem or "in open_clip's cache, whole", f"rm {shlex.quote(str(file))}" if problem else ""
-    )
+    return judged(about, problem or "in open_clip's cache, whole", bool(problem), f"rm {shlex.quote(str(file))}")
 
 
 def _cached(settings: dict[str, Any]) -> Path | None:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from importlib import metadata
 
-from bench.doctor.diagnosis import Diagnosis
+from bench.doctor.diagnosis import Diagnosis, judged
 from bench.errors import BenchError, described
 from bench.plugins import REGISTRIES
 from bench.registry import BUILT_IN, load_plugin_file
@@ -37,8 +37,7 @@ def versions() -> Iterator[Diagnosis]:
             wrong[required.name] = text
         if canonicalize_name(required.name) in SHOWN or required.name in wrong:
             told = f"{found or 'not installed'} (tested with {required.specifier})"
-            mend = f"{INSTALL}{shlex.quote(text)}" if required.name in wrong else ""
-            yield Diagnosis(required.name, "problem" if mend else "ok", told, mend)
+            yield judged(required.name, told, required.name in wrong, f"{INSTALL}{shlex.quote(text)}")
 
 
 def installed_plugins() -> Iterator[Diagnosis]:

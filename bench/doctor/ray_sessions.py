@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from bench.console import size
-from bench.doctor.diagnosis import Diagnosis
+from bench.doctor.diagnosis import Diagnosis, judged
 from bench.doctor.folders import bytes_below
 from bench.schedulers.ray_processes import SESSION, RayProcess, running_processes
 from bench.schedulers.ray_session import OBJECT_STORE_BYTES
@@ -96,10 +96,9 @@ def shared_memory() -> Iterator[Diagnosis]:
     """Compare the free shared memory with Ray's object store."""
     if SHARED_MEMORY.is_dir():
         free = shutil.disk_usage(SHARED_MEMORY).free
-        short = free < OBJECT_STORE_BYTES
         told = f"{size(free)} free in {SHARED_MEMORY}, Ray takes {size(OBJECT_STORE_BYTES)}"
-        mend = "docker run --shm-size=1g ...  # or: bench run --scheduler local" if short else ""
-        yield Diagnosis("shared memory", "problem" if short else "ok", told, mend)
+        mend = "docker run --shm-size=1g ...  # or: bench run --scheduler local"
+        yield judged("shared memory", told, free < OBJECT_STORE_BYTES, mend)
 
 
 def ports() -> Iterator[Diagnosis]:

@@ -60,10 +60,6 @@ class Predictions:
         total = torch.zeros(members * CALIBRATION_BINS, dtype=torch.double, device=gaps.device)
         return total.index_add(0, bins.flatten(), gaps.flatten()).view(*gaps.shape[:-1], CALIBRATION_BINS)
 
-    def calibration_error(self) -> float:
-        """Compute the expected calibration error with 15 equal bins (Guo et al., ICML 2017)."""
-        return float(self.calibration_gaps().abs().sum() / len(self.correct))
-
 
 @dataclass
 class Audit:
@@ -96,13 +92,6 @@ class Audit:
     logits: Tensor | None = None
     clean: Tensor | None = None
     tested: Predictions | None = None
-
-    def measure(
-        self, epoch: int, train: Tensor, test: Tensor | None, validation: Tensor | None, phases: Sequence[Phase]
-    ) -> None:
-        """Append the row of an epoch from logits: train [N, C], test [n, C], validation [v, C]; see `measure`."""
-        tests, validations = (None if logits is None else logits[None] for logits in (test, validation))
-        measure([self], epoch, train[None], tests, validations, [phases])
 
     def append(self, epoch: int, host: Mapping[str, NDArray[np.float64]]) -> None:
         """Append the row of an epoch from what `measure` has found, on the host."""
@@ -284,6 +273,7 @@ def _on_host(tensors: Mapping[str, Tensor]) -> dict[str, NDArray[np.float64]]:
 
 
 def _calibration_error(gaps: NDArray[np.float64] | None, count: int) -> float | None:
+    """Compute the expected calibration error with 15 equal bins (Guo et al., ICML 2017)."""
     return None if gaps is None else float(torch.from_numpy(gaps).abs().sum() / count)
 
 

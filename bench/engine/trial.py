@@ -39,6 +39,7 @@ from bench.errors import BenchError, described, short_of_memory, text_of
 from bench.global_state import note, put_back
 from bench.grid.keys import origin_of
 from bench.grid.options import parts, structure, takes_rate
+from bench.images.loader import one_intra_op_thread
 from bench.plugins import METHODS
 from bench.records.cell import Cell
 from bench.records.provenance import Clock, provenance_of
@@ -108,13 +109,8 @@ def computing(cell: Cell, settings: TrialSettings) -> Iterator[None]:
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Limit torch, BLAS and OpenMP to one thread, so that the machine's size cannot change a bit."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with _thread_pools(len(sys.modules)).limit(limits=1):
-            yield
-    finally:
-        torch.set_num_threads(before)
+    with one_intra_op_thread(), _thread_pools(len(sys.modules)).limit(limits=1):
+        yield
 
 
 @lru_cache(maxsize=1)
@@ -186,13 +182,6 @@ class Run:
                 yield
         except Exception as error:  # noqa: BLE001 - a failing cell must never stop the grid; its reason is recorded
             self.error = let_go(error)
-
-    def execute(self) -> None:
-        """Run the cell alone, and save prompts where requested. Raises what ends it."""
-        self.prepare()
-        list(_finished([self]))
-        if self.error is not None:
-            raise self.error
 
     def ended(self, loop: Loop | None = None) -> Run:
         """End the run after its loop, if it came to one: save prompts where requested."""

@@ -20,14 +20,14 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from bench import HOMES, dataset_name
 from bench.clip import identity
 from bench.grid.options import noise_kind, parts
 from bench.plugins import BACKBONES, DATASETS, METHODS, NOISE, REGISTRIES
 from bench.records.cell import Cell
-from bench.registry import BUILT_IN, Registry, Row
+from bench.registry import BUILT_IN, Row
 
 ROOT: Final = Path(__file__).parents[2]
 PLUGINS: Final = ("bench.methods", "bench.noise")
@@ -86,11 +86,6 @@ def backbone_code(name: str) -> str:
     """Return version and code digest of a third party's backbone, on which features depend, or ""."""
     row = BACKBONES.row(name) if identity.registered(name) else None
     return f"{row.version} {_plugin(row)}" if row is not None and row.origin != BUILT_IN else ""
-
-
-def plugin_digest(registry: Registry[Any], name: str) -> str:
-    """Return the code digest of a registered plugin."""
-    return _plugin(registry.row(name))
 
 
 @cache

@@ -11,26 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bench.limits import (
-    BatchSize,
-    BudgetName,
-    Decay,
-    Epochs,
-    Epsilon,
-    EvalEvery,
-    LearningRate,
-    Momentum,
-    OptimizerName,
-    Precision,
-    Rate,
-    Schedule,
-    Seed,
-    Shots,
-    Value,
-    Views,
-    WarmupEpochs,
-    WarmupRate,
-)
+from bench import limits
 
 
 class Role(Flag):
@@ -60,32 +41,32 @@ class Cell(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     dataset: Annotated[str, Role.AXIS | Role.LABELS]
-    shots: Annotated[Shots, Role.AXIS | Role.LABELS]
+    shots: Annotated[limits.Shots, Role.AXIS | Role.LABELS]
     noise: Annotated[str, Role.AXIS | Role.LABELS | Role.TABLE | Role.MEMBER]
-    rate: Annotated[Rate, Role.AXIS | Role.LABELS | Role.TABLE | Role.MEMBER]
+    rate: Annotated[limits.Rate, Role.AXIS | Role.LABELS | Role.TABLE | Role.MEMBER]
     method: Annotated[str, Role.AXIS | Role.TABLE]
-    options: Annotated[dict[str, Value], Role.TABLE] = Field(default_factory=dict)
+    options: Annotated[dict[str, limits.Value], Role.TABLE] = Field(default_factory=dict)
     subset: Annotated[str, Role.TABLE | Role.REPEAT] = Field(
         default="all", pattern=r"^(all|clean|fold[1-9]\d*of[1-9]\d*)$"
     )
     backbone: Annotated[str, Role.AXIS]
-    seed: Annotated[Seed, Role.AXIS | Role.LABELS | Role.TABLE | Role.REPEAT | Role.MEMBER]
-    epochs: Annotated[Epochs, Role.AXIS | Role.TRAINING]
-    budget: Annotated[BudgetName, Role.PROTOCOL] = "equal"
-    batch_size: Annotated[BatchSize, Role.TRAINING]
-    optimizer: Annotated[OptimizerName, Role.TRAINING] = "sgd"
-    learning_rate: Annotated[LearningRate, Role.TRAINING]
-    schedule: Annotated[Schedule, Role.TRAINING] = "cosine"
-    epsilon: Annotated[Epsilon, Role.TRAINING] = 1e-8
-    momentum: Annotated[Momentum, Role.TRAINING]
-    weight_decay: Annotated[Decay, Role.TRAINING]
-    warmup_epochs: Annotated[WarmupEpochs, Role.TRAINING]
-    warmup_learning_rate: Annotated[WarmupRate, Role.TRAINING]
-    precision: Annotated[Precision, Role.PROTOCOL] = "float32"
+    seed: Annotated[limits.Seed, Role.AXIS | Role.LABELS | Role.TABLE | Role.REPEAT | Role.MEMBER]
+    epochs: Annotated[limits.Epochs, Role.AXIS | Role.TRAINING]
+    budget: Annotated[limits.BudgetName, Role.PROTOCOL] = "equal"
+    batch_size: Annotated[limits.BatchSize, Role.TRAINING]
+    optimizer: Annotated[limits.OptimizerName, Role.TRAINING] = "sgd"
+    learning_rate: Annotated[limits.LearningRate, Role.TRAINING]
+    schedule: Annotated[limits.Schedule, Role.TRAINING] = "cosine"
+    epsilon: Annotated[limits.Epsilon, Role.TRAINING] = 1e-8
+    momentum: Annotated[limits.Momentum, Role.TRAINING]
+    weight_decay: Annotated[limits.Decay, Role.TRAINING]
+    warmup_epochs: Annotated[limits.WarmupEpochs, Role.TRAINING]
+    warmup_learning_rate: Annotated[limits.WarmupRate, Role.TRAINING]
+    precision: Annotated[limits.Precision, Role.PROTOCOL] = "float32"
     drop_last: Annotated[bool, Role.TRAINING] = False
     validation: Annotated[Literal["noisy", "clean"], Role.TRAINING | Role.LABELS] = "noisy"
-    views: Annotated[Views, Role.TRAINING]
-    eval_every: Annotated[EvalEvery, Role.PROTOCOL | Role.REPEAT]
+    views: Annotated[limits.Views, Role.TRAINING]
+    eval_every: Annotated[limits.EvalEvery, Role.PROTOCOL | Role.REPEAT]
 
     @classmethod
     @cache

@@ -92,13 +92,13 @@ def write_counted(counted: CountedRecords, path: Path) -> int:
     kept = {key for group in groups.values() for key in group.keys.values()}
     if not groups:
         raise BenchError("no finished record to make a baseline of; run `bench run` first.")
-    sd, df = pooled([g.accuracy for g in groups.values()])
+    variance, df = pooled_variance(g.accuracy for g in groups.values())
     rows = [_row(group) for _, group in sorted(groups.items(), key=lambda item: (item[1].label, item[0]))]
     content = {
         "kind": KIND,
         "schema": BASELINE_SCHEMA,
         "unit": "percent",
-        "pooled_sd": _short(sd),
+        "pooled_sd": _short(math.sqrt(variance)),
         "pooled_df": df,
         "environment": environment(record for record in counted.records if record.key in kept),
         "groups": rows,
@@ -110,14 +110,14 @@ def write_counted(counted: CountedRecords, path: Path) -> int:
     return len(groups)
 
 
-def pooled(groups: Iterable[Seeds]) -> tuple[float, int]:
-    """Compute the pooled standard deviation within groups and its degrees of freedom, 0 where nothing is known.
+def pooled_variance(groups: Iterable[Seeds]) -> tuple[float, int]:
+    """Compute the pooled variance within groups and its degrees of freedom, 0 where nothing is known.
 
     Groups that do not vary at all (training-free methods) say nothing about the noise of the others.
     """
     squares = [(float(np.var(list(g.values()), ddof=1)), len(g) - 1) for g in groups if len(set(g.values())) > 1]
     df = sum(d for _, d in squares)
-    return (math.sqrt(sum(v * d for v, d in squares) / df), df) if df else (0.0, 0)
+    return (sum(v * d for v, d in squares) / df, df) if df else (0.0, 0)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.layout import few
 from bench.records.cell import Cell
 from bench.regression.baseline import SeedGroup, Seeds
 from bench.regression.findings import Finding
@@ -124,11 +125,8 @@ def _apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
 
 
 def _told(fields: Mapping[str, Any], names: Sequence[str]) -> str:
-    shown = [
-        f"{n} = {json.dumps(fields[n], ensure_ascii=False)}" if n in fields else f"no {n}"
-        for n in names[:DIFFERENCES_SHOWN]
-    ]
-    return ", ".join(shown) + (f" and {len(names) - DIFFERENCES_SHOWN} more" if len(names) > DIFFERENCES_SHOWN else "")
+    shown = [f"{n} = {json.dumps(fields[n], ensure_ascii=False)}" if n in fields else f"no {n}" for n in names]
+    return few(shown, DIFFERENCES_SHOWN)
 
 
 def _seeds(seeds: Collection[int]) -> str:

@@ -26,7 +26,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from scipy import special
 
-from bench.regression.baseline import SeedGroup, Seeds
+from bench.regression.baseline import SeedGroup, Seeds, pooled_variance
 from bench.statistics import Spread, rank_test, smallest_drop
 
 RARER = 100
@@ -61,7 +61,7 @@ class SeedNoise:
     """
 
     def __init__(self, pairs: Sequence[GroupPair]) -> None:
-        self.accuracies = Spread.fitted(_within(pair) for pair in pairs)
+        self.accuracies = Spread.fitted(pooled_variance(group.accuracy for group in pair) for pair in pairs)
         self.differences = Spread.fitted(_variance(paired(*pair)) for pair in pairs)
 
     def bound(self, old: SeedGroup, new: SeedGroup, alpha: float) -> Bound:
@@ -75,7 +75,7 @@ class SeedNoise:
             drop = smallest_drop(before, now, alpha)
             return Bound(0.0, "Mann–Whitney", drop, drop, *rank_test(before, now))
         n = len(shared)
-        sd, df = self.accuracies.of(*_within((old, new)))
+        sd, df = self.accuracies.of(*pooled_variance((old.accuracy, new.accuracy)))
         error = sd * math.sqrt(2 / n if n else 1 / sizes[0] + 1 / sizes[1])
         scattered = _quantile(alpha / 2 if n else alpha, df) * error if df else math.nan
         bounds = [scattered] if df else []
@@ -96,16 +96,6 @@ def paired(old: SeedGroup, new: SeedGroup) -> Seeds:
 def constant(group: SeedGroup) -> bool:
     """Return whether several seeds have one accuracy, as of a method that the seed does not affect."""
     return len(group.accuracy) > 1 and len(set(group.accuracy.values())) == 1
-
-
-def _within(pair: GroupPair) -> tuple[float, int]:
-    """Return the variance within the two sides and its degrees of freedom.
-
-    A side that does not vary at all is left out.
-    """
-    sides = [_variance(group.accuracy) for group in pair if len(set(group.accuracy.values())) > 1]
-    df = sum(d for _, d in sides)
-    return (sum(variance * d for variance, d in sides) / df, df) if df else (0.0, 0)
 
 
 def _variance(values: Seeds) -> tuple[float, int]:

@@ -6,6 +6,7 @@ import math
 import shlex
 from collections.abc import Sequence
 
+from bench.layout import counted
 from bench.regression.findings import Change, Comparison, Finding, Level, Verdict
 
 TABLE_ROWS = 20  # of a table in Markdown; a comment is read, not searched
@@ -94,7 +95,7 @@ def _headline(comparison: Comparison) -> str:
         compared, absent = len(comparison.judged("cell")), len(comparison.of("missing", "cell"))
         return f"passed, a partial run: {compared} of the baseline's {compared + absent} cells"
     if fallen := [f for f in _unproven(comparison) if f.level == "cell" and f.difference < 0]:
-        return f"passed, but {_number(fallen, 'cell')} fell by more than {_effect(comparison)} without proof"
+        return f"passed, but {counted(len(fallen), 'cell')} fell by more than {_effect(comparison)} without proof"
     return "passed"
 
 
@@ -113,11 +114,7 @@ def _counts(comparison: Comparison) -> str:
         (comparison.of("new", "seed"), "cell", "with seeds that the baseline does not have"),
         (comparison.of("worse", "method"), "method average", "worse"),
     )
-    return f"cells: {text}" + "".join(f"; {_number(found, what)} {how}" for found, what, how in extra if found)
-
-
-def _number(findings: Sequence[Finding], what: str) -> str:
-    return f"{len(findings)} {what}{'s' if len(findings) > 1 else ''}"
+    return f"cells: {text}" + "".join(f"; {counted(len(found), what)} {how}" for found, what, how in extra if found)
 
 
 def _unproven(comparison: Comparison) -> list[Finding]:

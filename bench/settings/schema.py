@@ -24,28 +24,9 @@ from pydantic import (
     WrapValidator,
 )
 
+from bench import limits
 from bench.console import YEAR
 from bench.errors import BenchError
-from bench.limits import (
-    BatchSize,
-    BudgetName,
-    Decay,
-    Epochs,
-    Epsilon,
-    EvalEvery,
-    LearningRate,
-    Momentum,
-    OptimizerName,
-    Precision,
-    Rate,
-    Schedule,
-    Seed,
-    Shots,
-    Views,
-    WarmupEpochs,
-    WarmupRate,
-    spread,
-)
 from bench.settings.layers import NAME, PACKAGED, Layers, Place, read_layers
 from bench.validation import complaint, first_problem
 
@@ -61,7 +42,7 @@ def _listed(value: Any) -> Any:
 
 
 def _numbers(value: Any) -> Any:
-    return spread(_listed(value))
+    return limits.spread(_listed(value))
 
 
 def _within_a_year(seconds: float) -> float:
@@ -90,7 +71,7 @@ Seconds: TypeAlias = Annotated[float, Field(gt=0, strict=True), AfterValidator(_
 Name: TypeAlias = Annotated[str, Field(min_length=1)]
 Axis: TypeAlias = Annotated[list[T], BeforeValidator(_listed), Field(min_length=1)]
 Numbers: TypeAlias = Annotated[list[T], BeforeValidator(_numbers), Field(min_length=1)]
-ViewCount: TypeAlias = Annotated[Views, WrapValidator(_views), PlainSerializer(lambda value: value)]
+ViewCount: TypeAlias = Annotated[limits.Views, WrapValidator(_views), PlainSerializer(lambda value: value)]
 PackSize: TypeAlias = Annotated[int | Literal["auto"], PlainValidator(_pack_size)]
 Rows: TypeAlias = Annotated[list[Name], BeforeValidator(_listed)]
 
@@ -105,7 +86,7 @@ class NoiseEntry(SettingsTable):
     """Kind of noise with its rates. They are inherited from the grid and the protocol where `rate` is not given."""
 
     kind: Name
-    rate: Axis[Rate] = Field(default_factory=list)
+    rate: Axis[limits.Rate] = Field(default_factory=list)
 
     @property
     def has_rates(self) -> bool:
@@ -119,16 +100,16 @@ Entry: TypeAlias = Annotated[NoiseEntry, BeforeValidator(_entry)]
 class Optimizer(SettingsTable):
     """Training of a paper. Each key counts only where it is given, and only under `budget = "paper"`."""
 
-    epochs: Epochs = 50
-    batch_size: BatchSize = 32
-    optimizer: OptimizerName = "sgd"
-    learning_rate: LearningRate = 0.002
-    schedule: Schedule = "cosine"
-    epsilon: Epsilon = 1e-8
-    momentum: Momentum = 0.9
-    weight_decay: Decay = 5e-4
-    warmup_epochs: WarmupEpochs = 1
-    warmup_learning_rate: WarmupRate = 1e-5
+    epochs: limits.Epochs = 50
+    batch_size: limits.BatchSize = 32
+    optimizer: limits.OptimizerName = "sgd"
+    learning_rate: limits.LearningRate = 0.002
+    schedule: limits.Schedule = "cosine"
+    epsilon: limits.Epsilon = 1e-8
+    momentum: limits.Momentum = 0.9
+    weight_decay: limits.Decay = 5e-4
+    warmup_epochs: limits.WarmupEpochs = 1
+    warmup_learning_rate: limits.WarmupRate = 1e-5
     drop_last: bool = False
     validation: Literal["noisy", "clean"] = "noisy"
     views: ViewCount = 0
@@ -148,8 +129,8 @@ class When(PaperPart):
 
     dataset: Axis[Name] = Field(default_factory=list)
     noise: Axis[Name] = Field(default_factory=list)
-    rate: Axis[Rate] = Field(default_factory=list)
-    shots: Numbers[Shots] = Field(default_factory=list)
+    rate: Axis[limits.Rate] = Field(default_factory=list)
+    shots: Numbers[limits.Shots] = Field(default_factory=list)
 
     def matches(self, meant: Mapping[str, Callable[[Any], bool]]) -> bool:
         """Return whether every axis given here has a value that is meant, as the predicate of the axis tells."""
@@ -160,7 +141,7 @@ class Paper(PaperPart):
     """Settings of a paper and, in order, its changes for some cells."""
 
     when: list[When] = Field(default_factory=list)
-    shots: Shots = 16
+    shots: limits.Shots = 16
 
 
 class Protocol(SettingsTable):
@@ -170,26 +151,26 @@ class Protocol(SettingsTable):
     backbone: Axis[Name]
     method: Axis[Name]
     noise: Axis[Entry]
-    rate: Axis[Rate]
+    rate: Axis[limits.Rate]
     reference: Rows
-    shots: Numbers[Shots]
-    seed: Numbers[Seed]
-    epochs: Numbers[Epochs]
-    budget: BudgetName
-    batch_size: BatchSize
-    optimizer: OptimizerName
-    learning_rate: LearningRate
-    schedule: Schedule
-    epsilon: Epsilon
-    momentum: Momentum
-    weight_decay: Decay
-    warmup_epochs: WarmupEpochs
-    warmup_learning_rate: WarmupRate
-    precision: Precision
+    shots: Numbers[limits.Shots]
+    seed: Numbers[limits.Seed]
+    epochs: Numbers[limits.Epochs]
+    budget: limits.BudgetName
+    batch_size: limits.BatchSize
+    optimizer: limits.OptimizerName
+    learning_rate: limits.LearningRate
+    schedule: limits.Schedule
+    epsilon: limits.Epsilon
+    momentum: limits.Momentum
+    weight_decay: limits.Decay
+    warmup_epochs: limits.WarmupEpochs
+    warmup_learning_rate: limits.WarmupRate
+    precision: limits.Precision
     drop_last: bool
     validation: Literal["noisy", "clean"]
     views: ViewCount
-    eval_every: EvalEvery
+    eval_every: limits.EvalEvery
     timeout: Seconds
     pack: PackSize
     keep_prompts: bool
@@ -208,10 +189,10 @@ class Exclude(SettingsTable):
     backbone: Axis[Name] = Field(default_factory=list)
     method: Axis[Name] = Field(default_factory=list)
     noise: Axis[Name] = Field(default_factory=list)
-    rate: Axis[Rate] = Field(default_factory=list)
-    shots: Numbers[Shots] = Field(default_factory=list)
-    seed: Numbers[Seed] = Field(default_factory=list)
-    epochs: Numbers[Epochs] = Field(default_factory=list)
+    rate: Axis[limits.Rate] = Field(default_factory=list)
+    shots: Numbers[limits.Shots] = Field(default_factory=list)
+    seed: Numbers[limits.Seed] = Field(default_factory=list)
+    epochs: Numbers[limits.Epochs] = Field(default_factory=list)
 
 
 class GridTable(Protocol):
@@ -264,7 +245,7 @@ class Settings(SettingsTable):
     protocol: Protocol
     grid: dict[str, GridTable] = Field(default_factory=dict)
     method: dict[str, MethodTable] = Field(default_factory=dict)
-    tuned: dict[str, dict[str, LearningRate]] = Field(default_factory=dict)
+    tuned: dict[str, dict[str, limits.LearningRate]] = Field(default_factory=dict)
     dataset: dict[str, DatasetTable] = Field(default_factory=dict)
     paths: Paths
 

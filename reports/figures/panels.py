@@ -122,10 +122,8 @@ def line_panel(
     )  # fmt: skip
     if rows["sd"].notna().any() and len(rows) > 1:
         low, high = (rows["mean"] - rows["sd"]).clip(lower=0), (rows["mean"] + rows["sd"]).clip(upper=top)
-        edge, face = (
-            to_rgba(chosen.color, 0.5),
-            to_rgba(chosen.color, 0.13 * dense),
-        )  # edges keep bands apart that overlap
+        edge = to_rgba(chosen.color, 0.5)  # which keeps bands apart that overlap
+        face = to_rgba(chosen.color, 0.13 * dense)
         axes.fill_between(rows["epoch"], low, high, facecolor=face, edgecolor=edge, linewidth=0.4)
 
 

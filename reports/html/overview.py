@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from bench.layout import few
 from bench.records.parts import CodeState
 from bench.records.record import Record
 from bench.reports.names import REFERENCE, column_name, noise_name, noise_order
@@ -151,5 +152,4 @@ def _near(judged: Judged) -> str:
     stands = marks(judged, printed)
     others = [(label, stands[label]) for label in judged.labels[1:]]
     near = [label for label, found in others if (found.near or found.mark == "best") and not found.unstable]
-    more = f" and {len(near) - SHOWN} more" if len(near) > SHOWN else ""
-    return ", ".join(near[:SHOWN]) + more if near else "none"
+    return few(near, SHOWN) or "none"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from bench.data import catalogue
 from bench.limits import Value
@@ -12,9 +11,6 @@ from bench.plugins import METHODS
 from bench.records.cell import Cell
 from bench.reports.published.numbers import Budget, PublishedNumber
 from bench.variants import parse_variant
-
-if TYPE_CHECKING:
-    from bench.contracts.method import Method, Options
 
 DEFAULT_MODE = "coop"  # the default mode of every data set that has modes: the splits of CoOp's authors
 PRECISION = {
@@ -77,8 +73,8 @@ def _training(number: PublishedNumber, cell: Cell) -> Iterator[str]:
     elif number.precision != here:
         yield f"{PRECISION[number.precision]} there, {PRECISION[here]} here"
     dropped = number.sheet.drop_last
-    method, options = _resolved(cell)
-    ours = cell.drop_last or method.drops_last(options)
+    method = METHODS.get(cell.method)
+    ours = cell.drop_last or method.drops_last(method.Options(**cell.options))
     if dropped is None:
         yield f"whether incomplete batches are dropped not stated there ({DROPPED[ours]} here)"
     elif dropped != ours:
@@ -127,13 +123,8 @@ def _runs(number: PublishedNumber, own: Ours) -> Iterator[str]:
 
 def _validates(cell: Cell) -> bool:
     """Return whether a method chooses anything on the validation set."""
-    method, options = _resolved(cell)
-    return bool(method.needs(options).validation)
-
-
-def _resolved(cell: Cell) -> tuple[type[Method], Options]:
     method = METHODS.get(cell.method)
-    return method, method.Options.model_validate(cell.options)
+    return bool(method.needs(method.Options(**cell.options)).validation)
 
 
 def _views(cell: Cell) -> str:

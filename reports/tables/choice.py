@@ -12,7 +12,7 @@ from bench.errors import BenchError, did_you_mean
 from bench.plugins import METHODS
 from bench.reports.frame import anchored
 from bench.reports.names import SECTIONS, column_name, noise_name
-from bench.reports.tables.columns import Column, column_sets, columns_of
+from bench.reports.tables.columns import Column, column_sets, columns_of, only
 
 MOST_DIGITS = 6
 T = TypeVar("T")
@@ -42,9 +42,7 @@ class Choice:
             raise BenchError(f"--digits {self.digits}: expected 0 to {MOST_DIGITS} decimals.")
         frame = anchored(frame) if self.methods else frame
         if self.columns:
-            wanted = set(_found("--columns", self.columns, _column_names(columns_of(frame))))
-            kept = [pair in wanted for pair in zip(frame["noise"], frame["rate"], strict=True)]
-            frame = frame[pd.Series(kept, index=frame.index, dtype=bool)]
+            frame = only(frame, _found("--columns", self.columns, _column_names(columns_of(frame))))
         if self.methods:
             places = {label: i for i, label in enumerate(_found("--methods", self.methods, _row_names(frame)))}
             frame = _once(frame[frame["label"].isin(places)]).assign(_place=lambda rows: rows["label"].map(places))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from bench.layout import counted
 from bench.records.naming import mixture
 from bench.reports.document import TableEntry
 from bench.reports.frame import anchored
@@ -45,11 +46,11 @@ def settings(frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
 def describe(part: pd.DataFrame) -> str:
     """Describe one setting: data set, shots, backbone, and what of the training is the same for all."""
     first = part.iloc[0]
-    fixed = f"{first['dataset']}, {_counted(first['shots'], 'shot')} per class, backbone {first['backbone']}"
+    fixed = f"{first['dataset']}, {counted(first['shots'], 'shot')} per class, backbone {first['backbone']}"
     if first["budget"] == "paper":
         return f"{fixed}, each method's own optimizer and epochs (budget {first['budget']})"
-    views = f", {_counted(first['views'], 'augmented view')}" if first["views"] else ""
-    fixed = f"{fixed}, {_counted(first['epochs'], 'epoch')}{views}"
+    views = f", {counted(first['views'], 'augmented view')}" if first["views"] else ""
+    fixed = f"{fixed}, {counted(first['epochs'], 'epoch')}{views}"
     if first["budget"] == "tuned":
         return f"{fixed}, each method's own learning rate (budget tuned)"
     return (
@@ -67,10 +68,6 @@ def equality(part: pd.DataFrame) -> str:
         f"The same for all: {', '.join([*same, 'the epoch that counts (the last)'])}. "
         f"Each method's own: {', '.join([*own, 'steps, passes'])}."
     )
-
-
-def _counted(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def measured(part: pd.DataFrame) -> str:
@@ -148,7 +145,7 @@ def short_names(frame: pd.DataFrame) -> dict[str, str]:
     """Name each setting in few words: data set, shots and backbone, and the file name where several have these."""
     first = frame.drop_duplicates("setting").set_index("setting")
     names = {
-        str(setting): f"{row['dataset']}, {_counted(row['shots'], 'shot')}, {row['backbone']}"
+        str(setting): f"{row['dataset']}, {counted(row['shots'], 'shot')}, {row['backbone']}"
         for setting, row in first.iterrows()
     }
     budgets = {

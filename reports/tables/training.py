@@ -106,5 +106,4 @@ def _training_tables(kind: _Kind, rows: pd.DataFrame, choice: Choice) -> list[Ta
 def _sorted(summary: pd.DataFrame, choice: Choice) -> pd.DataFrame:
     if choice.methods:
         return summary
-    rank = {name: index for index, name in enumerate(SECTIONS)}
-    return summary.sort_values("section", key=lambda names: names.map(rank), kind="stable")
+    return summary.sort_values("section", key=lambda names: names.map(SECTIONS.index), kind="stable")

@@ -28,7 +28,7 @@ from bench.plugins import METHODS
 from bench.records.provenance import Clock, provenance_of
 from bench.records.record import Record
 from bench.records.store import Store
-from tests.few_digits import FEW, FewLibrary, cache, few, finished
+from tests.few_digits import FEW, FewLibrary, cache, execute, few, finished
 
 ALL = sorted(METHODS)
 FEWEST, MOST = 300, 200_000  # bytes of a file on `tiny`: nothing learned, and a second image tower
@@ -80,8 +80,7 @@ def test_every_method_is_kept_in_its_default_form(method: str) -> None:
 @pytest.mark.parametrize(("method", "options"), VARIANTS, ids=[name for name, _ in VARIANTS])
 def test_variants_are_kept_too(method: str, options: dict[str, Any]) -> None:
     run = Run(few(method, options=options), TrialSettings(cache=cache(), keep_prompts=True))
-    with one_thread():
-        run.execute()
+    execute(run)
     check(run)
 
 
@@ -315,8 +314,7 @@ def test_torn_and_foreign_files_are_refused() -> None:
 
 def test_prompts_of_another_version_under_a_condition_are_refused() -> None:
     run = Run(few("nlprompt", options={"faithful": True}, rate=0.1), TrialSettings(cache=cache(), keep_prompts=True))
-    with one_thread():
-        run.execute()
+    execute(run)
     backbone = open_backbone("tiny", "cpu")
     with pytest.raises(BenchError, match=r"kept by nlprompt 1 \(faithful 1\), here is nlprompt 1 \(faithful 2\); run"):
         restore(run.kept.replace(b"(faithful 2)", b"(faithful 1)"), run.cell, backbone)

@@ -25,13 +25,29 @@ def audit(observed: torch.Tensor = OBSERVED, visible: torch.Tensor | None = None
     return Audit(TRUE, observed, torch.tensor([0, 1]), torch.tensor([2, 0]), visible)
 
 
+def measure_alone(
+    measured: Audit,
+    epoch: int,
+    train: Tensor,
+    test: Tensor | None,
+    validation: Tensor | None,
+    phases: tuple[Phase, ...],
+) -> None:
+    tests, validations = (None if logits is None else logits[None] for logits in (test, validation))
+    measure([measured], epoch, train[None], tests, validations, [phases])
+
+
+def calibration_error(told: Predictions) -> float:
+    return float(told.calibration_gaps().abs().sum() / len(told.correct))
+
+
 def sharp(labels: torch.Tensor, height: float = 9.0) -> torch.Tensor:
     return F.one_hot(labels, 3).float() * height
 
 
 def test_shares_of_mislabeled_and_clean_samples() -> None:
     measured = audit()
-    measured.measure(0, sharp(PREDICTED), sharp(torch.tensor([0, 0])), sharp(torch.tensor([2, 1])), ())
+    measure_alone(measured, 0, sharp(PREDICTED), sharp(torch.tensor([0, 0])), sharp(torch.tensor([2, 1])), ())
     row = measured.rows[0]
     assert row["memorized"] == row["recovered"] == row["neither"] == pytest.approx(1 / 3)
     assert row["train_clean_accuracy"] == pytest.approx(2 / 3)
@@ -52,7 +68,7 @@ def test_clean_split_and_pseudo_labels_over_visible_samples_alone() -> None:
         pseudo=torch.tensor([0, 0, 1, 1]),
     )
     measured = audit(visible=visible)
-    measured.measure(1, sharp(PREDICTED), sharp(torch.tensor([0, 1])), sharp(torch.tensor([2, 0])), (phase,))
+    measure_alone(measured, 1, sharp(PREDICTED), sharp(torch.tensor([0, 1])), sharp(torch.tensor([2, 0])), (phase,))
     row = measured.rows[0]
     assert (row["split_size"], row["split_precision"]) == (2, 0.5)
     assert row["split_recall"] == pytest.approx(1 / 3)
@@ -61,7 +77,7 @@ def test_clean_split_and_pseudo_labels_over_visible_samples_alone() -> None:
 
 def test_without_noise_nothing_is_memorized_and_without_split_nothing_is_claimed() -> None:
     measured = audit(observed=TRUE)
-    measured.measure(0, sharp(PREDICTED), sharp(torch.tensor([0, 1])), sharp(torch.tensor([2, 0])), ())
+    measure_alone(measured, 0, sharp(PREDICTED), sharp(torch.tensor([0, 1])), sharp(torch.tensor([2, 0])), ())
     row = measured.rows[0]
     for name in ("memorized", "recovered", "neither", "loss_mislabeled", "loss_auroc", "split_size", "split_precision"):
         assert row[name] is None, name
@@ -72,7 +88,7 @@ def test_selection_reads_the_noisy_validation_and_takes_the_first_of_equals() ->
     tests = [[0, 0], [0, 1], [1, 0]]
     validations = [[1, 1], [2, 1], [0, 0]]
     for epoch, (test, validation) in enumerate(zip(tests, validations, strict=True)):
-        measured.measure(epoch, sharp(PREDICTED), sharp(torch.tensor(test)), sharp(torch.tensor(validation)), ())
+        measure_alone(measured, epoch, sharp(PREDICTED), sharp(torch.tensor(test)), sharp(torch.tensor(validation)), ())
     assert measured.accuracy() == {"last": 0.0, "best": 1.0, "selected": 1.0, "selected_epoch": 1}
     assert measured.curve()["epoch"] == [0, 1, 2]
 
@@ -87,17 +103,17 @@ def test_calibration_error_against_a_loop() -> None:
         if inside.any():
             gap = (predicted == labels)[inside].double().mean() - confidence[inside].double().mean()
             expected += float(inside.double().mean() * gap.abs())
-    assert Predictions.of(logits, labels).calibration_error() == pytest.approx(expected, abs=1e-9)
+    assert calibration_error(Predictions.of(logits, labels)) == pytest.approx(expected, abs=1e-9)
 
 
 def test_the_last_row_with_a_test_set_is_kept_sample_by_sample() -> None:
     measured = audit()
     train, validation = sharp(PREDICTED), sharp(torch.tensor([2, 1]))
     assert measured.tested is None
-    measured.measure(0, train, sharp(torch.tensor([1, 1])), validation, ())
+    measure_alone(measured, 0, train, sharp(torch.tensor([1, 1])), validation, ())
     last = torch.tensor([[2.0, 0.0, 1.0], [0.0, 0.5, 3.0]])
-    measured.measure(1, train, last, validation, ())
-    measured.measure(2, train, None, None, ())
+    measure_alone(measured, 1, train, last, validation, ())
+    measure_alone(measured, 2, train, None, None, ())
     told = measured.tested
     assert told is not None
     powers = np.exp(last.double().numpy())
@@ -112,12 +128,12 @@ def test_samples_agree_with_the_accuracy_where_probabilities_are_equal() -> None
     measured = audit()
     logits = torch.tensor([[0.0, 1e-9, 0.0], [0.0, 0.0, 1e-9]])
     assert logits.softmax(1).unique().numel() == 1
-    measured.measure(0, sharp(PREDICTED), logits, sharp(torch.tensor([2, 1])), ())
+    measure_alone(measured, 0, sharp(PREDICTED), logits, sharp(torch.tensor([2, 1])), ())
     told = measured.tested
     assert told is not None
     assert told.predicted.tolist() == [1, 2]
     assert told.correct.double().mean() == measured.rows[0]["test_accuracy"]
-    assert measured.rows[0]["test_calibration_error"] == pytest.approx(told.calibration_error())
+    assert measured.rows[0]["test_calibration_error"] == pytest.approx(calibration_error(told))
 
 
 def test_numbers_of_single_samples_by_truth() -> None:
@@ -149,7 +165,7 @@ def test_where_the_truth_is_unknown_agreement_and_the_size_of_a_split_are_all_th
         pseudo=torch.tensor([0, 0, 1, 1, 2, 2]),
     )
     measured = Audit(OBSERVED, OBSERVED, torch.tensor([0, 1]), torch.tensor([2, 0]), torch.arange(6), truth=False)
-    measured.measure(1, sharp(PREDICTED), sharp(torch.tensor([0, 0])), sharp(torch.tensor([2, 1])), (phase,))
+    measure_alone(measured, 1, sharp(PREDICTED), sharp(torch.tensor([0, 0])), sharp(torch.tensor([2, 1])), (phase,))
     row = measured.rows[0]
     told = {name for name, value in row.items() if value is not None}
     assert told == {
@@ -216,7 +232,7 @@ def test_a_pack_is_measured_to_the_bits_of_each_run_alone(members: int) -> None:
         measure(together, epoch, train, *held_out, [split(seed) for seed in range(members)])
         for seed, one in enumerate(alone):
             own = (test[seed], validation[seed]) if tested else (None, None)
-            one.measure(epoch, train[seed], *own, split(seed))
+            measure_alone(one, epoch, train[seed], *own, split(seed))
     for one, other in zip(alone, together, strict=True):
         assert one.rows == other.rows
         for name in ("losses", "predictions"):
@@ -224,9 +240,7 @@ def test_a_pack_is_measured_to_the_bits_of_each_run_alone(members: int) -> None:
             assert all(np.array_equal(a, b) and a.dtype == b.dtype for a, b in pairs), name
         assert one.tested is not None
         assert other.tested is not None
-        assert (
-            one.tested.calibration_error() == other.tested.calibration_error() == one.rows[0]["test_calibration_error"]
-        )
+        assert calibration_error(one.tested) == calibration_error(other.tested) == one.rows[0]["test_calibration_error"]
         assert all(torch.equal(getattr(one.tested, n), getattr(other.tested, n)) for n in vars(one.tested))
         assert (one.clean is None and other.clean is None) or torch.equal(one.clean, other.clean)  # type: ignore[arg-type]
         assert torch.equal(one.logits, other.logits)  # type: ignore[arg-type]

@@ -17,13 +17,13 @@ from bench.contracts.method import Inputs
 from bench.contracts.noise import NoisyLabels, Sampled
 from bench.engine.labelling import left_out
 from bench.engine.outcomes import sample_outcomes
-from bench.engine.trial import Run, one_thread, run_cell
+from bench.engine.trial import Run, run_cell
 from bench.errors import BenchError
 from bench.execution.summary import summary_rows
 from bench.plugins import METHODS
 from bench.reports.frame import tidy
 from tests.cells import make_cell
-from tests.few_digits import SETTINGS, few, finished
+from tests.few_digits import SETTINGS, execute, few, finished
 
 ALL = sorted(METHODS)
 
@@ -90,8 +90,7 @@ def test_nothing_of_a_left_out_sample_reaches_a_method(method: str) -> None:
     plain, spoiled = finished(method), Spoiled(few(method, subset="fold2of3"), SETTINGS)
     hidden = np.setdiff1d(np.arange(30), plain.visible)
     assert len(hidden) == 10
-    with one_thread():
-        spoiled.execute()
+    execute(spoiled)
     assert plain.method is not None
     assert spoiled.method is not None
     first, second = plain.method.state_dict(), spoiled.method.state_dict()
@@ -128,8 +127,7 @@ def test_a_method_that_says_so_reads_no_label(method: str) -> None:
 
     runs = [kind(few(method), SETTINGS) for kind in (Run, Other)]
     for run in runs:
-        with one_thread():
-            run.execute()
+        execute(run)
     assert torch.equal(*map(logits_of, runs)) != METHODS.get(method).reads_labels
 
 

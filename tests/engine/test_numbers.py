@@ -14,10 +14,10 @@ import bench
 from bench.contracts.method import Batch, Context, FullPass, Inputs, Losses, Needs, Phase
 from bench.engine.classifier import Classifier
 from bench.engine.resources import open_backbone
-from bench.engine.trial import Run, one_thread
+from bench.engine.trial import Run
 from bench.methods.coop import CoOp
 from tests.engine.packs import alone, differences, members, packed, why
-from tests.few_digits import HELD_OUT, SETTINGS, few
+from tests.few_digits import HELD_OUT, SETTINGS, execute, few
 
 pytestmark = pytest.mark.usefixtures("registries")
 
@@ -87,8 +87,7 @@ def numbers(method: Noting, place: str) -> Tensor:
 def test_every_sample_that_a_method_is_handed_has_its_number() -> None:
     bench.register("noting", Noting)
     run = Run(few("noting", subset="fold2of3", views=2), SETTINGS)
-    with one_thread():
-        run.execute()
+    execute(run)
     method, given = run.method, len(run.visible)
     assert isinstance(method, Noting)
     assert given == 20

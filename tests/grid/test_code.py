@@ -145,10 +145,10 @@ def test_a_plugin_is_read_before_anything_is_run(tmp_path: Path) -> None:
     code.code_of(cell("zero-shot"))
     first = code._content(file)
     file.write_text(text.replace("A = 1", "A = 2") + "METHODS.register('early', Mine)\n")
-    before = code.plugin_digest(METHODS, "early")
+    before = code._plugin(METHODS.row("early"))
     assert "A = 1" in first
     code._plugin.cache_clear()
-    assert code.plugin_digest(METHODS, "early") == before
+    assert code._plugin(METHODS.row("early")) == before
 
 
 def test_features_of_other_code_of_a_backbone_are_other_features(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_every_plugin_of_ours_has_a_digest_and_different_files_different_ones() 
         digests: dict[str, set[str]] = {}
         for row in registry.rows():
             if row.origin == "built-in":
-                digests.setdefault(row.target.partition(":")[0], set()).add(code.plugin_digest(registry, row.name))
+                digests.setdefault(row.target.partition(":")[0], set()).add(code._plugin(row))
         assert all(len(found) == 1 and "" not in found for found in digests.values())
         assert len(set.union(*digests.values())) == len(digests)
 

@@ -12,7 +12,7 @@ from bench.records.cell import Cell
 from bench.records.naming import newest
 from bench.records.parts import Provenance
 from bench.records.record import Record
-from bench.regression.baseline import pooled, read_baseline
+from bench.regression.baseline import pooled_variance, read_baseline
 from bench.regression.comparison import Comparison, compare, write_baseline
 from bench.regression.findings import GateRules
 from bench.regression.text import lines, markdown
@@ -391,8 +391,8 @@ def test_three_points_less_of_one_measured_method_are_caught_on_the_same_seeds(t
 
 
 def test_pooled_leaves_out_what_does_not_vary():
-    sd, df = pooled([{1: 1.0, 2: 3.0}, {1: 5.0, 2: 5.0}, {1: 4.0}])
-    assert (sd, df) == (pytest.approx(np.sqrt(2)), 1)
+    variance, df = pooled_variance([{1: 1.0, 2: 3.0}, {1: 5.0, 2: 5.0}, {1: 4.0}])
+    assert (variance, df) == (pytest.approx(2), 1)
 
 
 def test_newest_takes_the_record_written_last():

@@ -9,7 +9,9 @@ from bench.contracts.dataset import SplitName
 from bench.data.own.parts import GIVEN, UNDERSTOOD, OwnSplit, like_split, split_of
 from bench.errors import BenchError
 from bench.images.walk import Walk
+from bench.layout import few
 
+NAMED = 4  # folders in a message
 IF_CLASSES = "if these are classes, name all classes in classes.txt"
 
 
@@ -86,13 +88,13 @@ def _refuse(walk: Walk, folders: Sequence[Path], found: Collection[SplitName]) -
     most: set[str] = max(nested.values(), key=len, default=set())
     if len(nested) == len(folders) and all(len(inner) > 1 and inner <= most for inner in nested.values()):
         raise BenchError(
-            f'"{walk.root}": {_listed(names)} have the same folders inside ({_listed(sorted(most))}), as splits have; '
-            f"splits are called {UNDERSTOOD}; rename them, or {IF_CLASSES}."
+            f'"{walk.root}": {few(names, NAMED)} have the same folders inside ({few(sorted(most), NAMED)}), as splits '
+            f"have; splits are called {UNDERSTOOD}; rename them, or {IF_CLASSES}."
         )
     splits = {like_split(name) or split_of(name) for name in names}
     if len(splits) > 1 and None not in splits:
         raise BenchError(
-            f'"{walk.root}": {_listed(names)} are splits by their names and hold images in no folder of a class; '
+            f'"{walk.root}": {few(names, NAMED)} are splits by their names and hold images in no folder of a class; '
             f"expected train/CLASS/*.jpg, or labels.csv; {IF_CLASSES}."
         )
 
@@ -101,11 +103,6 @@ def _inner(walk: Walk, folder: Path) -> set[str]:
     """Return the names of the folders in a folder that contains no image itself."""
     names = {inner.name for inner in walk.folders(folder)}
     return names if names and not walk.loose(folder) else set()
-
-
-def _listed(names: Sequence[str], most: int = 4) -> str:
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{', '.join(names[:most])}{more}"
 
 
 def _part(walk: Walk, folder: Path) -> OwnSplit:
