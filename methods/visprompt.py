@@ -16,7 +16,6 @@ from bench.methods.options.visprompt import VisPromptOptions
 from bench.methods.parts.visprompt_head import HeadShape, VisualPromptHead
 from bench.seeds import Stream
 
-WITHOUT_IMAGE = ("image-free", "coop")
 # C^ = C whatever the gate where FiLM leaves C alone, which the identity form does without an image or without FiLM
 GATE_BIAS = {"literal": 0.0, "identity": -2.0}
 Predict: TypeAlias = Callable[[method.Inputs, Mapping[str, Tensor]], Tensor]
@@ -74,14 +73,9 @@ class VisPrompt(CoOpSplit):
     head: VisualPromptHead | None
 
     @classmethod
-    def uses_image(cls, options: VisPromptOptions) -> bool:
-        """Return whether the text features depend on the image."""
-        return options.control not in WITHOUT_IMAGE
-
-    @classmethod
     def needs(cls, options: VisPromptOptions) -> method.Needs:
         """Require tokens and per-image text where a control leaves the image, and what the split needs."""
-        image = cls.uses_image(options)
+        image = options.per_image == "texts"
         tokens = image and options.evidence == "tokens"
         return method.Needs(tokens=tokens, full_pass=cls.splits_set(options), per_image_text=image)
 
@@ -96,7 +90,7 @@ class VisPrompt(CoOpSplit):
             raise BenchError(
                 f"visprompt[heads={options.heads}] does not divide the text width {width}; choose a divisor of it."
             )
-        self.image = self.uses_image(options)
+        self.image = options.per_image == "texts"
         self.sample = context.train.take(slice(0, LOOKED_AT))
         self.head = None
         if options.control != "coop":

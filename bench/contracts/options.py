@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic.fields import FieldInfo
@@ -14,6 +14,7 @@ from bench.errors import did_you_mean
 from bench.limits import MOST_EPOCHS
 from bench.registry import Registry
 
+PerImage: TypeAlias = Literal["", "texts", "pixels"]
 EPOCHS: Mapping[str, Any] = {"le": MOST_EPOCHS}  # of a number of epochs
 WEIGHT: Mapping[str, Any] = {"ge": 0, "le": 1e6}  # limits of what multiplies a loss
 Q: Mapping[str, Any] = {"ge": 1e-3, "le": 1}  # of the exponent of GCE: below, (1 - p^q) / q is float32's rounding
@@ -51,6 +52,11 @@ class Options(BaseModel):
     """Options of a plugin, validated and frozen; an unknown option is an error, and so is an infinite number."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @property
+    def per_image(self) -> PerImage:
+        """What a step computes for each image by itself: "texts", or in the image tower its "pixels"; for estimates."""
+        return ""
 
 
 def check_class(plugin: type, functions: Sequence[str] = ()) -> None:

@@ -7,9 +7,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from bench import dataset_name
+from bench.contracts.options import PerImage
 from bench.data import catalogue
 from bench.errors import BenchError
 from bench.grid.expansion import PlannedCell
@@ -20,9 +21,6 @@ from bench.records.provenance import accelerator, processor
 from bench.records.record import Record
 from bench.rows import Row
 from bench.schedulers.contract import Pack
-
-if TYPE_CHECKING:
-    from bench.contracts.method import Needs
 
 # Where no like cell has been run: seconds per epoch of CoOp on 16 shots of ten classes, and once per cell, measured
 # with `tiny` and digits on one core; other backbones count as a ViT-B/16 without GPU. What a method takes relative to
@@ -170,10 +168,10 @@ def _work(cell: Cell) -> float:
     classes, most = _size(row)
     images = min(cell.shots * classes, most)
     tokens = (PREFIX + NAME * classes) / (PREFIX + NAME * CLASSES)
-    needs = _needs(cell)
-    if needs is not None and needs.pixels:
+    own = _per_image(cell)
+    if own == "pixels":
         tokens = 1.0
-    elif cell.backbone in SECONDS_PER_EPOCH and not (needs is not None and needs.per_image_text):
+    elif cell.backbone in SECONDS_PER_EPOCH and own != "texts":
         tokens = 1 + BOUND * (tokens - 1)
     return relative_cost(cell.method) * (1.0 if row is None else row.cost) * images / (SHOTS * CLASSES) * tokens
 
@@ -189,14 +187,18 @@ def _size(row: Row | None) -> tuple[int, float]:
     return sizes.classes, sizes.train or math.inf
 
 
-def _needs(cell: Cell) -> Needs | None:
-    """Return what the cell's method needs, None where the method is not at hand."""
-    from bench.engine.checkpoint import needs_of  # with torch, which the method needs anyway
-
+def _per_image(cell: Cell) -> PerImage:
+    """Return what a step of the cell computes for each image by itself, "" where its method is not at hand."""
+    row = METHODS.find(cell.method)
     try:
-        return needs_of(cell)
+        if row is not None and row.options:  # which waits for no torch
+            own: PerImage = METHODS.options(row.name)(**cell.options).per_image
+            return own
+        kind = METHODS.get(cell.method)
+        needs = kind.needs(kind.Options(**cell.options))
     except (BenchError, ValueError):
-        return None
+        return ""
+    return "pixels" if needs.pixels else "texts" if needs.per_image_text else ""
 
 
 def relative_cost(method: str) -> float:

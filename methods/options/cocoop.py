@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.contracts.options import structural
+from bench.contracts.options import PerImage, structural
 from bench.methods.options.coop import CoOpOptions
 
 
@@ -11,3 +11,8 @@ class CoCoOpOptions(CoOpOptions):
 
     context: int = structural(4, "context vectors M where no phrase starts them; CoCoOp's 4", "init=", ge=1, le=64)
     init: str = structural("a photo of a", "words that start the context, CoCoOp's; empty: random")
+
+    @property
+    def per_image(self) -> PerImage:
+        """Texts: each image shifts the context."""
+        return "texts"

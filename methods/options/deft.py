@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Literal
 
 from bench.contracts.options import EPOCHS, WEIGHT, scalar, structural
-from bench.methods.options.coop import CoOpOptions
+from bench.methods.options.image_prompts import ImagePromptLearnerOptions
 from bench.methods.options.objective import Loss
 
 SCE = "loss=sce or real=true and warmup>0"
 
 
-class DeFTOptions(CoOpOptions):
+class DeFTOptions(ImagePromptLearnerOptions):
     """Context, loss of the selected, visual prompts, warm-up and second phase."""
 
     init: Literal[""] = structural("", "always random: two equal contexts would never disagree")

@@ -1,14 +1,23 @@
-"""Options of DeepPromptLearner."""
+"""Options of ImagePromptLearner and DeepPromptLearner."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from bench.contracts.options import structural
+from bench.contracts.options import PerImage, structural
 from bench.methods.options.coop import CoOpOptions
 
 
-class DeepPromptLearnerOptions(CoOpOptions):
+class ImagePromptLearnerOptions(CoOpOptions):
+    """Context and objective."""
+
+    @property
+    def per_image(self) -> PerImage:
+        """Pixels: prompts are trained in the image tower, too."""
+        return "pixels"
+
+
+class DeepPromptLearnerOptions(ImagePromptLearnerOptions):
     """A shared context before the name, started from a phrase."""
 
     init: str = structural("a photo of a", "phrase whose first M words start the context; empty: random")

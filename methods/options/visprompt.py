@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bench.contracts.options import structural
+from bench.contracts.options import PerImage, structural
 from bench.methods.options.coop_split import CoOpSplitOptions
 
+WITHOUT_IMAGE = ("image-free", "coop")
 SEEN = " or ".join(
     f"control!=coop and control!=image-free and {further}" for further in ("form=literal", "control!=no-film")
 )
@@ -32,3 +33,8 @@ class VisPromptOptions(CoOpSplitOptions):
         "form", "start of the gate before the sigmoid; form: 0 (literal), -2 (identity)", GATED
     )
     prompt_dropout: float = structural(0.0, "dropout on C^; the authors' config names .1", ge=0, lt=1)
+
+    @property
+    def per_image(self) -> PerImage:
+        """Texts, where the image has a part in them."""
+        return "" if self.control in WITHOUT_IMAGE else "texts"

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from bench.contracts import method
 from bench.errors import BenchError
-from bench.methods.options.image_prompts import DeepPromptLearnerOptions
+from bench.methods.options.image_prompts import DeepPromptLearnerOptions, ImagePromptLearnerOptions
 from bench.methods.parts.prompt_learner import CONTEXT_STD, ObjectivePromptLearner
 
 
@@ -21,6 +21,8 @@ class ImagePromptLearner(ObjectivePromptLearner):
 
     Subclasses bring `visual`. The pooled features of a batch are the frozen model's and are not used here.
     """
+
+    Options: TypeAlias = ImagePromptLearnerOptions
 
     norm: ClassVar[bool] = True  # whether the first visual prompts pass the normalisation before the first layer
 

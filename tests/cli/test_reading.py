@@ -12,7 +12,14 @@ from tests.reports.factory import cell, record, write_store
 
 VERBS = [
     line.split()
-    for line in ("status", "table", "report --figures 0", "compare --baseline b.json", "export --format csv --out csv")
+    for line in (
+        "plan --grid embedded",
+        "status",
+        "table",
+        "report --figures 0",
+        "compare --baseline b.json",
+        "export --format csv --out csv",
+    )
 ]
 
 

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from bench.execution import estimate, execute
+from bench.execution import execute
 from bench.execution.execute import Request, Setup, execute_plan
 from bench.execution.observer import Observer
 from bench.execution.plan import Plan, make_plan
@@ -54,7 +54,6 @@ def main(order: dict[str, Any]) -> None:
     settings = {"mishaps": order.get("mishaps", {}), "device": "cpu", **order}
     work = Work(order["store"], settings, "tests.schedulers.fakes:run_pack", "builtins:dict")
     execute._work = lambda *_: work
-    estimate._needs = lambda _: None  # it imports torch; nobody asks how long these cells take
     datasets = order.get("datasets", ["digits"])
     plan = plan_of(order["store"], order["count"], datasets)
     todo = tuple(packs(order["count"], order.get("size", 1), datasets))

@@ -13,9 +13,11 @@ from bench.execution.execute import Request
 from bench.execution.plan import START_SECONDS, make_plan
 from bench.grid.expansion import Grid, PlannedCell
 from bench.machine import UNMEASURED_BYTES, WORKER_BYTES, Machine, cpus, this_machine
+from bench.plugins import METHODS
 from bench.records.cell import Cell
 from bench.records.provenance import processor
 from bench.records.store import Store
+from bench.rows import Row
 from bench.schedulers.ray_tune import RayTune
 from bench.settings.schema import load_config
 from tests.schedulers.fakes import VERSIONS, cell, record
@@ -281,3 +283,12 @@ def test_this_machine_has_a_processor_and_says_when_a_gpu_is_missing() -> None:
     if not this_machine("auto").gpus:
         with pytest.raises(BenchError, match="finds no GPU"):
             this_machine("cuda")
+
+
+@pytest.mark.parametrize("row", [row for row in METHODS.rows() if row.options], ids=lambda row: row.name)
+def test_options_say_what_a_step_computes_for_each_image_as_the_methods_needs_do(row: Row) -> None:
+    options, kind = METHODS.options(row.name), METHODS.get(row.name)
+    controls = ("image-free", "shuffled", "coop") if "control" in options.model_fields else ()
+    for chosen in [options(), *(options(control=control) for control in controls)]:
+        needs = kind.needs(chosen)
+        assert (chosen.per_image == "pixels", chosen.per_image == "texts") == (needs.pixels, needs.per_image_text)
