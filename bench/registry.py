@@ -31,6 +31,7 @@ __all__ = ["BUILT_IN", "Registry", "Row", "changed", "load_plugin_file"]
 T = TypeVar("T")
 # Imported before foreign code: it may change their global state, and what their own import changes is not its doing.
 WATCHED = ("numpy", "torch", "PIL.ImageFile", "open_clip", "rich.style")
+OPTIONS = "bench.contracts.options:Options"
 ROWS = "noisy_prompt_bench.rows"  # the entry-point group of rows
 FOUND = {"target", "options", "origin", "files", "plugin_file"}  # what `register` finds by itself
 SAID = frozenset(field.name for field in fields(Row)) - FOUND  # what it takes
@@ -147,12 +148,15 @@ class Registry(Generic[T]):
         """Import the options of a method or a kind of noise, without itself where its row says where they are.
 
         Raises:
-            BenchError: as `get`; or the module of a third party's options imports torch.
+            BenchError: as `get`; or a third party's options are no class of options, or their module imports torch.
         """
         row = self.row(name)
         if not row.options or row.name in self._objects:
             return cast("type[Any]", self.get(name).Options)  # type: ignore[attr-defined]
-        return cast("type[Any]", self._import(row, row.options, light=True))
+        found, base = self._import(row, row.options, light=True), pkgutil.resolve_name(OPTIONS)
+        if row.origin != BUILT_IN and not (isinstance(found, type) and issubclass(found, base)):
+            raise BenchError(f'{self.kind} "{row.name}" ({row.origin}): {row.options} is no class from Options.')
+        return cast("type[Any]", found)
 
     def row_of(self, obj: T) -> Row | None:
         """Find the row of a plugin at hand, or None."""

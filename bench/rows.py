@@ -125,9 +125,9 @@ class Row:
 
     def _check_version(self) -> None:
         match self.version_when:
-            case ():
+            case tuple(()):
                 return
-            case (str(when), int(version)) if when and version > 1:
+            case tuple((str(when), int(version))) if when and version > 1:
                 return
         self._refuse("version_when", 'expected a condition and a version above 1, as in ("faithful=true", 2).')
 

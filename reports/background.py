@@ -21,14 +21,17 @@ def begin(job: Callable[[], T]) -> Callable[[], T]:
     The job is done when its result is asked for where nothing can be forked, where there is one processor, and where
     the process was lost or the job failed in it.
     """
-    if sys.platform != "linux" or cpus() < 2:
+    if sys.platform != "linux" or cpus() < 2 or multiprocessing.current_process().daemon:
         return job
     context = multiprocessing.get_context("fork")  # the job is not sent but inherited
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_do, args=(job, receiver, sender), daemon=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of a fork beside threads, which have nothing to do
-        process.start()
+        try:
+            process.start()
+        except OSError:  # where the limit of processes, or the memory, is reached
+            return job
     sender.close()
 
     def result() -> T:

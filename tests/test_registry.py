@@ -44,7 +44,8 @@ def test_options_are_told_without_the_plugin_where_its_row_says_where_they_are()
 
 @pytest.mark.parametrize(("imported", "said"), [("json", "Options False"), ("torch", "torch; move the options")])
 def test_a_third_partys_options_wait_for_no_torch(tmp_path: Path, imported: str, said: str) -> None:
-    (tmp_path / "theirs.py").write_text(f"import {imported}\nclass Options: pass\n")
+    own = f"import {imported}\nfrom bench.contracts import options\nclass Options(options.Options): pass\n"
+    (tmp_path / "theirs.py").write_text(own)
     program = (
         "import sys; from bench.registry import Registry, Row\n"
         "row = Row('a', 'no_such:Thing', origin='package theirs 1', options='theirs:Options')\n"
@@ -53,6 +54,13 @@ def test_a_third_partys_options_wait_for_no_torch(tmp_path: Path, imported: str,
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False,
                           env={**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT}"})  # fmt: skip
     assert said in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("options", ["pathlib:Path", "sys:path", "pydantic:BaseModel"])
+def test_what_is_no_class_of_options_is_one_line(options: str) -> None:
+    row = Row("a", "no_such:Thing", origin="package theirs 1", options=options)
+    with pytest.raises(BenchError, match=rf'thing "a" \(package theirs 1\): {options} is no class from Options'):
+        registry(row).options("a")
 
 
 def test_an_alias_is_another_name_and_iteration_gives_names() -> None:

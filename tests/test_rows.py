@@ -27,6 +27,7 @@ from bench.rows import Row
         ({"identifiable": 50}, "identifiable = 50: expected a number above 0, at most 1."),
         ({"commonest": "top_share"}, "commonest = 'top_share': expected uniform or option=value."),
         ({"version_when": ("faithful=true", 1)}, "version_when = ('faithful=true', 1): expected a condition and"),
+        ({"version_when": ["faithful=true", 2]}, "version_when = ['faithful=true', 2]: expected a condition and"),
         ({"version_when": 3}, "version_when = 3: expected a condition and a version above 1"),
         ({"beside": "pattern"}, "beside = 'pattern': expected option=value."),
     ],

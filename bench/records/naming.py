@@ -163,16 +163,19 @@ def _last(records: Sequence[Record]) -> Iterable[Record]:
 def further_versions(records: Sequence[Record]) -> list[Facets]:
     """List each record's `RecordOrigin.further`; where others of its method and options have more, these are 1.
 
-    A first version is not noted, so that the record says nothing of it.
+    A first version is not noted, so that the record says nothing of it; of one that notes no version these are empty.
     """
     origins = [RecordOrigin(record) for record in records]
-    first: dict[Hashable, dict[str, str]] = defaultdict(dict)
+    known: dict[Hashable, set[str]] = defaultdict(set)
     for origin in origins:
         if origin.further:
-            first[_learner(origin.record)] |= dict.fromkeys(origin.further, "1")
+            known[_learner(origin.record)] |= origin.further.keys()
+    if not known:
+        return [{}] * len(origins)
+    first = ["1" if origin.facets("method")["version"] else "" for origin in origins]
     return [
-        {**first[_learner(origin.record)], **origin.further} if first and origin.facets("method")["version"] else {}
-        for origin in origins
+        {**dict.fromkeys(sorted(known[_learner(origin.record)]), text), **origin.further}
+        for origin, text in zip(origins, first, strict=True)
     ]
 
 

@@ -176,7 +176,7 @@ def of_one_version(records: Iterable[Record]) -> list[Record]:
     known: dict[str, str] = {}
     chosen, late = [], in_time(records)
     for record, further in zip(reversed(late), reversed(further_versions(late)), strict=True):
-        versions = {**RecordOrigin(record).versions, **further}
+        versions = {**RecordOrigin(record).versions, **{name: text for name, text in further.items() if text}}
         if all(known.get(name, version) == version for name, version in versions.items()):
             known |= versions
             chosen.append(record)

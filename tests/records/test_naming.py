@@ -159,6 +159,16 @@ def test_a_lost_cell_supersedes_its_older_versions_and_goes_with_the_newest(key:
     assert unfinished == {"coop (version 1)": "", "coop (version 2)": "1"}
 
 
+def test_a_lost_cell_goes_with_the_newest_version_under_a_condition_too() -> None:
+    lost = lost_record("0" * 16, cell("coop", "mask[file=a.csv]", 0.0, 3), "failed", "died")
+    records = versions(under={"faithful": 2})
+    found = summarize(tidy([*records[:2], *records[3:], lost]))
+    assert found[["label", "n", "signs"]].to_numpy().tolist() == [["CoOp", 2, "F"]]
+    columns, rows = summary_rows([*records, lost])
+    unfinished = {row[2]: row[columns.index("unfinished")] for row in rows}
+    assert unfinished == {"coop (faithful version 1)": "", "coop (faithful version 2)": "1"}
+
+
 def test_a_lost_cell_is_superseded_by_whatever_came_later() -> None:
     lost = lost_record("0" * 16, cell("coop", "mask[file=a.csv]", 0.0, 1), "failed", "died")
     lost.provenance.finished = "2026-01-15"
@@ -209,6 +219,9 @@ def test_old_records_without_origin_are_one_with_those_that_have_it_unless_these
     assert set(tidy([plain, *two("code")])["label"]) == {
         "CoOp[code=unrecorded]", "CoOp[code=cccccc]", "CoOp[code=444444]",
     }  # fmt: skip
+    assert set(tidy([plain, *two("under")])["label"]) == {
+        f"CoOp[alpha=some version={told}]" for told in ("unrecorded", 1, 2)
+    }
 
 
 def test_digests_that_begin_alike_are_still_told_apart() -> None:

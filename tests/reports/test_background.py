@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -26,6 +27,28 @@ def test_a_job_is_done_elsewhere(monkeypatch: pytest.MonkeyPatch):
 def test_one_processor_does_it_when_asked(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(background, "cpus", lambda: 1)
     assert begin(os.getpid)() == os.getpid()
+
+
+@FORKED
+def test_a_process_that_is_refused_costs_nothing(monkeypatch: pytest.MonkeyPatch):
+    def refused() -> int:
+        raise BlockingIOError("Resource temporarily unavailable")
+
+    monkeypatch.setattr(background, "cpus", lambda: 2)
+    monkeypatch.setattr(os, "fork", refused)
+    assert begin(os.getpid)() == os.getpid()
+
+
+@FORKED
+def test_a_worker_of_a_pool_does_it_itself(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(background, "cpus", lambda: 2)
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        worker, found = pool.apply(_begun)
+    assert worker == found
+
+
+def _begun() -> tuple[int, int]:
+    return os.getpid(), begin(os.getpid)()
 
 
 @FORKED
