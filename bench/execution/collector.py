@@ -48,7 +48,7 @@ class Collector:
         self, plan: Plan, fleet: Fleet, config: Config, setup: Setup, request: Request, listen: Listener
     ) -> None:
         self.fleet, self.request, self.listen, self.packs = fleet, request, listen, setup.packs
-        self.room = setup.room
+        self.most, self.room = setup.workers, setup.room
         self.cluster = request.address is not None
         self.store, self.library = Store(fleet.store), Library.of(config.settings.dataset)
         self.cells = {planned.key: planned.cell for planned in plan.todo}
@@ -99,7 +99,7 @@ class Collector:
 
     def again(self) -> tuple[Pack, ...]:
         """Return the packs to run next, see `_next`, and set the workers that they are for."""
-        self.workers = max(1, self.progress.workers // 2) if self.short else self.progress.workers
+        self.workers = max(1, self._at_a_time() // 2) if self.short else self.most
         self._given = packs = self._next()
         self.single.update(pack[0][0] for pack in packs if len(pack) == 1)
         self.lost.clear()
@@ -193,9 +193,13 @@ class Collector:
         self.held = [key for key in self.held if key not in {outcome.key for outcome in self.progress.done}]
 
     def _add(self, outcome: CellOutcome) -> None:
-        self.progress.workers = min([self.progress.workers, *self.room])
+        self.progress.workers = self._at_a_time()
         self.progress.add(outcome)
         self.listen(outcome, self.progress)
+
+    def _at_a_time(self) -> int:
+        """Count the workers that a cluster had room for when it was last asked; all where it was not."""
+        return min([self.most, *self.room])
 
     def _failed(self) -> bool:
         return any(outcome.status not in ("done", "skipped") for outcome in self.progress.done)

@@ -188,7 +188,7 @@ def _size(row: Row | None) -> tuple[int, float]:
 
 
 def _per_image(cell: Cell) -> PerImage:
-    """Return what a step of the cell computes for each image by itself, "" where its method is not at hand."""
+    """Return what a step of the cell computes for each image by itself; empty for an unknown method."""
     row = METHODS.find(cell.method)
     try:
         if row is not None and row.options:  # which waits for no torch

@@ -140,10 +140,9 @@ def test_a_cluster_that_may_be_used_whole_is_estimated_by_the_room_it_has(
     from bench.schedulers.ray_tune import RayTune
 
     def run(self: RayTune, packs: Any, work: Any, workers: int, report: Any, stop: Any) -> None:
-        self.tell(["node here"], 2)
-        for pack in packs[:-2]:
-            for key, _ in pack:
-                report(CellOutcome(key, "skipped"))
+        for room, ((key, _),) in zip((2, 4), packs, strict=False):
+            self.tell(["node"] * room, room)
+            report(CellOutcome(key, "skipped"))
 
     monkeypatch.setattr(RayTune, "run", run)
     assert invoke(["run", *SMALL[:-2], "--address", "host:1", "--pack", "1"]) == 4
@@ -151,7 +150,7 @@ def test_a_cluster_that_may_be_used_whole_is_estimated_by_the_room_it_has(
     assert "cells to run, as many workers as the cluster has room for (ray, cpu), about " in out
     left = [line.rpartition("about ")[2] for line in out.splitlines() if line.endswith(" left")]
     whole = out.partition("cpu), about ")[2].partition(" of one worker")[0]
-    assert (whole, left[0]) == ("11 s", "5 s left")
+    assert (whole, *left) == ("11 s", "5 s left", "3 s left")
 
 
 def test_plan_and_status_count_as_scripts_expect(mishaps: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
