@@ -1,14 +1,22 @@
-"""Processes: which one is meant by a number, and whether it still runs."""
+"""Processes: which one is meant by a number, whether it still runs, and whether this one may have others."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import socket
+import sys
 from functools import cache
 from pathlib import Path
 
 STATE, STARTED = 0, 19  # of what stands after the name of a process in /proc/PID/stat
+
+
+def may_fork() -> bool:
+    """Return whether this process may fork others for a part of its work; a worker of a pool may not."""
+    import multiprocessing  # which most verbs start without
+
+    return sys.platform == "linux" and not multiprocessing.current_process().daemon
 
 
 @cache

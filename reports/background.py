@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import sys
 import warnings
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
 from bench.machine import cpus
+from bench.processes import may_fork
 
 T = TypeVar("T")
 
@@ -21,7 +21,7 @@ def begin(job: Callable[[], T]) -> Callable[[], T]:
     The job is done when its result is asked for where nothing can be forked, where there is one processor, and where
     the process was lost or the job failed in it.
     """
-    if sys.platform != "linux" or cpus() < 2 or multiprocessing.current_process().daemon:
+    if cpus() < 2 or not may_fork():
         return job
     context = multiprocessing.get_context("fork")  # the job is not sent but inherited
     receiver, sender = context.Pipe(duplex=False)

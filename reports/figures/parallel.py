@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import sys
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -13,6 +12,7 @@ from contextlib import contextmanager
 from typing import TypeAlias
 
 from bench.errors import BenchError
+from bench.processes import may_fork
 from bench.reports.document import Drawn
 
 Job: TypeAlias = Callable[[], list[Drawn]]
@@ -34,7 +34,7 @@ def perform(jobs: Sequence[Job], most: int, processes: int = 1) -> tuple[list[Dr
     Raises:
         BenchError: a process was killed.
     """
-    if processes < 2 or len(jobs) < FEW or sys.platform != "linux":
+    if processes < 2 or len(jobs) < FEW or not may_fork():
         return _here(jobs, most)
     with _forked(jobs, processes) as executor:
         try:

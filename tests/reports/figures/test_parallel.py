@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -34,6 +35,17 @@ def some(folder: Path, number: int) -> list[Drawn]:
 def jobs(folder: Path, count: int) -> list[Job]:
     folder.mkdir()
     return [partial(some, folder, number) for number in range(count)]
+
+
+def in_a_pool(folder: Path) -> list[str]:
+    return [one.name for one in perform(jobs(folder, 2 * FEW), 5, processes=3)[0]]
+
+
+def test_a_worker_of_a_pool_draws_all_itself(tmp_path: Path):
+    """It may have no process of its own."""
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        drawn = pool.apply(in_a_pool, (tmp_path / "pool",))
+    assert drawn == in_a_pool(tmp_path / "here")
 
 
 @pytest.mark.parametrize("most", [1, 2, 5, 12, 100])
