@@ -194,8 +194,9 @@ def _per_image(cell: Cell) -> PerImage:
         if row is not None and row.options:  # which waits for no torch
             own: PerImage = METHODS.options(row.name)(**cell.options).per_image
             return own
-        kind = METHODS.get(cell.method)
-        needs = kind.needs(kind.Options(**cell.options))
+        from bench.engine.checkpoint import needs_of  # with torch, which a plugin that says no more has imported
+
+        needs = needs_of(cell)
     except (BenchError, ValueError):
         return ""
     return "pixels" if needs.pixels else "texts" if needs.per_image_text else ""

@@ -59,6 +59,11 @@ class Request:
         if self.workers is not None and (type(self.workers) is not int or self.workers < 1):
             raise BenchError(f"workers = {self.workers!r}: expected a whole number from 1 on, or None for what fits.")
 
+    @property
+    def whole_cluster(self) -> bool:
+        """Whether as many workers may run as a cluster has room for."""
+        return self.address is not None and self.workers is None
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -89,15 +94,15 @@ def set_up(plan: Plan, config: Config, request: Request, tell: Callable[[list[st
         raise BenchError("--address names a Ray cluster and --scheduler is local; leave out one of the two.")
     table = config.settings.grid[plan.grid.name]
     machine = this_machine(table.device)
-    cells, unknown = len(plan.todo), request.address is not None and request.workers is None
-    if unknown:
+    cells = len(plan.todo)
+    if request.whole_cluster:
         fitting = math.ceil(cells / MOST)  # of a cluster: so many that a worker has a few packs of some cells
     elif request.address is not None:
         fitting = min(request.workers or 1, cells)
     else:
         fitting = plan.fitting(machine, request.workers)
     packs = plan.packs(fitting)
-    workers = len(packs) if unknown else min(fitting, len(packs))
+    workers = len(packs) if request.whole_cluster else min(fitting, len(packs))
     name: Literal["ray", "local"] = "ray" if workers > 1 or request.address is not None else "local"
     if request.scheduler != "auto":
         name = request.scheduler
@@ -165,7 +170,7 @@ def train(plan: Plan, store: Store, config: Config, request: Request, observer: 
         KeyboardInterrupt: after workers are gone; what was published stays.
     """
     setup = set_up(plan, config, request, observer.nodes)
-    workers = None if request.address is not None and request.workers is None else setup.workers
+    workers = None if request.whole_cluster else setup.workers
     observer.begin(plan, setup.packs, workers, f"{setup.name}, {setup.device}")
     for text in left_out(plan, config):
         observer.note(text)

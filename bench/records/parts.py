@@ -110,8 +110,7 @@ class Curve(RecordModel):
     @property
     def columns(self) -> dict[str, Column]:
         """Quantities that were recorded, by name."""
-        known = self.model_fields_set
-        return {name: values for name, values in vars(self).items() if name in known}
+        return noted(self)
 
 
 class Accuracy(RecordModel):
